@@ -1,0 +1,77 @@
+//! The CPU device: pooled buffers of 32-bit words, shared by snapshot.
+
+use super::pool::{self, Pool};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The CPU as a device.
+pub(crate) struct Cpu {
+    pool: Mutex<Pool<Vec<f32>>>,
+    /// Fills new buffers with NaN, so that tests see what a kernel leaves unwritten.
+    poison: bool,
+}
+
+impl Cpu {
+    pub(crate) fn new(poison: bool) -> Arc<Self> {
+        Arc::new(Self { pool: Mutex::new(Pool::new()), poison })
+    }
+
+    pub(crate) fn threads() -> usize {
+        rayon::current_num_threads()
+    }
+
+    /// A buffer of `len` words whose content is not defined.
+    pub(crate) fn alloc(self: &Arc<Self>, len: usize) -> Arc<CpuBuffer> {
+        let class = pool::class(len as u64 * 4);
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut data = pool.take(class, u64::MAX).unwrap_or_else(|| {
+            pool.made(class);
+            Vec::with_capacity((class / 4) as usize)
+        });
+        drop(pool);
+        data.resize(len, 0.0);
+        if self.poison {
+            data.fill(f32::NAN);
+        }
+        Arc::new(CpuBuffer { cpu: self.clone(), class, data: Mutex::new(Arc::new(data)) })
+    }
+
+    pub(crate) fn memory(&self) -> pool::Memory {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).memory()
+    }
+
+    pub(crate) fn buffers_created(&self) -> u64 {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).created
+    }
+
+    pub(crate) fn trim(&self) {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).trim();
+    }
+}
+
+/// Words of memory. Readers hold a snapshot; a writer that meets one works on a copy, so
+/// nobody waits for anybody and no lock is ever held twice.
+pub(crate) struct CpuBuffer {
+    pub(crate) cpu: Arc<Cpu>,
+    class: u64,
+    data: Mutex<Arc<Vec<f32>>>,
+}
+
+impl CpuBuffer {
+    pub(crate) fn read(&self) -> Arc<Vec<f32>> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `f` on the words in place. `f` must not read this buffer by other ways.
+    pub(crate) fn write<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
+        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        f(Arc::make_mut(&mut data))
+    }
+}
+
+impl Drop for CpuBuffer {
+    fn drop(&mut self) {
+        let data = std::mem::take(&mut *self.data.lock().unwrap_or_else(PoisonError::into_inner));
+        let data = Arc::try_unwrap(data).unwrap_or_default();
+        self.cpu.pool.lock().unwrap_or_else(PoisonError::into_inner).give(self.class, data, 0);
+    }
+}

@@ -1,0 +1,96 @@
+//! Buffers by size class, so that a training loop allocates nothing after its first step.
+
+use std::collections::BTreeMap;
+
+/// Memory of a device, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Held by tensors.
+    pub in_use: u64,
+    /// Held by the pool, ready for the next tensor.
+    pub pooled: u64,
+    /// The most that was held at any time, in use and pooled together.
+    pub peak: u64,
+}
+
+/// The size class of `bytes`: four classes for each power of two, so at most a fifth is waste.
+pub(super) fn class(bytes: u64) -> u64 {
+    let bytes = bytes.max(256);
+    let step = (bytes.next_power_of_two() / 8).max(256);
+    bytes.div_ceil(step) * step
+}
+
+/// A stack of free buffers for each size class.
+///
+/// `generation` counts submissions: a buffer released while commands that use it are still
+/// being recorded may be taken for another kernel's output (the queue runs in order), but not
+/// for an upload, which overtakes what is recorded.
+pub(super) struct Pool<B> {
+    free: BTreeMap<u64, Vec<(B, u64)>>,
+    memory: Memory,
+    /// Buffers that had to be made anew.
+    pub created: u64,
+}
+
+impl<B> Pool<B> {
+    pub(super) fn new() -> Self {
+        Self { free: BTreeMap::new(), memory: Memory::default(), created: 0 }
+    }
+
+    /// A free buffer of this class, released before `before`.
+    pub(super) fn take(&mut self, class: u64, before: u64) -> Option<B> {
+        let stack = self.free.get_mut(&class)?;
+        let at = stack.iter().rposition(|(_, released)| *released < before)?;
+        let (buffer, _) = stack.remove(at);
+        self.memory.pooled -= class;
+        self.memory.in_use += class;
+        Some(buffer)
+    }
+
+    /// Counts a buffer that was made outside.
+    pub(super) fn made(&mut self, class: u64) {
+        self.created += 1;
+        self.memory.in_use += class;
+        self.memory.peak = self.memory.peak.max(self.memory.in_use + self.memory.pooled);
+    }
+
+    pub(super) fn give(&mut self, class: u64, buffer: B, generation: u64) {
+        self.memory.in_use -= class;
+        self.memory.pooled += class;
+        self.free.entry(class).or_default().push((buffer, generation));
+    }
+
+    /// Drops all free buffers.
+    pub(super) fn trim(&mut self) {
+        self.free.clear();
+        self.memory.pooled = 0;
+    }
+
+    pub(super) fn memory(&self) -> Memory {
+        self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_its_bytes_and_wastes_little() {
+        for bytes in [0, 1, 255, 256, 257, 1000, 4096, 4097, 1 << 20, (1 << 20) + 1, 123_456_789] {
+            let class = class(bytes);
+            assert!(class >= bytes && class.is_multiple_of(256), "{bytes} -> {class}");
+            assert!(class <= bytes.max(256) * 5 / 4 + 256, "{bytes} -> {class}");
+        }
+    }
+
+    #[test]
+    fn an_upload_never_takes_what_the_open_submission_released() {
+        let mut pool = Pool::new();
+        pool.made(256);
+        pool.give(256, "a", 3);
+        assert_eq!(pool.take(256, 3), None);
+        assert_eq!(pool.take(256, 4), Some("a"));
+        assert_eq!(pool.memory(), Memory { in_use: 256, pooled: 0, peak: 256 });
+    }
+}

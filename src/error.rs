@@ -1,0 +1,216 @@
+//! The one error type, and its texts.
+
+/// What can go wrong, with the fields that a program can match on.
+///
+/// Every text names what was expected, what was found and, where it is not obvious,
+/// what to do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument's shape disagrees with the op or with another argument.
+    #[error("{op}: `{arg}` is {found:?}, expected {axes} = {expected:?}; {help}")]
+    Shape {
+        /// The operation or method.
+        op: &'static str,
+        /// The argument that is wrong.
+        arg: &'static str,
+        /// The axes' names, such as `[B,T,I]`.
+        axes: &'static str,
+        /// The shape that would have been right.
+        expected: Vec<usize>,
+        /// The shape that was given.
+        found: Vec<usize>,
+        /// What to do.
+        help: &'static str,
+    },
+    /// An argument has the wrong number of axes.
+    #[error("{op}: `{arg}` has {} axes {found:?}, expected {axes}", found.len())]
+    Rank {
+        /// The operation or method.
+        op: &'static str,
+        /// The argument that is wrong.
+        arg: &'static str,
+        /// The axes that were expected, such as `[B,T,I]`.
+        axes: &'static str,
+        /// The shape that was given.
+        found: Vec<usize>,
+    },
+    /// A flat buffer does not hold as many values as its shape says.
+    #[error("{op}: {found} values were given for the shape {shape:?}, which holds {expected}")]
+    Count {
+        /// The operation or method.
+        op: &'static str,
+        /// The shape that was asked for.
+        shape: Vec<usize>,
+        /// The values that the shape holds.
+        expected: usize,
+        /// The values that were given.
+        found: usize,
+    },
+    /// A tensor holds another type of number than the op takes.
+    #[error("{op}: `{arg}` holds {found}, expected {expected}")]
+    DType {
+        /// The operation or method.
+        op: &'static str,
+        /// The argument that is wrong.
+        arg: &'static str,
+        /// The type that was expected.
+        expected: crate::DType,
+        /// The type that was given.
+        found: crate::DType,
+    },
+    /// Two tensors of one op live on different devices.
+    #[error("{op}: `{arg}` lives on {found}, the others on {expected}; copy it with Tensor::to_device")]
+    OtherDevice {
+        /// The operation or method.
+        op: &'static str,
+        /// The argument that is elsewhere.
+        arg: &'static str,
+        /// The device of the other arguments.
+        expected: String,
+        /// The device of this argument.
+        found: String,
+    },
+    /// An axis has no elements.
+    #[error("{op}: `{arg}` is {found:?}: {axes} must all be at least 1")]
+    Empty {
+        /// The operation or method.
+        op: &'static str,
+        /// The argument that is empty.
+        arg: &'static str,
+        /// The axes' names.
+        axes: &'static str,
+        /// The shape that was given.
+        found: Vec<usize>,
+    },
+    /// A sequence's length is 0 or more than the timesteps that there are.
+    #[error("lengths[{row}] is {found}, expected 1..={max} (a sequence has at least one timestep and at most as many as the tensor)")]
+    Length {
+        /// The row of the batch.
+        row: usize,
+        /// The length that was given.
+        found: usize,
+        /// The timesteps of the tensor.
+        max: usize,
+    },
+    /// A class label is not below the number of classes.
+    #[error("labels[{row}] is {found}, expected 0..={} ({classes} classes)", classes.saturating_sub(1))]
+    Label {
+        /// The row of the batch.
+        row: usize,
+        /// The label that was given.
+        found: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// An option's value makes no sense.
+    #[error("{option} is {found}, expected {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        found: String,
+        /// What would have been right.
+        expected: String,
+    },
+    /// No device has the name that was asked for.
+    #[error("no device is called {name:?}; there are: {}; or \"auto\", \"cpu\", \"software\"", list(available))]
+    UnknownDevice {
+        /// The name that was asked for.
+        name: String,
+        /// The adapters that there are.
+        available: Vec<String>,
+    },
+    /// There is no GPU adapter of the kind that was asked for.
+    #[error("no GPU adapter found ({wanted}); {help}")]
+    NoAdapter {
+        /// What kind was asked for.
+        wanted: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
+    /// The adapter is there but gives no device.
+    #[error("the adapter {adapter:?} gave no device: {reason}")]
+    DeviceRequest {
+        /// The adapter's name.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The device has no memory left.
+    #[error("out of memory: {bytes} bytes for {what}; use a smaller batch or shorter sequences")]
+    OutOfMemory {
+        /// What the memory was for.
+        what: &'static str,
+        /// How many bytes were asked for.
+        bytes: u64,
+    },
+    /// One tensor is larger than the device can bind.
+    #[error("{what} would take {bytes} bytes, this device binds at most {limit}; split the batch")]
+    TooLarge {
+        /// What the memory was for.
+        what: &'static str,
+        /// How many bytes were asked for.
+        bytes: u64,
+        /// The device's limit in bytes.
+        limit: u64,
+    },
+    /// The device is gone. Its tensors are lost; a model's last host copy is not.
+    #[error("the device was lost ({reason}); make a new one with Device::auto() and move the model there")]
+    DeviceLost {
+        /// What the driver said.
+        reason: String,
+    },
+    /// wgpu refused a command: a fault of this library. Please report it.
+    #[error("the GPU refused a command: {message}")]
+    Gpu {
+        /// What wgpu said.
+        message: String,
+    },
+    /// A strategy was forced that cannot run this shape on this device.
+    #[error("the strategy {strategy} cannot run hidden_size {hidden_size} here: {reason}; use Strategy::Auto")]
+    Strategy {
+        /// The strategy that was forced.
+        strategy: &'static str,
+        /// The layer's hidden size.
+        hidden_size: usize,
+        /// Why not.
+        reason: String,
+    },
+    /// A layer or model is used before it knows its input size.
+    #[error("{what} has no parameters yet; call {call} first")]
+    NotBuilt {
+        /// The layer or model.
+        what: &'static str,
+        /// The method to call.
+        call: &'static str,
+    },
+    /// No parameter has this name.
+    #[error("no parameter is called {name:?}; there are: {}", list(available))]
+    UnknownParameter {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        available: Vec<String>,
+    },
+    /// The loss does not fit the model's last layer or the targets.
+    #[error("{loss} needs {expected}, found {found}")]
+    Loss {
+        /// The loss.
+        loss: &'static str,
+        /// What it needs.
+        expected: &'static str,
+        /// What it met.
+        found: String,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".into();
+    }
+    names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ")
+}
+
+/// [`std::result::Result`] with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
