@@ -1,0 +1,46 @@
+// accuracy: hit = w * (share of right answers), for each row.
+//
+//   KIND 0, categorical: the place of the largest x is the label (the first of equals)
+//   KIND 1, binary:      x > 0 where y > 0.5, averaged over the row
+//
+// Shapes  x: [N,C]; target: [N] labels or [N,C] bits of floats; weights, hit: [N]
+// Grid    folded ceil(N/64): an invocation takes a row
+// Parts   common/index.wgsl    Twin  src/ops/accuracy.rs
+
+override KIND: u32;
+override WEIGHTS: bool;
+
+struct Dims { n: u32, c: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;          // [N,C]
+@group(0) @binding(2) var<storage, read> expected: array<u32>;   // [N] or [N,C]
+@group(0) @binding(3) var<storage, read> weights: array<f32>;    // [N]
+@group(0) @binding(4) var<storage, read_write> hit: array<f32>;  // [N]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = linear_index(group, groups, lane, 64u);
+    if row >= dims.n { return; }
+    let begin = row * dims.c;
+    var share = 0.0;
+    if KIND == 0u {
+        var best = 0u;
+        for (var j = 1u; j < dims.c; j++) {
+            if x[begin + j] > x[begin + best] { best = j; }
+        }
+        share = select(0.0, 1.0, best == expected[row]);
+    } else {
+        for (var j = 0u; j < dims.c; j++) {
+            let right = (x[begin + j] > 0.0) == (bitcast<f32>(expected[begin + j]) > 0.5);
+            share += select(0.0, 1.0, right);
+        }
+        share /= f32(dims.c);
+    }
+    if WEIGHTS { share *= weights[row]; }
+    hit[row] = share;
+}

@@ -1,0 +1,29 @@
+// activation: y = act(x), elementwise. KIND 0: sigmoid, 1: tanh, 2: relu.
+//
+// Grid    folded ceil(N/64)
+// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/activation.rs
+
+override KIND: u32;
+
+struct Dims { n: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [N]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_index(group, groups, lane, 64u);
+    if i >= dims.n { return; }
+    if KIND == 0u {
+        y[i] = sigmoid1(x[i]);
+    } else if KIND == 1u {
+        y[i] = tanh1(x[i]);
+    } else {
+        y[i] = select(x[i], 0.0, x[i] < 0.0);
+    }
+}

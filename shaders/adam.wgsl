@@ -1,0 +1,32 @@
+// adam: one step of Adam for all parameters at once; the gradients are then zero.
+//
+//   p *= 1 - decay    m = b1 m + (1-b1) g    v = b2 v + (1-b2) g^2
+//   p -= rate * m / (sqrt(v) / root + epsilon);  rate = lr/(1-b1^t), root = sqrt(1-b2^t)
+//
+// Grid    folded ceil(N/64)
+// Parts   common/index.wgsl    Twin  src/ops/adam.rs
+// Source  Kingma & Ba 2015, arXiv 1412.6980; decoupled decay: Loshchilov & Hutter 2019
+
+struct Dims { n: u32, rate: f32, root: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read_write> p: array<f32>;  // [N]
+@group(0) @binding(2) var<storage, read_write> g: array<f32>;  // [N]
+@group(0) @binding(3) var<storage, read_write> m: array<f32>;  // [N]
+@group(0) @binding(4) var<storage, read_write> v: array<f32>;  // [N]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_index(group, groups, lane, 64u);
+    if i >= dims.n { return; }
+    let m_new = dims.beta1 * m[i] + (1.0 - dims.beta1) * g[i];
+    let v_new = dims.beta2 * v[i] + (1.0 - dims.beta2) * g[i] * g[i];
+    p[i] = p[i] * (1.0 - dims.decay) - dims.rate * m_new / (sqrt(v_new) / dims.root + dims.epsilon);
+    m[i] = m_new;
+    v[i] = v_new;
+    g[i] = 0.0;
+}

@@ -1,0 +1,32 @@
+// column_sum: y += sum of the rows of x, in a fixed order: the gradient of a bias.
+//
+// Shapes  x: [N,C]; y: [C]
+// Grid    ceil(C/16), 1, 1: a workgroup of 16 columns x 16 groups of rows
+// Twin    src/ops/column_sum.rs
+
+struct Dims { n: u32, c: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [N,C]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [C]
+
+var<workgroup> partial: array<f32, 256>;  // [16 groups][16 columns]
+
+@compute @workgroup_size(16, 16)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) id: vec3<u32>,
+) {
+    let column = group.x * 16u + id.x;
+    var sum = 0.0;
+    if column < dims.c {
+        for (var row = id.y; row < dims.n; row += 16u) { sum += x[row * dims.c + column]; }
+    }
+    partial[id.y * 16u + id.x] = sum;
+    workgroupBarrier();
+    for (var half = 8u; half > 0u; half /= 2u) {
+        if id.y < half { partial[id.y * 16u + id.x] += partial[(id.y + half) * 16u + id.x]; }
+        workgroupBarrier();
+    }
+    if id.y == 0u && column < dims.c { y[column] += partial[id.x]; }
+}

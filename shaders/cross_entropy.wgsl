@@ -1,0 +1,44 @@
+// cross_entropy: loss = scale * w * (log sum exp x - x[label]), for each row.
+//
+// Shapes  x: [N,C]; labels, weights, loss: [N]. Without WEIGHTS w = 1.
+// Grid    folded N: a workgroup of 64 takes a row
+// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
+
+override WEIGHTS: bool;
+
+struct Dims { n: u32, c: u32, scale: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;           // [N,C]
+@group(0) @binding(2) var<storage, read> labels: array<u32>;      // [N]
+@group(0) @binding(3) var<storage, read> weights: array<f32>;     // [N]
+@group(0) @binding(4) var<storage, read_write> loss: array<f32>;  // [N]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = linear_index(group, groups, 0u, 1u);
+    if row >= dims.n { return; }
+    let begin = row * dims.c;
+    var largest = x[begin];
+    for (var j = lane; j < dims.c; j += 64u) {
+        let v = x[begin + j];
+        largest = select(select(largest, v, v > largest), v, v != v);
+    }
+    largest = workgroup_max(lane, largest);
+    var sum = 0.0;
+    for (var j = lane; j < dims.c; j += 64u) { sum += exp(x[begin + j] - largest); }
+    sum = workgroup_sum(lane, sum);
+    if lane == 0u {
+        var value = dims.scale * (log(sum) + (largest - x[begin + labels[row]]));
+        if WEIGHTS {
+            let w = weights[row];
+            // A row of weight 0 is padding: whatever it holds does not count.
+            value = select(w * value, 0.0, w == 0.0);
+        }
+        loss[row] = value;
+    }
+}

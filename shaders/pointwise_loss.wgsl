@@ -1,0 +1,40 @@
+// pointwise_loss: loss = scale * w * sum_j l(x_j, y_j), for each row.
+//
+//   KIND 0, binary cross-entropy of a logit:  l = softplus(x) - x y
+//   KIND 1, squared error:                    l = (x - y)^2
+//
+// Shapes  x, y: [N,C]; weights, loss: [N]. Without WEIGHTS w = 1.
+// Grid    folded ceil(N/64): an invocation takes a row
+// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/pointwise_loss.rs
+
+override KIND: u32;
+override WEIGHTS: bool;
+
+struct Dims { n: u32, c: u32, scale: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;           // [N,C]
+@group(0) @binding(2) var<storage, read> y: array<f32>;           // [N,C]
+@group(0) @binding(3) var<storage, read> weights: array<f32>;     // [N]
+@group(0) @binding(4) var<storage, read_write> loss: array<f32>;  // [N]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = linear_index(group, groups, lane, 64u);
+    if row >= dims.n { return; }
+    var sum = 0.0;
+    for (var j = row * dims.c; j < (row + 1u) * dims.c; j++) {
+        if KIND == 0u {
+            sum += softplus1(x[j]) - x[j] * y[j];
+        } else {
+            sum += (x[j] - y[j]) * (x[j] - y[j]);
+        }
+    }
+    sum *= dims.scale;
+    if WEIGHTS { sum = select(weights[row] * sum, 0.0, weights[row] == 0.0); }
+    loss[row] = sum;
+}

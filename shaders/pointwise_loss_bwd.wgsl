@@ -1,0 +1,38 @@
+// pointwise_loss_bwd: d_x = d_loss * scale * w * l'(x, y), elementwise.
+//
+//   KIND 0, binary cross-entropy of a logit:  l' = sigmoid(x) - y
+//   KIND 1, squared error:                    l' = 2 (x - y)
+//
+// Shapes  x, y, d_x: [N,C]; weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
+// Grid    folded ceil(N*C/64)
+// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/pointwise_loss_bwd.rs
+
+override KIND: u32;
+override WEIGHTS: bool;
+
+struct Dims { n: u32, c: u32, scale: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;          // [N,C]
+@group(0) @binding(2) var<storage, read> y: array<f32>;          // [N,C]
+@group(0) @binding(3) var<storage, read> weights: array<f32>;    // [N]
+@group(0) @binding(4) var<storage, read> d_loss: array<f32>;     // [1]
+@group(0) @binding(5) var<storage, read_write> d_x: array<f32>;  // [N,C]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_index(group, groups, lane, 64u);
+    if i >= dims.n * dims.c { return; }
+    var d = 2.0 * (x[i] - y[i]);
+    if KIND == 0u { d = sigmoid1(x[i]) - y[i]; }
+    d *= d_loss[0] * dims.scale;
+    if WEIGHTS {
+        let w = weights[i / dims.c];
+        d = select(w * d, 0.0, w == 0.0);
+    }
+    d_x[i] = d;
+}

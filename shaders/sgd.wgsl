@@ -1,0 +1,30 @@
+// sgd: one step of gradient descent for all parameters at once; the gradients are then zero.
+//
+//   v = momentum * v + g    p -= lr * (NESTEROV ? g + momentum * v : v)
+//
+// Grid    folded ceil(N/64)
+// Parts   common/index.wgsl    Twin  src/ops/sgd.rs
+// Source  Sutskever et al. 2013, in PyTorch's form
+
+override NESTEROV: bool;
+
+struct Dims { n: u32, rate: f32, momentum: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read_write> p: array<f32>;  // [N]
+@group(0) @binding(2) var<storage, read_write> g: array<f32>;  // [N]
+@group(0) @binding(3) var<storage, read_write> v: array<f32>;  // [N]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_index(group, groups, lane, 64u);
+    if i >= dims.n { return; }
+    let v_new = dims.momentum * v[i] + g[i];
+    p[i] -= dims.rate * select(v_new, g[i] + dims.momentum * v_new, NESTEROV);
+    v[i] = v_new;
+    g[i] = 0.0;
+}

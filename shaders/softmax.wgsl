@@ -1,0 +1,31 @@
+// softmax: y = exp(x - max x) / sum exp(x - max x), for each row.
+//
+// Grid    folded N: a workgroup of 64 takes a row
+// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
+
+struct Dims { n: u32, c: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [N,C]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N,C]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = linear_index(group, groups, 0u, 1u);
+    if row >= dims.n { return; }
+    let begin = row * dims.c;
+    var largest = x[begin];
+    for (var j = lane; j < dims.c; j += 64u) {
+        let v = x[begin + j];
+        largest = select(select(largest, v, v > largest), v, v != v);
+    }
+    largest = workgroup_max(lane, largest);
+    var sum = 0.0;
+    for (var j = lane; j < dims.c; j += 64u) { sum += exp(x[begin + j] - largest); }
+    sum = workgroup_sum(lane, sum);
+    for (var j = lane; j < dims.c; j += 64u) { y[begin + j] = exp(x[begin + j] - largest) / sum; }
+}

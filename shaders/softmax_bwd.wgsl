@@ -1,0 +1,28 @@
+// softmax_bwd: d_x = y * (d_y - sum(d_y * y)), for each row.
+//
+// Grid    folded N: a workgroup of 64 takes a row
+// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/softmax_bwd.rs
+
+struct Dims { n: u32, c: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> y: array<f32>;          // [N,C]
+@group(0) @binding(2) var<storage, read> d_y: array<f32>;        // [N,C]
+@group(0) @binding(3) var<storage, read_write> d_x: array<f32>;  // [N,C]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = linear_index(group, groups, 0u, 1u);
+    if row >= dims.n { return; }
+    let begin = row * dims.c;
+    var dot = 0.0;
+    for (var j = lane; j < dims.c; j += 64u) { dot += d_y[begin + j] * y[begin + j]; }
+    dot = workgroup_sum(lane, dot);
+    for (var j = lane; j < dims.c; j += 64u) {
+        d_x[begin + j] = y[begin + j] * (d_y[begin + j] - dot);
+    }
+}

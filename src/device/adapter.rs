@@ -1,0 +1,156 @@
+//! Which adapters there are, and which one a program gets.
+
+use crate::{Error, Result};
+
+/// The environment variable that overrides a program's choice of device.
+pub const DEVICE_VARIABLE: &str = "WGPU_LSTM_DEVICE";
+
+pub(crate) const HELP: &str = "install a Vulkan, Metal or DX12 driver; on a machine without a GPU \
+    Debian's and Ubuntu's package mesa-vulkan-drivers has a software adapter (./scripts/test.sh \
+    installs it), and Device::cpu() needs no driver at all";
+
+/// How to open a GPU.
+///
+/// ```
+/// use wgpu_lstm::GpuOptions;
+/// let options = GpuOptions::default().name("radeon").portable();
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    pub(crate) name: Option<String>,
+    pub(crate) software: bool,
+    pub(crate) portable: bool,
+    pub(crate) checked: bool,
+    pub(crate) poison: bool,
+}
+
+impl GpuOptions {
+    /// Only an adapter whose name contains `part`, in any case of letters.
+    pub fn name(mut self, part: impl Into<String>) -> Self {
+        self.name = Some(part.into());
+        self
+    }
+
+    /// A software rasteriser (lavapipe, SwiftShader, WARP) instead of a hardware GPU.
+    pub fn software(mut self) -> Self {
+        self.software = true;
+        self
+    }
+
+    /// No more than WebGPU's default limits and no optional feature, as in a browser:
+    /// 128 MiB a binding, 256 invocations and 16 KiB of shared memory a workgroup.
+    pub fn portable(mut self) -> Self {
+        self.portable = true;
+        self
+    }
+
+    /// Compiles kernels with wgpu's run-time checks (bounds, loops, zeroed shared memory).
+    /// Slower; the test-suite runs every kernel both ways.
+    pub fn checked(mut self) -> Self {
+        self.checked = true;
+        self
+    }
+
+    /// Fills every new buffer with NaN, so that whatever a kernel leaves unwritten shows.
+    /// For tests.
+    pub fn poison(mut self) -> Self {
+        self.poison = true;
+        self
+    }
+}
+
+/// One adapter of this machine, as [`crate::Device::adapters`] lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterInfo {
+    /// The adapter's name.
+    pub name: String,
+    /// The graphics API: `Vulkan`, `Metal`, `Dx12`, `Gl` or `BrowserWebGpu`.
+    pub backend: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// Whether it computes on the CPU.
+    pub software: bool,
+}
+
+impl From<&wgpu::AdapterInfo> for AdapterInfo {
+    fn from(info: &wgpu::AdapterInfo) -> Self {
+        Self {
+            name: info.name.clone(),
+            backend: format!("{:?}", info.backend),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            software: is_software(info),
+        }
+    }
+}
+
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // Indirect dispatches are never used; their validation would cost a pipeline.
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(descriptor)
+}
+
+/// Every adapter that can compute, the best first: discrete, integrated, virtual, software;
+/// OpenGL after the others, since the same card is usually listed twice.
+async fn adapters() -> Vec<wgpu::Adapter> {
+    let backends = wgpu::Backends::PRIMARY | wgpu::Backends::GL;
+    let mut found: Vec<_> = instance()
+        .enumerate_adapters(backends)
+        .await
+        .into_iter()
+        .filter(|a| {
+            a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+                && a.limits().max_storage_buffers_per_shader_stage >= 8
+        })
+        .collect();
+    found.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (info.backend == wgpu::Backend::Gl, kind)
+    });
+    found
+}
+
+pub(crate) async fn list() -> Vec<AdapterInfo> {
+    adapters().await.iter().map(|a| AdapterInfo::from(&a.get_info())).collect()
+}
+
+/// The adapter that fits `options` best.
+pub(crate) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    let all = adapters().await;
+    if let Some(name) = &options.name {
+        let wanted = name.to_lowercase();
+        let available = all.iter().map(|a| a.get_info().name).collect();
+        return all
+            .into_iter()
+            .find(|a| a.get_info().name.to_lowercase().contains(&wanted))
+            .ok_or_else(|| Error::UnknownDevice { name: name.clone(), available });
+    }
+    all.into_iter().find(|a| is_software(&a.get_info()) == options.software).ok_or(
+        Error::NoAdapter {
+            wanted: if options.software { "a software adapter" } else { "a hardware GPU" },
+            help: HELP,
+        },
+    )
+}
+
+/// The limits to ask for: WebGPU's defaults, or all that the adapter has.
+pub(crate) fn limits(adapter: &wgpu::Adapter, portable: bool) -> wgpu::Limits {
+    let own = adapter.limits();
+    if !portable {
+        return own;
+    }
+    // Software and old adapters may lie under a default that no kernel here needs.
+    wgpu::Limits::defaults().or_worse_values_from(&own)
+}

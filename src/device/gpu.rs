@@ -1,0 +1,240 @@
+//! A GPU: its wgpu device, its buffers and its state of health.
+
+use super::adapter::{self, GpuOptions};
+use super::kernel::Kernels;
+use super::pool::{self, Memory, Pool};
+use super::recorder::Recorder;
+use crate::{Error, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Locks, also after a panic elsewhere: what the locks guard stays valid at every step.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a device has done so far: for tests and for profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Kernels recorded.
+    pub dispatches: u64,
+    /// Command buffers given to the queue.
+    pub submissions: u64,
+    /// Buffers copied back to the host.
+    pub readbacks: u64,
+    /// Buffers that the pool had to make.
+    pub buffers_created: u64,
+}
+
+/// An opened GPU.
+pub(crate) struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(crate) info: adapter::AdapterInfo,
+    pub(crate) limits: wgpu::Limits,
+    pub(crate) options: GpuOptions,
+    pool: Mutex<Pool<Raw>>,
+    next_id: AtomicU64,
+    pub(super) recorder: Mutex<Recorder>,
+    pub(super) kernels: Mutex<Kernels>,
+    /// Bound where a kernel has an optional binding that a launch leaves out: one for each
+    /// slot, since a browser refuses one buffer in two writable slots.
+    pub(super) unused: Vec<Raw>,
+    fault: Arc<Mutex<Option<Error>>>,
+    pub(super) readbacks: AtomicU64,
+}
+
+/// A wgpu buffer with a number that tells it from all others.
+#[derive(Clone)]
+pub(crate) struct Raw {
+    pub(crate) buffer: wgpu::Buffer,
+    pub(crate) id: u64,
+}
+
+/// Bytes on a GPU; they go back to the pool when the last tensor on them is gone.
+pub(crate) struct GpuBuffer {
+    pub(crate) gpu: Arc<Gpu>,
+    pub(crate) raw: Raw,
+    class: u64,
+}
+
+impl Drop for GpuBuffer {
+    fn drop(&mut self) {
+        let generation = lock(&self.gpu.recorder).generation;
+        lock(&self.gpu.pool).give(self.class, self.raw.clone(), generation);
+    }
+}
+
+impl Gpu {
+    pub(crate) async fn open(options: GpuOptions) -> Result<Arc<Self>> {
+        let adapter = adapter::choose(&options).await?;
+        let info = adapter.get_info();
+        let limits = adapter::limits(&adapter, options.portable);
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("wgpu-lstm"),
+                required_features: wgpu::Features::empty(),
+                required_limits: limits.clone(),
+                experimental_features: wgpu::ExperimentalFeatures::disabled(),
+                memory_hints: wgpu::MemoryHints::Performance,
+                trace: wgpu::Trace::Off,
+            })
+            .await
+            .map_err(|e| Error::DeviceRequest { adapter: info.name.clone(), reason: e.to_string() })?;
+
+        let fault = Arc::new(Mutex::new(None));
+        let seen = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let error = match error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    Error::OutOfMemory { what: "a command's buffers", bytes: 0 }
+                }
+                other => Error::Gpu { message: other.to_string() },
+            };
+            lock(&seen).get_or_insert(error);
+        }));
+        let seen = fault.clone();
+        device.set_device_lost_callback(move |_, reason| {
+            // A lost device outranks whatever was noted before it.
+            *lock(&seen) = Some(Error::DeviceLost { reason });
+        });
+
+        let unused = (0..limits.max_storage_buffers_per_shader_stage.min(16) as u64)
+            .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
+            .collect::<Vec<_>>();
+        let recorder = Recorder::new(&device, &limits);
+        Ok(Arc::new(Self {
+            info: (&info).into(),
+            next_id: AtomicU64::new(unused.len() as u64),
+            device,
+            queue,
+            limits,
+            options,
+            pool: Mutex::new(Pool::new()),
+            recorder: Mutex::new(recorder),
+            kernels: Mutex::new(Kernels::default()),
+            unused,
+            fault,
+            readbacks: AtomicU64::new(0),
+        }))
+    }
+
+    /// The first error that wgpu reported outside of a call, or the loss of the device.
+    pub(crate) fn health(&self) -> Result<()> {
+        let mut fault = lock(&self.fault);
+        match &*fault {
+            None => Ok(()),
+            Some(lost @ Error::DeviceLost { .. }) => Err(lost.clone()),
+            Some(_) => Err(fault.take().unwrap_or(Error::Gpu { message: String::new() })),
+        }
+    }
+
+    /// The largest buffer that a kernel can bind, in bytes.
+    pub(crate) fn max_binding(&self) -> u64 {
+        // 4-byte words are counted in u32 in the kernels.
+        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        limit.min(u64::from(u32::MAX) & !255)
+    }
+
+    /// A buffer of `len` words whose content is not defined. An `upload` overtakes what is
+    /// recorded, so it never gets a buffer that the open submission still uses.
+    pub(crate) fn alloc(
+        self: &Arc<Self>,
+        len: usize,
+        what: &'static str,
+        upload: bool,
+    ) -> Result<Arc<GpuBuffer>> {
+        self.health()?;
+        let bytes = len as u64 * 4;
+        let limit = self.max_binding();
+        if bytes > limit {
+            return Err(Error::TooLarge { what, bytes, limit });
+        }
+        let class = pool::class(bytes).min(limit);
+        let generation = lock(&self.recorder).generation;
+        let before = if upload { generation } else { u64::MAX };
+        let pooled = lock(&self.pool).take(class, before);
+        let raw = match pooled {
+            Some(raw) => raw,
+            None => self.make(class, what)?,
+        };
+        let buffer = Arc::new(GpuBuffer { gpu: self.clone(), raw, class });
+        if self.options.poison && !upload {
+            super::kernel::poison(self, &buffer)?;
+        }
+        Ok(buffer)
+    }
+
+    fn make(self: &Arc<Self>, class: u64, what: &'static str) -> Result<Raw> {
+        let buffer = match self.try_make(class) {
+            Some(buffer) => buffer,
+            None => {
+                // Give back what lies idle, then try once more.
+                self.trim()?;
+                self.try_make(class).ok_or(Error::OutOfMemory { what, bytes: class })?
+            }
+        };
+        lock(&self.pool).made(class);
+        Ok(Raw { buffer, id: self.next_id.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn try_make(&self, bytes: u64) -> Option<wgpu::Buffer> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = storage_buffer(&self.device, bytes);
+        pollster::block_on(scope.pop()).is_none().then_some(buffer)
+    }
+
+    /// A browser answers error scopes later; there the uncaptured-error handler notes it.
+    #[cfg(target_arch = "wasm32")]
+    fn try_make(&self, bytes: u64) -> Option<wgpu::Buffer> {
+        Some(storage_buffer(&self.device, bytes))
+    }
+
+    /// Frees every pooled buffer.
+    pub(crate) fn trim(&self) -> Result<()> {
+        self.submit()?;
+        self.wait()?;
+        lock(&self.kernels).forget_bind_groups();
+        lock(&self.pool).trim();
+        Ok(())
+    }
+
+    pub(crate) fn upload(self: &Arc<Self>, bytes: &[u8], what: &'static str) -> Result<Arc<GpuBuffer>> {
+        let buffer = self.alloc(bytes.len() / 4, what, true)?;
+        if !bytes.is_empty() {
+            self.queue.write_buffer(&buffer.raw.buffer, 0, bytes);
+        }
+        Ok(buffer)
+    }
+
+    /// Writes bytes behind all that was submitted.
+    pub(crate) fn write(&self, raw: &Raw, offset: u64, bytes: &[u8]) {
+        self.queue.write_buffer(&raw.buffer, offset, bytes);
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        lock(&self.pool).memory()
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let recorder = lock(&self.recorder);
+        Counters {
+            dispatches: recorder.dispatches,
+            submissions: recorder.generation,
+            readbacks: self.readbacks.load(Ordering::Relaxed),
+            buffers_created: lock(&self.pool).created,
+        }
+    }
+}
+
+fn storage_buffer(device: &wgpu::Device, size: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size,
+        usage: wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}

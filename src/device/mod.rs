@@ -1,0 +1,240 @@
+//! Where tensors live and ops run: a GPU by wgpu, or the CPU.
+
+mod adapter;
+pub(crate) mod cpu;
+pub(crate) mod gpu;
+pub(crate) mod kernel;
+mod pool;
+mod readback;
+mod recorder;
+
+pub use adapter::{AdapterInfo, DEVICE_VARIABLE, GpuOptions};
+pub use gpu::Counters;
+pub use pool::Memory;
+
+use crate::Result;
+use cpu::Cpu;
+use gpu::Gpu;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// A GPU or the CPU. Cheap to clone: clones are the same device.
+///
+/// ```
+/// use wgpu_lstm::Device;
+/// let device = Device::auto()?; // a hardware GPU, else the CPU
+/// println!("{device}");
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Device(pub(crate) Backend);
+
+#[derive(Clone)]
+pub(crate) enum Backend {
+    Gpu(Arc<Gpu>),
+    Cpu(Arc<Cpu>),
+}
+
+/// What `WGPU_LSTM_DEVICE` asks for, if it is set and not empty.
+fn wanted() -> Option<String> {
+    std::env::var(DEVICE_VARIABLE).ok().map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+}
+
+impl Device {
+    /// A hardware GPU where there is one, else the CPU; never a software rasteriser, which is
+    /// slower than the CPU device.
+    ///
+    /// The environment variable `WGPU_LSTM_DEVICE` (`auto`, `cpu`, `software`, or part of an
+    /// adapter's name) overrides the choice, here and in [`Device::gpu`] and [`Device::cpu`].
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDevice`] and [`crate::Error::NoAdapter`] if the variable names what is not there.
+    pub fn auto() -> Result<Self> {
+        match wanted() {
+            Some(name) => Self::named(&name),
+            None => Ok(Self::best()),
+        }
+    }
+
+    fn best() -> Self {
+        match pollster::block_on(Gpu::open(GpuOptions::default())) {
+            Ok(gpu) => Self(Backend::Gpu(gpu)),
+            Err(error) => {
+                log::info!("the CPU device is used: {error}");
+                Self::plain_cpu()
+            }
+        }
+    }
+
+    /// The device with this name: `auto`, `cpu`, `software`, or part of an adapter's name.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDevice`], [`crate::Error::NoAdapter`], [`crate::Error::DeviceRequest`].
+    pub fn named(name: &str) -> Result<Self> {
+        let options = match name.to_lowercase().as_str() {
+            "auto" => return Ok(Self::best()),
+            "cpu" => return Ok(Self::plain_cpu()),
+            "software" => GpuOptions::default().software(),
+            _ => GpuOptions::default().name(name),
+        };
+        Ok(Self(Backend::Gpu(pollster::block_on(Gpu::open(options))?)))
+    }
+
+    /// A GPU.
+    ///
+    /// `WGPU_LSTM_DEVICE` overrides which adapter; the other options stay as given.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDevice`], [`crate::Error::NoAdapter`], [`crate::Error::DeviceRequest`].
+    pub fn gpu(options: GpuOptions) -> Result<Self> {
+        pollster::block_on(Self::gpu_async(options))
+    }
+
+    /// As [`Device::gpu`], where blocking is not allowed: in a browser.
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    pub async fn gpu_async(mut options: GpuOptions) -> Result<Self> {
+        if let Some(name) = wanted() {
+            match name.to_lowercase().as_str() {
+                "auto" => {}
+                "cpu" => return Ok(Self::plain_cpu()),
+                "software" => (options.name, options.software) = (None, true),
+                _ => (options.name, options.software) = (Some(name), false),
+            }
+        }
+        Ok(Self(Backend::Gpu(Gpu::open(options).await?)))
+    }
+
+    /// The CPU: all threads of the process's rayon pool, SIMD chosen at run time.
+    ///
+    /// # Errors
+    /// Only where `WGPU_LSTM_DEVICE` asks for another device: as [`Device::auto`].
+    pub fn cpu() -> Result<Self> {
+        match wanted() {
+            Some(name) if !name.eq_ignore_ascii_case("auto") => Self::named(&name),
+            _ => Ok(Self::plain_cpu()),
+        }
+    }
+
+    /// The CPU, whatever the environment says.
+    pub(crate) fn plain_cpu() -> Self {
+        static CPU: OnceLock<Arc<Cpu>> = OnceLock::new();
+        Self(Backend::Cpu(CPU.get_or_init(|| Cpu::new(false)).clone()))
+    }
+
+    /// The CPU with new buffers full of NaN, for tests.
+    #[doc(hidden)]
+    pub fn poisoned_cpu() -> Self {
+        Self(Backend::Cpu(Cpu::new(true)))
+    }
+
+    /// Every adapter of this machine that can compute, the best first.
+    pub fn adapters() -> Vec<AdapterInfo> {
+        pollster::block_on(adapter::list())
+    }
+
+    /// The device's name: the adapter's, or `CPU`.
+    pub fn name(&self) -> &str {
+        match &self.0 {
+            Backend::Gpu(gpu) => &gpu.info.name,
+            Backend::Cpu(_) => "CPU",
+        }
+    }
+
+    /// The adapter, if this is a GPU.
+    pub fn adapter(&self) -> Option<&AdapterInfo> {
+        match &self.0 {
+            Backend::Gpu(gpu) => Some(&gpu.info),
+            Backend::Cpu(_) => None,
+        }
+    }
+
+    /// Whether this is a GPU (a software adapter counts).
+    pub fn is_gpu(&self) -> bool {
+        matches!(self.0, Backend::Gpu(_))
+    }
+
+    /// The memory that tensors and the pool hold.
+    pub fn memory(&self) -> Memory {
+        match &self.0 {
+            Backend::Gpu(gpu) => gpu.memory(),
+            Backend::Cpu(cpu) => cpu.memory(),
+        }
+    }
+
+    /// Gives pooled memory back to the system.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`].
+    pub fn trim(&self) -> Result<()> {
+        match &self.0 {
+            Backend::Gpu(gpu) => gpu.trim(),
+            Backend::Cpu(cpu) => {
+                cpu.trim();
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the queue what has been recorded so far, without waiting. Reading a tensor does
+    /// this too; call it at the end of a training step, so that the GPU works while the host
+    /// prepares the next.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`], and any error that wgpu reported meanwhile.
+    pub fn submit(&self) -> Result<()> {
+        match &self.0 {
+            Backend::Gpu(gpu) => gpu.submit(),
+            Backend::Cpu(_) => Ok(()),
+        }
+    }
+
+    /// Submits and waits until everything is computed. For timings.
+    ///
+    /// # Errors
+    /// As [`Device::submit`].
+    pub fn synchronize(&self) -> Result<()> {
+        self.submit()?;
+        match &self.0 {
+            Backend::Gpu(gpu) => gpu.wait(),
+            Backend::Cpu(_) => Ok(()),
+        }
+    }
+
+    /// What the device has done so far.
+    pub fn counters(&self) -> Counters {
+        match &self.0 {
+            Backend::Gpu(gpu) => gpu.counters(),
+            Backend::Cpu(cpu) => {
+                Counters { buffers_created: cpu.buffers_created(), ..Counters::default() }
+            }
+        }
+    }
+
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Backend::Gpu(a), Backend::Gpu(b)) => Arc::ptr_eq(a, b),
+            (Backend::Cpu(a), Backend::Cpu(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+/// `AMD Radeon RX 7900 XTX (Vulkan, radv Mesa 25.0)` or `CPU (16 threads)`.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Backend::Gpu(gpu) => {
+                write!(f, "{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver)
+            }
+            Backend::Cpu(_) => write!(f, "CPU ({} threads)", Cpu::threads()),
+        }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({self})")
+    }
+}

@@ -1,0 +1,74 @@
+//! From the device back to the host: the only place where the two wait for each other.
+
+use super::gpu::{Gpu, GpuBuffer};
+use crate::{Error, Result};
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+struct Pending {
+    staging: wgpu::Buffer,
+    mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Gpu {
+    fn start(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Pending> {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: bytes.max(4),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.submit_with(Some((&buffer.raw.buffer, offset, &staging, bytes)))?;
+        self.readbacks.fetch_add(1, Ordering::Relaxed);
+        let (sender, mapped) = oneshot_channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone only if the caller gave up; then nobody wants the answer.
+            let _ = sender.send(result);
+        });
+        Ok(Pending { staging, mapped })
+    }
+
+    async fn finish(&self, pending: Pending) -> Result<Vec<u32>> {
+        match pending.mapped.receive().await {
+            Some(Ok(())) => {}
+            _ => {
+                self.health()?;
+                return Err(Error::DeviceLost { reason: "a buffer could not be mapped".into() });
+            }
+        }
+        let view = pending
+            .staging
+            .get_mapped_range(..)
+            .map_err(|e| Error::Gpu { message: e.to_string() })?;
+        let words = view.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        drop(view);
+        pending.staging.unmap();
+        self.health()?;
+        Ok(words)
+    }
+
+    /// Waits for the words. Native only: a browser cannot block.
+    pub(crate) fn read(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Vec<u32>> {
+        let pending = self.start(buffer, offset, bytes)?;
+        self.wait()?;
+        pollster::block_on(self.finish(pending))
+    }
+
+    /// The words as a future. On native a thread of its own drives the device meanwhile.
+    pub(crate) async fn read_async(
+        self: &Arc<Self>,
+        buffer: &GpuBuffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<u32>> {
+        let pending = self.start(buffer, offset, bytes)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let gpu = self.clone();
+            // A failure shows in `finish`, whose channel then closes or whose health check fails.
+            std::thread::spawn(move || gpu.wait());
+        }
+        self.finish(pending).await
+    }
+}

@@ -1,0 +1,137 @@
+//! From dispatches to one submission: a step of training is one compute pass.
+//!
+//! Kernels are encoded as they are recorded. Their uniforms gather in host memory and are
+//! written once, when the pass is submitted; each dispatch sees its own by a dynamic offset.
+
+use super::gpu::{Gpu, lock};
+use super::kernel::Launch;
+use crate::{Error, Result};
+use std::collections::VecDeque;
+
+/// Room for the uniforms of one submission. A fuller one is submitted in parts.
+const ARENA: u64 = 1 << 20;
+/// Submissions that may wait on the device before the host waits for the oldest.
+const IN_FLIGHT: usize = 3;
+
+pub(super) struct Recorder {
+    open: Option<(wgpu::CommandEncoder, wgpu::ComputePass<'static>)>,
+    pub(super) arena: wgpu::Buffer,
+    uniforms: Vec<u8>,
+    align: usize,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// Submissions so far: the number of the one being recorded.
+    pub(super) generation: u64,
+    pub(super) dispatches: u64,
+}
+
+impl Recorder {
+    pub(super) fn new(device: &wgpu::Device, limits: &wgpu::Limits) -> Self {
+        let arena = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("uniforms"),
+            size: ARENA,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self {
+            open: None,
+            arena,
+            uniforms: Vec::with_capacity(1 << 16),
+            align: limits.min_uniform_buffer_offset_alignment.max(16) as usize,
+            in_flight: VecDeque::new(),
+            generation: 1,
+            dispatches: 0,
+        }
+    }
+
+    fn pass(&mut self, device: &wgpu::Device) -> &mut wgpu::ComputePass<'static> {
+        let (_, pass) = self.open.get_or_insert_with(|| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
+            (encoder, pass)
+        });
+        pass
+    }
+}
+
+impl Gpu {
+    /// Records one kernel.
+    pub(crate) fn run(self: &std::sync::Arc<Self>, launch: &Launch<'_>) -> Result<()> {
+        self.health()?;
+        let max = self.limits.max_compute_workgroups_per_dimension;
+        if launch.grid.iter().any(|&n| n == 0 || n > max) {
+            return Err(Error::Gpu {
+                message: format!("{}: a grid of {:?}, at most {max} a dimension", launch.kernel.name, launch.grid),
+            });
+        }
+        let mut recorder = lock(&self.recorder);
+        if recorder.uniforms.len() as u64 + 1024 > ARENA {
+            drop(recorder);
+            self.submit()?;
+            recorder = lock(&self.recorder);
+        }
+        let (pipeline, bind_group) = lock(&self.kernels).resolve(self, &recorder.arena, launch)?;
+
+        let offset = recorder.uniforms.len();
+        for word in &launch.uniform {
+            recorder.uniforms.extend_from_slice(&word.to_le_bytes());
+        }
+        let end = recorder.uniforms.len().next_multiple_of(recorder.align).max(offset + recorder.align);
+        recorder.uniforms.resize(end, 0);
+
+        let pass = recorder.pass(&self.device);
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &bind_group, &[offset as u32]);
+        pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
+        recorder.dispatches += 1;
+        Ok(())
+    }
+
+    /// Gives the queue what has been recorded.
+    pub(crate) fn submit(&self) -> Result<()> {
+        self.submit_with(None)
+    }
+
+    /// The same with one copy behind it: `(from, offset, to, bytes)`.
+    pub(super) fn submit_with(
+        &self,
+        copy: Option<(&wgpu::Buffer, u64, &wgpu::Buffer, u64)>,
+    ) -> Result<()> {
+        let mut recorder = lock(&self.recorder);
+        let mut encoder = match recorder.open.take() {
+            Some((encoder, pass)) => {
+                drop(pass);
+                encoder
+            }
+            None if copy.is_some() => self.device.create_command_encoder(&Default::default()),
+            None => return self.health(),
+        };
+        if let Some((from, offset, to, bytes)) = copy {
+            encoder.copy_buffer_to_buffer(from, offset, to, 0, bytes);
+        }
+        if !recorder.uniforms.is_empty() {
+            self.queue.write_buffer(&recorder.arena, 0, &recorder.uniforms);
+            recorder.uniforms.clear();
+        }
+        let index = self.queue.submit([encoder.finish()]);
+        recorder.generation += 1;
+        recorder.in_flight.push_back(index);
+        let oldest = (recorder.in_flight.len() > IN_FLIGHT).then(|| recorder.in_flight.pop_front());
+        drop(recorder);
+        if let Some(index) = oldest {
+            self.poll(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
+        }
+        self.health()
+    }
+
+    /// Waits until the queue is empty.
+    pub(crate) fn wait(&self) -> Result<()> {
+        self.poll(wgpu::PollType::wait_indefinitely())?;
+        lock(&self.recorder).in_flight.clear();
+        self.health()
+    }
+
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        self.device.poll(how).map_err(|e| Error::DeviceLost { reason: e.to_string() })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
+
+use crate::tensor::Tensor;
+use crate::{Device, Error, Result};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Words between the begins of two parameters: 256 bytes, which every GPU can bind at.
+const ALIGN: usize = 64;
+
+/// How a parameter lies in memory, against how the world sees it (PyTorch's layout).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The same.
+    Plain,
+    /// `[rows, columns]` in memory, `[columns, rows]` outside: the weight of `Dense`.
+    Transposed { rows: usize, columns: usize },
+    /// `[rows, H, 4]` in memory (the four gates of a unit side by side), `[4H, rows]` outside.
+    Gates { rows: usize, hidden_size: usize },
+}
+
+impl Layout {
+    /// For each word in memory, its place outside.
+    fn outside(self, len: usize) -> Box<dyn Iterator<Item = usize>> {
+        match self {
+            Self::Plain => Box::new(0..len),
+            Self::Transposed { rows, columns } => {
+                Box::new((0..len).map(move |i| (i % columns) * rows + i / columns))
+            }
+            Self::Gates { rows, hidden_size } => Box::new((0..len).map(move |i| {
+                let (row, unit, gate) = (i / (4 * hidden_size), i / 4 % hidden_size, i % 4);
+                (gate * hidden_size + unit) * rows + row
+            })),
+        }
+    }
+}
+
+/// A parameter's number in its [`Params`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ParamId(usize);
+
+struct Spec {
+    name: String,
+    /// As the world sees it.
+    shape: Vec<usize>,
+    layout: Layout,
+    offset: usize,
+    len: usize,
+}
+
+struct Inner {
+    device: Device,
+    seed: u64,
+    specs: Vec<Spec>,
+    /// Words of all parameters, with the gaps between them.
+    len: usize,
+    /// First values of parameters that are not in the buffers yet, from `arena.len` on.
+    pending: Vec<f32>,
+    arena: Option<Arena>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Arena {
+    pub(crate) value: Tensor,
+    pub(crate) grad: Tensor,
+}
+
+/// The parameters of a model with their gradients. Cheap to clone: clones are the same
+/// parameters.
+///
+/// Layers put theirs in by `build`. To the world a parameter has PyTorch's name, shape and
+/// order of gates (i, f, g, o): `lstm.weight_ih` is `[4H, I]`, `lstm.weight_hh` `[4H, H]`,
+/// `lstm.bias` `[4H]`, `dense.weight` `[O, I]`, `dense.bias` `[O]`.
+///
+/// ```
+/// use wgpu_lstm::{Device, nn::{Lstm, Params}};
+/// let params = Params::new(&Device::auto()?).with_seed(7);
+/// Lstm::new(16).build(&params, 3)?;
+/// assert_eq!(params.names(), ["lstm.weight_ih", "lstm.weight_hh", "lstm.bias"]);
+/// assert_eq!(params.shape("lstm.weight_ih")?, [64, 3]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Params(Arc<Mutex<Inner>>);
+
+impl Params {
+    /// No parameters yet, on this device.
+    pub fn new(device: &Device) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            device: device.clone(),
+            seed: 0,
+            specs: Vec::new(),
+            len: 0,
+            pending: Vec::new(),
+            arena: None,
+        })))
+    }
+
+    /// The seed of the first values of the layers built from now on (0 if none is given).
+    pub fn with_seed(self, seed: u64) -> Self {
+        self.lock().seed = seed;
+        self
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The device that holds the parameters.
+    pub fn device(&self) -> Device {
+        self.lock().device.clone()
+    }
+
+    /// The number of trainable values.
+    pub fn count(&self) -> usize {
+        self.lock().specs.iter().map(|s| s.len).sum()
+    }
+
+    /// The parameters' names, in the order of the layers.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().specs.iter().map(|s| s.name.clone()).collect()
+    }
+
+    /// A parameter's shape, as PyTorch has it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParameter`].
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
+        let inner = self.lock();
+        let id = inner.find(name)?;
+        Ok(inner.specs[id.0].shape.clone())
+    }
+
+    /// A parameter's values, in PyTorch's layout. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParameter`], and those of [`Tensor::to_vec`].
+    pub fn get(&self, name: &str) -> Result<Vec<f32>> {
+        self.read(name, |arena| &arena.value)
+    }
+
+    /// A parameter's gradient, in PyTorch's layout. Waits for the device.
+    ///
+    /// # Errors
+    /// As [`Params::get`].
+    pub fn gradient(&self, name: &str) -> Result<Vec<f32>> {
+        self.read(name, |arena| &arena.grad)
+    }
+
+    fn read(&self, name: &str, which: impl Fn(&Arena) -> &Tensor) -> Result<Vec<f32>> {
+        let (tensor, layout) = {
+            let mut inner = self.lock();
+            let id = inner.find(name)?;
+            let arena = inner.arena()?;
+            let spec = &inner.specs[id.0];
+            (which(&arena).view(spec.offset, [spec.len]), spec.layout)
+        };
+        let words = tensor.to_vec()?;
+        let mut outside = vec![0.0; words.len()];
+        for (&word, place) in words.iter().zip(layout.outside(words.len())) {
+            outside[place] = word;
+        }
+        Ok(outside)
+    }
+
+    /// Sets a parameter, in PyTorch's layout.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParameter`]; [`Error::Count`] if there are more or fewer values than the
+    /// parameter has; [`Error::DeviceLost`].
+    pub fn set(&self, name: &str, values: &[f32]) -> Result<()> {
+        let mut inner = self.lock();
+        let id = inner.find(name)?;
+        let arena = inner.arena()?;
+        let spec = &inner.specs[id.0];
+        if values.len() != spec.len {
+            return Err(Error::Count {
+                op: "Params::set",
+                shape: spec.shape.clone(),
+                expected: spec.len,
+                found: values.len(),
+            });
+        }
+        let inside: Vec<f32> = spec.layout.outside(spec.len).map(|place| values[place]).collect();
+        arena.value.view(spec.offset, [spec.len]).overwrite(&inside)
+    }
+
+    /// Sets all gradients to zero. [`crate::train::Adam::step`] and its like do so themselves.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub fn zero_gradients(&self) -> Result<()> {
+        let arena = self.lock().arena()?;
+        crate::ops::fill::fill(&arena.grad, 0.0)
+    }
+
+    /// A name that no parameter begins with yet: `lstm`, `lstm_1`, `lstm_2` …
+    pub(crate) fn free_prefix(&self, kind: &str) -> String {
+        let inner = self.lock();
+        let taken = |prefix: &str| {
+            inner.specs.iter().any(|s| s.name.split('.').next() == Some(prefix))
+        };
+        let mut prefix = kind.to_owned();
+        let mut n = 0;
+        while taken(&prefix) {
+            n += 1;
+            prefix = format!("{kind}_{n}");
+        }
+        prefix
+    }
+
+    /// A generator for the next parameter's first values, the same on every device.
+    pub(crate) fn rng(&self) -> ChaCha8Rng {
+        let inner = self.lock();
+        let mut rng = ChaCha8Rng::seed_from_u64(inner.seed);
+        rng.set_stream(inner.specs.len() as u64 + 1);
+        rng
+    }
+
+    /// Puts a parameter in. `values` lie as `layout` says that they lie in memory.
+    pub(crate) fn add(
+        &self,
+        name: String,
+        shape: Vec<usize>,
+        layout: Layout,
+        values: &[f32],
+    ) -> ParamId {
+        let mut inner = self.lock();
+        let (offset, len) = (inner.len, values.len());
+        inner.specs.push(Spec { name, shape, layout, offset, len });
+        inner.len = (offset + len).next_multiple_of(ALIGN);
+        inner.pending.extend_from_slice(values);
+        let gap = inner.len - offset - len;
+        inner.pending.extend(std::iter::repeat_n(0.0, gap));
+        ParamId(inner.specs.len() - 1)
+    }
+
+    /// A parameter's value and gradient, in the shape that an op wants.
+    pub(crate) fn tensors(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
+        let mut inner = self.lock();
+        let arena = inner.arena()?;
+        let Some(spec) = inner.specs.get(id.0) else {
+            return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
+        };
+        if crate::tensor::count(shape) != spec.len {
+            return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
+        }
+        Ok((arena.value.view(spec.offset, shape), arena.grad.view(spec.offset, shape)))
+    }
+
+    pub(crate) fn arena(&self) -> Result<Arena> {
+        self.lock().arena()
+    }
+}
+
+impl Inner {
+    fn find(&self, name: &str) -> Result<ParamId> {
+        self.specs.iter().position(|s| s.name == name).map(ParamId).ok_or_else(|| {
+            Error::UnknownParameter {
+                name: name.to_owned(),
+                available: self.specs.iter().map(|s| s.name.clone()).collect(),
+            }
+        })
+    }
+
+    /// The buffers, grown to hold every parameter. Growing keeps values and drops gradients.
+    fn arena(&mut self) -> Result<Arena> {
+        let held = self.arena.as_ref().map_or(0, |a| a.value.len());
+        if let Some(arena) = self.arena.as_ref().filter(|_| held == self.len) {
+            return Ok(arena.clone());
+        }
+        if self.len == 0 {
+            return Err(Error::NotBuilt { what: "the model", call: "a layer's build" });
+        }
+        let mut values = match &self.arena {
+            Some(arena) => arena.value.to_vec()?,
+            None => Vec::new(),
+        };
+        values.extend_from_slice(&self.pending);
+        let arena = Arena {
+            value: Tensor::from_slice(&values, [self.len], &self.device)?,
+            grad: Tensor::zeros([self.len], &self.device)?,
+        };
+        self.pending.clear();
+        self.arena = Some(arena.clone());
+        Ok(arena)
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Params({} values on {})", self.count(), self.device())
+    }
+}

@@ -1,0 +1,82 @@
+//! Checks of an op's arguments, so that no kernel sees a shape that it was not made for.
+
+use crate::tensor::Tensor;
+use crate::{DType, Error, Result};
+
+/// The checks of one op.
+#[derive(Clone, Copy)]
+pub(crate) struct Check {
+    op: &'static str,
+    help: &'static str,
+}
+
+impl Check {
+    /// `help` says where the expected sizes come from.
+    pub(crate) fn new(op: &'static str, help: &'static str) -> Self {
+        Self { op, help }
+    }
+
+    /// The sizes of the `N` axes, each at least 1.
+    pub(crate) fn dims<const N: usize>(
+        self,
+        arg: &'static str,
+        tensor: &Tensor,
+        axes: &'static str,
+    ) -> Result<[usize; N]> {
+        let found = tensor.shape();
+        let dims = found.try_into().map_err(|_| Error::Rank {
+            op: self.op,
+            arg,
+            axes,
+            found: found.to_vec(),
+        })?;
+        if found.contains(&0) {
+            return Err(Error::Empty { op: self.op, arg, axes, found: found.to_vec() });
+        }
+        Ok(dims)
+    }
+
+    pub(crate) fn shape(
+        self,
+        arg: &'static str,
+        tensor: &Tensor,
+        axes: &'static str,
+        expected: &[usize],
+    ) -> Result<()> {
+        if tensor.shape() == expected {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            op: self.op,
+            arg,
+            axes,
+            expected: expected.to_vec(),
+            found: tensor.shape().to_vec(),
+            help: self.help,
+        })
+    }
+
+    pub(crate) fn dtype(self, arg: &'static str, tensor: &Tensor, expected: DType) -> Result<()> {
+        if tensor.dtype() == expected {
+            return Ok(());
+        }
+        Err(Error::DType { op: self.op, arg, expected, found: tensor.dtype() })
+    }
+
+    /// All tensors on the device of the first.
+    pub(crate) fn device(self, first: &Tensor, others: &[(&'static str, &Tensor)]) -> Result<()> {
+        let device = first.device();
+        for (arg, tensor) in others {
+            let found = tensor.device();
+            if !found.same(&device) {
+                return Err(Error::OtherDevice {
+                    op: self.op,
+                    arg,
+                    expected: device.to_string(),
+                    found: found.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! What an op did, so that it can be differentiated: saved tensors and a closure for each op.
+//! Ops are coarse (a whole LSTM layer is one), so a training step has twenty nodes.
+
+use crate::nn::Params;
+use crate::ops;
+use crate::tensor::Tensor;
+use crate::{Device, Error, Result};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// How many timesteps each row of a batch has.
+///
+/// ```
+/// use wgpu_lstm::{Device, Lengths};
+/// let lengths = Lengths::new(&[7, 3], &Device::auto()?)?;
+/// assert_eq!(lengths.values(), [7, 3]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lengths {
+    host: Arc<[u32]>,
+    pub(crate) tensor: Tensor,
+}
+
+impl Lengths {
+    /// One length, at least 1, for each row.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a length of 0, and those of [`Tensor::from_u32`].
+    pub fn new(lengths: &[usize], device: &Device) -> Result<Self> {
+        let mut host = Vec::with_capacity(lengths.len());
+        for (row, &found) in lengths.iter().enumerate() {
+            match u32::try_from(found) {
+                Ok(length) if length > 0 => host.push(length),
+                _ => return Err(Error::Length { row, found, max: u32::MAX as usize }),
+            }
+        }
+        let tensor = Tensor::from_u32(&host, [host.len()], device)?;
+        Ok(Self { host: host.into(), tensor })
+    }
+
+    /// The lengths on the host.
+    pub fn values(&self) -> &[u32] {
+        &self.host
+    }
+
+    /// Checks that there is one for each of `rows` rows, none above `timesteps`.
+    pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
+        ops::Check::new(op, "one length for each row of the batch").shape(
+            "lengths",
+            &self.tensor,
+            "[B]",
+            &[rows],
+        )?;
+        match self.host.iter().position(|&l| l as usize > timesteps) {
+            Some(row) => {
+                Err(Error::Length { row, found: self.host[row] as usize, max: timesteps })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A value in a computation: a tensor, its place on the tape and, for sequences of different
+/// lengths, how long each row is.
+#[derive(Debug, Clone)]
+pub struct Var {
+    tensor: Tensor,
+    pub(crate) id: Option<usize>,
+    lengths: Option<Lengths>,
+}
+
+impl Var {
+    /// A constant: no gradient flows to it.
+    pub fn constant(tensor: Tensor) -> Self {
+        Self { tensor, id: None, lengths: None }
+    }
+
+    /// The same value with the rows' lengths, which the layers that follow obey.
+    pub fn with_lengths(mut self, lengths: Option<Lengths>) -> Self {
+        self.lengths = lengths;
+        self
+    }
+
+    /// The rows' lengths, if they differ.
+    pub fn lengths(&self) -> Option<&Lengths> {
+        self.lengths.as_ref()
+    }
+
+    /// The numbers.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The size of each axis.
+    pub fn shape(&self) -> &[usize] {
+        self.tensor.shape()
+    }
+}
+
+impl From<Tensor> for Var {
+    fn from(tensor: Tensor) -> Self {
+        Self::constant(tensor)
+    }
+}
+
+type Backward = Box<dyn FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send>;
+
+struct Node {
+    outputs: Vec<usize>,
+    backward: Backward,
+}
+
+/// Records ops on the parameters of a model, and differentiates them.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tape, Tensor, Var, loss, nn::{Dense, Params}, train::Adam};
+/// let device = Device::auto()?;
+/// let params = Params::new(&device);
+/// let layer = Dense::new(1).build(&params, 2)?;
+/// let mut adam = Adam::new(1e-2);
+/// let x = Var::from(Tensor::from_slice(&[0.0, 1.0, 1.0, 0.0], [2, 2], &device)?);
+/// let y = Tensor::from_slice(&[0.0, 1.0], [2, 1], &device)?;
+/// for _ in 0..10 {
+///     let tape = Tape::new(&params);
+///     let prediction = layer.forward(&tape, &x)?;
+///     let loss = loss::mean_squared_error(&tape, &prediction, &y, None)?;
+///     tape.backward(&loss)?;
+///     adam.step(&params)?;
+/// }
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+pub struct Tape {
+    params: Params,
+    nodes: Option<RefCell<Vec<Node>>>,
+    next: Cell<usize>,
+}
+
+impl Tape {
+    /// A tape that records.
+    pub fn new(params: &Params) -> Self {
+        Self { params: params.clone(), nodes: Some(RefCell::default()), next: Cell::new(0) }
+    }
+
+    /// A tape that records nothing: for inference. Ops then keep nothing for a backward pass.
+    pub fn inference(params: &Params) -> Self {
+        Self { params: params.clone(), nodes: None, next: Cell::new(0) }
+    }
+
+    /// Whether ops are recorded.
+    pub fn records(&self) -> bool {
+        self.nodes.is_some()
+    }
+
+    /// The parameters that the layers use.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// A value whose gradient is wanted: see [`Gradients::get`].
+    pub fn input(&self, tensor: Tensor) -> Var {
+        let id = self.records().then(|| self.take_id());
+        Var { tensor, id, lengths: None }
+    }
+
+    fn take_id(&self) -> usize {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        id
+    }
+
+    /// Notes an op's outputs and how to differentiate it. `differentiable`: whether a gradient
+    /// is wanted by any input or parameter.
+    pub(crate) fn push(
+        &self,
+        outputs: Vec<Tensor>,
+        differentiable: bool,
+        backward: impl FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send + 'static,
+    ) -> Vec<Var> {
+        let nodes = self.nodes.as_ref().filter(|_| differentiable);
+        let vars: Vec<_> = outputs
+            .into_iter()
+            .map(|tensor| Var { tensor, id: nodes.map(|_| self.take_id()), lengths: None })
+            .collect();
+        if let Some(nodes) = nodes {
+            let outputs = vars.iter().filter_map(|v| v.id).collect();
+            nodes.borrow_mut().push(Node { outputs, backward: Box::new(backward) });
+        }
+        vars
+    }
+
+    /// The gradients of a scalar: adds those of the parameters to [`Params`], returns those of
+    /// the inputs.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `loss` has more than one element, and those of the ops.
+    pub fn backward(self, loss: &Var) -> Result<Gradients> {
+        ops::Check::new("Tape::backward", "a loss is one number").shape(
+            "loss",
+            &loss.tensor,
+            "[1]",
+            &[1],
+        )?;
+        let one = Tensor::from_slice(&[1.0], [1], &loss.tensor.device())?;
+        self.backward_from(&[(loss, one)])
+    }
+
+    /// As [`Tape::backward`], from any values, given the gradient of each.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a gradient has another shape than its value, and those of the ops.
+    pub fn backward_from(self, seeds: &[(&Var, Tensor)]) -> Result<Gradients> {
+        let mut gradients = Gradients { by_id: vec![None; self.next.get()] };
+        for (var, gradient) in seeds {
+            ops::Check::new("Tape::backward_from", "a gradient has its value's shape").shape(
+                "gradient",
+                gradient,
+                "of the value",
+                var.shape(),
+            )?;
+            gradients.add(var.id, gradient.clone())?;
+        }
+        let nodes = self.nodes.map(RefCell::into_inner).unwrap_or_default();
+        for node in nodes.into_iter().rev() {
+            let d_outputs: Vec<_> =
+                node.outputs.iter().map(|&id| gradients.by_id[id].take()).collect();
+            if d_outputs.iter().any(Option::is_some) {
+                (node.backward)(&d_outputs, &mut gradients)?;
+            }
+        }
+        Ok(gradients)
+    }
+}
+
+/// The gradients that flow back over a tape.
+pub struct Gradients {
+    by_id: Vec<Option<Tensor>>,
+}
+
+impl Gradients {
+    /// The gradient of a value made by [`Tape::input`]; none if the loss does not depend on it.
+    pub fn get(&self, var: &Var) -> Option<&Tensor> {
+        self.by_id.get(var.id?)?.as_ref()
+    }
+
+    /// Adds a gradient to what a value has got so far.
+    pub(crate) fn add(&mut self, id: Option<usize>, gradient: Tensor) -> Result<()> {
+        let Some(slot) = id.and_then(|id| self.by_id.get_mut(id)) else { return Ok(()) };
+        *slot = Some(match slot.take() {
+            // A new tensor: the old one may be saved by the op that made it.
+            Some(sum) => ops::add::add(&sum, &gradient)?,
+            None => gradient,
+        });
+        Ok(())
+    }
+}

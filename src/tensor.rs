@@ -1,0 +1,301 @@
+//! A shape, a type of number, and words on a device.
+
+use crate::device::cpu::CpuBuffer;
+use crate::device::gpu::GpuBuffer;
+use crate::device::{Backend, Device};
+use crate::{Error, Result};
+use std::fmt;
+use std::sync::Arc;
+
+/// The type of a tensor's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// 32-bit floats: values, parameters, gradients.
+    F32,
+    /// 32-bit unsigned integers: labels, lengths.
+    U32,
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::U32 => "u32",
+        })
+    }
+}
+
+/// The words of a tensor: shared by all tensors that view them.
+#[derive(Clone)]
+pub(crate) enum Storage {
+    Gpu(Arc<GpuBuffer>),
+    Cpu(Arc<CpuBuffer>),
+}
+
+/// A dense, row-major array of numbers on a device. Cheap to clone: clones share the numbers.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tensor};
+/// let device = Device::auto()?;
+/// let x = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3], &device)?;
+/// assert_eq!(x.shape(), [2, 3]);
+/// assert_eq!(x.to_vec()?, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    dtype: DType,
+    /// In words from the storage's begin.
+    pub(crate) offset: usize,
+    pub(crate) storage: Storage,
+}
+
+impl Tensor {
+    /// A tensor of these values.
+    ///
+    /// # Errors
+    /// [`Error::Count`] if there are more or fewer values than the shape holds,
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn from_slice(values: &[f32], shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
+        Self::upload("Tensor::from_slice", bytemuck::cast_slice(values), shape.into(), DType::F32, device)
+    }
+
+    /// A tensor of labels or lengths.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn from_u32(values: &[u32], shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
+        Self::upload("Tensor::from_u32", values, shape.into(), DType::U32, device)
+    }
+
+    fn upload(
+        op: &'static str,
+        words: &[u32],
+        shape: Vec<usize>,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let expected = count(&shape);
+        if expected != words.len() {
+            return Err(Error::Count { op, shape, expected, found: words.len() });
+        }
+        let storage = match &device.0 {
+            Backend::Gpu(gpu) => Storage::Gpu(gpu.upload(bytemuck::cast_slice(words), "a tensor")?),
+            Backend::Cpu(cpu) => {
+                let buffer = cpu.alloc(words.len());
+                buffer.write(|data| data.copy_from_slice(bytemuck::cast_slice(words)));
+                Storage::Cpu(buffer)
+            }
+        };
+        Ok(Self { shape, dtype, offset: 0, storage })
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn zeros(shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
+        let tensor = Self::empty(shape, device)?;
+        crate::ops::fill::fill(&tensor, 0.0)?;
+        Ok(tensor)
+    }
+
+    /// Values that are not defined: an op's output, before the op.
+    pub(crate) fn empty(shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
+        let shape = shape.into();
+        let len = count(&shape);
+        let storage = match &device.0 {
+            Backend::Gpu(gpu) => Storage::Gpu(gpu.alloc(len, "a tensor", false)?),
+            Backend::Cpu(cpu) => Storage::Cpu(cpu.alloc(len)),
+        };
+        Ok(Self { shape, dtype: DType::F32, offset: 0, storage })
+    }
+
+    /// All of a storage as one axis.
+    pub(crate) fn whole(storage: Storage, len: usize) -> Self {
+        Self { shape: vec![len], dtype: DType::F32, offset: 0, storage }
+    }
+
+    /// The same words under another shape of as many elements, from `offset` words on.
+    pub(crate) fn view(&self, offset: usize, shape: impl Into<Vec<usize>>) -> Self {
+        Self {
+            shape: shape.into(),
+            dtype: self.dtype,
+            offset: self.offset + offset,
+            storage: self.storage.clone(),
+        }
+    }
+
+    /// The size of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The type of the numbers.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        count(&self.shape)
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The device that holds the numbers.
+    pub fn device(&self) -> Device {
+        Device(match &self.storage {
+            Storage::Gpu(buffer) => Backend::Gpu(buffer.gpu.clone()),
+            Storage::Cpu(buffer) => Backend::Cpu(buffer.cpu.clone()),
+        })
+    }
+
+    /// The same numbers under another shape of as many elements. Nothing is copied.
+    ///
+    /// # Errors
+    /// [`Error::Count`].
+    pub fn reshape(&self, shape: impl Into<Vec<usize>>) -> Result<Self> {
+        let shape = shape.into();
+        let expected = count(&shape);
+        if expected != self.len() {
+            return Err(Error::Count { op: "Tensor::reshape", shape, expected, found: self.len() });
+        }
+        Ok(self.view(0, shape))
+    }
+
+    /// The values on the host. Waits for the device; native only.
+    ///
+    /// # Errors
+    /// [`Error::DType`] if these are not floats, [`Error::DeviceLost`], and any error that wgpu
+    /// reported meanwhile.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        self.expect(DType::F32, "Tensor::to_vec")?;
+        Ok(self.words()?.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// The labels or lengths on the host. Waits for the device; native only.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`].
+    pub fn to_vec_u32(&self) -> Result<Vec<u32>> {
+        self.expect(DType::U32, "Tensor::to_vec_u32")?;
+        self.words()
+    }
+
+    /// As [`Tensor::to_vec`], as a future: for browsers, and for programs that have other things
+    /// to do.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`].
+    pub async fn to_vec_async(&self) -> Result<Vec<f32>> {
+        self.expect(DType::F32, "Tensor::to_vec_async")?;
+        let words = match &self.storage {
+            Storage::Gpu(buffer) if !self.is_empty() => {
+                let (offset, bytes) = (self.offset as u64 * 4, self.len() as u64 * 4);
+                buffer.gpu.read_async(buffer, offset, bytes).await?
+            }
+            _ => self.words()?,
+        };
+        Ok(words.into_iter().map(f32::from_bits).collect())
+    }
+
+    fn words(&self) -> Result<Vec<u32>> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        match &self.storage {
+            Storage::Gpu(buffer) => {
+                buffer.gpu.read(buffer, self.offset as u64 * 4, self.len() as u64 * 4)
+            }
+            Storage::Cpu(buffer) => Ok(bytemuck::cast_slice(&buffer.read()[self.range()]).to_vec()),
+        }
+    }
+
+    /// A copy on another device, by way of the host.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`] and [`Tensor::from_slice`].
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        if self.device().same(device) {
+            return Ok(self.clone());
+        }
+        Self::upload("Tensor::to_device", &self.words()?, self.shape.clone(), self.dtype, device)
+    }
+
+    /// Replaces the values in place, after all that is recorded.
+    pub(crate) fn overwrite(&self, values: &[f32]) -> Result<()> {
+        match &self.storage {
+            Storage::Gpu(buffer) => {
+                buffer.gpu.submit()?;
+                buffer.gpu.write(&buffer.raw, self.offset as u64 * 4, bytemuck::cast_slice(values));
+            }
+            Storage::Cpu(_) => self.cpu_mut(|words| words.copy_from_slice(values)),
+        }
+        Ok(())
+    }
+
+    fn expect(&self, expected: DType, op: &'static str) -> Result<()> {
+        if self.dtype == expected {
+            return Ok(());
+        }
+        Err(Error::DType { op, arg: "self", expected, found: self.dtype })
+    }
+
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.offset..self.offset + self.len()
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({} {:?} on {})", self.dtype, self.shape, self.device().name())
+    }
+}
+
+/// The elements of a shape; an overflow counts as more than anything holds.
+pub(crate) fn count(shape: &[usize]) -> usize {
+    shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX)
+}
+
+/// The words of a CPU tensor, for a twin. `Gpu` tensors have none: the op's check that all
+/// tensors share a device comes first.
+pub(crate) struct Words {
+    data: Arc<Vec<f32>>,
+    range: std::ops::Range<usize>,
+}
+
+impl std::ops::Deref for Words {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.data[self.range.clone()]
+    }
+}
+
+impl Words {
+    pub(crate) fn as_u32(&self) -> &[u32] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+impl Tensor {
+    /// A snapshot for reading.
+    pub(crate) fn cpu(&self) -> Words {
+        match &self.storage {
+            Storage::Cpu(buffer) => Words { data: buffer.read(), range: self.range() },
+            Storage::Gpu(_) => Words { data: Arc::default(), range: 0..0 },
+        }
+    }
+
+    /// In place. `f` must not read this tensor's storage by other ways.
+    pub(crate) fn cpu_mut<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
+        match &self.storage {
+            Storage::Cpu(buffer) => buffer.write(|data| f(&mut data[self.range()])),
+            Storage::Gpu(_) => f(&mut []),
+        }
+    }
+}
