@@ -10,7 +10,7 @@ struct Dims { n: u32, c: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [N,C]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [C]
 
-var<workgroup> partial: array<f32, 256>;  // [16 groups][16 columns]
+var<workgroup> partials: array<f32, 256>;  // [16 groups][16 columns]
 
 @compute @workgroup_size(16, 16)
 fn main(
@@ -22,11 +22,11 @@ fn main(
     if column < dims.c {
         for (var row = id.y; row < dims.n; row += 16u) { sum += x[row * dims.c + column]; }
     }
-    partial[id.y * 16u + id.x] = sum;
+    partials[id.y * 16u + id.x] = sum;
     workgroupBarrier();
-    for (var half = 8u; half > 0u; half /= 2u) {
-        if id.y < half { partial[id.y * 16u + id.x] += partial[(id.y + half) * 16u + id.x]; }
+    for (var stride = 8u; stride > 0u; stride /= 2u) {
+        if id.y < stride { partials[id.y * 16u + id.x] += partials[(id.y + stride) * 16u + id.x]; }
         workgroupBarrier();
     }
-    if id.y == 0u && column < dims.c { y[column] += partial[id.x]; }
+    if id.y == 0u && column < dims.c { y[column] += partials[id.x]; }
 }

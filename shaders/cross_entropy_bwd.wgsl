@@ -2,7 +2,7 @@
 //
 // Shapes  x, d_x: [N,C]; labels, weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy_bwd.rs
+// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
 

@@ -5,7 +5,7 @@
 //
 // Shapes  x, y, d_x: [N,C]; weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
 // Grid    folded ceil(N*C/64)
-// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/pointwise_loss_bwd.rs
+// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/pointwise_loss.rs
 
 override KIND: u32;
 override WEIGHTS: bool;

@@ -60,7 +60,9 @@ pub enum Error {
         found: crate::DType,
     },
     /// Two tensors of one op live on different devices.
-    #[error("{op}: `{arg}` lives on {found}, the others on {expected}; copy it with Tensor::to_device")]
+    #[error(
+        "{op}: `{arg}` lives on {found}, the others on {expected}; copy it with Tensor::to_device"
+    )]
     OtherDevice {
         /// The operation or method.
         op: &'static str,
@@ -84,7 +86,9 @@ pub enum Error {
         found: Vec<usize>,
     },
     /// A sequence's length is 0 or more than the timesteps that there are.
-    #[error("lengths[{row}] is {found}, expected 1..={max} (a sequence has at least one timestep and at most as many as the tensor)")]
+    #[error(
+        "lengths[{row}] is {found}, expected 1..={max} (a sequence has at least one timestep and at most as many as the tensor)"
+    )]
     Length {
         /// The row of the batch.
         row: usize,
@@ -114,7 +118,10 @@ pub enum Error {
         expected: String,
     },
     /// No device has the name that was asked for.
-    #[error("no device is called {name:?}; there are: {}; or \"auto\", \"cpu\", \"software\"", list(available))]
+    #[error(
+        "no device is called {name:?}; there are: {}; or \"auto\", \"cpu\", \"software\"",
+        list(available)
+    )]
     UnknownDevice {
         /// The name that was asked for.
         name: String,
@@ -156,7 +163,9 @@ pub enum Error {
         limit: u64,
     },
     /// The device is gone. Its tensors are lost; a model's last host copy is not.
-    #[error("the device was lost ({reason}); make a new one with Device::auto() and move the model there")]
+    #[error(
+        "the device was lost ({reason}); make a new one with Device::auto() and move the model there"
+    )]
     DeviceLost {
         /// What the driver said.
         reason: String,
@@ -168,7 +177,9 @@ pub enum Error {
         message: String,
     },
     /// A strategy was forced that cannot run this shape on this device.
-    #[error("the strategy {strategy} cannot run hidden_size {hidden_size} here: {reason}; use Strategy::Auto")]
+    #[error(
+        "the strategy {strategy} cannot run hidden_size {hidden_size} here: {reason}; use Strategy::Auto"
+    )]
     Strategy {
         /// The strategy that was forced.
         strategy: &'static str,
@@ -209,7 +220,11 @@ fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "none".into();
     }
-    names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|n| format!("{n:?}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// [`std::result::Result`] with this crate's [`Error`].

@@ -1,7 +1,7 @@
 //! A shape, a type of number, and words on a device.
 
 use crate::device::cpu::CpuBuffer;
-use crate::device::gpu::GpuBuffer;
+use crate::device::gpu::{Gpu, GpuBuffer};
 use crate::device::{Backend, Device};
 use crate::{Error, Result};
 use std::fmt;
@@ -57,8 +57,18 @@ impl Tensor {
     /// # Errors
     /// [`Error::Count`] if there are more or fewer values than the shape holds,
     /// [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
-    pub fn from_slice(values: &[f32], shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
-        Self::upload("Tensor::from_slice", bytemuck::cast_slice(values), shape.into(), DType::F32, device)
+    pub fn from_slice(
+        values: &[f32],
+        shape: impl Into<Vec<usize>>,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::upload(
+            "Tensor::from_slice",
+            bytemuck::cast_slice(values),
+            shape.into(),
+            DType::F32,
+            device,
+        )
     }
 
     /// A tensor of labels or lengths.
@@ -78,7 +88,12 @@ impl Tensor {
     ) -> Result<Self> {
         let expected = count(&shape);
         if expected != words.len() {
-            return Err(Error::Count { op, shape, expected, found: words.len() });
+            return Err(Error::Count {
+                op,
+                shape,
+                expected,
+                found: words.len(),
+            });
         }
         let storage = match &device.0 {
             Backend::Gpu(gpu) => Storage::Gpu(gpu.upload(bytemuck::cast_slice(words), "a tensor")?),
@@ -88,7 +103,12 @@ impl Tensor {
                 Storage::Cpu(buffer)
             }
         };
-        Ok(Self { shape, dtype, offset: 0, storage })
+        Ok(Self {
+            shape,
+            dtype,
+            offset: 0,
+            storage,
+        })
     }
 
     /// A tensor of zeros.
@@ -109,12 +129,22 @@ impl Tensor {
             Backend::Gpu(gpu) => Storage::Gpu(gpu.alloc(len, "a tensor", false)?),
             Backend::Cpu(cpu) => Storage::Cpu(cpu.alloc(len)),
         };
-        Ok(Self { shape, dtype: DType::F32, offset: 0, storage })
+        Ok(Self {
+            shape,
+            dtype: DType::F32,
+            offset: 0,
+            storage,
+        })
     }
 
     /// All of a storage as one axis.
     pub(crate) fn whole(storage: Storage, len: usize) -> Self {
-        Self { shape: vec![len], dtype: DType::F32, offset: 0, storage }
+        Self {
+            shape: vec![len],
+            dtype: DType::F32,
+            offset: 0,
+            storage,
+        }
     }
 
     /// The same words under another shape of as many elements, from `offset` words on.
@@ -163,7 +193,12 @@ impl Tensor {
         let shape = shape.into();
         let expected = count(&shape);
         if expected != self.len() {
-            return Err(Error::Count { op: "Tensor::reshape", shape, expected, found: self.len() });
+            return Err(Error::Count {
+                op: "Tensor::reshape",
+                shape,
+                expected,
+                found: self.len(),
+            });
         }
         Ok(self.view(0, shape))
     }
@@ -210,7 +245,9 @@ impl Tensor {
         }
         match &self.storage {
             Storage::Gpu(buffer) => {
-                buffer.gpu.read(buffer, self.offset as u64 * 4, self.len() as u64 * 4)
+                buffer
+                    .gpu
+                    .read(buffer, self.offset as u64 * 4, self.len() as u64 * 4)
             }
             Storage::Cpu(buffer) => Ok(bytemuck::cast_slice(&buffer.read()[self.range()]).to_vec()),
         }
@@ -224,7 +261,13 @@ impl Tensor {
         if self.device().same(device) {
             return Ok(self.clone());
         }
-        Self::upload("Tensor::to_device", &self.words()?, self.shape.clone(), self.dtype, device)
+        Self::upload(
+            "Tensor::to_device",
+            &self.words()?,
+            self.shape.clone(),
+            self.dtype,
+            device,
+        )
     }
 
     /// Replaces the values in place, after all that is recorded.
@@ -232,7 +275,11 @@ impl Tensor {
         match &self.storage {
             Storage::Gpu(buffer) => {
                 buffer.gpu.submit()?;
-                buffer.gpu.write(&buffer.raw, self.offset as u64 * 4, bytemuck::cast_slice(values));
+                buffer.gpu.write(
+                    &buffer.raw,
+                    self.offset as u64 * 4,
+                    bytemuck::cast_slice(values),
+                );
             }
             Storage::Cpu(_) => self.cpu_mut(|words| words.copy_from_slice(values)),
         }
@@ -243,7 +290,12 @@ impl Tensor {
         if self.dtype == expected {
             return Ok(());
         }
-        Err(Error::DType { op, arg: "self", expected, found: self.dtype })
+        Err(Error::DType {
+            op,
+            arg: "self",
+            expected,
+            found: self.dtype,
+        })
     }
 
     pub(crate) fn range(&self) -> std::ops::Range<usize> {
@@ -253,13 +305,22 @@ impl Tensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor({} {:?} on {})", self.dtype, self.shape, self.device().name())
+        write!(
+            f,
+            "Tensor({} {:?} on {})",
+            self.dtype,
+            self.shape,
+            self.device().name()
+        )
     }
 }
 
 /// The elements of a shape; an overflow counts as more than anything holds.
 pub(crate) fn count(shape: &[usize]) -> usize {
-    shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX)
+    shape
+        .iter()
+        .try_fold(1usize, |n, &d| n.checked_mul(d))
+        .unwrap_or(usize::MAX)
 }
 
 /// The words of a CPU tensor, for a twin. `Gpu` tensors have none: the op's check that all
@@ -283,11 +344,25 @@ impl Words {
 }
 
 impl Tensor {
+    /// The GPU that holds the words, if one does.
+    pub(crate) fn gpu(&self) -> Option<&Arc<Gpu>> {
+        match &self.storage {
+            Storage::Gpu(buffer) => Some(&buffer.gpu),
+            Storage::Cpu(_) => None,
+        }
+    }
+
     /// A snapshot for reading.
     pub(crate) fn cpu(&self) -> Words {
         match &self.storage {
-            Storage::Cpu(buffer) => Words { data: buffer.read(), range: self.range() },
-            Storage::Gpu(_) => Words { data: Arc::default(), range: 0..0 },
+            Storage::Cpu(buffer) => Words {
+                data: buffer.read(),
+                range: self.range(),
+            },
+            Storage::Gpu(_) => Words {
+                data: Arc::default(),
+                range: 0..0,
+            },
         }
     }
 

@@ -5,11 +5,11 @@ var<workgroup> scratch: array<f32, 64>;
 fn workgroup_max(lane: u32, value: f32) -> f32 {
     scratch[lane] = value;
     workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if lane < half {
+    for (var stride = 32u; stride > 0u; stride /= 2u) {
+        if lane < stride {
             // Not max(): a NaN in either operand stays.
             let a = scratch[lane];
-            let b = scratch[lane + half];
+            let b = scratch[lane + stride];
             scratch[lane] = select(select(a, b, b > a), b, b != b);
         }
         workgroupBarrier();
@@ -22,9 +22,9 @@ fn workgroup_max(lane: u32, value: f32) -> f32 {
 fn workgroup_sum(lane: u32, value: f32) -> f32 {
     scratch[lane] = value;
     workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if lane < half {
-            scratch[lane] += scratch[lane + half];
+    for (var stride = 32u; stride > 0u; stride /= 2u) {
+        if lane < stride {
+            scratch[lane] += scratch[lane + stride];
         }
         workgroupBarrier();
     }

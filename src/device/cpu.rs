@@ -12,7 +12,10 @@ pub(crate) struct Cpu {
 
 impl Cpu {
     pub(crate) fn new(poison: bool) -> Arc<Self> {
-        Arc::new(Self { pool: Mutex::new(Pool::new()), poison })
+        Arc::new(Self {
+            pool: Mutex::new(Pool::new()),
+            poison,
+        })
     }
 
     pub(crate) fn threads() -> usize {
@@ -32,19 +35,32 @@ impl Cpu {
         if self.poison {
             data.fill(f32::NAN);
         }
-        Arc::new(CpuBuffer { cpu: self.clone(), class, data: Mutex::new(Arc::new(data)) })
+        Arc::new(CpuBuffer {
+            cpu: self.clone(),
+            class,
+            data: Mutex::new(Arc::new(data)),
+        })
     }
 
     pub(crate) fn memory(&self) -> pool::Memory {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).memory()
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .memory()
     }
 
     pub(crate) fn buffers_created(&self) -> u64 {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).created
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .created
     }
 
     pub(crate) fn trim(&self) {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).trim();
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .trim();
     }
 }
 
@@ -58,13 +74,16 @@ pub(crate) struct CpuBuffer {
 
 impl CpuBuffer {
     pub(crate) fn read(&self) -> Arc<Vec<f32>> {
-        self.data.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.data
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Runs `f` on the words in place. `f` must not read this buffer by other ways.
     pub(crate) fn write<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        f(Arc::make_mut(&mut data))
+        f(Arc::make_mut(&mut *data).as_mut_slice())
     }
 }
 
@@ -72,6 +91,10 @@ impl Drop for CpuBuffer {
     fn drop(&mut self) {
         let data = std::mem::take(&mut *self.data.lock().unwrap_or_else(PoisonError::into_inner));
         let data = Arc::try_unwrap(data).unwrap_or_default();
-        self.cpu.pool.lock().unwrap_or_else(PoisonError::into_inner).give(self.class, data, 0);
+        self.cpu
+            .pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .give(self.class, data, 0);
     }
 }

@@ -80,16 +80,22 @@ impl Gpu {
                 trace: wgpu::Trace::Off,
             })
             .await
-            .map_err(|e| Error::DeviceRequest { adapter: info.name.clone(), reason: e.to_string() })?;
+            .map_err(|e| Error::DeviceRequest {
+                adapter: info.name.clone(),
+                reason: e.to_string(),
+            })?;
 
         let fault = Arc::new(Mutex::new(None));
         let seen = fault.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let error = match error {
-                wgpu::Error::OutOfMemory { .. } => {
-                    Error::OutOfMemory { what: "a command's buffers", bytes: 0 }
-                }
-                other => Error::Gpu { message: other.to_string() },
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory {
+                    what: "a command's buffers",
+                    bytes: 0,
+                },
+                other => Error::Gpu {
+                    message: other.to_string(),
+                },
             };
             lock(&seen).get_or_insert(error);
         }));
@@ -100,7 +106,10 @@ impl Gpu {
         });
 
         let unused = (0..limits.max_storage_buffers_per_shader_stage.min(16) as u64)
-            .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
+            .map(|id| Raw {
+                buffer: storage_buffer(&device, 256),
+                id,
+            })
             .collect::<Vec<_>>();
         let recorder = Recorder::new(&device, &limits);
         Ok(Arc::new(Self {
@@ -125,14 +134,19 @@ impl Gpu {
         match &*fault {
             None => Ok(()),
             Some(lost @ Error::DeviceLost { .. }) => Err(lost.clone()),
-            Some(_) => Err(fault.take().unwrap_or(Error::Gpu { message: String::new() })),
+            Some(_) => Err(fault.take().unwrap_or(Error::Gpu {
+                message: String::new(),
+            })),
         }
     }
 
     /// The largest buffer that a kernel can bind, in bytes.
     pub(crate) fn max_binding(&self) -> u64 {
         // 4-byte words are counted in u32 in the kernels.
-        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        let limit = self
+            .limits
+            .max_storage_buffer_binding_size
+            .min(self.limits.max_buffer_size);
         limit.min(u64::from(u32::MAX) & !255)
     }
 
@@ -158,7 +172,11 @@ impl Gpu {
             Some(raw) => raw,
             None => self.make(class, what)?,
         };
-        let buffer = Arc::new(GpuBuffer { gpu: self.clone(), raw, class });
+        let buffer = Arc::new(GpuBuffer {
+            gpu: self.clone(),
+            raw,
+            class,
+        });
         if self.options.poison && !upload {
             super::kernel::poison(self, &buffer)?;
         }
@@ -171,11 +189,15 @@ impl Gpu {
             None => {
                 // Give back what lies idle, then try once more.
                 self.trim()?;
-                self.try_make(class).ok_or(Error::OutOfMemory { what, bytes: class })?
+                self.try_make(class)
+                    .ok_or(Error::OutOfMemory { what, bytes: class })?
             }
         };
         lock(&self.pool).made(class);
-        Ok(Raw { buffer, id: self.next_id.fetch_add(1, Ordering::Relaxed) })
+        Ok(Raw {
+            buffer,
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     #[cfg(not(target_arch = "wasm32"))]
@@ -200,7 +222,11 @@ impl Gpu {
         Ok(())
     }
 
-    pub(crate) fn upload(self: &Arc<Self>, bytes: &[u8], what: &'static str) -> Result<Arc<GpuBuffer>> {
+    pub(crate) fn upload(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        what: &'static str,
+    ) -> Result<Arc<GpuBuffer>> {
         let buffer = self.alloc(bytes.len() / 4, what, true)?;
         if !bytes.is_empty() {
             self.queue.write_buffer(&buffer.raw.buffer, 0, bytes);

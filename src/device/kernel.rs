@@ -90,7 +90,9 @@ impl Kernels {
             self.pipelines.insert(key.clone(), pipeline);
         }
         let Some(pipeline) = self.pipelines.get(&key) else {
-            return Err(Error::Gpu { message: format!("{name}: no pipeline") });
+            return Err(Error::Gpu {
+                message: format!("{name}: no pipeline"),
+            });
         };
 
         // Slots: (buffer, its number, offset, bytes).
@@ -102,7 +104,9 @@ impl Kernels {
                 continue;
             };
             let Storage::Gpu(buffer) = &tensor.storage else {
-                return Err(Error::Gpu { message: format!("{name}: a CPU tensor in slot {slot}") });
+                return Err(Error::Gpu {
+                    message: format!("{name}: a CPU tensor in slot {slot}"),
+                });
             };
             slots.push((
                 &buffer.raw.buffer,
@@ -125,16 +129,19 @@ impl Kernels {
                 size: std::num::NonZeroU64::new(uniform_bytes(launch)),
             }),
         }];
-        entries.extend(slots.iter().enumerate().map(|(i, &(buffer, _, offset, bytes))| {
-            wgpu::BindGroupEntry {
-                binding: i as u32 + 1,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset,
-                    size: std::num::NonZeroU64::new(bytes),
+        entries.extend(
+            slots
+                .iter()
+                .enumerate()
+                .map(|(i, &(buffer, _, offset, bytes))| wgpu::BindGroupEntry {
+                    binding: i as u32 + 1,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer,
+                        offset,
+                        size: std::num::NonZeroU64::new(bytes),
+                    }),
                 }),
-            }
-        }));
+        );
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(name),
             layout: &pipeline.layout,
@@ -180,7 +187,12 @@ impl Kernels {
         )];
         entries.extend(kernel.bindings.iter().enumerate().map(|(i, (_, access))| {
             let read_only = *access == Access::Read;
-            entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false, None)
+            entry(
+                i as u32 + 1,
+                wgpu::BufferBindingType::Storage { read_only },
+                false,
+                None,
+            )
         }));
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(kernel.name),
@@ -191,8 +203,11 @@ impl Kernels {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let constants: Vec<_> =
-            launch.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        let constants: Vec<_> = launch
+            .constants
+            .iter()
+            .map(|&(name, value)| (name, f64::from(value)))
+            .collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.name),
             layout: Some(&pipeline_layout),
@@ -206,14 +221,22 @@ impl Kernels {
         });
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::Gpu { message: format!("{}: {error}", kernel.name) });
+            return Err(Error::Gpu {
+                message: format!("{}: {error}", kernel.name),
+            });
         }
-        Ok(Pipeline { pipeline, layout, id })
+        Ok(Pipeline {
+            pipeline,
+            layout,
+            id,
+        })
     }
 }
 
 fn uniform_bytes(launch: &Launch<'_>) -> u64 {
-    (launch.uniform.len() as u64 * 4).next_multiple_of(16).max(16)
+    (launch.uniform.len() as u64 * 4)
+        .next_multiple_of(16)
+        .max(16)
 }
 
 fn entry(
@@ -225,7 +248,11 @@ fn entry(
     wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset,
+            min_binding_size,
+        },
         count: None,
     }
 }
@@ -236,4 +263,3 @@ pub(super) fn poison(gpu: &Arc<Gpu>, buffer: &Arc<GpuBuffer>) -> Result<()> {
     let tensor = Tensor::whole(Storage::Gpu(buffer.clone()), len);
     crate::ops::fill::on_gpu(gpu, &tensor, f32::NAN)
 }
-

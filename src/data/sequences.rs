@@ -1,0 +1,167 @@
+//! Sequences of vectors, of the same length or not.
+
+use crate::{Error, Result};
+
+/// Sequences of frames, in host memory; each frame has the same number of features.
+///
+/// ```
+/// use wgpu_lstm::data::Sequences;
+/// // Two sequences of 3 and 1 frames with 2 features.
+/// let x = Sequences::new(2, [vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], vec![7.0, 8.0]])?;
+/// assert_eq!((x.len(), x.frames(0), x.frames(1)), (2, 3, 1));
+/// // Eight sequences of 5 frames with 2 features, from one array [8,5,2].
+/// let x = Sequences::from_array(&[0.0; 80], [8, 5, 2])?;
+/// assert_eq!(x.frames(7), 5);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sequences {
+    features: usize,
+    values: Vec<f32>,
+    /// Where each sequence begins, in frames; and the end of the last.
+    begins: Vec<usize>,
+}
+
+impl Sequences {
+    /// Sequences of `features` values a frame, each given frame by frame.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if `features` is 0; [`Error::Count`] if a sequence is no whole number
+    /// of frames; [`Error::Length`] if one is empty.
+    pub fn new<S: AsRef<[f32]>>(
+        features: usize,
+        sequences: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        if features == 0 {
+            let expected = "at least 1".into();
+            return Err(Error::Option {
+                option: "features",
+                found: "0".into(),
+                expected,
+            });
+        }
+        let mut all = Self {
+            features,
+            values: Vec::new(),
+            begins: vec![0],
+        };
+        for (row, sequence) in sequences.into_iter().enumerate() {
+            let sequence = sequence.as_ref();
+            let frames = sequence.len() / features;
+            if frames == 0 {
+                return Err(Error::Length {
+                    row,
+                    found: 0,
+                    max: usize::MAX,
+                });
+            }
+            if !sequence.len().is_multiple_of(features) {
+                return Err(Error::Count {
+                    op: "Sequences::new",
+                    shape: vec![frames, features],
+                    expected: frames * features,
+                    found: sequence.len(),
+                });
+            }
+            all.values.extend_from_slice(sequence);
+            all.begins.push(all.values.len() / features);
+        }
+        Ok(all)
+    }
+
+    /// Sequences of the same length, from one array `[N,T,F]`.
+    ///
+    /// # Errors
+    /// [`Error::Count`] if the array has another size, [`Error::Empty`] if an axis is 0.
+    pub fn from_array(values: &[f32], [n, timesteps, features]: [usize; 3]) -> Result<Self> {
+        let shape = vec![n, timesteps, features];
+        let expected = crate::tensor::count(&shape);
+        if expected != values.len() {
+            return Err(Error::Count {
+                op: "Sequences::from_array",
+                shape,
+                expected,
+                found: values.len(),
+            });
+        }
+        if expected == 0 {
+            return Err(Error::Empty {
+                op: "Sequences::from_array",
+                arg: "values",
+                axes: "[N,T,F]",
+                found: shape,
+            });
+        }
+        let begins = (0..=n).map(|i| i * timesteps).collect();
+        Ok(Self {
+            features,
+            values: values.to_vec(),
+            begins,
+        })
+    }
+
+    /// The number of sequences.
+    pub fn len(&self) -> usize {
+        self.begins.len() - 1
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values of a frame.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// The frames of sequence `i`; 0 if there is no such sequence.
+    pub fn frames(&self, i: usize) -> usize {
+        self.range(i).len()
+    }
+
+    /// The frames of all sequences together.
+    pub fn total_frames(&self) -> usize {
+        self.values.len() / self.features
+    }
+
+    /// Where sequence `i` lies among all frames.
+    pub(crate) fn range(&self, i: usize) -> std::ops::Range<usize> {
+        match (self.begins.get(i), self.begins.get(i + 1)) {
+            (Some(&begin), Some(&end)) => begin..end,
+            _ => 0..0,
+        }
+    }
+
+    /// The values of sequence `i`, frame by frame; empty if there is no such sequence.
+    pub fn get(&self, i: usize) -> &[f32] {
+        let range = self.range(i);
+        &self.values[range.start * self.features..range.end * self.features]
+    }
+
+    /// All sequences in one array `[N,T,F]`, zeros behind the shorter ones, and their lengths:
+    /// for training loops of your own.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::Sequences;
+    /// let x = Sequences::new(1, [vec![1.0, 2.0], vec![3.0]])?;
+    /// assert_eq!(x.pad(), (vec![1.0, 2.0, 3.0, 0.0], [2, 2, 1], vec![2, 1]));
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn pad(&self) -> (Vec<f32>, [usize; 3], Vec<usize>) {
+        self.pad_rows(&(0..self.len()).collect::<Vec<_>>())
+    }
+
+    /// The same for some of them.
+    pub(crate) fn pad_rows(&self, rows: &[usize]) -> (Vec<f32>, [usize; 3], Vec<usize>) {
+        let lengths: Vec<_> = rows.iter().map(|&i| self.frames(i)).collect();
+        let timesteps = lengths.iter().copied().max().unwrap_or(0);
+        let size = timesteps * self.features;
+        let mut values = vec![0.0; rows.len() * size];
+        for (&i, to) in rows.iter().zip(values.chunks_exact_mut(size.max(1))) {
+            let from = self.get(i);
+            to[..from.len()].copy_from_slice(from);
+        }
+        (values, [rows.len(), timesteps, self.features], lengths)
+    }
+}

@@ -1,0 +1,77 @@
+//! What a model is to learn.
+
+use super::Sequences;
+use crate::{Error, Result};
+
+/// The targets of a data set: one for each sequence, or one for each frame of each sequence
+/// (all frames of the first, then of the second …) for models that give a value at every
+/// timestep.
+///
+/// ```
+/// use wgpu_lstm::data::Targets;
+/// let speakers = Targets::classes([3, 0, 8]);          // for Loss::CrossEntropy
+/// let odd = Targets::values([1.0, 0.0, 1.0], 1);       // for the other losses
+/// # let _ = (speakers, odd);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Targets {
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kind {
+    Classes(Vec<u32>),
+    Values { values: Vec<f32>, width: usize },
+}
+
+impl Targets {
+    /// Numbers of classes, from 0.
+    pub fn classes(labels: impl Into<Vec<u32>>) -> Self {
+        Self {
+            kind: Kind::Classes(labels.into()),
+        }
+    }
+
+    /// `width` numbers for each sequence or frame.
+    pub fn values(values: impl Into<Vec<f32>>, width: usize) -> Self {
+        Self {
+            kind: Kind::Values {
+                values: values.into(),
+                width,
+            },
+        }
+    }
+
+    /// Checks that there is one for each sequence of `x` or, if `per_frame`, one for each frame.
+    pub(crate) fn check(&self, x: &Sequences, per_frame: bool, op: &'static str) -> Result<()> {
+        let rows = if per_frame { x.total_frames() } else { x.len() };
+        let (shape, expected, found) = match &self.kind {
+            Kind::Classes(labels) => (vec![rows], rows, labels.len()),
+            Kind::Values { values, width } => {
+                if *width == 0 {
+                    let expected = "at least 1".into();
+                    let option = "Targets::values width";
+                    return Err(Error::Option {
+                        option,
+                        found: "0".into(),
+                        expected,
+                    });
+                }
+                (
+                    vec![rows, *width],
+                    rows.saturating_mul(*width),
+                    values.len(),
+                )
+            }
+        };
+        if expected != found {
+            return Err(Error::Count {
+                op,
+                shape,
+                expected,
+                found,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! y = act(W x + b).
+
+use super::params::{Layout, ParamId};
+use super::{Layer, Params, check_size, init};
+use crate::ops::activation::{self, Kind};
+use crate::ops::column_sum::column_sum;
+use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::{Check, softmax};
+use crate::tape::{Tape, Var};
+use crate::{DType, Error, Result, Tensor};
+
+/// What a layer does to its sums, last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    Linear,
+    /// 1 / (1 + e⁻ˣ).
+    Sigmoid,
+    /// tanh x.
+    Tanh,
+    /// max(x, 0).
+    Relu,
+    /// eˣ over the sum of eˣ of the row.
+    Softmax,
+}
+
+impl Activation {
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Linear | Self::Softmax => None,
+            Self::Sigmoid => Some(Kind::Sigmoid),
+            Self::Tanh => Some(Kind::Tanh),
+            Self::Relu => Some(Kind::Relu),
+        }
+    }
+
+    /// Applies it, over the last axis where it goes by rows.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn forward(self, tape: &Tape, x: &Var) -> Result<Var> {
+        if self == Self::Linear {
+            return Ok(x.clone());
+        }
+        Check::new("Activation::forward", "").dtype("x", x.tensor(), DType::F32)?;
+        let y = match self.kind() {
+            Some(kind) => activation::activation(kind, x.tensor())?,
+            None => softmax::softmax(x.tensor())?,
+        };
+        let (id, saved) = (x.id, y.clone());
+        let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| {
+            let Some(Some(d_y)) = d.first() else {
+                return Ok(());
+            };
+            let d_x = match self.kind() {
+                Some(kind) => activation::backward(kind, &saved, d_y)?,
+                None => softmax::backward(&saved, d_y)?,
+            };
+            gradients.add(id, d_x)
+        });
+        let y = vars.pop().unwrap_or_else(|| Var::constant(y));
+        Ok(y.with_lengths(x.lengths().cloned()))
+    }
+}
+
+/// A fully connected layer: `[..,I]` to `[..,units]`, at each timestep of a sequence alike.
+///
+/// ```
+/// use wgpu_lstm::nn::{Activation, Dense};
+/// let head = Dense::new(1).activation(Activation::Sigmoid);
+/// # let _ = head;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Dense {
+    units: usize,
+    activation: Activation,
+    built: Option<Built>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Built {
+    input_size: usize,
+    weight: ParamId,
+    bias: ParamId,
+}
+
+impl Dense {
+    /// A layer of this many units, without activation.
+    pub fn new(units: usize) -> Self {
+        Self {
+            units,
+            activation: Activation::Linear,
+            built: None,
+        }
+    }
+
+    /// What comes after the sums.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// The layer with its parameters, `dense.weight` `[units,I]` (Glorot uniform) and
+    /// `dense.bias` `[units]` (zero), in `params`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size of 0.
+    pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
+        self.build_on(params, input_size)?;
+        Ok(self)
+    }
+
+    /// Runs the layer: see [`Layer::forward`].
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        self.activation.forward(tape, &self.linear(tape, x)?)
+    }
+
+    fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let Some(Built {
+            input_size,
+            weight,
+            bias,
+        }) = self.built
+        else {
+            return Err(Error::NotBuilt {
+                what: "this Dense",
+                call: "build",
+            });
+        };
+        let units = self.units;
+        let (weight, d_weight) = tape.params().tensors(weight, &[input_size, units])?;
+        let (bias, d_bias) = tape.params().tensors(bias, &[units])?;
+        let tensor = x.tensor();
+        let check = Check::new("dense", "the layer was built for that input_size");
+        check.dtype("x", tensor, DType::F32)?;
+        let found = tensor.shape();
+        let Some((&last, rows)) = found.split_last() else {
+            return Err(Error::Rank {
+                op: "dense",
+                arg: "x",
+                axes: "[..,I]",
+                found: vec![],
+            });
+        };
+        if tensor.is_empty() {
+            let found = found.to_vec();
+            return Err(Error::Empty {
+                op: "dense",
+                arg: "x",
+                axes: "[..,I]",
+                found,
+            });
+        }
+        if last != input_size {
+            check.shape("x", tensor, "[..,I]", &[rows, &[input_size]].concat())?;
+        }
+        check.device(tensor, &[("weight", &weight)])?;
+
+        let (m, shape) = (tensor.len() / last, [rows, &[units]].concat());
+        let y = Tensor::empty(shape, &tensor.device())?;
+        Gemm {
+            m,
+            n: units,
+            k: last,
+            bias: Some(&bias),
+            accumulate: false,
+        }
+        .run(
+            Matrix::new(tensor, last),
+            Matrix::new(&weight, units),
+            Matrix::new(&y, units),
+        )?;
+        let (id, x_saved) = (x.id, tensor.clone());
+        let mut vars = tape.push(vec![y.clone()], true, move |d, gradients| {
+            let Some(Some(d_y)) = d.first() else {
+                return Ok(());
+            };
+            let d_y_rows = Matrix::new(d_y, units);
+            Gemm {
+                m: last,
+                n: units,
+                k: m,
+                bias: None,
+                accumulate: true,
+            }
+            .run(
+                Matrix::new(&x_saved, last).t(),
+                d_y_rows,
+                Matrix::new(&d_weight, units),
+            )?;
+            column_sum(d_y, &d_bias)?;
+            if id.is_some() {
+                let d_x = Tensor::empty(x_saved.shape(), &x_saved.device())?;
+                Gemm {
+                    m,
+                    n: last,
+                    k: units,
+                    bias: None,
+                    accumulate: false,
+                }
+                .run(
+                    d_y_rows,
+                    Matrix::new(&weight, units).t(),
+                    Matrix::new(&d_x, last),
+                )?;
+                gradients.add(id, d_x)?;
+            }
+            Ok(())
+        });
+        let y = vars.pop().unwrap_or_else(|| Var::constant(y));
+        Ok(y.with_lengths(x.lengths().cloned()))
+    }
+}
+
+impl Layer for Dense {
+    fn kind(&self) -> &'static str {
+        "dense"
+    }
+
+    fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        check_size("Dense::units", self.units)?;
+        check_size("Dense input_size", input_size)?;
+        let prefix = params.free_prefix("dense");
+        let values = init::glorot_uniform(&mut params.rng(), input_size, self.units);
+        let layout = Layout::Transposed {
+            rows: input_size,
+            columns: self.units,
+        };
+        let shape = vec![self.units, input_size];
+        let weight = params.add(format!("{prefix}.weight"), shape, layout, &values);
+        let zeros = vec![0.0; self.units];
+        let bias = params.add(
+            format!("{prefix}.bias"),
+            vec![self.units],
+            Layout::Plain,
+            &zeros,
+        );
+        self.built = Some(Built {
+            input_size,
+            weight,
+            bias,
+        });
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        self.units
+    }
+
+    fn gives_sequence(&self, takes_sequence: bool) -> bool {
+        takes_sequence
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Dense::forward(self, tape, x)
+    }
+
+    fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+        Ok((self.linear(tape, x)?, self.activation))
+    }
+
+    fn parameter_count(&self) -> usize {
+        self.built.map_or(0, |b| (b.input_size + 1) * self.units)
+    }
+}

@@ -1,0 +1,68 @@
+//! Layers, their parameters, and models made of them.
+
+mod dense;
+mod init;
+mod lstm;
+mod params;
+mod sequential;
+mod summary;
+
+pub use dense::{Activation, Dense};
+pub use lstm::{Lstm, LstmOutput, LstmState};
+pub use params::Params;
+pub use sequential::{Prediction, Sequential};
+
+use crate::tape::{Tape, Var};
+use crate::{Error, Result};
+
+/// A part of a model: it has parameters, and turns one value into another.
+///
+/// A layer of your own needs no kernel: build its `forward` from the layers that there are.
+pub trait Layer: Send {
+    /// What [`Sequential::summary`] and the parameters' names call it: `lstm`, `dense`.
+    fn kind(&self) -> &'static str;
+
+    /// Puts the layer's parameters into `params`, once it is known how many features a value
+    /// has.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size of 0.
+    fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()>;
+
+    /// The features of what comes out.
+    fn output_size(&self) -> usize;
+
+    /// Whether a sequence comes out, given whether one goes in.
+    fn gives_sequence(&self, takes_sequence: bool) -> bool;
+
+    /// Runs the layer.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`], and [`Error::Rank`] and [`Error::Shape`] if `x` is not what the
+    /// layer was built for.
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var>;
+
+    /// Runs the layer up to its last activation, and says which that is: losses take the
+    /// logits, since softmax and sigmoid round away what they need.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+        Ok((self.forward(tape, x)?, Activation::Linear))
+    }
+
+    /// The number of parameters; 0 before `build_on`.
+    fn parameter_count(&self) -> usize;
+}
+
+/// That a size is at least 1 and no index overflows.
+fn check_size(option: &'static str, size: usize) -> Result<()> {
+    if (1..=1 << 24).contains(&size) {
+        return Ok(());
+    }
+    Err(Error::Option {
+        option,
+        found: size.to_string(),
+        expected: "1 to 16,777,216".into(),
+    })
+}

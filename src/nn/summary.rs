@@ -1,0 +1,64 @@
+//! A model as a table.
+
+use super::Layer;
+
+/// One line for each layer: what it is, the shape that comes out, its parameters.
+pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {
+    let mut lines = vec![[
+        "layer".to_owned(),
+        "output".to_owned(),
+        "parameters".to_owned(),
+    ]];
+    let mut sequence = true;
+    let mut total = 0;
+    for layer in layers {
+        sequence = layer.gives_sequence(sequence);
+        let axes = if sequence { "B, T" } else { "B" };
+        let count = layer.parameter_count();
+        total += count;
+        lines.push([
+            layer.kind().to_owned(),
+            format!("[{axes}, {}]", layer.output_size()),
+            if built { thousands(count) } else { "?".into() },
+        ]);
+    }
+    let width = |i: usize| lines.iter().map(|line| line[i].len()).max().unwrap_or(0);
+    let (a, b, c) = (width(0), width(1), width(2));
+    let mut text: String = lines
+        .iter()
+        .map(|[kind, shape, count]| format!("{kind:a$}  {shape:b$}  {count:>c$}\n"))
+        .collect();
+    text += &match built {
+        true => format!("{} parameters", thousands(total)),
+        false => "not built: the first fit, or build(input_size), makes the parameters".into(),
+    };
+    text
+}
+
+/// 1234567 as 1,234,567.
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_grouped() {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(super::thousands(n), text);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! y = value.
+
+use super::INDEX;
+use crate::device::gpu::Gpu;
+use crate::device::kernel::Access::Write;
+use crate::device::kernel::{Kernel, Launch, folded};
+use crate::{Result, Tensor};
+use std::sync::Arc;
+
+pub(crate) static KERNEL: Kernel = Kernel {
+    name: "fill",
+    parts: &[INDEX, include_str!("../../shaders/fill.wgsl")],
+    bindings: &[("y", Write)],
+    variants: || vec![vec![]],
+};
+
+pub(crate) fn fill(y: &Tensor, value: f32) -> Result<()> {
+    match y.gpu() {
+        Some(gpu) => on_gpu(gpu, y, value),
+        None => {
+            y.cpu_mut(|y| y.fill(value));
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn on_gpu(gpu: &Arc<Gpu>, y: &Tensor, value: f32) -> Result<()> {
+    if y.is_empty() {
+        return Ok(());
+    }
+    gpu.run(&Launch {
+        kernel: &KERNEL,
+        grid: folded(y.len().div_ceil(256)),
+        constants: vec![],
+        uniform: vec![y.len() as u32, value.to_bits()],
+        tensors: vec![Some(y)],
+    })
+}

@@ -1,0 +1,244 @@
+//! C = op(A) op(B) (+ bias) (+ C): every matrix product outside the recurrence.
+
+use super::switches;
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, Launch};
+use crate::{Error, Result, Tensor};
+
+const BINDINGS: &[(&str, crate::device::kernel::Access)] =
+    &[("a", Read), ("b", Read), ("bias", Read), ("c", Write)];
+
+/// For hardware GPUs.
+pub(crate) static TILE: Kernel = Kernel {
+    name: "gemm_tile",
+    parts: &[include_str!("../../shaders/gemm_tile.wgsl")],
+    bindings: BINDINGS,
+    variants: || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]),
+};
+
+/// For software adapters.
+pub(crate) static REGISTER: Kernel = Kernel {
+    name: "gemm_register",
+    parts: &[include_str!("../../shaders/gemm_register.wgsl")],
+    bindings: BINDINGS,
+    variants: || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]),
+};
+
+/// A matrix inside a tensor, its rows `stride` words apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    tensor: &'a Tensor,
+    offset: usize,
+    stride: usize,
+    transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `columns` words, side by side, from the tensor's begin.
+    pub(crate) fn new(tensor: &'a Tensor, columns: usize) -> Self {
+        Self {
+            tensor,
+            offset: 0,
+            stride: columns,
+            transposed: false,
+        }
+    }
+
+    /// The same, transposed.
+    pub(crate) fn t(self) -> Self {
+        Self {
+            transposed: !self.transposed,
+            ..self
+        }
+    }
+
+    /// The same, `words` further on.
+    pub(crate) fn skip(self, words: usize) -> Self {
+        Self {
+            offset: self.offset + words,
+            ..self
+        }
+    }
+
+    /// The same with rows further apart.
+    pub(crate) fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// From row `first` of op(A) on.
+    fn from_row(self, first: usize) -> Self {
+        self.skip(first * if self.transposed { 1 } else { self.stride })
+    }
+
+    /// The words from the begin of the tensor to the end of this matrix.
+    fn extent(self, rows: usize, columns: usize) -> usize {
+        let (rows, columns) = if self.transposed {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        };
+        self.offset + (rows - 1) * self.stride + columns
+    }
+}
+
+/// Sizes and extras of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Gemm<'a> {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    /// Added to each row.
+    pub(crate) bias: Option<&'a Tensor>,
+    /// Adds to what C holds.
+    pub(crate) accumulate: bool,
+}
+
+impl Gemm<'_> {
+    /// `c` = `a` `b`. The matrices lie inside their tensors.
+    pub(crate) fn run(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) -> Result<()> {
+        let Self { m, n, k, .. } = self;
+        let fits = [(a, m, k), (b, k, n), (c, m, n)]
+            .iter()
+            .all(|(matrix, rows, columns)| matrix.extent(*rows, *columns) <= matrix.tensor.len());
+        if !fits || self.bias.is_some_and(|bias| bias.len() < n) || c.transposed {
+            let message = format!("gemm: a {m} x {n} x {k} product reaches past a tensor");
+            return Err(Error::Gpu { message });
+        }
+        let Some(gpu) = c.tensor.gpu() else {
+            self.twin(a, b, c);
+            return Ok(());
+        };
+        let (kernel, tile_m, tile_n) = if gpu.info.software {
+            (&REGISTER, 8, 64)
+        } else {
+            (&TILE, 64, 64)
+        };
+        // More rows than a grid has room for go in several launches.
+        let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * tile_m;
+        for first in (0..m).step_by(slab) {
+            let rows = slab.min(m - first);
+            let (a, c) = (a.from_row(first), c.from_row(first));
+            let words = [
+                rows, n, k, a.stride, b.stride, c.stride, a.offset, b.offset, c.offset,
+            ];
+            gpu.run(&Launch {
+                kernel,
+                grid: [n.div_ceil(tile_n) as u32, rows.div_ceil(tile_m) as u32, 1],
+                constants: vec![
+                    ("TRANS_A", a.transposed.into()),
+                    ("TRANS_B", b.transposed.into()),
+                    ("BIAS", self.bias.is_some().into()),
+                    ("ACCUMULATE", self.accumulate.into()),
+                ],
+                uniform: words.map(|w| w as u32).to_vec(),
+                tensors: vec![Some(a.tensor), Some(b.tensor), self.bias, Some(c.tensor)],
+            })?;
+        }
+        Ok(())
+    }
+
+    fn twin(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) {
+        let (av, bv) = (a.tensor.cpu(), b.tensor.cpu());
+        let bias = self.bias.map(Tensor::cpu);
+        c.tensor.cpu_mut(|cv| {
+            if let Some(bias) = &bias {
+                for row in 0..self.m {
+                    let at = c.offset + row * c.stride;
+                    for (c, bias) in cv[at..at + self.n].iter_mut().zip(&**bias) {
+                        *c = if self.accumulate { *c + bias } else { *bias };
+                    }
+                }
+            }
+            let accumulate = self.accumulate || bias.is_some();
+            product(
+                [self.m, self.n, self.k],
+                View::of(&av[a.offset..], a.stride, a.transposed),
+                View::of(&bv[b.offset..], b.stride, b.transposed),
+                (&mut cv[c.offset..], c.stride),
+                accumulate,
+                gemm::Parallelism::Rayon(0),
+            );
+        });
+    }
+}
+
+/// A matrix in host memory.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    data: &'a [f32],
+    stride: usize,
+    transposed: bool,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn of(data: &'a [f32], stride: usize, transposed: bool) -> Self {
+        Self {
+            data,
+            stride,
+            transposed,
+        }
+    }
+
+    fn holds(self, rows: usize, columns: usize) -> bool {
+        let (rows, columns) = if self.transposed {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        };
+        (rows - 1) * self.stride + columns <= self.data.len()
+    }
+
+    fn strides(self) -> (isize, isize) {
+        let stride = self.stride as isize;
+        if self.transposed {
+            (stride, 1)
+        } else {
+            (1, stride)
+        }
+    }
+}
+
+/// c = a b (+ c) on the host; `[m, n, k]`, none of them 0.
+pub(crate) fn product(
+    [m, n, k]: [usize; 3],
+    a: View<'_>,
+    b: View<'_>,
+    (c, c_stride): (&mut [f32], usize),
+    accumulate: bool,
+    parallelism: gemm::Parallelism,
+) {
+    assert!(m > 0 && n > 0 && k > 0 && a.holds(m, k) && b.holds(k, n));
+    assert!((m - 1) * c_stride + n <= c.len() && n <= c_stride);
+    let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
+    // A tiny product is done before a second thread has woken up.
+    let parallelism = if m * n * k < 1 << 16 {
+        gemm::Parallelism::None
+    } else {
+        parallelism
+    };
+    // SAFETY: the assertions above show that each matrix lies inside its slice; `c` is borrowed
+    // mutably, so it overlaps neither `a` nor `b`, and n <= c_stride keeps its rows apart.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            c_stride as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a_column,
+            a_row,
+            b.data.as_ptr(),
+            b_column,
+            b_row,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! Which schedule runs a layer on a device, and how its batch is cut into chunks.
+
+use crate::device::gpu::Gpu;
+use crate::{Error, Result};
+
+/// How a GPU goes through the timesteps of an LSTM layer. The CPU device has one way and
+/// ignores this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Strategy {
+    /// The faster of those that can run the shape here.
+    #[default]
+    Auto,
+    /// All timesteps in one dispatch: a workgroup takes a few rows of the batch through the
+    /// whole sequence. Needs a workgroup as wide as the hidden size.
+    Sequence,
+    /// One dispatch for each timestep. Runs any size.
+    Stepwise,
+}
+
+impl Strategy {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "Auto",
+            Self::Sequence => "Sequence",
+            Self::Stepwise => "Stepwise",
+        }
+    }
+}
+
+/// What a strategy was chosen for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Forward,
+    Backward,
+}
+
+/// A strategy that is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schedule {
+    /// With the rows that a workgroup takes.
+    Sequence {
+        rows: usize,
+    },
+    Stepwise,
+}
+
+/// Words of shared memory for each unit and row of a workgroup: h twice; d_a of four gates.
+fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
+    4 * hidden_size * rows * if pass == Pass::Forward { 2 } else { 4 }
+}
+
+/// The schedule for a layer.
+///
+/// `Sequence` reads R once for every few rows and step, but costs no dispatch; `Stepwise` spreads
+/// a step over the whole device. On software adapters, where a dispatch costs as much as
+/// a small step, `Sequence` has been measured to win wherever it fits.
+pub(crate) fn schedule(
+    gpu: &Gpu,
+    strategy: Strategy,
+    pass: Pass,
+    batch: usize,
+    hidden_size: usize,
+) -> Result<Schedule> {
+    if strategy == Strategy::Stepwise {
+        return Ok(Schedule::Stepwise);
+    }
+    let limits = &gpu.limits;
+    let invocations = limits
+        .max_compute_invocations_per_workgroup
+        .min(limits.max_compute_workgroup_size_x);
+    let shared = limits.max_compute_workgroup_storage_size as usize;
+    // Eight rows share each load of R: this pays where loads go through a CPU's cache.
+    let wide = pass == Pass::Forward && gpu.info.software && batch > 4;
+    let fits = |rows| {
+        workgroup(hidden_size) <= invocations as usize
+            && shared_bytes(pass, hidden_size, rows) <= shared
+    };
+    if wide && fits(8) {
+        return Ok(Schedule::Sequence { rows: 8 });
+    }
+    if fits(4) {
+        return Ok(Schedule::Sequence { rows: 4 });
+    }
+    if strategy == Strategy::Auto {
+        return Ok(Schedule::Stepwise);
+    }
+    Err(Error::Strategy {
+        strategy: strategy.name(),
+        hidden_size,
+        reason: format!(
+            "it needs {} invocations and {} bytes of shared memory in a workgroup, the device \
+             has {invocations} and {shared}",
+            workgroup(hidden_size),
+            shared_bytes(pass, hidden_size, 4),
+        ),
+    })
+}
+
+/// Invocations of a workgroup that has one for each unit.
+pub(crate) fn workgroup(hidden_size: usize) -> usize {
+    hidden_size.next_multiple_of(8)
+}
+
+/// A part of a batch whose gates fit in one binding: whole rows, or, where one row alone is too
+/// large, some timesteps of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) first_row: usize,
+    pub(crate) rows: usize,
+    pub(crate) first_step: usize,
+    pub(crate) steps: usize,
+}
+
+/// The chunks of a batch, in the order of the forward pass, for gates of at most `words` words.
+pub(crate) fn chunks(
+    batch: usize,
+    timesteps: usize,
+    hidden_size: usize,
+    words: usize,
+) -> Result<Vec<Chunk>> {
+    let step = 4 * hidden_size;
+    if step > words {
+        return Err(Error::TooLarge {
+            what: "the gates of one timestep",
+            bytes: 4 * step as u64,
+            limit: 4 * words as u64,
+        });
+    }
+    // A grid has 65,535 workgroups of at least 4 rows; fewer leaves room for either schedule.
+    let rows = (words / (step * timesteps)).min(65_535 * 4);
+    if rows > 0 {
+        let chunk = |first_row| Chunk {
+            first_row,
+            rows: rows.min(batch - first_row),
+            first_step: 0,
+            steps: timesteps,
+        };
+        return Ok((0..batch).step_by(rows).map(chunk).collect());
+    }
+    let steps = words / step;
+    let chunk = |first_row, first_step| Chunk {
+        first_row,
+        rows: 1,
+        first_step,
+        steps: steps.min(timesteps - first_step),
+    };
+    Ok((0..batch)
+        .flat_map(|row| {
+            (0..timesteps)
+                .step_by(steps)
+                .map(move |step| chunk(row, step))
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_each_step_of_each_row_once() {
+        for (batch, timesteps, hidden, words) in [
+            (5, 3, 2, 24),
+            (5, 3, 2, 50),
+            (5, 3, 2, 1 << 20),
+            (3, 7, 2, 16),
+            (2, 4, 1, 4),
+        ] {
+            let mut seen = vec![0; batch * timesteps];
+            for chunk in chunks(batch, timesteps, hidden, words).unwrap() {
+                assert!(chunk.rows * chunk.steps * hidden * 4 <= words, "{chunk:?}");
+                assert!(chunk.rows == 1 || chunk.steps == timesteps, "{chunk:?}");
+                for row in chunk.first_row..chunk.first_row + chunk.rows {
+                    for step in chunk.first_step..chunk.first_step + chunk.steps {
+                        seen[row * timesteps + step] += 1;
+                    }
+                }
+            }
+            assert!(seen.iter().all(|&n| n == 1), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_timestep_that_fits_nowhere_is_an_error() {
+        assert!(matches!(
+            chunks(1, 1, 2, 7),
+            Err(Error::TooLarge {
+                bytes: 32,
+                limit: 28,
+                ..
+            })
+        ));
+    }
+}

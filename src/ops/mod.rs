@@ -1,0 +1,79 @@
+//! The ops: what a device computes. Each file has an op's kernel as data, the function that
+//! checks and launches it, and its twin on the CPU. No tape here: see [`crate::nn`] and
+//! [`crate::loss`] for what can be differentiated.
+
+pub(crate) mod accuracy;
+pub(crate) mod activation;
+pub(crate) mod adam;
+pub(crate) mod add;
+mod check;
+pub(crate) mod column_sum;
+pub(crate) mod copy;
+pub(crate) mod cross_entropy;
+pub(crate) mod fill;
+pub(crate) mod gemm;
+pub(crate) mod lstm;
+pub(crate) mod mask_steps;
+mod math;
+pub(crate) mod pointwise_loss;
+pub(crate) mod reduce_sum;
+pub(crate) mod sgd;
+pub(crate) mod softmax;
+
+pub(crate) use check::Check;
+
+use crate::device::kernel::Constants;
+
+/// Every kernel, for the tests that go through them all.
+#[cfg(test)]
+pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
+    &accuracy::KERNEL,
+    &activation::FORWARD,
+    &activation::BACKWARD,
+    &adam::KERNEL,
+    &add::KERNEL,
+    &column_sum::KERNEL,
+    &copy::KERNEL,
+    &cross_entropy::FORWARD,
+    &cross_entropy::BACKWARD,
+    &fill::KERNEL,
+    &gemm::TILE,
+    &gemm::REGISTER,
+    &lstm::sequence::FORWARD,
+    &lstm::sequence::BACKWARD,
+    &lstm::stepwise::FORWARD,
+    &lstm::stepwise::BACKWARD,
+    &lstm::transpose_gates::KERNEL,
+    &mask_steps::KERNEL,
+    &pointwise_loss::FORWARD,
+    &pointwise_loss::BACKWARD,
+    &reduce_sum::KERNEL,
+    &sgd::KERNEL,
+    &softmax::FORWARD,
+    &softmax::BACKWARD,
+];
+
+/// WGSL that several kernels include.
+pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
+pub(crate) const ROW_REDUCE: &str = include_str!("../../shaders/common/row_reduce.wgsl");
+pub(crate) const ACTIVATIONS: &str = include_str!("../../shaders/common/activations.wgsl");
+
+/// Every combination of constants that are 0 or 1.
+fn switches<const N: usize>(names: [&'static str; N]) -> Vec<Constants> {
+    (0..1u32 << N)
+        .map(|bits| {
+            names
+                .iter()
+                .enumerate()
+                .map(|(i, &name)| (name, bits >> i & 1))
+                .collect()
+        })
+        .collect()
+}
+
+/// Every combination of two lists of constants.
+fn product(a: Vec<Constants>, b: &[Constants]) -> Vec<Constants> {
+    a.into_iter()
+        .flat_map(|a| b.iter().map(move |b| [a.clone(), b.clone()].concat()))
+        .collect()
+}

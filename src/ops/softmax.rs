@@ -1,0 +1,101 @@
+//! The softmax of each row, and its gradient.
+
+use super::{INDEX, ROW_REDUCE};
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, Launch, folded};
+use crate::{Result, Tensor};
+
+pub(crate) static FORWARD: Kernel = Kernel {
+    name: "softmax",
+    parts: &[
+        ROW_REDUCE,
+        INDEX,
+        include_str!("../../shaders/softmax.wgsl"),
+    ],
+    bindings: &[("x", Read), ("y", Write)],
+    variants: || vec![vec![]],
+};
+
+pub(crate) static BACKWARD: Kernel = Kernel {
+    name: "softmax_bwd",
+    parts: &[
+        ROW_REDUCE,
+        INDEX,
+        include_str!("../../shaders/softmax_bwd.wgsl"),
+    ],
+    bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
+    variants: || vec![vec![]],
+};
+
+/// Over the last axis.
+pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
+    let c = last_axis(x);
+    let y = Tensor::empty(x.shape(), &x.device())?;
+    match x.gpu() {
+        Some(gpu) => gpu.run(&Launch {
+            kernel: &FORWARD,
+            grid: folded(x.len() / c),
+            constants: vec![],
+            uniform: vec![(x.len() / c) as u32, c as u32],
+            tensors: vec![Some(x), Some(&y)],
+        })?,
+        None => {
+            let x = x.cpu();
+            y.cpu_mut(|y| {
+                for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                    softmax_row(x, y);
+                }
+            });
+        }
+    }
+    Ok(y)
+}
+
+/// The gradient of `x`, from `y` = softmax(x).
+pub(crate) fn backward(y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
+    let c = last_axis(y);
+    let d_x = Tensor::empty(y.shape(), &y.device())?;
+    match y.gpu() {
+        Some(gpu) => gpu.run(&Launch {
+            kernel: &BACKWARD,
+            grid: folded(y.len() / c),
+            constants: vec![],
+            uniform: vec![(y.len() / c) as u32, c as u32],
+            tensors: vec![Some(y), Some(d_y), Some(&d_x)],
+        })?,
+        None => {
+            let (y, d_y) = (y.cpu(), d_y.cpu());
+            d_x.cpu_mut(|d_x| {
+                let rows = d_x.chunks_exact_mut(c).zip(y.chunks_exact(c));
+                for ((d_x, y), d_y) in rows.zip(d_y.chunks_exact(c)) {
+                    let dot: f32 = y.iter().zip(d_y).map(|(y, d)| y * d).sum();
+                    for ((d_x, y), d_y) in d_x.iter_mut().zip(y).zip(d_y) {
+                        *d_x = y * (d_y - dot);
+                    }
+                }
+            });
+        }
+    }
+    Ok(d_x)
+}
+
+/// The size of the last axis, at least 1.
+pub(crate) fn last_axis(x: &Tensor) -> usize {
+    x.shape().last().copied().unwrap_or(1).max(1)
+}
+
+/// The largest of `x`, or NaN if there is one; and the sum of exp(x - largest).
+pub(crate) fn largest_and_sum(x: &[f32]) -> (f32, f32) {
+    let largest = x.iter().fold(
+        f32::NEG_INFINITY,
+        |m, &v| if v > m || v.is_nan() { v } else { m },
+    );
+    (largest, x.iter().map(|v| (v - largest).exp()).sum())
+}
+
+fn softmax_row(x: &[f32], y: &mut [f32]) {
+    let (largest, sum) = largest_and_sum(x);
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = (x - largest).exp() / sum;
+    }
+}

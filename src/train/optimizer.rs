@@ -1,0 +1,231 @@
+//! Adam and gradient descent.
+
+use crate::nn::Params;
+use crate::ops::{adam, sgd};
+use crate::{Error, Result, Tensor};
+
+/// Moves parameters along their gradients.
+pub trait Optimizer: Send {
+    /// One step. The gradients are zero afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a setting that makes no sense, [`Error::NotBuilt`] without
+    /// parameters, and those of the device.
+    fn step(&mut self, params: &Params) -> Result<()>;
+}
+
+/// Adam (Kingma & Ba 2015, arXiv 1412.6980) with PyTorch's rules and defaults, and with
+/// decoupled weight decay (Loshchilov & Hutter 2019) if asked for.
+///
+/// ```
+/// use wgpu_lstm::train::Adam;
+/// let adam = Adam::new(2e-3).weight_decay(1e-2);
+/// assert_eq!(adam.learning_rate(), 2e-3);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Adam {
+    learning_rate: f32,
+    betas: (f32, f32),
+    epsilon: f32,
+    weight_decay: f32,
+    steps: i32,
+    moments: Option<(Tensor, Tensor)>,
+}
+
+impl Default for Adam {
+    /// A learning rate of 0.001.
+    fn default() -> Self {
+        Self::new(1e-3)
+    }
+}
+
+impl Adam {
+    /// Betas of 0.9 and 0.999, an epsilon of 1e-8, no weight decay.
+    pub fn new(learning_rate: f32) -> Self {
+        let betas = (0.9, 0.999);
+        Self {
+            learning_rate,
+            betas,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            steps: 0,
+            moments: None,
+        }
+    }
+
+    /// How fast the two means forget, each from 0 up to 1.
+    pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
+        self.betas = (beta1, beta2);
+        self
+    }
+
+    /// What keeps the division from exploding (Keras has 1e-7).
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// The share, times the learning rate, that each parameter loses in a step.
+    pub fn weight_decay(mut self, weight_decay: f32) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// The learning rate.
+    pub fn learning_rate(&self) -> f32 {
+        self.learning_rate
+    }
+
+    /// Changes the learning rate from the next step on.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.learning_rate = learning_rate;
+    }
+
+    /// One step: see [`Optimizer::step`].
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn step(&mut self, params: &Params) -> Result<()> {
+        check(
+            "Adam learning_rate",
+            self.learning_rate,
+            self.learning_rate >= 0.0,
+        )?;
+        let (beta1, beta2) = self.betas;
+        check("Adam beta1", beta1, (0.0..1.0).contains(&beta1))?;
+        check("Adam beta2", beta2, (0.0..1.0).contains(&beta2))?;
+        check("Adam epsilon", self.epsilon, self.epsilon >= 0.0)?;
+        check(
+            "Adam weight_decay",
+            self.weight_decay,
+            self.weight_decay >= 0.0,
+        )?;
+        let arena = params.arena()?;
+        let zeros = || Tensor::zeros(arena.value.shape(), &params.device());
+        let (m, v) = match &self.moments {
+            Some(moments) if fits(&moments.0, params, &arena.value) => moments.clone(),
+            _ => (zeros()?, zeros()?),
+        };
+        self.moments = Some((m.clone(), v.clone()));
+        self.steps += 1;
+        let correction = |beta: f32| 1.0 - f64::from(beta).powi(self.steps);
+        let factors = adam::Factors {
+            rate: (f64::from(self.learning_rate) / correction(beta1)) as f32,
+            root: correction(beta2).sqrt() as f32,
+            beta1,
+            beta2,
+            epsilon: self.epsilon,
+            decay: self.learning_rate * self.weight_decay,
+        };
+        adam::adam(&arena.value, &arena.grad, &m, &v, factors)
+    }
+}
+
+impl Optimizer for Adam {
+    fn step(&mut self, params: &Params) -> Result<()> {
+        Adam::step(self, params)
+    }
+}
+
+/// Gradient descent, with momentum if asked for (Sutskever et al. 2013, in PyTorch's form).
+///
+/// ```
+/// use wgpu_lstm::train::Sgd;
+/// let sgd = Sgd::new(0.1).momentum(0.9).nesterov();
+/// # let _ = sgd;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sgd {
+    learning_rate: f32,
+    momentum: f32,
+    nesterov: bool,
+    velocity: Option<Tensor>,
+}
+
+impl Sgd {
+    /// Without momentum.
+    pub fn new(learning_rate: f32) -> Self {
+        Self {
+            learning_rate,
+            momentum: 0.0,
+            nesterov: false,
+            velocity: None,
+        }
+    }
+
+    /// The share of the last step that goes into the next, from 0 up to 1.
+    pub fn momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Looks ahead by the momentum.
+    pub fn nesterov(mut self) -> Self {
+        self.nesterov = true;
+        self
+    }
+
+    /// Changes the learning rate from the next step on.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.learning_rate = learning_rate;
+    }
+
+    /// One step: see [`Optimizer::step`].
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn step(&mut self, params: &Params) -> Result<()> {
+        check(
+            "Sgd learning_rate",
+            self.learning_rate,
+            self.learning_rate >= 0.0,
+        )?;
+        check(
+            "Sgd momentum",
+            self.momentum,
+            (0.0..1.0).contains(&self.momentum),
+        )?;
+        let arena = params.arena()?;
+        let velocity = match &self.velocity {
+            Some(velocity) if fits(velocity, params, &arena.value) => velocity.clone(),
+            _ => Tensor::zeros(arena.value.shape(), &params.device())?,
+        };
+        self.velocity = Some(velocity.clone());
+        let (rate, momentum) = (self.learning_rate, self.momentum);
+        sgd::sgd(
+            &arena.value,
+            &arena.grad,
+            &velocity,
+            rate,
+            momentum,
+            self.nesterov,
+        )
+    }
+}
+
+impl Optimizer for Sgd {
+    fn step(&mut self, params: &Params) -> Result<()> {
+        Sgd::step(self, params)
+    }
+}
+
+/// Whether what an optimizer keeps belongs to these parameters.
+fn fits(kept: &Tensor, params: &Params, values: &Tensor) -> bool {
+    kept.shape() == values.shape() && kept.device().same(&params.device())
+}
+
+fn check(option: &'static str, found: f32, ok: bool) -> Result<()> {
+    if ok && found.is_finite() {
+        return Ok(());
+    }
+    let expected = if option.contains("beta") || option.contains("momentum") {
+        "from 0 up to, but not, 1"
+    } else {
+        "a finite number of at least 0"
+    };
+    Err(Error::Option {
+        option,
+        found: found.to_string(),
+        expected: expected.into(),
+    })
+}

@@ -1,0 +1,92 @@
+//! How far a training is: a bar on a terminal, a line for each epoch elsewhere.
+
+use super::{Epoch, Evaluation, Metric};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
+
+/// Between two looks at the loss within an epoch: a look waits for the device.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+    metrics: Vec<Metric>,
+    epochs: usize,
+    looked: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(epochs: usize, samples: usize, metrics: &[Metric], quiet: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stdout());
+        if quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        // A template without surprises always parses.
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {per_sec:>12} {msg}") {
+            bar.set_style(style);
+        }
+        let lines = !quiet && bar.is_hidden();
+        Self {
+            bar,
+            lines,
+            metrics: metrics.to_vec(),
+            epochs,
+            looked: Instant::now(),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, epoch: usize) {
+        self.bar.reset();
+        self.bar.set_prefix(self.prefix(epoch));
+    }
+
+    fn prefix(&self, epoch: usize) -> String {
+        let width = self.epochs.to_string().len();
+        format!("epoch {:>width$}/{}", epoch + 1, self.epochs)
+    }
+
+    /// After a batch of `samples`. Whether now is the time to `show` the loss so far.
+    pub(crate) fn advance(&mut self, samples: usize) -> bool {
+        self.bar.inc(samples as u64);
+        let due = !self.bar.is_hidden() && self.looked.elapsed() >= LOOK;
+        if due {
+            self.looked = Instant::now();
+        }
+        due
+    }
+
+    pub(crate) fn show(&self, sofar: &Evaluation) {
+        self.bar.set_message(self.text("", sofar));
+    }
+
+    pub(crate) fn end(&self, number: usize, epoch: &Epoch) {
+        let mut line = format!(
+            "{}  {}",
+            self.prefix(number),
+            self.text("", &epoch.training)
+        );
+        if let Some(validation) = &epoch.validation {
+            line += &format!("  {}", self.text("val_", validation));
+        }
+        line += &format!("  {:.0} samples/s", epoch.samples_per_second);
+        if self.lines {
+            println!("{line}");
+        } else {
+            self.bar.println(line);
+        }
+    }
+
+    fn text(&self, prefix: &str, evaluation: &Evaluation) -> String {
+        let mut text = format!("{prefix}loss {:.4}", evaluation.loss);
+        for (metric, value) in self.metrics.iter().zip(&evaluation.metrics) {
+            text += &format!("  {prefix}{} {value:.4}", metric.name());
+        }
+        text
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
