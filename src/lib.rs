@@ -13,3 +13,7 @@ pub use error::{Error, Result};
 pub use ops::lstm::Strategy;
 pub use tape::{Gradients, Lengths, Tape, Var};
 pub use tensor::{DType, Tensor};
+
+#[cfg(test)]
+#[path = "../tests/kernels/mod.rs"]
+mod kernel_tests;

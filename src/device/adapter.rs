@@ -23,6 +23,7 @@ pub struct GpuOptions {
     pub(crate) portable: bool,
     pub(crate) checked: bool,
     pub(crate) poison: bool,
+    pub(crate) chunk_words: Option<usize>,
 }
 
 impl GpuOptions {
@@ -56,6 +57,14 @@ impl GpuOptions {
     /// For tests.
     pub fn poison(mut self) -> Self {
         self.poison = true;
+        self
+    }
+
+    /// Cuts batches into chunks whose gates have at most this many words, as if no larger buffer
+    /// could be bound. For tests.
+    #[doc(hidden)]
+    pub fn chunk_words(mut self, words: usize) -> Self {
+        self.chunk_words = Some(words);
         self
     }
 }

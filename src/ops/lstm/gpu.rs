@@ -128,7 +128,10 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
         return super::cpu::forward(call, sizes);
     };
     let schedule = plan::schedule(gpu, call.strategy, Pass::Forward, batch, hidden_size)?;
-    let words = (gpu.max_binding() / 4) as usize;
+    let words = gpu
+        .options
+        .chunk_words
+        .unwrap_or((gpu.max_binding() / 4) as usize);
     let columns = 4 * hidden_size;
 
     let y = match call.sequences {

@@ -1,0 +1,59 @@
+//! Every kernel against its twin and the f64 oracle, in every mode of the device; and every
+//! kernel through the translators of every graphics API. Part of the library's unit tests, since
+//! kernels are not public.
+
+mod dense;
+mod lstm;
+mod optimizers;
+#[path = "../oracle/mod.rs"]
+mod oracle;
+mod recording;
+mod rows;
+mod translation;
+
+use crate::{Device, GpuOptions, Tensor};
+use std::sync::OnceLock;
+
+/// The GPU in checked and unchecked mode, with its own limits and with WebGPU's, and the CPU;
+/// all of them with NaN in new buffers. The software adapter if there is one, so that results
+/// do not depend on the machine.
+fn devices() -> &'static [(String, Device)] {
+    static DEVICES: OnceLock<Vec<(String, Device)>> = OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let mut devices = vec![("CPU".to_owned(), Device::poisoned_cpu())];
+        for checked in [false, true] {
+            for portable in [false, true] {
+                let mut options = GpuOptions::default().poison();
+                if checked {
+                    options = options.checked();
+                }
+                if portable {
+                    options = options.portable();
+                }
+                let name = format!("GPU, checked {checked}, portable {portable}");
+                devices.push((name, gpu(options)));
+            }
+        }
+        devices
+    })
+}
+
+/// A GPU for a test: without one, the test fails.
+fn gpu(options: GpuOptions) -> Device {
+    Device::gpu(options.clone().software())
+        .or_else(|_| Device::gpu(options))
+        .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"))
+}
+
+fn tensor(values: &[f32], shape: impl Into<Vec<usize>>, device: &Device) -> Tensor {
+    Tensor::from_slice(values, shape, device).unwrap()
+}
+
+#[track_caller]
+fn close(what: &str, found: &Tensor, expected: &[f64], bound: f64) {
+    let error = oracle::relative_error(&found.to_vec().unwrap(), expected);
+    assert!(
+        error <= bound,
+        "{what}: relative error {error:e}, at most {bound:e}"
+    );
+}

@@ -1,0 +1,73 @@
+//! What a training step costs the host: dispatches, submissions, buffers; and that a poisoned
+//! buffer is one.
+
+use super::gpu;
+use crate::nn::{Dense, Lstm, Params};
+use crate::train::Adam;
+use crate::{Device, GpuOptions, Tape, Tensor, Var, loss};
+
+fn training_step(device: &Device) -> impl FnMut() {
+    let device = device.clone();
+    let params = Params::new(&device);
+    let lstm = Lstm::new(16).build(&params, 4).unwrap();
+    let head = Dense::new(3).build(&params, 16).unwrap();
+    let mut adam = Adam::default();
+    move || {
+        let x = Var::from(Tensor::from_slice(&[0.5; 5 * 6 * 4], [5, 6, 4], &device).unwrap());
+        let labels = loss::Labels::new(&[0, 1, 2, 1, 0], &device).unwrap();
+        let tape = Tape::new(&params);
+        let h = lstm.forward(&tape, &x).unwrap();
+        let logits = head.forward(&tape, &h).unwrap();
+        let loss = loss::cross_entropy(&tape, &logits, &labels, None).unwrap();
+        tape.backward(&loss).unwrap();
+        adam.step(&params).unwrap();
+        device.submit().unwrap();
+    }
+}
+
+#[test]
+fn a_training_step_is_one_submission_without_read_back() {
+    let device = gpu(GpuOptions::default());
+    let mut step = training_step(&device);
+    for _ in 0..8 {
+        step();
+    }
+    let before = device.counters();
+    for _ in 0..10 {
+        step();
+    }
+    let after = device.counters();
+    assert_eq!(after.submissions - before.submissions, 10);
+    assert_eq!(after.readbacks, before.readbacks);
+    assert_eq!(
+        after.buffers_created, before.buffers_created,
+        "buffers are not reused"
+    );
+    // LSTM 2 + 7, Dense 1 + 3, loss 2 + 1, Adam 1.
+    assert_eq!(after.dispatches - before.dispatches, 10 * 17);
+}
+
+#[test]
+fn a_poisoned_buffer_is_nan_whatever_it_was() {
+    for device in [gpu(GpuOptions::default().poison()), Device::poisoned_cpu()] {
+        for _ in 0..3 {
+            let tensor = Tensor::empty([100], &device).unwrap();
+            assert!(tensor.to_vec().unwrap().iter().all(|v| v.is_nan()));
+            crate::ops::fill::fill(&tensor, 1.0).unwrap();
+        }
+    }
+}
+
+/// More uniforms than the arena holds: the recording goes on in a second submission.
+#[test]
+fn a_long_recording_is_submitted_in_parts() {
+    let device = gpu(GpuOptions::default());
+    let y = Tensor::zeros([1], &device).unwrap();
+    let one = Tensor::from_slice(&[1.0], [1], &device).unwrap();
+    let before = device.counters().submissions;
+    for _ in 0..70_000 {
+        crate::ops::reduce_sum::reduce_sum(&one, 1.0, true, &y).unwrap();
+    }
+    assert_eq!(y.to_vec().unwrap(), [70_000.0]);
+    assert!(device.counters().submissions > before + 1);
+}

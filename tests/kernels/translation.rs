@@ -1,0 +1,124 @@
+//! Every kernel in every configuration through naga to SPIR-V, HLSL and MSL: DX12 and Metal
+//! break here and not at a user's.
+
+use crate::device::kernel::{Access, Kernel};
+use crate::ops::KERNELS;
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess};
+use std::collections::HashSet;
+
+fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
+    let source = kernel.source();
+    let module = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
+    (module, info)
+}
+
+#[test]
+fn every_kernel_reaches_every_api() {
+    for kernel in KERNELS {
+        let (module, info) = parse(kernel);
+        let variants = (kernel.variants)();
+        assert!(!variants.is_empty(), "{} has no variant", kernel.name);
+        let mut seen = HashSet::new();
+        for constants in variants {
+            assert!(
+                seen.insert(constants.clone()),
+                "{}: {constants:?} twice",
+                kernel.name
+            );
+            let what = format!("{} {constants:?}", kernel.name);
+            let overrides: Vec<_> = module
+                .overrides
+                .iter()
+                .map(|(_, o)| o.name.clone())
+                .collect();
+            for (name, _) in &constants {
+                assert!(
+                    overrides.contains(&Some((*name).to_owned())),
+                    "{what}: no {name}"
+                );
+            }
+            let pipeline = constants
+                .iter()
+                .map(|&(k, v)| (k.to_owned(), f64::from(v)))
+                .collect();
+            let (module, info) =
+                naga::back::pipeline_constants::process_overrides(&module, &info, None, &pipeline)
+                    .unwrap_or_else(|e| panic!("{what}: {e:?}"));
+
+            spv::write_vec(&module, &info, &spv::Options::default(), None)
+                .unwrap_or_else(|e| panic!("{what} as SPIR-V: {e:?}"));
+
+            let options = hlsl::Options {
+                shader_model: hlsl::ShaderModel::V6_0,
+                fake_missing_bindings: true,
+                ..hlsl::Options::default()
+            };
+            let pipeline = hlsl::PipelineOptions::default();
+            let mut text = String::new();
+            hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(&module, &info, None)
+                .unwrap_or_else(|e| panic!("{what} as HLSL: {e:?}"));
+            assert!(text.contains("numthreads"), "{what} as HLSL");
+
+            let options = msl::Options {
+                lang_version: (2, 4),
+                fake_missing_bindings: true,
+                ..msl::Options::default()
+            };
+            let pipeline = msl::PipelineOptions::default();
+            let (text, _) = msl::write_string(&module, &info, &options, &pipeline)
+                .unwrap_or_else(|e| panic!("{what} as MSL: {e:?}"));
+            assert!(text.contains("kernel void"), "{what} as MSL");
+        }
+    }
+}
+
+#[test]
+fn descriptions_agree_with_the_shaders() {
+    let mut names = HashSet::new();
+    for kernel in KERNELS {
+        assert!(
+            names.insert(kernel.name),
+            "two kernels are called {}",
+            kernel.name
+        );
+        let (module, _) = parse(kernel);
+        let mut found: Vec<_> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, v)| {
+                let binding = v.binding?;
+                let access = match v.space {
+                    AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                        Some(Access::Write)
+                    }
+                    AddressSpace::Storage { .. } => Some(Access::Read),
+                    _ => None,
+                };
+                Some((binding.binding, v.name.clone().unwrap_or_default(), access))
+            })
+            .collect();
+        found.sort_by_key(|f| f.0);
+        let mut expected = vec![(0, "dims".to_owned(), None)];
+        expected.extend(
+            kernel
+                .bindings
+                .iter()
+                .zip(1..)
+                .map(|((n, a), i)| (i, (*n).to_owned(), Some(*a))),
+        );
+        assert_eq!(found, expected, "{}", kernel.name);
+        let storage = found.iter().filter(|f| f.2.is_some()).count();
+        assert!(
+            storage <= 8,
+            "{} has {storage} storage buffers, WebGPU has 8",
+            kernel.name
+        );
+    }
+}

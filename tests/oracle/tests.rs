@@ -1,0 +1,148 @@
+//! The oracle's gradients against central differences of its values.
+
+use super::*;
+use dense::Activation;
+
+fn random(random: &mut Random, len: usize) -> Vec<f64> {
+    widen(&random.uniform(len, -1.0, 1.0))
+}
+
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let largest = b.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+    a.iter()
+        .zip(b)
+        .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()))
+        / largest
+}
+
+#[test]
+fn the_lstm_backward_is_the_gradient_of_its_forward() {
+    let mut r = Random::new(1);
+    for (b, t, i, h, lengths) in [
+        (1, 1, 1, 1, None),
+        (2, 3, 2, 3, None),
+        (3, 4, 5, 2, Some(vec![4, 1, 3])),
+        (2, 5, 1, 4, Some(vec![2, 5])),
+    ] {
+        let sizes = [b * t * i, 4 * h * i, 4 * h * h, 4 * h, b * h, b * h];
+        let arguments: Vec<_> = sizes.iter().map(|&n| random(&mut r, n)).collect();
+        let (d_y, d_h, d_c) = (
+            random(&mut r, b * t * h),
+            random(&mut r, b * h),
+            random(&mut r, b * h),
+        );
+        let layer = |arguments: &[Vec<f64>]| lstm::Lstm {
+            batch: b,
+            timesteps: t,
+            input_size: i,
+            hidden_size: h,
+            weight_ih: arguments[1].clone(),
+            weight_hh: arguments[2].clone(),
+            bias: arguments[3].clone(),
+            lengths: lengths.clone(),
+        };
+        let a = &arguments;
+        let out = layer(a).forward(&a[0], &a[4], &a[5]);
+        let d = layer(a).backward(&a[0], &out, &d_y, &d_h, &d_c);
+        let found = [
+            d.d_x,
+            d.d_weight_ih,
+            d.d_weight_hh,
+            d.d_bias,
+            d.d_h_0,
+            d.d_c_0,
+        ];
+        for (n, found) in found.iter().enumerate() {
+            let mut value = |v: &[f64]| {
+                let mut a = arguments.clone();
+                a[n] = v.to_vec();
+                let out = layer(&a).forward(&a[0], &a[4], &a[5]);
+                let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+                dot(&out.y, &d_y) + dot(&out.h_n, &d_h) + dot(&out.c_n, &d_c)
+            };
+            let expected = central_difference(&mut value, &arguments[n], 1e-5);
+            assert!(
+                difference(found, &expected) < 1e-8,
+                "argument {n} of B{b} T{t} I{i} H{h}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_activations_backwards_are_their_gradients() {
+    let mut r = Random::new(2);
+    for kind in dense::ACTIVATIONS {
+        for columns in [1, 4] {
+            let (x, d_y) = (random(&mut r, 3 * columns), random(&mut r, 3 * columns));
+            let y = dense::activate(kind, &x, columns);
+            let found = dense::activate_backward(kind, &y, &d_y, columns);
+            let mut value = |x: &[f64]| {
+                let y = dense::activate(kind, x, columns);
+                y.iter().zip(&d_y).map(|(y, d)| y * d).sum::<f64>()
+            };
+            let expected = central_difference(&mut value, &x, 1e-6);
+            assert!(
+                difference(&found, &expected) < 1e-7,
+                "{kind:?} of {columns}"
+            );
+        }
+    }
+    assert_eq!(
+        dense::activate(Activation::Softmax, &[1e4, 1e4], 2),
+        [0.5, 0.5]
+    );
+}
+
+#[test]
+fn the_losses_gradients_are_their_gradients() {
+    let mut r = Random::new(3);
+    type Loss = fn(&[f64], &[f64], Option<&[f64]>) -> (f64, Vec<f64>);
+    let losses: [(&str, Loss); 3] = [
+        ("cross-entropy", |x, _, w| {
+            losses::cross_entropy(x, &[2, 0, 1], 3, w)
+        }),
+        ("binary cross-entropy", |x, y, w| {
+            losses::binary_cross_entropy(x, y, 3, w)
+        }),
+        ("squared error", |x, y, w| {
+            losses::mean_squared_error(x, y, 3, w)
+        }),
+    ];
+    for (name, loss) in losses {
+        for w in [None, Some(&[0.5, 0.0, 2.0][..])] {
+            let (x, y) = (random(&mut r, 9), random(&mut r, 9));
+            let (_, found) = loss(&x, &y, w);
+            let expected = central_difference(&mut |x| loss(x, &y, w).0, &x, 1e-6);
+            assert!(difference(&found, &expected) < 1e-7, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_product_knows_its_transposes() {
+    let (a, b) = (
+        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        [1.0, 0.0, 2.0, 1.0, 1.0, 3.0],
+    );
+    let (at, bt) = (
+        [1.0, 4.0, 2.0, 5.0, 3.0, 6.0],
+        [1.0, 2.0, 1.0, 0.0, 1.0, 3.0],
+    );
+    let bias = Some(&[0.0, 0.0][..]);
+    let sizes = [2, 2, 3];
+    let expected = dense::gemm((false, false), sizes, &a, &b, None);
+    assert_eq!(expected, [8.0, 11.0, 20.0, 23.0][..].to_vec().as_slice());
+    assert_eq!(dense::gemm((true, false), sizes, &at, &b, bias), expected);
+    assert_eq!(dense::gemm((false, true), sizes, &a, &bt, None), expected);
+    assert_eq!(dense::gemm((true, true), sizes, &at, &bt, None), expected);
+}
+
+#[test]
+fn differences_that_matter_are_seen() {
+    assert_eq!(relative_error(&[1.0, f32::NAN], &[1.0, f64::NAN]), 0.0);
+    assert_eq!(relative_error(&[f32::NAN], &[1.0]), f64::INFINITY);
+    assert_eq!(relative_error(&[1.0], &[1.0, 2.0]), f64::INFINITY);
+    assert!((relative_error(&[1.0, 2.1], &[1.0, 2.0]) - 0.05).abs() < 1e-6);
+}
