@@ -1,4 +1,35 @@
-//! WIP
+//! LSTMs on any GPU that wgpu drives (Vulkan, Metal, DX12, WebGPU), and on the CPU.
+//!
+//! A model in Keras' words is a [`nn::Sequential`]:
+//!
+//! ```
+//! use wgpu_lstm::data::{Sequences, Targets};
+//! use wgpu_lstm::nn::{Activation, Dense, Lstm, Sequential};
+//! use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
+//! use wgpu_lstm::Device;
+//!
+//! # fn main() -> wgpu_lstm::Result<()> {
+//! // 64 sequences of 10 frames with 3 features; is the first value positive?
+//! let values: Vec<f32> = (0..64 * 10 * 3).map(|i| (i as f32 * 0.7).sin()).collect();
+//! let x = Sequences::from_array(&values, [64, 10, 3])?;
+//! let y: Vec<f32> = (0..64).map(|i| f32::from(x.get(i)[0] > 0.0)).collect();
+//! let y = Targets::values(y, 1);
+//!
+//! let mut model = Sequential::new(&Device::auto()?)
+//!     .add(Lstm::new(16))
+//!     .add(Dense::new(1).activation(Activation::Sigmoid));
+//! model.compile(Adam::default(), Loss::BinaryCrossEntropy, &[Metric::Accuracy]);
+//! model.fit(&x, &y, Fit::new().epochs(2).batch_size(32).validation_split(0.2))?;
+//! println!("{}", model.predict(&x)?.row(0)[0]);
+//! # Ok(()) }
+//! ```
+//!
+//! A training loop of your own records the same layers on a [`Tape`]: see its example.
+//!
+//! [`Device::auto`] takes a hardware GPU or else the CPU; the environment variable
+//! `WGPU_LSTM_DEVICE` overrides it in any program. Errors are values: see [`Error`]. The same
+//! seed on the same device gives the same bits.
+
 pub mod data;
 mod device;
 mod error;
@@ -8,11 +39,17 @@ mod ops;
 mod tape;
 mod tensor;
 pub mod train;
+
 pub use device::{AdapterInfo, Counters, DEVICE_VARIABLE, Device, GpuOptions, Memory};
 pub use error::{Error, Result};
 pub use ops::lstm::Strategy;
 pub use tape::{Gradients, Lengths, Tape, Var};
 pub use tensor::{DType, Tensor};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 #[path = "../tests/kernels/mod.rs"]

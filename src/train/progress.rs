@@ -2,6 +2,7 @@
 
 use super::{Epoch, Evaluation, Metric};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Between two looks at the loss within an epoch: a look waits for the device.
@@ -70,7 +71,8 @@ impl Progress {
         }
         line += &format!("  {:.0} samples/s", epoch.samples_per_second);
         if self.lines {
-            println!("{line}");
+            // A closed pipe is no reason to stop a training.
+            let _ = writeln!(std::io::stdout(), "{line}");
         } else {
             self.bar.println(line);
         }
