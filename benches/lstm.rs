@@ -58,8 +58,7 @@ impl Layer {
     }
 
     fn forward(&self) -> Result<()> {
-        self.lstm
-            .forward(&Tape::inference(&self.params), &self.x.clone().into())?;
+        self.lstm.forward(&Tape::inference(&self.params), &self.x.clone().into())?;
         self.device.submit()
     }
 
@@ -88,19 +87,15 @@ fn time(layer: &mut Layer, n: u64, run: fn(&mut Layer) -> Result<()>) -> Duratio
 
 fn bench(c: &mut Criterion) {
     let devices = devices();
-    let passes: [(&str, f64, fn(&mut Layer) -> Result<()>); 2] = [
-        ("forward", 1.0, |layer| layer.forward()),
-        ("train", 3.0, Layer::train),
-    ];
+    let passes: [(&str, f64, fn(&mut Layer) -> Result<()>); 2] =
+        [("forward", 1.0, |layer| layer.forward()), ("train", 3.0, Layer::train)];
     for (pass, factor, run) in passes {
         for shape in SHAPES {
             let [b, t, i, h] = shape;
             let id = format!("B{b}_T{t}_I{i}_H{h}");
             for (name, device) in &devices {
                 let mut group = c.benchmark_group(format!("{pass}/{name}"));
-                group
-                    .sample_size(10)
-                    .warm_up_time(Duration::from_millis(500));
+                group.sample_size(10).warm_up_time(Duration::from_millis(500));
                 group.throughput(Throughput::Elements((b * t) as u64));
                 let mut layer = match Layer::new(device, shape) {
                     Ok(layer) => layer,

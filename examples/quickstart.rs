@@ -14,9 +14,7 @@ use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
 
 fn main() -> Result<()> {
     let (train, test) = load(include_bytes!("data/japanese_vowels.bin"))?;
-    let seed = std::env::var("SEED")
-        .map_or(Ok(0), |s| s.parse())
-        .context("SEED")?;
+    let seed = std::env::var("SEED").map_or(Ok(0), |s| s.parse()).context("SEED")?;
     let device = Device::auto()?;
     println!("device: {device}");
 
@@ -28,11 +26,7 @@ fn main() -> Result<()> {
     model.build(train.0.features())?;
     println!("{}", model.summary());
 
-    model.fit(
-        &train.0,
-        &train.1,
-        Fit::new().epochs(60).batch_size(32).seed(seed),
-    )?;
+    model.fit(&train.0, &train.1, Fit::new().epochs(60).batch_size(32).seed(seed))?;
     let result = model.evaluate(&test.0, &test.1)?;
     println!("test accuracy: {:.1} %", 100.0 * result.metrics[0]);
     Ok(())
@@ -56,10 +50,7 @@ fn load(bytes: &[u8]) -> Result<(Set, Set)> {
             let values = (0..frames * features).map(|_| word().map(f32::from_le_bytes));
             sequences.push(values.collect::<Result<Vec<_>>>()?);
         }
-        Ok((
-            Sequences::new(features, sequences)?,
-            Targets::classes(labels),
-        ))
+        Ok((Sequences::new(features, sequences)?, Targets::classes(labels)))
     };
     Ok((set(n_train?)?, set(n_test?)?))
 }

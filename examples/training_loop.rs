@@ -18,15 +18,9 @@ fn main() -> anyhow::Result<()> {
     let (batch, timesteps) = (16, 50);
     let wave = |row: usize, t: usize| (0.3 * t as f32 + row as f32).sin();
     let values = |shift: usize| -> Vec<f32> {
-        (0..batch)
-            .flat_map(|b| (0..timesteps).map(move |t| wave(b, t + shift)))
-            .collect()
+        (0..batch).flat_map(|b| (0..timesteps).map(move |t| wave(b, t + shift))).collect()
     };
-    let x = Var::from(Tensor::from_slice(
-        &values(0),
-        [batch, timesteps, 1],
-        &device,
-    )?);
+    let x = Var::from(Tensor::from_slice(&values(0), [batch, timesteps, 1], &device)?);
     let y = Tensor::from_slice(&values(1), [batch, timesteps, 1], &device)?;
 
     for step in 1..=200 {
@@ -46,15 +40,9 @@ fn main() -> anyhow::Result<()> {
     let mut out = lstm.run(&tape, &x, None)?;
     let mut last = head.forward(&tape, &out.output)?.tensor().to_vec()?;
     for t in 0..5 {
-        let next: Vec<f32> = last
-            .chunks(last.len() / batch)
-            .map(|row| row[row.len() - 1])
-            .collect();
-        println!(
-            "after {t} more: {:+.3}, the wave is {:+.3}",
-            next[0],
-            wave(0, timesteps + t)
-        );
+        let next: Vec<f32> =
+            last.chunks(last.len() / batch).map(|row| row[row.len() - 1]).collect();
+        println!("after {t} more: {:+.3}, the wave is {:+.3}", next[0], wave(0, timesteps + t));
         let x = Var::from(Tensor::from_slice(&next, [batch, 1, 1], &device)?);
         out = lstm.run(&tape, &x, Some(&out.state))?;
         last = head.forward(&tape, &out.output)?.tensor().to_vec()?;

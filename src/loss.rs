@@ -28,11 +28,7 @@ impl Labels {
     /// # Errors
     /// Those of [`Tensor::from_u32`].
     pub fn new(labels: &[u32], device: &Device) -> Result<Self> {
-        let largest = labels
-            .iter()
-            .copied()
-            .enumerate()
-            .max_by_key(|&(_, label)| label);
+        let largest = labels.iter().copied().enumerate().max_by_key(|&(_, label)| label);
         Ok(Self {
             tensor: Tensor::from_u32(labels, [labels.len()], device)?,
             largest: largest.unwrap_or_default(),
@@ -53,11 +49,7 @@ impl Labels {
         )?;
         let (row, found) = self.largest;
         if found as usize >= classes {
-            return Err(Error::Label {
-                row,
-                found,
-                classes,
-            });
+            return Err(Error::Label { row, found, classes });
         }
         Ok(())
     }
@@ -84,10 +76,7 @@ impl RowWeights {
                 expected: "finite values of at least 0, one of them above".into(),
             });
         }
-        Ok(Self {
-            tensor: Tensor::from_slice(weights, [weights.len()], device)?,
-            sum,
-        })
+        Ok(Self { tensor: Tensor::from_slice(weights, [weights.len()], device)?, sum })
     }
 
     /// 1 for each timestep of a sequence, 0 for the padding behind it: for values `[B,T,..]`.
@@ -176,14 +165,7 @@ pub fn mean_squared_error(
     targets: &Tensor,
     weights: Option<&RowWeights>,
 ) -> Result<Var> {
-    pointwise(
-        "loss::mean_squared_error",
-        Kind::SquaredError,
-        tape,
-        prediction,
-        targets,
-        weights,
-    )
+    pointwise("loss::mean_squared_error", Kind::SquaredError, tape, prediction, targets, weights)
 }
 
 fn pointwise(
@@ -213,20 +195,10 @@ fn pointwise(
 fn rows(op: &'static str, x: &Tensor) -> Result<(usize, usize)> {
     let found = x.shape().to_vec();
     if found.is_empty() {
-        return Err(Error::Rank {
-            op,
-            arg: "prediction",
-            axes: "[..,C]",
-            found,
-        });
+        return Err(Error::Rank { op, arg: "prediction", axes: "[..,C]", found });
     }
     if x.is_empty() {
-        return Err(Error::Empty {
-            op,
-            arg: "prediction",
-            axes: "[..,C]",
-            found,
-        });
+        return Err(Error::Empty { op, arg: "prediction", axes: "[..,C]", found });
     }
     Check::new(op, "").dtype("prediction", x, DType::F32)?;
     Ok((x.len() / last_axis(x), last_axis(x)))

@@ -33,19 +33,12 @@ impl Lengths {
             match u32::try_from(found) {
                 Ok(length) if length > 0 => host.push(length),
                 _ => {
-                    return Err(Error::Length {
-                        row,
-                        found,
-                        max: u32::MAX as usize,
-                    });
+                    return Err(Error::Length { row, found, max: u32::MAX as usize });
                 }
             }
         }
         let tensor = Tensor::from_u32(&host, [host.len()], device)?;
-        Ok(Self {
-            host: host.into(),
-            tensor,
-        })
+        Ok(Self { host: host.into(), tensor })
     }
 
     /// The lengths on the host.
@@ -62,11 +55,7 @@ impl Lengths {
             &[rows],
         )?;
         match self.host.iter().position(|&l| l as usize > timesteps) {
-            Some(row) => Err(Error::Length {
-                row,
-                found: self.host[row] as usize,
-                max: timesteps,
-            }),
+            Some(row) => Err(Error::Length { row, found: self.host[row] as usize, max: timesteps }),
             None => Ok(()),
         }
     }
@@ -84,11 +73,7 @@ pub struct Var {
 impl Var {
     /// A constant: no gradient flows to it.
     pub fn constant(tensor: Tensor) -> Self {
-        Self {
-            tensor,
-            id: None,
-            lengths: None,
-        }
+        Self { tensor, id: None, lengths: None }
     }
 
     /// The same value with the rows' lengths, which the layers that follow obey.
@@ -154,20 +139,12 @@ pub struct Tape {
 impl Tape {
     /// A tape that records.
     pub fn new(params: &Params) -> Self {
-        Self {
-            params: params.clone(),
-            nodes: Some(RefCell::default()),
-            next: Cell::new(0),
-        }
+        Self { params: params.clone(), nodes: Some(RefCell::default()), next: Cell::new(0) }
     }
 
     /// A tape that records nothing: for inference. Ops then keep nothing for a backward pass.
     pub fn inference(params: &Params) -> Self {
-        Self {
-            params: params.clone(),
-            nodes: None,
-            next: Cell::new(0),
-        }
+        Self { params: params.clone(), nodes: None, next: Cell::new(0) }
     }
 
     /// Whether ops are recorded.
@@ -183,11 +160,7 @@ impl Tape {
     /// A value whose gradient is wanted: see [`Gradients::get`].
     pub fn input(&self, tensor: Tensor) -> Var {
         let id = self.records().then(|| self.take_id());
-        Var {
-            tensor,
-            id,
-            lengths: None,
-        }
+        Var { tensor, id, lengths: None }
     }
 
     fn take_id(&self) -> usize {
@@ -207,18 +180,11 @@ impl Tape {
         let nodes = self.nodes.as_ref().filter(|_| differentiable);
         let vars: Vec<_> = outputs
             .into_iter()
-            .map(|tensor| Var {
-                tensor,
-                id: nodes.map(|_| self.take_id()),
-                lengths: None,
-            })
+            .map(|tensor| Var { tensor, id: nodes.map(|_| self.take_id()), lengths: None })
             .collect();
         if let Some(nodes) = nodes {
             let outputs = vars.iter().filter_map(|v| v.id).collect();
-            nodes.borrow_mut().push(Node {
-                outputs,
-                backward: Box::new(backward),
-            });
+            nodes.borrow_mut().push(Node { outputs, backward: Box::new(backward) });
         }
         vars
     }
@@ -244,9 +210,7 @@ impl Tape {
     /// # Errors
     /// [`Error::Shape`] if a gradient has another shape than its value, and those of the ops.
     pub fn backward_from(self, seeds: &[(&Var, Tensor)]) -> Result<Gradients> {
-        let mut gradients = Gradients {
-            by_id: vec![None; self.next.get()],
-        };
+        let mut gradients = Gradients { by_id: vec![None; self.next.get()] };
         for (var, gradient) in seeds {
             ops::Check::new("Tape::backward_from", "a gradient has its value's shape").shape(
                 "gradient",
@@ -258,11 +222,8 @@ impl Tape {
         }
         let nodes = self.nodes.map(RefCell::into_inner).unwrap_or_default();
         for node in nodes.into_iter().rev() {
-            let d_outputs: Vec<_> = node
-                .outputs
-                .iter()
-                .map(|&id| gradients.by_id[id].take())
-                .collect();
+            let d_outputs: Vec<_> =
+                node.outputs.iter().map(|&id| gradients.by_id[id].take()).collect();
             if d_outputs.iter().any(Option::is_some) {
                 (node.backward)(&d_outputs, &mut gradients)?;
             }

@@ -88,27 +88,17 @@ impl Tensor {
     ) -> Result<Self> {
         let expected = count(&shape);
         if expected != words.len() {
-            return Err(Error::Count {
-                op,
-                shape,
-                expected,
-                found: words.len(),
-            });
+            return Err(Error::Count { op, shape, expected, found: words.len() });
         }
         let storage = match &device.0 {
             Backend::Gpu(gpu) => Storage::Gpu(gpu.upload(bytemuck::cast_slice(words), "a tensor")?),
             Backend::Cpu(cpu) => {
-                let buffer = cpu.alloc(words.len());
+                let buffer = cpu.alloc(words.len(), "a tensor")?;
                 buffer.write(|data| data.copy_from_slice(bytemuck::cast_slice(words)));
                 Storage::Cpu(buffer)
             }
         };
-        Ok(Self {
-            shape,
-            dtype,
-            offset: 0,
-            storage,
-        })
+        Ok(Self { shape, dtype, offset: 0, storage })
     }
 
     /// A tensor of zeros.
@@ -127,24 +117,14 @@ impl Tensor {
         let len = count(&shape);
         let storage = match &device.0 {
             Backend::Gpu(gpu) => Storage::Gpu(gpu.alloc(len, "a tensor", false)?),
-            Backend::Cpu(cpu) => Storage::Cpu(cpu.alloc(len)),
+            Backend::Cpu(cpu) => Storage::Cpu(cpu.alloc(len, "a tensor")?),
         };
-        Ok(Self {
-            shape,
-            dtype: DType::F32,
-            offset: 0,
-            storage,
-        })
+        Ok(Self { shape, dtype: DType::F32, offset: 0, storage })
     }
 
     /// All of a storage as one axis.
     pub(crate) fn whole(storage: Storage, len: usize) -> Self {
-        Self {
-            shape: vec![len],
-            dtype: DType::F32,
-            offset: 0,
-            storage,
-        }
+        Self { shape: vec![len], dtype: DType::F32, offset: 0, storage }
     }
 
     /// The same words under another shape of as many elements, from `offset` words on.
@@ -193,12 +173,7 @@ impl Tensor {
         let shape = shape.into();
         let expected = count(&shape);
         if expected != self.len() {
-            return Err(Error::Count {
-                op: "Tensor::reshape",
-                shape,
-                expected,
-                found: self.len(),
-            });
+            return Err(Error::Count { op: "Tensor::reshape", shape, expected, found: self.len() });
         }
         Ok(self.view(0, shape))
     }
@@ -245,9 +220,7 @@ impl Tensor {
         }
         match &self.storage {
             Storage::Gpu(buffer) => {
-                buffer
-                    .gpu
-                    .read(buffer, self.offset as u64 * 4, self.len() as u64 * 4)
+                buffer.gpu.read(buffer, self.offset as u64 * 4, self.len() as u64 * 4)
             }
             Storage::Cpu(buffer) => Ok(bytemuck::cast_slice(&buffer.read()[self.range()]).to_vec()),
         }
@@ -261,13 +234,7 @@ impl Tensor {
         if self.device().same(device) {
             return Ok(self.clone());
         }
-        Self::upload(
-            "Tensor::to_device",
-            &self.words()?,
-            self.shape.clone(),
-            self.dtype,
-            device,
-        )
+        Self::upload("Tensor::to_device", &self.words()?, self.shape.clone(), self.dtype, device)
     }
 
     /// Replaces the values in place, after all that is recorded.
@@ -275,11 +242,7 @@ impl Tensor {
         match &self.storage {
             Storage::Gpu(buffer) => {
                 buffer.gpu.submit()?;
-                buffer.gpu.write(
-                    &buffer.raw,
-                    self.offset as u64 * 4,
-                    bytemuck::cast_slice(values),
-                );
+                buffer.gpu.write(&buffer.raw, self.offset as u64 * 4, bytemuck::cast_slice(values));
             }
             Storage::Cpu(_) => self.cpu_mut(|words| words.copy_from_slice(values)),
         }
@@ -290,12 +253,7 @@ impl Tensor {
         if self.dtype == expected {
             return Ok(());
         }
-        Err(Error::DType {
-            op,
-            arg: "self",
-            expected,
-            found: self.dtype,
-        })
+        Err(Error::DType { op, arg: "self", expected, found: self.dtype })
     }
 
     pub(crate) fn range(&self) -> std::ops::Range<usize> {
@@ -305,22 +263,13 @@ impl Tensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Tensor({} {:?} on {})",
-            self.dtype,
-            self.shape,
-            self.device().name()
-        )
+        write!(f, "Tensor({} {:?} on {})", self.dtype, self.shape, self.device().name())
     }
 }
 
 /// The elements of a shape; an overflow counts as more than anything holds.
 pub(crate) fn count(shape: &[usize]) -> usize {
-    shape
-        .iter()
-        .try_fold(1usize, |n, &d| n.checked_mul(d))
-        .unwrap_or(usize::MAX)
+    shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX)
 }
 
 /// The words of a CPU tensor, for a twin. `Gpu` tensors have none: the op's check that all
@@ -355,14 +304,8 @@ impl Tensor {
     /// A snapshot for reading.
     pub(crate) fn cpu(&self) -> Words {
         match &self.storage {
-            Storage::Cpu(buffer) => Words {
-                data: buffer.read(),
-                range: self.range(),
-            },
-            Storage::Gpu(_) => Words {
-                data: Arc::default(),
-                range: 0..0,
-            },
+            Storage::Cpu(buffer) => Words { data: buffer.read(), range: self.range() },
+            Storage::Gpu(_) => Words { data: Arc::default(), range: 0..0 },
         }
     }
 

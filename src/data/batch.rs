@@ -42,11 +42,7 @@ pub(crate) fn batch(
         Some(lengths) if per_frame => Some(RowWeights::from_lengths(lengths, timesteps)?),
         _ => None,
     };
-    let all = if per_frame {
-        rows.len() * timesteps
-    } else {
-        rows.len()
-    };
+    let all = if per_frame { rows.len() * timesteps } else { rows.len() };
     let weight = weights.as_ref().map_or(all as f32, RowWeights::sum);
     let targets = match targets.map(|t| &t.kind) {
         None => BatchTargets::None,
@@ -64,12 +60,7 @@ pub(crate) fn batch(
         }
     };
     let x = Var::from(Tensor::from_slice(&values, shape, device)?).with_lengths(lengths);
-    Ok(Batch {
-        x,
-        targets,
-        weights,
-        weight,
-    })
+    Ok(Batch { x, targets, weights, weight })
 }
 
 /// The targets of some sequences; padding gets zeros.

@@ -34,26 +34,14 @@ impl Sequences {
     ) -> Result<Self> {
         if features == 0 {
             let expected = "at least 1".into();
-            return Err(Error::Option {
-                option: "features",
-                found: "0".into(),
-                expected,
-            });
+            return Err(Error::Option { option: "features", found: "0".into(), expected });
         }
-        let mut all = Self {
-            features,
-            values: Vec::new(),
-            begins: vec![0],
-        };
+        let mut all = Self { features, values: Vec::new(), begins: vec![0] };
         for (row, sequence) in sequences.into_iter().enumerate() {
             let sequence = sequence.as_ref();
             let frames = sequence.len() / features;
             if frames == 0 {
-                return Err(Error::Length {
-                    row,
-                    found: 0,
-                    max: usize::MAX,
-                });
+                return Err(Error::Length { row, found: 0, max: usize::MAX });
             }
             if !sequence.len().is_multiple_of(features) {
                 return Err(Error::Count {
@@ -93,11 +81,7 @@ impl Sequences {
             });
         }
         let begins = (0..=n).map(|i| i * timesteps).collect();
-        Ok(Self {
-            features,
-            values: values.to_vec(),
-            begins,
-        })
+        Ok(Self { features, values: values.to_vec(), begins })
     }
 
     /// The number of sequences.

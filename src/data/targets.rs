@@ -27,19 +27,12 @@ pub(crate) enum Kind {
 impl Targets {
     /// Numbers of classes, from 0.
     pub fn classes(labels: impl Into<Vec<u32>>) -> Self {
-        Self {
-            kind: Kind::Classes(labels.into()),
-        }
+        Self { kind: Kind::Classes(labels.into()) }
     }
 
     /// `width` numbers for each sequence or frame.
     pub fn values(values: impl Into<Vec<f32>>, width: usize) -> Self {
-        Self {
-            kind: Kind::Values {
-                values: values.into(),
-                width,
-            },
-        }
+        Self { kind: Kind::Values { values: values.into(), width } }
     }
 
     /// Checks that there is one for each sequence of `x` or, if `per_frame`, one for each frame.
@@ -51,26 +44,13 @@ impl Targets {
                 if *width == 0 {
                     let expected = "at least 1".into();
                     let option = "Targets::values width";
-                    return Err(Error::Option {
-                        option,
-                        found: "0".into(),
-                        expected,
-                    });
+                    return Err(Error::Option { option, found: "0".into(), expected });
                 }
-                (
-                    vec![rows, *width],
-                    rows.saturating_mul(*width),
-                    values.len(),
-                )
+                (vec![rows, *width], rows.saturating_mul(*width), values.len())
             }
         };
         if expected != found {
-            return Err(Error::Count {
-                op,
-                shape,
-                expected,
-                found,
-            });
+            return Err(Error::Count { op, shape, expected, found });
         }
         Ok(())
     }

@@ -87,9 +87,7 @@ impl From<&wgpu::AdapterInfo> for AdapterInfo {
         Self {
             name: info.name.clone(),
             backend: format!("{:?}", info.backend),
-            driver: format!("{} {}", info.driver, info.driver_info)
-                .trim()
-                .to_owned(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             software: is_software(info),
         }
     }
@@ -115,9 +113,7 @@ async fn adapters() -> Vec<wgpu::Adapter> {
         .await
         .into_iter()
         .filter(|a| {
-            a.get_downlevel_capabilities()
-                .flags
-                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
                 && a.limits().max_storage_buffers_per_shader_stage >= 8
         })
         .collect();
@@ -136,11 +132,7 @@ async fn adapters() -> Vec<wgpu::Adapter> {
 }
 
 pub(crate) async fn list() -> Vec<AdapterInfo> {
-    adapters()
-        .await
-        .iter()
-        .map(|a| AdapterInfo::from(&a.get_info()))
-        .collect()
+    adapters().await.iter().map(|a| AdapterInfo::from(&a.get_info())).collect()
 }
 
 /// The adapter that fits `options` best.
@@ -152,21 +144,14 @@ pub(crate) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
         return all
             .into_iter()
             .find(|a| a.get_info().name.to_lowercase().contains(&wanted))
-            .ok_or_else(|| Error::UnknownDevice {
-                name: name.clone(),
-                available,
-            });
+            .ok_or_else(|| Error::UnknownDevice { name: name.clone(), available });
     }
-    all.into_iter()
-        .find(|a| is_software(&a.get_info()) == options.software)
-        .ok_or(Error::NoAdapter {
-            wanted: if options.software {
-                "a software adapter"
-            } else {
-                "a hardware GPU"
-            },
+    all.into_iter().find(|a| is_software(&a.get_info()) == options.software).ok_or(
+        Error::NoAdapter {
+            wanted: if options.software { "a software adapter" } else { "a hardware GPU" },
             help: HELP,
-        })
+        },
+    )
 }
 
 /// The limits to ask for: WebGPU's defaults, or all that the adapter has.

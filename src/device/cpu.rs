@@ -1,6 +1,7 @@
 //! The CPU device: pooled buffers of 32-bit words, shared by snapshot.
 
 use super::pool::{self, Pool};
+use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The CPU as a device.
@@ -12,10 +13,7 @@ pub(crate) struct Cpu {
 
 impl Cpu {
     pub(crate) fn new(poison: bool) -> Arc<Self> {
-        Arc::new(Self {
-            pool: Mutex::new(Pool::new()),
-            poison,
-        })
+        Arc::new(Self { pool: Mutex::new(Pool::new()), poison })
     }
 
     pub(crate) fn threads() -> usize {
@@ -23,44 +21,48 @@ impl Cpu {
     }
 
     /// A buffer of `len` words whose content is not defined.
-    pub(crate) fn alloc(self: &Arc<Self>, len: usize) -> Arc<CpuBuffer> {
-        let class = pool::class(len as u64 * 4);
+    pub(crate) fn alloc(
+        self: &Arc<Self>,
+        len: usize,
+        what: &'static str,
+    ) -> Result<Arc<CpuBuffer>> {
+        let bytes = (len as u64).saturating_mul(4);
+        // Past this no address space reaches, and sizes would overflow.
+        let limit = 1 << 46;
+        if bytes > limit {
+            return Err(Error::TooLarge { what, bytes, limit });
+        }
+        let class = pool::class(bytes);
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut data = pool.take(class, u64::MAX).unwrap_or_else(|| {
-            pool.made(class);
-            Vec::with_capacity((class / 4) as usize)
-        });
+        let mut data = match pool.take(class, u64::MAX) {
+            Some(data) => data,
+            None => {
+                let mut data = Vec::new();
+                data.try_reserve_exact((class / 4) as usize)
+                    .map_err(|_| Error::OutOfMemory { what, bytes: class })?;
+                pool.made(class);
+                data
+            }
+        };
         drop(pool);
         data.resize(len, 0.0);
         if self.poison {
             data.fill(f32::NAN);
         }
-        Arc::new(CpuBuffer {
-            cpu: self.clone(),
-            class,
-            data: Mutex::new(Arc::new(data)),
-        })
+        let data = Mutex::new(Arc::new(data));
+        Ok(Arc::new(CpuBuffer { cpu: self.clone(), class, data }))
     }
 
     pub(crate) fn memory(&self) -> pool::Memory {
-        self.pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .memory()
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).memory()
     }
 
     pub(crate) fn buffers_created(&self) -> u64 {
-        self.pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .created
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).created
     }
 
     pub(crate) fn trim(&self) {
-        self.pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .trim();
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).trim();
     }
 }
 
@@ -74,10 +76,7 @@ pub(crate) struct CpuBuffer {
 
 impl CpuBuffer {
     pub(crate) fn read(&self) -> Arc<Vec<f32>> {
-        self.data
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs `f` on the words in place. `f` must not read this buffer by other ways.
@@ -91,10 +90,6 @@ impl Drop for CpuBuffer {
     fn drop(&mut self) {
         let data = std::mem::take(&mut *self.data.lock().unwrap_or_else(PoisonError::into_inner));
         let data = Arc::try_unwrap(data).unwrap_or_default();
-        self.cpu
-            .pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .give(self.class, data, 0);
+        self.cpu.pool.lock().unwrap_or_else(PoisonError::into_inner).give(self.class, data, 0);
     }
 }

@@ -89,13 +89,10 @@ impl Gpu {
         let seen = fault.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let error = match error {
-                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory {
-                    what: "a command's buffers",
-                    bytes: 0,
-                },
-                other => Error::Gpu {
-                    message: other.to_string(),
-                },
+                wgpu::Error::OutOfMemory { .. } => {
+                    Error::OutOfMemory { what: "a command's buffers", bytes: 0 }
+                }
+                other => Error::Gpu { message: other.to_string() },
             };
             lock(&seen).get_or_insert(error);
         }));
@@ -106,10 +103,7 @@ impl Gpu {
         });
 
         let unused = (0..limits.max_storage_buffers_per_shader_stage.min(16) as u64)
-            .map(|id| Raw {
-                buffer: storage_buffer(&device, 256),
-                id,
-            })
+            .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
             .collect::<Vec<_>>();
         let recorder = Recorder::new(&device, &limits);
         Ok(Arc::new(Self {
@@ -134,19 +128,14 @@ impl Gpu {
         match &*fault {
             None => Ok(()),
             Some(lost @ Error::DeviceLost { .. }) => Err(lost.clone()),
-            Some(_) => Err(fault.take().unwrap_or(Error::Gpu {
-                message: String::new(),
-            })),
+            Some(_) => Err(fault.take().unwrap_or(Error::Gpu { message: String::new() })),
         }
     }
 
     /// The largest buffer that a kernel can bind, in bytes.
     pub(crate) fn max_binding(&self) -> u64 {
         // 4-byte words are counted in u32 in the kernels.
-        let limit = self
-            .limits
-            .max_storage_buffer_binding_size
-            .min(self.limits.max_buffer_size);
+        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
         limit.min(u64::from(u32::MAX) & !255)
     }
 
@@ -159,7 +148,7 @@ impl Gpu {
         upload: bool,
     ) -> Result<Arc<GpuBuffer>> {
         self.health()?;
-        let bytes = len as u64 * 4;
+        let bytes = (len as u64).saturating_mul(4);
         let limit = self.max_binding();
         if bytes > limit {
             return Err(Error::TooLarge { what, bytes, limit });
@@ -172,11 +161,7 @@ impl Gpu {
             Some(raw) => raw,
             None => self.make(class, what)?,
         };
-        let buffer = Arc::new(GpuBuffer {
-            gpu: self.clone(),
-            raw,
-            class,
-        });
+        let buffer = Arc::new(GpuBuffer { gpu: self.clone(), raw, class });
         if self.options.poison && !upload {
             super::kernel::poison(self, &buffer)?;
         }
@@ -189,15 +174,11 @@ impl Gpu {
             None => {
                 // Give back what lies idle, then try once more.
                 self.trim()?;
-                self.try_make(class)
-                    .ok_or(Error::OutOfMemory { what, bytes: class })?
+                self.try_make(class).ok_or(Error::OutOfMemory { what, bytes: class })?
             }
         };
         lock(&self.pool).made(class);
-        Ok(Raw {
-            buffer,
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-        })
+        Ok(Raw { buffer, id: self.next_id.fetch_add(1, Ordering::Relaxed) })
     }
 
     #[cfg(not(target_arch = "wasm32"))]

@@ -25,7 +25,10 @@ pub(crate) struct Kernel {
     pub(crate) parts: &'static [&'static str],
     pub(crate) bindings: &'static [(&'static str, Access)],
     /// Constants that the ops use, for the translation test.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the translation test goes through all"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only the translation test goes through all")
+    )]
     pub(crate) variants: fn() -> Vec<Constants>,
 }
 
@@ -91,9 +94,7 @@ impl Kernels {
             self.pipelines.insert(key.clone(), pipeline);
         }
         let Some(pipeline) = self.pipelines.get(&key) else {
-            return Err(Error::Gpu {
-                message: format!("{name}: no pipeline"),
-            });
+            return Err(Error::Gpu { message: format!("{name}: no pipeline") });
         };
 
         // Slots: (buffer, its number, offset, bytes).
@@ -105,9 +106,7 @@ impl Kernels {
                 continue;
             };
             let Storage::Gpu(buffer) = &tensor.storage else {
-                return Err(Error::Gpu {
-                    message: format!("{name}: a CPU tensor in slot {slot}"),
-                });
+                return Err(Error::Gpu { message: format!("{name}: a CPU tensor in slot {slot}") });
             };
             slots.push((
                 &buffer.raw.buffer,
@@ -130,19 +129,16 @@ impl Kernels {
                 size: std::num::NonZeroU64::new(uniform_bytes(launch)),
             }),
         }];
-        entries.extend(
-            slots
-                .iter()
-                .enumerate()
-                .map(|(i, &(buffer, _, offset, bytes))| wgpu::BindGroupEntry {
-                    binding: i as u32 + 1,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer,
-                        offset,
-                        size: std::num::NonZeroU64::new(bytes),
-                    }),
+        entries.extend(slots.iter().enumerate().map(|(i, &(buffer, _, offset, bytes))| {
+            wgpu::BindGroupEntry {
+                binding: i as u32 + 1,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset,
+                    size: std::num::NonZeroU64::new(bytes),
                 }),
-        );
+            }
+        }));
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(name),
             layout: &pipeline.layout,
@@ -188,12 +184,7 @@ impl Kernels {
         )];
         entries.extend(kernel.bindings.iter().enumerate().map(|(i, (_, access))| {
             let read_only = *access == Access::Read;
-            entry(
-                i as u32 + 1,
-                wgpu::BufferBindingType::Storage { read_only },
-                false,
-                None,
-            )
+            entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false, None)
         }));
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(kernel.name),
@@ -204,11 +195,8 @@ impl Kernels {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let constants: Vec<_> = launch
-            .constants
-            .iter()
-            .map(|&(name, value)| (name, f64::from(value)))
-            .collect();
+        let constants: Vec<_> =
+            launch.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.name),
             layout: Some(&pipeline_layout),
@@ -222,22 +210,14 @@ impl Kernels {
         });
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::Gpu {
-                message: format!("{}: {error}", kernel.name),
-            });
+            return Err(Error::Gpu { message: format!("{}: {error}", kernel.name) });
         }
-        Ok(Pipeline {
-            pipeline,
-            layout,
-            id,
-        })
+        Ok(Pipeline { pipeline, layout, id })
     }
 }
 
 fn uniform_bytes(launch: &Launch<'_>) -> u64 {
-    (launch.uniform.len() as u64 * 4)
-        .next_multiple_of(16)
-        .max(16)
+    (launch.uniform.len() as u64 * 4).next_multiple_of(16).max(16)
 }
 
 fn entry(
@@ -249,11 +229,7 @@ fn entry(
     wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset,
-            min_binding_size,
-        },
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
         count: None,
     }
 }

@@ -37,10 +37,7 @@ pub(crate) enum Backend {
 
 /// What `WGPU_LSTM_DEVICE` asks for, if it is set and not empty.
 fn wanted() -> Option<String> {
-    std::env::var(DEVICE_VARIABLE)
-        .ok()
-        .map(|v| v.trim().to_owned())
-        .filter(|v| !v.is_empty())
+    std::env::var(DEVICE_VARIABLE).ok().map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
 }
 
 impl Device {
@@ -209,10 +206,9 @@ impl Device {
     pub fn counters(&self) -> Counters {
         match &self.0 {
             Backend::Gpu(gpu) => gpu.counters(),
-            Backend::Cpu(cpu) => Counters {
-                buffers_created: cpu.buffers_created(),
-                ..Counters::default()
-            },
+            Backend::Cpu(cpu) => {
+                Counters { buffers_created: cpu.buffers_created(), ..Counters::default() }
+            }
         }
     }
 
@@ -230,11 +226,7 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Backend::Gpu(gpu) => {
-                write!(
-                    f,
-                    "{} ({}, {})",
-                    gpu.info.name, gpu.info.backend, gpu.info.driver
-                )
+                write!(f, "{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver)
             }
             Backend::Cpu(_) => write!(f, "CPU ({} threads)", Cpu::threads()),
         }

@@ -34,11 +34,7 @@ pub(super) struct Pool<B> {
 
 impl<B> Pool<B> {
     pub(super) fn new() -> Self {
-        Self {
-            free: BTreeMap::new(),
-            memory: Memory::default(),
-            created: 0,
-        }
+        Self { free: BTreeMap::new(), memory: Memory::default(), created: 0 }
     }
 
     /// A free buffer of this class, released before `before`.
@@ -55,19 +51,13 @@ impl<B> Pool<B> {
     pub(super) fn made(&mut self, class: u64) {
         self.created += 1;
         self.memory.in_use += class;
-        self.memory.peak = self
-            .memory
-            .peak
-            .max(self.memory.in_use + self.memory.pooled);
+        self.memory.peak = self.memory.peak.max(self.memory.in_use + self.memory.pooled);
     }
 
     pub(super) fn give(&mut self, class: u64, buffer: B, generation: u64) {
         self.memory.in_use -= class;
         self.memory.pooled += class;
-        self.free
-            .entry(class)
-            .or_default()
-            .push((buffer, generation));
+        self.free.entry(class).or_default().push((buffer, generation));
     }
 
     /// Drops all free buffers.
@@ -87,24 +77,9 @@ mod tests {
 
     #[test]
     fn a_class_holds_its_bytes_and_wastes_little() {
-        for bytes in [
-            0,
-            1,
-            255,
-            256,
-            257,
-            1000,
-            4096,
-            4097,
-            1 << 20,
-            (1 << 20) + 1,
-            123_456_789,
-        ] {
+        for bytes in [0, 1, 255, 256, 257, 1000, 4096, 4097, 1 << 20, (1 << 20) + 1, 123_456_789] {
             let class = class(bytes);
-            assert!(
-                class >= bytes && class.is_multiple_of(256),
-                "{bytes} -> {class}"
-            );
+            assert!(class >= bytes && class.is_multiple_of(256), "{bytes} -> {class}");
             assert!(class <= bytes.max(256) * 5 / 4 + 256, "{bytes} -> {class}");
         }
     }
@@ -116,13 +91,6 @@ mod tests {
         pool.give(256, "a", 3);
         assert_eq!(pool.take(256, 3), None);
         assert_eq!(pool.take(256, 4), Some("a"));
-        assert_eq!(
-            pool.memory(),
-            Memory {
-                in_use: 256,
-                pooled: 0,
-                peak: 256
-            }
-        );
+        assert_eq!(pool.memory(), Memory { in_use: 256, pooled: 0, peak: 256 });
     }
 }

@@ -34,21 +34,15 @@ impl Gpu {
             Some(Ok(())) => {}
             _ => {
                 self.health()?;
-                return Err(Error::DeviceLost {
-                    reason: "a buffer could not be mapped".into(),
-                });
+                return Err(Error::DeviceLost { reason: "a buffer could not be mapped".into() });
             }
         }
         let view = pending
             .staging
             .get_mapped_range(..)
-            .map_err(|e| Error::Gpu {
-                message: e.to_string(),
-            })?;
-        let words = view
-            .chunks_exact(4)
-            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
+            .map_err(|e| Error::Gpu { message: e.to_string() })?;
+        let words =
+            view.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         drop(view);
         pending.staging.unmap();
         self.health()?;

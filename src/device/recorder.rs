@@ -46,9 +46,7 @@ impl Recorder {
     fn pass(&mut self, device: &wgpu::Device) -> &mut wgpu::ComputePass<'static> {
         let (_, pass) = self.open.get_or_insert_with(|| {
             let mut encoder = device.create_command_encoder(&Default::default());
-            let pass = encoder
-                .begin_compute_pass(&Default::default())
-                .forget_lifetime();
+            let pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
             (encoder, pass)
         });
         pass
@@ -80,11 +78,8 @@ impl Gpu {
         for word in &launch.uniform {
             recorder.uniforms.extend_from_slice(&word.to_le_bytes());
         }
-        let end = recorder
-            .uniforms
-            .len()
-            .next_multiple_of(recorder.align)
-            .max(offset + recorder.align);
+        let end =
+            recorder.uniforms.len().next_multiple_of(recorder.align).max(offset + recorder.align);
         recorder.uniforms.resize(end, 0);
 
         let pass = recorder.pass(&self.device);
@@ -118,8 +113,7 @@ impl Gpu {
             encoder.copy_buffer_to_buffer(from, offset, to, 0, bytes);
         }
         if !recorder.uniforms.is_empty() {
-            self.queue
-                .write_buffer(&recorder.arena, 0, &recorder.uniforms);
+            self.queue.write_buffer(&recorder.arena, 0, &recorder.uniforms);
             recorder.uniforms.clear();
         }
         let index = self.queue.submit([encoder.finish()]);
@@ -128,10 +122,7 @@ impl Gpu {
         let oldest = (recorder.in_flight.len() > IN_FLIGHT).then(|| recorder.in_flight.pop_front());
         drop(recorder);
         if let Some(index) = oldest {
-            self.poll(wgpu::PollType::Wait {
-                submission_index: index,
-                timeout: None,
-            })?;
+            self.poll(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
         }
         self.health()
     }
@@ -144,9 +135,7 @@ impl Gpu {
     }
 
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
-        self.device.poll(how).map_err(|e| Error::DeviceLost {
-            reason: e.to_string(),
-        })?;
+        self.device.poll(how).map_err(|e| Error::DeviceLost { reason: e.to_string() })?;
         Ok(())
     }
 }

@@ -88,11 +88,7 @@ struct Built {
 impl Dense {
     /// A layer of this many units, without activation.
     pub fn new(units: usize) -> Self {
-        Self {
-            units,
-            activation: Activation::Linear,
-            built: None,
-        }
+        Self { units, activation: Activation::Linear, built: None }
     }
 
     /// What comes after the sums.
@@ -120,16 +116,8 @@ impl Dense {
     }
 
     fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        let Some(Built {
-            input_size,
-            weight,
-            bias,
-        }) = self.built
-        else {
-            return Err(Error::NotBuilt {
-                what: "this Dense",
-                call: "build",
-            });
+        let Some(Built { input_size, weight, bias }) = self.built else {
+            return Err(Error::NotBuilt { what: "this Dense", call: "build" });
         };
         let units = self.units;
         let (weight, d_weight) = tape.params().tensors(weight, &[input_size, units])?;
@@ -139,21 +127,11 @@ impl Dense {
         check.dtype("x", tensor, DType::F32)?;
         let found = tensor.shape();
         let Some((&last, rows)) = found.split_last() else {
-            return Err(Error::Rank {
-                op: "dense",
-                arg: "x",
-                axes: "[..,I]",
-                found: vec![],
-            });
+            return Err(Error::Rank { op: "dense", arg: "x", axes: "[..,I]", found: vec![] });
         };
         if tensor.is_empty() {
             let found = found.to_vec();
-            return Err(Error::Empty {
-                op: "dense",
-                arg: "x",
-                axes: "[..,I]",
-                found,
-            });
+            return Err(Error::Empty { op: "dense", arg: "x", axes: "[..,I]", found });
         }
         if last != input_size {
             check.shape("x", tensor, "[..,I]", &[rows, &[input_size]].concat())?;
@@ -162,14 +140,7 @@ impl Dense {
 
         let (m, shape) = (tensor.len() / last, [rows, &[units]].concat());
         let y = Tensor::empty(shape, &tensor.device())?;
-        Gemm {
-            m,
-            n: units,
-            k: last,
-            bias: Some(&bias),
-            accumulate: false,
-        }
-        .run(
+        Gemm { m, n: units, k: last, bias: Some(&bias), accumulate: false }.run(
             Matrix::new(tensor, last),
             Matrix::new(&weight, units),
             Matrix::new(&y, units),
@@ -180,14 +151,7 @@ impl Dense {
                 return Ok(());
             };
             let d_y_rows = Matrix::new(d_y, units);
-            Gemm {
-                m: last,
-                n: units,
-                k: m,
-                bias: None,
-                accumulate: true,
-            }
-            .run(
+            Gemm { m: last, n: units, k: m, bias: None, accumulate: true }.run(
                 Matrix::new(&x_saved, last).t(),
                 d_y_rows,
                 Matrix::new(&d_weight, units),
@@ -195,14 +159,7 @@ impl Dense {
             column_sum(d_y, &d_bias)?;
             if id.is_some() {
                 let d_x = Tensor::empty(x_saved.shape(), &x_saved.device())?;
-                Gemm {
-                    m,
-                    n: last,
-                    k: units,
-                    bias: None,
-                    accumulate: false,
-                }
-                .run(
+                Gemm { m, n: last, k: units, bias: None, accumulate: false }.run(
                     d_y_rows,
                     Matrix::new(&weight, units).t(),
                     Matrix::new(&d_x, last),
@@ -226,24 +183,12 @@ impl Layer for Dense {
         check_size("Dense input_size", input_size)?;
         let prefix = params.free_prefix("dense");
         let values = init::glorot_uniform(&mut params.rng(), input_size, self.units);
-        let layout = Layout::Transposed {
-            rows: input_size,
-            columns: self.units,
-        };
+        let layout = Layout::Transposed { rows: input_size, columns: self.units };
         let shape = vec![self.units, input_size];
         let weight = params.add(format!("{prefix}.weight"), shape, layout, &values);
         let zeros = vec![0.0; self.units];
-        let bias = params.add(
-            format!("{prefix}.bias"),
-            vec![self.units],
-            Layout::Plain,
-            &zeros,
-        );
-        self.built = Some(Built {
-            input_size,
-            weight,
-            bias,
-        });
+        let bias = params.add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros);
+        self.built = Some(Built { input_size, weight, bias });
         Ok(())
     }
 

@@ -6,9 +6,7 @@ use rand_chacha::ChaCha8Rng;
 /// Uniform in ±sqrt(6 / (fan_in + fan_out)): Glorot & Bengio 2010, AISTATS.
 pub(super) fn glorot_uniform(rng: &mut ChaCha8Rng, fan_in: usize, fan_out: usize) -> Vec<f32> {
     let limit = (6.0 / (fan_in + fan_out) as f64).sqrt();
-    (0..fan_in * fan_out)
-        .map(|_| (limit * (2.0 * rng.random::<f64>() - 1.0)) as f32)
-        .collect()
+    (0..fan_in * fan_out).map(|_| (limit * (2.0 * rng.random::<f64>() - 1.0)) as f32).collect()
 }
 
 /// `rows` orthonormal rows of `columns >= rows` values: Saxe et al. 2014, arXiv 1312.6120.

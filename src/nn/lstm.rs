@@ -62,12 +62,7 @@ pub struct LstmOutput {
 impl Lstm {
     /// A layer of this many units.
     pub fn new(hidden_size: usize) -> Self {
-        Self {
-            hidden_size,
-            sequences: false,
-            strategy: Strategy::Auto,
-            built: None,
-        }
+        Self { hidden_size, sequences: false, strategy: Strategy::Auto, built: None }
     }
 
     /// Gives the output of every timestep instead of the last.
@@ -108,17 +103,8 @@ impl Lstm {
     /// not `[B,H]`; [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
     /// [`Error::Strategy`] if a strategy was forced that cannot run here; [`Error::NotBuilt`].
     pub fn run(&self, tape: &Tape, x: &Var, state: Option<&LstmState>) -> Result<LstmOutput> {
-        let Some(Built {
-            input_size,
-            weight_ih,
-            weight_hh,
-            bias,
-        }) = self.built
-        else {
-            return Err(Error::NotBuilt {
-                what: "this Lstm",
-                call: "build",
-            });
+        let Some(Built { input_size, weight_ih, weight_hh, bias }) = self.built else {
+            return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
         };
         let (params, h) = (tape.params(), self.hidden_size);
         let (weight_ih, d_weight_ih) = params.tensors(weight_ih, &[input_size, h, 4])?;
@@ -126,11 +112,7 @@ impl Lstm {
         let (bias, d_bias) = params.tensors(bias, &[h, 4])?;
         let output = lstm::forward(&Forward {
             x: x.tensor(),
-            weights: &Weights {
-                weight_ih,
-                weight_hh,
-                bias,
-            },
+            weights: &Weights { weight_ih, weight_hh, bias },
             lengths: x.lengths(),
             state: state.map(|s| (s.h.tensor(), s.c.tensor())),
             sequences: self.sequences,
@@ -138,28 +120,17 @@ impl Lstm {
             strategy: self.strategy,
         })?;
 
-        let gradients_of = Weights {
-            weight_ih: d_weight_ih,
-            weight_hh: d_weight_hh,
-            bias: d_bias,
-        };
+        let gradients_of = Weights { weight_ih: d_weight_ih, weight_hh: d_weight_hh, bias: d_bias };
         let x_id = x.id;
         let (h_id, c_id) = state.map_or((None, None), |s| (s.h.id, s.c.id));
-        let wanted = Wanted {
-            d_x: x_id.is_some(),
-            d_state: h_id.is_some() || c_id.is_some(),
-        };
+        let wanted = Wanted { d_x: x_id.is_some(), d_state: h_id.is_some() || c_id.is_some() };
         let mut outputs = vec![output.h_n.clone(), output.c_n.clone()];
         outputs.extend(output.y.clone());
         let saved = output.saved;
         let vars = tape.push(outputs, saved.is_some(), move |d, gradients| {
             let Some(saved) = saved else { return Ok(()) };
             let at = |i: usize| d.get(i).and_then(Option::as_ref);
-            let arriving = Arriving {
-                d_h_n: at(0),
-                d_c_n: at(1),
-                d_y: at(2),
-            };
+            let arriving = Arriving { d_h_n: at(0), d_c_n: at(1), d_y: at(2) };
             let leaving = lstm::backward(saved, arriving, &gradients_of, wanted)?;
             if let Some(d_x) = leaving.d_x {
                 gradients.add(x_id, d_x)?;
@@ -177,10 +148,7 @@ impl Lstm {
             Some(y) => y.with_lengths(x.lengths().cloned()),
             None => h.clone(),
         };
-        Ok(LstmOutput {
-            output,
-            state: LstmState { h, c },
-        })
+        Ok(LstmOutput { output, state: LstmState { h, c } })
     }
 }
 
@@ -198,26 +166,13 @@ impl Layer for Lstm {
             params.add(format!("{prefix}.{name}"), shape, layout, values)
         };
         let values = init::glorot_uniform(&mut params.rng(), input_size, 4 * h);
-        let gates = |rows| Layout::Gates {
-            rows,
-            hidden_size: h,
-        };
-        let weight_ih = add(
-            "weight_ih",
-            vec![4 * h, input_size],
-            gates(input_size),
-            &values,
-        );
+        let gates = |rows| Layout::Gates { rows, hidden_size: h };
+        let weight_ih = add("weight_ih", vec![4 * h, input_size], gates(input_size), &values);
         let values = init::orthogonal(&mut params.rng(), h, 4 * h);
         let weight_hh = add("weight_hh", vec![4 * h, h], gates(h), &values);
         let values = [0.0, 1.0, 0.0, 0.0].repeat(h);
         let bias = add("bias", vec![4 * h], gates(1), &values);
-        self.built = Some(Built {
-            input_size,
-            weight_ih,
-            weight_hh,
-            bias,
-        });
+        self.built = Some(Built { input_size, weight_ih, weight_hh, bias });
         Ok(())
     }
 
@@ -234,8 +189,6 @@ impl Layer for Lstm {
     }
 
     fn parameter_count(&self) -> usize {
-        self.built.map_or(0, |b| {
-            4 * self.hidden_size * (b.input_size + self.hidden_size + 1)
-        })
+        self.built.map_or(0, |b| 4 * self.hidden_size * (b.input_size + self.hidden_size + 1))
     }
 }

@@ -60,9 +60,5 @@ fn check_size(option: &'static str, size: usize) -> Result<()> {
     if (1..=1 << 24).contains(&size) {
         return Ok(());
     }
-    Err(Error::Option {
-        option,
-        found: size.to_string(),
-        expected: "1 to 16,777,216".into(),
-    })
+    Err(Error::Option { option, found: size.to_string(), expected: "1 to 16,777,216".into() })
 }

@@ -183,11 +183,7 @@ impl Params {
                 found: values.len(),
             });
         }
-        let inside: Vec<f32> = spec
-            .layout
-            .outside(spec.len)
-            .map(|place| values[place])
-            .collect();
+        let inside: Vec<f32> = spec.layout.outside(spec.len).map(|place| values[place]).collect();
         arena.value.view(spec.offset, [spec.len]).overwrite(&inside)
     }
 
@@ -203,12 +199,8 @@ impl Params {
     /// A name that no parameter begins with yet: `lstm`, `lstm_1`, `lstm_2` …
     pub(crate) fn free_prefix(&self, kind: &str) -> String {
         let inner = self.lock();
-        let taken = |prefix: &str| {
-            inner
-                .specs
-                .iter()
-                .any(|s| s.name.split('.').next() == Some(prefix))
-        };
+        let taken =
+            |prefix: &str| inner.specs.iter().any(|s| s.name.split('.').next() == Some(prefix));
         let mut prefix = kind.to_owned();
         let mut n = 0;
         while taken(&prefix) {
@@ -236,13 +228,7 @@ impl Params {
     ) -> ParamId {
         let mut inner = self.lock();
         let (offset, len) = (inner.len, values.len());
-        inner.specs.push(Spec {
-            name,
-            shape,
-            layout,
-            offset,
-            len,
-        });
+        inner.specs.push(Spec { name, shape, layout, offset, len });
         inner.len = (offset + len).next_multiple_of(ALIGN);
         inner.pending.extend_from_slice(values);
         let gap = inner.len - offset - len;
@@ -255,21 +241,12 @@ impl Params {
         let mut inner = self.lock();
         let arena = inner.arena()?;
         let Some(spec) = inner.specs.get(id.0) else {
-            return Err(Error::NotBuilt {
-                what: "this layer",
-                call: "build with these Params",
-            });
+            return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
         };
         if crate::tensor::count(shape) != spec.len {
-            return Err(Error::NotBuilt {
-                what: "this layer",
-                call: "build with these Params",
-            });
+            return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
         }
-        Ok((
-            arena.value.view(spec.offset, shape),
-            arena.grad.view(spec.offset, shape),
-        ))
+        Ok((arena.value.view(spec.offset, shape), arena.grad.view(spec.offset, shape)))
     }
 
     pub(crate) fn arena(&self) -> Result<Arena> {
@@ -279,14 +256,12 @@ impl Params {
 
 impl Inner {
     fn find(&self, name: &str) -> Result<ParamId> {
-        self.specs
-            .iter()
-            .position(|s| s.name == name)
-            .map(ParamId)
-            .ok_or_else(|| Error::UnknownParameter {
+        self.specs.iter().position(|s| s.name == name).map(ParamId).ok_or_else(|| {
+            Error::UnknownParameter {
                 name: name.to_owned(),
                 available: self.specs.iter().map(|s| s.name.clone()).collect(),
-            })
+            }
+        })
     }
 
     /// The buffers, grown to hold every parameter. Growing keeps values and drops gradients.
@@ -296,10 +271,7 @@ impl Inner {
             return Ok(arena.clone());
         }
         if self.len == 0 {
-            return Err(Error::NotBuilt {
-                what: "the model",
-                call: "a layer's build",
-            });
+            return Err(Error::NotBuilt { what: "the model", call: "a layer's build" });
         }
         let mut values = match &self.arena {
             Some(arena) => arena.value.to_vec()?,

@@ -65,10 +65,7 @@ impl Prediction {
 
     /// The values of row `i`; empty if there is no such row.
     pub fn row(&self, i: usize) -> &[f32] {
-        self.values
-            .chunks_exact(self.width)
-            .nth(i)
-            .unwrap_or_default()
+        self.values.chunks_exact(self.width).nth(i).unwrap_or_default()
     }
 
     /// The place of the largest value of each row: the likeliest class.
@@ -83,28 +80,17 @@ impl Sequential {
     /// A model without layers, on this device.
     pub fn new(device: &Device) -> Self {
         let params = Params::new(device);
-        Self {
-            params,
-            layers: Vec::new(),
-            input_size: None,
-            compiled: None,
-        }
+        Self { params, layers: Vec::new(), input_size: None, compiled: None }
     }
 
     /// The seed of the parameters' first values (0 if none is given). For the layers that are
     /// not built yet.
     pub fn seed(self, seed: u64) -> Self {
-        Self {
-            params: self.params.with_seed(seed),
-            ..self
-        }
+        Self { params: self.params.with_seed(seed), ..self }
     }
 
     /// Adds a layer behind the others.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "Keras' name; a model is no number"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "Keras' name; a model is no number")]
     pub fn add(mut self, layer: impl Layer + 'static) -> Self {
         self.layers.push(Box::new(layer));
         self
@@ -127,10 +113,7 @@ impl Sequential {
             return Ok(());
         }
         if self.layers.is_empty() {
-            return Err(Error::NotBuilt {
-                what: "a Sequential without layers",
-                call: "add",
-            });
+            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         }
         let mut size = input_size;
         for layer in &mut self.layers {
@@ -149,11 +132,7 @@ impl Sequential {
         metrics: &[Metric],
     ) -> &mut Self {
         let optimizer = Box::new(optimizer);
-        self.compiled = Some(Compiled {
-            optimizer,
-            loss,
-            metrics: metrics.to_vec(),
-        });
+        self.compiled = Some(Compiled { optimizer, loss, metrics: metrics.to_vec() });
         self
     }
 
@@ -172,36 +151,23 @@ impl Sequential {
     /// # Errors
     /// [`Error::NotBuilt`], and those of the layers.
     pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        self.layers
-            .iter()
-            .try_fold(x.clone(), |x, layer| layer.forward(tape, &x))
+        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(tape, &x))
     }
 
     /// Whether a value comes out for each frame, not only for each sequence.
     fn per_frame(&self) -> bool {
-        self.layers
-            .iter()
-            .fold(true, |sequence, layer| layer.gives_sequence(sequence))
+        self.layers.iter().fold(true, |sequence, layer| layer.gives_sequence(sequence))
     }
 
     /// What the loss compares with the targets: logits where the last activation allows it.
     fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: Loss) -> Result<Var> {
         let Some((last, layers)) = self.layers.split_last() else {
-            return Err(Error::NotBuilt {
-                what: "a Sequential without layers",
-                call: "add",
-            });
+            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         };
-        let x = layers
-            .iter()
-            .try_fold(x.clone(), |x, layer| layer.forward(tape, &x))?;
+        let x = layers.iter().try_fold(x.clone(), |x, layer| layer.forward(tape, &x))?;
         let (logits, activation) = last.forward_logits(tape, &x)?;
         let bad = |expected| {
-            Err(Error::Loss {
-                loss: loss.name(),
-                expected,
-                found: format!("{activation:?}"),
-            })
+            Err(Error::Loss { loss: loss.name(), expected, found: format!("{activation:?}") })
         };
         match (loss, activation) {
             (Loss::MeanSquaredError, _) => activation.forward(tape, &logits),
@@ -225,10 +191,7 @@ impl Sequential {
     pub fn fit(&mut self, x: &Sequences, y: &Targets, options: Fit<'_>) -> Result<History> {
         self.build(x.features())?;
         let Some(mut compiled) = self.compiled.take() else {
-            return Err(Error::NotBuilt {
-                what: "the training",
-                call: "compile",
-            });
+            return Err(Error::NotBuilt { what: "the training", call: "compile" });
         };
         let result = self.run_epochs(x, y, options, &mut compiled);
         self.compiled = Some(compiled);
@@ -283,11 +246,7 @@ impl Sequential {
                     Some(self.evaluate_rows(x, y, &validation_rows, batch_size, compiled)?)
                 }
             };
-            let done = Epoch {
-                training,
-                validation,
-                samples_per_second,
-            };
+            let done = Epoch { training, validation, samples_per_second };
             progress.end(epoch, &done);
             history.epochs.push(done);
         }
@@ -303,21 +262,13 @@ impl Sequential {
     ) -> Result<(Vec<usize>, Vec<usize>)> {
         let share = options.validation_split;
         let option = |option, found: String, expected: &str| {
-            Err(Error::Option {
-                option,
-                found,
-                expected: expected.into(),
-            })
+            Err(Error::Option { option, found, expected: expected.into() })
         };
         if options.batch_size == 0 {
             return option("batch_size", "0".into(), "at least 1");
         }
         if !(0.0..1.0).contains(&share) {
-            return option(
-                "validation_split",
-                share.to_string(),
-                "from 0 up to, but not, 1",
-            );
+            return option("validation_split", share.to_string(), "from 0 up to, but not, 1");
         }
         if share > 0.0 && options.validation.is_some() {
             let found = "both validation_split and validation_data".into();
@@ -330,11 +281,7 @@ impl Sequential {
         let training = (x.len() as f64 * (1.0 - f64::from(share))) as usize;
         // 0.2 is a little more in f32 than in f64: 10 sequences are 8 and 2 all the same.
         let exact = x.len() as f64 * (1.0 - f64::from(share));
-        let training = if exact.ceil() - exact < 1e-4 {
-            exact.ceil() as usize
-        } else {
-            training
-        };
+        let training = if exact.ceil() - exact < 1e-4 { exact.ceil() as usize } else { training };
         if training == 0 {
             return option(
                 "the sequences to train on",
@@ -358,12 +305,7 @@ impl Sequential {
         }
         if x.is_empty() {
             let found = vec![0, 0, x.features()];
-            return Err(Error::Empty {
-                op,
-                arg: "x",
-                axes: "[N,T,F]",
-                found,
-            });
+            return Err(Error::Empty { op, arg: "x", axes: "[N,T,F]", found });
         }
         y.check(x, self.per_frame(), op)
     }
@@ -384,19 +326,11 @@ impl Sequential {
             }
             (_, Loss::CrossEntropy) => {
                 let (expected, found) = ("Targets::classes", "Targets::values".into());
-                return Err(Error::Loss {
-                    loss: kind.name(),
-                    expected,
-                    found,
-                });
+                return Err(Error::Loss { loss: kind.name(), expected, found });
             }
             _ => {
                 let (expected, found) = ("Targets::values", "Targets::classes".into());
-                return Err(Error::Loss {
-                    loss: kind.name(),
-                    expected,
-                    found,
-                });
+                return Err(Error::Loss { loss: kind.name(), expected, found });
             }
         };
         totals.add(&loss, &output, batch, kind)?;
@@ -409,16 +343,10 @@ impl Sequential {
     /// As [`Sequential::fit`]; [`Error::Empty`] without sequences.
     pub fn evaluate(&self, x: &Sequences, y: &Targets) -> Result<Evaluation> {
         let Some(compiled) = &self.compiled else {
-            return Err(Error::NotBuilt {
-                what: "the evaluation",
-                call: "compile",
-            });
+            return Err(Error::NotBuilt { what: "the evaluation", call: "compile" });
         };
         if self.input_size.is_none() {
-            return Err(Error::NotBuilt {
-                what: "the model",
-                call: "fit or build",
-            });
+            return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
         }
         self.check_data(x, y, "Sequential::evaluate")?;
         self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), 32, compiled)
@@ -436,12 +364,7 @@ impl Sequential {
         let mut totals = Totals::new(&device, &compiled.metrics)?;
         for rows in rows.chunks(batch_size) {
             let batch = data::batch(x, Some(y), self.per_frame(), rows, &device)?;
-            self.loss(
-                &Tape::inference(&self.params),
-                &batch,
-                compiled.loss,
-                &mut totals,
-            )?;
+            self.loss(&Tape::inference(&self.params), &batch, compiled.loss, &mut totals)?;
             device.submit()?;
         }
         totals.read()
@@ -456,10 +379,7 @@ impl Sequential {
         let width = match (self.layers.last(), self.input_size) {
             (Some(last), Some(_)) => last.output_size(),
             _ => {
-                return Err(Error::NotBuilt {
-                    what: "the model",
-                    call: "fit or build",
-                });
+                return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
             }
         };
         if self.input_size != Some(x.features()) {
@@ -503,15 +423,8 @@ struct Totals {
 impl Totals {
     fn new(device: &Device, metrics: &[Metric]) -> Result<Self> {
         let zero = || Tensor::zeros([1], device);
-        let metrics = metrics
-            .iter()
-            .map(|&m| Ok((m, zero()?)))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            loss: zero()?,
-            metrics,
-            weight: 0.0,
-        })
+        let metrics = metrics.iter().map(|&m| Ok((m, zero()?))).collect::<Result<_>>()?;
+        Ok(Self { loss: zero()?, metrics, weight: 0.0 })
     }
 
     fn add(&mut self, loss: &Var, output: &Var, batch: &Batch, kind: Loss) -> Result<()> {
@@ -542,14 +455,7 @@ impl Totals {
 
     fn read(&self) -> Result<Evaluation> {
         let mean = |total: &Tensor| Ok(total.to_vec()?[0] / self.weight);
-        let metrics = self
-            .metrics
-            .iter()
-            .map(|(_, total)| mean(total))
-            .collect::<Result<_>>()?;
-        Ok(Evaluation {
-            loss: mean(&self.loss)?,
-            metrics,
-        })
+        let metrics = self.metrics.iter().map(|(_, total)| mean(total)).collect::<Result<_>>()?;
+        Ok(Evaluation { loss: mean(&self.loss)?, metrics })
     }
 }

@@ -4,11 +4,7 @@ use super::Layer;
 
 /// One line for each layer: what it is, the shape that comes out, its parameters.
 pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {
-    let mut lines = vec![[
-        "layer".to_owned(),
-        "output".to_owned(),
-        "parameters".to_owned(),
-    ]];
+    let mut lines = vec![["layer".to_owned(), "output".to_owned(), "parameters".to_owned()]];
     let mut sequence = true;
     let mut total = 0;
     for layer in layers {
@@ -52,12 +48,7 @@ fn thousands(n: usize) -> String {
 mod tests {
     #[test]
     fn thousands_are_grouped() {
-        for (n, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(super::thousands(n), text);
         }
     }

@@ -9,18 +9,8 @@ use crate::{Result, Tensor};
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "accuracy",
     parts: &[INDEX, include_str!("../../shaders/accuracy.wgsl")],
-    bindings: &[
-        ("x", Read),
-        ("expected", Read),
-        ("weights", Read),
-        ("hit", Write),
-    ],
-    variants: || {
-        product(
-            switches(["WEIGHTS"]),
-            &[vec![("KIND", 0)], vec![("KIND", 1)]],
-        )
-    },
+    bindings: &[("x", Read), ("expected", Read), ("weights", Read), ("hit", Write)],
+    variants: || product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]]),
 };
 
 /// What is compared; the number is the kernel's `KIND`.
@@ -62,11 +52,8 @@ pub(crate) fn accuracy(
                         }
                         Kind::Binary => {
                             let y = &expected[row * c..(row + 1) * c];
-                            let right = x
-                                .iter()
-                                .zip(y)
-                                .filter(|&(&x, &y)| (x > 0.0) == (y > 0.5))
-                                .count();
+                            let right =
+                                x.iter().zip(y).filter(|&(&x, &y)| (x > 0.0) == (y > 0.5)).count();
                             right as f32 / c as f32
                         }
                     };

@@ -7,11 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "activation",
-    parts: &[
-        ACTIVATIONS,
-        INDEX,
-        include_str!("../../shaders/activation.wgsl"),
-    ],
+    parts: &[ACTIVATIONS, INDEX, include_str!("../../shaders/activation.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: kinds,
 };

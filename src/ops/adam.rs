@@ -34,10 +34,7 @@ pub(crate) fn adam(p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, f: Factors) -
         kernel: &KERNEL,
         grid: folded(p.len().div_ceil(64)),
         constants: vec![],
-        uniform: [p.len() as u32]
-            .into_iter()
-            .chain(factors.map(f32::to_bits))
-            .collect(),
+        uniform: [p.len() as u32].into_iter().chain(factors.map(f32::to_bits)).collect(),
         tensors: vec![Some(p), Some(g), Some(m), Some(v)],
     })
 }

@@ -31,12 +31,7 @@ impl Check {
             found: found.to_vec(),
         })?;
         if found.contains(&0) {
-            return Err(Error::Empty {
-                op: self.op,
-                arg,
-                axes,
-                found: found.to_vec(),
-            });
+            return Err(Error::Empty { op: self.op, arg, axes, found: found.to_vec() });
         }
         Ok(dims)
     }
@@ -65,12 +60,7 @@ impl Check {
         if tensor.dtype() == expected {
             return Ok(());
         }
-        Err(Error::DType {
-            op: self.op,
-            arg,
-            expected,
-            found: tensor.dtype(),
-        })
+        Err(Error::DType { op: self.op, arg, expected, found: tensor.dtype() })
     }
 
     /// All tensors on the device of the first.

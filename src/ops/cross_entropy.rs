@@ -8,34 +8,15 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
-    parts: &[
-        ROW_REDUCE,
-        INDEX,
-        include_str!("../../shaders/cross_entropy.wgsl"),
-    ],
-    bindings: &[
-        ("x", Read),
-        ("labels", Read),
-        ("weights", Read),
-        ("loss", Write),
-    ],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/cross_entropy.wgsl")],
+    bindings: &[("x", Read), ("labels", Read), ("weights", Read), ("loss", Write)],
     variants: || switches(["WEIGHTS"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "cross_entropy_bwd",
-    parts: &[
-        ROW_REDUCE,
-        INDEX,
-        include_str!("../../shaders/cross_entropy_bwd.wgsl"),
-    ],
-    bindings: &[
-        ("x", Read),
-        ("labels", Read),
-        ("weights", Read),
-        ("d_loss", Read),
-        ("d_x", Write),
-    ],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/cross_entropy_bwd.wgsl")],
+    bindings: &[("x", Read), ("labels", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants: || switches(["WEIGHTS"]),
 };
 

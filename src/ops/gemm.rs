@@ -36,28 +36,17 @@ pub(crate) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// Rows of `columns` words, side by side, from the tensor's begin.
     pub(crate) fn new(tensor: &'a Tensor, columns: usize) -> Self {
-        Self {
-            tensor,
-            offset: 0,
-            stride: columns,
-            transposed: false,
-        }
+        Self { tensor, offset: 0, stride: columns, transposed: false }
     }
 
     /// The same, transposed.
     pub(crate) fn t(self) -> Self {
-        Self {
-            transposed: !self.transposed,
-            ..self
-        }
+        Self { transposed: !self.transposed, ..self }
     }
 
     /// The same, `words` further on.
     pub(crate) fn skip(self, words: usize) -> Self {
-        Self {
-            offset: self.offset + words,
-            ..self
-        }
+        Self { offset: self.offset + words, ..self }
     }
 
     /// The same with rows further apart.
@@ -72,11 +61,7 @@ impl<'a> Matrix<'a> {
 
     /// The words from the begin of the tensor to the end of this matrix.
     fn extent(self, rows: usize, columns: usize) -> usize {
-        let (rows, columns) = if self.transposed {
-            (columns, rows)
-        } else {
-            (rows, columns)
-        };
+        let (rows, columns) = if self.transposed { (columns, rows) } else { (rows, columns) };
         self.offset + (rows - 1) * self.stride + columns
     }
 }
@@ -108,19 +93,14 @@ impl Gemm<'_> {
             self.twin(a, b, c);
             return Ok(());
         };
-        let (kernel, tile_m, tile_n) = if gpu.info.software {
-            (&REGISTER, 8, 64)
-        } else {
-            (&TILE, 64, 64)
-        };
+        let (kernel, tile_m, tile_n) =
+            if gpu.info.software { (&REGISTER, 8, 64) } else { (&TILE, 64, 64) };
         // More rows than a grid has room for go in several launches.
         let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * tile_m;
         for first in (0..m).step_by(slab) {
             let rows = slab.min(m - first);
             let (a, c) = (a.from_row(first), c.from_row(first));
-            let words = [
-                rows, n, k, a.stride, b.stride, c.stride, a.offset, b.offset, c.offset,
-            ];
+            let words = [rows, n, k, a.stride, b.stride, c.stride, a.offset, b.offset, c.offset];
             gpu.run(&Launch {
                 kernel,
                 grid: [n.div_ceil(tile_n) as u32, rows.div_ceil(tile_m) as u32, 1],
@@ -172,29 +152,17 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn of(data: &'a [f32], stride: usize, transposed: bool) -> Self {
-        Self {
-            data,
-            stride,
-            transposed,
-        }
+        Self { data, stride, transposed }
     }
 
     fn holds(self, rows: usize, columns: usize) -> bool {
-        let (rows, columns) = if self.transposed {
-            (columns, rows)
-        } else {
-            (rows, columns)
-        };
+        let (rows, columns) = if self.transposed { (columns, rows) } else { (rows, columns) };
         (rows - 1) * self.stride + columns <= self.data.len()
     }
 
     fn strides(self) -> (isize, isize) {
         let stride = self.stride as isize;
-        if self.transposed {
-            (stride, 1)
-        } else {
-            (1, stride)
-        }
+        if self.transposed { (stride, 1) } else { (1, stride) }
     }
 }
 
@@ -211,11 +179,7 @@ pub(crate) fn product(
     assert!((m - 1) * c_stride + n <= c.len() && n <= c_stride);
     let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
     // A tiny product is done before a second thread has woken up.
-    let parallelism = if m * n * k < 1 << 16 {
-        gemm::Parallelism::None
-    } else {
-        parallelism
-    };
+    let parallelism = if m * n * k < 1 << 16 { gemm::Parallelism::None } else { parallelism };
     // SAFETY: the assertions above show that each matrix lies inside its slice; `c` is borrowed
     // mutably, so it overlaps neither `a` nor `b`, and n <= c_stride keeps its rows apart.
     unsafe {

@@ -27,9 +27,7 @@ pub(crate) fn mask_steps(x: &Tensor, lengths: &Lengths) -> Result<Tensor> {
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {
-                let rows = y
-                    .chunks_exact_mut(timesteps * c)
-                    .zip(x.chunks_exact(timesteps * c));
+                let rows = y.chunks_exact_mut(timesteps * c).zip(x.chunks_exact(timesteps * c));
                 for ((y, x), &length) in rows.zip(lengths.values()) {
                     let end = length as usize * c;
                     y[..end].copy_from_slice(&x[..end]);

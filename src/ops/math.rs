@@ -19,13 +19,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let r = simd.mul_add_f32s(n, c(-0.693_359_4), clamped);
     let r = simd.mul_add_f32s(n, c(2.121_944_4e-4), r);
     let mut p = c(1.987_569_2e-4);
-    for coefficient in [
-        1.398_2e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        0.5,
-    ] {
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = simd.mul_add_f32s(p, r, c(coefficient));
     }
     let p = simd.mul_add_f32s(p, simd.mul_f32s(r, r), simd.add_f32s(r, c(1.0)));
@@ -55,12 +49,7 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Near zero that would cancel.
     let z = simd.mul_f32s(x, x);
     let mut p = c(-5.704_988_7e-3);
-    for coefficient in [
-        2.063_908_9e-2,
-        -5.373_971_6e-2,
-        1.333_144_2e-1,
-        -3.333_328e-1,
-    ] {
+    for coefficient in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
         p = simd.mul_add_f32s(p, z, c(coefficient));
     }
     let near = simd.mul_add_f32s(simd.mul_f32s(p, z), x, x);
@@ -86,11 +75,7 @@ mod tests {
             for &x in self.0 {
                 let v = simd.splat_f32s(x);
                 let first = |y: S::f32s| pulp::bytemuck::cast_slice::<S::f32s, f32>(&[y])[0];
-                self.1.push([
-                    first(exp(simd, v)),
-                    first(sigmoid(simd, v)),
-                    first(tanh(simd, v)),
-                ]);
+                self.1.push([first(exp(simd, v)), first(sigmoid(simd, v)), first(tanh(simd, v))]);
             }
         }
     }
@@ -98,18 +83,7 @@ mod tests {
     #[test]
     fn vectors_agree_with_double_precision() {
         let mut xs: Vec<f32> = (-80_000..=80_000).map(|i| i as f32 * 1e-3 + 1e-5).collect();
-        xs.extend([
-            0.0,
-            -0.0,
-            1e-30,
-            -1e-8,
-            0.624_999_9,
-            0.625,
-            19.0,
-            -19.0,
-            85.0,
-            -86.0,
-        ]);
+        xs.extend([0.0, -0.0, 1e-30, -1e-8, 0.624_999_9, 0.625, 19.0, -19.0, 85.0, -86.0]);
         let mut found = Vec::new();
         pulp::Arch::new().dispatch(Apply(&xs, &mut found));
         for (&x, ys) in xs.iter().zip(&found) {
@@ -120,10 +94,7 @@ mod tests {
                 ("tanh", ys[2], d.tanh()),
             ] {
                 let ulp = f64::from((exact as f32).abs()).max(1e-37) * f64::from(f32::EPSILON);
-                assert!(
-                    (f64::from(y) - exact).abs() < 3.0 * ulp,
-                    "{name}({x}) = {y}, not {exact}"
-                );
+                assert!((f64::from(y) - exact).abs() < 3.0 * ulp, "{name}({x}) = {y}, not {exact}");
             }
         }
     }

@@ -61,19 +61,11 @@ pub(crate) const ACTIVATIONS: &str = include_str!("../../shaders/common/activati
 /// Every combination of constants that are 0 or 1.
 fn switches<const N: usize>(names: [&'static str; N]) -> Vec<Constants> {
     (0..1u32 << N)
-        .map(|bits| {
-            names
-                .iter()
-                .enumerate()
-                .map(|(i, &name)| (name, bits >> i & 1))
-                .collect()
-        })
+        .map(|bits| names.iter().enumerate().map(|(i, &name)| (name, bits >> i & 1)).collect())
         .collect()
 }
 
 /// Every combination of two lists of constants.
 fn product(a: Vec<Constants>, b: &[Constants]) -> Vec<Constants> {
-    a.into_iter()
-        .flat_map(|a| b.iter().map(move |b| [a.clone(), b.clone()].concat()))
-        .collect()
+    a.into_iter().flat_map(|a| b.iter().map(move |b| [a.clone(), b.clone()].concat())).collect()
 }

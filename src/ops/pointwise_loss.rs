@@ -9,37 +9,20 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pointwise_loss",
-    parts: &[
-        ACTIVATIONS,
-        INDEX,
-        include_str!("../../shaders/pointwise_loss.wgsl"),
-    ],
+    parts: &[ACTIVATIONS, INDEX, include_str!("../../shaders/pointwise_loss.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("loss", Write)],
     variants,
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pointwise_loss_bwd",
-    parts: &[
-        ACTIVATIONS,
-        INDEX,
-        include_str!("../../shaders/pointwise_loss_bwd.wgsl"),
-    ],
-    bindings: &[
-        ("x", Read),
-        ("y", Read),
-        ("weights", Read),
-        ("d_loss", Read),
-        ("d_x", Write),
-    ],
+    parts: &[ACTIVATIONS, INDEX, include_str!("../../shaders/pointwise_loss_bwd.wgsl")],
+    bindings: &[("x", Read), ("y", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants,
 };
 
 fn variants() -> Vec<Constants> {
-    product(
-        switches(["WEIGHTS"]),
-        &[vec![("KIND", 0)], vec![("KIND", 1)]],
-    )
+    product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]])
 }
 
 /// Which loss; the number is the kernels' `KIND`.

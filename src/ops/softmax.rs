@@ -7,22 +7,14 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "softmax",
-    parts: &[
-        ROW_REDUCE,
-        INDEX,
-        include_str!("../../shaders/softmax.wgsl"),
-    ],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "softmax_bwd",
-    parts: &[
-        ROW_REDUCE,
-        INDEX,
-        include_str!("../../shaders/softmax_bwd.wgsl"),
-    ],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/softmax_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     variants: || vec![vec![]],
 };
@@ -86,10 +78,7 @@ pub(crate) fn last_axis(x: &Tensor) -> usize {
 
 /// The largest of `x`, or NaN if there is one; and the sum of exp(x - largest).
 pub(crate) fn largest_and_sum(x: &[f32]) -> (f32, f32) {
-    let largest = x.iter().fold(
-        f32::NEG_INFINITY,
-        |m, &v| if v > m || v.is_nan() { v } else { m },
-    );
+    let largest = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m || v.is_nan() { v } else { m });
     (largest, x.iter().map(|v| (v - largest).exp()).sum())
 }
 

@@ -43,14 +43,7 @@ impl Adam {
     /// Betas of 0.9 and 0.999, an epsilon of 1e-8, no weight decay.
     pub fn new(learning_rate: f32) -> Self {
         let betas = (0.9, 0.999);
-        Self {
-            learning_rate,
-            betas,
-            epsilon: 1e-8,
-            weight_decay: 0.0,
-            steps: 0,
-            moments: None,
-        }
+        Self { learning_rate, betas, epsilon: 1e-8, weight_decay: 0.0, steps: 0, moments: None }
     }
 
     /// How fast the two means forget, each from 0 up to 1.
@@ -86,20 +79,12 @@ impl Adam {
     /// # Errors
     /// As [`Optimizer::step`].
     pub fn step(&mut self, params: &Params) -> Result<()> {
-        check(
-            "Adam learning_rate",
-            self.learning_rate,
-            self.learning_rate >= 0.0,
-        )?;
+        check("Adam learning_rate", self.learning_rate, self.learning_rate >= 0.0)?;
         let (beta1, beta2) = self.betas;
         check("Adam beta1", beta1, (0.0..1.0).contains(&beta1))?;
         check("Adam beta2", beta2, (0.0..1.0).contains(&beta2))?;
         check("Adam epsilon", self.epsilon, self.epsilon >= 0.0)?;
-        check(
-            "Adam weight_decay",
-            self.weight_decay,
-            self.weight_decay >= 0.0,
-        )?;
+        check("Adam weight_decay", self.weight_decay, self.weight_decay >= 0.0)?;
         let arena = params.arena()?;
         let zeros = || Tensor::zeros(arena.value.shape(), &params.device());
         let (m, v) = match &self.moments {
@@ -145,12 +130,7 @@ pub struct Sgd {
 impl Sgd {
     /// Without momentum.
     pub fn new(learning_rate: f32) -> Self {
-        Self {
-            learning_rate,
-            momentum: 0.0,
-            nesterov: false,
-            velocity: None,
-        }
+        Self { learning_rate, momentum: 0.0, nesterov: false, velocity: None }
     }
 
     /// The share of the last step that goes into the next, from 0 up to 1.
@@ -175,16 +155,8 @@ impl Sgd {
     /// # Errors
     /// As [`Optimizer::step`].
     pub fn step(&mut self, params: &Params) -> Result<()> {
-        check(
-            "Sgd learning_rate",
-            self.learning_rate,
-            self.learning_rate >= 0.0,
-        )?;
-        check(
-            "Sgd momentum",
-            self.momentum,
-            (0.0..1.0).contains(&self.momentum),
-        )?;
+        check("Sgd learning_rate", self.learning_rate, self.learning_rate >= 0.0)?;
+        check("Sgd momentum", self.momentum, (0.0..1.0).contains(&self.momentum))?;
         let arena = params.arena()?;
         let velocity = match &self.velocity {
             Some(velocity) if fits(velocity, params, &arena.value) => velocity.clone(),
@@ -192,14 +164,7 @@ impl Sgd {
         };
         self.velocity = Some(velocity.clone());
         let (rate, momentum) = (self.learning_rate, self.momentum);
-        sgd::sgd(
-            &arena.value,
-            &arena.grad,
-            &velocity,
-            rate,
-            momentum,
-            self.nesterov,
-        )
+        sgd::sgd(&arena.value, &arena.grad, &velocity, rate, momentum, self.nesterov)
     }
 }
 
@@ -223,9 +188,5 @@ fn check(option: &'static str, found: f32, ok: bool) -> Result<()> {
     } else {
         "a finite number of at least 0"
     };
-    Err(Error::Option {
-        option,
-        found: found.to_string(),
-        expected: expected.into(),
-    })
+    Err(Error::Option { option, found: found.to_string(), expected: expected.into() })
 }

@@ -27,13 +27,7 @@ impl Progress {
             bar.set_style(style);
         }
         let lines = !quiet && bar.is_hidden();
-        Self {
-            bar,
-            lines,
-            metrics: metrics.to_vec(),
-            epochs,
-            looked: Instant::now(),
-        }
+        Self { bar, lines, metrics: metrics.to_vec(), epochs, looked: Instant::now() }
     }
 
     pub(crate) fn begin(&mut self, epoch: usize) {
@@ -61,11 +55,7 @@ impl Progress {
     }
 
     pub(crate) fn end(&self, number: usize, epoch: &Epoch) {
-        let mut line = format!(
-            "{}  {}",
-            self.prefix(number),
-            self.text("", &epoch.training)
-        );
+        let mut line = format!("{}  {}", self.prefix(number), self.text("", &epoch.training));
         if let Some(validation) = &epoch.validation {
             line += &format!("  {}", self.text("val_", validation));
         }

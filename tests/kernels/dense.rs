@@ -32,10 +32,7 @@ fn products_of_every_form() {
             let mut expected =
                 oracle::dense::gemm((trans_a, trans_b), sizes, &widen(&a), &widen(&b), bias_of);
             if accumulate {
-                expected
-                    .iter_mut()
-                    .zip(&before)
-                    .for_each(|(e, &b)| *e += f64::from(b));
+                expected.iter_mut().zip(&before).for_each(|(e, &b)| *e += f64::from(b));
             }
             for (name, device) in devices() {
                 let (a, b) = (tensor(&a, [m, k], device), tensor(&b, [k, n], device));
@@ -45,31 +42,12 @@ fn products_of_every_form() {
                 } else {
                     Tensor::empty([m, n], device).unwrap()
                 };
-                let a = if trans_a {
-                    Matrix::new(&a, m).t()
-                } else {
-                    Matrix::new(&a, k)
-                };
-                let b = if trans_b {
-                    Matrix::new(&b, k).t()
-                } else {
-                    Matrix::new(&b, n)
-                };
-                Gemm {
-                    m,
-                    n,
-                    k,
-                    bias: with_bias.then_some(&bias),
-                    accumulate,
-                }
-                .run(a, b, Matrix::new(&c, n))
-                .unwrap();
-                close(
-                    &format!("{sizes:?}, form {form}, {name}"),
-                    &c,
-                    &expected,
-                    1e-5,
-                );
+                let a = if trans_a { Matrix::new(&a, m).t() } else { Matrix::new(&a, k) };
+                let b = if trans_b { Matrix::new(&b, k).t() } else { Matrix::new(&b, n) };
+                Gemm { m, n, k, bias: with_bias.then_some(&bias), accumulate }
+                    .run(a, b, Matrix::new(&c, n))
+                    .unwrap();
+                close(&format!("{sizes:?}, form {form}, {name}"), &c, &expected, 1e-5);
             }
         }
     }
@@ -101,10 +79,7 @@ fn both_kernels_make_the_same_product() {
                 with_bias.then_some(&wide),
             );
             if accumulate {
-                expected
-                    .iter_mut()
-                    .zip(&before)
-                    .for_each(|(e, &b)| *e += f64::from(b));
+                expected.iter_mut().zip(&before).for_each(|(e, &b)| *e += f64::from(b));
             }
             for (kernel, tile_m) in [(&TILE, 64), (&REGISTER, 8)] {
                 let c = tensor(&before, [m, n], &device);
@@ -122,12 +97,7 @@ fn both_kernels_make_the_same_product() {
                     tensors: vec![Some(&a), Some(&b), with_bias.then_some(&bias), Some(&c)],
                 })
                 .unwrap();
-                close(
-                    &format!("{} {m} {n} {k}, form {form}", kernel.name),
-                    &c,
-                    &expected,
-                    1e-5,
-                );
+                close(&format!("{} {m} {n} {k}, form {form}", kernel.name), &c, &expected, 1e-5);
             }
         }
     }
@@ -137,31 +107,19 @@ fn both_kernels_make_the_same_product() {
 fn parts_of_matrices() {
     let mut r = Random::new(3);
     // Rows 2, 5 and 8 of a matrix of 4 columns, by a matrix that begins at word 6.
-    let (a, b) = (
-        r.uniform(10 * 4, -1.0, 1.0),
-        r.uniform(6 + 4 * 3, -1.0, 1.0),
-    );
-    let rows: Vec<f64> = [2, 5, 8]
-        .iter()
-        .flat_map(|&i| widen(&a[i * 4..(i + 1) * 4]))
-        .collect();
+    let (a, b) = (r.uniform(10 * 4, -1.0, 1.0), r.uniform(6 + 4 * 3, -1.0, 1.0));
+    let rows: Vec<f64> = [2, 5, 8].iter().flat_map(|&i| widen(&a[i * 4..(i + 1) * 4])).collect();
     let expected = oracle::dense::gemm((false, false), [3, 3, 4], &rows, &widen(&b[6..]), None);
     for (name, device) in devices() {
         let (a, b) = (tensor(&a, [40], device), tensor(&b, [18], device));
         let c = tensor(&[0.5; 14], [14], device);
-        Gemm {
-            m: 3,
-            n: 3,
-            k: 4,
-            bias: None,
-            accumulate: false,
-        }
-        .run(
-            Matrix::new(&a, 4).skip(8).stride(12),
-            Matrix::new(&b, 3).skip(6),
-            Matrix::new(&c, 3).skip(5),
-        )
-        .unwrap();
+        Gemm { m: 3, n: 3, k: 4, bias: None, accumulate: false }
+            .run(
+                Matrix::new(&a, 4).skip(8).stride(12),
+                Matrix::new(&b, 3).skip(6),
+                Matrix::new(&c, 3).skip(5),
+            )
+            .unwrap();
         let c = c.to_vec().unwrap();
         assert_eq!(c[..5], [0.5; 5], "{name}: words before the result");
         assert!(oracle::relative_error(&c[5..], &expected) < 1e-5, "{name}");
@@ -173,18 +131,9 @@ fn a_product_past_a_tensor_is_refused() {
     for (_, device) in devices() {
         let a = tensor(&[0.0; 6], [6], device);
         let c = tensor(&[0.0; 4], [4], device);
-        let gemm = Gemm {
-            m: 2,
-            n: 2,
-            k: 4,
-            bias: None,
-            accumulate: false,
-        };
+        let gemm = Gemm { m: 2, n: 2, k: 4, bias: None, accumulate: false };
         let b = tensor(&[0.0; 8], [8], device);
-        assert!(
-            gemm.run(Matrix::new(&a, 4), Matrix::new(&b, 2), Matrix::new(&c, 2))
-                .is_err()
-        );
+        assert!(gemm.run(Matrix::new(&a, 4), Matrix::new(&b, 2), Matrix::new(&c, 2)).is_err());
     }
 }
 
@@ -192,16 +141,10 @@ fn a_product_past_a_tensor_is_refused() {
 fn sums_of_columns() {
     let mut r = Random::new(4);
     for (rows, columns) in [(1, 1), (3, 7), (17, 16), (100, 33), (1000, 4)] {
-        let (x, y) = (
-            r.uniform(rows * columns, -1.0, 1.0),
-            r.uniform(columns, -1.0, 1.0),
-        );
+        let (x, y) = (r.uniform(rows * columns, -1.0, 1.0), r.uniform(columns, -1.0, 1.0));
         let mut expected = widen(&y);
         for row in x.chunks(columns) {
-            expected
-                .iter_mut()
-                .zip(row)
-                .for_each(|(e, &x)| *e += f64::from(x));
+            expected.iter_mut().zip(row).for_each(|(e, &x)| *e += f64::from(x));
         }
         for (name, device) in devices() {
             let y = tensor(&y, [columns], device);

@@ -26,27 +26,16 @@ impl Case {
     fn new(seed: u64, [b, t, i, h]: [usize; 4], options: usize) -> Self {
         let mut r = Random::new(seed);
         let size = 1.0 / (h as f32).sqrt();
-        let (weight_ih, weight_hh) = (
-            r.uniform(4 * h * i, -size, size),
-            r.uniform(4 * h * h, -size, size),
-        );
+        let (weight_ih, weight_hh) =
+            (r.uniform(4 * h * i, -size, size), r.uniform(4 * h * h, -size, size));
         let bias = r.uniform(4 * h, -0.5, 0.5);
         let (with_state, sequences) = (options & 2 != 0, options & 4 != 0);
         let mut state = |wanted: bool| match wanted {
             true => r.uniform(b * h, -1.0, 1.0),
             false => vec![0.0; b * h],
         };
-        let (h_0, c_0, d_h, d_c) = (
-            state(with_state),
-            state(with_state),
-            state(true),
-            state(true),
-        );
-        let d_y = if sequences {
-            r.uniform(b * t * h, -1.0, 1.0)
-        } else {
-            vec![0.0; b * t * h]
-        };
+        let (h_0, c_0, d_h, d_c) = (state(with_state), state(with_state), state(true), state(true));
+        let d_y = if sequences { r.uniform(b * t * h, -1.0, 1.0) } else { vec![0.0; b * t * h] };
         let lengths = (options & 1 != 0).then(|| (0..b).map(|_| 1 + r.below(t)).collect());
         Self {
             x: r.uniform(b * t * i, -1.0, 1.0),
@@ -76,11 +65,7 @@ impl Case {
     /// Padding is NaN: nobody may look at it.
     fn poisoned_x(&self) -> Vec<f32> {
         let mut x = self.x.clone();
-        let oracle::lstm::Lstm {
-            timesteps,
-            input_size,
-            ..
-        } = self.layer;
+        let oracle::lstm::Lstm { timesteps, input_size, .. } = self.layer;
         for (row, &length) in self.layer.lengths.iter().flatten().enumerate() {
             let row = row * timesteps * input_size;
             x[row + length * input_size..row + timesteps * input_size].fill(f32::NAN);
@@ -98,19 +83,9 @@ impl Case {
     }
 
     fn forward(&self, device: &Device, strategy: Strategy, save: bool) -> Output {
-        let oracle::lstm::Lstm {
-            batch,
-            timesteps,
-            input_size,
-            hidden_size,
-            ..
-        } = self.layer;
+        let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
         let x = tensor(&self.poisoned_x(), [batch, timesteps, input_size], device);
-        let lengths = self
-            .layer
-            .lengths
-            .as_ref()
-            .map(|l| Lengths::new(l, device).unwrap());
+        let lengths = self.layer.lengths.as_ref().map(|l| Lengths::new(l, device).unwrap());
         let h_0 = tensor(&self.h_0, [batch, hidden_size], device);
         let c_0 = tensor(&self.c_0, [batch, hidden_size], device);
         lstm::forward(&Forward {
@@ -127,27 +102,11 @@ impl Case {
 
     /// Both passes against the oracle.
     fn check(&self, what: &str, device: &Device, strategy: Strategy, answer: &Answer) {
-        let oracle::lstm::Lstm {
-            batch,
-            timesteps,
-            input_size,
-            hidden_size,
-            ..
-        } = self.layer;
+        let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
         for save in [false, true] {
             let output = self.forward(device, strategy, save);
-            close(
-                &format!("h_n of {what}"),
-                &output.h_n,
-                &answer.out.h_n,
-                1e-5,
-            );
-            close(
-                &format!("c_n of {what}"),
-                &output.c_n,
-                &answer.out.c_n,
-                1e-5,
-            );
+            close(&format!("h_n of {what}"), &output.h_n, &answer.out.h_n, 1e-5);
+            close(&format!("c_n of {what}"), &output.c_n, &answer.out.c_n, 1e-5);
             assert_eq!(output.y.is_some(), self.sequences);
             if let Some(y) = &output.y {
                 close(&format!("y of {what}"), y, &answer.out.y, 1e-5);
@@ -174,36 +133,16 @@ impl Case {
                 d_h_n: Some(&d_h),
                 d_c_n: Some(&d_c),
             };
-            let wanted = Wanted {
-                d_x: true,
-                d_state: true,
-            };
+            let wanted = Wanted { d_x: true, d_state: true };
             let leaving = lstm::backward(saved, arriving, &gradients, wanted).unwrap();
             let d = &answer.gradients;
-            close(
-                &format!("d_x of {what}"),
-                &leaving.d_x.unwrap(),
-                &d.d_x,
-                1e-4,
-            );
+            close(&format!("d_x of {what}"), &leaving.d_x.unwrap(), &d.d_x, 1e-4);
             let (d_h_0, d_c_0) = leaving.d_state.unwrap();
             close(&format!("d_h_0 of {what}"), &d_h_0, &d.d_h_0, 1e-4);
             close(&format!("d_c_0 of {what}"), &d_c_0, &d.d_c_0, 1e-4);
             for (name, found, before, expected, rows) in [
-                (
-                    "d_weight_ih",
-                    gradients.weight_ih,
-                    before_ih,
-                    &d.d_weight_ih,
-                    input_size,
-                ),
-                (
-                    "d_weight_hh",
-                    gradients.weight_hh,
-                    before_hh,
-                    &d.d_weight_hh,
-                    hidden_size,
-                ),
+                ("d_weight_ih", gradients.weight_ih, before_ih, &d.d_weight_ih, input_size),
+                ("d_weight_hh", gradients.weight_hh, before_hh, &d.d_weight_hh, hidden_size),
                 ("d_bias", gradients.bias, before_b, &d.d_bias, 1),
             ] {
                 let expected: Vec<f64> = interleave(expected, rows, hidden_size)
@@ -232,9 +171,7 @@ struct Answer {
 
 /// PyTorch's `[4H,rows]` as `[rows,H,4]`.
 fn interleave<T: Copy>(values: &[T], rows: usize, h: usize) -> Vec<T> {
-    (0..values.len())
-        .map(|at| values[(at % 4 * h + at / 4 % h) * rows + at / (4 * h)])
-        .collect()
+    (0..values.len()).map(|at| values[(at % 4 * h + at / 4 % h) * rows + at / (4 * h)]).collect()
 }
 
 fn strategies(device: &Device) -> &'static [Strategy] {
@@ -248,12 +185,7 @@ fn check_everywhere(case: &Case, what: &str) {
     let answer = case.answer();
     for (name, device) in devices() {
         for &strategy in strategies(device) {
-            case.check(
-                &format!("{what}, {strategy:?} on {name}"),
-                device,
-                strategy,
-                &answer,
-            );
+            case.check(&format!("{what}, {strategy:?} on {name}"), device, strategy, &answer);
         }
     }
 }
@@ -325,13 +257,7 @@ fn a_hidden_size_past_a_workgroup() {
         save: false,
         strategy: Strategy::Sequence,
     });
-    assert!(matches!(
-        refused,
-        Err(crate::Error::Strategy {
-            hidden_size: 300,
-            ..
-        })
-    ));
+    assert!(matches!(refused, Err(crate::Error::Strategy { hidden_size: 300, .. })));
 }
 
 /// The gates of this batch are 166 MB: more than WebGPU binds at once.
@@ -386,10 +312,7 @@ fn large_inputs_saturate() {
             case.x.iter_mut().for_each(|x| *x *= 1e30);
             let output = case.forward(device, strategy, false);
             let h_n = output.h_n.to_vec().unwrap();
-            assert!(
-                h_n.iter().all(|v| v.abs() <= 1.0),
-                "{strategy:?} on {name}: {h_n:?}"
-            );
+            assert!(h_n.iter().all(|v| v.abs() <= 1.0), "{strategy:?} on {name}: {h_n:?}");
         }
     }
 }
@@ -402,23 +325,12 @@ fn the_same_bits_every_time() {
             let run = || -> Vec<Tensor> {
                 let output = case.forward(device, strategy, true);
                 let gradients = case.weights(device);
-                let wanted = Wanted {
-                    d_x: true,
-                    d_state: true,
-                };
+                let wanted = Wanted { d_x: true, d_state: true };
                 let d_h = tensor(&case.d_h, [33, 64], device);
-                let arriving = Arriving {
-                    d_y: None,
-                    d_h_n: Some(&d_h),
-                    d_c_n: None,
-                };
+                let arriving = Arriving { d_y: None, d_h_n: Some(&d_h), d_c_n: None };
                 let leaving =
                     lstm::backward(output.saved.unwrap(), arriving, &gradients, wanted).unwrap();
-                let Weights {
-                    weight_ih,
-                    weight_hh,
-                    bias,
-                } = gradients;
+                let Weights { weight_ih, weight_hh, bias } = gradients;
                 vec![output.h_n, leaving.d_x.unwrap(), weight_ih, weight_hh, bias]
             };
             let bits = |tensors: Vec<Tensor>| -> Vec<Vec<f32>> {

@@ -52,8 +52,5 @@ fn tensor(values: &[f32], shape: impl Into<Vec<usize>>, device: &Device) -> Tens
 #[track_caller]
 fn close(what: &str, found: &Tensor, expected: &[f64], bound: f64) {
     let error = oracle::relative_error(&found.to_vec().unwrap(), expected);
-    assert!(
-        error <= bound,
-        "{what}: relative error {error:e}, at most {bound:e}"
-    );
+    assert!(error <= bound, "{what}: relative error {error:e}, at most {bound:e}");
 }

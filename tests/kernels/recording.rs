@@ -39,10 +39,7 @@ fn a_training_step_is_one_submission_without_read_back() {
     let after = device.counters();
     assert_eq!(after.submissions - before.submissions, 10);
     assert_eq!(after.readbacks, before.readbacks);
-    assert_eq!(
-        after.buffers_created, before.buffers_created,
-        "buffers are not reused"
-    );
+    assert_eq!(after.buffers_created, before.buffers_created, "buffers are not reused");
     // LSTM 2 + 7, Dense 1 + 3, loss 2 + 1, Adam 1.
     assert_eq!(after.dispatches - before.dispatches, 10 * 17);
 }

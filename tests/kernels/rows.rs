@@ -46,15 +46,7 @@ fn activations_and_their_gradients() {
 
 #[test]
 fn extremes_saturate_and_nan_stays() {
-    let x = [
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        1e30,
-        -1e30,
-        100.0,
-        -100.0,
-        f32::NAN,
-    ];
+    let x = [f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 100.0, -100.0, f32::NAN];
     let all = [
         (activation::Kind::Sigmoid, [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]),
         (activation::Kind::Tanh, [1.0, -1.0, 1.0, -1.0, 1.0, -1.0]),
@@ -90,11 +82,7 @@ fn losses_gradients_and_accuracies() {
         for weighted in [false, true] {
             let wide = widen(&weights);
             let w = weighted.then_some(&wide[..]);
-            let sum: f64 = if weighted {
-                wide.iter().sum()
-            } else {
-                rows as f64
-            };
+            let sum: f64 = if weighted { wide.iter().sum() } else { rows as f64 };
             let (x64, bits64) = (widen(&x), widen(&bits));
             let (ce, d_ce) = oracle::losses::cross_entropy(&x64, &labels, columns, w);
             let (bce, d_bce) = oracle::losses::binary_cross_entropy(&x64, &bits64, columns, w);
@@ -175,15 +163,9 @@ fn fills_copies_sums_and_masks() {
             copy::copy(&a, &y).unwrap();
             assert!(y.to_vec().unwrap() == x, "copy of {n}, {name}");
             let twice = add::add(&a, &y).unwrap().to_vec().unwrap();
-            assert!(
-                twice.iter().zip(&x).all(|(y, x)| *y == x + x),
-                "add of {n}, {name}"
-            );
+            assert!(twice.iter().zip(&x).all(|(y, x)| *y == x + x), "add of {n}, {name}");
             fill::fill(&y, 2.5).unwrap();
-            assert!(
-                y.to_vec().unwrap().iter().all(|&v| v == 2.5),
-                "fill of {n}, {name}"
-            );
+            assert!(y.to_vec().unwrap().iter().all(|&v| v == 2.5), "fill of {n}, {name}");
         }
     }
     for (name, device) in devices() {

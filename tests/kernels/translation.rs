@@ -26,27 +26,13 @@ fn every_kernel_reaches_every_api() {
         assert!(!variants.is_empty(), "{} has no variant", kernel.name);
         let mut seen = HashSet::new();
         for constants in variants {
-            assert!(
-                seen.insert(constants.clone()),
-                "{}: {constants:?} twice",
-                kernel.name
-            );
+            assert!(seen.insert(constants.clone()), "{}: {constants:?} twice", kernel.name);
             let what = format!("{} {constants:?}", kernel.name);
-            let overrides: Vec<_> = module
-                .overrides
-                .iter()
-                .map(|(_, o)| o.name.clone())
-                .collect();
+            let overrides: Vec<_> = module.overrides.iter().map(|(_, o)| o.name.clone()).collect();
             for (name, _) in &constants {
-                assert!(
-                    overrides.contains(&Some((*name).to_owned())),
-                    "{what}: no {name}"
-                );
+                assert!(overrides.contains(&Some((*name).to_owned())), "{what}: no {name}");
             }
-            let pipeline = constants
-                .iter()
-                .map(|&(k, v)| (k.to_owned(), f64::from(v)))
-                .collect();
+            let pipeline = constants.iter().map(|&(k, v)| (k.to_owned(), f64::from(v))).collect();
             let (module, info) =
                 naga::back::pipeline_constants::process_overrides(&module, &info, None, &pipeline)
                     .unwrap_or_else(|e| panic!("{what}: {e:?}"));
@@ -83,11 +69,7 @@ fn every_kernel_reaches_every_api() {
 fn descriptions_agree_with_the_shaders() {
     let mut names = HashSet::new();
     for kernel in KERNELS {
-        assert!(
-            names.insert(kernel.name),
-            "two kernels are called {}",
-            kernel.name
-        );
+        assert!(names.insert(kernel.name), "two kernels are called {}", kernel.name);
         let (module, _) = parse(kernel);
         let mut found: Vec<_> = module
             .global_variables
@@ -107,18 +89,10 @@ fn descriptions_agree_with_the_shaders() {
         found.sort_by_key(|f| f.0);
         let mut expected = vec![(0, "dims".to_owned(), None)];
         expected.extend(
-            kernel
-                .bindings
-                .iter()
-                .zip(1..)
-                .map(|((n, a), i)| (i, (*n).to_owned(), Some(*a))),
+            kernel.bindings.iter().zip(1..).map(|((n, a), i)| (i, (*n).to_owned(), Some(*a))),
         );
         assert_eq!(found, expected, "{}", kernel.name);
         let storage = found.iter().filter(|f| f.2.is_some()).count();
-        assert!(
-            storage <= 8,
-            "{} has {storage} storage buffers, WebGPU has 8",
-            kernel.name
-        );
+        assert!(storage <= 8, "{} has {storage} storage buffers, WebGPU has 8", kernel.name);
     }
 }

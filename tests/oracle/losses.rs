@@ -60,16 +60,9 @@ pub fn binary_cross_entropy(
     mean(x.len() / columns, columns, weights, |i| {
         let row = i * columns..(i + 1) * columns;
         let (x, y) = (&x[row.clone()], &y[row]);
-        let loss: f64 = x
-            .iter()
-            .zip(y)
-            .map(|(x, y)| x.max(0.0) - x * y + (-x.abs()).exp().ln_1p())
-            .sum();
-        let d = x
-            .iter()
-            .zip(y)
-            .map(|(x, y)| (1.0 / (1.0 + (-x).exp()) - y) / n)
-            .collect();
+        let loss: f64 =
+            x.iter().zip(y).map(|(x, y)| x.max(0.0) - x * y + (-x.abs()).exp().ln_1p()).sum();
+        let d = x.iter().zip(y).map(|(x, y)| (1.0 / (1.0 + (-x).exp()) - y) / n).collect();
         (loss / n, d)
     })
 }
@@ -86,10 +79,7 @@ pub fn mean_squared_error(
         let row = i * columns..(i + 1) * columns;
         let (x, y) = (&x[row.clone()], &y[row]);
         let loss: f64 = x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum();
-        (
-            loss / n,
-            x.iter().zip(y).map(|(x, y)| 2.0 * (x - y) / n).collect(),
-        )
+        (loss / n, x.iter().zip(y).map(|(x, y)| 2.0 * (x - y) / n).collect())
     })
 }
 

@@ -80,21 +80,13 @@ impl Lstm {
                     *gate = if j / size == 2 { a.tanh() } else { sigmoid(a) };
                 }
                 let (i, f, g, o) = (0, size, 2 * size, 3 * size);
-                let c_next: Vec<_> = (0..size)
-                    .map(|u| gates[f + u] * c[u] + gates[i + u] * gates[g + u])
-                    .collect();
+                let c_next: Vec<_> =
+                    (0..size).map(|u| gates[f + u] * c[u] + gates[i + u] * gates[g + u]).collect();
                 let h_next: Vec<_> = (0..size).map(|u| gates[o + u] * c_next[u].tanh()).collect();
                 out.y[(row * self.timesteps + t) * size..][..size].copy_from_slice(&h_next);
                 let before = (std::mem::replace(&mut h, h_next), c);
                 c = c_next.clone();
-                out.steps.push(Step {
-                    row,
-                    t,
-                    h: before.0,
-                    c: before.1,
-                    gates,
-                    c_next,
-                });
+                out.steps.push(Step { row, t, h: before.0, c: before.1, gates, c_next });
             }
             out.h_n[state.clone()].copy_from_slice(&h);
             out.c_n[state].copy_from_slice(&c);

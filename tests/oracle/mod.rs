@@ -25,11 +25,7 @@ pub fn relative_error(found: &[f32], expected: &[f64]) -> f64 {
     for (&f, &e) in found.iter().zip(expected) {
         let f = f64::from(f);
         if f.is_nan() && e.is_nan() || f == e {
-            largest = if e.is_finite() {
-                largest.max(e.abs())
-            } else {
-                largest
-            };
+            largest = if e.is_finite() { largest.max(e.abs()) } else { largest };
             continue;
         }
         if !f.is_finite() || !e.is_finite() {

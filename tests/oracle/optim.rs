@@ -36,11 +36,7 @@ impl Sgd {
     pub fn step(&mut self, p: &mut [f64], g: &[f64]) {
         for i in 0..p.len() {
             self.v[i] = self.momentum * self.v[i] + g[i];
-            let d = if self.nesterov {
-                g[i] + self.momentum * self.v[i]
-            } else {
-                self.v[i]
-            };
+            let d = if self.nesterov { g[i] + self.momentum * self.v[i] } else { self.v[i] };
             p[i] -= self.lr * d;
         }
     }

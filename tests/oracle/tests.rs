@@ -10,10 +10,7 @@ fn random(random: &mut Random, len: usize) -> Vec<f64> {
 fn difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
-    a.iter()
-        .zip(b)
-        .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()))
-        / largest
+    a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
 }
 
 #[test]
@@ -27,11 +24,8 @@ fn the_lstm_backward_is_the_gradient_of_its_forward() {
     ] {
         let sizes = [b * t * i, 4 * h * i, 4 * h * h, 4 * h, b * h, b * h];
         let arguments: Vec<_> = sizes.iter().map(|&n| random(&mut r, n)).collect();
-        let (d_y, d_h, d_c) = (
-            random(&mut r, b * t * h),
-            random(&mut r, b * h),
-            random(&mut r, b * h),
-        );
+        let (d_y, d_h, d_c) =
+            (random(&mut r, b * t * h), random(&mut r, b * h), random(&mut r, b * h));
         let layer = |arguments: &[Vec<f64>]| lstm::Lstm {
             batch: b,
             timesteps: t,
@@ -45,14 +39,7 @@ fn the_lstm_backward_is_the_gradient_of_its_forward() {
         let a = &arguments;
         let out = layer(a).forward(&a[0], &a[4], &a[5]);
         let d = layer(a).backward(&a[0], &out, &d_y, &d_h, &d_c);
-        let found = [
-            d.d_x,
-            d.d_weight_ih,
-            d.d_weight_hh,
-            d.d_bias,
-            d.d_h_0,
-            d.d_c_0,
-        ];
+        let found = [d.d_x, d.d_weight_ih, d.d_weight_hh, d.d_bias, d.d_h_0, d.d_c_0];
         for (n, found) in found.iter().enumerate() {
             let mut value = |v: &[f64]| {
                 let mut a = arguments.clone();
@@ -62,10 +49,7 @@ fn the_lstm_backward_is_the_gradient_of_its_forward() {
                 dot(&out.y, &d_y) + dot(&out.h_n, &d_h) + dot(&out.c_n, &d_c)
             };
             let expected = central_difference(&mut value, &arguments[n], 1e-5);
-            assert!(
-                difference(found, &expected) < 1e-8,
-                "argument {n} of B{b} T{t} I{i} H{h}"
-            );
+            assert!(difference(found, &expected) < 1e-8, "argument {n} of B{b} T{t} I{i} H{h}");
         }
     }
 }
@@ -83,16 +67,10 @@ fn the_activations_backwards_are_their_gradients() {
                 y.iter().zip(&d_y).map(|(y, d)| y * d).sum::<f64>()
             };
             let expected = central_difference(&mut value, &x, 1e-6);
-            assert!(
-                difference(&found, &expected) < 1e-7,
-                "{kind:?} of {columns}"
-            );
+            assert!(difference(&found, &expected) < 1e-7, "{kind:?} of {columns}");
         }
     }
-    assert_eq!(
-        dense::activate(Activation::Softmax, &[1e4, 1e4], 2),
-        [0.5, 0.5]
-    );
+    assert_eq!(dense::activate(Activation::Softmax, &[1e4, 1e4], 2), [0.5, 0.5]);
 }
 
 #[test]
@@ -100,15 +78,9 @@ fn the_losses_gradients_are_their_gradients() {
     let mut r = Random::new(3);
     type Loss = fn(&[f64], &[f64], Option<&[f64]>) -> (f64, Vec<f64>);
     let losses: [(&str, Loss); 3] = [
-        ("cross-entropy", |x, _, w| {
-            losses::cross_entropy(x, &[2, 0, 1], 3, w)
-        }),
-        ("binary cross-entropy", |x, y, w| {
-            losses::binary_cross_entropy(x, y, 3, w)
-        }),
-        ("squared error", |x, y, w| {
-            losses::mean_squared_error(x, y, 3, w)
-        }),
+        ("cross-entropy", |x, _, w| losses::cross_entropy(x, &[2, 0, 1], 3, w)),
+        ("binary cross-entropy", |x, y, w| losses::binary_cross_entropy(x, y, 3, w)),
+        ("squared error", |x, y, w| losses::mean_squared_error(x, y, 3, w)),
     ];
     for (name, loss) in losses {
         for w in [None, Some(&[0.5, 0.0, 2.0][..])] {
@@ -122,14 +94,8 @@ fn the_losses_gradients_are_their_gradients() {
 
 #[test]
 fn the_product_knows_its_transposes() {
-    let (a, b) = (
-        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
-        [1.0, 0.0, 2.0, 1.0, 1.0, 3.0],
-    );
-    let (at, bt) = (
-        [1.0, 4.0, 2.0, 5.0, 3.0, 6.0],
-        [1.0, 2.0, 1.0, 0.0, 1.0, 3.0],
-    );
+    let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 1.0, 3.0]);
+    let (at, bt) = ([1.0, 4.0, 2.0, 5.0, 3.0, 6.0], [1.0, 2.0, 1.0, 0.0, 1.0, 3.0]);
     let bias = Some(&[0.0, 0.0][..]);
     let sizes = [2, 2, 3];
     let expected = dense::gemm((false, false), sizes, &a, &b, None);

@@ -36,11 +36,7 @@ struct Blocks {
 
 impl Blocks {
     fn new(lanes: usize, hidden_size: usize) -> Self {
-        Self {
-            lanes,
-            blocks: hidden_size.div_ceil(lanes),
-            hidden_size,
-        }
+        Self { lanes, blocks: hidden_size.div_ceil(lanes), hidden_size }
     }
 
     /// Units with the padding.
@@ -73,10 +69,7 @@ impl Blocks {
     fn pack(self, weights: &[f32]) -> Vec<f32> {
         let row = 4 * self.hidden_size;
         let mut packed = vec![0.0; weights.len() / row * self.columns()];
-        for (to, from) in packed
-            .chunks_exact_mut(self.columns())
-            .zip(weights.chunks_exact(row))
-        {
+        for (to, from) in packed.chunks_exact_mut(self.columns()).zip(weights.chunks_exact(row)) {
             for (unit, gates) in from.chunks_exact(4).enumerate() {
                 for (gate, &w) in gates.iter().enumerate() {
                     to[self.column(unit, gate)] = w;
@@ -156,22 +149,13 @@ fn with<R>(tensors: [&Tensor; 3], f: impl FnOnce([&mut [f32]; 3]) -> R) -> R {
 
 /// Chunks of `size` words, or as many empty ones.
 fn parts(words: &mut [f32], size: usize, count: usize) -> Vec<&mut [f32]> {
-    let mut parts: Vec<_> = if size == 0 {
-        Vec::new()
-    } else {
-        words.chunks_mut(size).collect()
-    };
+    let mut parts: Vec<_> = if size == 0 { Vec::new() } else { words.chunks_mut(size).collect() };
     parts.resize_with(count, Default::default);
     parts
 }
 
 pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
-    let Sizes {
-        batch,
-        timesteps,
-        input_size,
-        hidden_size,
-    } = sizes;
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let device = call.x.device();
     let blocks = Blocks::new(lanes(), hidden_size);
     let (x, bias) = (call.x.cpu(), blocks.pack(&call.weights.bias.cpu()));
@@ -179,16 +163,10 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     let r = blocks.pack_forward(&call.weights.weight_hh.cpu());
 
     let wanted = |wanted: bool, columns| if wanted { columns } else { 0 };
-    let y = Tensor::empty(
-        [batch, timesteps, wanted(call.sequences, hidden_size)],
-        &device,
-    )?;
+    let y = Tensor::empty([batch, timesteps, wanted(call.sequences, hidden_size)], &device)?;
     let gates = Tensor::empty([batch * timesteps, blocks.columns()], &device)?;
     let before = [batch * timesteps, wanted(call.save, blocks.units())];
-    let (h_before, c_before) = (
-        Tensor::empty(before, &device)?,
-        Tensor::empty(before, &device)?,
-    );
+    let (h_before, c_before) = (Tensor::empty(before, &device)?, Tensor::empty(before, &device)?);
     let h_n = Tensor::empty([batch, hidden_size], &device)?;
     let c_n = Tensor::empty([batch, hidden_size], &device)?;
 
@@ -205,56 +183,53 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
         }
     }
     let per_task = rows_per_task(batch);
-    with(
-        [&gates, &h_before, &c_before],
-        |[gates, h_before, c_before]| {
-            with([&y, &h_n, &c_n], |[y, h_n, c_n]| {
-                let tasks = batch.div_ceil(per_task);
-                let steps = per_task * timesteps;
-                let before = steps * wanted(call.save, blocks.units());
-                let lists = [
-                    parts(gates, steps * blocks.columns(), tasks),
-                    parts(h_before, before, tasks),
-                    parts(c_before, before, tasks),
-                    parts(y, steps * wanted(call.sequences, hidden_size), tasks),
-                    parts(h_n, per_task * hidden_size, tasks),
-                    parts(c_n, per_task * hidden_size, tasks),
-                ];
-                let [gates, h_before, c_before, y, h_n, c_n] = lists;
-                let shared = ForwardShared {
-                    blocks,
-                    timesteps,
-                    input_size,
-                    x: &x,
-                    weight_ih: &weight_ih,
-                    bias: &bias,
-                    r: &r,
-                    lengths: call.lengths.map(|l| l.values()),
-                };
-                gates
-                    .into_par_iter()
-                    .zip(h_before)
-                    .zip(c_before)
-                    .zip(y)
-                    .zip(h_n)
-                    .zip(c_n)
-                    .enumerate()
-                    .for_each(|(task, (((((gates, h_before), c_before), y), h), c))| {
-                        let first_row = task * per_task;
-                        Arch::new().dispatch(ForwardRows {
-                            shared: &shared,
-                            first_row,
-                            gates,
-                            h_before,
-                            c_before,
-                            y,
-                            h,
-                            c,
-                        });
+    with([&gates, &h_before, &c_before], |[gates, h_before, c_before]| {
+        with([&y, &h_n, &c_n], |[y, h_n, c_n]| {
+            let tasks = batch.div_ceil(per_task);
+            let steps = per_task * timesteps;
+            let before = steps * wanted(call.save, blocks.units());
+            let lists = [
+                parts(gates, steps * blocks.columns(), tasks),
+                parts(h_before, before, tasks),
+                parts(c_before, before, tasks),
+                parts(y, steps * wanted(call.sequences, hidden_size), tasks),
+                parts(h_n, per_task * hidden_size, tasks),
+                parts(c_n, per_task * hidden_size, tasks),
+            ];
+            let [gates, h_before, c_before, y, h_n, c_n] = lists;
+            let shared = ForwardShared {
+                blocks,
+                timesteps,
+                input_size,
+                x: &x,
+                weight_ih: &weight_ih,
+                bias: &bias,
+                r: &r,
+                lengths: call.lengths.map(|l| l.values()),
+            };
+            gates
+                .into_par_iter()
+                .zip(h_before)
+                .zip(c_before)
+                .zip(y)
+                .zip(h_n)
+                .zip(c_n)
+                .enumerate()
+                .for_each(|(task, (((((gates, h_before), c_before), y), h), c))| {
+                    let first_row = task * per_task;
+                    Arch::new().dispatch(ForwardRows {
+                        shared: &shared,
+                        first_row,
+                        gates,
+                        h_before,
+                        c_before,
+                        y,
+                        h,
+                        c,
                     });
-            });
-        },
-    );
+                });
+        });
+    });
     Ok(Output {
         y: call.sequences.then_some(y),
         h_n,
@@ -265,12 +240,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
             weights: call.weights.clone(),
             lengths: call.lengths.cloned(),
             strategy: call.strategy,
-            steps: SavedSteps::Cpu(SavedBatch {
-                lanes: blocks.lanes,
-                gates,
-                h_before,
-                c_before,
-            }),
+            steps: SavedSteps::Cpu(SavedBatch { lanes: blocks.lanes, gates, h_before, c_before }),
         }),
     })
 }
@@ -305,11 +275,7 @@ impl WithSimd for ForwardRows<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         // Sums of as many rows as the registers hold, beside the four vectors of weights.
-        if S::F32_LANES >= 16 {
-            self.run::<S, 6>(simd)
-        } else {
-            self.run::<S, 3>(simd)
-        }
+        if S::F32_LANES >= 16 { self.run::<S, 6>(simd) } else { self.run::<S, 3>(simd) }
     }
 }
 
@@ -321,10 +287,7 @@ fn length(lengths: Option<&[u32]>, row: usize, timesteps: usize) -> usize {
 /// Rows of `columns` words in rows of `padded` words, zeros behind.
 fn pad(words: &[f32], columns: usize, padded: usize) -> Vec<f32> {
     let mut rows = vec![0.0; words.len() / columns * padded];
-    for (to, from) in rows
-        .chunks_exact_mut(padded)
-        .zip(words.chunks_exact(columns))
-    {
+    for (to, from) in rows.chunks_exact_mut(padded).zip(words.chunks_exact(columns)) {
         to[..columns].copy_from_slice(from);
     }
     rows
@@ -332,10 +295,7 @@ fn pad(words: &[f32], columns: usize, padded: usize) -> Vec<f32> {
 
 /// The other way.
 fn unpad(rows: &[f32], columns: usize, padded: usize, words: &mut [f32]) {
-    for (to, from) in words
-        .chunks_exact_mut(columns)
-        .zip(rows.chunks_exact(padded))
-    {
+    for (to, from) in words.chunks_exact_mut(columns).zip(rows.chunks_exact(padded)) {
         to.copy_from_slice(&from[..columns]);
     }
 }
@@ -343,15 +303,8 @@ fn unpad(rows: &[f32], columns: usize, padded: usize, words: &mut [f32]) {
 impl ForwardRows<'_> {
     #[inline(always)]
     fn run<S: Simd, const M: usize>(mut self, simd: S) {
-        let ForwardShared {
-            blocks,
-            timesteps,
-            input_size,
-            x,
-            weight_ih,
-            lengths,
-            ..
-        } = *self.shared;
+        let ForwardShared { blocks, timesteps, input_size, x, weight_ih, lengths, .. } =
+            *self.shared;
         let (units, hidden_size) = (blocks.units(), blocks.hidden_size);
         let rows = self.h.len() / hidden_size;
         let first = self.first_row * timesteps * input_size;
@@ -366,9 +319,8 @@ impl ForwardRows<'_> {
         let mut h = pad(self.h, hidden_size, units);
         let mut c = pad(self.c, hidden_size, units);
         let mut h_next = h.clone();
-        let row_lengths: Vec<_> = (0..rows)
-            .map(|row| length(lengths, self.first_row + row, timesteps))
-            .collect();
+        let row_lengths: Vec<_> =
+            (0..rows).map(|row| length(lengths, self.first_row + row, timesteps)).collect();
         for step in 0..timesteps {
             for block in 0..blocks.blocks {
                 let mut row = 0;
@@ -402,13 +354,7 @@ impl ForwardRows<'_> {
         lengths: &[usize],
         (h, h_next, c): (&[f32], &mut [f32], &mut [f32]),
     ) {
-        let ForwardShared {
-            blocks,
-            timesteps,
-            bias,
-            r,
-            ..
-        } = *self.shared;
+        let ForwardShared { blocks, timesteps, bias, r, .. } = *self.shared;
         let (units, hidden_size, lanes) = (blocks.units(), blocks.hidden_size, S::F32_LANES);
         let running = (0..M).any(|m| at.step < lengths[at.row + m]);
         let mut sums = [[simd.splat_f32s(0.0); 4]; M];
@@ -423,12 +369,7 @@ impl ForwardRows<'_> {
             let size = hidden_size * 4 * lanes;
             let rows: [&[f32]; M] =
                 std::array::from_fn(|m| &h[(at.row + m) * units..][..hidden_size]);
-            accumulate(
-                simd,
-                &mut sums,
-                rows,
-                cast_slice(&r[at.block * size..][..size]),
-            );
+            accumulate(simd, &mut sums, rows, cast_slice(&r[at.block * size..][..size]));
         }
         for (m, a) in sums.iter().enumerate() {
             let row = at.row + m;
@@ -442,11 +383,7 @@ impl ForwardRows<'_> {
             }
             let zero = simd.splat_f32s(0.0);
             let (gates, output, h_new) = if at.step < lengths[row] {
-                let (i, f, o) = (
-                    sigmoid(simd, a[0]),
-                    sigmoid(simd, a[1]),
-                    sigmoid(simd, a[3]),
-                );
+                let (i, f, o) = (sigmoid(simd, a[0]), sigmoid(simd, a[1]), sigmoid(simd, a[3]));
                 let g = tanh(simd, a[2]);
                 let c_new = simd.mul_add_f32s(f, c_old, simd.mul_f32s(i, g));
                 let h_new = simd.mul_f32s(o, tanh(simd, c_new));
@@ -470,9 +407,7 @@ impl ForwardRows<'_> {
 
     #[inline(always)]
     fn gates_at<S: Simd>(&mut self, row: usize, step: usize, block: usize) -> &mut [S::f32s; 4] {
-        let ForwardShared {
-            blocks, timesteps, ..
-        } = *self.shared;
+        let ForwardShared { blocks, timesteps, .. } = *self.shared;
         let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
         &mut gates[(row * timesteps + step) * blocks.blocks + block]
     }
@@ -524,32 +459,12 @@ pub(super) fn backward(
     gradients: &Weights,
     wanted: Wanted,
 ) -> Result<Leaving> {
-    let Saved {
-        sizes,
-        x,
-        weights,
-        lengths,
-        steps,
-        ..
-    } = saved;
-    let Sizes {
-        batch,
-        timesteps,
-        input_size,
-        hidden_size,
-    } = sizes;
+    let Saved { sizes, x, weights, lengths, steps, .. } = saved;
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let SavedSteps::Cpu(batch_steps) = steps else {
-        return Ok(Leaving {
-            d_x: None,
-            d_state: None,
-        });
+        return Ok(Leaving { d_x: None, d_state: None });
     };
-    let SavedBatch {
-        lanes,
-        gates,
-        h_before,
-        c_before,
-    } = batch_steps;
+    let SavedBatch { lanes, gates, h_before, c_before } = batch_steps;
     let blocks = Blocks::new(lanes, hidden_size);
     let device = x.device();
     let rt = blocks.pack_backward(&weights.weight_hh.cpu());
@@ -581,13 +496,7 @@ pub(super) fn backward(
             .enumerate()
             .for_each(|(task, ((gates, d_h), d_c))| {
                 let first_row = task * per_task;
-                Arch::new().dispatch(BackwardRows {
-                    shared: &shared,
-                    first_row,
-                    gates,
-                    d_h,
-                    d_c,
-                });
+                Arch::new().dispatch(BackwardRows { shared: &shared, first_row, gates, d_h, d_c });
             });
     });
 
@@ -625,9 +534,7 @@ pub(super) fn backward(
             *sum += d;
         }
     }
-    gradients
-        .bias
-        .cpu_mut(|bias| blocks.add_unpacked(&d_bias, bias));
+    gradients.bias.cpu_mut(|bias| blocks.add_unpacked(&d_bias, bias));
     let d_x = match wanted.d_x {
         true => Some(Tensor::empty(x.shape(), &device)?),
         false => None,
@@ -645,10 +552,7 @@ pub(super) fn backward(
             );
         });
     }
-    Ok(Leaving {
-        d_x,
-        d_state: wanted.d_state.then_some((d_h, d_c)),
-    })
+    Ok(Leaving { d_x, d_state: wanted.d_state.then_some((d_h, d_c)) })
 }
 
 /// What all threads of a backward pass read.
@@ -675,30 +579,20 @@ impl WithSimd for BackwardRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::F32_LANES >= 16 {
-            self.run::<S, 6>(simd)
-        } else {
-            self.run::<S, 3>(simd)
-        }
+        if S::F32_LANES >= 16 { self.run::<S, 6>(simd) } else { self.run::<S, 3>(simd) }
     }
 }
 
 impl BackwardRows<'_> {
     #[inline(always)]
     fn run<S: Simd, const M: usize>(mut self, simd: S) {
-        let BackwardShared {
-            blocks,
-            timesteps,
-            lengths,
-            ..
-        } = *self.shared;
+        let BackwardShared { blocks, timesteps, lengths, .. } = *self.shared;
         let (units, hidden_size) = (blocks.units(), blocks.hidden_size);
         let rows = self.d_h.len() / hidden_size;
         let mut d_h = pad(self.d_h, hidden_size, units);
         let mut d_c = pad(self.d_c, hidden_size, units);
-        let row_lengths: Vec<_> = (0..rows)
-            .map(|row| length(lengths, self.first_row + row, timesteps))
-            .collect();
+        let row_lengths: Vec<_> =
+            (0..rows).map(|row| length(lengths, self.first_row + row, timesteps)).collect();
         // Below the first timestep only the product with R is left: the gradient of h_0.
         for step in (-1..timesteps as isize).rev() {
             for group in 0..blocks.groups() {
@@ -732,14 +626,7 @@ impl BackwardRows<'_> {
         lengths: &[usize],
         (d_h, d_c): (&mut [f32], &mut [f32]),
     ) {
-        let BackwardShared {
-            blocks,
-            timesteps,
-            rt,
-            c_before,
-            d_y,
-            ..
-        } = *self.shared;
+        let BackwardShared { blocks, timesteps, rt, c_before, d_y, .. } = *self.shared;
         let (units, columns, lanes) = (blocks.units(), blocks.columns(), S::F32_LANES);
         let zero = simd.splat_f32s(0.0);
         let one = simd.splat_f32s(1.0);
@@ -751,12 +638,7 @@ impl BackwardRows<'_> {
             let rows: [&[f32]; M] = std::array::from_fn(|m| {
                 &self.gates[((first_row + m) * timesteps + after) * columns..][..columns]
             });
-            accumulate(
-                simd,
-                &mut sums,
-                rows,
-                cast_slice(&rt[group * size..][..size]),
-            );
+            accumulate(simd, &mut sums, rows, cast_slice(&rt[group * size..][..size]));
         }
         for (m, sums) in sums.iter().enumerate() {
             let row = first_row + m;

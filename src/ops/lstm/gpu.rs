@@ -78,13 +78,7 @@ impl ForwardStep<'_> {
     }
 
     pub(super) fn uniform(&self, step: usize) -> Vec<u32> {
-        uniform(
-            self.chunk,
-            self.hidden_size,
-            self.timesteps,
-            self.c_offset,
-            step,
-        )
+        uniform(self.chunk, self.hidden_size, self.timesteps, self.c_offset, step)
     }
 
     pub(super) fn tensors(&self) -> Vec<Option<&Tensor>> {
@@ -102,36 +96,19 @@ impl ForwardStep<'_> {
 }
 
 fn uniform(chunk: Chunk, h: usize, timesteps: usize, c_offset: usize, step: usize) -> Vec<u32> {
-    [
-        chunk.rows,
-        chunk.steps,
-        h,
-        chunk.first_row,
-        chunk.first_step,
-        timesteps,
-        c_offset,
-        step,
-    ]
-    .map(|w| w as u32)
-    .to_vec()
+    [chunk.rows, chunk.steps, h, chunk.first_row, chunk.first_step, timesteps, c_offset, step]
+        .map(|w| w as u32)
+        .to_vec()
 }
 
 pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
-    let Sizes {
-        batch,
-        timesteps,
-        input_size,
-        hidden_size,
-    } = sizes;
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let device = call.x.device();
     let Some(gpu) = call.x.gpu() else {
         return super::cpu::forward(call, sizes);
     };
     let schedule = plan::schedule(gpu, call.strategy, Pass::Forward, batch, hidden_size)?;
-    let words = gpu
-        .options
-        .chunk_words
-        .unwrap_or((gpu.max_binding() / 4) as usize);
+    let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
     let columns = 4 * hidden_size;
 
     let y = match call.sequences {
@@ -188,15 +165,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
                 schedule,
                 &ForwardStep {
                     state_in: Some(&from.tensor),
-                    ..step(
-                        call,
-                        sizes,
-                        chunk,
-                        &gates,
-                        before.as_ref(),
-                        y.as_ref(),
-                        &state_out,
-                    )
+                    ..step(call, sizes, chunk, &gates, before.as_ref(), y.as_ref(), &state_out)
                 },
             )?;
         } else {
@@ -205,25 +174,12 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
                 schedule,
                 &ForwardStep {
                     state_in: state_in.as_ref().map(|s| &s.tensor),
-                    ..step(
-                        call,
-                        sizes,
-                        chunk,
-                        &gates,
-                        before.as_ref(),
-                        y.as_ref(),
-                        &state_out,
-                    )
+                    ..step(call, sizes, chunk, &gates, before.as_ref(), y.as_ref(), &state_out)
                 },
             )?;
         }
         if let Some((h_before, c_before)) = before.filter(|_| call.save) {
-            saved.push(SavedChunk {
-                chunk,
-                gates,
-                h_before,
-                c_before,
-            });
+            saved.push(SavedChunk { chunk, gates, h_before, c_before });
         }
     }
     Ok(Output {
@@ -289,20 +245,11 @@ pub(super) struct BackwardStep<'a> {
 
 impl BackwardStep<'_> {
     pub(super) fn constants(&self) -> Constants {
-        vec![
-            ("SEQUENCES", self.d_y.is_some().into()),
-            ("LENGTHS", self.lengths.is_some().into()),
-        ]
+        vec![("SEQUENCES", self.d_y.is_some().into()), ("LENGTHS", self.lengths.is_some().into())]
     }
 
     pub(super) fn uniform(&self, step: usize) -> Vec<u32> {
-        uniform(
-            self.chunk,
-            self.hidden_size,
-            self.timesteps,
-            self.c_offset,
-            step,
-        )
+        uniform(self.chunk, self.hidden_size, self.timesteps, self.c_offset, step)
     }
 
     pub(super) fn tensors(&self) -> Vec<Option<&Tensor>> {
@@ -323,25 +270,10 @@ pub(super) fn backward(
     gradients: &Weights,
     wanted: Wanted,
 ) -> Result<Leaving> {
-    let Saved {
-        sizes,
-        x,
-        weights,
-        lengths,
-        strategy,
-        steps,
-    } = saved;
-    let Sizes {
-        batch,
-        timesteps,
-        input_size,
-        hidden_size,
-    } = sizes;
+    let Saved { sizes, x, weights, lengths, strategy, steps } = saved;
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let (SavedSteps::Gpu(chunks), Some(gpu)) = (steps, x.gpu()) else {
-        return Ok(Leaving {
-            d_x: None,
-            d_state: None,
-        });
+        return Ok(Leaving { d_x: None, d_state: None });
     };
     let device = x.device();
     let schedule = plan::schedule(gpu, strategy, Pass::Backward, batch, hidden_size)?;
@@ -364,13 +296,7 @@ pub(super) fn backward(
         true => Some(Tensor::empty(x.shape(), &device)?),
         false => None,
     };
-    for SavedChunk {
-        chunk,
-        gates,
-        h_before,
-        c_before,
-    } in chunks.into_iter().rev()
-    {
+    for SavedChunk { chunk, gates, h_before, c_before } in chunks.into_iter().rev() {
         let step = BackwardStep {
             chunk,
             hidden_size,
@@ -392,63 +318,30 @@ pub(super) fn backward(
         let d_a = Matrix::new(&gates, columns);
         // What flows through R to the state before the chunk.
         if wanted.d_state || chunk.first_step > 0 {
-            Gemm {
-                m: chunk.rows,
-                n: hidden_size,
-                k: columns,
-                bias: None,
-                accumulate: true,
-            }
-            .run(
+            Gemm { m: chunk.rows, n: hidden_size, k: columns, bias: None, accumulate: true }.run(
                 d_a.stride(chunk.steps * columns),
                 Matrix::new(&weights.weight_hh, columns).t(),
                 Matrix::new(&d_state.tensor, hidden_size).skip(chunk.first_row * hidden_size),
             )?;
         }
         if let Some(d_x) = &d_x {
-            Gemm {
-                m: rows,
-                n: input_size,
-                k: columns,
-                bias: None,
-                accumulate: false,
-            }
-            .run(
+            Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate: false }.run(
                 d_a,
                 Matrix::new(&weights.weight_ih, columns).t(),
                 Matrix::new(d_x, input_size).skip(first * input_size),
             )?;
         }
-        Gemm {
-            m: input_size,
-            n: columns,
-            k: rows,
-            bias: None,
-            accumulate: true,
-        }
-        .run(
-            Matrix::new(&inputs, input_size)
-                .skip(first * input_size)
-                .t(),
+        Gemm { m: input_size, n: columns, k: rows, bias: None, accumulate: true }.run(
+            Matrix::new(&inputs, input_size).skip(first * input_size).t(),
             d_a,
             Matrix::new(&gradients.weight_ih, columns),
         )?;
-        Gemm {
-            m: hidden_size,
-            n: columns,
-            k: rows,
-            bias: None,
-            accumulate: true,
-        }
-        .run(
+        Gemm { m: hidden_size, n: columns, k: rows, bias: None, accumulate: true }.run(
             Matrix::new(&h_before, hidden_size).t(),
             d_a,
             Matrix::new(&gradients.weight_hh, columns),
         )?;
         column_sum(&gates, &gradients.bias)?;
     }
-    Ok(Leaving {
-        d_x,
-        d_state: wanted.d_state.then(|| (d_state.h(), d_state.c())),
-    })
+    Ok(Leaving { d_x, d_state: wanted.d_state.then(|| (d_state.h(), d_state.c())) })
 }

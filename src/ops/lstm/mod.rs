@@ -16,16 +16,10 @@ use crate::{DType, Lengths, Result, Tensor};
 pub use plan::Strategy;
 
 const CELL: &str = include_str!("../../../shaders/cell/lstm.wgsl");
-const FORWARD_PARTS: [&str; 3] = [
-    ACTIVATIONS,
-    CELL,
-    include_str!("../../../shaders/common/lstm_forward.wgsl"),
-];
-const BACKWARD_PARTS: [&str; 3] = [
-    ACTIVATIONS,
-    CELL,
-    include_str!("../../../shaders/common/lstm_backward.wgsl"),
-];
+const FORWARD_PARTS: [&str; 3] =
+    [ACTIVATIONS, CELL, include_str!("../../../shaders/common/lstm_forward.wgsl")];
+const BACKWARD_PARTS: [&str; 3] =
+    [ACTIVATIONS, CELL, include_str!("../../../shaders/common/lstm_backward.wgsl")];
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[
     ("gates", Access::Write),
@@ -49,11 +43,7 @@ const BACKWARD_BINDINGS: &[(&str, Access)] = &[
 /// The constants that both schedules share.
 fn lstm_variants(forward: bool) -> Vec<Constants> {
     let both = switches(["SEQUENCES", "LENGTHS"]);
-    if forward {
-        product(switches(["SAVE", "INITIAL"]), &both)
-    } else {
-        both
-    }
+    if forward { product(switches(["SAVE", "INITIAL"]), &both) } else { both }
 }
 
 /// The parameters of a layer, or their gradients.
@@ -138,11 +128,7 @@ pub(crate) struct Wanted {
 /// Runs a layer.
 pub(crate) fn forward(call: &Forward<'_>) -> Result<Output> {
     let sizes = check(call)?;
-    if call.x.gpu().is_some() {
-        gpu::forward(call, sizes)
-    } else {
-        cpu::forward(call, sizes)
-    }
+    if call.x.gpu().is_some() { gpu::forward(call, sizes) } else { cpu::forward(call, sizes) }
 }
 
 /// Differentiates it: adds to the gradients of the weights, returns the others.
@@ -180,10 +166,5 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
         }
     }
     check.device(call.x, &others)?;
-    Ok(Sizes {
-        batch,
-        timesteps,
-        input_size,
-        hidden_size,
-    })
+    Ok(Sizes { batch, timesteps, input_size, hidden_size })
 }

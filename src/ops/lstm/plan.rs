@@ -65,9 +65,8 @@ pub(crate) fn schedule(
         return Ok(Schedule::Stepwise);
     }
     let limits = &gpu.limits;
-    let invocations = limits
-        .max_compute_invocations_per_workgroup
-        .min(limits.max_compute_workgroup_size_x);
+    let invocations =
+        limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     let shared = limits.max_compute_workgroup_storage_size as usize;
     // Eight rows share each load of R: this pays where loads go through a CPU's cache.
     let wide = pass == Pass::Forward && gpu.info.software && batch > 4;
@@ -145,11 +144,7 @@ pub(crate) fn chunks(
         steps: steps.min(timesteps - first_step),
     };
     Ok((0..batch)
-        .flat_map(|row| {
-            (0..timesteps)
-                .step_by(steps)
-                .map(move |step| chunk(row, step))
-        })
+        .flat_map(|row| (0..timesteps).step_by(steps).map(move |step| chunk(row, step)))
         .collect())
 }
 
@@ -159,13 +154,9 @@ mod tests {
 
     #[test]
     fn chunks_cover_each_step_of_each_row_once() {
-        for (batch, timesteps, hidden, words) in [
-            (5, 3, 2, 24),
-            (5, 3, 2, 50),
-            (5, 3, 2, 1 << 20),
-            (3, 7, 2, 16),
-            (2, 4, 1, 4),
-        ] {
+        for (batch, timesteps, hidden, words) in
+            [(5, 3, 2, 24), (5, 3, 2, 50), (5, 3, 2, 1 << 20), (3, 7, 2, 16), (2, 4, 1, 4)]
+        {
             let mut seen = vec![0; batch * timesteps];
             for chunk in chunks(batch, timesteps, hidden, words).unwrap() {
                 assert!(chunk.rows * chunk.steps * hidden * 4 <= words, "{chunk:?}");
@@ -182,13 +173,6 @@ mod tests {
 
     #[test]
     fn a_timestep_that_fits_nowhere_is_an_error() {
-        assert!(matches!(
-            chunks(1, 1, 2, 7),
-            Err(Error::TooLarge {
-                bytes: 32,
-                limit: 28,
-                ..
-            })
-        ));
+        assert!(matches!(chunks(1, 1, 2, 7), Err(Error::TooLarge { bytes: 32, limit: 28, .. })));
     }
 }

@@ -55,11 +55,7 @@ fn forward_shape(hidden_size: usize, rows: usize) -> Constants {
 
 fn backward_shape(hidden_size: usize) -> Constants {
     let h = hidden_size as u32;
-    vec![
-        ("WG", workgroup(hidden_size) as u32),
-        ("H", h),
-        ("D_SIZE", 4 * h),
-    ]
+    vec![("WG", workgroup(hidden_size) as u32), ("H", h), ("D_SIZE", 4 * h)]
 }
 
 pub(super) fn forward(gpu: &Arc<Gpu>, step: &ForwardStep<'_>, rows: usize) -> Result<()> {

@@ -1,0 +1,289 @@
+//! Bad input: each a typed error that names what was expected and what was found. No panic.
+
+mod common;
+
+use common::{devices, gpu};
+use wgpu_lstm::data::{Sequences, Targets};
+use wgpu_lstm::loss::{self, Labels, RowWeights};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params, Sequential};
+use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
+use wgpu_lstm::{DType, Device, Error, GpuOptions, Lengths, Result, Strategy, Tape, Tensor, Var};
+
+fn zeros(shape: &[usize], device: &Device) -> Var {
+    Var::from(Tensor::zeros(shape, device).unwrap())
+}
+
+/// The error of an LSTM of 4 units on 3 features.
+fn lstm_error(device: &Device, run: impl Fn(&Tape, &Lstm) -> Result<()>) -> Error {
+    let params = Params::new(device);
+    let layer = Lstm::new(4).build(&params, 3).unwrap();
+    run(&Tape::new(&params), &layer).unwrap_err()
+}
+
+#[test]
+fn an_lstm_checks_its_input() {
+    for device in devices() {
+        let of = |shape: &[usize]| {
+            lstm_error(device, |tape, layer| layer.forward(tape, &zeros(shape, device)).map(|_| ()))
+        };
+        let error = of(&[2, 3]);
+        assert!(matches!(&error, Error::Rank { arg: "x", found, .. } if found == &[2, 3]));
+        assert_eq!(error.to_string(), "lstm: `x` has 2 axes [2, 3], expected [B,T,I]");
+        let error = of(&[2, 5, 4]);
+        assert!(
+            matches!(&error, Error::Shape { expected, found, .. }
+                if expected == &[2, 5, 3] && found == &[2, 5, 4]),
+            "{error}"
+        );
+        for empty in [[0, 5, 3], [2, 0, 3]] {
+            assert!(matches!(of(&empty), Error::Empty { found, .. } if found == empty));
+        }
+        let error = lstm_error(device, |tape, layer| {
+            let x = Tensor::from_u32(&[1; 6], [1, 2, 3], device)?;
+            layer.forward(tape, &x.into()).map(|_| ())
+        });
+        let (expected, found) = (DType::F32, DType::U32);
+        assert_eq!(error, Error::DType { op: "lstm", arg: "x", expected, found });
+    }
+}
+
+#[test]
+fn an_lstm_checks_lengths_and_states() {
+    for device in devices() {
+        assert!(matches!(
+            Lengths::new(&[2, 0], device),
+            Err(Error::Length { row: 1, found: 0, .. })
+        ));
+        let with = |lengths: &[usize]| {
+            lstm_error(device, |tape, layer| {
+                let x =
+                    zeros(&[2, 5, 3], device).with_lengths(Some(Lengths::new(lengths, device)?));
+                layer.forward(tape, &x).map(|_| ())
+            })
+        };
+        assert_eq!(with(&[5, 6]), Error::Length { row: 1, found: 6, max: 5 });
+        assert!(matches!(with(&[5]), Error::Shape { arg: "lengths", .. }));
+        let error = lstm_error(device, |tape, layer| {
+            let state = LstmState { h: zeros(&[2, 4], device), c: zeros(&[2, 5], device) };
+            layer.run(tape, &zeros(&[2, 5, 3], device), Some(&state)).map(|_| ())
+        });
+        assert!(matches!(error, Error::Shape { arg: "c_0", .. }));
+    }
+}
+
+#[test]
+fn tensors_of_two_devices_do_not_mix() {
+    let [cpu, gpu] = devices() else { panic!("two devices") };
+    let error =
+        lstm_error(cpu, |tape, layer| layer.forward(tape, &zeros(&[2, 5, 3], gpu)).map(|_| ()));
+    assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
+    let params = Params::new(gpu);
+    let dense = Dense::new(1).build(&params, 3).unwrap();
+    let error = dense.forward(&Tape::new(&params), &zeros(&[2, 3], cpu)).unwrap_err();
+    assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
+}
+
+#[test]
+fn tensors_check_their_count() {
+    for device in devices() {
+        let error = Tensor::from_slice(&[1.0; 5], [2, 3], device).unwrap_err();
+        assert!(matches!(error, Error::Count { expected: 6, found: 5, .. }));
+        let error = Tensor::from_slice(&[1.0], [usize::MAX, 2], device).unwrap_err();
+        assert!(matches!(error, Error::Count { .. }));
+        let t = Tensor::zeros([2, 3], device).unwrap();
+        assert!(matches!(t.reshape([7]), Err(Error::Count { expected: 7, found: 6, .. })));
+        assert!(matches!(t.to_vec_u32(), Err(Error::DType { .. })));
+        assert_eq!(Tensor::zeros([0, 3], device).unwrap().to_vec().unwrap(), []);
+    }
+}
+
+#[test]
+fn a_tensor_too_large_is_an_error() {
+    let device = gpu(GpuOptions::default().portable());
+    let error = Tensor::zeros([1 << 26], &device).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { bytes: 268_435_456, .. }), "{error}");
+    let error = Tensor::zeros([usize::MAX, 2], &device).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. } | Error::OutOfMemory { .. }), "{error}");
+    let error = Tensor::zeros([usize::MAX, 2], &devices()[0]).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. } | Error::OutOfMemory { .. }), "{error}");
+}
+
+#[test]
+fn labels_and_weights_are_checked() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let logits = tape.input(Tensor::zeros([3, 4], device).unwrap());
+        let labels = |l: &[u32]| Labels::new(l, device).unwrap();
+        let error = loss::cross_entropy(&tape, &logits, &labels(&[0, 4, 1]), None).unwrap_err();
+        assert_eq!(error, Error::Label { row: 1, found: 4, classes: 4 });
+        assert_eq!(error.to_string(), "labels[1] is 4, expected 0..=3 (4 classes)");
+        let error = loss::cross_entropy(&tape, &logits, &labels(&[0, 1]), None).unwrap_err();
+        assert!(matches!(error, Error::Shape { arg: "labels", .. }));
+        for bad in [&[0.0, 0.0][..], &[1.0, -1.0], &[f32::NAN, 1.0], &[f32::INFINITY]] {
+            let error = RowWeights::new(bad, device).unwrap_err();
+            assert!(matches!(error, Error::Option { option: "weights", .. }), "{bad:?}");
+        }
+        let weights = RowWeights::new(&[1.0; 2], device).unwrap();
+        let error =
+            loss::cross_entropy(&tape, &logits, &labels(&[0, 1, 2]), Some(&weights)).unwrap_err();
+        assert!(matches!(error, Error::Shape { arg: "weights", .. }));
+        let targets = Tensor::zeros([3, 5], device).unwrap();
+        let error = loss::mean_squared_error(&tape, &logits, &targets, None).unwrap_err();
+        assert!(matches!(error, Error::Shape { arg: "targets", .. }));
+    }
+}
+
+#[test]
+fn nothing_runs_before_it_is_built() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let x = zeros(&[1, 1, 1], device);
+        assert!(matches!(Lstm::new(1).forward(&tape, &x), Err(Error::NotBuilt { .. })));
+        assert!(matches!(Dense::new(1).forward(&tape, &x), Err(Error::NotBuilt { .. })));
+        // Built with other parameters than the tape's.
+        let layer = Lstm::new(1).build(&Params::new(device), 1).unwrap();
+        assert!(matches!(layer.forward(&tape, &x), Err(Error::NotBuilt { .. })));
+        let mut adam = Adam::default();
+        assert!(matches!(adam.step(&Params::new(device)), Err(Error::NotBuilt { .. })));
+        let empty = Params::new(device);
+        let error = empty.get("lstm.bias").unwrap_err();
+        assert!(matches!(error, Error::UnknownParameter { .. }));
+    }
+}
+
+#[test]
+fn sizes_and_rates_are_checked() {
+    for device in devices() {
+        let params = Params::new(device);
+        for error in [
+            Lstm::new(0).build(&params, 1).unwrap_err(),
+            Lstm::new(1).build(&params, 0).unwrap_err(),
+            Dense::new(0).build(&params, 1).unwrap_err(),
+        ] {
+            assert!(matches!(&error, Error::Option { found, .. } if found == "0"), "{error}");
+        }
+        Dense::new(1).build(&params, 1).unwrap();
+        for error in [
+            Adam::new(f32::NAN).step(&params).unwrap_err(),
+            Adam::default().betas(1.0, 0.5).step(&params).unwrap_err(),
+            Sgd::new(-1.0).step(&params).unwrap_err(),
+            Sgd::new(1.0).momentum(1.0).step(&params).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Option { .. }), "{error}");
+        }
+        let error = params.set("dense.bias", &[1.0, 2.0]).unwrap_err();
+        assert!(matches!(error, Error::Count { expected: 1, found: 2, .. }));
+    }
+}
+
+#[test]
+fn a_forced_strategy_that_cannot_run_is_an_error() {
+    let device = gpu(GpuOptions::default().portable());
+    let params = Params::new(&device);
+    let layer = Lstm::new(512).strategy(Strategy::Sequence).build(&params, 1).unwrap();
+    let error = layer.forward(&Tape::new(&params), &zeros(&[1, 1, 1], &device)).unwrap_err();
+    assert!(matches!(error, Error::Strategy { hidden_size: 512, .. }), "{error}");
+}
+
+#[test]
+fn an_unknown_device_is_an_error_that_lists_those_that_are_there() {
+    let error = Device::named("no such card").unwrap_err();
+    let Error::UnknownDevice { name, available } = &error else { panic!("{error}") };
+    assert_eq!(name, "no such card");
+    assert!(!available.is_empty(), "this test needs a GPU adapter");
+    assert!(error.to_string().contains(&available[0]));
+    assert!(Device::named("cpu").is_ok_and(|d| !d.is_gpu()));
+}
+
+fn model(device: &Device, head: Dense) -> Sequential {
+    Sequential::new(device).add(Lstm::new(4)).add(head)
+}
+
+fn sequences() -> Sequences {
+    Sequences::from_array(&[0.5; 6 * 3 * 2], [6, 3, 2]).unwrap()
+}
+
+#[test]
+fn a_model_checks_data_options_and_loss() {
+    for device in devices() {
+        let x = sequences();
+        let fit = |head: Dense, loss, y: &Targets, options: Fit<'_>| {
+            let mut model = model(device, head);
+            model.compile(Adam::default(), loss, &[Metric::Accuracy]);
+            model.fit(&x, y, options.quiet()).unwrap_err()
+        };
+        let classes = Targets::classes([0, 1, 2, 0, 1, 2]);
+        let bits = Targets::values([1.0; 6], 1);
+        let softmax = || Dense::new(3).activation(Activation::Softmax);
+        let sigmoid = || Dense::new(1).activation(Activation::Sigmoid);
+
+        let error = fit(softmax(), Loss::CrossEntropy, &Targets::classes([0, 1]), Fit::new());
+        assert!(matches!(error, Error::Count { expected: 6, found: 2, .. }), "{error}");
+        let bad = Targets::classes([0, 1, 2, 3, 1, 2]);
+        let error = fit(softmax(), Loss::CrossEntropy, &bad, Fit::new().shuffle(false));
+        assert_eq!(error, Error::Label { row: 3, found: 3, classes: 3 });
+        let error = fit(sigmoid(), Loss::CrossEntropy, &classes, Fit::new());
+        assert!(matches!(error, Error::Loss { .. }), "{error}");
+        let error = fit(softmax(), Loss::BinaryCrossEntropy, &bits, Fit::new());
+        assert!(matches!(error, Error::Loss { .. }), "{error}");
+        let error = fit(softmax(), Loss::CrossEntropy, &bits, Fit::new());
+        assert!(matches!(error, Error::Loss { .. }), "{error}");
+        let error = fit(Dense::new(1), Loss::MeanSquaredError, &bits, Fit::new());
+        assert!(matches!(error, Error::Loss { loss: "Metric::Accuracy", .. }), "{error}");
+        for options in [
+            Fit::new().batch_size(0),
+            Fit::new().validation_split(1.0),
+            Fit::new().validation_split(-0.1),
+            Fit::new().validation_split(f32::NAN),
+            Fit::new().validation_split(0.99),
+            Fit::new().validation_split(0.5).validation_data(&x, &bits),
+        ] {
+            let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, options);
+            assert!(matches!(error, Error::Option { .. }), "{error}");
+        }
+        let other = Sequences::from_array(&[0.5; 6], [2, 1, 3]).unwrap();
+        let y = Targets::values([1.0; 2], 1);
+        let options = Fit::new().validation_data(&other, &y);
+        let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, options);
+        assert!(matches!(error, Error::Option { .. }), "{error}");
+        let empty = Sequences::new(2, Vec::<Vec<f32>>::new()).unwrap();
+        let mut model = model(device, sigmoid());
+        assert!(matches!(model.fit(&x, &bits, Fit::new()), Err(Error::NotBuilt { .. })));
+        model.compile(Adam::default(), Loss::BinaryCrossEntropy, &[]);
+        let none = Targets::values([], 1);
+        let error = model.fit(&empty, &none, Fit::new().quiet()).unwrap_err();
+        assert!(matches!(error, Error::Option { .. }), "{error}");
+        assert!(matches!(model.evaluate(&empty, &none), Err(Error::Empty { .. })));
+        assert_eq!(model.predict(&empty).unwrap().rows(), 0);
+        assert!(matches!(model.predict(&other), Err(Error::Option { .. })));
+        let mut model = Sequential::new(device);
+        assert!(matches!(model.build(1), Err(Error::NotBuilt { .. })));
+        assert!(matches!(model.predict(&x), Err(Error::NotBuilt { .. })));
+    }
+}
+
+#[test]
+fn sequences_check_their_shape() {
+    let of = |features, rows: Vec<Vec<f32>>| Sequences::new(features, rows).unwrap_err();
+    assert!(matches!(of(0, vec![]), Error::Option { .. }));
+    assert!(matches!(of(2, vec![vec![1.0; 3]]), Error::Count { expected: 2, found: 3, .. }));
+    assert!(matches!(of(2, vec![vec![1.0; 2], vec![]]), Error::Length { row: 1, .. }));
+    assert!(matches!(Sequences::from_array(&[], [0, 1, 1]), Err(Error::Empty { .. })));
+    assert!(matches!(Sequences::from_array(&[1.0], [1, 1, 2]), Err(Error::Count { .. })));
+}
+
+#[test]
+fn a_label_error_leaves_the_model_as_it_was_trained() {
+    let device = &devices()[0];
+    let x = sequences();
+    let mut model = model(device, Dense::new(3).activation(Activation::Softmax));
+    model.compile(Adam::default(), Loss::CrossEntropy, &[]);
+    let good = Targets::classes([0, 1, 2, 0, 1, 2]);
+    model.fit(&x, &good, Fit::new().epochs(3).quiet()).unwrap();
+    let before = model.params().get("lstm.weight_hh").unwrap();
+    let bad = Targets::classes([9; 6]);
+    assert!(model.fit(&x, &bad, Fit::new().quiet()).is_err());
+    assert_eq!(model.params().get("lstm.weight_hh").unwrap(), before);
+    model.fit(&x, &good, Fit::new().quiet()).unwrap();
+    assert_ne!(model.params().get("lstm.weight_hh").unwrap(), before);
+}
