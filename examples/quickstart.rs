@@ -32,10 +32,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-type Set = (Sequences, Targets);
+pub(crate) type Set = (Sequences, Targets);
 
 /// Reads the utterances to train and to test on; the format is in data/README.md.
-fn load(bytes: &[u8]) -> Result<(Set, Set)> {
+pub(crate) fn load(bytes: &[u8]) -> Result<(Set, Set)> {
     let mut words = bytes.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
     let mut word = || words.next().context("the file ends early");
     let header = [(); 5].map(|()| word().map(u32::from_le_bytes));

@@ -3,115 +3,128 @@
 //   a = x_part + R h    then the cell, for each step in turn
 //
 // Shapes  common/lstm_forward.wgsl
-// Grid    ceil(b / ROWS), 1, 1: a workgroup takes 4 or (WIDE) 8 rows through all steps, an
-//         invocation one unit; h in shared memory, twice, so that a step costs one barrier;
-//         c in registers; R from the cache
+// Grid    ceil(b / (4 GROUPS)), 1, 1: a workgroup takes 1, 2 or 4 groups of 4 rows through all
+//         steps, an invocation one unit; h in shared memory, twice, so that a step costs one
+//         barrier; c in registers; R from the cache, each value for all rows
 // Parts   common/activations, cell/lstm, common/lstm_forward    Twin  src/ops/lstm/cpu.rs
 
-override WG: u32;    // invocations, at least H
+override WG: u32;  // invocations, at least H
 override H: u32;
-override WIDE: bool;
-override STATE_A: u32;  // 2 H
-override STATE_B: u32;  // 2 H if WIDE, else 1
+override GROUPS: u32;
+override STATE: u32;  // 2 H GROUPS
 
-var<workgroup> h_a: array<vec4<f32>, STATE_A>;  // [2][H] of rows 0 to 3
-var<workgroup> h_b: array<vec4<f32>, STATE_B>;  // [2][H] of rows 4 to 7
+var<workgroup> h: array<vec4<f32>, STATE>;  // [2][H][GROUPS] of 4 rows
+
+fn initial_h4(row: u32, unit: u32) -> vec4<f32> {
+    return vec4(
+        initial_h(row, unit), initial_h(row + 1u, unit),
+        initial_h(row + 2u, unit), initial_h(row + 3u, unit),
+    );
+}
+
+fn initial_c4(row: u32, unit: u32) -> vec4<f32> {
+    return vec4(
+        initial_c(row, unit), initial_c(row + 1u, unit),
+        initial_c(row + 2u, unit), initial_c(row + 3u, unit),
+    );
+}
+
+fn add_product(a: ptr<function, mat4x4<f32>>, h4: vec4<f32>, w: vec4<f32>) {
+    (*a)[0] += h4 * w.x;
+    (*a)[1] += h4 * w.y;
+    (*a)[2] += h4 * w.z;
+    (*a)[3] += h4 * w.w;
+}
+
+// What unit k of the step before adds to the gates.
+fn multiply(
+    a0: ptr<function, mat4x4<f32>>, a1: ptr<function, mat4x4<f32>>,
+    a2: ptr<function, mat4x4<f32>>, a3: ptr<function, mat4x4<f32>>,
+    now: u32, k: u32, unit: u32,
+) {
+    let w = r[k * H + unit];
+    let at = (now + k) * GROUPS;
+    add_product(a0, h[at], w);
+    if GROUPS > 1u { add_product(a1, h[at + 1u], w); }
+    if GROUPS > 2u {
+        add_product(a2, h[at + 2u], w);
+        add_product(a3, h[at + 3u], w);
+    }
+}
 
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) unit: u32,
 ) {
-    let row = group.x * select(4u, 8u, WIDE);
-    var c_a = vec4(0.0);
-    var c_b = vec4(0.0);
+    let row = group.x * 4u * GROUPS;
+    var c0 = vec4(0.0);
+    var c1 = vec4(0.0);
+    var c2 = vec4(0.0);
+    var c3 = vec4(0.0);
     if unit < H {
-        h_a[unit] = vec4(
-            initial_h(row, unit), initial_h(row + 1u, unit),
-            initial_h(row + 2u, unit), initial_h(row + 3u, unit),
-        );
-        c_a = vec4(
-            initial_c(row, unit), initial_c(row + 1u, unit),
-            initial_c(row + 2u, unit), initial_c(row + 3u, unit),
-        );
-        if WIDE {
-            h_b[unit] = vec4(
-                initial_h(row + 4u, unit), initial_h(row + 5u, unit),
-                initial_h(row + 6u, unit), initial_h(row + 7u, unit),
-            );
-            c_b = vec4(
-                initial_c(row + 4u, unit), initial_c(row + 5u, unit),
-                initial_c(row + 6u, unit), initial_c(row + 7u, unit),
-            );
+        c0 = initial_c4(row, unit);
+        h[unit * GROUPS] = initial_h4(row, unit);
+        if GROUPS > 1u {
+            c1 = initial_c4(row + 4u, unit);
+            h[unit * GROUPS + 1u] = initial_h4(row + 4u, unit);
+        }
+        if GROUPS > 2u {
+            c2 = initial_c4(row + 8u, unit);
+            c3 = initial_c4(row + 12u, unit);
+            h[unit * GROUPS + 2u] = initial_h4(row + 8u, unit);
+            h[unit * GROUPS + 3u] = initial_h4(row + 12u, unit);
         }
     }
     workgroupBarrier();
     for (var step = 0u; step < dims.t; step++) {
         let now = (step & 1u) * H;
-        let next = H - now;
         if unit < H {
-            var a0 = x_part(row, step, unit);
-            var a1 = x_part(row + 1u, step, unit);
-            var a2 = x_part(row + 2u, step, unit);
-            var a3 = x_part(row + 3u, step, unit);
-            let prev_a = h_a[now + unit];
-            if WIDE {
-                var b0 = x_part(row + 4u, step, unit);
-                var b1 = x_part(row + 5u, step, unit);
-                var b2 = x_part(row + 6u, step, unit);
-                var b3 = x_part(row + 7u, step, unit);
-                let prev_b = h_b[now + unit];
-                for (var k = 0u; k < H; k++) {
-                    let w = r[k * H + unit];
-                    let ha = h_a[now + k];
-                    let hb = h_b[now + k];
-                    a0 += ha.x * w;
-                    a1 += ha.y * w;
-                    a2 += ha.z * w;
-                    a3 += ha.w * w;
-                    b0 += hb.x * w;
-                    b1 += hb.y * w;
-                    b2 += hb.z * w;
-                    b3 += hb.w * w;
-                }
-                let e0 = finish(row + 4u, step, unit, b0, prev_b.x, c_b.x);
-                let e1 = finish(row + 5u, step, unit, b1, prev_b.y, c_b.y);
-                let e2 = finish(row + 6u, step, unit, b2, prev_b.z, c_b.z);
-                let e3 = finish(row + 7u, step, unit, b3, prev_b.w, c_b.w);
-                h_b[next + unit] = vec4(e0.x, e1.x, e2.x, e3.x);
-                c_b = vec4(e0.y, e1.y, e2.y, e3.y);
-            } else {
-                for (var k = 0u; k < H; k++) {
-                    let w = r[k * H + unit];
-                    let ha = h_a[now + k];
-                    a0 += ha.x * w;
-                    a1 += ha.y * w;
-                    a2 += ha.z * w;
-                    a3 += ha.w * w;
-                }
+            var a0 = x_part4(row, step, unit);
+            var a1: mat4x4<f32>;
+            var a2: mat4x4<f32>;
+            var a3: mat4x4<f32>;
+            if GROUPS > 1u { a1 = x_part4(row + 4u, step, unit); }
+            if GROUPS > 2u {
+                a2 = x_part4(row + 8u, step, unit);
+                a3 = x_part4(row + 12u, step, unit);
             }
-            let d0 = finish(row, step, unit, a0, prev_a.x, c_a.x);
-            let d1 = finish(row + 1u, step, unit, a1, prev_a.y, c_a.y);
-            let d2 = finish(row + 2u, step, unit, a2, prev_a.z, c_a.z);
-            let d3 = finish(row + 3u, step, unit, a3, prev_a.w, c_a.w);
-            h_a[next + unit] = vec4(d0.x, d1.x, d2.x, d3.x);
-            c_a = vec4(d0.y, d1.y, d2.y, d3.y);
+            // Four at a time: a software adapter masks what a loop carries from turn to turn.
+            for (var k = 0u; k < H - H % 4u; k += 4u) {
+                multiply(&a0, &a1, &a2, &a3, now, k, unit);
+                multiply(&a0, &a1, &a2, &a3, now, k + 1u, unit);
+                multiply(&a0, &a1, &a2, &a3, now, k + 2u, unit);
+                multiply(&a0, &a1, &a2, &a3, now, k + 3u, unit);
+            }
+            for (var k = H - H % 4u; k < H; k++) { multiply(&a0, &a1, &a2, &a3, now, k, unit); }
+            let old = (now + unit) * GROUPS;
+            let new_at = (H - now + unit) * GROUPS;
+            let e0 = finish4(row, step, unit, a0, h[old], c0);
+            h[new_at] = e0.h;
+            c0 = e0.c;
+            if GROUPS > 1u {
+                let e1 = finish4(row + 4u, step, unit, a1, h[old + 1u], c1);
+                h[new_at + 1u] = e1.h;
+                c1 = e1.c;
+            }
+            if GROUPS > 2u {
+                let e2 = finish4(row + 8u, step, unit, a2, h[old + 2u], c2);
+                h[new_at + 2u] = e2.h;
+                c2 = e2.c;
+                let e3 = finish4(row + 12u, step, unit, a3, h[old + 3u], c3);
+                h[new_at + 3u] = e3.h;
+                c3 = e3.c;
+            }
         }
         workgroupBarrier();
     }
     if unit < H {
-        let last = (dims.t & 1u) * H;
-        let ha = h_a[last + unit];
-        store_state(row, unit, ha.x, c_a.x);
-        store_state(row + 1u, unit, ha.y, c_a.y);
-        store_state(row + 2u, unit, ha.z, c_a.z);
-        store_state(row + 3u, unit, ha.w, c_a.w);
-        if WIDE {
-            let hb = h_b[last + unit];
-            store_state(row + 4u, unit, hb.x, c_b.x);
-            store_state(row + 5u, unit, hb.y, c_b.y);
-            store_state(row + 6u, unit, hb.z, c_b.z);
-            store_state(row + 7u, unit, hb.w, c_b.w);
+        let last = ((dims.t & 1u) * H + unit) * GROUPS;
+        store_state4(row, unit, h[last], c0);
+        if GROUPS > 1u { store_state4(row + 4u, unit, h[last + 1u], c1); }
+        if GROUPS > 2u {
+            store_state4(row + 8u, unit, h[last + 2u], c2);
+            store_state4(row + 12u, unit, h[last + 3u], c3);
         }
     }
 }

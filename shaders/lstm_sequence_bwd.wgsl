@@ -7,11 +7,10 @@
 //         d_a in shared memory, d_c in registers, R^T from the cache
 // Parts   common/activations, cell/lstm, common/lstm_backward    Twin  src/ops/lstm/cpu.rs
 
-override WG: u32;      // invocations, at least H
+override WG: u32;  // invocations, at least H
 override H: u32;
-override D_SIZE: u32;  // 4 H
 
-var<workgroup> d_a: array<vec4<f32>, D_SIZE>;  // [H][4 rows] of vec4 (i,f,g,o)
+var<workgroup> d_a: array<mat4x4<f32>, H>;  // [H][4 gates] of 4 rows
 
 @compute @workgroup_size(WG)
 fn main(
@@ -20,42 +19,20 @@ fn main(
 ) {
     let row = group.x * 4u;
     var d_c = vec4(0.0);
-    if unit < H {
-        for (var j = 0u; j < 4u; j++) {
-            if row + j < dims.b { d_c[j] = d_state[dims.c_offset + state_place(row + j, unit)]; }
-            d_a[unit * 4u + j] = vec4(0.0);
-        }
-    }
-    workgroupBarrier();
+    if unit < H { d_c = d_c_after(row, unit); }
     for (var back = 0u; back < dims.t; back++) {
         let step = dims.t - 1u - back;
         var d_h = vec4(0.0);
         if unit < H && back > 0u {
-            for (var u = 0u; u < H; u++) {
-                let w = rt[u * H + unit];
-                d_h += vec4(
-                    dot(d_a[u * 4u], w), dot(d_a[u * 4u + 1u], w),
-                    dot(d_a[u * 4u + 2u], w), dot(d_a[u * 4u + 3u], w),
-                );
-            }
+            for (var u = 0u; u < H; u++) { d_h += d_a[u] * rt[u * H + unit]; }
         }
         workgroupBarrier();
         if unit < H {
-            let e0 = differentiate(row, step, unit, d_h.x, d_c.x);
-            let e1 = differentiate(row + 1u, step, unit, d_h.y, d_c.y);
-            let e2 = differentiate(row + 2u, step, unit, d_h.z, d_c.z);
-            let e3 = differentiate(row + 3u, step, unit, d_h.w, d_c.w);
-            d_c = vec4(e0.d_c, e1.d_c, e2.d_c, e3.d_c);
-            d_a[unit * 4u] = e0.d_a;
-            d_a[unit * 4u + 1u] = e1.d_a;
-            d_a[unit * 4u + 2u] = e2.d_a;
-            d_a[unit * 4u + 3u] = e3.d_a;
+            let carry = differentiate4(row, step, unit, d_h, d_c);
+            d_a[unit] = carry.d_a;
+            d_c = carry.d_c;
         }
         workgroupBarrier();
     }
-    if unit < H {
-        for (var j = 0u; j < 4u; j++) {
-            if row + j < dims.b { d_state[dims.c_offset + state_place(row + j, unit)] = d_c[j]; }
-        }
-    }
+    if unit < H { store_d_c(row, unit, d_c); }
 }

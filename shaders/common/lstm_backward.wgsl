@@ -72,3 +72,31 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
     gates[at] = back.d_a;
     return Carry(back.d_a, back.d_c_prev);
 }
+
+// The same for 4 rows from `row` on.
+
+fn d_c_after(row: u32, unit: u32) -> vec4<f32> {
+    var d_c = vec4(0.0);
+    for (var j = 0u; j < 4u; j++) {
+        if row + j < dims.b { d_c[j] = d_state[dims.c_offset + state_place(row + j, unit)]; }
+    }
+    return d_c;
+}
+
+fn store_d_c(row: u32, unit: u32, d_c: vec4<f32>) {
+    for (var j = 0u; j < 4u; j++) {
+        if row + j < dims.b { d_state[dims.c_offset + state_place(row + j, unit)] = d_c[j]; }
+    }
+}
+
+// d_a by gates: column g is gate g of the rows.
+struct Carry4 { d_a: mat4x4<f32>, d_c: vec4<f32> }
+
+fn differentiate4(row: u32, step: u32, unit: u32, d_h: vec4<f32>, d_c: vec4<f32>) -> Carry4 {
+    let e0 = differentiate(row, step, unit, d_h.x, d_c.x);
+    let e1 = differentiate(row + 1u, step, unit, d_h.y, d_c.y);
+    let e2 = differentiate(row + 2u, step, unit, d_h.z, d_c.z);
+    let e3 = differentiate(row + 3u, step, unit, d_h.w, d_c.w);
+    let d_a = transpose(mat4x4(e0.d_a, e1.d_a, e2.d_a, e3.d_a));
+    return Carry4(d_a, vec4(e0.d_c, e1.d_c, e2.d_c, e3.d_c));
+}

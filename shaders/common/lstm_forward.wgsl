@@ -87,3 +87,31 @@ fn store_state(row: u32, unit: u32, h: f32, c: f32) {
     state_out[state_place(row, unit)] = h;
     state_out[dims.c_offset + state_place(row, unit)] = c;
 }
+
+// The same for 4 rows from `row` on.
+
+// By gates: column g is gate g of the rows.
+fn x_part4(row: u32, step: u32, unit: u32) -> mat4x4<f32> {
+    return transpose(mat4x4(
+        x_part(row, step, unit), x_part(row + 1u, step, unit),
+        x_part(row + 2u, step, unit), x_part(row + 3u, step, unit),
+    ));
+}
+
+struct State4 { h: vec4<f32>, c: vec4<f32> }
+
+fn finish4(row: u32, step: u32, unit: u32, gates_by_row: mat4x4<f32>, h: vec4<f32>, c: vec4<f32>) -> State4 {
+    let a = transpose(gates_by_row);
+    let e0 = finish(row, step, unit, a[0], h.x, c.x);
+    let e1 = finish(row + 1u, step, unit, a[1], h.y, c.y);
+    let e2 = finish(row + 2u, step, unit, a[2], h.z, c.z);
+    let e3 = finish(row + 3u, step, unit, a[3], h.w, c.w);
+    return State4(vec4(e0.x, e1.x, e2.x, e3.x), vec4(e0.y, e1.y, e2.y, e3.y));
+}
+
+fn store_state4(row: u32, unit: u32, h: vec4<f32>, c: vec4<f32>) {
+    store_state(row, unit, h.x, c.x);
+    store_state(row + 1u, unit, h.y, c.y);
+    store_state(row + 2u, unit, h.z, c.z);
+    store_state(row + 3u, unit, h.w, c.w);
+}

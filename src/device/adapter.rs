@@ -24,6 +24,7 @@ pub struct GpuOptions {
     pub(crate) checked: bool,
     pub(crate) poison: bool,
     pub(crate) chunk_words: Option<usize>,
+    pub(crate) threads: Option<usize>,
 }
 
 impl GpuOptions {
@@ -65,6 +66,14 @@ impl GpuOptions {
     #[doc(hidden)]
     pub fn chunk_words(mut self, words: usize) -> Self {
         self.chunk_words = Some(words);
+        self
+    }
+
+    /// The cores that a software adapter is taken to have, which decide how it shares out a
+    /// batch. For tests.
+    #[doc(hidden)]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
         self
     }
 }

@@ -41,6 +41,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &gemm::REGISTER,
     &lstm::sequence::FORWARD,
     &lstm::sequence::BACKWARD,
+    &lstm::sequence::BACKWARD_WIDE,
     &lstm::stepwise::FORWARD,
     &lstm::stepwise::BACKWARD,
     &lstm::transpose_gates::KERNEL,

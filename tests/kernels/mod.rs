@@ -23,7 +23,8 @@ fn devices() -> &'static [(String, Device)] {
         let mut devices = vec![("CPU".to_owned(), Device::poisoned_cpu())];
         for checked in [false, true] {
             for portable in [false, true] {
-                let mut options = GpuOptions::default().poison();
+                // As on two cores, wherever this runs: a batch of 33 is then wide, one of 9 less.
+                let mut options = GpuOptions::default().poison().threads(2);
                 if checked {
                     options = options.checked();
                 }

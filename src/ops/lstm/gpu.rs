@@ -310,7 +310,7 @@ pub(super) fn backward(
             d_state: &d_state.tensor,
         };
         match schedule {
-            Schedule::Sequence { .. } => sequence::backward(gpu, &step)?,
+            Schedule::Sequence { rows } => sequence::backward(gpu, &step, rows)?,
             Schedule::Stepwise => stepwise::backward(gpu, &step)?,
         }
         let rows = chunk.rows * chunk.steps;

@@ -68,17 +68,23 @@ pub(crate) fn schedule(
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     let shared = limits.max_compute_workgroup_storage_size as usize;
-    // Eight rows share each load of R: this pays where loads go through a CPU's cache.
-    let wide = pass == Pass::Forward && gpu.info.software && batch > 4;
     let fits = |rows| {
         workgroup(hidden_size) <= invocations as usize
             && shared_bytes(pass, hidden_size, rows) <= shared
     };
-    if wide && fits(8) {
-        return Ok(Schedule::Sequence { rows: 8 });
-    }
-    if fits(4) {
-        return Ok(Schedule::Sequence { rows: 4 });
+    // A load costs a software adapter more than what it is used for: the more rows share one,
+    // the better, as long as every core has some.
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = gpu.options.threads.unwrap_or_else(cores);
+    let widest = match batch.div_ceil(threads.max(1)) {
+        _ if !gpu.info.software => 4,
+        0..=4 => 4,
+        5..=8 => 8,
+        _ if pass == Pass::Backward => 8,
+        _ => 16,
+    };
+    if let Some(rows) = [16, 8, 4].into_iter().find(|&rows| rows <= widest && fits(rows)) {
+        return Ok(Schedule::Sequence { rows });
     }
     if strategy == Strategy::Auto {
         return Ok(Schedule::Stepwise);

@@ -17,13 +17,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
         include_str!("../../../shaders/lstm_sequence.wgsl"),
     ],
     bindings: super::FORWARD_BINDINGS,
-    variants: || {
-        let shapes: Vec<_> = [(1, 4), (1, 8), (128, 4), (128, 8), (200, 8)]
-            .into_iter()
-            .map(|(hidden_size, rows)| forward_shape(hidden_size, rows))
-            .collect();
-        super::super::product(lstm_variants(true), &shapes)
-    },
+    variants: || super::super::product(lstm_variants(true), &shapes(forward_shape)),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -35,27 +29,36 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         include_str!("../../../shaders/lstm_sequence_bwd.wgsl"),
     ],
     bindings: super::BACKWARD_BINDINGS,
-    variants: || {
-        let shapes: Vec<_> = [1, 128, 200].into_iter().map(backward_shape).collect();
-        super::super::product(lstm_variants(false), &shapes)
-    },
+    variants: || super::super::product(lstm_variants(false), &shapes(backward_shape)),
 };
 
-fn forward_shape(hidden_size: usize, rows: usize) -> Constants {
-    let state = 2 * hidden_size as u32;
-    let wide = rows == 8;
-    vec![
-        ("WG", workgroup(hidden_size) as u32),
-        ("H", hidden_size as u32),
-        ("WIDE", wide.into()),
-        ("STATE_A", state),
-        ("STATE_B", if wide { state } else { 1 }),
-    ]
+pub(crate) static BACKWARD_WIDE: Kernel = Kernel {
+    name: "lstm_sequence_bwd_wide",
+    parts: &[
+        BACKWARD_PARTS[0],
+        BACKWARD_PARTS[1],
+        BACKWARD_PARTS[2],
+        include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl"),
+    ],
+    bindings: super::BACKWARD_BINDINGS,
+    variants: BACKWARD.variants,
+};
+
+/// Some sizes for the translation test; the text does not depend on them.
+fn shapes(of: fn(usize, usize) -> Constants) -> Vec<Constants> {
+    [(1, 4), (7, 8), (128, 4), (128, 16), (200, 8)].map(|(h, rows)| of(h, rows)).to_vec()
 }
 
-fn backward_shape(hidden_size: usize) -> Constants {
-    let h = hidden_size as u32;
-    vec![("WG", workgroup(hidden_size) as u32), ("H", h), ("D_SIZE", 4 * h)]
+fn forward_shape(hidden_size: usize, rows: usize) -> Constants {
+    let (h, groups) = (hidden_size as u32, rows as u32 / 4);
+    let wg = workgroup(hidden_size) as u32;
+    vec![("WG", wg), ("H", h), ("GROUPS", groups), ("STATE", 2 * h * groups)]
+}
+
+fn backward_shape(hidden_size: usize, rows: usize) -> Constants {
+    // The wide kernel's invocations take four units each.
+    let invocations = if rows == 4 { hidden_size } else { hidden_size.div_ceil(4) };
+    vec![("WG", workgroup(invocations) as u32), ("H", hidden_size as u32)]
 }
 
 pub(super) fn forward(gpu: &Arc<Gpu>, step: &ForwardStep<'_>, rows: usize) -> Result<()> {
@@ -68,11 +71,11 @@ pub(super) fn forward(gpu: &Arc<Gpu>, step: &ForwardStep<'_>, rows: usize) -> Re
     })
 }
 
-pub(super) fn backward(gpu: &Arc<Gpu>, step: &BackwardStep<'_>) -> Result<()> {
+pub(super) fn backward(gpu: &Arc<Gpu>, step: &BackwardStep<'_>, rows: usize) -> Result<()> {
     gpu.run(&Launch {
-        kernel: &BACKWARD,
-        grid: [step.chunk.rows.div_ceil(4) as u32, 1, 1],
-        constants: [step.constants(), backward_shape(step.hidden_size)].concat(),
+        kernel: if rows == 4 { &BACKWARD } else { &BACKWARD_WIDE },
+        grid: [step.chunk.rows.div_ceil(rows) as u32, 1, 1],
+        constants: [step.constants(), backward_shape(step.hidden_size, rows)].concat(),
         uniform: step.uniform(0),
         tensors: step.tensors(),
     })
