@@ -232,7 +232,7 @@ fn record(
 ) -> Result<Var> {
     let loss = Tensor::empty([1], &losses.device())?;
     reduce_sum(losses, 1.0, false, &loss)?;
-    let (id, x) = (x.id, x.tensor().clone());
+    let (id, x) = (tape.id(x), x.tensor().clone());
     let mut vars = tape.push(vec![loss.clone()], id.is_some(), move |d, gradients| {
         if let Some(Some(d_loss)) = d.first() {
             gradients.add(id, backward(&x, d_loss)?)?;

@@ -7,6 +7,7 @@ use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many timesteps each row of a batch has.
 ///
@@ -61,12 +62,19 @@ impl Lengths {
     }
 }
 
+/// A value's place on its tape. To another tape the value is a constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VarId {
+    tape: u64,
+    index: usize,
+}
+
 /// A value in a computation: a tensor, its place on the tape and, for sequences of different
 /// lengths, how long each row is.
 #[derive(Debug, Clone)]
 pub struct Var {
     tensor: Tensor,
-    pub(crate) id: Option<usize>,
+    id: Option<VarId>,
     lengths: Option<Lengths>,
 }
 
@@ -107,7 +115,7 @@ impl From<Tensor> for Var {
 type Backward = Box<dyn FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send>;
 
 struct Node {
-    outputs: Vec<usize>,
+    outputs: Vec<VarId>,
     backward: Backward,
 }
 
@@ -131,6 +139,8 @@ struct Node {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 pub struct Tape {
+    /// Tells this tape from all others.
+    number: u64,
     params: Params,
     nodes: Option<RefCell<Vec<Node>>>,
     next: Cell<usize>,
@@ -139,12 +149,18 @@ pub struct Tape {
 impl Tape {
     /// A tape that records.
     pub fn new(params: &Params) -> Self {
-        Self { params: params.clone(), nodes: Some(RefCell::default()), next: Cell::new(0) }
+        Self::with(params, Some(RefCell::default()))
     }
 
     /// A tape that records nothing: for inference. Ops then keep nothing for a backward pass.
     pub fn inference(params: &Params) -> Self {
-        Self { params: params.clone(), nodes: None, next: Cell::new(0) }
+        Self::with(params, None)
+    }
+
+    fn with(params: &Params, nodes: Option<RefCell<Vec<Node>>>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { number, params: params.clone(), nodes, next: Cell::new(0) }
     }
 
     /// Whether ops are recorded.
@@ -163,10 +179,16 @@ impl Tape {
         Var { tensor, id, lengths: None }
     }
 
-    fn take_id(&self) -> usize {
-        let id = self.next.get();
-        self.next.set(id + 1);
-        id
+    fn take_id(&self) -> VarId {
+        let index = self.next.get();
+        self.next.set(index + 1);
+        VarId { tape: self.number, index }
+    }
+
+    /// Where a value's gradient goes: nowhere if it is a constant or another tape's, such as the
+    /// state that an earlier step of training left.
+    pub(crate) fn id(&self, var: &Var) -> Option<VarId> {
+        var.id.filter(|id| id.tape == self.number)
     }
 
     /// Notes an op's outputs and how to differentiate it. `differentiable`: whether a gradient
@@ -210,7 +232,7 @@ impl Tape {
     /// # Errors
     /// [`Error::Shape`] if a gradient has another shape than its value, and those of the ops.
     pub fn backward_from(self, seeds: &[(&Var, Tensor)]) -> Result<Gradients> {
-        let mut gradients = Gradients { by_id: vec![None; self.next.get()] };
+        let mut gradients = Gradients { tape: self.number, by_index: vec![None; self.next.get()] };
         for (var, gradient) in seeds {
             ops::Check::new("Tape::backward_from", "a gradient has its value's shape").shape(
                 "gradient",
@@ -223,7 +245,7 @@ impl Tape {
         let nodes = self.nodes.map(RefCell::into_inner).unwrap_or_default();
         for node in nodes.into_iter().rev() {
             let d_outputs: Vec<_> =
-                node.outputs.iter().map(|&id| gradients.by_id[id].take()).collect();
+                node.outputs.iter().map(|id| gradients.by_index[id.index].take()).collect();
             if d_outputs.iter().any(Option::is_some) {
                 (node.backward)(&d_outputs, &mut gradients)?;
             }
@@ -234,20 +256,21 @@ impl Tape {
 
 /// The gradients that flow back over a tape.
 pub struct Gradients {
-    by_id: Vec<Option<Tensor>>,
+    tape: u64,
+    by_index: Vec<Option<Tensor>>,
 }
 
 impl Gradients {
     /// The gradient of a value made by [`Tape::input`]; none if the loss does not depend on it.
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
-        self.by_id.get(var.id?)?.as_ref()
+        let id = var.id.filter(|id| id.tape == self.tape)?;
+        self.by_index.get(id.index)?.as_ref()
     }
 
     /// Adds a gradient to what a value has got so far.
-    pub(crate) fn add(&mut self, id: Option<usize>, gradient: Tensor) -> Result<()> {
-        let Some(slot) = id.and_then(|id| self.by_id.get_mut(id)) else {
-            return Ok(());
-        };
+    pub(crate) fn add(&mut self, id: Option<VarId>, gradient: Tensor) -> Result<()> {
+        let id = id.filter(|id| id.tape == self.tape);
+        let Some(slot) = id.and_then(|id| self.by_index.get_mut(id.index)) else { return Ok(()) };
         *slot = Some(match slot.take() {
             // A new tensor: the old one may be saved by the op that made it.
             Some(sum) => ops::add::add(&sum, &gradient)?,

@@ -162,6 +162,12 @@ fn sizes_and_rates_are_checked() {
         ] {
             assert!(matches!(&error, Error::Option { found, .. } if found == "0"), "{error}");
         }
+        for error in [
+            Lstm::new(1 << 20).build(&params, 1).unwrap_err(),
+            Dense::new(1 << 24).build(&params, 1 << 24).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+        }
         Dense::new(1).build(&params, 1).unwrap();
         for error in [
             Adam::new(f32::NAN).step(&params).unwrap_err(),

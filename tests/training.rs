@@ -190,3 +190,29 @@ fn a_models_gradients_are_its_gradients() {
         }
     }
 }
+
+/// A state from an earlier tape is a constant: its place there means nothing here.
+#[test]
+fn a_state_of_another_tape_gets_no_gradient() {
+    for device in devices() {
+        let gradient = |detached: bool| {
+            let params = Params::new(device).with_seed(1);
+            let layer = Lstm::new(3).build(&params, 2).unwrap();
+            let x = Tensor::from_slice(&[0.3; 2 * 4 * 2], [2, 4, 2], device).unwrap();
+            let first = Tape::new(&params);
+            let mut state = layer.run(&first, &x.clone().into(), None).unwrap().state;
+            if detached {
+                state.h = state.h.tensor().clone().into();
+                state.c = state.c.tensor().clone().into();
+            }
+            let second = Tape::new(&params);
+            // Takes the first places of the second tape, with the same shapes.
+            let head = layer.run(&second, &x.clone().into(), None).unwrap();
+            let out = layer.run(&second, &x.clone().into(), Some(&state)).unwrap();
+            let d = || Tensor::from_slice(&[1.0; 6], [2, 3], device).unwrap();
+            second.backward_from(&[(&out.output, d()), (&head.output, d())]).unwrap();
+            params.gradient("lstm.weight_hh").unwrap()
+        };
+        assert_eq!(gradient(false), gradient(true), "{device}");
+    }
+}

@@ -1,7 +1,7 @@
 //! y = act(W x + b).
 
 use super::params::{Layout, ParamId};
-use super::{Layer, Params, check_size, init};
+use super::{Layer, Params, check_size, check_weights, init};
 use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
@@ -48,7 +48,7 @@ impl Activation {
             Some(kind) => activation::activation(kind, x.tensor())?,
             None => softmax::softmax(x.tensor())?,
         };
-        let (id, saved) = (x.id, y.clone());
+        let (id, saved) = (tape.id(x), y.clone());
         let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| {
             let Some(Some(d_y)) = d.first() else {
                 return Ok(());
@@ -145,7 +145,7 @@ impl Dense {
             Matrix::new(&weight, units),
             Matrix::new(&y, units),
         )?;
-        let (id, x_saved) = (x.id, tensor.clone());
+        let (id, x_saved) = (tape.id(x), tensor.clone());
         let mut vars = tape.push(vec![y.clone()], true, move |d, gradients| {
             let Some(Some(d_y)) = d.first() else {
                 return Ok(());
@@ -181,6 +181,7 @@ impl Layer for Dense {
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
         check_size("Dense::units", self.units)?;
         check_size("Dense input_size", input_size)?;
+        check_weights(self.units, input_size)?;
         let prefix = params.free_prefix("dense");
         let values = init::glorot_uniform(&mut params.rng(), input_size, self.units);
         let layout = Layout::Transposed { rows: input_size, columns: self.units };

@@ -1,7 +1,7 @@
 //! The LSTM layer.
 
 use super::params::{Layout, ParamId};
-use super::{Layer, Params, check_size, init};
+use super::{Layer, Params, check_size, check_weights, init};
 use crate::ops::lstm::{self, Arriving, Forward, Wanted, Weights};
 use crate::tape::{Tape, Var};
 use crate::{Error, Result, Strategy};
@@ -41,7 +41,8 @@ struct Built {
     bias: ParamId,
 }
 
-/// The state of an LSTM layer between timesteps: h and c, each `[B,H]`.
+/// The state of an LSTM layer between timesteps: h and c, each `[B,H]`. Handed to a layer on a
+/// later tape it is a constant: gradients end there, as in truncated back-propagation through time.
 #[derive(Debug, Clone)]
 pub struct LstmState {
     /// The output of the timestep before.
@@ -121,8 +122,8 @@ impl Lstm {
         })?;
 
         let gradients_of = Weights { weight_ih: d_weight_ih, weight_hh: d_weight_hh, bias: d_bias };
-        let x_id = x.id;
-        let (h_id, c_id) = state.map_or((None, None), |s| (s.h.id, s.c.id));
+        let x_id = tape.id(x);
+        let (h_id, c_id) = state.map_or((None, None), |s| (tape.id(&s.h), tape.id(&s.c)));
         let wanted = Wanted { d_x: x_id.is_some(), d_state: h_id.is_some() || c_id.is_some() };
         let mut outputs = vec![output.h_n.clone(), output.c_n.clone()];
         outputs.extend(output.y.clone());
@@ -161,6 +162,7 @@ impl Layer for Lstm {
         let h = self.hidden_size;
         check_size("Lstm::hidden_size", h)?;
         check_size("Lstm input_size", input_size)?;
+        check_weights(4 * h, input_size.max(h))?;
         let prefix = params.free_prefix("lstm");
         let add = |name: &str, shape, layout, values: &[f32]| {
             params.add(format!("{prefix}.{name}"), shape, layout, values)

@@ -62,3 +62,12 @@ fn check_size(option: &'static str, size: usize) -> Result<()> {
     }
     Err(Error::Option { option, found: size.to_string(), expected: "1 to 16,777,216".into() })
 }
+
+/// That a weight of this size can be bound on a GPU: at most 4 GiB.
+fn check_weights(rows: usize, columns: usize) -> Result<()> {
+    let (bytes, limit) = (4 * rows as u64 * columns as u64, 1 << 32);
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::TooLarge { what: "a weight", bytes, limit })
+}

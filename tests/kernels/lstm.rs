@@ -102,14 +102,25 @@ impl Case {
 
     /// Both passes against the oracle.
     fn check(&self, what: &str, device: &Device, strategy: Strategy, answer: &Answer) {
+        self.check_passes(&[false, true], what, device, strategy, answer);
+    }
+
+    fn check_passes(
+        &self,
+        saves: &[bool],
+        what: &str,
+        device: &Device,
+        strategy: Strategy,
+        answer: &Answer,
+    ) {
         let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
-        for save in [false, true] {
+        for &save in saves {
             let output = self.forward(device, strategy, save);
-            close(&format!("h_n of {what}"), &output.h_n, &answer.out.h_n, 1e-5);
-            close(&format!("c_n of {what}"), &output.c_n, &answer.out.c_n, 1e-5);
+            state_close(&format!("h_n of {what}"), &output.h_n, &answer.out.h_n);
+            state_close(&format!("c_n of {what}"), &output.c_n, &answer.out.c_n);
             assert_eq!(output.y.is_some(), self.sequences);
             if let Some(y) = &output.y {
-                close(&format!("y of {what}"), y, &answer.out.y, 1e-5);
+                state_close(&format!("y of {what}"), y, &answer.out.y);
             }
             let Some(saved) = output.saved else { continue };
             let d_y = tensor(&self.d_y, [batch, timesteps, hidden_size], device);
@@ -169,6 +180,14 @@ struct Answer {
     gradients: oracle::lstm::Gradients,
 }
 
+/// A state is a sum of terms of about 1, which may cancel: where it has one number or two, all
+/// of them may be small.
+#[track_caller]
+fn state_close(what: &str, found: &Tensor, expected: &[f64]) {
+    let error = oracle::relative_error_from(0.1, &found.to_vec().unwrap(), expected);
+    assert!(error <= 1e-5, "{what}: relative error {error:e}, at most 1e-5");
+}
+
 /// PyTorch's `[4H,rows]` as `[rows,H,4]`.
 fn interleave<T: Copy>(values: &[T], rows: usize, h: usize) -> Vec<T> {
     (0..values.len()).map(|at| values[(at % 4 * h + at / 4 % h) * rows + at / (4 * h)]).collect()
@@ -181,28 +200,30 @@ fn strategies(device: &Device) -> &'static [Strategy] {
     }
 }
 
-fn check_everywhere(case: &Case, what: &str) {
+fn check_everywhere(case: &Case, saves: &[bool], what: &str) {
     let answer = case.answer();
     for (name, device) in devices() {
         for &strategy in strategies(device) {
-            case.check(&format!("{what}, {strategy:?} on {name}"), device, strategy, &answer);
+            let what = format!("{what}, {strategy:?} on {name}");
+            case.check_passes(saves, &what, device, strategy, &answer);
         }
     }
 }
 
-/// The sizes at which every kernel meets its edges. All options at once, none, and some: each
-/// by itself is the next test's, since each makes pipelines anew.
+/// The sizes at which every kernel meets its edges, with all options and with none, in training.
+/// What else there is comes in the next test, at one size: a software adapter takes seconds to
+/// compile a kernel, and each of these makes kernels anew.
 fn grid(hidden_size: usize) {
     let mut n = hidden_size;
     for b in [1, 3, 33] {
         for t in [1, 2, 17] {
             for i in [1, 5, 64] {
-                let options = [0, 7, 5][n % 3];
+                let options = if n.is_multiple_of(2) { 7 } else { 0 };
                 let case = Case::new(n as u64, [b, t, i, hidden_size], options);
-                check_everywhere(&case, &format!("B{b} T{t} I{i} H{hidden_size}, {options}"));
+                let what = format!("B{b} T{t} I{i} H{hidden_size}, options {options}");
+                check_everywhere(&case, &[true], &what);
                 n += 1;
             }
-            n += 1;
         }
     }
 }
@@ -235,8 +256,10 @@ fn hidden_size_200() {
 #[test]
 fn every_option_at_one_size() {
     for options in 0..8 {
-        let case = Case::new(options as u64, [9, 6, 3, 33], options);
-        check_everywhere(&case, &format!("options {options}"));
+        let case = Case::new(options as u64, [33, 6, 3, 13], options);
+        check_everywhere(&case, &[false, true], &format!("options {options}"));
+        let case = Case::new(options as u64, [9, 5, 2, 13], options);
+        check_everywhere(&case, &[true], &format!("options {options}, eight rows"));
     }
 }
 
