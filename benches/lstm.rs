@@ -71,8 +71,10 @@ impl Layer {
     }
 }
 
+type Run = fn(&mut Layer) -> Result<()>;
+
 /// The time of `n` runs, the device's work included.
-fn time(layer: &mut Layer, n: u64, run: fn(&mut Layer) -> Result<()>) -> Duration {
+fn time(layer: &mut Layer, n: u64, run: Run) -> Duration {
     let result = (|| {
         layer.device.synchronize()?;
         let start = Instant::now();
@@ -87,7 +89,7 @@ fn time(layer: &mut Layer, n: u64, run: fn(&mut Layer) -> Result<()>) -> Duratio
 
 fn bench(c: &mut Criterion) {
     let devices = devices();
-    let passes: [(&str, f64, fn(&mut Layer) -> Result<()>); 2] =
+    let passes: [(&str, f64, Run); 2] =
         [("forward", 1.0, |layer| layer.forward()), ("train", 3.0, Layer::train)];
     for (pass, factor, run) in passes {
         for shape in SHAPES {

@@ -180,7 +180,8 @@ fn losses_and_their_gradients() {
 #[test]
 fn optimizers_step_by_step() {
     let vectors = Vectors::load("optimizers");
-    let make: [(&str, fn() -> Box<dyn Optimizer>); 5] = [
+    type Make = fn() -> Box<dyn Optimizer>;
+    let make: [(&str, Make); 5] = [
         ("adam", || Box::new(Adam::new(0.01))),
         ("adamw", || Box::new(Adam::new(0.01).weight_decay(0.1))),
         ("sgd", || Box::new(Sgd::new(0.1))),

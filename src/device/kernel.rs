@@ -25,10 +25,6 @@ pub(crate) struct Kernel {
     pub(crate) parts: &'static [&'static str],
     pub(crate) bindings: &'static [(&'static str, Access)],
     /// Constants that the ops use, for the translation test.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only the translation test goes through all")
-    )]
     pub(crate) variants: fn() -> Vec<Constants>,
 }
 

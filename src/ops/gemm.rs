@@ -55,7 +55,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// From row `first` of op(A) on.
-    fn from_row(self, first: usize) -> Self {
+    fn skip_rows(self, first: usize) -> Self {
         self.skip(first * if self.transposed { 1 } else { self.stride })
     }
 
@@ -99,7 +99,7 @@ impl Gemm<'_> {
         let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * tile_m;
         for first in (0..m).step_by(slab) {
             let rows = slab.min(m - first);
-            let (a, c) = (a.from_row(first), c.from_row(first));
+            let (a, c) = (a.skip_rows(first), c.skip_rows(first));
             let words = [rows, n, k, a.stride, b.stride, c.stride, a.offset, b.offset, c.offset];
             gpu.run(&Launch {
                 kernel,

@@ -49,7 +49,7 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Near zero that would cancel.
     let z = simd.mul_f32s(x, x);
     let mut p = c(-5.704_988_7e-3);
-    for coefficient in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
+    for coefficient in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
         p = simd.mul_add_f32s(p, z, c(coefficient));
     }
     let near = simd.mul_add_f32s(simd.mul_f32s(p, z), x, x);
