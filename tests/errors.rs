@@ -183,6 +183,15 @@ fn sizes_and_rates_are_checked() {
 }
 
 #[test]
+fn a_model_that_cannot_be_built_leaves_no_parameters() {
+    let device = &Device::cpu().unwrap();
+    let mut model = model(device, Dense::new(0));
+    assert!(matches!(model.build(3), Err(Error::Option { .. })));
+    assert_eq!(model.params().names(), Vec::<String>::new());
+    assert_eq!(model.params().count(), 0);
+}
+
+#[test]
 fn a_forced_strategy_that_cannot_run_is_an_error() {
     let device = gpu(GpuOptions::default().portable());
     let params = Params::new(&device);

@@ -236,6 +236,23 @@ impl Params {
         ParamId(inner.specs.len() - 1)
     }
 
+    /// The number of parameters now, for [`Params::drop_since`].
+    pub(crate) fn mark(&self) -> usize {
+        self.lock().specs.len()
+    }
+
+    /// Takes out the parameters that were put in since, unless the buffers hold them already.
+    pub(crate) fn drop_since(&self, mark: usize) {
+        let mut inner = self.lock();
+        let held = inner.arena.as_ref().map_or(0, |a| a.value.len());
+        let Some(offset) = inner.specs.get(mark).map(|s| s.offset).filter(|&o| o >= held) else {
+            return;
+        };
+        inner.specs.truncate(mark);
+        inner.pending.truncate(offset - held);
+        inner.len = offset;
+    }
+
     /// A parameter's value and gradient, in the shape that an op wants.
     pub(crate) fn tensors(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
         let mut inner = self.lock();

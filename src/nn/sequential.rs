@@ -115,9 +115,14 @@ impl Sequential {
         if self.layers.is_empty() {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         }
+        let before = self.params.mark();
         let mut size = input_size;
         for layer in &mut self.layers {
-            layer.build_on(&self.params, size)?;
+            if let Err(error) = layer.build_on(&self.params, size) {
+                // The layers before it are not built either.
+                self.params.drop_since(before);
+                return Err(error);
+            }
             size = layer.output_size();
         }
         self.input_size = Some(input_size);
