@@ -6,8 +6,9 @@
 // Grid    ceil(b / (4 GROUPS)), 1, 1: a workgroup takes 1, 2 or 4 groups of 4 rows through all
 //         steps, an invocation one unit; h in shared memory, twice, so that a step costs one
 //         barrier; c in registers; R from the cache, each value for all rows
-// Parts   common/activations, cell/lstm, common/lstm_forward    Twin  src/ops/lstm/cpu.rs
+// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu.rs
 
+const HANDED_ON = false;
 override WG: u32;  // invocations, at least H
 override H: u32;
 override GROUPS: u32;
@@ -58,26 +59,18 @@ fn main(
     @builtin(local_invocation_index) unit: u32,
 ) {
     let row = group.x * 4u * GROUPS;
-    var c0 = vec4(0.0);
-    var c1 = vec4(0.0);
-    var c2 = vec4(0.0);
-    var c3 = vec4(0.0);
+    let groups = rolled(GROUPS);
+    var c: array<vec4<f32>, 4>;
     if unit < H {
-        c0 = initial_c4(row, unit);
-        h[unit * GROUPS] = initial_h4(row, unit);
-        if GROUPS > 1u {
-            c1 = initial_c4(row + 4u, unit);
-            h[unit * GROUPS + 1u] = initial_h4(row + 4u, unit);
-        }
-        if GROUPS > 2u {
-            c2 = initial_c4(row + 8u, unit);
-            c3 = initial_c4(row + 12u, unit);
-            h[unit * GROUPS + 2u] = initial_h4(row + 8u, unit);
-            h[unit * GROUPS + 3u] = initial_h4(row + 12u, unit);
+        for (var g = 0u; g < groups; g++) {
+            c[g] = initial_c4(row + 4u * g, unit);
+            h[unit * GROUPS + g] = initial_h4(row + 4u * g, unit);
         }
     }
     workgroupBarrier();
-    for (var step = 0u; step < dims.t; step++) {
+    // The first row is the longest.
+    let steps = find_row(row).steps;
+    for (var step = 0u; step < steps; step++) {
         let now = (step & 1u) * H;
         if unit < H {
             var a0 = x_part4(row, step, unit);
@@ -99,32 +92,17 @@ fn main(
             for (var k = H - H % 4u; k < H; k++) { multiply(&a0, &a1, &a2, &a3, now, k, unit); }
             let old = (now + unit) * GROUPS;
             let new_at = (H - now + unit) * GROUPS;
-            let e0 = finish4(row, step, unit, a0, h[old], c0);
-            h[new_at] = e0.h;
-            c0 = e0.c;
-            if GROUPS > 1u {
-                let e1 = finish4(row + 4u, step, unit, a1, h[old + 1u], c1);
-                h[new_at + 1u] = e1.h;
-                c1 = e1.c;
-            }
-            if GROUPS > 2u {
-                let e2 = finish4(row + 8u, step, unit, a2, h[old + 2u], c2);
-                h[new_at + 2u] = e2.h;
-                c2 = e2.c;
-                let e3 = finish4(row + 12u, step, unit, a3, h[old + 3u], c3);
-                h[new_at + 3u] = e3.h;
-                c3 = e3.c;
+            var a = array(a0, a1, a2, a3);
+            for (var g = 0u; g < groups; g++) {
+                let e = finish4(row + 4u * g, step, unit, a[g], h[old + g], c[g]);
+                h[new_at + g] = e.h;
+                c[g] = e.c;
             }
         }
         workgroupBarrier();
     }
     if unit < H {
-        let last = ((dims.t & 1u) * H + unit) * GROUPS;
-        store_state4(row, unit, h[last], c0);
-        if GROUPS > 1u { store_state4(row + 4u, unit, h[last + 1u], c1); }
-        if GROUPS > 2u {
-            store_state4(row + 8u, unit, h[last + 2u], c2);
-            store_state4(row + 12u, unit, h[last + 3u], c3);
-        }
+        let last = ((steps & 1u) * H + unit) * GROUPS;
+        for (var g = 0u; g < groups; g++) { store_state4(row + 4u * g, unit, h[last + g], c[g]); }
     }
 }

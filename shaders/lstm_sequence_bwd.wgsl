@@ -5,12 +5,18 @@
 // Shapes  common/lstm_backward.wgsl
 // Grid    ceil(b/4), 1, 1: a workgroup takes 4 rows through all steps, an invocation one unit;
 //         d_a in shared memory, d_c in registers, R^T from the cache
-// Parts   common/activations, cell/lstm, common/lstm_backward    Twin  src/ops/lstm/cpu.rs
+// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu.rs
 
 override WG: u32;  // invocations, at least H
 override H: u32;
 
 var<workgroup> d_a: array<mat4x4<f32>, H>;  // [H][4 gates] of 4 rows
+
+fn multiply(unit: u32) -> vec4<f32> {
+    var d_h = vec4(0.0);
+    for (var u = 0u; u < H; u++) { d_h += d_a[u] * rt[u * H + unit]; }
+    return d_h;
+}
 
 @compute @workgroup_size(WG)
 fn main(
@@ -20,19 +26,22 @@ fn main(
     let row = group.x * 4u;
     var d_c = vec4(0.0);
     if unit < H { d_c = d_c_after(row, unit); }
-    for (var back = 0u; back < dims.t; back++) {
-        let step = dims.t - 1u - back;
+    // The first row is the longest.
+    let steps = find_row(row).steps;
+    for (var back = 0u; back < steps; back++) {
         var d_h = vec4(0.0);
-        if unit < H && back > 0u {
-            for (var u = 0u; u < H; u++) { d_h += d_a[u] * rt[u * H + unit]; }
-        }
+        if unit < H && back > 0u { d_h = multiply(unit); }
         workgroupBarrier();
         if unit < H {
-            let carry = differentiate4(row, step, unit, d_h, d_c);
+            let carry = differentiate4(row, steps - 1u - back, unit, d_h, d_c);
             d_a[unit] = carry.d_a;
             d_c = carry.d_c;
         }
         workgroupBarrier();
     }
-    if unit < H { store_d_c(row, unit, d_c); }
+    if unit < H {
+        var d_h = vec4(0.0);
+        if dims.before != 0u { d_h = multiply(unit); }
+        end4(row, unit, d_h, d_c);
+    }
 }

@@ -6,31 +6,35 @@
 //         next one's
 // Grid    ceil(H/64), ceil(b/4), 1: a workgroup takes 64 units of 4 rows, an invocation one
 //         unit; h goes through shared memory in tiles of 64 units
-// Parts   common/activations, cell/lstm, common/lstm_forward    Twin  src/ops/lstm/cpu.rs
+// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu.rs
+
+const HANDED_ON = true;
 
 var<workgroup> h_tile: array<vec4<f32>, 64>;  // [64 units] of 4 rows
 
 fn h_now(row: u32, unit: u32) -> f32 {
-    if row >= dims.b { return 0.0; }
+    let here = find_row(row);
+    if dims.step >= here.steps { return 0.0; }
     if dims.step == 0u { return initial_h(row, unit); }
-    return h_before[place(row, dims.step, unit)];
+    return h_before[place(here, dims.step, unit)];
 }
 
 fn c_now(row: u32, unit: u32) -> f32 {
-    if row >= dims.b { return 0.0; }
+    let here = find_row(row);
+    if dims.step >= here.steps { return 0.0; }
     if dims.step == 0u { return initial_c(row, unit); }
-    return c_before[place(row, dims.step, unit)];
+    return c_before[place(here, dims.step, unit)];
 }
 
 fn end_step(row: u32, unit: u32, a: vec4<f32>) {
-    if row >= dims.b { return; }
-    let state = finish(row, dims.step, unit, a, h_now(row, unit), c_now(row, unit));
-    if dims.step + 1u == dims.t {
-        store_state(row, unit, state.x, state.y);
-    } else {
-        let next = place(row, dims.step + 1u, unit);
-        h_before[next] = state.x;
-        c_before[next] = state.y;
+    let here = find_row(row);
+    let next_state = finish(row, dims.step, unit, a, h_now(row, unit), c_now(row, unit));
+    if dims.step + 1u < here.steps {
+        let next = place(here, dims.step + 1u, unit);
+        h_before[next] = next_state.x;
+        c_before[next] = next_state.y;
+    } else if dims.step + 1u == here.steps {
+        store_state(row, unit, next_state.x, next_state.y);
     }
 }
 
@@ -72,9 +76,7 @@ fn main(
         workgroupBarrier();
     }
     if inside {
-        end_step(row, unit, a0);
-        end_step(row + 1u, unit, a1);
-        end_step(row + 2u, unit, a2);
-        end_step(row + 3u, unit, a3);
+        var a = array(a0, a1, a2, a3);
+        for (var j = 0u; j < rolled(4u); j++) { end_step(row + j, unit, a[j]); }
     }
 }

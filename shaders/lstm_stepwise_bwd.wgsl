@@ -1,17 +1,22 @@
 // lstm_stepwise_bwd: one timestep of an LSTM layer's backward pass, of any size.
 //
-//   d_h = d_y + d_a[t+1] R^T    then the cell's backward
+//   d_h = d_y + d_a[t+1] R^T    then the cell's backward; with dims.before only d_h = d_a[0] R^T
 //
 // Shapes  common/lstm_backward.wgsl; d_c is carried in d_state
 // Grid    ceil(H/64), ceil(b/4), 1: a workgroup takes 64 units of 4 rows, an invocation one
 //         unit; d_a goes through shared memory in tiles of 64 units
-// Parts   common/activations, cell/lstm, common/lstm_backward    Twin  src/ops/lstm/cpu.rs
+// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu.rs
 
 var<workgroup> d_a: array<vec4<f32>, 256>;  // [64 units][4 rows] of vec4 (i,f,g,o)
 
 fn end_step(row: u32, unit: u32, d_h: f32) {
-    if row >= dims.b { return; }
-    let at = dims.c_offset + state_place(row, unit);
+    let here = find_row(row);
+    if here.steps == 0u { return; }
+    if dims.before != 0u {
+        end_d_h(row, unit, d_h);
+        return;
+    }
+    let at = d_c_place(here, unit);
     d_state[at] = differentiate(row, dims.step, unit, d_h, d_state[at]).d_c;
 }
 
@@ -24,12 +29,15 @@ fn main(
     let unit = group.x * 64u + lane;
     let inside = unit < dims.h;
     var d_h = vec4(0.0);
-    if dims.step + 1u < dims.t {
+    // The step behind this one in time.
+    let behind = select(dims.step + 1u, 0u, dims.before != 0u);
+    if behind < dims.t {
         for (var u0 = 0u; u0 < dims.h; u0 += 64u) {
             let u = u0 + lane;
             for (var j = 0u; j < 4u; j++) {
                 var d = vec4(0.0);
-                if u < dims.h && row + j < dims.b { d = gates[place(row + j, dims.step + 1u, u)]; }
+                let here = find_row(row + j);
+                if u < dims.h && behind < here.steps { d = gates[place(here, behind, u)]; }
                 d_a[lane * 4u + j] = d;
             }
             workgroupBarrier();
@@ -47,9 +55,6 @@ fn main(
         }
     }
     if inside {
-        end_step(row, unit, d_h.x);
-        end_step(row + 1u, unit, d_h.y);
-        end_step(row + 2u, unit, d_h.z);
-        end_step(row + 3u, unit, d_h.w);
+        for (var j = 0u; j < rolled(4u); j++) { end_step(row + j, unit, d_h[j]); }
     }
 }

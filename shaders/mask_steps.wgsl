@@ -1,15 +1,15 @@
-// mask_steps: y = x up to each row's length, 0 past it: padding may hold anything, also NaN.
+// mask_steps: y = x where the mask says so, 0 elsewhere: what is left out may be anything, also NaN.
 //
-// Shapes  x, y: [B,T,C]; lengths: [B]
-// Grid    folded ceil(B*T*C/64)
+// Shapes  x, y: [frames,C]; mask: [frames]
+// Grid    folded ceil(frames*C/64)
 // Parts   common/index.wgsl    Twin  src/ops/mask_steps.rs
 
-struct Dims { n: u32, timesteps: u32, c: u32 }
+struct Dims { n: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // [B,T,C]
-@group(0) @binding(2) var<storage, read> lengths: array<u32>;  // [B]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [B,T,C]
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> mask: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -19,7 +19,5 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= dims.n { return; }
-    let step = i / dims.c % dims.timesteps;
-    let row = i / (dims.c * dims.timesteps);
-    if step < lengths[row] { y[i] = x[i]; } else { y[i] = 0.0; }
+    if mask[i / dims.c] != 0u { y[i] = x[i]; } else { y[i] = 0.0; }
 }

@@ -33,6 +33,7 @@
 pub mod data;
 mod device;
 mod error;
+mod lengths;
 pub mod loss;
 pub mod nn;
 mod ops;
@@ -42,8 +43,10 @@ pub mod train;
 
 pub use device::{AdapterInfo, Counters, DEVICE_VARIABLE, Device, GpuOptions, Memory};
 pub use error::{Error, Result};
+pub use lengths::{Lengths, Mask};
 pub use ops::lstm::Strategy;
-pub use tape::{Gradients, Lengths, Tape, Var};
+pub use ops::{Coupling, GateActivation};
+pub use tape::{Gradients, Tape, Var};
 pub use tensor::{DType, Tensor};
 
 /// The README's example compiles.

@@ -4,8 +4,8 @@ use crate::ops::Check;
 use crate::ops::pointwise_loss::{self, Kind};
 use crate::ops::reduce_sum::reduce_sum;
 use crate::ops::{cross_entropy as op, softmax::last_axis};
-use crate::tape::{Lengths, Tape, Var};
-use crate::{DType, Device, Error, Result, Tensor};
+use crate::tape::{Tape, Var};
+use crate::{DType, Device, Error, Lengths, Result, Tensor};
 
 /// The right classes: one for each row, as numbers from 0.
 ///

@@ -4,63 +4,9 @@
 use crate::nn::Params;
 use crate::ops;
 use crate::tensor::Tensor;
-use crate::{Device, Error, Result};
+use crate::{Lengths, Mask, Result};
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How many timesteps each row of a batch has.
-///
-/// ```
-/// use wgpu_lstm::{Device, Lengths};
-/// let lengths = Lengths::new(&[7, 3], &Device::auto()?)?;
-/// assert_eq!(lengths.values(), [7, 3]);
-/// # Ok::<(), wgpu_lstm::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Lengths {
-    host: Arc<[u32]>,
-    pub(crate) tensor: Tensor,
-}
-
-impl Lengths {
-    /// One length, at least 1, for each row.
-    ///
-    /// # Errors
-    /// [`Error::Length`] for a length of 0, and those of [`Tensor::from_u32`].
-    pub fn new(lengths: &[usize], device: &Device) -> Result<Self> {
-        let mut host = Vec::with_capacity(lengths.len());
-        for (row, &found) in lengths.iter().enumerate() {
-            match u32::try_from(found) {
-                Ok(length) if length > 0 => host.push(length),
-                _ => {
-                    return Err(Error::Length { row, found, max: u32::MAX as usize });
-                }
-            }
-        }
-        let tensor = Tensor::from_u32(&host, [host.len()], device)?;
-        Ok(Self { host: host.into(), tensor })
-    }
-
-    /// The lengths on the host.
-    pub fn values(&self) -> &[u32] {
-        &self.host
-    }
-
-    /// Checks that there is one for each of `rows` rows, none above `timesteps`.
-    pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
-        ops::Check::new(op, "one length for each row of the batch").shape(
-            "lengths",
-            &self.tensor,
-            "[B]",
-            &[rows],
-        )?;
-        match self.host.iter().position(|&l| l as usize > timesteps) {
-            Some(row) => Err(Error::Length { row, found: self.host[row] as usize, max: timesteps }),
-            None => Ok(()),
-        }
-    }
-}
 
 /// A value's place on its tape. To another tape the value is a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,18 +16,19 @@ pub(crate) struct VarId {
 }
 
 /// A value in a computation: a tensor, its place on the tape and, for sequences of different
-/// lengths, how long each row is.
+/// lengths, how long each row is, or which of its timesteps count.
 #[derive(Debug, Clone)]
 pub struct Var {
     tensor: Tensor,
     id: Option<VarId>,
     lengths: Option<Lengths>,
+    mask: Option<Mask>,
 }
 
 impl Var {
     /// A constant: no gradient flows to it.
     pub fn constant(tensor: Tensor) -> Self {
-        Self { tensor, id: None, lengths: None }
+        Self { tensor, id: None, lengths: None, mask: None }
     }
 
     /// The same value with the rows' lengths, which the layers that follow obey.
@@ -93,6 +40,22 @@ impl Var {
     /// The rows' lengths, if they differ.
     pub fn lengths(&self) -> Option<&Lengths> {
         self.lengths.as_ref()
+    }
+
+    /// The same value with the timesteps that count, which the layers that follow obey.
+    pub fn with_mask(mut self, mask: Option<Mask>) -> Self {
+        self.mask = mask;
+        self
+    }
+
+    /// The timesteps that count, if some do not.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
+    }
+
+    /// The same value with the lengths and the mask of another.
+    pub(crate) fn with_steps_of(self, other: &Self) -> Self {
+        self.with_lengths(other.lengths.clone()).with_mask(other.mask.clone())
     }
 
     /// The numbers.
@@ -176,7 +139,7 @@ impl Tape {
     /// A value whose gradient is wanted: see [`Gradients::get`].
     pub fn input(&self, tensor: Tensor) -> Var {
         let id = self.records().then(|| self.take_id());
-        Var { tensor, id, lengths: None }
+        Var { tensor, id, lengths: None, mask: None }
     }
 
     fn take_id(&self) -> VarId {
@@ -202,7 +165,12 @@ impl Tape {
         let nodes = self.nodes.as_ref().filter(|_| differentiable);
         let vars: Vec<_> = outputs
             .into_iter()
-            .map(|tensor| Var { tensor, id: nodes.map(|_| self.take_id()), lengths: None })
+            .map(|tensor| Var {
+                tensor,
+                id: nodes.map(|_| self.take_id()),
+                lengths: None,
+                mask: None,
+            })
             .collect();
         if let Some(nodes) = nodes {
             let outputs = vars.iter().filter_map(|v| v.id).collect();

@@ -65,7 +65,7 @@ fn an_lstm_checks_lengths_and_states() {
         assert!(matches!(with(&[5]), Error::Shape { arg: "lengths", .. }));
         let error = lstm_error(device, |tape, layer| {
             let state = LstmState { h: zeros(&[2, 4], device), c: zeros(&[2, 5], device) };
-            layer.run(tape, &zeros(&[2, 5, 3], device), Some(&state)).map(|_| ())
+            layer.run(tape, &zeros(&[2, 5, 3], device), Some(&[state])).map(|_| ())
         });
         assert!(matches!(error, Error::Shape { arg: "c_0", .. }));
     }
@@ -146,7 +146,7 @@ fn nothing_runs_before_it_is_built() {
         let mut adam = Adam::default();
         assert!(matches!(adam.step(&Params::new(device)), Err(Error::NotBuilt { .. })));
         let empty = Params::new(device);
-        let error = empty.get("lstm.bias").unwrap_err();
+        let error = empty.get("lstm.bias_l0").unwrap_err();
         assert!(matches!(error, Error::UnknownParameter { .. }));
     }
 }
@@ -295,10 +295,10 @@ fn a_label_error_leaves_the_model_as_it_was_trained() {
     model.compile(Adam::default(), Loss::CrossEntropy, &[]);
     let good = Targets::classes([0, 1, 2, 0, 1, 2]);
     model.fit(&x, &good, Fit::new().epochs(3).quiet()).unwrap();
-    let before = model.params().get("lstm.weight_hh").unwrap();
+    let before = model.params().get("lstm.weight_hh_l0").unwrap();
     let bad = Targets::classes([9; 6]);
     assert!(model.fit(&x, &bad, Fit::new().quiet()).is_err());
-    assert_eq!(model.params().get("lstm.weight_hh").unwrap(), before);
+    assert_eq!(model.params().get("lstm.weight_hh_l0").unwrap(), before);
     model.fit(&x, &good, Fit::new().quiet()).unwrap();
-    assert_ne!(model.params().get("lstm.weight_hh").unwrap(), before);
+    assert_ne!(model.params().get("lstm.weight_hh_l0").unwrap(), before);
 }

@@ -44,8 +44,8 @@ fn lstm(name: &str) {
             let layer =
                 Lstm::new(h).return_sequences().strategy(strategy).build(&params, i).unwrap();
             for p in ["weight_ih", "weight_hh", "bias"] {
-                params.set(&format!("lstm.{p}"), &vectors.get(p)).unwrap();
-                assert_eq!(params.get(&format!("lstm.{p}")).unwrap(), vectors.get(p));
+                params.set(&format!("lstm.{p}_l0"), &vectors.get(p)).unwrap();
+                assert_eq!(params.get(&format!("lstm.{p}_l0")).unwrap(), vectors.get(p));
             }
             let tape = Tape::new(&params);
             let input = tape.input(vectors.tensor("x", [b, t, i], device));
@@ -55,17 +55,17 @@ fn lstm(name: &str) {
                 h: tape.input(vectors.tensor("h_0", [b, h], device)),
                 c: tape.input(vectors.tensor("c_0", [b, h], device)),
             };
-            let out = layer.run(&tape, &x, Some(&state)).unwrap();
+            let out = layer.run(&tape, &x, Some(std::slice::from_ref(&state))).unwrap();
             let value = |v: &Var| v.tensor().to_vec().unwrap();
             close(&what("y"), &value(&out.output), &vectors.get("y"), 1e-5);
-            close(&what("h_n"), &value(&out.state.h), &vectors.get("h_n"), 1e-5);
-            close(&what("c_n"), &value(&out.state.c), &vectors.get("c_n"), 1e-5);
+            close(&what("h_n"), &value(&out.state[0].h), &vectors.get("h_n"), 1e-5);
+            close(&what("c_n"), &value(&out.state[0].c), &vectors.get("c_n"), 1e-5);
 
             let gradients = tape
                 .backward_from(&[
                     (&out.output, vectors.tensor("d_y", [b, t, h], device)),
-                    (&out.state.h, vectors.tensor("d_h_n", [b, h], device)),
-                    (&out.state.c, vectors.tensor("d_c_n", [b, h], device)),
+                    (&out.state[0].h, vectors.tensor("d_h_n", [b, h], device)),
+                    (&out.state[0].c, vectors.tensor("d_c_n", [b, h], device)),
                 ])
                 .unwrap();
             for (var, d) in [(&input, "d_x"), (&state.h, "d_h_0"), (&state.c, "d_c_0")] {
@@ -73,7 +73,7 @@ fn lstm(name: &str) {
                 close(&what(d), &found, &vectors.get(d), 1e-4);
             }
             for p in ["weight_ih", "weight_hh", "bias"] {
-                let found = params.gradient(&format!("lstm.{p}")).unwrap();
+                let found = params.gradient(&format!("lstm.{p}_l0")).unwrap();
                 close(&what(p), &found, &vectors.get(&format!("d_{p}")), 1e-4);
             }
         }

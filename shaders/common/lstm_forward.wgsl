@@ -1,26 +1,13 @@
-// What every schedule of the LSTM's forward pass shares: its bindings, where a step's values
-// lie, and how a step of one unit ends.
+// What every schedule of the LSTM's forward pass shares: its bindings, and how a step of one
+// unit ends.
 //
-// Shapes  gates: [b,t,H] of vec4 (i,f,g,o): on entry W x + b, on exit, if SAVE, the activated
-//         gates; r: [H,H] of vec4: [from, to]; h_before, c_before: [b,t,H], the state before
-//         each step, if SAVE; y: [B,T,H], if SEQUENCES; lengths: [B], if LENGTHS;
-//         state_in, state_out: h at 0, c at c_offset, each [B,H]; without INITIAL state_in is 0
-//
-// A chunk is `b` rows from `first_row` and `t` steps from `first_step`: gates, h_before and
-// c_before hold the chunk alone; y, lengths and the states hold the whole batch.
+// Shapes  gates: [frames,H] of vec4 (i,f,g,o): on entry W x + b, on exit, if SAVE, the activated
+//         gates; r: [H,H] of vec4: [from, to]; h_before, c_before: [frames,H], the state before
+//         each step, h as R meets it, if SAVE; y: [B,T,..], if dims.sequences; state: two of h at
+//         0, c at c_offset, each [B,H], of which one is read, if dims.initial, and one written;
+//         peepholes: [H] of vec4, if dims.peepholes
 
 override SAVE: bool;
-override SEQUENCES: bool;
-override LENGTHS: bool;
-override INITIAL: bool;
-
-struct Dims {
-    b: u32, t: u32, h: u32,
-    first_row: u32, first_step: u32,
-    timesteps: u32,
-    c_offset: u32,
-    step: u32,  // of the chunk, in lstm_stepwise
-}
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
@@ -28,64 +15,87 @@ struct Dims {
 @group(0) @binding(3) var<storage, read_write> h_before: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c_before: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
-@group(0) @binding(6) var<storage, read> lengths: array<u32>;
-@group(0) @binding(7) var<storage, read> state_in: array<f32>;
-@group(0) @binding(8) var<storage, read_write> state_out: array<f32>;
+@group(0) @binding(6) var<storage, read> rows: array<u32>;
+@group(0) @binding(7) var<storage, read_write> state: array<f32>;
+@group(0) @binding(8) var<storage, read> peepholes: array<vec4<f32>>;
 
-// Where [row, step, unit] of the chunk lies.
-fn place(row: u32, step: u32, unit: u32) -> u32 {
-    return (row * dims.t + step) * dims.h + unit;
+fn plain_initial_h(row: Row, unit: u32) -> f32 {
+    if dims.initial == 0u || row.steps == 0u { return 0.0; }
+    return state[dims.state_in + row.at * dims.h + unit];
 }
 
-fn state_place(row: u32, unit: u32) -> u32 {
-    return (dims.first_row + row) * dims.h + unit;
-}
-
+// As R meets it.
 fn initial_h(row: u32, unit: u32) -> f32 {
-    if !INITIAL || row >= dims.b { return 0.0; }
-    return state_in[state_place(row, unit)];
+    let here = find_row(row);
+    let h = plain_initial_h(here, unit);
+    if VARIANT { return h * recurrent_scale(here, unit); }
+    return h;
 }
 
 fn initial_c(row: u32, unit: u32) -> f32 {
-    if !INITIAL || row >= dims.b { return 0.0; }
-    return state_in[dims.c_offset + state_place(row, unit)];
+    let here = find_row(row);
+    if dims.initial == 0u || here.steps == 0u { return 0.0; }
+    return state[dims.state_in + dims.c_offset + here.at * dims.h + unit];
 }
 
-// W x + b; rows past the batch's end get zeros.
+// W x + b; past a row's end anything.
 fn x_part(row: u32, step: u32, unit: u32) -> vec4<f32> {
-    if row >= dims.b { return vec4(0.0); }
-    return gates[place(row, step, unit)];
+    return gates[place(find_row(row), step, unit)];
 }
 
-// Ends a step of one unit of one row: a = W x + R h + b. Returns h and c after it.
+// Ends a step of one unit of one row: a = W x + R h + b. Returns h, as R meets it, and c.
 fn finish(row: u32, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<f32> {
-    if row >= dims.b { return vec2(0.0); }
-    let at = place(row, step, unit);
-    let global_row = dims.first_row + row;
-    let global_step = dims.first_step + step;
-    let out = (global_row * dims.timesteps + global_step) * dims.h + unit;
-    if SAVE {
-        h_before[at] = h;
-        c_before[at] = c;
-    }
-    if LENGTHS {
-        if global_step >= lengths[global_row] {
-            // Past the row's end: the state stays, the output is zero.
-            if SEQUENCES { y[out] = 0.0; }
-            if SAVE { gates[at] = vec4(0.0); }
-            return vec2(h, c);
+    let here = find_row(row);
+    var next_state = vec2(h, c);
+    if step < here.steps {
+        let at = place(here, step, unit);
+        // Where a schedule hands the state on in these, they are there.
+        if SAVE && (!HANDED_ON || step == 0u) {
+            h_before[at] = h;
+            c_before[at] = c;
+        }
+        if VARIANT {
+            next_state = finish_variant(here, step, unit, a, h, c);
+        } else {
+            let cell = cell_forward(a, c, unit);
+            if SAVE { gates[at] = cell.gates; }
+            next_state = vec2(cell.h, cell.c);
+            if dims.sequences != 0u { y[y_place(here, step, unit)] = cell.h; }
         }
     }
-    let cell = cell_forward(a, c);
-    if SAVE { gates[at] = cell.gates; }
-    if SEQUENCES { y[out] = cell.h; }
-    return vec2(cell.h, cell.c);
+    return next_state;
 }
 
+// With what only cell/variant.wgsl has. The state goes to memory at each step: dropout may have
+// zeroed the h that R met, so what may have to stay is kept apart.
+fn finish_variant(row: Row, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<f32> {
+    let at = place(row, step, unit);
+    let out = dims.state_out + row.at * dims.h + unit;
+    var old = vec2(h, c);
+    if step == 0u { old.x = plain_initial_h(row, unit); } else { old.x = state[out]; }
+    var next_state = old;
+    if left_out(row, step) {
+        if SAVE { gates[at] = vec4(0.0); }
+    } else {
+        let cell = cell_forward(a, c, unit);
+        if SAVE { gates[at] = cell.gates; }
+        next_state = mix(vec2(cell.h, cell.c), old, zoneout(row, step, unit));
+    }
+    if dims.sequences != 0u { y[y_place(row, step, unit)] = next_state.x; }
+    state[out] = next_state.x;
+    state[out + dims.c_offset] = next_state.y;
+    next_state.x *= recurrent_scale(row, unit);
+    return next_state;
+}
+
+// Ends the pass, unless each step did: h and c after the last step.
 fn store_state(row: u32, unit: u32, h: f32, c: f32) {
-    if row >= dims.b { return; }
-    state_out[state_place(row, unit)] = h;
-    state_out[dims.c_offset + state_place(row, unit)] = c;
+    if VARIANT { return; }
+    let here = find_row(row);
+    if here.steps == 0u { return; }
+    let out = dims.state_out + here.at * dims.h + unit;
+    state[out] = h;
+    state[out + dims.c_offset] = c;
 }
 
 // The same for 4 rows from `row` on.
@@ -101,7 +111,16 @@ fn x_part4(row: u32, step: u32, unit: u32) -> mat4x4<f32> {
 struct State4 { h: vec4<f32>, c: vec4<f32> }
 
 fn finish4(row: u32, step: u32, unit: u32, gates_by_row: mat4x4<f32>, h: vec4<f32>, c: vec4<f32>) -> State4 {
-    let a = transpose(gates_by_row);
+    var a = transpose(gates_by_row);
+    if VARIANT {
+        var all: State4;
+        for (var j = 0u; j < rolled(4u); j++) {
+            let e = finish(row + j, step, unit, a[j], h[j], c[j]);
+            all.h[j] = e.x;
+            all.c[j] = e.y;
+        }
+        return all;
+    }
     let e0 = finish(row, step, unit, a[0], h.x, c.x);
     let e1 = finish(row + 1u, step, unit, a[1], h.y, c.y);
     let e2 = finish(row + 2u, step, unit, a[2], h.z, c.z);
@@ -110,8 +129,5 @@ fn finish4(row: u32, step: u32, unit: u32, gates_by_row: mat4x4<f32>, h: vec4<f3
 }
 
 fn store_state4(row: u32, unit: u32, h: vec4<f32>, c: vec4<f32>) {
-    store_state(row, unit, h.x, c.x);
-    store_state(row + 1u, unit, h.y, c.y);
-    store_state(row + 2u, unit, h.z, c.z);
-    store_state(row + 3u, unit, h.w, c.w);
+    for (var j = 0u; j < 4u; j++) { store_state(row + j, unit, h[j], c[j]); }
 }

@@ -3,8 +3,8 @@
 use super::targets::Kind;
 use super::{Sequences, Targets};
 use crate::loss::{Labels, RowWeights};
-use crate::tape::{Lengths, Var};
-use crate::{Device, Result, Tensor};
+use crate::tape::Var;
+use crate::{Device, Lengths, Result, Tensor};
 
 /// One batch.
 pub(crate) struct Batch {

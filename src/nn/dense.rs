@@ -60,7 +60,7 @@ impl Activation {
             gradients.add(id, d_x)
         });
         let y = vars.pop().unwrap_or_else(|| Var::constant(y));
-        Ok(y.with_lengths(x.lengths().cloned()))
+        Ok(y.with_steps_of(x))
     }
 }
 
@@ -169,7 +169,7 @@ impl Dense {
             Ok(())
         });
         let y = vars.pop().unwrap_or_else(|| Var::constant(y));
-        Ok(y.with_lengths(x.lengths().cloned()))
+        Ok(y.with_steps_of(x))
     }
 }
 

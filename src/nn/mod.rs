@@ -1,6 +1,7 @@
 //! Layers, their parameters, and models made of them.
 
 mod dense;
+mod functions;
 mod init;
 mod lstm;
 mod params;
@@ -8,7 +9,7 @@ mod sequential;
 mod summary;
 
 pub use dense::{Activation, Dense};
-pub use lstm::{Lstm, LstmOutput, LstmState};
+pub use lstm::{Lstm, LstmOutput, LstmState, Merge};
 pub use params::Params;
 pub use sequential::{Prediction, Sequential};
 

@@ -1,5 +1,6 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
+use crate::ops::threefry::Key;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 use rand_chacha::ChaCha8Rng;
@@ -19,19 +20,25 @@ pub(crate) enum Layout {
     Transposed { rows: usize, columns: usize },
     /// `[rows, H, 4]` in memory (the four gates of a unit side by side), `[4H, rows]` outside.
     Gates { rows: usize, hidden_size: usize },
+    /// `[H, 4]` in memory, of which the third is 0; `[3H]` outside: i, f, o.
+    Peepholes { hidden_size: usize },
 }
 
 impl Layout {
-    /// For each word in memory, its place outside.
-    fn outside(self, len: usize) -> Box<dyn Iterator<Item = usize>> {
+    /// For each word in memory, its place outside, if it has one.
+    fn outside(self, len: usize) -> Box<dyn Iterator<Item = Option<usize>>> {
         match self {
-            Self::Plain => Box::new(0..len),
+            Self::Plain => Box::new((0..len).map(Some)),
             Self::Transposed { rows, columns } => {
-                Box::new((0..len).map(move |i| (i % columns) * rows + i / columns))
+                Box::new((0..len).map(move |i| Some((i % columns) * rows + i / columns)))
             }
             Self::Gates { rows, hidden_size } => Box::new((0..len).map(move |i| {
                 let (row, unit, gate) = (i / (4 * hidden_size), i / 4 % hidden_size, i % 4);
-                (gate * hidden_size + unit) * rows + row
+                Some((gate * hidden_size + unit) * rows + row)
+            })),
+            Self::Peepholes { hidden_size } => Box::new((0..len).map(move |i| {
+                let place = [Some(0), Some(1), None, Some(2)][i % 4];
+                place.map(|gate| gate * hidden_size + i / 4)
             })),
         }
     }
@@ -50,9 +57,17 @@ struct Spec {
     len: usize,
 }
 
+impl Spec {
+    fn outside_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
 struct Inner {
     device: Device,
     seed: u64,
+    /// Keys drawn from the seed so far.
+    keys: u64,
     specs: Vec<Spec>,
     /// Words of all parameters, with the gaps between them.
     len: usize,
@@ -71,15 +86,15 @@ pub(crate) struct Arena {
 /// parameters.
 ///
 /// Layers put theirs in by `build`. To the world a parameter has PyTorch's name, shape and
-/// order of gates (i, f, g, o): `lstm.weight_ih` is `[4H, I]`, `lstm.weight_hh` `[4H, H]`,
-/// `lstm.bias` `[4H]`, `dense.weight` `[O, I]`, `dense.bias` `[O]`.
+/// order of gates (i, f, g, o): `lstm.weight_ih_l0` is `[4H, I]`, `lstm.weight_hh_l0` `[4H, H]`,
+/// `lstm.bias_l0` `[4H]`, `dense.weight` `[O, I]`, `dense.bias` `[O]`.
 ///
 /// ```
 /// use wgpu_lstm::{Device, nn::{Lstm, Params}};
 /// let params = Params::new(&Device::auto()?).with_seed(7);
 /// Lstm::new(16).build(&params, 3)?;
-/// assert_eq!(params.names(), ["lstm.weight_ih", "lstm.weight_hh", "lstm.bias"]);
-/// assert_eq!(params.shape("lstm.weight_ih")?, [64, 3]);
+/// assert_eq!(params.names(), ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_l0"]);
+/// assert_eq!(params.shape("lstm.weight_ih_l0")?, [64, 3]);
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Clone)]
@@ -91,6 +106,7 @@ impl Params {
         Self(Arc::new(Mutex::new(Inner {
             device: device.clone(),
             seed: 0,
+            keys: 0,
             specs: Vec::new(),
             len: 0,
             pending: Vec::new(),
@@ -115,7 +131,7 @@ impl Params {
 
     /// The number of trainable values.
     pub fn count(&self) -> usize {
-        self.lock().specs.iter().map(|s| s.len).sum()
+        self.lock().specs.iter().map(Spec::outside_len).sum()
     }
 
     /// The parameters' names, in the order of the layers.
@@ -150,17 +166,19 @@ impl Params {
     }
 
     fn read(&self, name: &str, which: impl Fn(&Arena) -> &Tensor) -> Result<Vec<f32>> {
-        let (tensor, layout) = {
+        let (tensor, layout, len) = {
             let mut inner = self.lock();
             let id = inner.find(name)?;
             let arena = inner.arena()?;
             let spec = &inner.specs[id.0];
-            (which(&arena).view(spec.offset, [spec.len]), spec.layout)
+            (which(&arena).view(spec.offset, [spec.len]), spec.layout, spec.outside_len())
         };
         let words = tensor.to_vec()?;
-        let mut outside = vec![0.0; words.len()];
+        let mut outside = vec![0.0; len];
         for (&word, place) in words.iter().zip(layout.outside(words.len())) {
-            outside[place] = word;
+            if let Some(place) = place {
+                outside[place] = word;
+            }
         }
         Ok(outside)
     }
@@ -175,15 +193,16 @@ impl Params {
         let id = inner.find(name)?;
         let arena = inner.arena()?;
         let spec = &inner.specs[id.0];
-        if values.len() != spec.len {
+        if values.len() != spec.outside_len() {
             return Err(Error::Count {
                 op: "Params::set",
                 shape: spec.shape.clone(),
-                expected: spec.len,
+                expected: spec.outside_len(),
                 found: values.len(),
             });
         }
-        let inside: Vec<f32> = spec.layout.outside(spec.len).map(|place| values[place]).collect();
+        let places = spec.layout.outside(spec.len);
+        let inside: Vec<f32> = places.map(|place| place.map_or(0.0, |p| values[p])).collect();
         arena.value.view(spec.offset, [spec.len]).overwrite(&inside)
     }
 
@@ -216,6 +235,13 @@ impl Params {
         let mut rng = ChaCha8Rng::seed_from_u64(inner.seed);
         rng.set_stream(inner.specs.len() as u64 + 1);
         rng
+    }
+
+    /// The key of the next random numbers of a training: the same on every device.
+    pub(crate) fn next_key(&self) -> Key {
+        let mut inner = self.lock();
+        inner.keys += 1;
+        Key([inner.seed as u32, (inner.seed >> 32) as u32]).part(inner.keys)
     }
 
     /// Puts a parameter in. `values` lie as `layout` says that they lie in memory.

@@ -50,6 +50,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The same with rows further apart.
+    #[cfg(test)]
     pub(crate) fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }

@@ -6,21 +6,28 @@ pub(crate) mod accuracy;
 pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod add;
+pub(crate) mod add_into;
 mod check;
 pub(crate) mod column_sum;
+pub(crate) mod columns;
 pub(crate) mod copy;
 pub(crate) mod cross_entropy;
+pub(crate) mod dropout;
 pub(crate) mod fill;
 pub(crate) mod gemm;
+pub(crate) mod halves;
 pub(crate) mod lstm;
 pub(crate) mod mask_steps;
 mod math;
+pub(crate) mod pack;
 pub(crate) mod pointwise_loss;
 pub(crate) mod reduce_sum;
 pub(crate) mod sgd;
 pub(crate) mod softmax;
+pub(crate) mod threefry;
 
 pub(crate) use check::Check;
+pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::Constants;
 
@@ -32,20 +39,30 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &activation::BACKWARD,
     &adam::KERNEL,
     &add::KERNEL,
+    &add_into::KERNEL,
     &column_sum::KERNEL,
+    &columns::KERNEL,
     &copy::KERNEL,
     &cross_entropy::FORWARD,
     &cross_entropy::BACKWARD,
+    &dropout::KERNEL,
     &fill::KERNEL,
     &gemm::TILE,
     &gemm::REGISTER,
-    &lstm::sequence::FORWARD,
-    &lstm::sequence::BACKWARD,
+    &halves::FORWARD,
+    &halves::BACKWARD,
+    &lstm::sequence::FORWARD[0],
+    &lstm::sequence::FORWARD[1],
+    &lstm::sequence::BACKWARD[0],
+    &lstm::sequence::BACKWARD[1],
     &lstm::sequence::BACKWARD_WIDE,
-    &lstm::stepwise::FORWARD,
-    &lstm::stepwise::BACKWARD,
+    &lstm::stepwise::FORWARD[0],
+    &lstm::stepwise::FORWARD[1],
+    &lstm::stepwise::BACKWARD[0],
+    &lstm::stepwise::BACKWARD[1],
     &lstm::transpose_gates::KERNEL,
     &mask_steps::KERNEL,
+    &pack::KERNEL,
     &pointwise_loss::FORWARD,
     &pointwise_loss::BACKWARD,
     &reduce_sum::KERNEL,

@@ -2,8 +2,10 @@
 
 use super::oracle::{self, Random, widen};
 use super::{close, devices, gpu, tensor};
-use crate::ops::lstm::{self, Arriving, Forward, Output, Wanted, Weights};
-use crate::{Device, GpuOptions, Lengths, Strategy, Tensor};
+use crate::ops::lstm::cell::{Cell, Noise};
+use crate::ops::lstm::{self, Arriving, Columns, Forward, How, Output, Steps, Wanted, Weights};
+use crate::ops::threefry::Key;
+use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
 
 /// A layer with its arguments and the gradients that arrive.
 struct Case {
@@ -19,6 +21,12 @@ struct Case {
     d_y: Vec<f32>,
     d_h: Vec<f32>,
     d_c: Vec<f32>,
+    /// As the op has it; the oracle's is in `layer`.
+    cell: Cell,
+    peepholes: Vec<f32>,
+    noise: Noise,
+    /// Words before and behind the outputs of a frame: another direction's.
+    beside: [usize; 2],
 }
 
 impl Case {
@@ -48,6 +56,7 @@ impl Case {
                 weight_hh: widen(&weight_hh),
                 bias: widen(&bias),
                 lengths,
+                ..Default::default()
             },
             weight_ih,
             weight_hh,
@@ -59,7 +68,76 @@ impl Case {
             d_y,
             d_h,
             d_c,
+            cell: Cell::default(),
+            peepholes: vec![],
+            noise: Noise { training: true, key: Key([seed as u32, 7]) },
+            beside: [0, 0],
         }
+    }
+
+    /// The same with another cell, and the oracle told of it, dice included.
+    fn with_cell(mut self, cell: Cell, seed: u64) -> Self {
+        let oracle::lstm::Lstm { batch: b, timesteps: t, hidden_size: h, .. } = self.layer;
+        self.cell = cell;
+        if cell.peepholes {
+            self.peepholes = Random::new(seed).uniform(3 * h, -1.0, 1.0);
+        }
+        let act = |a| match a {
+            GateActivation::Sigmoid => oracle::lstm::Act::Sigmoid,
+            GateActivation::Tanh => oracle::lstm::Act::Tanh,
+            GateActivation::Relu => oracle::lstm::Act::Relu,
+            GateActivation::Affine { alpha, beta } => {
+                oracle::lstm::Act::Affine(alpha.into(), beta.into())
+            }
+            GateActivation::HardSigmoid { alpha, beta } => {
+                oracle::lstm::Act::HardSigmoid(alpha.into(), beta.into())
+            }
+            GateActivation::LeakyRelu { alpha } => oracle::lstm::Act::LeakyRelu(alpha.into()),
+            GateActivation::ScaledTanh { alpha, beta } => {
+                oracle::lstm::Act::ScaledTanh(alpha.into(), beta.into())
+            }
+            GateActivation::Elu { alpha } => oracle::lstm::Act::Elu(alpha.into()),
+            GateActivation::Softsign => oracle::lstm::Act::Softsign,
+            GateActivation::Softplus => oracle::lstm::Act::Softplus,
+            GateActivation::ThresholdedRelu { alpha } => {
+                oracle::lstm::Act::ThresholdedRelu(alpha.into())
+            }
+        };
+        let p = cell.recurrent_dropout;
+        let training = self.noise.training;
+        // The dice of `shaders/common/lstm_rows.wgsl`, whose generator has known answers.
+        let scale = |at: usize| match self.noise.key.floats([at as u32, 0])[0] < p {
+            true => 0.0,
+            false => 1.0 / (1.0 - f64::from(p)),
+        };
+        let stays = |which: usize| {
+            let share = cell.zoneout[which];
+            (0..b * t * h)
+                .map(|at| match training {
+                    true => {
+                        let random = self.noise.key.floats([at as u32, 1])[which];
+                        f64::from(u8::from(random < share))
+                    }
+                    false => f64::from(share),
+                })
+                .collect()
+        };
+        self.layer.cell = oracle::lstm::Cell {
+            recurrent: act(cell.recurrent),
+            input: act(cell.input),
+            output: act(cell.output),
+            coupling: match cell.coupling {
+                Coupling::None => oracle::lstm::Coupling::None,
+                Coupling::InputFollowsForget => oracle::lstm::Coupling::InputFollowsForget,
+                Coupling::ForgetFollowsInput => oracle::lstm::Coupling::ForgetFollowsInput,
+            },
+            clip: cell.clip.map_or(f64::INFINITY, f64::from),
+            cell_clip: cell.cell_clip.map_or(f64::INFINITY, f64::from),
+            peepholes: cell.peepholes.then(|| widen(&self.peepholes)),
+            scale: (p > 0.0 && training).then(|| (0..b * h).map(scale).collect()),
+            stays: (cell.zoneout != [0.0; 2]).then(|| [stays(0), stays(1)]),
+        };
+        self
     }
 
     /// Padding is NaN: nobody may look at it.
@@ -70,6 +148,10 @@ impl Case {
             let row = row * timesteps * input_size;
             x[row + length * input_size..row + timesteps * input_size].fill(f32::NAN);
         }
+        let frames = x.chunks_exact_mut(input_size);
+        for (frame, _) in frames.zip(self.layer.mask.iter().flatten()).filter(|(_, on)| !**on) {
+            frame.fill(f32::NAN);
+        }
         x
     }
 
@@ -78,26 +160,52 @@ impl Case {
         Weights {
             weight_ih: tensor(&interleave(&self.weight_ih, i, h), [i, h, 4], device),
             weight_hh: tensor(&interleave(&self.weight_hh, h, h), [h, h, 4], device),
-            bias: tensor(&interleave(&self.bias, 1, h), [h, 4], device),
+            bias: Some(tensor(&interleave(&self.bias, 1, h), [h, 4], device)),
+            peepholes: self.cell.peepholes.then(|| {
+                let p = |gate: usize, u: usize| self.peepholes[gate * h + u];
+                let words: Vec<_> = (0..h).flat_map(|u| [p(0, u), p(1, u), 0.0, p(2, u)]).collect();
+                tensor(&words, [h, 4], device)
+            }),
         }
     }
 
-    fn forward(&self, device: &Device, strategy: Strategy, save: bool) -> Output {
+    /// `[B,T,H]` with the words of another direction around each frame.
+    fn widened(&self, frames: &[f32], around: f32) -> Vec<f32> {
+        let [before, behind] = self.beside;
+        let h = self.layer.hidden_size;
+        let frame =
+            |frame: &[f32]| [vec![around; before], frame.to_vec(), vec![around; behind]].concat();
+        frames.chunks_exact(h).flat_map(frame).collect()
+    }
+
+    fn forward(&self, device: &Device, strategy: Strategy, save: bool) -> (Output, Tensor) {
         let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
         let x = tensor(&self.poisoned_x(), [batch, timesteps, input_size], device);
         let lengths = self.layer.lengths.as_ref().map(|l| Lengths::new(l, device).unwrap());
+        let mask =
+            self.layer.mask.as_ref().map(|m| Mask::new(m, [batch, timesteps], device).unwrap());
+        let steps = match (&lengths, &mask) {
+            (Some(lengths), _) => Steps::Lengths(lengths),
+            (_, Some(mask)) => Steps::Mask(mask),
+            _ => Steps::All,
+        };
         let h_0 = tensor(&self.h_0, [batch, hidden_size], device);
         let c_0 = tensor(&self.c_0, [batch, hidden_size], device);
-        lstm::forward(&Forward {
+        // Whoever wants outputs of rows of different lengths fills the padding.
+        let y = self.widened(&vec![0.0; batch * timesteps * hidden_size], 7.0);
+        let width = y.len() / batch / timesteps;
+        let y = tensor(&y, [batch, timesteps, width], device);
+        let output = lstm::forward(&Forward {
             x: &x,
             weights: &self.weights(device),
-            lengths: lengths.as_ref(),
+            steps,
             state: self.with_state.then_some((&h_0, &c_0)),
-            sequences: self.sequences,
+            y: self.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
             save,
-            strategy,
+            how: How { cell: self.cell, reverse: self.layer.reverse, strategy, noise: self.noise },
         })
-        .unwrap()
+        .unwrap();
+        (output, y)
     }
 
     /// Both passes against the oracle.
@@ -115,32 +223,37 @@ impl Case {
     ) {
         let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
         for &save in saves {
-            let output = self.forward(device, strategy, save);
+            let (output, y) = self.forward(device, strategy, save);
             state_close(&format!("h_n of {what}"), &output.h_n, &answer.out.h_n);
             state_close(&format!("c_n of {what}"), &output.c_n, &answer.out.c_n);
-            assert_eq!(output.y.is_some(), self.sequences);
-            if let Some(y) = &output.y {
-                state_close(&format!("y of {what}"), y, &answer.out.y);
+            if self.sequences {
+                let exact: Vec<f32> = answer.out.y.iter().map(|&v| v as f32).collect();
+                let expected = widen(&self.widened(&exact, 7.0));
+                state_close(&format!("y of {what}"), &y, &expected);
             }
             let Some(saved) = output.saved else { continue };
-            let d_y = tensor(&self.d_y, [batch, timesteps, hidden_size], device);
+            let d_y = self.widened(&self.d_y, f32::NAN);
+            let width = d_y.len() / batch / timesteps;
+            let d_y = tensor(&d_y, [batch, timesteps, width], device);
             let d_h = tensor(&self.d_h, [batch, hidden_size], device);
             let d_c = tensor(&self.d_c, [batch, hidden_size], device);
             // Gradients are added to what is there.
             let mut start = Random::new(9);
             let mut begin = |n: usize| start.uniform(n, -0.5, 0.5);
-            let (before_ih, before_hh, before_b) = (
+            let (before_ih, before_hh, before_b, before_p) = (
                 begin(4 * hidden_size * input_size),
                 begin(4 * hidden_size * hidden_size),
+                begin(4 * hidden_size),
                 begin(4 * hidden_size),
             );
             let gradients = Weights {
                 weight_ih: tensor(&before_ih, [before_ih.len()], device),
                 weight_hh: tensor(&before_hh, [before_hh.len()], device),
-                bias: tensor(&before_b, [before_b.len()], device),
+                bias: Some(tensor(&before_b, [before_b.len()], device)),
+                peepholes: self.cell.peepholes.then(|| tensor(&before_p, [before_p.len()], device)),
             };
             let arriving = Arriving {
-                d_y: self.sequences.then_some(&d_y),
+                d_y: self.sequences.then_some(Columns { tensor: &d_y, first: self.beside[0] }),
                 d_h_n: Some(&d_h),
                 d_c_n: Some(&d_c),
             };
@@ -154,7 +267,7 @@ impl Case {
             for (name, found, before, expected, rows) in [
                 ("d_weight_ih", gradients.weight_ih, before_ih, &d.d_weight_ih, input_size),
                 ("d_weight_hh", gradients.weight_hh, before_hh, &d.d_weight_hh, hidden_size),
-                ("d_bias", gradients.bias, before_b, &d.d_bias, 1),
+                ("d_bias", gradients.bias.unwrap(), before_b, &d.d_bias, 1),
             ] {
                 let expected: Vec<f64> = interleave(expected, rows, hidden_size)
                     .iter()
@@ -162,6 +275,12 @@ impl Case {
                     .map(|(e, b)| e + f64::from(b))
                     .collect();
                 close(&format!("{name} of {what}"), &found, &expected, 1e-4);
+            }
+            if let Some(found) = gradients.peepholes {
+                let p = |gate: usize, u: usize| d.d_peepholes[gate * hidden_size + u];
+                let exact = (0..hidden_size).flat_map(|u| [p(0, u), p(1, u), 0.0, p(2, u)]);
+                let expected: Vec<_> = exact.zip(before_p).map(|(e, b)| e + f64::from(b)).collect();
+                close(&format!("d_peepholes of {what}"), &found, &expected, 1e-4);
             }
         }
     }
@@ -263,6 +382,71 @@ fn every_option_at_one_size() {
     }
 }
 
+/// Directions, masks and cells of every kind, at random. The seed is in the message.
+#[test]
+fn random_combinations() {
+    const ACTS: [GateActivation; 11] = [
+        GateActivation::Sigmoid,
+        GateActivation::Tanh,
+        GateActivation::Relu,
+        GateActivation::Affine { alpha: 0.5, beta: 0.1 },
+        GateActivation::HardSigmoid { alpha: 0.2, beta: 0.5 },
+        GateActivation::LeakyRelu { alpha: 0.1 },
+        GateActivation::ScaledTanh { alpha: 1.5, beta: 0.7 },
+        GateActivation::Elu { alpha: 0.8 },
+        GateActivation::Softsign,
+        GateActivation::Softplus,
+        GateActivation::ThresholdedRelu { alpha: 0.1 },
+    ];
+    for seed in 0..40 {
+        let mut r = Random::new(seed);
+        let (b, t, i) = (1 + r.below(19), 1 + r.below(7), 1 + r.below(6));
+        // One size: each makes kernels anew.
+        let h = 13;
+        let mut case = Case::new(seed, [b, t, i, h], r.below(8));
+        case.layer.reverse = r.below(2) == 0;
+        if case.layer.lengths.is_none() && r.below(2) == 0 {
+            case.layer.mask = Some((0..b * t).map(|_| r.below(3) > 0).collect());
+        }
+        if r.below(2) == 0 {
+            case.beside = [r.below(4), r.below(4)];
+        }
+        case.noise.training = r.below(3) > 0;
+        if seed % 4 > 0 {
+            let mut act = |usual| if r.below(3) > 0 { usual } else { ACTS[r.below(ACTS.len())] };
+            let (recurrent, input, output) = (
+                act(GateActivation::Sigmoid),
+                act(GateActivation::Tanh),
+                act(GateActivation::Tanh),
+            );
+            let mut maybe = |value: f32| (r.below(4) == 0).then_some(value);
+            let cell = Cell {
+                recurrent,
+                input,
+                output,
+                clip: maybe(0.8),
+                cell_clip: maybe(0.5),
+                peepholes: maybe(1.0).is_some() || maybe(1.0).is_some(),
+                recurrent_dropout: maybe(0.4).unwrap_or(0.0),
+                zoneout: [maybe(0.3).unwrap_or(0.0), maybe(0.2).unwrap_or(0.0)],
+                coupling: match r.below(4) {
+                    0 => Coupling::InputFollowsForget,
+                    1 => Coupling::ForgetFollowsInput,
+                    _ => Coupling::None,
+                },
+            };
+            case = case.with_cell(cell, seed);
+        }
+        let what = format!(
+            "seed {seed}: B{b} T{t} I{i} H{h}, reverse {}, mask {}, {:?}",
+            case.layer.reverse,
+            case.layer.mask.is_some(),
+            case.cell
+        );
+        check_everywhere(&case, &[r.below(2) == 0, true], &what);
+    }
+}
+
 /// A hidden size that no workgroup holds: `Auto` goes by steps, `Sequence` is refused.
 #[test]
 fn a_hidden_size_past_a_workgroup() {
@@ -274,11 +458,11 @@ fn a_hidden_size_past_a_workgroup() {
     let refused = lstm::forward(&Forward {
         x: &x,
         weights: &case.weights(&device),
-        lengths: None,
+        steps: Steps::All,
         state: None,
-        sequences: false,
+        y: None,
         save: false,
-        strategy: Strategy::Sequence,
+        how: How { strategy: Strategy::Sequence, ..How::default() },
     });
     assert!(matches!(refused, Err(crate::Error::Strategy { hidden_size: 300, .. })));
 }
@@ -301,12 +485,17 @@ fn a_batch_larger_than_one_binding() {
 fn chunks_of_rows_and_of_timesteps() {
     for limit in [4 * 5 * 16 * 2, 4 * 5 * 4 + 8] {
         for options in 0..8 {
-            let case = Case::new(options as u64, [3, 9, 2, 5], options);
-            let answer = case.answer();
-            let device = gpu(GpuOptions::default().poison().chunk_words(limit));
-            for strategy in [Strategy::Sequence, Strategy::Stepwise] {
-                let what = format!("chunks of {limit}, {strategy:?}, options {options}");
-                case.check(&what, &device, strategy, &answer);
+            let mut case = Case::new(options as u64, [3, 9, 2, 5], options);
+            for reverse in [false, true] {
+                case.layer.reverse = reverse;
+                let answer = case.answer();
+                let device = gpu(GpuOptions::default().poison().chunk_words(limit));
+                for strategy in [Strategy::Sequence, Strategy::Stepwise] {
+                    let what = format!(
+                        "chunks of {limit}, {strategy:?}, options {options}, reverse {reverse}"
+                    );
+                    case.check(&what, &device, strategy, &answer);
+                }
             }
         }
     }
@@ -318,7 +507,7 @@ fn nan_in_the_input_reaches_its_row_alone() {
         for &strategy in strategies(device) {
             let mut case = Case::new(1, [5, 4, 3, 8], 4);
             case.x[4 * 3 * 2] = f32::NAN;
-            let h_n = case.forward(device, strategy, true).h_n.to_vec().unwrap();
+            let h_n = case.forward(device, strategy, true).0.h_n.to_vec().unwrap();
             for (row, h) in h_n.chunks(8).enumerate() {
                 let nan = h.iter().all(|v| v.is_nan());
                 assert_eq!(nan, row == 2, "row {row}, {strategy:?} on {name}");
@@ -333,7 +522,7 @@ fn large_inputs_saturate() {
         for &strategy in strategies(device) {
             let mut case = Case::new(1, [2, 3, 3, 8], 4);
             case.x.iter_mut().for_each(|x| *x *= 1e30);
-            let output = case.forward(device, strategy, false);
+            let (output, _) = case.forward(device, strategy, false);
             let h_n = output.h_n.to_vec().unwrap();
             assert!(h_n.iter().all(|v| v.abs() <= 1.0), "{strategy:?} on {name}: {h_n:?}");
         }
@@ -346,15 +535,15 @@ fn the_same_bits_every_time() {
     for (name, device) in devices() {
         for &strategy in strategies(device) {
             let run = || -> Vec<Tensor> {
-                let output = case.forward(device, strategy, true);
+                let (output, _) = case.forward(device, strategy, true);
                 let gradients = case.weights(device);
                 let wanted = Wanted { d_x: true, d_state: true };
                 let d_h = tensor(&case.d_h, [33, 64], device);
                 let arriving = Arriving { d_y: None, d_h_n: Some(&d_h), d_c_n: None };
                 let leaving =
                     lstm::backward(output.saved.unwrap(), arriving, &gradients, wanted).unwrap();
-                let Weights { weight_ih, weight_hh, bias } = gradients;
-                vec![output.h_n, leaving.d_x.unwrap(), weight_ih, weight_hh, bias]
+                let Weights { weight_ih, weight_hh, bias, .. } = gradients;
+                vec![output.h_n, leaving.d_x.unwrap(), weight_ih, weight_hh, bias.unwrap()]
             };
             let bits = |tensors: Vec<Tensor>| -> Vec<Vec<f32>> {
                 tensors.iter().map(|t| t.to_vec().unwrap()).collect()

@@ -6,7 +6,7 @@ use crate::ops::{
     accuracy, activation, add, copy, cross_entropy, fill, mask_steps, pointwise_loss, reduce_sum,
     softmax,
 };
-use crate::{Lengths, Tensor};
+use crate::{Mask, Tensor};
 use oracle::dense::{Activation, activate, activate_backward};
 
 const SHAPES: [[usize; 2]; 6] = [[1, 1], [1, 9], [3, 7], [33, 64], [65, 65], [5, 300]];
@@ -170,7 +170,8 @@ fn fills_copies_sums_and_masks() {
     }
     for (name, device) in devices() {
         let x = tensor(&[1.0, f32::NAN, 2.0, 3.0], [2, 2, 1], device);
-        let y = mask_steps::mask_steps(&x, &Lengths::new(&[1, 2], device).unwrap()).unwrap();
+        let mask = Mask::new(&[true, false, true, true], [2, 2], device).unwrap();
+        let y = mask_steps::mask_steps(&x, &mask).unwrap();
         assert_eq!(y.to_vec().unwrap(), [1.0, 0.0, 2.0, 3.0], "{name}");
     }
 }

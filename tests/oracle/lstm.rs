@@ -1,6 +1,118 @@
 //! An LSTM layer: Hochreiter & Schmidhuber 1997 with forget gates (Gers et al. 2000), weights
-//! in PyTorch's layout.
+//! in PyTorch's layout, and every way to change it that ONNX and Keras define.
 
+/// An activation as a function of its input, with its slope.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Act {
+    Sigmoid,
+    Tanh,
+    Relu,
+    Affine(f64, f64),
+    HardSigmoid(f64, f64),
+    LeakyRelu(f64),
+    ScaledTanh(f64, f64),
+    Elu(f64),
+    Softsign,
+    Softplus,
+    ThresholdedRelu(f64),
+}
+
+impl Act {
+    pub fn value(self, x: f64) -> f64 {
+        match self {
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => x.tanh(),
+            Self::Relu => x.max(0.0),
+            Self::Affine(a, b) => a * x + b,
+            Self::HardSigmoid(a, b) => (a * x + b).clamp(0.0, 1.0),
+            Self::LeakyRelu(a) => x.max(0.0) + a * x.min(0.0),
+            Self::ScaledTanh(a, b) => a * (b * x).tanh(),
+            Self::Elu(a) => x.max(0.0) + a * (x.min(0.0).exp() - 1.0),
+            Self::Softsign => x / (1.0 + x.abs()),
+            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::ThresholdedRelu(a) => {
+                if x > a {
+                    x
+                } else {
+                    0.0
+                }
+            }
+        }
+    }
+
+    pub fn slope(self, x: f64) -> f64 {
+        let on = |on: bool| f64::from(u8::from(on));
+        match self {
+            Self::Sigmoid => sigmoid(x) * sigmoid(-x),
+            Self::Tanh => 1.0 / (x.cosh() * x.cosh()),
+            Self::Relu => on(x > 0.0),
+            Self::Affine(a, _) => a,
+            Self::HardSigmoid(a, b) => a * on((0.0..1.0).contains(&(a * x + b))),
+            Self::LeakyRelu(a) => {
+                if x < 0.0 {
+                    a
+                } else {
+                    1.0
+                }
+            }
+            Self::ScaledTanh(a, b) => a * b / ((b * x).cosh() * (b * x).cosh()),
+            Self::Elu(a) => {
+                if x < 0.0 {
+                    a * x.exp()
+                } else {
+                    1.0
+                }
+            }
+            Self::Softsign => (1.0 + x.abs()).powi(-2),
+            Self::Softplus => sigmoid(x),
+            Self::ThresholdedRelu(a) => on(x > a),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coupling {
+    None,
+    /// i = 1 - f.
+    InputFollowsForget,
+    /// f = 1 - i.
+    ForgetFollowsInput,
+}
+
+/// How a cell differs from the plain one.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    pub recurrent: Act,
+    pub input: Act,
+    pub output: Act,
+    pub coupling: Coupling,
+    pub clip: f64,
+    pub cell_clip: f64,
+    /// `[3H]`: i, f, o.
+    pub peepholes: Option<Vec<f64>>,
+    /// `[B,H]`: what h is multiplied with on its way to R.
+    pub scale: Option<Vec<f64>>,
+    /// `[B,T,H]` each: how much of h and c stays.
+    pub stays: Option<[Vec<f64>; 2]>,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            recurrent: Act::Sigmoid,
+            input: Act::Tanh,
+            output: Act::Tanh,
+            coupling: Coupling::None,
+            clip: f64::INFINITY,
+            cell_clip: f64::INFINITY,
+            peepholes: None,
+            scale: None,
+            stays: None,
+        }
+    }
+}
+
+#[derive(Clone, Default)]
 pub struct Lstm {
     pub batch: usize,
     pub timesteps: usize,
@@ -13,6 +125,10 @@ pub struct Lstm {
     /// `[4H]`
     pub bias: Vec<f64>,
     pub lengths: Option<Vec<usize>>,
+    /// `[B,T]`: steps that are not left out.
+    pub mask: Option<Vec<bool>>,
+    pub reverse: bool,
+    pub cell: Cell,
 }
 
 pub struct Outputs {
@@ -27,17 +143,23 @@ pub struct Outputs {
 struct Step {
     row: usize,
     t: usize,
+    left_out: bool,
+    /// As R meets it.
     h: Vec<f64>,
     c: Vec<f64>,
+    /// What goes into the activations, before the clip.
+    a: Vec<f64>,
     gates: Vec<f64>,
-    c_next: Vec<f64>,
+    c_raw: Vec<f64>,
 }
 
+#[derive(Default)]
 pub struct Gradients {
     pub d_x: Vec<f64>,
     pub d_weight_ih: Vec<f64>,
     pub d_weight_hh: Vec<f64>,
     pub d_bias: Vec<f64>,
+    pub d_peepholes: Vec<f64>,
     pub d_h_0: Vec<f64>,
     pub d_c_0: Vec<f64>,
 }
@@ -55,8 +177,30 @@ impl Lstm {
         &x[(row * self.timesteps + t) * self.input_size..][..self.input_size]
     }
 
+    fn peephole(&self, gate: usize, unit: usize) -> f64 {
+        self.cell.peepholes.as_ref().map_or(0.0, |p| p[gate * self.hidden_size + unit])
+    }
+
+    fn scale(&self, row: usize, unit: usize) -> f64 {
+        self.cell.scale.as_ref().map_or(1.0, |s| s[row * self.hidden_size + unit])
+    }
+
+    fn stays(&self, which: usize, row: usize, t: usize, unit: usize) -> f64 {
+        let at = (row * self.timesteps + t) * self.hidden_size + unit;
+        self.cell.stays.as_ref().map_or(0.0, |s| s[which][at])
+    }
+
+    /// The value of a gate's activation, and its slope.
+    fn gate(&self, act: Act, a: f64) -> (f64, f64) {
+        let clip = self.cell.clip;
+        let held = a.abs() > clip;
+        let x = a.clamp(-clip, clip);
+        (act.value(x), if held { 0.0 } else { act.slope(x) })
+    }
+
     pub fn forward(&self, x: &[f64], h_0: &[f64], c_0: &[f64]) -> Outputs {
         let size = self.hidden_size;
+        let cell = &self.cell;
         let mut out = Outputs {
             y: vec![0.0; self.batch * self.timesteps * size],
             h_n: h_0.to_vec(),
@@ -66,27 +210,58 @@ impl Lstm {
         for row in 0..self.batch {
             let state = row * size..(row + 1) * size;
             let (mut h, mut c) = (h_0[state.clone()].to_vec(), c_0[state.clone()].to_vec());
-            for t in 0..self.length(row) {
+            let mut order: Vec<_> = (0..self.length(row)).collect();
+            if self.reverse {
+                order.reverse();
+            }
+            for t in order {
                 let frame = self.frame(x, row, t);
-                let mut gates = vec![0.0; 4 * size];
-                for (j, gate) in gates.iter_mut().enumerate() {
-                    let mut a = self.bias[j];
-                    for (k, v) in frame.iter().enumerate() {
-                        a += self.weight_ih[j * self.input_size + k] * v;
+                let met: Vec<_> = (0..size).map(|u| h[u] * self.scale(row, u)).collect();
+                let left_out = self.mask.as_ref().is_some_and(|m| !m[row * self.timesteps + t]);
+                let mut step = Step {
+                    row,
+                    t,
+                    left_out,
+                    h: met,
+                    c: c.clone(),
+                    a: vec![0.0; 4 * size],
+                    gates: vec![0.0; 4 * size],
+                    c_raw: vec![0.0; size],
+                };
+                if !left_out {
+                    for (j, sum) in step.a.iter_mut().enumerate() {
+                        *sum = self.bias[j];
+                        for (k, v) in frame.iter().enumerate() {
+                            *sum += self.weight_ih[j * self.input_size + k] * v;
+                        }
+                        for (k, v) in step.h.iter().enumerate() {
+                            *sum += self.weight_hh[j * size + k] * v;
+                        }
                     }
-                    for (k, v) in h.iter().enumerate() {
-                        a += self.weight_hh[j * size + k] * v;
+                    for u in 0..size {
+                        let [i, f, g, o] = [u, size + u, 2 * size + u, 3 * size + u];
+                        step.a[i] += self.peephole(0, u) * c[u];
+                        step.a[f] += self.peephole(1, u) * c[u];
+                        step.gates[i] = self.gate(cell.recurrent, step.a[i]).0;
+                        step.gates[f] = self.gate(cell.recurrent, step.a[f]).0;
+                        match cell.coupling {
+                            Coupling::None => {}
+                            Coupling::InputFollowsForget => step.gates[i] = 1.0 - step.gates[f],
+                            Coupling::ForgetFollowsInput => step.gates[f] = 1.0 - step.gates[i],
+                        }
+                        step.gates[g] = self.gate(cell.input, step.a[g]).0;
+                        step.c_raw[u] = step.gates[f] * c[u] + step.gates[i] * step.gates[g];
+                        let c_new = step.c_raw[u].clamp(-cell.cell_clip, cell.cell_clip);
+                        step.a[o] += self.peephole(2, u) * c_new;
+                        step.gates[o] = self.gate(cell.recurrent, step.a[o]).0;
+                        let h_new = step.gates[o] * cell.output.value(c_new);
+                        let [z_h, z_c] = [0, 1].map(|which| self.stays(which, row, t, u));
+                        h[u] = z_h * h[u] + (1.0 - z_h) * h_new;
+                        c[u] = z_c * c[u] + (1.0 - z_c) * c_new;
                     }
-                    *gate = if j / size == 2 { a.tanh() } else { sigmoid(a) };
                 }
-                let (i, f, g, o) = (0, size, 2 * size, 3 * size);
-                let c_next: Vec<_> =
-                    (0..size).map(|u| gates[f + u] * c[u] + gates[i + u] * gates[g + u]).collect();
-                let h_next: Vec<_> = (0..size).map(|u| gates[o + u] * c_next[u].tanh()).collect();
-                out.y[(row * self.timesteps + t) * size..][..size].copy_from_slice(&h_next);
-                let before = (std::mem::replace(&mut h, h_next), c);
-                c = c_next.clone();
-                out.steps.push(Step { row, t, h: before.0, c: before.1, gates, c_next });
+                out.y[(row * self.timesteps + t) * size..][..size].copy_from_slice(&h);
+                out.steps.push(step);
             }
             out.h_n[state.clone()].copy_from_slice(&h);
             out.c_n[state].copy_from_slice(&c);
@@ -105,11 +280,13 @@ impl Lstm {
         d_c_n: &[f64],
     ) -> Gradients {
         let size = self.hidden_size;
+        let cell = &self.cell;
         let mut d = Gradients {
             d_x: vec![0.0; x.len()],
             d_weight_ih: vec![0.0; self.weight_ih.len()],
             d_weight_hh: vec![0.0; self.weight_hh.len()],
             d_bias: vec![0.0; self.bias.len()],
+            d_peepholes: vec![0.0; 3 * size],
             d_h_0: d_h_n.to_vec(),
             d_c_0: d_c_n.to_vec(),
         };
@@ -118,21 +295,47 @@ impl Lstm {
             let (row, t) = (step.row, step.t);
             let mut d_a = vec![0.0; 4 * size];
             for u in 0..size {
-                let (i, f) = (step.gates[u], step.gates[size + u]);
-                let (g, o) = (step.gates[2 * size + u], step.gates[3 * size + u]);
-                let d_h = d.d_h_0[row * size + u] + d_y[(row * self.timesteps + t) * size + u];
-                let tanh_c = step.c_next[u].tanh();
-                let d_c = d.d_c_0[row * size + u] + d_h * o * (1.0 - tanh_c * tanh_c);
-                d_a[u] = d_c * g * i * (1.0 - i);
-                d_a[size + u] = d_c * step.c[u] * f * (1.0 - f);
-                d_a[2 * size + u] = d_c * i * (1.0 - g * g);
-                d_a[3 * size + u] = d_h * tanh_c * o * (1.0 - o);
-                d.d_c_0[row * size + u] = d_c * f;
+                d.d_h_0[row * size + u] += d_y[(row * self.timesteps + t) * size + u];
+            }
+            if step.left_out {
+                continue;
+            }
+            for u in 0..size {
+                let places = [u, size + u, 2 * size + u, 3 * size + u];
+                let [i, f, g, o] = places.map(|at| step.gates[at]);
+                let acts = [cell.recurrent, cell.recurrent, cell.input, cell.recurrent];
+                let slopes: [f64; 4] =
+                    std::array::from_fn(|j| self.gate(acts[j], step.a[places[j]]).1);
+                let [z_h, z_c] = [0, 1].map(|which| self.stays(which, row, t, u));
+                let (d_h, d_c) = (d.d_h_0[row * size + u], d.d_c_0[row * size + u]);
+                d.d_h_0[row * size + u] = z_h * d_h;
+                let (d_h, d_c_new) = ((1.0 - z_h) * d_h, (1.0 - z_c) * d_c);
+                let c_new = step.c_raw[u].clamp(-cell.cell_clip, cell.cell_clip);
+                let d_o = d_h * cell.output.value(c_new) * slopes[3];
+                let mut d_cell =
+                    d_c_new + d_h * o * cell.output.slope(c_new) + d_o * self.peephole(2, u);
+                if step.c_raw[u].abs() > cell.cell_clip {
+                    d_cell = 0.0;
+                }
+                let (mut d_i, mut d_f) = (d_cell * g, d_cell * step.c[u]);
+                match cell.coupling {
+                    Coupling::None => {}
+                    Coupling::InputFollowsForget => (d_i, d_f) = (0.0, d_f - d_i),
+                    Coupling::ForgetFollowsInput => (d_i, d_f) = (d_i - d_f, 0.0),
+                }
+                d_i *= slopes[0];
+                d_f *= slopes[1];
+                for (place, value) in places.iter().zip([d_i, d_f, d_cell * i * slopes[2], d_o]) {
+                    d_a[*place] = value;
+                }
+                d.d_peepholes[u] += d_i * step.c[u];
+                d.d_peepholes[size + u] += d_f * step.c[u];
+                d.d_peepholes[2 * size + u] += d_o * c_new;
+                d.d_c_0[row * size + u] =
+                    z_c * d_c + d_cell * f + d_i * self.peephole(0, u) + d_f * self.peephole(1, u);
             }
             let frame = self.frame(x, row, t);
             let d_frame = &mut d.d_x[(row * self.timesteps + t) * self.input_size..];
-            let d_h = &mut d.d_h_0[row * size..(row + 1) * size];
-            d_h.fill(0.0);
             for (j, &d_a) in d_a.iter().enumerate() {
                 d.d_bias[j] += d_a;
                 for (k, &v) in frame.iter().enumerate() {
@@ -141,7 +344,8 @@ impl Lstm {
                 }
                 for (k, &v) in step.h.iter().enumerate() {
                     d.d_weight_hh[j * size + k] += d_a * v;
-                    d_h[k] += d_a * self.weight_hh[j * size + k];
+                    d.d_h_0[row * size + k] +=
+                        d_a * self.weight_hh[j * size + k] * self.scale(row, k);
                 }
             }
         }

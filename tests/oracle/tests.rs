@@ -13,16 +13,57 @@ fn difference(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
 }
 
+/// Random cells with every option.
+pub fn random_cell(r: &mut Random, b: usize, t: usize, h: usize) -> lstm::Cell {
+    use lstm::Act;
+    const ACTS: [Act; 11] = [
+        Act::Sigmoid,
+        Act::Tanh,
+        Act::Relu,
+        Act::Affine(0.5, 0.1),
+        Act::HardSigmoid(0.2, 0.5),
+        Act::LeakyRelu(0.1),
+        Act::ScaledTanh(1.5, 0.7),
+        Act::Elu(0.8),
+        Act::Softsign,
+        Act::Softplus,
+        Act::ThresholdedRelu(0.1),
+    ];
+    let mut act = || ACTS[r.below(ACTS.len())];
+    let (recurrent, input, output) = (act(), act(), act());
+    let coupling = [
+        lstm::Coupling::None,
+        lstm::Coupling::InputFollowsForget,
+        lstm::Coupling::ForgetFollowsInput,
+    ][r.below(3)];
+    let mut maybe = |value: f64| if r.below(2) == 0 { value } else { f64::INFINITY };
+    let (clip, cell_clip) = (maybe(0.6), maybe(0.4));
+    let bits = |r: &mut Random, n: usize, high: f64| -> Vec<f64> {
+        (0..n).map(|_| if r.below(2) == 0 { high } else { 0.0 }).collect()
+    };
+    lstm::Cell {
+        recurrent,
+        input,
+        output,
+        coupling,
+        clip,
+        cell_clip,
+        peepholes: (r.below(2) == 0).then(|| random(r, 3 * h)),
+        scale: (r.below(2) == 0).then(|| bits(r, b * h, 2.0)),
+        stays: (r.below(2) == 0).then(|| [bits(r, b * t * h, 1.0), bits(r, b * t * h, 1.0)]),
+    }
+}
+
 #[test]
 fn the_lstm_backward_is_the_gradient_of_its_forward() {
     let mut r = Random::new(1);
-    for (b, t, i, h, lengths) in [
-        (1, 1, 1, 1, None),
-        (2, 3, 2, 3, None),
-        (3, 4, 5, 2, Some(vec![4, 1, 3])),
-        (2, 5, 1, 4, Some(vec![2, 5])),
-    ] {
-        let sizes = [b * t * i, 4 * h * i, 4 * h * h, 4 * h, b * h, b * h];
+    for round in 0..40 {
+        let (b, t, i, h) = (1 + r.below(3), 1 + r.below(5), 1 + r.below(4), 1 + r.below(4));
+        let cell = if round < 8 { lstm::Cell::default() } else { random_cell(&mut r, b, t, h) };
+        let lengths = (r.below(2) == 0).then(|| (0..b).map(|_| 1 + r.below(t)).collect());
+        let mask = (r.below(2) == 0).then(|| (0..b * t).map(|_| r.below(3) > 0).collect());
+        let reverse = r.below(2) == 0;
+        let sizes = [b * t * i, 4 * h * i, 4 * h * h, 4 * h, 3 * h, b * h, b * h];
         let arguments: Vec<_> = sizes.iter().map(|&n| random(&mut r, n)).collect();
         let (d_y, d_h, d_c) =
             (random(&mut r, b * t * h), random(&mut r, b * h), random(&mut r, b * h));
@@ -35,21 +76,36 @@ fn the_lstm_backward_is_the_gradient_of_its_forward() {
             weight_hh: arguments[2].clone(),
             bias: arguments[3].clone(),
             lengths: lengths.clone(),
+            mask: mask.clone(),
+            reverse,
+            cell: lstm::Cell {
+                peepholes: cell.peepholes.as_ref().map(|_| arguments[4].clone()),
+                ..cell.clone()
+            },
         };
         let a = &arguments;
-        let out = layer(a).forward(&a[0], &a[4], &a[5]);
+        let out = layer(a).forward(&a[0], &a[5], &a[6]);
+        let mut d_y_used = d_y.clone();
+        for (row, &length) in lengths.iter().flatten().enumerate() {
+            d_y_used[(row * t + length) * h..(row + 1) * t * h].fill(0.0);
+        }
         let d = layer(a).backward(&a[0], &out, &d_y, &d_h, &d_c);
-        let found = [d.d_x, d.d_weight_ih, d.d_weight_hh, d.d_bias, d.d_h_0, d.d_c_0];
+        let peepholes = if cell.peepholes.is_some() { d.d_peepholes } else { vec![0.0; 3 * h] };
+        let found = [d.d_x, d.d_weight_ih, d.d_weight_hh, d.d_bias, peepholes, d.d_h_0, d.d_c_0];
         for (n, found) in found.iter().enumerate() {
             let mut value = |v: &[f64]| {
                 let mut a = arguments.clone();
                 a[n] = v.to_vec();
-                let out = layer(&a).forward(&a[0], &a[4], &a[5]);
+                let out = layer(&a).forward(&a[0], &a[5], &a[6]);
                 let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-                dot(&out.y, &d_y) + dot(&out.h_n, &d_h) + dot(&out.c_n, &d_c)
+                dot(&out.y, &d_y_used) + dot(&out.h_n, &d_h) + dot(&out.c_n, &d_c)
             };
-            let expected = central_difference(&mut value, &arguments[n], 1e-5);
-            assert!(difference(found, &expected) < 1e-8, "argument {n} of B{b} T{t} I{i} H{h}");
+            let expected = central_difference(&mut value, &arguments[n], 1e-6);
+            let error = difference(found, &expected);
+            assert!(
+                error < 1e-6,
+                "argument {n} of round {round}, B{b} T{t} I{i} H{h}: {error:e}, {cell:?}"
+            );
         }
     }
 }

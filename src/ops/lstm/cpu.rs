@@ -4,26 +4,140 @@
 //! Layout of a row's gates at a timestep: blocks of as many units as a SIMD register has lanes,
 //! in each block the lanes of i, then f, g, o. R is packed to match, so that the recurrent
 //! product, the gates and the cell update of a block of units stay in registers. Units past H,
-//! up to a whole block, have zero weights and stay zero.
+//! up to a whole block, have zero weights; what they hold reaches nobody.
 
-use super::{Arriving, Forward, Leaving, Output, Saved, SavedSteps, Sizes, Wanted, Weights};
+use super::cell;
+use super::{Arriving, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
+use super::{Wanted, Weights};
 use crate::device::cpu::Cpu;
 use crate::ops::gemm::{View, product};
-use crate::ops::mask_steps::mask_steps;
-use crate::ops::math::{sigmoid, tanh};
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::sync::Arc;
 
-/// The values of every timestep, in blocks of `lanes` units.
+/// The values of every timestep, in blocks of `lanes` units, in the order of the tasks' rows.
 pub(super) struct SavedBatch {
     lanes: usize,
-    /// `[B*T, blocks, 4, lanes]`, activated; the backward pass turns them into d_a.
+    tasks: Arc<[Task]>,
+    /// `[frames, blocks, 4, lanes]`, activated; the backward pass turns them into d_a.
     gates: Tensor,
-    /// `[B*T, blocks, lanes]`, of the state before each step.
+    /// `[frames, blocks, lanes]`, of the state before each step, h as R meets it.
     h_before: Tensor,
     c_before: Tensor,
+}
+
+/// What one thread runs.
+struct Task {
+    /// The longest first.
+    rows: Vec<Row>,
+    /// Its frames among those of all tasks.
+    first_frame: usize,
+    frames: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    /// In the batch.
+    at: usize,
+    length: usize,
+    /// Its first frame among the task's.
+    start: usize,
+}
+
+impl Row {
+    /// The frame that a step takes, among the task's.
+    fn frame(self, step: usize, reverse: bool) -> usize {
+        self.start + if reverse { self.length - 1 - step } else { step }
+    }
+}
+
+impl Task {
+    /// The batch's rows, dealt to the threads so that each gets as many frames.
+    fn deal(steps: Steps<'_>, sizes: Sizes) -> Arc<[Self]> {
+        let count = sizes.batch.min(Cpu::threads());
+        let mut tasks: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
+        match steps.lengths() {
+            // To and fro, so that the thread with the longest row gets the shorter of the next two.
+            Some(lengths) => {
+                for (n, row) in lengths.rows().iter().enumerate() {
+                    let (round, place) = (n / count, n % count);
+                    let task = if round % 2 == 0 { place } else { count - 1 - place };
+                    tasks[task].push((row.at, row.length));
+                }
+            }
+            // Rows side by side: their frames lie as in the batch.
+            None => {
+                let each = sizes.batch.div_ceil(count);
+                for row in 0..sizes.batch {
+                    tasks[row / each].push((row, sizes.timesteps));
+                }
+            }
+        }
+        let mut first_frame = 0;
+        let tasks = tasks.into_iter().filter(|rows| !rows.is_empty()).map(|rows| {
+            let mut frames = 0;
+            let rows = rows
+                .into_iter()
+                .map(|(at, length)| {
+                    let row = Row { at, length, start: frames };
+                    frames += length;
+                    row
+                })
+                .collect();
+            let task = Self { rows, first_frame, frames };
+            first_frame += frames;
+            task
+        });
+        tasks.collect()
+    }
+
+    /// The rows that are as long as this step.
+    fn running(&self, step: usize) -> usize {
+        self.rows.partition_point(|row| row.length > step)
+    }
+
+    fn steps(&self) -> usize {
+        self.rows[0].length
+    }
+}
+
+/// Copies between `[B,T,..]` columns and frames in the tasks' order.
+fn gather(
+    tasks: &[Task],
+    from: &[f32],
+    timesteps: usize,
+    width: usize,
+    y: Columns<'_>,
+) -> Vec<f32> {
+    let mut frames = Vec::with_capacity(tasks.iter().map(|t| t.frames).sum::<usize>() * width);
+    for row in tasks.iter().flat_map(|t| &t.rows) {
+        for step in 0..row.length {
+            let at = (row.at * timesteps + step) * y.stride() + y.first;
+            frames.extend_from_slice(&from[at..at + width]);
+        }
+    }
+    frames
+}
+
+fn scatter(
+    tasks: &[Task],
+    frames: &[f32],
+    timesteps: usize,
+    width: usize,
+    to: &mut [f32],
+    y: Columns<'_>,
+) {
+    let mut frames = frames.chunks_exact(width);
+    for row in tasks.iter().flat_map(|t| &t.rows) {
+        for step in 0..row.length {
+            let at = (row.at * timesteps + step) * y.stride() + y.first;
+            if let Some(frame) = frames.next() {
+                to[at..at + width].copy_from_slice(frame);
+            }
+        }
+    }
 }
 
 /// How the units of a layer lie in blocks.
@@ -136,111 +250,185 @@ fn lanes() -> usize {
     Arch::new().dispatch(Lanes)
 }
 
-/// Rows for each thread.
-fn rows_per_task(batch: usize) -> usize {
-    batch.div_ceil(Cpu::threads())
-}
-
-/// Runs `f` with the words of several tensors, for writing.
-fn with<R>(tensors: [&Tensor; 3], f: impl FnOnce([&mut [f32]; 3]) -> R) -> R {
-    let [a, b, c] = tensors;
-    a.cpu_mut(|a| b.cpu_mut(|b| c.cpu_mut(|c| f([a, b, c]))))
-}
-
-/// Chunks of `size` words, or as many empty ones.
-fn parts(words: &mut [f32], size: usize, count: usize) -> Vec<&mut [f32]> {
-    let mut parts: Vec<_> = if size == 0 { Vec::new() } else { words.chunks_mut(size).collect() };
-    parts.resize_with(count, Default::default);
+/// Chunks of the tasks' sizes, each so many words a frame.
+fn parts<'a>(words: &'a mut [f32], tasks: &[Task], columns: usize) -> Vec<&'a mut [f32]> {
+    let mut rest = words;
+    let mut parts = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let (part, behind) = rest.split_at_mut(task.frames * columns);
+        parts.push(part);
+        rest = behind;
+    }
     parts
+}
+
+/// The rows of a `[B,H]` that a task has, each padded to `units`.
+fn load_rows(words: Option<&[f32]>, task: &Task, blocks: Blocks) -> Vec<f32> {
+    let mut rows = vec![0.0; task.rows.len() * blocks.units()];
+    let h = blocks.hidden_size;
+    if let Some(words) = words {
+        for (to, row) in rows.chunks_exact_mut(blocks.units()).zip(&task.rows) {
+            to[..h].copy_from_slice(&words[row.at * h..][..h]);
+        }
+    }
+    rows
+}
+
+/// The other way, for all tasks.
+fn store_rows(tasks: &[Task], values: &[Vec<f32>], blocks: Blocks, words: &mut [f32]) {
+    let h = blocks.hidden_size;
+    for (task, values) in tasks.iter().zip(values) {
+        for (from, row) in values.chunks_exact(blocks.units()).zip(&task.rows) {
+            words[row.at * h..][..h].copy_from_slice(&from[..h]);
+        }
+    }
+}
+
+/// What dropout makes of h of each row and unit, padded; empty where it makes nothing.
+fn recurrent_scales(how: &How, task: &Task, blocks: Blocks) -> Vec<f32> {
+    let mut scales = Vec::new();
+    if how.cell.recurrent_dropout > 0.0 && how.noise.training {
+        scales = vec![0.0; task.rows.len() * blocks.units()];
+        for (scales, row) in scales.chunks_exact_mut(blocks.units()).zip(&task.rows) {
+            for (unit, scale) in scales[..blocks.hidden_size].iter_mut().enumerate() {
+                *scale = how.cell.recurrent_scale(how.noise, row.at * blocks.hidden_size + unit);
+            }
+        }
+    }
+    scales
+}
+
+/// How much of h and c of a block of units stays as it was.
+#[inline(always)]
+fn zoneout<S: Simd>(how: &How, blocks: Blocks, frame: usize, block: usize) -> [S::f32s; 2] {
+    let mut stays: [S::f32s; 2] = pulp::bytemuck::Zeroable::zeroed();
+    let words: &mut [f32] = cast_slice_mut(&mut stays);
+    for (lane, unit) in blocks.range(block).enumerate() {
+        let [h, c] = how.cell.zoneout(how.noise, frame * blocks.hidden_size + unit);
+        words[lane] = h;
+        words[blocks.lanes + lane] = c;
+    }
+    stays
+}
+
+/// The words of a call's input, without padding, in the tasks' order; masked steps are zeros.
+fn inputs(x: &Tensor, tasks: &[Task], steps: Steps<'_>, sizes: Sizes) -> Result<Tensor> {
+    match steps {
+        Steps::All => Ok(x.clone()),
+        Steps::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
+        Steps::Lengths(_) => {
+            let all = Columns { tensor: x, first: 0 };
+            let packed = gather(tasks, &x.cpu(), sizes.timesteps, sizes.input_size, all);
+            let frames = tasks.iter().map(|t| t.frames).sum();
+            Tensor::from_slice(&packed, [frames, sizes.input_size], &x.device())
+        }
+    }
 }
 
 pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let device = call.x.device();
+    let tasks = Task::deal(call.steps, sizes);
+    let frames: usize = tasks.iter().map(|t| t.frames).sum();
     let blocks = Blocks::new(lanes(), hidden_size);
-    let (x, bias) = (call.x.cpu(), blocks.pack(&call.weights.bias.cpu()));
+    let packed_x = inputs(call.x, &tasks, call.steps, sizes)?;
+    let x = packed_x.cpu();
+    let bias = match &call.weights.bias {
+        Some(bias) => blocks.pack(&bias.cpu()),
+        None => vec![0.0; blocks.columns()],
+    };
+    let peepholes = call.weights.peepholes.as_ref().map(|p| blocks.pack(&p.cpu()));
     let weight_ih = blocks.pack(&call.weights.weight_ih.cpu());
     let r = blocks.pack_forward(&call.weights.weight_hh.cpu());
 
-    let wanted = |wanted: bool, columns| if wanted { columns } else { 0 };
-    let y = Tensor::empty([batch, timesteps, wanted(call.sequences, hidden_size)], &device)?;
-    let gates = Tensor::empty([batch * timesteps, blocks.columns()], &device)?;
-    let before = [batch * timesteps, wanted(call.save, blocks.units())];
+    let gates = Tensor::empty([frames, blocks.columns()], &device)?;
+    let before = [frames, if call.save { blocks.units() } else { 0 }];
     let (h_before, c_before) = (Tensor::empty(before, &device)?, Tensor::empty(before, &device)?);
-    let h_n = Tensor::empty([batch, hidden_size], &device)?;
-    let c_n = Tensor::empty([batch, hidden_size], &device)?;
-
-    // Every thread starts from its rows' first state and leaves the last one there.
-    match call.state {
-        Some((h_0, c_0)) => {
-            let (h_0, c_0) = (h_0.cpu(), c_0.cpu());
-            h_n.cpu_mut(|h| h.copy_from_slice(&h_0));
-            c_n.cpu_mut(|c| c.copy_from_slice(&c_0));
-        }
-        None => {
-            h_n.cpu_mut(|h| h.fill(0.0));
-            c_n.cpu_mut(|c| c.fill(0.0));
-        }
+    // Outputs are written where they belong if they lie there as the tasks make them.
+    let direct = call.y.filter(|y| call.steps.lengths().is_none() && y.stride() == hidden_size);
+    let width = if call.y.is_some() { hidden_size } else { 0 };
+    let y = match direct {
+        Some(y) => y.tensor.clone(),
+        None => Tensor::empty([frames, width], &device)?,
+    };
+    let state = call.state.map(|(h, c)| (h.cpu(), c.cpu()));
+    let shared = ForwardShared {
+        blocks,
+        how: &call.how,
+        timesteps,
+        input_size,
+        hidden_width: width,
+        x: &x,
+        weight_ih: &weight_ih,
+        bias: &bias,
+        peepholes: peepholes.as_deref(),
+        r: &r,
+        mask: call.steps.mask().map(|m| m.values()),
+    };
+    let ends: Vec<[Vec<f32>; 2]> = gates.cpu_mut(|gates| {
+        h_before.cpu_mut(|h_before| {
+            c_before.cpu_mut(|c_before| {
+                y.cpu_mut(|y| {
+                    let gates = parts(gates, &tasks, blocks.columns());
+                    let h_before = parts(h_before, &tasks, before[1]);
+                    let c_before = parts(c_before, &tasks, before[1]);
+                    let y = parts(y, &tasks, width);
+                    let work: Vec<_> = gates
+                        .into_iter()
+                        .zip(h_before)
+                        .zip(c_before)
+                        .zip(y)
+                        .zip(tasks.iter())
+                        .collect();
+                    work.into_par_iter()
+                        .map(|((((gates, h_before), c_before), y), task)| {
+                            let h = load_rows(state.as_ref().map(|s| &*s.0), task, blocks);
+                            let c = load_rows(state.as_ref().map(|s| &*s.1), task, blocks);
+                            let scales = recurrent_scales(&call.how, task, blocks);
+                            let shared = &shared;
+                            Arch::new().dispatch(ForwardRows {
+                                shared,
+                                task,
+                                gates,
+                                h_before,
+                                c_before,
+                                y,
+                                h,
+                                c,
+                                scales,
+                            })
+                        })
+                        .collect()
+                })
+            })
+        })
+    });
+    if let (Some(columns), None) = (call.y, direct) {
+        let frames = y.cpu();
+        columns.tensor.cpu_mut(|to| scatter(&tasks, &frames, timesteps, width, to, columns));
     }
-    let per_task = rows_per_task(batch);
-    with([&gates, &h_before, &c_before], |[gates, h_before, c_before]| {
-        with([&y, &h_n, &c_n], |[y, h_n, c_n]| {
-            let tasks = batch.div_ceil(per_task);
-            let steps = per_task * timesteps;
-            let before = steps * wanted(call.save, blocks.units());
-            let lists = [
-                parts(gates, steps * blocks.columns(), tasks),
-                parts(h_before, before, tasks),
-                parts(c_before, before, tasks),
-                parts(y, steps * wanted(call.sequences, hidden_size), tasks),
-                parts(h_n, per_task * hidden_size, tasks),
-                parts(c_n, per_task * hidden_size, tasks),
-            ];
-            let [gates, h_before, c_before, y, h_n, c_n] = lists;
-            let shared = ForwardShared {
-                blocks,
-                timesteps,
-                input_size,
-                x: &x,
-                weight_ih: &weight_ih,
-                bias: &bias,
-                r: &r,
-                lengths: call.lengths.map(|l| l.values()),
-            };
-            gates
-                .into_par_iter()
-                .zip(h_before)
-                .zip(c_before)
-                .zip(y)
-                .zip(h_n)
-                .zip(c_n)
-                .enumerate()
-                .for_each(|(task, (((((gates, h_before), c_before), y), h), c))| {
-                    let first_row = task * per_task;
-                    Arch::new().dispatch(ForwardRows {
-                        shared: &shared,
-                        first_row,
-                        gates,
-                        h_before,
-                        c_before,
-                        y,
-                        h,
-                        c,
-                    });
-                });
-        });
+    let (h, c): (Vec<_>, Vec<_>) = ends.into_iter().map(|[h, c]| (h, c)).unzip();
+    let [h_n, c_n] = [h, c].map(|values| -> Result<Tensor> {
+        let state = Tensor::empty([batch, hidden_size], &device)?;
+        state.cpu_mut(|words| store_rows(&tasks, &values, blocks, words));
+        Ok(state)
     });
     Ok(Output {
-        y: call.sequences.then_some(y),
-        h_n,
-        c_n,
+        h_n: h_n?,
+        c_n: c_n?,
         saved: call.save.then(|| Saved {
             sizes,
-            x: call.x.clone(),
+            x: packed_x,
             weights: call.weights.clone(),
-            lengths: call.lengths.cloned(),
-            strategy: call.strategy,
-            steps: SavedSteps::Cpu(SavedBatch { lanes: blocks.lanes, gates, h_before, c_before }),
+            mask: call.steps.save(),
+            how: call.how,
+            steps: SavedSteps::Cpu(SavedBatch {
+                lanes: blocks.lanes,
+                tasks,
+                gates,
+                h_before,
+                c_before,
+            }),
         }),
     })
 }
@@ -248,169 +436,197 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
 /// What all threads of a forward pass read.
 struct ForwardShared<'a> {
     blocks: Blocks,
+    how: &'a How,
     timesteps: usize,
     input_size: usize,
+    /// Words of an output frame; 0 if none are wanted.
+    hidden_width: usize,
     x: &'a [f32],
     weight_ih: &'a [f32],
     bias: &'a [f32],
+    peepholes: Option<&'a [f32]>,
     r: &'a [f32],
-    lengths: Option<&'a [u32]>,
+    mask: Option<&'a [bool]>,
 }
 
 /// One thread's rows of a forward pass.
 struct ForwardRows<'a> {
     shared: &'a ForwardShared<'a>,
-    first_row: usize,
+    task: &'a Task,
     gates: &'a mut [f32],
     h_before: &'a mut [f32],
     c_before: &'a mut [f32],
     y: &'a mut [f32],
-    h: &'a mut [f32],
-    c: &'a mut [f32],
+    /// `[rows, units]`, at first the state before the sequence.
+    h: Vec<f32>,
+    c: Vec<f32>,
+    /// What h is multiplied with before R meets it; empty: 1.
+    scales: Vec<f32>,
 }
 
 impl WithSimd for ForwardRows<'_> {
-    type Output = ();
+    /// h and c after each row's last step.
+    type Output = [Vec<f32>; 2];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         // Sums of as many rows as the registers hold, beside the four vectors of weights.
         if S::F32_LANES >= 16 { self.run::<S, 6>(simd) } else { self.run::<S, 3>(simd) }
     }
 }
 
-/// The last timestep of a row, and one.
-fn length(lengths: Option<&[u32]>, row: usize, timesteps: usize) -> usize {
-    lengths.map_or(timesteps, |l| l[row] as usize)
+/// Calls a tile's function for as many rows at a time as the registers hold.
+macro_rules! tiles {
+    ($self:ident, $simd:ident, $rows:expr, $most:ident, |$row:ident| $arguments:tt) => {
+        let mut $row = 0;
+        while $row < $rows {
+            let left = ($rows - $row).min($most);
+            tiles!(@call $self, $simd, left, $arguments);
+            $row += left;
+        }
+    };
+    (@call $self:ident, $simd:ident, $left:ident, ($at:expr, $state:expr)) => {
+        match $left {
+            1 => $self.tile::<S, 1>($simd, $at, $state),
+            2 => $self.tile::<S, 2>($simd, $at, $state),
+            3 => $self.tile::<S, 3>($simd, $at, $state),
+            4 => $self.tile::<S, 4>($simd, $at, $state),
+            5 => $self.tile::<S, 5>($simd, $at, $state),
+            _ => $self.tile::<S, 6>($simd, $at, $state),
+        }
+    };
 }
 
-/// Rows of `columns` words in rows of `padded` words, zeros behind.
-fn pad(words: &[f32], columns: usize, padded: usize) -> Vec<f32> {
-    let mut rows = vec![0.0; words.len() / columns * padded];
-    for (to, from) in rows.chunks_exact_mut(padded).zip(words.chunks_exact(columns)) {
-        to[..columns].copy_from_slice(from);
-    }
-    rows
-}
-
-/// The other way.
-fn unpad(rows: &[f32], columns: usize, padded: usize, words: &mut [f32]) {
-    for (to, from) in words.chunks_exact_mut(columns).zip(rows.chunks_exact(padded)) {
-        to.copy_from_slice(&from[..columns]);
-    }
+/// The state of a task's rows in the midst of a forward pass, each `[rows, units]`.
+struct Running<'a> {
+    /// As R meets it.
+    h: &'a [f32],
+    h_next: &'a mut [f32],
+    /// As it is, where that differs; else empty.
+    plain_h: &'a mut [f32],
+    c: &'a mut [f32],
 }
 
 impl ForwardRows<'_> {
     #[inline(always)]
-    fn run<S: Simd, const M: usize>(mut self, simd: S) {
-        let ForwardShared { blocks, timesteps, input_size, x, weight_ih, lengths, .. } =
-            *self.shared;
-        let (units, hidden_size) = (blocks.units(), blocks.hidden_size);
-        let rows = self.h.len() / hidden_size;
-        let first = self.first_row * timesteps * input_size;
+    fn run<S: Simd, const M: usize>(mut self, simd: S) -> [Vec<f32>; 2] {
+        let ForwardShared { blocks, input_size, x, weight_ih, .. } = *self.shared;
+        let (units, task) = (blocks.units(), self.task);
         product(
-            [rows * timesteps, blocks.columns(), input_size],
-            View::of(&x[first..], input_size, false),
+            [task.frames, blocks.columns(), input_size],
+            View::of(&x[task.first_frame * input_size..], input_size, false),
             View::of(weight_ih, blocks.columns(), false),
             (self.gates, blocks.columns()),
             false,
             gemm::Parallelism::None,
         );
-        let mut h = pad(self.h, hidden_size, units);
-        let mut c = pad(self.c, hidden_size, units);
+        let mut h = std::mem::take(&mut self.h);
+        let mut c = std::mem::take(&mut self.c);
+        let mut plain_h = Vec::new();
+        if !self.scales.is_empty() {
+            plain_h = h.clone();
+            for (h, scale) in h.iter_mut().zip(&self.scales) {
+                *h *= scale;
+            }
+        }
         let mut h_next = h.clone();
-        let row_lengths: Vec<_> =
-            (0..rows).map(|row| length(lengths, self.first_row + row, timesteps)).collect();
-        for step in 0..timesteps {
+        let mut h_end = vec![0.0; h.len()];
+        for step in 0..task.steps() {
+            let running = task.running(step);
             for block in 0..blocks.blocks {
-                let mut row = 0;
-                while row < rows {
-                    let left = (rows - row).min(M);
-                    let at = At { row, step, block };
-                    let state = (&h[..], &mut h_next[..], &mut c[..]);
-                    match left {
-                        1 => self.tile::<S, 1>(simd, at, &row_lengths, state),
-                        2 => self.tile::<S, 2>(simd, at, &row_lengths, state),
-                        3 => self.tile::<S, 3>(simd, at, &row_lengths, state),
-                        4 => self.tile::<S, 4>(simd, at, &row_lengths, state),
-                        5 => self.tile::<S, 5>(simd, at, &row_lengths, state),
-                        _ => self.tile::<S, 6>(simd, at, &row_lengths, state),
-                    }
-                    row += left;
-                }
+                tiles!(self, simd, running, M, |row| (
+                    At { row, step, block },
+                    &mut Running { h: &h, h_next: &mut h_next, plain_h: &mut plain_h, c: &mut c }
+                ));
             }
             std::mem::swap(&mut h, &mut h_next);
+            let ending = task.running(step + 1) * units..running * units;
+            let last = if plain_h.is_empty() { &h } else { &plain_h };
+            h_end[ending.clone()].copy_from_slice(&last[ending]);
         }
-        unpad(&h, hidden_size, units, self.h);
-        unpad(&c, hidden_size, units, self.c);
+        [h_end, c]
     }
 
     /// One timestep of a block of units of `M` rows.
     #[inline(always)]
-    fn tile<S: Simd, const M: usize>(
-        &mut self,
-        simd: S,
-        at: At,
-        lengths: &[usize],
-        (h, h_next, c): (&[f32], &mut [f32], &mut [f32]),
-    ) {
-        let ForwardShared { blocks, timesteps, bias, r, .. } = *self.shared;
+    fn tile<S: Simd, const M: usize>(&mut self, simd: S, at: At, state: &mut Running<'_>) {
+        let ForwardShared { blocks, how, timesteps, bias, peepholes, r, mask, .. } = *self.shared;
         let (units, hidden_size, lanes) = (blocks.units(), blocks.hidden_size, S::F32_LANES);
-        let running = (0..M).any(|m| at.step < lengths[at.row + m]);
+        let bias: &[[S::f32s; 4]] = cast_slice(bias);
+        let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[at.row + m]);
+        let frames = rows.map(|row| row.frame(at.step, how.reverse));
         let mut sums = [[simd.splat_f32s(0.0); 4]; M];
-        if running {
-            let bias: &[[S::f32s; 4]] = cast_slice(bias);
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let gates = self.gates_at::<S>(at.row + m, at.step, at.block);
-                for gate in 0..4 {
-                    sums[gate] = simd.add_f32s(gates[gate], bias[at.block][gate]);
-                }
+        for (sums, &frame) in sums.iter_mut().zip(&frames) {
+            let gates = self.gates_at::<S>(frame, at.block);
+            for gate in 0..4 {
+                sums[gate] = simd.add_f32s(gates[gate], bias[at.block][gate]);
             }
-            let size = hidden_size * 4 * lanes;
-            let rows: [&[f32]; M] =
-                std::array::from_fn(|m| &h[(at.row + m) * units..][..hidden_size]);
-            accumulate(simd, &mut sums, rows, cast_slice(&r[at.block * size..][..size]));
         }
+        let size = hidden_size * 4 * lanes;
+        let h: [&[f32]; M] =
+            std::array::from_fn(|m| &state.h[(at.row + m) * units..][..hidden_size]);
+        accumulate(simd, &mut sums, h, cast_slice(&r[at.block * size..][..size]));
+        let variant = how.cell.is_variant();
         for (m, a) in sums.iter().enumerate() {
-            let row = at.row + m;
-            let state = row * units + at.block * lanes;
-            let (h_old, c_old) = (load::<S>(&h[state..]), load::<S>(&c[state..]));
-            let step = row * timesteps + at.step;
+            let place = (at.row + m) * units + at.block * lanes;
+            let (h_met, c_old) = (load::<S>(&state.h[place..]), load::<S>(&state.c[place..]));
+            let h_old = match state.plain_h {
+                [] => h_met,
+                ref plain_h => load::<S>(&plain_h[place..]),
+            };
             if !self.h_before.is_empty() {
-                let before = step * units + at.block * lanes;
-                store::<S>(&mut self.h_before[before..], h_old);
+                let before = frames[m] * units + at.block * lanes;
+                store::<S>(&mut self.h_before[before..], h_met);
                 store::<S>(&mut self.c_before[before..], c_old);
             }
-            let zero = simd.splat_f32s(0.0);
-            let (gates, output, h_new) = if at.step < lengths[row] {
-                let (i, f, o) = (sigmoid(simd, a[0]), sigmoid(simd, a[1]), sigmoid(simd, a[3]));
-                let g = tanh(simd, a[2]);
-                let c_new = simd.mul_add_f32s(f, c_old, simd.mul_f32s(i, g));
-                let h_new = simd.mul_f32s(o, tanh(simd, c_new));
-                store::<S>(&mut c[state..], c_new);
-                ([i, f, g, o], h_new, h_new)
+            let frame = rows[m].at * timesteps + frames[m] - rows[m].start;
+            let new = if mask.is_some_and(|mask| !mask[frame]) {
+                cell::Forward { gates: [simd.splat_f32s(0.0); 4], c: c_old, h: h_old }
+            } else if variant {
+                let p: [S::f32s; 4] = match peepholes {
+                    Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[at.block],
+                    None => [simd.splat_f32s(0.0); 4],
+                };
+                let mut new = how.cell.forward(simd, *a, c_old, p);
+                if how.cell.has_zoneout() {
+                    let [h, c] = zoneout::<S>(how, blocks, frame, at.block);
+                    new.h = stay(simd, new.h, h_old, h);
+                    new.c = stay(simd, new.c, c_old, c);
+                }
+                new
             } else {
-                // Past the row's end: the state stays, the output is zero.
-                ([zero; 4], zero, h_old)
+                cell::plain_forward(simd, *a, c_old)
             };
-            store::<S>(&mut h_next[state..], h_new);
-            if !self.h_before.is_empty() {
-                *self.gates_at::<S>(row, at.step, at.block) = gates;
+            store::<S>(&mut state.c[place..], new.c);
+            let mut h_met = new.h;
+            if !state.plain_h.is_empty() {
+                store::<S>(&mut state.plain_h[place..], new.h);
+                h_met = simd.mul_f32s(new.h, load::<S>(&self.scales[place..]));
             }
-            if !self.y.is_empty() {
-                let range = blocks.range(at.block);
-                let y = &mut self.y[step * hidden_size..][range];
-                simd.partial_store_f32s(y, output);
+            store::<S>(&mut state.h_next[place..], h_met);
+            if !self.h_before.is_empty() {
+                *self.gates_at::<S>(frames[m], at.block) = new.gates;
+            }
+            let width = self.shared.hidden_width;
+            if width > 0 {
+                let y = &mut self.y[frames[m] * width..][blocks.range(at.block)];
+                simd.partial_store_f32s(y, new.h);
             }
         }
     }
 
     #[inline(always)]
-    fn gates_at<S: Simd>(&mut self, row: usize, step: usize, block: usize) -> &mut [S::f32s; 4] {
-        let ForwardShared { blocks, timesteps, .. } = *self.shared;
+    fn gates_at<S: Simd>(&mut self, frame: usize, block: usize) -> &mut [S::f32s; 4] {
         let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
-        &mut gates[(row * timesteps + step) * blocks.blocks + block]
+        &mut gates[frame * self.shared.blocks.blocks + block]
     }
+}
+
+/// `new` where `stays` is 0, `old` where it is 1.
+#[inline(always)]
+fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s {
+    let rest = simd.sub_f32s(simd.splat_f32s(1.0), stays);
+    simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
 }
 
 /// A tile's place.
@@ -459,66 +675,78 @@ pub(super) fn backward(
     gradients: &Weights,
     wanted: Wanted,
 ) -> Result<Leaving> {
-    let Saved { sizes, x, weights, lengths, steps, .. } = saved;
+    let Saved { sizes, x, weights, mask, how, steps } = saved;
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let SavedSteps::Cpu(batch_steps) = steps else {
         return Ok(Leaving { d_x: None, d_state: None });
     };
-    let SavedBatch { lanes, gates, h_before, c_before } = batch_steps;
+    let SavedBatch { lanes, tasks, gates, h_before, c_before } = batch_steps;
     let blocks = Blocks::new(lanes, hidden_size);
     let device = x.device();
     let rt = blocks.pack_backward(&weights.weight_hh.cpu());
-    let d_h = Tensor::empty([batch, hidden_size], &device)?;
-    let d_c = Tensor::empty([batch, hidden_size], &device)?;
-    for (slot, arriving) in [(&d_h, arriving.d_h_n), (&d_c, arriving.d_c_n)] {
-        let gradient = arriving.map(Tensor::cpu);
-        slot.cpu_mut(|slot| match &gradient {
-            Some(gradient) => slot.copy_from_slice(gradient),
-            None => slot.fill(0.0),
-        });
-    }
-    let d_y = arriving.d_y.map(Tensor::cpu);
+    let peepholes = weights.peepholes.as_ref().map(|p| blocks.pack(&p.cpu()));
+    let d_h = arriving.d_h_n.map(Tensor::cpu);
+    let d_c = arriving.d_c_n.map(Tensor::cpu);
     let saved_c = c_before.cpu();
-    let per_task = rows_per_task(batch);
-    with([&gates, &d_h, &d_c], |[gates, d_h, d_c]| {
-        let shared = BackwardShared {
-            blocks,
-            timesteps,
-            rt: &rt,
-            c_before: &saved_c,
-            d_y: d_y.as_deref(),
-            lengths: lengths.as_ref().map(|l| l.values()),
-        };
-        gates
-            .par_chunks_mut(per_task * timesteps * blocks.columns())
-            .zip(d_h.par_chunks_mut(per_task * hidden_size))
-            .zip(d_c.par_chunks_mut(per_task * hidden_size))
-            .enumerate()
-            .for_each(|(task, ((gates, d_h), d_c))| {
-                let first_row = task * per_task;
-                Arch::new().dispatch(BackwardRows { shared: &shared, first_row, gates, d_h, d_c });
-            });
+    let lengths = mask.steps().lengths();
+    let packed;
+    let whole;
+    let d_y: Option<&[f32]> = match arriving.d_y {
+        Some(y) if lengths.is_none() && y.stride() == hidden_size => {
+            whole = y.tensor.cpu();
+            Some(&whole)
+        }
+        Some(y) => {
+            packed = gather(&tasks, &y.tensor.cpu(), timesteps, hidden_size, y);
+            Some(&packed)
+        }
+        None => None,
+    };
+    let shared = BackwardShared {
+        blocks,
+        how: &how,
+        timesteps,
+        rt: &rt,
+        peepholes: peepholes.as_deref(),
+        c_before: &saved_c,
+        d_y,
+        mask: mask.steps().mask().map(|m| m.values()),
+    };
+    let ends: Vec<[Vec<f32>; 3]> = gates.cpu_mut(|gates| {
+        let work: Vec<_> =
+            parts(gates, &tasks, blocks.columns()).into_iter().zip(tasks.iter()).collect();
+        work.into_par_iter()
+            .map(|(gates, task)| {
+                Arch::new().dispatch(BackwardRows {
+                    shared: &shared,
+                    task,
+                    gates,
+                    d_h: load_rows(d_h.as_deref(), task, blocks),
+                    d_c: load_rows(d_c.as_deref(), task, blocks),
+                    d_peepholes: vec![
+                        0.0;
+                        if shared.peepholes.is_some() { blocks.columns() } else { 0 }
+                    ],
+                    scales: recurrent_scales(&how, task, blocks),
+                })
+            })
+            .collect()
     });
 
     // The gates are d_a now: what is left are products over the whole sequence.
     let columns = blocks.columns();
-    let rows = batch * timesteps;
+    let frames = tasks.iter().map(|t| t.frames).sum();
     let d_a = gates.cpu();
     let threads = gemm::Parallelism::Rayon(0);
-    // Padding may hold NaN, and NaN times a gradient of zero is NaN.
-    let inputs = match &lengths {
-        Some(lengths) => mask_steps(&x, lengths)?,
-        None => x.clone(),
-    };
     for (k, size, values, into) in [
-        (input_size, input_size, &inputs, &gradients.weight_ih),
+        (input_size, input_size, &x, &gradients.weight_ih),
         (hidden_size, blocks.units(), &h_before, &gradients.weight_hh),
     ] {
         let values = values.cpu();
         let sums = Tensor::empty([k, columns], &device)?;
         sums.cpu_mut(|sums| {
             product(
-                [k, columns, rows],
+                [k, columns, frames],
                 View::of(&values, size, true),
                 View::of(&d_a, columns, false),
                 (sums, columns),
@@ -528,93 +756,113 @@ pub(super) fn backward(
             into.cpu_mut(|into| blocks.add_unpacked(sums, into));
         });
     }
-    let mut d_bias = vec![0.0; columns];
-    for row in d_a.chunks_exact(columns) {
-        for (sum, d) in d_bias.iter_mut().zip(row) {
-            *sum += d;
+    if let Some(bias) = &gradients.bias {
+        let mut d_bias = vec![0.0; columns];
+        for row in d_a.chunks_exact(columns) {
+            for (sum, d) in d_bias.iter_mut().zip(row) {
+                *sum += d;
+            }
+        }
+        bias.cpu_mut(|bias| blocks.add_unpacked(&d_bias, bias));
+    }
+    if let Some(into) = &gradients.peepholes {
+        for [_, _, d_peepholes] in &ends {
+            into.cpu_mut(|into| blocks.add_unpacked(d_peepholes, into));
         }
     }
-    gradients.bias.cpu_mut(|bias| blocks.add_unpacked(&d_bias, bias));
-    let d_x = match wanted.d_x {
-        true => Some(Tensor::empty(x.shape(), &device)?),
-        false => None,
-    };
-    if let Some(d_x) = &d_x {
+    let mut d_x = None;
+    if wanted.d_x {
         let weight_ih = blocks.pack(&weights.weight_ih.cpu());
-        d_x.cpu_mut(|d_x| {
+        let packed = Tensor::empty([batch, frames.div_ceil(batch), input_size], &device)?;
+        packed.cpu_mut(|packed| {
             product(
-                [rows, input_size, columns],
+                [frames, input_size, columns],
                 View::of(&d_a, columns, false),
                 View::of(&weight_ih, columns, true),
-                (d_x, input_size),
+                (packed, input_size),
                 false,
                 threads,
             );
         });
+        d_x = Some(match lengths {
+            None => packed,
+            Some(_) => {
+                let d_x = Tensor::zeros([batch, timesteps, input_size], &device)?;
+                let all = Columns { tensor: &d_x, first: 0 };
+                let frames = packed.cpu();
+                d_x.cpu_mut(|to| scatter(&tasks, &frames, timesteps, input_size, to, all));
+                d_x
+            }
+        });
     }
-    Ok(Leaving { d_x, d_state: wanted.d_state.then_some((d_h, d_c)) })
+    let mut d_state = None;
+    if wanted.d_state {
+        let (mut h, mut c) = (Vec::new(), Vec::new());
+        for [d_h, d_c, _] in ends {
+            h.push(d_h);
+            c.push(d_c);
+        }
+        let [d_h, d_c] = [h, c].map(|values| -> Result<Tensor> {
+            let state = Tensor::empty([batch, hidden_size], &device)?;
+            state.cpu_mut(|words| store_rows(&tasks, &values, blocks, words));
+            Ok(state)
+        });
+        d_state = Some((d_h?, d_c?));
+    }
+    Ok(Leaving { d_x, d_state })
 }
 
 /// What all threads of a backward pass read.
 struct BackwardShared<'a> {
     blocks: Blocks,
+    how: &'a How,
     timesteps: usize,
     rt: &'a [f32],
+    peepholes: Option<&'a [f32]>,
     c_before: &'a [f32],
     d_y: Option<&'a [f32]>,
-    lengths: Option<&'a [u32]>,
+    mask: Option<&'a [bool]>,
 }
 
 /// One thread's rows of a backward pass.
 struct BackwardRows<'a> {
     shared: &'a BackwardShared<'a>,
-    first_row: usize,
+    task: &'a Task,
     gates: &'a mut [f32],
-    d_h: &'a mut [f32],
-    d_c: &'a mut [f32],
+    /// `[rows, units]`, at first of the state after each row's last step. In between, d_h holds
+    /// what reaches the step before other than by R.
+    d_h: Vec<f32>,
+    d_c: Vec<f32>,
+    /// `[blocks, 4, lanes]`, or empty.
+    d_peepholes: Vec<f32>,
+    /// As in the forward pass.
+    scales: Vec<f32>,
 }
 
 impl WithSimd for BackwardRows<'_> {
-    type Output = ();
+    /// d_h and d_c of the state before the sequence, and d_peepholes.
+    type Output = [Vec<f32>; 3];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         if S::F32_LANES >= 16 { self.run::<S, 6>(simd) } else { self.run::<S, 3>(simd) }
     }
 }
 
 impl BackwardRows<'_> {
     #[inline(always)]
-    fn run<S: Simd, const M: usize>(mut self, simd: S) {
-        let BackwardShared { blocks, timesteps, lengths, .. } = *self.shared;
-        let (units, hidden_size) = (blocks.units(), blocks.hidden_size);
-        let rows = self.d_h.len() / hidden_size;
-        let mut d_h = pad(self.d_h, hidden_size, units);
-        let mut d_c = pad(self.d_c, hidden_size, units);
-        let row_lengths: Vec<_> =
-            (0..rows).map(|row| length(lengths, self.first_row + row, timesteps)).collect();
+    fn run<S: Simd, const M: usize>(mut self, simd: S) -> [Vec<f32>; 3] {
+        let blocks = self.shared.blocks;
+        let mut d_h = std::mem::take(&mut self.d_h);
+        let mut d_c = std::mem::take(&mut self.d_c);
         // Below the first timestep only the product with R is left: the gradient of h_0.
-        for step in (-1..timesteps as isize).rev() {
+        for step in (-1..self.task.steps() as isize).rev() {
+            let running = self.task.running(usize::try_from(step).unwrap_or(0));
             for group in 0..blocks.groups() {
-                let mut row = 0;
-                while row < rows {
-                    let left = (rows - row).min(M);
-                    let at = (row, step, group);
-                    let state = (&mut d_h[..], &mut d_c[..]);
-                    match left {
-                        1 => self.tile::<S, 1>(simd, at, &row_lengths, state),
-                        2 => self.tile::<S, 2>(simd, at, &row_lengths, state),
-                        3 => self.tile::<S, 3>(simd, at, &row_lengths, state),
-                        4 => self.tile::<S, 4>(simd, at, &row_lengths, state),
-                        5 => self.tile::<S, 5>(simd, at, &row_lengths, state),
-                        _ => self.tile::<S, 6>(simd, at, &row_lengths, state),
-                    }
-                    row += left;
-                }
+                tiles!(self, simd, running, M, |row| ((row, step, group), (&mut d_h, &mut d_c)));
             }
         }
-        unpad(&d_h, hidden_size, units, self.d_h);
-        unpad(&d_c, hidden_size, units, self.d_c);
+        [d_h, d_c, self.d_peepholes]
     }
 
     /// One timestep of four blocks of units of `M` rows.
@@ -623,68 +871,90 @@ impl BackwardRows<'_> {
         &mut self,
         simd: S,
         (first_row, step, group): (usize, isize, usize),
-        lengths: &[usize],
         (d_h, d_c): (&mut [f32], &mut [f32]),
     ) {
-        let BackwardShared { blocks, timesteps, rt, c_before, d_y, .. } = *self.shared;
+        let BackwardShared { blocks, how, timesteps, rt, peepholes, c_before, d_y, mask } =
+            *self.shared;
         let (units, columns, lanes) = (blocks.units(), blocks.columns(), S::F32_LANES);
         let zero = simd.splat_f32s(0.0);
-        let one = simd.splat_f32s(1.0);
         let mut sums = [[zero; 4]; M];
         let after = (step + 1) as usize;
-        // The step behind a row's last has gradients of zero.
-        if (0..M).any(|m| after < lengths[first_row + m]) {
+        let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[first_row + m]);
+        // The step behind a row's last has gradients of zero, and no frame.
+        if rows.iter().all(|row| after < row.length) {
             let size = columns * 4 * lanes;
-            let rows: [&[f32]; M] = std::array::from_fn(|m| {
-                &self.gates[((first_row + m) * timesteps + after) * columns..][..columns]
+            let d_a: [&[f32]; M] = std::array::from_fn(|m| {
+                &self.gates[rows[m].frame(after, how.reverse) * columns..][..columns]
             });
-            accumulate(simd, &mut sums, rows, cast_slice(&rt[group * size..][..size]));
+            accumulate(simd, &mut sums, d_a, cast_slice(&rt[group * size..][..size]));
+        } else {
+            let size = columns * 4 * lanes;
+            for (row, sums) in rows.iter().zip(&mut sums).filter(|(row, _)| after < row.length) {
+                let d_a = &self.gates[row.frame(after, how.reverse) * columns..][..columns];
+                let mut one = [*sums];
+                accumulate(simd, &mut one, [d_a], cast_slice(&rt[group * size..][..size]));
+                *sums = one[0];
+            }
         }
+        let variant = how.cell.is_variant();
         for (m, sums) in sums.iter().enumerate() {
-            let row = first_row + m;
             for (j, &d_h_rec) in sums.iter().enumerate() {
                 let block = group * 4 + j;
                 if block >= blocks.blocks {
                     break;
                 }
-                let state = row * units + block * lanes;
+                let state = (first_row + m) * units + block * lanes;
+                let mut d = d_h_rec;
+                if !self.scales.is_empty() {
+                    d = simd.mul_f32s(d, load::<S>(&self.scales[state..]));
+                }
+                d = simd.add_f32s(d, load::<S>(&d_h[state..]));
                 let Ok(now) = usize::try_from(step) else {
-                    store::<S>(&mut d_h[state..], d_h_rec);
+                    store::<S>(&mut d_h[state..], d);
                     continue;
                 };
-                let at = row * timesteps + now;
+                let frame = rows[m].frame(now, how.reverse);
                 let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
-                let gates = &mut gates[at * blocks.blocks + block];
-                if now >= lengths[row] {
-                    *gates = [zero; 4];
-                    continue;
-                }
-                let global = self.first_row * timesteps + at;
-                let mut d = d_h_rec;
+                let gates = &mut gates[frame * blocks.blocks + block];
+                let global = self.task.first_frame + frame;
                 if let Some(d_y) = d_y {
                     let d_y = &d_y[global * blocks.hidden_size..][blocks.range(block)];
                     d = simd.add_f32s(d, simd.partial_load_f32s(d_y));
                 }
-                if after == lengths[row] {
-                    d = simd.add_f32s(d, load::<S>(&d_h[state..]));
+                let batch_frame = rows[m].at * timesteps + frame - rows[m].start;
+                if mask.is_some_and(|mask| !mask[batch_frame]) {
+                    *gates = [zero; 4];
+                    store::<S>(&mut d_h[state..], d);
+                    continue;
                 }
-                let [i, f, g, o] = *gates;
                 let c_prev = load::<S>(&c_before[global * units + block * lanes..]);
-                let tanh_c = tanh(simd, simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g)));
-                let slope = |y| simd.mul_f32s(y, simd.sub_f32s(one, y));
-                let slope_tanh = |y| simd.sub_f32s(one, simd.mul_f32s(y, y));
-                let d_cell = simd.mul_add_f32s(
-                    simd.mul_f32s(d, o),
-                    slope_tanh(tanh_c),
-                    load::<S>(&d_c[state..]),
-                );
-                *gates = [
-                    simd.mul_f32s(simd.mul_f32s(d_cell, g), slope(i)),
-                    simd.mul_f32s(simd.mul_f32s(d_cell, c_prev), slope(f)),
-                    simd.mul_f32s(simd.mul_f32s(d_cell, i), slope_tanh(g)),
-                    simd.mul_f32s(simd.mul_f32s(d, tanh_c), slope(o)),
-                ];
-                store::<S>(&mut d_c[state..], simd.mul_f32s(d_cell, f));
+                let d_c_after = load::<S>(&d_c[state..]);
+                let mut stays = [zero; 2];
+                let back = if variant {
+                    let mut d_c_cell = d_c_after;
+                    if how.cell.has_zoneout() {
+                        let [h, c] = zoneout::<S>(how, blocks, batch_frame, block);
+                        stays = [simd.mul_f32s(d, h), simd.mul_f32s(d_c_after, c)];
+                        d = simd.sub_f32s(d, stays[0]);
+                        d_c_cell = simd.sub_f32s(d_c_after, stays[1]);
+                    }
+                    let p: [S::f32s; 4] = match peepholes {
+                        Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[block],
+                        None => [zero; 4],
+                    };
+                    how.cell.backward(simd, *gates, c_prev, d, d_c_cell, p)
+                } else {
+                    cell::plain_backward(simd, *gates, c_prev, d, d_c_after)
+                };
+                *gates = back.d_a;
+                store::<S>(&mut d_h[state..], stays[0]);
+                store::<S>(&mut d_c[state..], simd.add_f32s(back.d_c, stays[1]));
+                if !self.d_peepholes.is_empty() {
+                    let sums: &mut [[S::f32s; 4]] = cast_slice_mut(&mut self.d_peepholes);
+                    for (sum, &d) in sums[block].iter_mut().zip(&back.d_peepholes) {
+                        *sum = simd.add_f32s(*sum, d);
+                    }
+                }
             }
         }
     }

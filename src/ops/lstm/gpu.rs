@@ -1,104 +1,174 @@
 //! The passes of a layer on a GPU: products over whole chunks, and the recurrence between them.
 
-use super::plan::{self, Chunk, Pass, Schedule};
+use super::plan::{self, Chunk, Pass, RowLengths, Schedule};
 use super::transpose_gates::transpose_gates;
-use super::{Arriving, Forward, Leaving, Output, Saved, SavedSteps, Sizes, Wanted, Weights};
-use super::{sequence, stepwise};
-use crate::device::gpu::Gpu;
+use super::{Arriving, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
+use super::{Wanted, Weights, sequence, stepwise};
 use crate::device::kernel::Constants;
 use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::mask_steps::mask_steps;
-use crate::{Device, Lengths, Result, Tensor};
-use std::sync::Arc;
+use crate::ops::pack::{pack, unpack};
+use crate::{Device, Result, Tensor};
 
 /// The values of a chunk's timesteps.
 pub(super) struct SavedChunk {
     chunk: Chunk,
-    /// `[b,t,H,4]`, activated; the backward pass turns them into d_a.
+    /// `[frames,H,4]`, activated; the backward pass turns them into d_a.
     gates: Tensor,
-    /// `[b,t,H]`, of the state before each step.
+    /// `[frames,H]`, of the state before each step.
     h_before: Tensor,
     c_before: Tensor,
 }
 
-/// A pair of `[B,H]` in one buffer.
-struct State {
+/// Pairs of `[B,H]` in one buffer: h, then c.
+struct States {
     tensor: Tensor,
     c_offset: usize,
     shape: [usize; 2],
 }
 
-impl State {
-    fn new(sizes: Sizes, device: &Device) -> Result<Self> {
+impl States {
+    fn new(pairs: usize, sizes: Sizes, device: &Device) -> Result<Self> {
         // 64 words are 256 bytes: a place where every GPU can bind.
         let c_offset = (sizes.batch * sizes.hidden_size).next_multiple_of(64);
         Ok(Self {
-            tensor: Tensor::empty([2, c_offset], device)?,
+            tensor: Tensor::empty([2 * pairs, c_offset], device)?,
             c_offset,
             shape: [sizes.batch, sizes.hidden_size],
         })
     }
 
-    fn h(&self) -> Tensor {
-        self.tensor.view(0, self.shape)
+    fn h(&self, pair: usize) -> Tensor {
+        self.tensor.view(2 * pair * self.c_offset, self.shape)
     }
 
-    fn c(&self) -> Tensor {
-        self.tensor.view(self.c_offset, self.shape)
+    fn c(&self, pair: usize) -> Tensor {
+        self.tensor.view((2 * pair + 1) * self.c_offset, self.shape)
     }
 }
 
-/// One chunk of a forward pass, for either schedule.
-pub(super) struct ForwardStep<'a> {
+/// What both passes tell their kernels of a chunk.
+pub(super) struct Part<'a> {
     pub(super) chunk: Chunk,
     pub(super) hidden_size: usize,
     timesteps: usize,
     c_offset: usize,
-    save: bool,
-    gates: &'a Tensor,
-    r: &'a Tensor,
-    before: Option<(&'a Tensor, &'a Tensor)>,
-    y: Option<&'a Tensor>,
-    lengths: Option<&'a Tensor>,
-    state_in: Option<&'a Tensor>,
-    state_out: &'a Tensor,
+    steps: Steps<'a>,
+    how: How,
+    y: Option<Columns<'a>>,
 }
 
-impl ForwardStep<'_> {
-    pub(super) fn constants(&self) -> Constants {
-        vec![
-            ("SAVE", self.save.into()),
-            ("INITIAL", self.state_in.is_some().into()),
-            ("SEQUENCES", self.y.is_some().into()),
-            ("LENGTHS", self.lengths.is_some().into()),
+impl Part<'_> {
+    /// The rows of the chunk that are as long as this step.
+    pub(super) fn running(&self, step: usize) -> usize {
+        let Some(lengths) = self.steps.lengths() else { return self.chunk.rows };
+        let rows = &lengths.rows()[self.chunk.first_row..][..self.chunk.rows];
+        rows.partition_point(|row| row.length > self.chunk.first_step + step)
+    }
+
+    fn constants(&self) -> Constants {
+        vec![("LENGTHS", self.steps.lengths().is_some().into())]
+    }
+
+    /// Whether the plain cell is not enough.
+    pub(super) fn is_variant(&self) -> bool {
+        is_variant(self.how, self.steps)
+    }
+
+    fn uniform(
+        &self,
+        step: usize,
+        [from, to]: [usize; 2],
+        initial: bool,
+        before: bool,
+    ) -> Vec<u32> {
+        let chunk = self.chunk;
+        let mut words = [
+            chunk.rows,
+            chunk.steps,
+            self.hidden_size,
+            chunk.first_row,
+            // The table counts from a row's first step.
+            chunk.first_frame - chunk.first_step,
+            chunk.first_step,
+            self.timesteps,
+            step,
+            self.c_offset,
+            2 * from * self.c_offset,
+            2 * to * self.c_offset,
+            self.y.map_or(0, Columns::stride),
+            self.y.map_or(0, |y| y.first),
+            self.y.is_some().into(),
+            initial.into(),
+            self.how.reverse.into(),
+            self.steps.mask().is_some().into(),
+            before.into(),
         ]
+        .map(|w| w as u32)
+        .to_vec();
+        words.extend(self.how.cell.uniform(self.how.noise));
+        words
+    }
+
+    fn rows(&self) -> Option<&Tensor> {
+        match self.steps {
+            Steps::All => None,
+            Steps::Lengths(lengths) => Some(&lengths.table),
+            Steps::Mask(mask) => Some(&mask.tensor),
+        }
+    }
+}
+
+/// One chunk of a forward pass, for either schedule.
+pub(super) struct ForwardChunk<'a> {
+    pub(super) part: Part<'a>,
+    save: bool,
+    initial: bool,
+    gates: &'a Tensor,
+    weights: &'a Weights,
+    before: Option<&'a [Tensor; 2]>,
+    states: &'a Tensor,
+    /// The pair of states that is read, and the one that is written.
+    pairs: [usize; 2],
+}
+
+impl ForwardChunk<'_> {
+    pub(super) fn constants(&self) -> Constants {
+        let mut constants = self.part.constants();
+        constants.push(("SAVE", self.save.into()));
+        constants
     }
 
     pub(super) fn uniform(&self, step: usize) -> Vec<u32> {
-        uniform(self.chunk, self.hidden_size, self.timesteps, self.c_offset, step)
+        self.part.uniform(step, self.pairs, self.initial, false)
     }
 
     pub(super) fn tensors(&self) -> Vec<Option<&Tensor>> {
         vec![
             Some(self.gates),
-            Some(self.r),
-            self.before.map(|b| b.0),
-            self.before.map(|b| b.1),
-            self.y,
-            self.lengths,
-            self.state_in,
-            Some(self.state_out),
+            Some(&self.weights.weight_hh),
+            self.before.map(|b| &b[0]),
+            self.before.map(|b| &b[1]),
+            self.part.y.map(|y| y.tensor),
+            self.part.rows(),
+            Some(self.states),
+            self.weights.peepholes.as_ref(),
         ]
     }
 }
 
-fn uniform(chunk: Chunk, h: usize, timesteps: usize, c_offset: usize, step: usize) -> Vec<u32> {
-    [chunk.rows, chunk.steps, h, chunk.first_row, chunk.first_step, timesteps, c_offset, step]
-        .map(|w| w as u32)
-        .to_vec()
+fn is_variant(how: How, steps: Steps<'_>) -> bool {
+    how.cell.is_variant() || steps.mask().is_some()
+}
+
+fn row_lengths(steps: Steps<'_>, sizes: Sizes) -> RowLengths<'_> {
+    match steps.lengths() {
+        Some(lengths) => RowLengths::Table(lengths.rows()),
+        None => RowLengths::Same { rows: sizes.batch, timesteps: sizes.timesteps },
+    }
 }
 
 pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
@@ -107,149 +177,119 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     let Some(gpu) = call.x.gpu() else {
         return super::cpu::forward(call, sizes);
     };
-    let schedule = plan::schedule(gpu, call.strategy, Pass::Forward, batch, hidden_size)?;
+    let variant = is_variant(call.how, call.steps);
+    let strategy = call.how.strategy;
+    let schedule = plan::schedule(gpu, strategy, Pass::Forward, variant, batch, hidden_size)?;
     let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
     let columns = 4 * hidden_size;
 
-    let y = match call.sequences {
-        true => Some(Tensor::empty([batch, timesteps, hidden_size], &device)?),
-        false => None,
+    // What is left out may be NaN, and NaN times a gradient of zero is NaN.
+    let x = match call.steps {
+        Steps::All => call.x.clone(),
+        Steps::Lengths(lengths) => pack(call.x, lengths)?,
+        Steps::Mask(mask) => mask_steps(call.x, mask)?,
     };
-    let mut state_in = None;
+    let states = States::new(2, sizes, &device)?;
     if let Some((h_0, c_0)) = call.state {
-        let state = State::new(sizes, &device)?;
-        copy(h_0, &state.h())?;
-        copy(c_0, &state.c())?;
-        state_in = Some(state);
+        copy(h_0, &states.h(0))?;
+        copy(c_0, &states.c(0))?;
     }
-    let mut state_out = State::new(sizes, &device)?;
     let mut saved = Vec::new();
-    for chunk in plan::chunks(batch, timesteps, hidden_size, words)? {
-        let rows = chunk.rows * chunk.steps;
-        let gates = Tensor::empty([rows, columns], &device)?;
-        let first = (chunk.first_row * timesteps + chunk.first_step) * input_size;
+    let mut chunks = plan::chunks(row_lengths(call.steps, sizes), hidden_size, words)?;
+    if call.how.reverse {
+        chunks.reverse();
+    }
+    // The chunks of one long row follow each other. A chunk reads one pair of states and writes
+    // the other, since its units run at different times; a row's last one writes the second pair.
+    if let (Some((h_0, c_0)), true) = (call.state, chunks.iter().any(|c| c.first_step > 0)) {
+        copy(h_0, &states.h(1))?;
+        copy(c_0, &states.c(1))?;
+    }
+    let rows: Vec<_> = chunks.iter().map(|c| c.first_row).collect();
+    for (number, chunk) in chunks.into_iter().enumerate() {
+        let continues = number > 0 && rows[number - 1] == chunk.first_row;
+        let left = rows[number + 1..].iter().take_while(|&&row| row == chunk.first_row).count();
+        let pairs = if left % 2 == 0 { [0, 1] } else { [1, 0] };
+        let gates = Tensor::empty([chunk.frames, columns], &device)?;
         Gemm {
-            m: rows,
+            m: chunk.frames,
             n: columns,
             k: input_size,
-            bias: Some(&call.weights.bias),
+            bias: call.weights.bias.as_ref(),
             accumulate: false,
         }
         .run(
-            Matrix::new(call.x, input_size).skip(first),
+            Matrix::new(&x, input_size).skip(chunk.first_frame * input_size),
             Matrix::new(&call.weights.weight_ih, columns),
             Matrix::new(&gates, columns),
         )?;
         // `Stepwise` hands the state from dispatch to dispatch in these, saved or not.
         let before = match call.save || schedule == Schedule::Stepwise {
-            true => Some((
-                Tensor::empty([rows, hidden_size], &device)?,
-                Tensor::empty([rows, hidden_size], &device)?,
-            )),
+            true => Some([
+                Tensor::empty([chunk.frames, hidden_size], &device)?,
+                Tensor::empty([chunk.frames, hidden_size], &device)?,
+            ]),
             false => None,
         };
-        // The chunks of one long row follow each other: the next begins where this one ends.
-        // It reads one state and writes another, since its units run at different times.
-        let continues = chunk.first_step > 0;
-        let next = match continues {
-            true => Some(State::new(sizes, &device)?),
-            false => None,
+        let pass = ForwardChunk {
+            part: Part {
+                chunk,
+                hidden_size,
+                timesteps,
+                c_offset: states.c_offset,
+                steps: call.steps,
+                how: call.how,
+                y: call.y,
+            },
+            save: call.save,
+            initial: call.state.is_some() || continues,
+            gates: &gates,
+            weights: call.weights,
+            before: before.as_ref(),
+            states: &states.tensor,
+            pairs,
         };
-        if let Some(next) = next {
-            if chunk.rows < batch {
-                copy(&state_out.tensor, &next.tensor)?;
-            }
-            let from = std::mem::replace(&mut state_out, next);
-            run_forward(
-                gpu,
-                schedule,
-                &ForwardStep {
-                    state_in: Some(&from.tensor),
-                    ..step(call, sizes, chunk, &gates, before.as_ref(), y.as_ref(), &state_out)
-                },
-            )?;
-        } else {
-            run_forward(
-                gpu,
-                schedule,
-                &ForwardStep {
-                    state_in: state_in.as_ref().map(|s| &s.tensor),
-                    ..step(call, sizes, chunk, &gates, before.as_ref(), y.as_ref(), &state_out)
-                },
-            )?;
+        match schedule {
+            Schedule::Sequence { rows } => sequence::forward(gpu, &pass, rows)?,
+            Schedule::Stepwise => stepwise::forward(gpu, &pass)?,
         }
-        if let Some((h_before, c_before)) = before.filter(|_| call.save) {
+        if let Some([h_before, c_before]) = before.filter(|_| call.save) {
             saved.push(SavedChunk { chunk, gates, h_before, c_before });
         }
     }
     Ok(Output {
-        y,
-        h_n: state_out.h(),
-        c_n: state_out.c(),
+        h_n: states.h(1),
+        c_n: states.c(1),
         saved: call.save.then(|| Saved {
             sizes,
-            x: call.x.clone(),
+            x,
             weights: call.weights.clone(),
-            lengths: call.lengths.cloned(),
-            strategy: call.strategy,
+            mask: call.steps.save(),
+            how: call.how,
             steps: SavedSteps::Gpu(saved),
         }),
     })
 }
 
-fn step<'a>(
-    call: &'a Forward<'_>,
-    sizes: Sizes,
-    chunk: Chunk,
-    gates: &'a Tensor,
-    before: Option<&'a (Tensor, Tensor)>,
-    y: Option<&'a Tensor>,
-    state_out: &'a State,
-) -> ForwardStep<'a> {
-    ForwardStep {
-        chunk,
-        hidden_size: sizes.hidden_size,
-        timesteps: sizes.timesteps,
-        c_offset: state_out.c_offset,
-        save: call.save,
-        gates,
-        r: &call.weights.weight_hh,
-        before: before.map(|(h, c)| (h, c)),
-        y,
-        lengths: call.lengths.map(|l| &l.tensor),
-        state_in: None,
-        state_out: &state_out.tensor,
-    }
-}
-
-fn run_forward(gpu: &Arc<Gpu>, schedule: Schedule, step: &ForwardStep<'_>) -> Result<()> {
-    match schedule {
-        Schedule::Sequence { rows } => sequence::forward(gpu, step, rows),
-        Schedule::Stepwise => stepwise::forward(gpu, step),
-    }
-}
-
 /// One chunk of a backward pass, for either schedule.
-pub(super) struct BackwardStep<'a> {
-    pub(super) chunk: Chunk,
-    pub(super) hidden_size: usize,
-    timesteps: usize,
-    c_offset: usize,
+pub(super) struct BackwardChunk<'a> {
+    pub(super) part: Part<'a>,
+    /// Whether d_h of the state before the chunk is wanted.
+    pub(super) before: bool,
     gates: &'a Tensor,
     rt: &'a Tensor,
     c_before: &'a Tensor,
-    d_y: Option<&'a Tensor>,
-    lengths: Option<&'a Lengths>,
     d_state: &'a Tensor,
+    peepholes: Option<(&'a Tensor, &'a Tensor)>,
 }
 
-impl BackwardStep<'_> {
+impl BackwardChunk<'_> {
     pub(super) fn constants(&self) -> Constants {
-        vec![("SEQUENCES", self.d_y.is_some().into()), ("LENGTHS", self.lengths.is_some().into())]
+        self.part.constants()
     }
 
-    pub(super) fn uniform(&self, step: usize) -> Vec<u32> {
-        uniform(self.chunk, self.hidden_size, self.timesteps, self.c_offset, step)
+    pub(super) fn uniform(&self, step: usize, before: bool) -> Vec<u32> {
+        self.part.uniform(step, [0, 0], false, before)
     }
 
     pub(super) fn tensors(&self) -> Vec<Option<&Tensor>> {
@@ -257,9 +297,11 @@ impl BackwardStep<'_> {
             Some(self.gates),
             Some(self.rt),
             Some(self.c_before),
-            self.d_y,
-            self.lengths.map(|l| &l.tensor),
+            self.part.y.map(|y| y.tensor),
+            self.part.rows(),
             Some(self.d_state),
+            self.peepholes.map(|p| p.0),
+            self.peepholes.map(|p| p.1),
         ]
     }
 }
@@ -270,60 +312,58 @@ pub(super) fn backward(
     gradients: &Weights,
     wanted: Wanted,
 ) -> Result<Leaving> {
-    let Saved { sizes, x, weights, lengths, strategy, steps } = saved;
+    let Saved { sizes, x, weights, mask, how, steps } = saved;
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let (SavedSteps::Gpu(chunks), Some(gpu)) = (steps, x.gpu()) else {
         return Ok(Leaving { d_x: None, d_state: None });
     };
     let device = x.device();
-    let schedule = plan::schedule(gpu, strategy, Pass::Backward, batch, hidden_size)?;
+    let variant = is_variant(how, mask.steps());
+    let schedule = plan::schedule(gpu, how.strategy, Pass::Backward, variant, batch, hidden_size)?;
     let columns = 4 * hidden_size;
 
     let rt = transpose_gates(&weights.weight_hh)?;
-    let d_state = State::new(sizes, &device)?;
-    for (arriving, slot) in [(arriving.d_h_n, d_state.h()), (arriving.d_c_n, d_state.c())] {
+    let d_state = States::new(1, sizes, &device)?;
+    for (arriving, slot) in [(arriving.d_h_n, d_state.h(0)), (arriving.d_c_n, d_state.c(0))] {
         match arriving {
             Some(gradient) => copy(gradient, &slot)?,
             None => fill(&slot, 0.0)?,
         }
     }
-    // Padding may hold NaN, and NaN times a gradient of zero is NaN.
-    let inputs = match &lengths {
-        Some(lengths) => mask_steps(&x, lengths)?,
-        None => x.clone(),
+    let d_peepholes = match &weights.peepholes {
+        Some(_) => Some(Tensor::zeros([batch, columns], &device)?),
+        None => None,
     };
     let d_x = match wanted.d_x {
         true => Some(Tensor::empty(x.shape(), &device)?),
         false => None,
     };
-    for SavedChunk { chunk, gates, h_before, c_before } in chunks.into_iter().rev() {
-        let step = BackwardStep {
-            chunk,
-            hidden_size,
-            timesteps,
-            c_offset: d_state.c_offset,
+    let mut chunks = chunks.into_iter().rev().peekable();
+    while let Some(SavedChunk { chunk, gates, h_before, c_before }) = chunks.next() {
+        let goes_on = chunks.peek().is_some_and(|next| next.chunk.first_row == chunk.first_row);
+        let pass = BackwardChunk {
+            part: Part {
+                chunk,
+                hidden_size,
+                timesteps,
+                c_offset: d_state.c_offset,
+                steps: mask.steps(),
+                how,
+                y: arriving.d_y,
+            },
+            before: wanted.d_state || goes_on,
             gates: &gates,
             rt: &rt,
             c_before: &c_before,
-            d_y: arriving.d_y,
-            lengths: lengths.as_ref(),
             d_state: &d_state.tensor,
+            peepholes: weights.peepholes.as_ref().zip(d_peepholes.as_ref()),
         };
         match schedule {
-            Schedule::Sequence { rows } => sequence::backward(gpu, &step, rows)?,
-            Schedule::Stepwise => stepwise::backward(gpu, &step)?,
+            Schedule::Sequence { rows } => sequence::backward(gpu, &pass, rows)?,
+            Schedule::Stepwise => stepwise::backward(gpu, &pass)?,
         }
-        let rows = chunk.rows * chunk.steps;
-        let first = chunk.first_row * timesteps + chunk.first_step;
+        let (rows, first) = (chunk.frames, chunk.first_frame);
         let d_a = Matrix::new(&gates, columns);
-        // What flows through R to the state before the chunk.
-        if wanted.d_state || chunk.first_step > 0 {
-            Gemm { m: chunk.rows, n: hidden_size, k: columns, bias: None, accumulate: true }.run(
-                d_a.stride(chunk.steps * columns),
-                Matrix::new(&weights.weight_hh, columns).t(),
-                Matrix::new(&d_state.tensor, hidden_size).skip(chunk.first_row * hidden_size),
-            )?;
-        }
         if let Some(d_x) = &d_x {
             Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate: false }.run(
                 d_a,
@@ -332,7 +372,7 @@ pub(super) fn backward(
             )?;
         }
         Gemm { m: input_size, n: columns, k: rows, bias: None, accumulate: true }.run(
-            Matrix::new(&inputs, input_size).skip(first * input_size).t(),
+            Matrix::new(&x, input_size).skip(first * input_size).t(),
             d_a,
             Matrix::new(&gradients.weight_ih, columns),
         )?;
@@ -341,7 +381,16 @@ pub(super) fn backward(
             d_a,
             Matrix::new(&gradients.weight_hh, columns),
         )?;
-        column_sum(&gates, &gradients.bias)?;
+        if let Some(bias) = &gradients.bias {
+            column_sum(&gates, bias)?;
+        }
     }
-    Ok(Leaving { d_x, d_state: wanted.d_state.then(|| (d_state.h(), d_state.c())) })
+    if let (Some(rows), Some(sum)) = (&d_peepholes, &gradients.peepholes) {
+        column_sum(rows, sum)?;
+    }
+    let d_x = match (d_x, mask.steps()) {
+        (Some(packed), Steps::Lengths(lengths)) => Some(unpack(&packed, lengths, timesteps)?),
+        (d_x, _) => d_x,
+    };
+    Ok(Leaving { d_x, d_state: wanted.d_state.then(|| (d_state.h(0), d_state.c(0))) })
 }

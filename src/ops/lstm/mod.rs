@@ -1,8 +1,9 @@
 //! An LSTM layer over a whole sequence: the op, its arguments, its results.
 //!
 //! Inside, the four gates of a unit lie side by side in the order i, f, g, o: `weight_ih` is
-//! `[I,H,4]`, `weight_hh` `[H,H,4]` (from, to), `bias` `[H,4]`.
+//! `[I,H,4]`, `weight_hh` `[H,H,4]` (from, to), `bias` and `peepholes` `[H,4]`.
 
+pub(crate) mod cell;
 mod cpu;
 mod gpu;
 pub(crate) mod plan;
@@ -10,16 +11,26 @@ pub(crate) mod sequence;
 pub(crate) mod stepwise;
 pub(crate) mod transpose_gates;
 
-use super::{ACTIVATIONS, Check, product, switches};
+use super::{ACTIVATIONS, Check, switches, threefry};
 use crate::device::kernel::{Access, Constants};
-use crate::{DType, Lengths, Result, Tensor};
+use crate::{DType, Error, Lengths, Mask, Result, Tensor};
+use cell::{Cell, Noise};
 pub use plan::Strategy;
 
-const CELL: &str = include_str!("../../../shaders/cell/lstm.wgsl");
-const FORWARD_PARTS: [&str; 3] =
-    [ACTIVATIONS, CELL, include_str!("../../../shaders/common/lstm_forward.wgsl")];
-const BACKWARD_PARTS: [&str; 3] =
-    [ACTIVATIONS, CELL, include_str!("../../../shaders/common/lstm_backward.wgsl")];
+const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
+const FORWARD: &str = include_str!("../../../shaders/common/lstm_forward.wgsl");
+const BACKWARD: &str = include_str!("../../../shaders/common/lstm_backward.wgsl");
+const PLAIN: &str = include_str!("../../../shaders/cell/lstm.wgsl");
+const VARIANT: &str = include_str!("../../../shaders/cell/variant.wgsl");
+
+/// The WGSL of a kernel: its cell, what its pass's schedules share, its schedule.
+const fn parts(
+    cell: &'static str,
+    pass: &'static str,
+    schedule: &'static str,
+) -> [&'static str; 6] {
+    [ACTIVATIONS, threefry::WGSL, ROWS, cell, pass, schedule]
+}
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[
     ("gates", Access::Write),
@@ -27,23 +38,24 @@ const FORWARD_BINDINGS: &[(&str, Access)] = &[
     ("h_before", Access::Write),
     ("c_before", Access::Write),
     ("y", Access::Write),
-    ("lengths", Access::Read),
-    ("state_in", Access::Read),
-    ("state_out", Access::Write),
+    ("rows", Access::Read),
+    ("state", Access::Write),
+    ("peepholes", Access::Read),
 ];
 const BACKWARD_BINDINGS: &[(&str, Access)] = &[
     ("gates", Access::Write),
     ("rt", Access::Read),
     ("c_before", Access::Read),
     ("d_y", Access::Read),
-    ("lengths", Access::Read),
+    ("rows", Access::Read),
     ("d_state", Access::Write),
+    ("peepholes", Access::Read),
+    ("d_peepholes", Access::Write),
 ];
 
 /// The constants that both schedules share.
 fn lstm_variants(forward: bool) -> Vec<Constants> {
-    let both = switches(["SEQUENCES", "LENGTHS"]);
-    if forward { product(switches(["SAVE", "INITIAL"]), &both) } else { both }
+    if forward { switches(["SAVE", "LENGTHS"]) } else { switches(["LENGTHS"]) }
 }
 
 /// The parameters of a layer, or their gradients.
@@ -51,7 +63,9 @@ fn lstm_variants(forward: bool) -> Vec<Constants> {
 pub(crate) struct Weights {
     pub(crate) weight_ih: Tensor,
     pub(crate) weight_hh: Tensor,
-    pub(crate) bias: Tensor,
+    pub(crate) bias: Option<Tensor>,
+    /// Of i, f and o; that of g is 0.
+    pub(crate) peepholes: Option<Tensor>,
 }
 
 /// The sizes of one call.
@@ -63,25 +77,94 @@ pub(crate) struct Sizes {
     pub(crate) hidden_size: usize,
 }
 
+/// The steps of a batch that are run.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Steps<'a> {
+    #[default]
+    All,
+    Lengths(&'a Lengths),
+    Mask(&'a Mask),
+}
+
+/// The same, kept for a backward pass.
+#[derive(Clone)]
+enum SavedMask {
+    All,
+    Lengths(Lengths),
+    Mask(Mask),
+}
+
+impl Steps<'_> {
+    fn save(self) -> SavedMask {
+        match self {
+            Self::All => SavedMask::All,
+            Self::Lengths(lengths) => SavedMask::Lengths(lengths.clone()),
+            Self::Mask(mask) => SavedMask::Mask(mask.clone()),
+        }
+    }
+}
+
+impl SavedMask {
+    fn steps(&self) -> Steps<'_> {
+        match self {
+            Self::All => Steps::All,
+            Self::Lengths(lengths) => Steps::Lengths(lengths),
+            Self::Mask(mask) => Steps::Mask(mask),
+        }
+    }
+}
+
+impl<'a> Steps<'a> {
+    fn lengths(self) -> Option<&'a Lengths> {
+        if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
+    }
+
+    fn mask(self) -> Option<&'a Mask> {
+        if let Self::Mask(mask) = self { Some(mask) } else { None }
+    }
+}
+
+/// Some columns of `[B,T,..]`: one direction's of a layer that has two.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    pub(crate) tensor: &'a Tensor,
+    pub(crate) first: usize,
+}
+
+impl Columns<'_> {
+    /// Words from one frame to the next.
+    fn stride(self) -> usize {
+        self.tensor.shape().last().copied().unwrap_or_default()
+    }
+}
+
+/// What a layer computes, beside its sizes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct How {
+    pub(crate) cell: Cell,
+    /// From each row's last step to its first.
+    pub(crate) reverse: bool,
+    pub(crate) strategy: Strategy,
+    pub(crate) noise: Noise,
+}
+
 /// The arguments of a forward pass.
 pub(crate) struct Forward<'a> {
     /// `[B,T,I]`.
     pub(crate) x: &'a Tensor,
     pub(crate) weights: &'a Weights,
-    pub(crate) lengths: Option<&'a Lengths>,
+    pub(crate) steps: Steps<'a>,
     /// h and c before the first timestep, each `[B,H]`; zeros without.
     pub(crate) state: Option<(&'a Tensor, &'a Tensor)>,
-    /// Whether `y` is wanted.
-    pub(crate) sequences: bool,
+    /// Where the outputs `[B,T,H]` go, if they are wanted. Past a row's length nothing is written.
+    pub(crate) y: Option<Columns<'a>>,
     /// Whether a backward pass will follow.
     pub(crate) save: bool,
-    pub(crate) strategy: Strategy,
+    pub(crate) how: How,
 }
 
 /// What a forward pass gives.
 pub(crate) struct Output {
-    /// `[B,T,H]`, zero past a row's length.
-    pub(crate) y: Option<Tensor>,
     /// `[B,H]`, after each row's last timestep.
     pub(crate) h_n: Tensor,
     pub(crate) c_n: Tensor,
@@ -91,10 +174,11 @@ pub(crate) struct Output {
 /// What the backward pass needs.
 pub(crate) struct Saved {
     sizes: Sizes,
+    /// Without padding or what is left out: `[frames,I]`.
     x: Tensor,
     weights: Weights,
-    lengths: Option<Lengths>,
-    strategy: Strategy,
+    mask: SavedMask,
+    how: How,
     steps: SavedSteps,
 }
 
@@ -107,7 +191,7 @@ enum SavedSteps {
 /// The gradients that reach a layer, each as large as its value.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Arriving<'a> {
-    pub(crate) d_y: Option<&'a Tensor>,
+    pub(crate) d_y: Option<Columns<'a>>,
     pub(crate) d_h_n: Option<&'a Tensor>,
     pub(crate) d_c_n: Option<&'a Tensor>,
 }
@@ -153,9 +237,16 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
         check.dims("weight_ih", &call.weights.weight_ih, "[I,H,4]")?;
     check.shape("x", call.x, "[B,T,I]", &[batch, timesteps, built_for])?;
     let mut others = vec![("weight_ih", &call.weights.weight_ih)];
-    if let Some(lengths) = call.lengths {
-        others.push(("lengths", &lengths.tensor));
-        lengths.check("lstm", batch, timesteps)?;
+    match call.steps {
+        Steps::All => {}
+        Steps::Lengths(lengths) => {
+            others.push(("lengths", &lengths.tensor));
+            lengths.check("lstm", batch, timesteps)?;
+        }
+        Steps::Mask(mask) => {
+            others.push(("mask", &mask.tensor));
+            mask.check("lstm", batch, timesteps)?;
+        }
     }
     if let Some((h_0, c_0)) = call.state {
         let check = Check::new("lstm", "one state for each row of the batch");
@@ -166,5 +257,11 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
         }
     }
     check.device(call.x, &others)?;
+    // The shaders count in 32 bits.
+    let words = batch.saturating_mul(timesteps).saturating_mul(hidden_size.max(input_size));
+    if words > u32::MAX as usize {
+        let (bytes, limit) = (4 * words as u64, 4 * u64::from(u32::MAX));
+        return Err(Error::TooLarge { what: "a batch", bytes, limit });
+    }
     Ok(Sizes { batch, timesteps, input_size, hidden_size })
 }

@@ -1,52 +1,65 @@
 //! All timesteps of a chunk in one dispatch.
 
-use super::gpu::{BackwardStep, ForwardStep};
+use super::super::product;
+use super::gpu::{BackwardChunk, ForwardChunk};
 use super::plan::workgroup;
-use super::{BACKWARD_PARTS, FORWARD_PARTS, lstm_variants};
+use super::{PLAIN, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constants, Kernel, Launch};
 use std::sync::Arc;
 
-pub(crate) static FORWARD: Kernel = Kernel {
-    name: "lstm_sequence",
-    parts: &[
-        FORWARD_PARTS[0],
-        FORWARD_PARTS[1],
-        FORWARD_PARTS[2],
-        include_str!("../../../shaders/lstm_sequence.wgsl"),
-    ],
-    bindings: super::FORWARD_BINDINGS,
-    variants: || super::super::product(lstm_variants(true), &shapes(forward_shape)),
-};
+const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
+const TEXT_BWD: &str = include_str!("../../../shaders/lstm_sequence_bwd.wgsl");
+const TEXT_BWD_WIDE: &str = include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl");
 
-pub(crate) static BACKWARD: Kernel = Kernel {
-    name: "lstm_sequence_bwd",
-    parts: &[
-        BACKWARD_PARTS[0],
-        BACKWARD_PARTS[1],
-        BACKWARD_PARTS[2],
-        include_str!("../../../shaders/lstm_sequence_bwd.wgsl"),
-    ],
-    bindings: super::BACKWARD_BINDINGS,
-    variants: || super::super::product(lstm_variants(false), &shapes(backward_shape)),
-};
+const fn forward_kernel(
+    name: &'static str,
+    parts: &'static [&'static str],
+    variants: fn() -> Vec<Constants>,
+) -> Kernel {
+    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants }
+}
 
-pub(crate) static BACKWARD_WIDE: Kernel = Kernel {
-    name: "lstm_sequence_bwd_wide",
-    parts: &[
-        BACKWARD_PARTS[0],
-        BACKWARD_PARTS[1],
-        BACKWARD_PARTS[2],
-        include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl"),
-    ],
-    bindings: super::BACKWARD_BINDINGS,
-    variants: BACKWARD.variants,
-};
+const fn backward_kernel(
+    name: &'static str,
+    parts: &'static [&'static str],
+    variants: fn() -> Vec<Constants>,
+) -> Kernel {
+    Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants }
+}
+
+/// The plain cell's, and that of all others.
+pub(crate) static FORWARD: [Kernel; 2] = [
+    forward_kernel("lstm_sequence", &parts(PLAIN, super::FORWARD, TEXT), || {
+        product(lstm_variants(true), &shapes(forward_shape, &[4, 8, 16]))
+    }),
+    forward_kernel("lstm_sequence_variant", &parts(VARIANT, super::FORWARD, TEXT), || {
+        product(lstm_variants(true), &shapes(forward_shape, &[4]))
+    }),
+];
+
+pub(crate) static BACKWARD: [Kernel; 2] = [
+    backward_kernel("lstm_sequence_bwd", &parts(PLAIN, super::BACKWARD, TEXT_BWD), || {
+        product(lstm_variants(false), &shapes(backward_shape, &[4]))
+    }),
+    backward_kernel(
+        "lstm_sequence_bwd_variant",
+        &parts(VARIANT, super::BACKWARD, TEXT_BWD),
+        || product(lstm_variants(false), &shapes(backward_shape, &[4])),
+    ),
+];
+
+pub(crate) static BACKWARD_WIDE: Kernel = backward_kernel(
+    "lstm_sequence_bwd_wide",
+    &parts(PLAIN, super::BACKWARD, TEXT_BWD_WIDE),
+    || product(lstm_variants(false), &shapes(backward_shape, &[8])),
+);
 
 /// Some sizes for the translation test; the text does not depend on them.
-fn shapes(of: fn(usize, usize) -> Constants) -> Vec<Constants> {
-    [(1, 4), (7, 8), (128, 4), (128, 16), (200, 8)].map(|(h, rows)| of(h, rows)).to_vec()
+fn shapes(of: fn(usize, usize) -> Constants, rows: &[usize]) -> Vec<Constants> {
+    let sizes = [1, 7, 128, 200];
+    sizes.iter().flat_map(|&h| rows.iter().map(move |&rows| of(h, rows))).collect()
 }
 
 fn forward_shape(hidden_size: usize, rows: usize) -> Constants {
@@ -58,25 +71,32 @@ fn forward_shape(hidden_size: usize, rows: usize) -> Constants {
 fn backward_shape(hidden_size: usize, rows: usize) -> Constants {
     // The wide kernel's invocations take four units each.
     let invocations = if rows == 4 { hidden_size } else { hidden_size.div_ceil(4) };
-    vec![("WG", workgroup(invocations) as u32), ("H", hidden_size as u32)]
+    let mut shape = vec![("WG", workgroup(invocations) as u32), ("H", hidden_size as u32)];
+    if rows > 4 {
+        shape.push(("WIDE", 2 * hidden_size as u32));
+    }
+    shape
 }
 
-pub(super) fn forward(gpu: &Arc<Gpu>, step: &ForwardStep<'_>, rows: usize) -> Result<()> {
+pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> Result<()> {
     gpu.run(&Launch {
-        kernel: &FORWARD,
-        grid: [step.chunk.rows.div_ceil(rows) as u32, 1, 1],
-        constants: [step.constants(), forward_shape(step.hidden_size, rows)].concat(),
-        uniform: step.uniform(0),
-        tensors: step.tensors(),
+        kernel: &FORWARD[usize::from(pass.part.is_variant())],
+        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
+        constants: [pass.constants(), forward_shape(pass.part.hidden_size, rows)].concat(),
+        uniform: pass.uniform(0),
+        tensors: pass.tensors(),
     })
 }
 
-pub(super) fn backward(gpu: &Arc<Gpu>, step: &BackwardStep<'_>, rows: usize) -> Result<()> {
+pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) -> Result<()> {
     gpu.run(&Launch {
-        kernel: if rows == 4 { &BACKWARD } else { &BACKWARD_WIDE },
-        grid: [step.chunk.rows.div_ceil(rows) as u32, 1, 1],
-        constants: [step.constants(), backward_shape(step.hidden_size, rows)].concat(),
-        uniform: step.uniform(0),
-        tensors: step.tensors(),
+        kernel: match rows {
+            4 => &BACKWARD[usize::from(pass.part.is_variant())],
+            _ => &BACKWARD_WIDE,
+        },
+        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
+        constants: [pass.constants(), backward_shape(pass.part.hidden_size, rows)].concat(),
+        uniform: pass.uniform(0, pass.before),
+        tensors: pass.tensors(),
     })
 }

@@ -1,62 +1,63 @@
 //! One dispatch for each timestep of a chunk.
 
-use super::gpu::{BackwardStep, ForwardStep};
-use super::{BACKWARD_PARTS, FORWARD_PARTS, lstm_variants};
+use super::gpu::{BackwardChunk, ForwardChunk};
+use super::{PLAIN, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Launch};
 use std::sync::Arc;
 
-pub(crate) static FORWARD: Kernel = Kernel {
-    name: "lstm_stepwise",
-    parts: &[
-        FORWARD_PARTS[0],
-        FORWARD_PARTS[1],
-        FORWARD_PARTS[2],
-        include_str!("../../../shaders/lstm_stepwise.wgsl"),
-    ],
-    bindings: super::FORWARD_BINDINGS,
-    variants: || lstm_variants(true),
-};
+const TEXT: &str = include_str!("../../../shaders/lstm_stepwise.wgsl");
+const TEXT_BWD: &str = include_str!("../../../shaders/lstm_stepwise_bwd.wgsl");
 
-pub(crate) static BACKWARD: Kernel = Kernel {
-    name: "lstm_stepwise_bwd",
-    parts: &[
-        BACKWARD_PARTS[0],
-        BACKWARD_PARTS[1],
-        BACKWARD_PARTS[2],
-        include_str!("../../../shaders/lstm_stepwise_bwd.wgsl"),
-    ],
-    bindings: super::BACKWARD_BINDINGS,
-    variants: || lstm_variants(false),
-};
+const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants: || lstm_variants(true) }
+}
+
+const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants: || lstm_variants(false) }
+}
+
+/// The plain cell's, and that of all others.
+pub(crate) static FORWARD: [Kernel; 2] = [
+    forward_kernel("lstm_stepwise", &parts(PLAIN, super::FORWARD, TEXT)),
+    forward_kernel("lstm_stepwise_variant", &parts(VARIANT, super::FORWARD, TEXT)),
+];
+
+pub(crate) static BACKWARD: [Kernel; 2] = [
+    backward_kernel("lstm_stepwise_bwd", &parts(PLAIN, super::BACKWARD, TEXT_BWD)),
+    backward_kernel("lstm_stepwise_bwd_variant", &parts(VARIANT, super::BACKWARD, TEXT_BWD)),
+];
 
 fn grid(hidden_size: usize, rows: usize) -> [u32; 3] {
     [hidden_size.div_ceil(64) as u32, rows.div_ceil(4) as u32, 1]
 }
 
-pub(super) fn forward(gpu: &Arc<Gpu>, step: &ForwardStep<'_>) -> Result<()> {
-    for t in 0..step.chunk.steps {
+pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
+    for step in 0..pass.part.chunk.steps {
         gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: grid(step.hidden_size, step.chunk.rows),
-            constants: step.constants(),
-            uniform: step.uniform(t),
-            tensors: step.tensors(),
+            kernel: &FORWARD[usize::from(pass.part.is_variant())],
+            grid: grid(pass.part.hidden_size, pass.part.running(step)),
+            constants: pass.constants(),
+            uniform: pass.uniform(step),
+            tensors: pass.tensors(),
         })?;
     }
     Ok(())
 }
 
-pub(super) fn backward(gpu: &Arc<Gpu>, step: &BackwardStep<'_>) -> Result<()> {
-    for t in (0..step.chunk.steps).rev() {
+pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>) -> Result<()> {
+    let launch = |step, before: bool| {
         gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: grid(step.hidden_size, step.chunk.rows),
-            constants: step.constants(),
-            uniform: step.uniform(t),
-            tensors: step.tensors(),
-        })?;
+            kernel: &BACKWARD[usize::from(pass.part.is_variant())],
+            grid: grid(pass.part.hidden_size, pass.part.running(step)),
+            constants: pass.constants(),
+            uniform: pass.uniform(step, before),
+            tensors: pass.tensors(),
+        })
+    };
+    for step in (0..pass.part.chunk.steps).rev() {
+        launch(step, false)?;
     }
-    Ok(())
+    if pass.before { launch(0, true) } else { Ok(()) }
 }

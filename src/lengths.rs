@@ -1,0 +1,137 @@
+//! Which timesteps of a batch's rows there are: lengths, or a mask.
+
+use crate::tensor::Tensor;
+use crate::{Device, Error, Result, ops};
+use std::sync::Arc;
+
+/// How many timesteps each row of a batch has, from its first on.
+///
+/// ```
+/// use wgpu_lstm::{Device, Lengths};
+/// let lengths = Lengths::new(&[7, 3], &Device::auto()?)?;
+/// assert_eq!(lengths.values(), [7, 3]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lengths {
+    host: Arc<[u32]>,
+    rows: Arc<[PackedRow]>,
+    /// `[B]`, for the losses.
+    pub(crate) tensor: Tensor,
+    /// `[B,3]`: row, length, first frame.
+    pub(crate) table: Tensor,
+}
+
+/// A row among the frames of all rows, one row after another, the longest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PackedRow {
+    /// In the batch.
+    pub(crate) at: usize,
+    pub(crate) length: usize,
+    /// Its first frame.
+    pub(crate) start: usize,
+}
+
+impl Lengths {
+    /// One length, at least 1, for each row.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a length of 0, and those of [`Tensor::from_u32`].
+    pub fn new(lengths: &[usize], device: &Device) -> Result<Self> {
+        let mut host = Vec::with_capacity(lengths.len());
+        for (row, &found) in lengths.iter().enumerate() {
+            match u32::try_from(found) {
+                Ok(length) if length > 0 => host.push(length),
+                _ => {
+                    return Err(Error::Length { row, found, max: u32::MAX as usize });
+                }
+            }
+        }
+        let mut order: Vec<_> = (0..lengths.len()).collect();
+        // A stable sort: the order, and with it every bit, depends on the lengths alone.
+        order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+        let mut start = 0;
+        let rows: Arc<[_]> = order
+            .into_iter()
+            .map(|at| {
+                let row = PackedRow { at, length: lengths[at], start };
+                start += row.length;
+                row
+            })
+            .collect();
+        let table: Vec<_> =
+            rows.iter().flat_map(|r| [r.at, r.length, r.start].map(|w| w as u32)).collect();
+        let tensor = Tensor::from_u32(&host, [host.len()], device)?;
+        let table = Tensor::from_u32(&table, [host.len(), 3], device)?;
+        Ok(Self { host: host.into(), rows, tensor, table })
+    }
+
+    /// The lengths on the host.
+    pub fn values(&self) -> &[u32] {
+        &self.host
+    }
+
+    /// The rows, the longest first.
+    pub(crate) fn rows(&self) -> &[PackedRow] {
+        &self.rows
+    }
+
+    /// The timesteps of all rows.
+    pub(crate) fn frames(&self) -> usize {
+        self.rows.iter().map(|r| r.length).sum()
+    }
+
+    /// Checks that there is one for each of `rows` rows, none above `timesteps`.
+    pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
+        ops::Check::new(op, "one length for each row of the batch").shape(
+            "lengths",
+            &self.tensor,
+            "[B]",
+            &[rows],
+        )?;
+        match self.host.iter().position(|&l| l as usize > timesteps) {
+            Some(row) => Err(Error::Length { row, found: self.host[row] as usize, max: timesteps }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which timesteps of a batch count, with holes anywhere, as Keras' masks have them: at a step
+/// that is left out, an LSTM keeps its state and its output repeats. Where all that is left out
+/// lies behind a row's end, [`Lengths`] say the same and cost less.
+///
+/// ```
+/// use wgpu_lstm::{Device, Mask};
+/// let mask = Mask::new(&[true, false, true, true, true, false], [2, 3], &Device::auto()?)?;
+/// assert_eq!(mask.values()[1], false);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Mask {
+    host: Arc<[bool]>,
+    /// `[B,T]`
+    pub(crate) tensor: Tensor,
+}
+
+impl Mask {
+    /// A mask of `[B,T]`.
+    ///
+    /// # Errors
+    /// [`Error::Count`] if there are more or fewer values than the shape holds, and those of
+    /// [`Tensor::from_u32`].
+    pub fn new(mask: &[bool], shape: [usize; 2], device: &Device) -> Result<Self> {
+        let words: Vec<_> = mask.iter().map(|&on| u32::from(on)).collect();
+        Ok(Self { host: mask.into(), tensor: Tensor::from_u32(&words, shape, device)? })
+    }
+
+    /// The mask on the host, row by row.
+    pub fn values(&self) -> &[bool] {
+        &self.host
+    }
+
+    /// Checks that it is `[rows, timesteps]`.
+    pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
+        let check = ops::Check::new(op, "a mask has a value for each row and timestep");
+        check.shape("mask", &self.tensor, "[B,T]", &[rows, timesteps])
+    }
+}

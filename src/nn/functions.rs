@@ -1,0 +1,126 @@
+//! Differentiable steps between the layers' ops, on a tape.
+
+use crate::Result;
+use crate::ops::add_into::add_into;
+use crate::ops::columns::copy_columns;
+use crate::ops::dropout;
+use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::halves;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+/// Puts one op with one input and one output on the tape.
+pub(super) fn unary(
+    tape: &Tape,
+    x: &Var,
+    y: Tensor,
+    backward: impl FnOnce(&Tensor) -> Result<Tensor> + Send + 'static,
+) -> Var {
+    let id = tape.id(x);
+    let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| match d.first() {
+        Some(Some(d_y)) => gradients.add(id, backward(d_y)?),
+        _ => Ok(()),
+    });
+    vars.pop().unwrap_or_else(|| Var::constant(y))
+}
+
+/// Drops values in training: on a tape that records.
+pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Result<Var> {
+    if rate == 0.0 || !tape.records() {
+        return Ok(x.clone());
+    }
+    let key = tape.params().next_key();
+    let y = dropout::dropout(x.tensor(), rate, key, same_steps)?;
+    let y = unary(tape, x, y, move |d_y| dropout::dropout(d_y, rate, key, same_steps));
+    Ok(y.with_steps_of(x))
+}
+
+/// One value from the two halves of each row.
+pub(super) fn merge(tape: &Tape, x: &Var, kind: halves::Kind) -> Result<Var> {
+    let y = halves::halves(kind, x.tensor())?;
+    let saved = x.tensor().clone();
+    let y = unary(tape, x, y, move |d_y| halves::backward(kind, &saved, d_y));
+    Ok(y.with_steps_of(x))
+}
+
+/// Values side by side in the last axis; all other axes are the same.
+pub(super) fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
+    let [first, ..] = parts else {
+        return Err(crate::Error::Option {
+            option: "the values to join",
+            found: "none".into(),
+            expected: "at least one".into(),
+        });
+    };
+    let width = |part: &Tensor| part.shape().last().copied().unwrap_or(0);
+    let widths: Vec<_> = parts.iter().map(|p| width(p.tensor())).collect();
+    let mut shape = first.shape().to_vec();
+    shape.pop();
+    shape.push(widths.iter().sum());
+    let y = Tensor::empty(shape, &first.tensor().device())?;
+    let mut at = 0;
+    for (part, width) in parts.iter().zip(&widths) {
+        copy_columns((part.tensor(), 0), (&y, at), *width)?;
+        at += width;
+    }
+    let ids: Vec<_> = parts.iter().map(|p| tape.id(p)).collect();
+    let shapes: Vec<_> = parts.iter().map(|p| p.shape().to_vec()).collect();
+    let differentiable = ids.iter().any(Option::is_some);
+    let mut vars = tape.push(vec![y.clone()], differentiable, move |d, gradients| {
+        let Some(Some(d_y)) = d.first() else { return Ok(()) };
+        let mut at = 0;
+        for ((id, shape), width) in ids.into_iter().zip(shapes).zip(widths) {
+            if id.is_some() {
+                let d_part = Tensor::empty(shape, &d_y.device())?;
+                copy_columns((d_y, at), (&d_part, 0), width)?;
+                gradients.add(id, d_part)?;
+            }
+            at += width;
+        }
+        Ok(())
+    });
+    let y = vars.pop().unwrap_or_else(|| Var::constant(y));
+    Ok(y.with_steps_of(first))
+}
+
+/// A parameter as a value, for what is computed of it. `gradient` is where its gradient goes.
+pub(super) fn parameter(tape: &Tape, (value, gradient): (Tensor, Tensor)) -> Var {
+    let mut vars = tape.push(vec![value.clone()], true, move |d, _| match d.first() {
+        Some(Some(d)) => add_into(d, &gradient),
+        _ => Ok(()),
+    });
+    vars.pop().unwrap_or_else(|| Var::constant(value))
+}
+
+/// `a` `[..,K]` times `b` `[K,N]`.
+pub(super) fn matmul(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
+    let (a_value, b_value) = (a.tensor().clone(), b.tensor().clone());
+    let k = b_value.shape()[0];
+    let n = b_value.len() / k;
+    let m = a_value.len() / k;
+    let mut shape = a_value.shape().to_vec();
+    shape.pop();
+    shape.push(n);
+    let y = Tensor::empty(shape, &a_value.device())?;
+    let plain = |m, n, k| Gemm { m, n, k, bias: None, accumulate: false };
+    plain(m, n, k).run(Matrix::new(&a_value, k), Matrix::new(&b_value, n), Matrix::new(&y, n))?;
+    let (a_id, b_id) = (tape.id(a), tape.id(b));
+    let differentiable = a_id.is_some() || b_id.is_some();
+    let mut vars = tape.push(vec![y.clone()], differentiable, move |d, gradients| {
+        let Some(Some(d_y)) = d.first() else { return Ok(()) };
+        let d_y = Matrix::new(d_y, n);
+        if a_id.is_some() {
+            let d_a = Tensor::empty(a_value.shape(), &a_value.device())?;
+            plain(m, k, n).run(d_y, Matrix::new(&b_value, n).t(), Matrix::new(&d_a, k))?;
+            gradients.add(a_id, d_a)?;
+        }
+        if b_id.is_some() {
+            let d_b = Tensor::empty(b_value.shape(), &b_value.device())?;
+            plain(k, n, m).run(Matrix::new(&a_value, k).t(), d_y, Matrix::new(&d_b, n))?;
+            gradients.add(b_id, d_b)?;
+        }
+        Ok(())
+    });
+    let y = vars.pop().unwrap_or_else(|| Var::constant(y));
+    Ok(y.with_steps_of(a))
+}

@@ -1,0 +1,177 @@
+//! One level of a layer on the tape: a direction, or both, over one input.
+
+use super::LstmState;
+use crate::ops::lstm::{self, Arriving, Columns, Forward, How, Steps, Wanted, Weights};
+use crate::ops::{Check, fill};
+use crate::tape::{Gradients, Tape, Var, VarId};
+use crate::tensor::Tensor;
+use crate::{DType, Error, Result};
+
+/// A weight for an op, and where its gradient goes.
+pub(super) struct Operand {
+    value: Tensor,
+    sink: Sink,
+}
+
+enum Sink {
+    /// Into the parameters' own buffer.
+    Parameter(Tensor),
+    /// To what the weight was computed from.
+    Value(Option<VarId>),
+}
+
+impl Operand {
+    pub(super) fn parameter((value, gradient): (Tensor, Tensor)) -> Self {
+        Self { value, sink: Sink::Parameter(gradient) }
+    }
+
+    pub(super) fn value(tape: &Tape, var: &Var, shape: [usize; 3]) -> Result<Self> {
+        Ok(Self { value: var.tensor().reshape(shape)?, sink: Sink::Value(tape.id(var)) })
+    }
+
+    /// Where an op adds the gradient.
+    fn begin(&self) -> Result<Tensor> {
+        match &self.sink {
+            Sink::Parameter(gradient) => Ok(gradient.clone()),
+            Sink::Value(_) => Tensor::zeros(self.value.shape(), &self.value.device()),
+        }
+    }
+
+    fn end(self, sum: Tensor, shape: &[usize], gradients: &mut Gradients) -> Result<()> {
+        match self.sink {
+            Sink::Parameter(_) => Ok(()),
+            Sink::Value(id) => gradients.add(id, sum.reshape(shape)?),
+        }
+    }
+}
+
+/// A direction's weights, and what it computes.
+pub(super) struct Direction {
+    pub(super) weight_ih: Operand,
+    pub(super) weight_hh: Operand,
+    /// The shape of what `weight_hh` was computed from.
+    pub(super) weight_hh_shape: Vec<usize>,
+    pub(super) bias: Option<Operand>,
+    pub(super) peepholes: Option<Operand>,
+    pub(super) how: How,
+}
+
+impl Direction {
+    fn weights(&self) -> Weights {
+        Weights {
+            weight_ih: self.weight_ih.value.clone(),
+            weight_hh: self.weight_hh.value.clone(),
+            bias: self.bias.as_ref().map(|b| b.value.clone()),
+            peepholes: self.peepholes.as_ref().map(|p| p.value.clone()),
+        }
+    }
+
+    fn begin(&self) -> Result<Weights> {
+        let optional = |operand: &Option<Operand>| operand.as_ref().map(Operand::begin).transpose();
+        Ok(Weights {
+            weight_ih: self.weight_ih.begin()?,
+            weight_hh: self.weight_hh.begin()?,
+            bias: optional(&self.bias)?,
+            peepholes: optional(&self.peepholes)?,
+        })
+    }
+}
+
+/// The sizes of `[B,T,I]`.
+fn sizes(x: &Tensor) -> Result<[usize; 3]> {
+    let check = Check::new("lstm", "a batch of sequences");
+    check.dtype("x", x, DType::F32)?;
+    check.dims("x", x, "[B,T,I]")
+}
+
+/// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state
+/// that each ends in.
+pub(super) fn level(
+    tape: &Tape,
+    x: &Var,
+    hidden_size: usize,
+    directions: Vec<Direction>,
+    states: Option<&[LstmState]>,
+    sequences: bool,
+) -> Result<(Option<Var>, Vec<LstmState>)> {
+    let [batch, timesteps, _] = sizes(x.tensor())?;
+    let steps = match (x.lengths(), x.mask()) {
+        (None, None) => Steps::All,
+        (Some(lengths), None) => Steps::Lengths(lengths),
+        (None, Some(mask)) => Steps::Mask(mask),
+        (Some(_), Some(_)) => {
+            return Err(Error::Option {
+                option: "the steps that count",
+                found: "both lengths and a mask".into(),
+                expected: "one of the two".into(),
+            });
+        }
+    };
+    let width = hidden_size * directions.len();
+    let mut y = None;
+    if sequences {
+        let outputs = Tensor::empty([batch, timesteps, width], &x.tensor().device())?;
+        if x.lengths().is_some() {
+            fill::fill(&outputs, 0.0)?;
+        }
+        y = Some(outputs);
+    }
+    let mut outputs = Vec::new();
+    let mut saved = Vec::new();
+    let mut state_ids = Vec::new();
+    for (number, direction) in directions.iter().enumerate() {
+        let state = states.and_then(|states| states.get(number));
+        let output = lstm::forward(&Forward {
+            x: x.tensor(),
+            weights: &direction.weights(),
+            steps,
+            state: state.map(|s| (s.h.tensor(), s.c.tensor())),
+            y: y.as_ref().map(|y| Columns { tensor: y, first: number * hidden_size }),
+            save: tape.records(),
+            how: direction.how,
+        })?;
+        outputs.extend([output.h_n, output.c_n]);
+        saved.extend(output.saved);
+        state_ids.push(state.map_or((None, None), |s| (tape.id(&s.h), tape.id(&s.c))));
+    }
+    outputs.extend(y);
+
+    let x_id = tape.id(x);
+    let values = outputs.clone();
+    let vars = tape.push(outputs, tape.records(), move |d, gradients| {
+        let at = |i: usize| d.get(i).and_then(Option::as_ref);
+        let d_y = at(2 * directions.len());
+        let passes = directions.into_iter().zip(saved).zip(state_ids).enumerate();
+        for (number, ((direction, saved), (h_id, c_id))) in passes {
+            let arriving = Arriving {
+                d_y: d_y.map(|tensor| Columns { tensor, first: number * hidden_size }),
+                d_h_n: at(2 * number),
+                d_c_n: at(2 * number + 1),
+            };
+            let d_state = h_id.is_some() || c_id.is_some();
+            let wanted = Wanted { d_x: x_id.is_some(), d_state };
+            let sums = direction.begin()?;
+            let leaving = lstm::backward(saved, arriving, &sums, wanted)?;
+            if let Some(d_x) = leaving.d_x {
+                gradients.add(x_id, d_x)?;
+            }
+            if let Some((d_h, d_c)) = leaving.d_state {
+                gradients.add(h_id, d_h)?;
+                gradients.add(c_id, d_c)?;
+            }
+            direction.weight_hh.end(sums.weight_hh, &direction.weight_hh_shape, gradients)?;
+        }
+        Ok(())
+    });
+    let mut vars = match vars.is_empty() {
+        true => values.into_iter().map(Var::constant).collect::<Vec<_>>(),
+        false => vars,
+    };
+    let y = if sequences { vars.pop().map(|y| y.with_steps_of(x)) } else { None };
+    let mut vars = vars.into_iter();
+    let mut ends = Vec::new();
+    while let (Some(h), Some(c)) = (vars.next(), vars.next()) {
+        ends.push(LstmState { h, c });
+    }
+    Ok((y, ends))
+}

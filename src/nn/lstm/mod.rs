@@ -1,0 +1,607 @@
+//! The LSTM layer.
+
+mod level;
+
+use super::functions::{concat, dropout, matmul, merge, parameter};
+use super::params::{Layout, ParamId};
+use super::{Layer, Params, check_size, check_weights, init};
+use crate::ops::dropout::check_rate;
+use crate::ops::halves;
+use crate::ops::lstm::How;
+use crate::ops::lstm::cell::{Cell, Noise};
+use crate::tape::{Tape, Var};
+use crate::{Coupling, Error, GateActivation, Result, Strategy};
+use level::{Direction, Operand, level};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a bidirectional layer makes of the outputs of its two directions: Keras' `merge_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Merge {
+    /// Side by side, the forward direction first: `[..,2H]`, as PyTorch and ONNX do.
+    #[default]
+    Concat,
+    /// Their sum: `[..,H]`.
+    Sum,
+    /// Their mean: `[..,H]`.
+    Mean,
+    /// Their product: `[..,H]`.
+    Product,
+}
+
+impl Merge {
+    fn halves(self) -> Option<halves::Kind> {
+        match self {
+            Self::Concat => None,
+            Self::Sum => Some(halves::Kind::Sum),
+            Self::Mean => Some(halves::Kind::Mean),
+            Self::Product => Some(halves::Kind::Product),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forward,
+    Reverse,
+    Both(Merge),
+}
+
+impl Way {
+    /// Whether each direction goes in reverse.
+    fn directions(self) -> &'static [bool] {
+        match self {
+            Self::Forward => &[false],
+            Self::Reverse => &[true],
+            Self::Both(_) => &[false, true],
+        }
+    }
+}
+
+/// A layer of long short-term memory over a sequence: `[B,T,I]` to `[B,H]`, the output after
+/// each row's last timestep, or, with [`Lstm::return_sequences`], `[B,T,H]`.
+///
+/// At each timestep, with the gates i, f, g, o from `a = W x + R h + b`:
+/// `c' = sigmoid(f) c + sigmoid(i) tanh(g)`, `h' = sigmoid(o) tanh(c')`
+/// (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000). The methods change that, as
+/// ONNX, Keras, PyTorch and cuDNN let one change it.
+///
+/// Rows of different lengths go in one batch: see [`Var::with_lengths`]. Past a row's end its
+/// state stays and its output is 0, as in PyTorch's packed sequences; the reverse direction
+/// starts at each row's own end. Steps that [`Var::with_mask`] leaves out keep the state, and
+/// the output repeats, as in Keras.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tape, Tensor, Var, nn::{Lstm, Merge, Params}};
+/// let device = Device::auto()?;
+/// let params = Params::new(&device);
+/// let lstm = Lstm::new(8)
+///     .num_layers(2)
+///     .bidirectional(Merge::Concat)
+///     .dropout(0.2)
+///     .return_sequences()
+///     .build(&params, 3)?;
+/// let x = Var::from(Tensor::zeros([2, 5, 3], &device)?);
+/// let y = lstm.forward(&Tape::inference(&params), &x)?;
+/// assert_eq!(y.shape(), [2, 5, 16]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lstm {
+    hidden_size: usize,
+    num_layers: usize,
+    way: Way,
+    sequences: bool,
+    bias: bool,
+    forget_bias: f32,
+    projection: Option<usize>,
+    cell: Cell,
+    dropout: f32,
+    input_dropout: f32,
+    weight_drop: f32,
+    strategy: Strategy,
+    /// What a stateful layer remembers.
+    memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
+    built: Option<Built>,
+}
+
+#[derive(Debug, Clone)]
+struct Built {
+    /// In PyTorch's order: the directions of the first layer, of the second …
+    parts: Vec<Part>,
+    count: usize,
+}
+
+/// The parameters of a direction of a layer.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    input_size: usize,
+    weight_ih: ParamId,
+    weight_hh: ParamId,
+    bias: Option<ParamId>,
+    peepholes: Option<ParamId>,
+    weight_hr: Option<ParamId>,
+}
+
+/// The state of a direction of a layer between timesteps. Handed to a layer on a later tape it is
+/// a constant: gradients end there, as in truncated back-propagation through time.
+#[derive(Debug, Clone)]
+pub struct LstmState {
+    /// The output of the timestep before: `[B,H]`, with a projection `[B,P]`.
+    pub h: Var,
+    /// The cell: `[B,H]`.
+    pub c: Var,
+}
+
+/// What an LSTM layer gives.
+#[derive(Debug, Clone)]
+pub struct LstmOutput {
+    /// `[B,T,D H]` with [`Lstm::return_sequences`], else `[B,D H]`; D is 2 if the layer is
+    /// bidirectional and concatenates, else 1.
+    pub output: Var,
+    /// The states after each row's last timestep, in PyTorch's order: the directions of the first
+    /// layer, of the second …
+    pub state: Vec<LstmState>,
+}
+
+impl Lstm {
+    /// A layer of this many units.
+    pub fn new(hidden_size: usize) -> Self {
+        Self {
+            hidden_size,
+            num_layers: 1,
+            way: Way::Forward,
+            sequences: false,
+            bias: true,
+            forget_bias: 1.0,
+            projection: None,
+            cell: Cell::default(),
+            dropout: 0.0,
+            input_dropout: 0.0,
+            weight_drop: 0.0,
+            strategy: Strategy::Auto,
+            memory: None,
+            built: None,
+        }
+    }
+
+    /// Gives the output of every timestep instead of the last.
+    pub fn return_sequences(mut self) -> Self {
+        self.sequences = true;
+        self
+    }
+
+    /// Layers one above the other: each takes the outputs of the one below.
+    pub fn num_layers(mut self, layers: usize) -> Self {
+        self.num_layers = layers;
+        self
+    }
+
+    /// Two directions at each layer, the second from each row's last timestep to its first.
+    pub fn bidirectional(mut self, merge: Merge) -> Self {
+        self.way = Way::Both(merge);
+        self
+    }
+
+    /// From each row's last timestep to its first: Keras' `go_backwards`, but each output stays
+    /// at the timestep of its input.
+    pub fn go_backwards(mut self) -> Self {
+        self.way = Way::Reverse;
+        self
+    }
+
+    /// Without biases.
+    pub fn no_bias(mut self) -> Self {
+        self.bias = false;
+        self
+    }
+
+    /// The first value of the forget gate's bias: 1 if none is given (Jozefowicz et al. 2015).
+    pub fn forget_bias(mut self, value: f32) -> Self {
+        self.forget_bias = value;
+        self
+    }
+
+    /// Projects the output to `size` features before the recurrence sees it: PyTorch's
+    /// `proj_size` (LSTMP: Sak et al. 2014, arXiv 1402.1128).
+    ///
+    /// The recurrence runs on `weight_hh weight_hr`, computed once a call, so that every schedule
+    /// runs it; the outputs are projected in one product.
+    pub fn projection(mut self, size: usize) -> Self {
+        self.projection = Some(size);
+        self
+    }
+
+    /// Lets the gates i, f and o see the cell (Gers & Schmidhuber 2000): ONNX's `P`.
+    pub fn peepholes(mut self) -> Self {
+        self.cell.peepholes = true;
+        self
+    }
+
+    /// Lets one of the gates i and f follow the other.
+    pub fn coupled(mut self, coupling: Coupling) -> Self {
+        self.cell.coupling = coupling;
+        self
+    }
+
+    /// The activation of the gates i, f and o: Keras' `recurrent_activation`, ONNX's `f`.
+    pub fn recurrent_activation(mut self, activation: GateActivation) -> Self {
+        self.cell.recurrent = activation;
+        self
+    }
+
+    /// The activation of g and of the cell's output: Keras' `activation`, ONNX's `g` and `h`.
+    pub fn activation(mut self, activation: GateActivation) -> Self {
+        self.cell.input = activation;
+        self.cell.output = activation;
+        self
+    }
+
+    /// The activation of the cell's output alone: ONNX's `h`.
+    pub fn output_activation(mut self, activation: GateActivation) -> Self {
+        self.cell.output = activation;
+        self
+    }
+
+    /// Limits what goes into the gates to ±`limit`: ONNX's `clip`. No gradient flows through what
+    /// was held.
+    pub fn clip(mut self, limit: f32) -> Self {
+        self.cell.clip = Some(limit);
+        self
+    }
+
+    /// Limits the cell to ±`limit`, as TensorFlow Lite and cuDNN do. No gradient flows through what was
+    /// held.
+    pub fn cell_clip(mut self, limit: f32) -> Self {
+        self.cell.cell_clip = Some(limit);
+        self
+    }
+
+    /// Drops values between the layers, each by itself: PyTorch's `dropout`.
+    ///
+    /// All kinds of dropout act on tapes that record, so in training alone.
+    pub fn dropout(mut self, rate: f32) -> Self {
+        self.dropout = rate;
+        self
+    }
+
+    /// Drops features of the input, the same at every timestep: Keras' `dropout`
+    /// (Gal & Ghahramani 2016, arXiv 1512.05287).
+    pub fn input_dropout(mut self, rate: f32) -> Self {
+        self.input_dropout = rate;
+        self
+    }
+
+    /// Drops units of h on its way to the next timestep, the same at every timestep: Keras'
+    /// `recurrent_dropout` (Gal & Ghahramani 2016).
+    pub fn recurrent_dropout(mut self, rate: f32) -> Self {
+        self.cell.recurrent_dropout = rate;
+        self
+    }
+
+    /// Drops recurrent weights, the same at every timestep and row (weight drop: Merity et al. 2018,
+    /// arXiv 1708.02182).
+    pub fn weight_drop(mut self, rate: f32) -> Self {
+        self.weight_drop = rate;
+        self
+    }
+
+    /// Lets each unit of h and c keep its value of the timestep before, with these probabilities;
+    /// outside training, their mean (Krueger et al. 2017, arXiv 1606.01305).
+    pub fn zoneout(mut self, h: f32, c: f32) -> Self {
+        self.cell.zoneout = [h, c];
+        self
+    }
+
+    /// Starts each batch in the state in which the last one ended, row by row: Keras'
+    /// `stateful`. See [`Lstm::reset_state`].
+    pub fn stateful(mut self) -> Self {
+        self.memory = Some(Arc::default());
+        self
+    }
+
+    /// Lets a stateful layer begin anew.
+    pub fn reset_state(&self) {
+        if let Some(memory) = &self.memory {
+            *memory.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// Forces how a GPU goes through the timesteps.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// The layer with its parameters in `params`: `lstm.weight_ih_l0` `[4H,I]` (Glorot uniform),
+    /// `lstm.weight_hh_l0` `[4H,H]` (orthogonal) and `lstm.bias_l0` `[4H]` (1 for the forget gate,
+    /// else 0), as Keras initialises its `LSTM`; `lstm.weight_hr_l0` `[P,H]` (Glorot uniform) of a
+    /// projection, `lstm.peephole_l0` `[3H]` (i, f, o: 0). The names of a reverse direction end
+    /// with `_reverse`, and those of further layers count on: `_l1`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size of 0 and for options that make no sense together.
+    pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
+        self.build_on(params, input_size)?;
+        Ok(self)
+    }
+
+    /// The features that each direction puts out.
+    fn direction_size(&self) -> usize {
+        self.projection.unwrap_or(self.hidden_size)
+    }
+
+    fn width(&self) -> usize {
+        match self.way {
+            Way::Both(Merge::Concat) => 2 * self.direction_size(),
+            _ => self.direction_size(),
+        }
+    }
+
+    fn check(&self, input_size: usize) -> Result<()> {
+        check_size("Lstm::hidden_size", self.hidden_size)?;
+        check_size("Lstm input_size", input_size)?;
+        check_size("Lstm::num_layers", self.num_layers)?;
+        check_weights(4 * self.hidden_size, input_size.max(self.hidden_size).max(self.width()))?;
+        self.cell.check()?;
+        for (option, rate) in [
+            ("dropout", self.dropout),
+            ("input_dropout", self.input_dropout),
+            ("weight_drop", self.weight_drop),
+        ] {
+            check_rate(option, rate)?;
+        }
+        let refuse = |option, found: String, expected: &str| {
+            Err(Error::Option { option, found, expected: expected.into() })
+        };
+        if !self.forget_bias.is_finite() {
+            return refuse("forget_bias", self.forget_bias.to_string(), "a finite number");
+        }
+        if self.dropout > 0.0 && self.num_layers == 1 {
+            let found = format!("{} with one layer", self.dropout);
+            return refuse("dropout", found, "num_layers of at least 2: it acts between layers");
+        }
+        if let Some(size) = self.projection {
+            if size == 0 || size >= self.hidden_size {
+                let expected = format!("from 1 to below the hidden size of {}", self.hidden_size);
+                return refuse("projection", size.to_string(), &expected);
+            }
+            if self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2] {
+                let found = "with recurrent_dropout or zoneout".into();
+                return refuse("projection", found, "neither; weight_drop goes with it");
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the layer from a state of zeros or, if it is stateful, from where the last batch
+    /// ended.
+    ///
+    /// # Errors
+    /// As [`Lstm::run`].
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Ok(self.run(tape, x, None)?.output)
+    }
+
+    /// Runs the layer from a state for each direction of each layer, and gives the last ones too.
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::Shape`], [`Error::Empty`] if `x` is not `[B,T,I]` or a state
+    /// not `[B,H]`; [`Error::Option`] if there are more or fewer states than directions and
+    /// layers; [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
+    /// [`Error::Strategy`] if a strategy was forced that cannot run here; [`Error::NotBuilt`].
+    pub fn run(&self, tape: &Tape, x: &Var, state: Option<&[LstmState]>) -> Result<LstmOutput> {
+        let Some(built) = &self.built else {
+            return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
+        };
+        let mut remembered = None;
+        if let (Some(memory), None) = (&self.memory, state) {
+            remembered = memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
+        let state = state.or(remembered.as_deref());
+        if let Some(state) = state.filter(|s| s.len() != built.parts.len()) {
+            return Err(Error::Option {
+                option: "the states",
+                found: state.len().to_string(),
+                expected: format!("{}: one for each direction of each layer", built.parts.len()),
+            });
+        }
+        let directions = self.way.directions().len();
+        let mut output = dropout(tape, x, self.input_dropout, true)?;
+        let mut states = Vec::with_capacity(built.parts.len());
+        for (number, parts) in built.parts.chunks(directions).enumerate() {
+            if number > 0 {
+                output = dropout(tape, &output, self.dropout, false)?;
+            }
+            let state = state.map(|s| &s[number * directions..][..directions]);
+            let sequences = self.sequences || number + 1 < self.num_layers;
+            let (outputs, ends) = self.layer(tape, &output, parts, state, sequences)?;
+            output = outputs;
+            states.extend(ends);
+        }
+        if let Some(memory) = &self.memory {
+            let constant = |var: &Var| Var::constant(var.tensor().clone());
+            let detached = states
+                .iter()
+                .map(|s: &LstmState| LstmState { h: constant(&s.h), c: constant(&s.c) });
+            *memory.lock().unwrap_or_else(PoisonError::into_inner) = Some(detached.collect());
+        }
+        Ok(LstmOutput { output, state: states })
+    }
+
+    /// One layer of the stack.
+    fn layer(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        parts: &[Part],
+        state: Option<&[LstmState]>,
+        sequences: bool,
+    ) -> Result<(Var, Vec<LstmState>)> {
+        let mut outputs = Vec::new();
+        let mut states = Vec::new();
+        if self.projection.is_none() {
+            let directions: Result<_> = parts
+                .iter()
+                .zip(self.way.directions())
+                .map(|(part, &reverse)| Ok(self.direction(tape, part, reverse)?.0))
+                .collect();
+            let (y, ends) = level(tape, x, self.hidden_size, directions?, state, sequences)?;
+            match y {
+                Some(y) => outputs.push(y),
+                None => outputs.extend(ends.iter().map(|s| s.h.clone())),
+            }
+            states = ends;
+        } else {
+            if state.is_some() {
+                return Err(Error::Option {
+                    option: "the state of a layer with a projection",
+                    found: "a state".into(),
+                    expected: "none: it starts from zeros".into(),
+                });
+            }
+            for (part, &reverse) in parts.iter().zip(self.way.directions()) {
+                let (direction, weight_hr) = self.direction(tape, part, reverse)?;
+                let project = |value: &Var| match &weight_hr {
+                    Some(weight) => matmul(tape, value, weight),
+                    None => Ok(value.clone()),
+                };
+                let (y, ends) = level(tape, x, self.hidden_size, vec![direction], None, sequences)?;
+                for end in ends {
+                    states.push(LstmState { h: project(&end.h)?, c: end.c });
+                }
+                match y {
+                    Some(y) => outputs.push(project(&y)?),
+                    None => outputs.extend(states.last().map(|s| s.h.clone())),
+                }
+            }
+        }
+        let output = match outputs.len() {
+            1 => outputs.remove(0),
+            _ => concat(tape, &outputs)?,
+        };
+        let output = match self.way {
+            Way::Both(kind) => match kind.halves() {
+                Some(kind) => merge(tape, &output, kind)?,
+                None => output,
+            },
+            _ => output,
+        };
+        Ok((output, states))
+    }
+
+    /// A direction's weights, and the weight of its projection `[H,P]`.
+    fn direction(
+        &self,
+        tape: &Tape,
+        part: &Part,
+        reverse: bool,
+    ) -> Result<(Direction, Option<Var>)> {
+        let (params, h) = (tape.params(), self.hidden_size);
+        let size = self.direction_size();
+        let weight_hh = params.tensors(part.weight_hh, &[size, 4 * h])?;
+        let mut weight_hr = None;
+        let (weight_hh, weight_hh_shape) = if self.weight_drop == 0.0 && part.weight_hr.is_none() {
+            let (value, gradient) = weight_hh;
+            let shape = [h, h, 4];
+            (Operand::parameter((value.reshape(shape)?, gradient.reshape(shape)?)), shape.to_vec())
+        } else {
+            let mut weight = dropout(tape, &parameter(tape, weight_hh), self.weight_drop, false)?;
+            if let Some(id) = part.weight_hr {
+                let projection = parameter(tape, params.tensors(id, &[h, size])?);
+                weight = matmul(tape, &projection, &weight)?;
+                weight_hr = Some(projection);
+            }
+            (Operand::value(tape, &weight, [h, h, 4])?, vec![h, 4 * h])
+        };
+        let optional = |id: Option<ParamId>| -> Result<Option<Operand>> {
+            id.map(|id| Ok(Operand::parameter(params.tensors(id, &[h, 4])?))).transpose()
+        };
+        let noisy = self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2];
+        let mut noise = Noise { training: tape.records(), ..Noise::default() };
+        if noisy && noise.training {
+            noise.key = params.next_key();
+        }
+        let direction = Direction {
+            weight_ih: Operand::parameter(
+                params.tensors(part.weight_ih, &[part.input_size, h, 4])?,
+            ),
+            weight_hh,
+            weight_hh_shape,
+            bias: optional(part.bias)?,
+            peepholes: optional(part.peepholes)?,
+            how: How { cell: self.cell, reverse, strategy: self.strategy, noise },
+        };
+        Ok((direction, weight_hr))
+    }
+}
+
+impl Layer for Lstm {
+    fn kind(&self) -> &'static str {
+        "lstm"
+    }
+
+    fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        self.check(input_size)?;
+        let (h, size) = (self.hidden_size, self.direction_size());
+        let prefix = params.free_prefix("lstm");
+        let gates = |rows| Layout::Gates { rows, hidden_size: h };
+        let mut parts = Vec::new();
+        let before = params.count();
+        for layer in 0..self.num_layers {
+            let inputs = if layer == 0 { input_size } else { self.width() };
+            for &reverse in self.way.directions() {
+                let suffix = match reverse && matches!(self.way, Way::Both(_)) {
+                    true => format!("_l{layer}_reverse"),
+                    false => format!("_l{layer}"),
+                };
+                let add = |name: &str, shape, layout, values: &[f32]| {
+                    params.add(format!("{prefix}.{name}{suffix}"), shape, layout, values)
+                };
+                let values = init::glorot_uniform(&mut params.rng(), inputs, 4 * h);
+                let weight_ih = add("weight_ih", vec![4 * h, inputs], gates(inputs), &values);
+                let values = init::orthogonal(&mut params.rng(), size, 4 * h);
+                let weight_hh = add("weight_hh", vec![4 * h, size], gates(size), &values);
+                let bias = self.bias.then(|| {
+                    let values = [0.0, self.forget_bias, 0.0, 0.0].repeat(h);
+                    add("bias", vec![4 * h], gates(1), &values)
+                });
+                let peepholes = self.cell.peepholes.then(|| {
+                    let layout = Layout::Peepholes { hidden_size: h };
+                    add("peephole", vec![3 * h], layout, &vec![0.0; 4 * h])
+                });
+                let weight_hr = self.projection.map(|p| {
+                    let values = init::glorot_uniform(&mut params.rng(), h, p);
+                    let layout = Layout::Transposed { rows: h, columns: p };
+                    add("weight_hr", vec![p, h], layout, &values)
+                });
+                parts.push(Part {
+                    input_size: inputs,
+                    weight_ih,
+                    weight_hh,
+                    bias,
+                    peepholes,
+                    weight_hr,
+                });
+            }
+        }
+        let count = params.count() - before;
+        self.built = Some(Built { parts, count });
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        self.width()
+    }
+
+    fn gives_sequence(&self, _: bool) -> bool {
+        self.sequences
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Lstm::forward(self, tape, x)
+    }
+
+    fn parameter_count(&self) -> usize {
+        self.built.as_ref().map_or(0, |b| b.count)
+    }
+}

@@ -1,0 +1,62 @@
+//! y = x where the dice say so, scaled to keep the mean, 0 elsewhere. The backward pass is
+//! the same on the gradient, with the same key.
+
+use super::{INDEX, threefry};
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, Launch, folded};
+use crate::ops::threefry::Key;
+use crate::{Error, Result, Tensor};
+
+pub(crate) static KERNEL: Kernel = Kernel {
+    name: "dropout",
+    parts: &[INDEX, threefry::WGSL, include_str!("../../shaders/dropout.wgsl")],
+    bindings: &[("x", Read), ("y", Write)],
+    variants: || vec![vec![]],
+};
+
+/// That a share is one that can be dropped.
+pub(crate) fn check_rate(option: &'static str, share: f32) -> Result<()> {
+    if (0.0..1.0).contains(&share) {
+        return Ok(());
+    }
+    let expected = "from 0 up to, but not, 1".into();
+    Err(Error::Option { option, found: share.to_string(), expected })
+}
+
+/// `x` is read as `[B,T,C]`. With `same_steps` a row's timesteps share their mask
+/// (Gal & Ghahramani 2016).
+pub(crate) fn dropout(x: &Tensor, rate: f32, key: Key, same_steps: bool) -> Result<Tensor> {
+    let c = x.shape().last().copied().unwrap_or(1);
+    let block = match (same_steps, x.shape()) {
+        (true, &[_, timesteps, _]) => timesteps * c,
+        _ => c,
+    };
+    let y = Tensor::empty(x.shape(), &x.device())?;
+    match x.gpu() {
+        Some(gpu) => gpu.run(&Launch {
+            kernel: &KERNEL,
+            grid: folded(y.len().div_ceil(64)),
+            constants: vec![],
+            uniform: vec![
+                y.len() as u32,
+                c as u32,
+                block as u32,
+                rate.to_bits(),
+                key.0[0],
+                key.0[1],
+            ],
+            tensors: vec![Some(x), Some(&y)],
+        })?,
+        None => {
+            let x = x.cpu();
+            y.cpu_mut(|y| {
+                for (i, (y, &x)) in y.iter_mut().zip(x.iter()).enumerate() {
+                    let at = i / block * c + i % c;
+                    let out = key.floats([at as u32, 2])[0] < rate;
+                    *y = if out { 0.0 } else { x / (1.0 - rate) };
+                }
+            });
+        }
+    }
+    Ok(y)
+}

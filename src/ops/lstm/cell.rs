@@ -1,0 +1,444 @@
+//! What one unit computes in one timestep: the options of a cell, and the cell on the CPU's
+//! vectors. The twin of `shaders/cell`.
+
+use crate::ops::math::{sigmoid, tanh};
+use crate::ops::threefry::Key;
+use crate::{Error, Result};
+use pulp::Simd;
+
+/// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters.
+///
+/// Keras' `hard_sigmoid` is `HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }`, ONNX's default
+/// `HardSigmoid { alpha: 0.2, beta: 0.5 }`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs, reason = "the parameters are those of the formula")]
+pub enum GateActivation {
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    /// `tanh(x)`
+    Tanh,
+    /// `max(0, x)`
+    Relu,
+    /// `alpha x + beta`
+    Affine { alpha: f32, beta: f32 },
+    /// `alpha x + beta`, from 0 to 1. `alpha` is above 0.
+    HardSigmoid { alpha: f32, beta: f32 },
+    /// `x` if `x >= 0`, else `alpha x`. `alpha` is at least 0.
+    LeakyRelu { alpha: f32 },
+    /// `alpha tanh(beta x)`. `alpha` is not 0.
+    ScaledTanh { alpha: f32, beta: f32 },
+    /// `x` if `x >= 0`, else `alpha (exp(x) - 1)`. `alpha` is at least 0.
+    Elu { alpha: f32 },
+    /// `x / (1 + |x|)`
+    Softsign,
+    /// `log(1 + exp(x))`
+    Softplus,
+    /// `x` if `x > alpha`, else 0. `alpha` is at least 0.
+    ThresholdedRelu { alpha: f32 },
+}
+
+impl GateActivation {
+    /// The number that the shaders know it by, alpha and beta.
+    fn parts(self) -> (u32, f32, f32) {
+        match self {
+            Self::Sigmoid => (0, 0.0, 0.0),
+            Self::Tanh => (1, 0.0, 0.0),
+            Self::Relu => (2, 0.0, 0.0),
+            Self::Affine { alpha, beta } => (3, alpha, beta),
+            Self::HardSigmoid { alpha, beta } => (4, alpha, beta),
+            Self::LeakyRelu { alpha } => (5, alpha, 0.0),
+            Self::ScaledTanh { alpha, beta } => (6, alpha, beta),
+            Self::Elu { alpha } => (7, alpha, 0.0),
+            Self::Softsign => (8, 0.0, 0.0),
+            Self::Softplus => (9, 0.0, 0.0),
+            Self::ThresholdedRelu { alpha } => (10, alpha, 0.0),
+        }
+    }
+
+    /// That the slope can be told from the value.
+    fn check(self) -> Result<()> {
+        let (_, alpha, beta) = self.parts();
+        let fits = alpha.is_finite()
+            && beta.is_finite()
+            && match self {
+                Self::HardSigmoid { .. } => alpha > 0.0,
+                Self::ScaledTanh { .. } => alpha != 0.0,
+                Self::LeakyRelu { .. } | Self::Elu { .. } | Self::ThresholdedRelu { .. } => {
+                    alpha >= 0.0
+                }
+                _ => true,
+            };
+        if fits {
+            return Ok(());
+        }
+        Err(Error::Option {
+            option: "an activation of the cell",
+            found: format!("{self:?}"),
+            expected: "finite parameters; alpha at least 0, of HardSigmoid above 0, of ScaledTanh \
+                       not 0"
+                .into(),
+        })
+    }
+
+    fn value(self, x: f32) -> f32 {
+        match self {
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::Tanh => x.tanh(),
+            Self::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            Self::Affine { alpha, beta } => alpha * x + beta,
+            Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
+            Self::LeakyRelu { alpha } => {
+                if x < 0.0 {
+                    alpha * x
+                } else {
+                    x
+                }
+            }
+            Self::ScaledTanh { alpha, beta } => alpha * (beta * x).tanh(),
+            Self::Elu { alpha } => {
+                if x < 0.0 {
+                    alpha * x.exp_m1()
+                } else {
+                    x
+                }
+            }
+            Self::Softsign => x / (1.0 + x.abs()),
+            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::ThresholdedRelu { alpha } => {
+                if x <= alpha {
+                    0.0
+                } else {
+                    x
+                }
+            }
+        }
+    }
+
+    /// The slope, from the value.
+    fn slope(self, y: f32) -> f32 {
+        let step = |on: bool| f32::from(u8::from(on));
+        match self {
+            Self::Sigmoid => y * (1.0 - y),
+            Self::Tanh => 1.0 - y * y,
+            Self::Relu => step(y > 0.0),
+            Self::Affine { alpha, .. } => alpha,
+            Self::HardSigmoid { alpha, .. } => alpha * step(y > 0.0 && y < 1.0),
+            Self::LeakyRelu { alpha } => {
+                if y < 0.0 {
+                    alpha
+                } else {
+                    1.0
+                }
+            }
+            Self::ScaledTanh { alpha, beta } => beta * (alpha - y * y / alpha),
+            Self::Elu { alpha } => {
+                if y < 0.0 {
+                    y + alpha
+                } else {
+                    1.0
+                }
+            }
+            Self::Softsign => (1.0 - y.abs()) * (1.0 - y.abs()),
+            Self::Softplus => 1.0 - (-y).exp(),
+            Self::ThresholdedRelu { .. } => step(y != 0.0),
+        }
+    }
+}
+
+/// Gates of which one follows the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coupling {
+    /// Each gate has its own weights.
+    #[default]
+    None,
+    /// `i = 1 - f` (CIFG: Greff et al. 2017). The weights of i are not used.
+    InputFollowsForget,
+    /// `f = 1 - i`: ONNX's `input_forget`. The weights of f are not used.
+    ForgetFollowsInput,
+}
+
+/// What a cell does otherwise than the plain one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cell {
+    pub(crate) recurrent: GateActivation,
+    pub(crate) input: GateActivation,
+    pub(crate) output: GateActivation,
+    pub(crate) coupling: Coupling,
+    pub(crate) clip: Option<f32>,
+    pub(crate) cell_clip: Option<f32>,
+    pub(crate) peepholes: bool,
+    /// Of h on its way to the next step, the same at every step: Gal & Ghahramani 2016.
+    pub(crate) recurrent_dropout: f32,
+    /// Of h and c: Krueger et al. 2017.
+    pub(crate) zoneout: [f32; 2],
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            recurrent: GateActivation::Sigmoid,
+            input: GateActivation::Tanh,
+            output: GateActivation::Tanh,
+            coupling: Coupling::None,
+            clip: None,
+            cell_clip: None,
+            peepholes: false,
+            recurrent_dropout: 0.0,
+            zoneout: [0.0; 2],
+        }
+    }
+}
+
+/// Whether random numbers are drawn, and which.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Noise {
+    pub(crate) training: bool,
+    pub(crate) key: Key,
+}
+
+impl Cell {
+    /// Whether it differs from the plain cell.
+    pub(crate) fn is_variant(&self) -> bool {
+        *self != Self::default()
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        for activation in [self.recurrent, self.input, self.output] {
+            activation.check()?;
+        }
+        for (option, clip) in [("clip", self.clip), ("cell_clip", self.cell_clip)] {
+            if let Some(clip) = clip.filter(|&c| !(c > 0.0 && c.is_finite())) {
+                let expected = "above 0, and finite".into();
+                return Err(Error::Option { option, found: clip.to_string(), expected });
+            }
+        }
+        let [h, c] = self.zoneout;
+        for (option, share) in
+            [("recurrent_dropout", self.recurrent_dropout), ("zoneout", h), ("zoneout", c)]
+        {
+            crate::ops::dropout::check_rate(option, share)?;
+        }
+        Ok(())
+    }
+
+    /// The words behind `before` in the kernels' uniform.
+    pub(super) fn uniform(&self, noise: Noise) -> Vec<u32> {
+        let mut words = vec![noise.key.0[0], noise.key.0[1]];
+        let [h, c] = self.zoneout;
+        words.extend([self.recurrent_dropout, h, c].map(f32::to_bits));
+        words.push(noise.training.into());
+        for activation in [self.recurrent, self.input, self.output] {
+            let (kind, alpha, beta) = activation.parts();
+            words.extend([kind, alpha.to_bits(), beta.to_bits()]);
+        }
+        words.push(self.coupling as u32);
+        words.extend([self.clip, self.cell_clip].map(|c| c.unwrap_or(f32::MAX).to_bits()));
+        words.push(self.peepholes.into());
+        words
+    }
+
+    /// What dropout makes of h of a unit on its way to the next step.
+    pub(super) fn recurrent_scale(&self, noise: Noise, at: usize) -> f32 {
+        let p = self.recurrent_dropout;
+        if p == 0.0 || !noise.training {
+            return 1.0;
+        }
+        if noise.key.floats([at as u32, 0])[0] < p { 0.0 } else { 1.0 / (1.0 - p) }
+    }
+
+    /// How much of h and c stays as it was.
+    pub(super) fn zoneout(&self, noise: Noise, at: usize) -> [f32; 2] {
+        if !noise.training || self.zoneout == [0.0; 2] {
+            return self.zoneout;
+        }
+        let random = noise.key.floats([at as u32, 1]);
+        std::array::from_fn(|i| f32::from(u8::from(random[i] < self.zoneout[i])))
+    }
+
+    pub(super) fn has_zoneout(&self) -> bool {
+        self.zoneout != [0.0; 2]
+    }
+}
+
+/// What a vector of units makes of a timestep.
+pub(super) struct Forward<V> {
+    pub(super) gates: [V; 4],
+    pub(super) c: V,
+    pub(super) h: V,
+}
+
+/// The gradients before a timestep.
+pub(super) struct Backward<V> {
+    pub(super) d_a: [V; 4],
+    pub(super) d_c: V,
+    pub(super) d_peepholes: [V; 4],
+}
+
+impl Cell {
+    #[inline(always)]
+    pub(super) fn forward<S: Simd>(
+        &self,
+        simd: S,
+        a: [S::f32s; 4],
+        c_prev: S::f32s,
+        peepholes: [S::f32s; 4],
+    ) -> Forward<S::f32s> {
+        let p = peepholes;
+        let one = simd.splat_f32s(1.0);
+        let mut i = self.gate(simd, simd.mul_add_f32s(p[0], c_prev, a[0]));
+        let mut f = self.gate(simd, simd.mul_add_f32s(p[1], c_prev, a[1]));
+        match self.coupling {
+            Coupling::None => {}
+            Coupling::InputFollowsForget => i = simd.sub_f32s(one, f),
+            Coupling::ForgetFollowsInput => f = simd.sub_f32s(one, i),
+        }
+        let g = activate(simd, self.input, clamp(simd, a[2], self.clip));
+        let c = simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g));
+        let c = clamp(simd, c, self.cell_clip);
+        let o = self.gate(simd, simd.mul_add_f32s(p[3], c, a[3]));
+        let h = simd.mul_f32s(o, activate(simd, self.output, c));
+        Forward { gates: [i, f, g, o], c, h }
+    }
+
+    #[inline(always)]
+    fn gate<S: Simd>(&self, simd: S, a: S::f32s) -> S::f32s {
+        activate(simd, self.recurrent, clamp(simd, a, self.clip))
+    }
+
+    #[inline(always)]
+    pub(super) fn backward<S: Simd>(
+        &self,
+        simd: S,
+        [i, f, g, o]: [S::f32s; 4],
+        c_prev: S::f32s,
+        d_h: S::f32s,
+        d_c: S::f32s,
+        p: [S::f32s; 4],
+    ) -> Backward<S::f32s> {
+        let zero = simd.splat_f32s(0.0);
+        let raw = simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g));
+        let c = clamp(simd, raw, self.cell_clip);
+        let out = activate(simd, self.output, c);
+        let gate_slope = |y| clipped_slope(simd, self.recurrent, self.clip, y);
+        let d_o = simd.mul_f32s(simd.mul_f32s(d_h, out), gate_slope(o));
+        let slope_out = clipped_slope(simd, self.output, None, out);
+        let mut d_cell = simd.mul_add_f32s(simd.mul_f32s(d_h, o), slope_out, d_c);
+        d_cell = simd.mul_add_f32s(d_o, p[3], d_cell);
+        if let Some(clip) = self.cell_clip {
+            let held = simd.greater_than_f32s(simd.abs_f32s(raw), simd.splat_f32s(clip));
+            d_cell = simd.select_f32s(held, zero, d_cell);
+        }
+        let mut d_i = simd.mul_f32s(d_cell, g);
+        let mut d_f = simd.mul_f32s(d_cell, c_prev);
+        match self.coupling {
+            Coupling::None => {
+                d_i = simd.mul_f32s(d_i, gate_slope(i));
+                d_f = simd.mul_f32s(d_f, gate_slope(f));
+            }
+            // A gate that follows the other has no slope of its own.
+            Coupling::InputFollowsForget => {
+                d_f = simd.mul_f32s(simd.sub_f32s(d_f, d_i), gate_slope(f));
+                d_i = zero;
+            }
+            Coupling::ForgetFollowsInput => {
+                d_i = simd.mul_f32s(simd.sub_f32s(d_i, d_f), gate_slope(i));
+                d_f = zero;
+            }
+        }
+        let slope_g = clipped_slope(simd, self.input, self.clip, g);
+        let d_g = simd.mul_f32s(simd.mul_f32s(d_cell, i), slope_g);
+        let d_c =
+            simd.mul_add_f32s(d_cell, f, simd.mul_add_f32s(d_i, p[0], simd.mul_f32s(d_f, p[1])));
+        let times = |a, b| simd.mul_f32s(a, b);
+        Backward {
+            d_a: [d_i, d_f, d_g, d_o],
+            d_c,
+            d_peepholes: [times(d_i, c_prev), times(d_f, c_prev), zero, times(d_o, c)],
+        }
+    }
+}
+
+/// The plain cell: all that most networks need, so without a branch.
+#[inline(always)]
+pub(super) fn plain_forward<S: Simd>(
+    simd: S,
+    a: [S::f32s; 4],
+    c_prev: S::f32s,
+) -> Forward<S::f32s> {
+    let (i, f, o) = (sigmoid(simd, a[0]), sigmoid(simd, a[1]), sigmoid(simd, a[3]));
+    let g = tanh(simd, a[2]);
+    let c = simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g));
+    let h = simd.mul_f32s(o, tanh(simd, c));
+    Forward { gates: [i, f, g, o], c, h }
+}
+
+#[inline(always)]
+pub(super) fn plain_backward<S: Simd>(
+    simd: S,
+    [i, f, g, o]: [S::f32s; 4],
+    c_prev: S::f32s,
+    d_h: S::f32s,
+    d_c: S::f32s,
+) -> Backward<S::f32s> {
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let tanh_c = tanh(simd, simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g)));
+    let slope = |y| simd.mul_f32s(y, simd.sub_f32s(one, y));
+    let slope_tanh = |y| simd.sub_f32s(one, simd.mul_f32s(y, y));
+    let d_cell = simd.mul_add_f32s(simd.mul_f32s(d_h, o), slope_tanh(tanh_c), d_c);
+    let d_a = [
+        simd.mul_f32s(simd.mul_f32s(d_cell, g), slope(i)),
+        simd.mul_f32s(simd.mul_f32s(d_cell, c_prev), slope(f)),
+        simd.mul_f32s(simd.mul_f32s(d_cell, i), slope_tanh(g)),
+        simd.mul_f32s(simd.mul_f32s(d_h, tanh_c), slope(o)),
+    ];
+    Backward { d_a, d_c: simd.mul_f32s(d_cell, f), d_peepholes: [zero; 4] }
+}
+
+#[inline(always)]
+fn lanes<S: Simd>(x: S::f32s, f: impl Fn(f32) -> f32) -> S::f32s {
+    let mut x = [x];
+    for lane in pulp::bytemuck::cast_slice_mut::<S::f32s, f32>(&mut x) {
+        *lane = f(*lane);
+    }
+    x[0]
+}
+
+#[inline(always)]
+fn activate<S: Simd>(simd: S, activation: GateActivation, x: S::f32s) -> S::f32s {
+    match activation {
+        GateActivation::Sigmoid => sigmoid(simd, x),
+        GateActivation::Tanh => tanh(simd, x),
+        other => lanes::<S>(x, |x| other.value(x)),
+    }
+}
+
+#[inline(always)]
+fn clamp<S: Simd>(simd: S, x: S::f32s, limit: Option<f32>) -> S::f32s {
+    let Some(limit) = limit else { return x };
+    let clamped = simd.max_f32s(simd.min_f32s(x, simd.splat_f32s(limit)), simd.splat_f32s(-limit));
+    // A NaN stays one.
+    simd.select_f32s(simd.equal_f32s(x, x), clamped, x)
+}
+
+/// The slope of an activation behind a clip, from its value: none where the clip holds.
+#[inline(always)]
+fn clipped_slope<S: Simd>(
+    simd: S,
+    activation: GateActivation,
+    clip: Option<f32>,
+    y: S::f32s,
+) -> S::f32s {
+    let _ = simd;
+    let Some(clip) = clip else { return lanes::<S>(y, |y| activation.slope(y)) };
+    let (a, b) = (activation.value(clip), activation.value(-clip));
+    let (low, high) = (a.min(b), a.max(b));
+    // The value may have been rounded otherwise than here.
+    let (low, high) = (low + 1e-6 * low.abs(), high - 1e-6 * high.abs());
+    lanes::<S>(y, |y| if y <= low || y >= high { 0.0 } else { activation.slope(y) })
+}
