@@ -3,8 +3,8 @@
 /// What can go wrong, with the fields that a program can match on.
 ///
 /// Every text names what was expected, what was found and, where it is not obvious,
-/// what to do.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+/// what to do. `Debug` prints it too, so that a `main` that returns an error shows it.
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument's shape disagrees with the op or with another argument.
@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// A sequence's length is 0 or more than the timesteps that there are.
     #[error(
-        "lengths[{row}] is {found}, expected 1..={max} (a sequence has at least one timestep and at most as many as the tensor)"
+        "the length of row {row} is {found}, expected 1..={max} (a sequence has at least one timestep and at most as many as the tensor)"
     )]
     Length {
         /// The row of the batch.
@@ -153,7 +153,7 @@ pub enum Error {
         bytes: u64,
     },
     /// One tensor is larger than the device can bind.
-    #[error("{what} would take {bytes} bytes, this device binds at most {limit}; split the batch")]
+    #[error("{what} would take {bytes} bytes, at most {limit} can be bound here")]
     TooLarge {
         /// What the memory was for.
         what: &'static str,
@@ -189,12 +189,32 @@ pub enum Error {
         reason: String,
     },
     /// A layer or model is used before it knows its input size.
-    #[error("{what} has no parameters yet; call {call} first")]
+    #[error("{what} is not ready: call {call} first")]
     NotBuilt {
         /// The layer or model.
         what: &'static str,
         /// The method to call.
         call: &'static str,
+    },
+    /// A gradient is asked of a value that the tape has not recorded.
+    #[error("{op}: `{arg}` was not recorded on this tape; {help}")]
+    NotRecorded {
+        /// The method.
+        op: &'static str,
+        /// The value.
+        arg: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
+    /// A number is infinite or NaN.
+    #[error("{what} is not finite in {place}; {help}")]
+    NotFinite {
+        /// What holds it.
+        what: &'static str,
+        /// Where it was found.
+        place: String,
+        /// What to do.
+        help: &'static str,
     },
     /// No parameter has this name.
     #[error("no parameter is called {name:?}; there are: {}", list(available))]
@@ -214,6 +234,12 @@ pub enum Error {
         /// What it met.
         found: String,
     },
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 fn list(names: &[String]) -> String {

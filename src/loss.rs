@@ -68,7 +68,8 @@ impl RowWeights {
     /// # Errors
     /// [`Error::Option`], and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
-        let sum: f32 = weights.iter().sum();
+        // In f64: f32 stops counting at 16,777,216.
+        let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
         if !(sum > 0.0 && sum.is_finite()) || weights.iter().any(|&w| w < 0.0) {
             return Err(Error::Option {
                 option: "weights",

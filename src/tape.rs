@@ -1,10 +1,10 @@
 //! What an op did, so that it can be differentiated: saved tensors and a closure for each op.
 //! Ops are coarse (a whole LSTM layer is one), so a training step has twenty nodes.
 
-use crate::nn::Params;
+use crate::nn::{ParamId, Params};
 use crate::ops;
 use crate::tensor::Tensor;
-use crate::{Lengths, Mask, Result};
+use crate::{DType, Error, Lengths, Mask, Result};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -107,6 +107,8 @@ pub struct Tape {
     params: Params,
     nodes: Option<RefCell<Vec<Node>>>,
     next: Cell<usize>,
+    /// Of the parameters, when the first was used.
+    generation: Cell<Option<u64>>,
 }
 
 impl Tape {
@@ -123,7 +125,8 @@ impl Tape {
     fn with(params: &Params, nodes: Option<RefCell<Vec<Node>>>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { number, params: params.clone(), nodes, next: Cell::new(0) }
+        let generation = Cell::new(None);
+        Self { number, params: params.clone(), nodes, next: Cell::new(0), generation }
     }
 
     /// Whether ops are recorded.
@@ -134,6 +137,15 @@ impl Tape {
     /// The parameters that the layers use.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// A parameter's value and gradient, in the shape that an op wants.
+    pub(crate) fn parameter(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
+        let tensors = self.params.tensors(id, shape)?;
+        if self.generation.get().is_none() {
+            self.generation.set(Some(self.params.generation()));
+        }
+        Ok(tensors)
     }
 
     /// A value whose gradient is wanted: see [`Gradients::get`].
@@ -183,7 +195,8 @@ impl Tape {
     /// the inputs.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `loss` has more than one element, and those of the ops.
+    /// [`Error::Shape`] if `loss` has more than one element, [`Error::NotRecorded`] if it is not
+    /// of this tape or if layers were built since the tape used others, and those of the ops.
     pub fn backward(self, loss: &Var) -> Result<Gradients> {
         ops::Check::new("Tape::backward", "a loss is one number").shape(
             "loss",
@@ -198,10 +211,29 @@ impl Tape {
     /// As [`Tape::backward`], from any values, given the gradient of each.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a gradient has another shape than its value, and those of the ops.
+    /// [`Error::Shape`], [`Error::DType`] and [`Error::OtherDevice`] if a gradient is not like its
+    /// value, and those of [`Tape::backward`].
     pub fn backward_from(self, seeds: &[(&Var, Tensor)]) -> Result<Gradients> {
         let mut gradients = Gradients { tape: self.number, by_index: vec![None; self.next.get()] };
+        if self.generation.get().is_some_and(|g| g != self.params.generation()) {
+            return Err(Error::NotRecorded {
+                op: "Tape::backward",
+                arg: "a parameter",
+                help: "a layer was built after the tape had used others; build all layers first",
+            });
+        }
         for (var, gradient) in seeds {
+            if self.id(var).is_none() {
+                return Err(Error::NotRecorded {
+                    op: "Tape::backward",
+                    arg: "the loss",
+                    help: "make it with this tape, from layers of its Params; Tape::inference \
+                           records nothing",
+                });
+            }
+            let check = ops::Check::new("Tape::backward_from", "a gradient has its value's type");
+            check.dtype("gradient", gradient, DType::F32)?;
+            check.device(var.tensor(), &[("gradient", gradient)])?;
             ops::Check::new("Tape::backward_from", "a gradient has its value's shape").shape(
                 "gradient",
                 gradient,

@@ -302,3 +302,117 @@ fn a_label_error_leaves_the_model_as_it_was_trained() {
     model.fit(&x, &good, Fit::new().quiet()).unwrap();
     assert_ne!(model.params().get("lstm.weight_hh_l0").unwrap(), before);
 }
+
+#[test]
+fn a_wrong_label_is_named_by_its_place_in_the_data_before_anything_is_trained() {
+    let x = sequences();
+    let mut labels: Vec<u32> = (0..x.len() as u32).map(|i| i % 2).collect();
+    let wrong = labels.len() - 1;
+    labels[wrong] = 9;
+    let mut model = model(&Device::cpu().unwrap(), Dense::new(2));
+    model.compile(Adam::default(), Loss::CrossEntropy, &[]);
+    let fit = Fit::new().batch_size(2).validation_split(0.5).quiet();
+    let error = model.fit(&x, &Targets::classes(labels), fit).unwrap_err();
+    assert_eq!(error, Error::Label { row: wrong, found: 9, classes: 2 });
+    // Nor was it built for these sequences.
+    assert_eq!(model.params().count(), 0);
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    assert!(matches!(Sequences::new(1, [[f32::NAN]]), Err(Error::NotFinite { .. })));
+    assert!(matches!(
+        Sequences::from_array(&[f32::INFINITY], [1, 1, 1]),
+        Err(Error::NotFinite { .. })
+    ));
+    let x = sequences();
+    let mut model = model(&Device::cpu().unwrap(), Dense::new(1));
+    model.compile(Sgd::new(0.1), Loss::BinaryCrossEntropy, &[]);
+    let two = Targets::values(vec![2.0; x.len()], 1);
+    assert!(matches!(model.fit(&x, &two, Fit::new().quiet()), Err(Error::Option { .. })));
+    let mut model = self::model(&Device::cpu().unwrap(), Dense::new(1));
+    model.compile(Sgd::new(3e38), Loss::MeanSquaredError, &[]);
+    let y = Targets::values(vec![1.0; x.len()], 1);
+    let error = model.fit(&x, &y, Fit::new().epochs(9).quiet()).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { what: "the loss", .. }), "{error}");
+}
+
+#[test]
+fn layers_may_follow_a_built_model() {
+    let mut model = model(&Device::cpu().unwrap(), Dense::new(2));
+    model.build(3).unwrap();
+    let mut model = model.add(Dense::new(5));
+    model.build(3).unwrap();
+    assert_eq!(model.params().shape("dense_1.weight").unwrap(), [5, 2]);
+    assert!(matches!(model.build(4), Err(Error::Option { .. })));
+}
+
+#[test]
+fn a_gradient_needs_its_tape() {
+    for device in devices() {
+        let params = Params::new(device);
+        let layer = Dense::new(1).build(&params, 2).unwrap();
+        let run = |tape: &Tape, layer: &Dense| layer.forward(tape, &zeros(&[1, 2], device));
+        let tape = Tape::inference(&params);
+        let y = run(&tape, &layer).unwrap();
+        let one = || Tensor::from_slice(&[1.0], [1, 1], device).unwrap();
+        let refused = |tape: Tape, y: &Var| {
+            matches!(tape.backward_from(&[(y, one())]), Err(Error::NotRecorded { .. }))
+        };
+        assert!(refused(tape, &y));
+        let (tape, other) = (Tape::new(&params), Tape::new(&params));
+        let y = run(&tape, &layer).unwrap();
+        assert!(refused(other, &y));
+        // The gradient's device and type.
+        for other in devices() {
+            let tape = Tape::new(&params);
+            let y = run(&tape, &layer).unwrap();
+            let seed = Tensor::zeros([1, 1], other).unwrap();
+            let same = format!("{other}") == format!("{device}");
+            let result = tape.backward_from(&[(&y, seed)]);
+            assert_eq!(result.is_ok(), same);
+        }
+        let tape = Tape::new(&params);
+        let y = run(&tape, &layer).unwrap();
+        let seed = Tensor::from_u32(&[1], [1, 1], device).unwrap();
+        assert!(matches!(tape.backward_from(&[(&y, seed)]), Err(Error::DType { .. })));
+        // Parameters that come later move the others.
+        let tape = Tape::new(&params);
+        let y = run(&tape, &layer).unwrap();
+        let late = Dense::new(1).build(&params, 1).unwrap();
+        let y = late.forward(&tape, &y).unwrap();
+        assert!(refused(tape, &y));
+        // A layer works on its own parameters alone.
+        let strangers = Params::new(device);
+        Dense::new(1).build(&strangers, 2).unwrap();
+        assert!(matches!(run(&Tape::new(&strangers), &layer), Err(Error::NotBuilt { .. })));
+    }
+}
+
+#[test]
+fn options_of_an_lstm_that_make_no_sense() {
+    use wgpu_lstm::GateActivation;
+    let params = Params::new(&Device::cpu().unwrap());
+    for layer in [
+        Lstm::new(4).projection(4),
+        Lstm::new(4).projection(0),
+        Lstm::new(4).projection(2).zoneout(0.1, 0.0),
+        Lstm::new(4).projection(2).recurrent_dropout(0.1),
+        Lstm::new(4).num_layers(0),
+        Lstm::new(4).dropout(0.5),
+        Lstm::new(4).num_layers(2).dropout(1.0),
+        Lstm::new(4).input_dropout(-0.1),
+        Lstm::new(4).recurrent_dropout(f32::NAN),
+        Lstm::new(4).zoneout(0.0, 1.0),
+        Lstm::new(4).weight_drop(2.0),
+        Lstm::new(4).clip(0.0),
+        Lstm::new(4).cell_clip(f32::INFINITY),
+        Lstm::new(4).forget_bias(f32::NAN),
+        Lstm::new(4).activation(GateActivation::ScaledTanh { alpha: 0.0, beta: 1.0 }),
+        Lstm::new(4).recurrent_activation(GateActivation::Elu { alpha: -1.0 }),
+    ] {
+        let text = format!("{layer:?}");
+        assert!(matches!(layer.build(&params, 3), Err(Error::Option { .. })), "{text}");
+    }
+    assert_eq!(params.count(), 0);
+}

@@ -216,3 +216,85 @@ fn a_state_of_another_tape_gets_no_gradient() {
         assert_eq!(gradient(false), gradient(true), "{device}");
     }
 }
+
+#[test]
+fn the_forget_gates_bias_begins_at_one() {
+    let params = Params::new(&Device::cpu().unwrap());
+    Lstm::new(2).build(&params, 1).unwrap();
+    let bias = params.get("lstm.bias_l0").unwrap();
+    assert_eq!(bias, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn fit_shuffles_by_its_seed() {
+    let values: Vec<f32> = (0..40).map(|i| (i as f32 * 0.7).sin()).collect();
+    let x = Sequences::from_array(&values, [20, 2, 1]).unwrap();
+    let y = Targets::values(values[..20].to_vec(), 1);
+    let train = |fit: Fit<'static>| {
+        let device = Device::cpu().unwrap();
+        let mut model = Sequential::new(&device).add(Lstm::new(3)).add(Dense::new(1));
+        model.compile(Adam::default(), Loss::MeanSquaredError, &[]);
+        model.fit(&x, &y, fit.batch_size(4).epochs(1).quiet()).unwrap();
+        model.params().get("dense.weight").unwrap()
+    };
+    assert_eq!(train(Fit::new().seed(1)), train(Fit::new().seed(1)));
+    assert_ne!(train(Fit::new().seed(1)), train(Fit::new().seed(2)));
+    assert_ne!(train(Fit::new().seed(1)), train(Fit::new().shuffle(false)));
+}
+
+#[test]
+fn a_validation_split_is_exact_for_large_data() {
+    let n = 10_000;
+    let x = Sequences::from_array(&vec![0.5; n], [n, 1, 1]).unwrap();
+    // All targets of the training part are 0; one of 1 would show in its loss.
+    let y = Targets::values((0..n).map(|i| f32::from(i >= 7000)).collect::<Vec<_>>(), 1);
+    let device = Device::cpu().unwrap();
+    let mut model = Sequential::new(&device).add(Lstm::new(1)).add(Dense::new(1));
+    model.compile(Adam::new(0.0), Loss::MeanSquaredError, &[]);
+    let fit = Fit::new().epochs(1).batch_size(1000).validation_split(0.3).quiet();
+    let history = model.fit(&x, &y, fit).unwrap();
+    let p = f64::from(model.predict(&x).unwrap().values()[0]);
+    let epoch = &history.epochs[0];
+    assert!((f64::from(epoch.training.loss) - p * p).abs() < 1e-6);
+    let validation = epoch.validation.as_ref().unwrap().loss;
+    assert!((f64::from(validation) - (1.0 - p) * (1.0 - p)).abs() < 1e-5);
+}
+
+#[test]
+fn padding_before_a_dense_layer_is_not_looked_at() {
+    for device in devices() {
+        let gradient = |padding: f32| {
+            let params = Params::new(device).with_seed(1);
+            let dense = Dense::new(3).build(&params, 1).unwrap();
+            let lstm = Lstm::new(2).build(&params, 3).unwrap();
+            let x = Tensor::from_slice(&[0.5, padding, 0.3, 0.9], [2, 2, 1], device).unwrap();
+            let lengths = wgpu_lstm::Lengths::new(&[1, 2], device).unwrap();
+            let tape = Tape::new(&params);
+            let y = dense.forward(&tape, &Var::from(x).with_lengths(Some(lengths))).unwrap();
+            let y = lstm.forward(&tape, &y).unwrap();
+            let ones = Tensor::from_slice(&[1.0; 4], [2, 2], device).unwrap();
+            tape.backward_from(&[(&y, ones)]).unwrap();
+            params.gradient("dense.weight").unwrap()
+        };
+        let found = gradient(f32::NAN);
+        assert!(found.iter().all(|v| v.is_finite()), "{device}: {found:?}");
+        assert_eq!(found, gradient(7.0), "{device}");
+    }
+}
+
+/// Layers of one model in the tasks of a thread pool: whoever waits may take up another's work.
+#[test]
+fn the_cpu_device_runs_inside_a_thread_pool() {
+    use rayon::prelude::*;
+    let device = Device::cpu().unwrap();
+    let params = Params::new(&device);
+    let layer = Dense::new(96).build(&params, 96).unwrap();
+    (0..24).into_par_iter().for_each(|_| {
+        let tape = Tape::new(&params);
+        let x = Tensor::from_slice(&[0.1; 96 * 96], [96, 96], &device).unwrap();
+        let y = layer.forward(&tape, &Var::from(x)).unwrap();
+        let ones = Tensor::from_slice(&[1.0; 96 * 96], [96, 96], &device).unwrap();
+        tape.backward_from(&[(&y, ones)]).unwrap();
+    });
+    assert!(params.gradient("dense.weight").unwrap().iter().all(|v| v.is_finite()));
+}

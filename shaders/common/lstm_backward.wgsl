@@ -31,7 +31,8 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
         let with_y = dims.sequences != 0u;
         let from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
         if VARIANT {
-            let d_h = d_h_rec * recurrent_scale(here, unit) + from_y + d_state[state];
+            let no_y = dims.mask == 2u && left_out(here, step);
+            let d_h = d_h_rec * recurrent_scale(here, unit) + select(from_y, 0.0, no_y) + d_state[state];
             carry = differentiate_variant(here, step, unit, d_h, d_c_after);
         } else {
             let d_h = d_h_rec + from_y + select(0.0, d_state[state], step + 1u == here.steps);

@@ -74,14 +74,17 @@ fn finish_variant(row: Row, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) 
     var old = vec2(h, c);
     if step == 0u { old.x = plain_initial_h(row, unit); } else { old.x = state[out]; }
     var next_state = old;
-    if left_out(row, step) {
+    let skip = left_out(row, step);
+    if skip {
         if SAVE { gates[at] = vec4(0.0); }
     } else {
         let cell = cell_forward(a, c, unit);
         if SAVE { gates[at] = cell.gates; }
         next_state = mix(vec2(cell.h, cell.c), old, zoneout(row, step, unit));
     }
-    if dims.sequences != 0u { y[y_place(row, step, unit)] = next_state.x; }
+    if dims.sequences != 0u {
+        y[y_place(row, step, unit)] = select(next_state.x, 0.0, skip && dims.mask == 2u);
+    }
     state[out] = next_state.x;
     state[out + dims.c_offset] = next_state.y;
     next_state.x *= recurrent_scale(row, unit);

@@ -19,7 +19,8 @@ struct Dims {
     sequences: u32,    // whether there is a y
     initial: u32,      // whether there is a state before the first step; else it is 0
     reverse: u32,      // from a row's last step to its first
-    mask: u32,         // `rows` is [B,T]: 0 where a step is left out; needs cell/variant
+    mask: u32,         // `rows` is [B,T]: 0 where a step is left out; there the output is the state's h
+                       // (1) or 0 (2); needs cell/variant
     before: u32,       // whether d_h of the state before the chunk is wanted
     key0: u32, key1: u32,
     dropout: f32, zoneout_h: f32, zoneout_c: f32,

@@ -1,5 +1,6 @@
 //! Sequences of vectors, of the same length or not.
 
+use super::finite;
 use crate::{Error, Result};
 
 /// Sequences of frames, in host memory; each frame has the same number of features.
@@ -27,7 +28,7 @@ impl Sequences {
     ///
     /// # Errors
     /// [`Error::Option`] if `features` is 0; [`Error::Count`] if a sequence is no whole number
-    /// of frames; [`Error::Length`] if one is empty.
+    /// of frames; [`Error::Length`] if one is empty; [`Error::NotFinite`] for NaN.
     pub fn new<S: AsRef<[f32]>>(
         features: usize,
         sequences: impl IntoIterator<Item = S>,
@@ -40,9 +41,6 @@ impl Sequences {
         for (row, sequence) in sequences.into_iter().enumerate() {
             let sequence = sequence.as_ref();
             let frames = sequence.len() / features;
-            if frames == 0 {
-                return Err(Error::Length { row, found: 0, max: usize::MAX });
-            }
             if !sequence.len().is_multiple_of(features) {
                 return Err(Error::Count {
                     op: "Sequences::new",
@@ -51,6 +49,10 @@ impl Sequences {
                     found: sequence.len(),
                 });
             }
+            if frames == 0 {
+                return Err(Error::Length { row, found: 0, max: u32::MAX as usize });
+            }
+            finite("a sequence", sequence)?;
             all.values.extend_from_slice(sequence);
             all.begins.push(all.values.len() / features);
         }
@@ -60,7 +62,8 @@ impl Sequences {
     /// Sequences of the same length, from one array `[N,T,F]`.
     ///
     /// # Errors
-    /// [`Error::Count`] if the array has another size, [`Error::Empty`] if an axis is 0.
+    /// [`Error::Count`] if the array has another size, [`Error::Empty`] if an axis is 0, [`Error::NotFinite`]
+    /// for NaN.
     pub fn from_array(values: &[f32], [n, timesteps, features]: [usize; 3]) -> Result<Self> {
         let shape = vec![n, timesteps, features];
         let expected = crate::tensor::count(&shape);
@@ -80,6 +83,7 @@ impl Sequences {
                 found: shape,
             });
         }
+        finite("a sequence", values)?;
         let begins = (0..=n).map(|i| i * timesteps).collect();
         Ok(Self { features, values: values.to_vec(), begins })
     }

@@ -1,6 +1,7 @@
 //! What a model is to learn.
 
-use super::Sequences;
+use super::{Sequences, finite};
+use crate::train::Loss;
 use crate::{Error, Result};
 
 /// The targets of a data set: one for each sequence, or one for each frame of each sequence
@@ -53,5 +54,31 @@ impl Targets {
             return Err(Error::Count { op, shape, expected, found });
         }
         Ok(())
+    }
+
+    /// Checks that a loss takes these targets, from a model with `width` outputs.
+    pub(crate) fn check_values(&self, loss: Loss, width: usize) -> Result<()> {
+        match (&self.kind, loss) {
+            // One output is no softmax's: the loss says so.
+            (Kind::Classes(labels), Loss::CrossEntropy) if width > 1 => {
+                match labels.iter().position(|&label| label as usize >= width) {
+                    Some(row) => Err(Error::Label { row, found: labels[row], classes: width }),
+                    None => Ok(()),
+                }
+            }
+            (Kind::Values { values, .. }, Loss::BinaryCrossEntropy) => {
+                match values.iter().position(|v| !(0.0..=1.0).contains(v)) {
+                    Some(at) => Err(Error::Option {
+                        option: "a target of BinaryCrossEntropy",
+                        found: format!("{} at {at}", values[at]),
+                        expected: "from 0 to 1; for more classes use CrossEntropy".into(),
+                    }),
+                    None => Ok(()),
+                }
+            }
+            (Kind::Values { values, .. }, Loss::MeanSquaredError) => finite("a target", values),
+            // The loss itself says what it needs.
+            _ => Ok(()),
+        }
     }
 }

@@ -67,7 +67,8 @@ impl Cpu {
 }
 
 /// Words of memory. Readers hold a snapshot; a writer that meets one works on a copy, so
-/// nobody waits for anybody and no lock is ever held twice.
+/// nobody waits for anybody. Whoever runs threads while it writes must be the only one to know the
+/// buffer: a thread that waits may take up other work, and with it the same lock.
 pub(crate) struct CpuBuffer {
     pub(crate) cpu: Arc<Cpu>,
     class: u64,

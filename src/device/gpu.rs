@@ -228,7 +228,7 @@ impl Gpu {
         let recorder = lock(&self.recorder);
         Counters {
             dispatches: recorder.dispatches,
-            submissions: recorder.generation,
+            submissions: recorder.generation - 1,
             readbacks: self.readbacks.load(Ordering::Relaxed),
             buffers_created: lock(&self.pool).created,
         }

@@ -5,6 +5,7 @@ use super::{Layer, Params, check_size, check_weights, init};
 use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::pack::{pack, unpack};
 use crate::ops::{Check, softmax};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result, Tensor};
@@ -44,6 +45,10 @@ impl Activation {
             return Ok(x.clone());
         }
         Check::new("Activation::forward", "").dtype("x", x.tensor(), DType::F32)?;
+        if x.tensor().is_empty() {
+            let (op, found) = ("Activation::forward", x.shape().to_vec());
+            return Err(Error::Empty { op, arg: "x", axes: "[..]", found });
+        }
         let y = match self.kind() {
             Some(kind) => activation::activation(kind, x.tensor())?,
             None => softmax::softmax(x.tensor())?,
@@ -120,8 +125,8 @@ impl Dense {
             return Err(Error::NotBuilt { what: "this Dense", call: "build" });
         };
         let units = self.units;
-        let (weight, d_weight) = tape.params().tensors(weight, &[input_size, units])?;
-        let (bias, d_bias) = tape.params().tensors(bias, &[units])?;
+        let (weight, d_weight) = tape.parameter(weight, &[input_size, units])?;
+        let (bias, d_bias) = tape.parameter(bias, &[units])?;
         let tensor = x.tensor();
         let check = Check::new("dense", "the layer was built for that input_size");
         check.dtype("x", tensor, DType::F32)?;
@@ -137,6 +142,15 @@ impl Dense {
             check.shape("x", tensor, "[..,I]", &[rows, &[input_size]].concat())?;
         }
         check.device(tensor, &[("weight", &weight)])?;
+        // Padding may be NaN, and NaN times a gradient of zero is NaN.
+        let clean = match (x.lengths(), found) {
+            (Some(lengths), &[rows, timesteps, _]) => {
+                lengths.check("dense", rows, timesteps)?;
+                unpack(&pack(tensor, lengths)?, lengths, timesteps)?
+            }
+            _ => tensor.clone(),
+        };
+        let tensor = &clean;
 
         let (m, shape) = (tensor.len() / last, [rows, &[units]].concat());
         let y = Tensor::empty(shape, &tensor.device())?;

@@ -10,6 +10,7 @@ mod summary;
 
 pub use dense::{Activation, Dense};
 pub use lstm::{Lstm, LstmOutput, LstmState, Merge};
+pub(crate) use params::ParamId;
 pub use params::Params;
 pub use sequential::{Prediction, Sequential};
 

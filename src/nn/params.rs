@@ -6,6 +6,7 @@ use crate::{Device, Error, Result};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Words between the begins of two parameters: 256 bytes, which every GPU can bind at.
@@ -46,7 +47,11 @@ impl Layout {
 
 /// A parameter's number in its [`Params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ParamId(usize);
+pub(crate) struct ParamId {
+    /// Tells its `Params` from all others.
+    params: u64,
+    index: usize,
+}
 
 struct Spec {
     name: String,
@@ -64,6 +69,10 @@ impl Spec {
 }
 
 struct Inner {
+    /// Tells these parameters from all others.
+    number: u64,
+    /// Times that the buffers were made anew.
+    generation: u64,
     device: Device,
     seed: u64,
     /// Keys drawn from the seed so far.
@@ -103,7 +112,10 @@ pub struct Params(Arc<Mutex<Inner>>);
 impl Params {
     /// No parameters yet, on this device.
     pub fn new(device: &Device) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(Arc::new(Mutex::new(Inner {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            generation: 0,
             device: device.clone(),
             seed: 0,
             keys: 0,
@@ -146,7 +158,7 @@ impl Params {
     pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
         let inner = self.lock();
         let id = inner.find(name)?;
-        Ok(inner.specs[id.0].shape.clone())
+        Ok(inner.specs[id.index].shape.clone())
     }
 
     /// A parameter's values, in PyTorch's layout. Waits for the device.
@@ -170,7 +182,7 @@ impl Params {
             let mut inner = self.lock();
             let id = inner.find(name)?;
             let arena = inner.arena()?;
-            let spec = &inner.specs[id.0];
+            let spec = &inner.specs[id.index];
             (which(&arena).view(spec.offset, [spec.len]), spec.layout, spec.outside_len())
         };
         let words = tensor.to_vec()?;
@@ -192,7 +204,7 @@ impl Params {
         let mut inner = self.lock();
         let id = inner.find(name)?;
         let arena = inner.arena()?;
-        let spec = &inner.specs[id.0];
+        let spec = &inner.specs[id.index];
         if values.len() != spec.outside_len() {
             return Err(Error::Count {
                 op: "Params::set",
@@ -259,7 +271,13 @@ impl Params {
         inner.pending.extend_from_slice(values);
         let gap = inner.len - offset - len;
         inner.pending.extend(std::iter::repeat_n(0.0, gap));
-        ParamId(inner.specs.len() - 1)
+        ParamId { params: inner.number, index: inner.specs.len() - 1 }
+    }
+
+    /// Changes whenever the buffers are made anew, and differs between `Params`.
+    pub(crate) fn generation(&self) -> u64 {
+        let inner = self.lock();
+        (inner.number << 24) + inner.generation
     }
 
     /// The number of parameters now, for [`Params::drop_since`].
@@ -283,7 +301,8 @@ impl Params {
     pub(crate) fn tensors(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
         let mut inner = self.lock();
         let arena = inner.arena()?;
-        let Some(spec) = inner.specs.get(id.0) else {
+        let spec = inner.specs.get(id.index).filter(|_| id.params == inner.number);
+        let Some(spec) = spec else {
             return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
         };
         if crate::tensor::count(shape) != spec.len {
@@ -299,7 +318,8 @@ impl Params {
 
 impl Inner {
     fn find(&self, name: &str) -> Result<ParamId> {
-        self.specs.iter().position(|s| s.name == name).map(ParamId).ok_or_else(|| {
+        let index = self.specs.iter().position(|s| s.name == name);
+        index.map(|index| ParamId { params: self.number, index }).ok_or_else(|| {
             Error::UnknownParameter {
                 name: name.to_owned(),
                 available: self.specs.iter().map(|s| s.name.clone()).collect(),
@@ -326,6 +346,7 @@ impl Inner {
             grad: Tensor::zeros([self.len], &self.device)?,
         };
         self.pending.clear();
+        self.generation += 1;
         self.arena = Some(arena.clone());
         Ok(arena)
     }

@@ -34,6 +34,8 @@ use std::time::Instant;
 pub struct Sequential {
     params: Params,
     layers: Vec<Box<dyn Layer>>,
+    /// Of the layers, how many have parameters.
+    built: usize,
     input_size: Option<usize>,
     compiled: Option<Compiled>,
 }
@@ -80,7 +82,7 @@ impl Sequential {
     /// A model without layers, on this device.
     pub fn new(device: &Device) -> Self {
         let params = Params::new(device);
-        Self { params, layers: Vec::new(), input_size: None, compiled: None }
+        Self { params, layers: Vec::new(), built: 0, input_size: None, compiled: None }
     }
 
     /// The seed of the parameters' first values (0 if none is given). For the layers that are
@@ -110,14 +112,14 @@ impl Sequential {
                     expected: format!("{built_for}, for which the model was built"),
                 });
             }
-            return Ok(());
         }
         if self.layers.is_empty() {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         }
         let before = self.params.mark();
-        let mut size = input_size;
-        for layer in &mut self.layers {
+        let (built, new) = self.layers.split_at_mut(self.built);
+        let mut size = built.last().map_or(input_size, |layer| layer.output_size());
+        for layer in new {
             if let Err(error) = layer.build_on(&self.params, size) {
                 // The layers before it are not built either.
                 self.params.drop_since(before);
@@ -126,6 +128,7 @@ impl Sequential {
             size = layer.output_size();
         }
         self.input_size = Some(input_size);
+        self.built = self.layers.len();
         Ok(())
     }
 
@@ -191,14 +194,21 @@ impl Sequential {
     /// [`Error::NotBuilt`] before `compile`; [`Error::Count`] if there is not one target for
     /// each sequence (or frame, if the model gives sequences); [`Error::Label`];
     /// [`Error::Option`] for an option that makes no sense; [`Error::Loss`] if the loss fits
-    /// neither the targets nor the last layer; and those of the device. What was trained up to
-    /// an error stays.
+    /// neither the targets nor the last layer; [`Error::NotFinite`] if the loss is no longer a
+    /// number; and those of the device. Data are checked before the first step; what was trained
+    /// up to a later error stays. Each call shuffles alike: see [`Fit::seed`].
     pub fn fit(&mut self, x: &Sequences, y: &Targets, options: Fit<'_>) -> Result<History> {
-        self.build(x.features())?;
         let Some(mut compiled) = self.compiled.take() else {
             return Err(Error::NotBuilt { what: "the training", call: "compile" });
         };
-        let result = self.run_epochs(x, y, options, &mut compiled);
+        // All that can be checked comes before the first parameter is made or moved.
+        let result = match self.split(x, y, &options, compiled.loss) {
+            Ok(rows) => match self.build(x.features()) {
+                Ok(()) => self.run_epochs(x, y, options, rows, &mut compiled),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
         self.compiled = Some(compiled);
         result
     }
@@ -208,9 +218,9 @@ impl Sequential {
         x: &Sequences,
         y: &Targets,
         options: Fit<'_>,
+        (mut rows, validation_rows): (Vec<usize>, Vec<usize>),
         compiled: &mut Compiled,
     ) -> Result<History> {
-        let (mut rows, validation_rows) = self.split(x, y, &options)?;
         let mut history = History::default();
         let metrics = compiled.metrics.clone();
         let mut progress = Progress::new(options.epochs, rows.len(), &metrics, options.quiet);
@@ -239,6 +249,13 @@ impl Sequential {
                 }
             }
             let training = totals.read()?;
+            if !training.loss.is_finite() {
+                return Err(Error::NotFinite {
+                    what: "the loss",
+                    place: format!("epoch {}", epoch + 1),
+                    help: "a smaller learning rate may help, or inputs of a size of about 1",
+                });
+            }
             let samples_per_second = rows.len() as f32 / began.elapsed().as_secs_f32();
             let validation = match options.validation {
                 Some((x, y)) => {
@@ -264,6 +281,7 @@ impl Sequential {
         x: &Sequences,
         y: &Targets,
         options: &Fit<'_>,
+        loss: Loss,
     ) -> Result<(Vec<usize>, Vec<usize>)> {
         let share = options.validation_split;
         let option = |option, found: String, expected: &str| {
@@ -279,14 +297,18 @@ impl Sequential {
             let found = "both validation_split and validation_data".into();
             return option("validation", found, "one of the two");
         }
-        y.check(x, self.per_frame(), "Sequential::fit")?;
-        if let Some((x, y)) = options.validation {
-            self.check_data(x, y, "Fit::validation_data")?;
+        self.check_data(x, y, x.features(), loss, "Sequential::fit")?;
+        if let Some((validation, y)) = options.validation {
+            self.check_data(validation, y, x.features(), loss, "Fit::validation_data")?;
         }
         let training = (x.len() as f64 * (1.0 - f64::from(share))) as usize;
         // 0.2 is a little more in f32 than in f64: 10 sequences are 8 and 2 all the same.
         let exact = x.len() as f64 * (1.0 - f64::from(share));
-        let training = if exact.ceil() - exact < 1e-4 { exact.ceil() as usize } else { training };
+        let training = if exact.ceil() - exact < 1e-7 * x.len() as f64 {
+            exact.ceil() as usize
+        } else {
+            training
+        };
         if training == 0 {
             return option(
                 "the sequences to train on",
@@ -297,22 +319,28 @@ impl Sequential {
         Ok(((0..training).collect(), (training..x.len()).collect()))
     }
 
-    fn check_data(&self, x: &Sequences, y: &Targets, op: &'static str) -> Result<()> {
-        if self.input_size != Some(x.features()) {
+    /// Checks sequences and targets against the model.
+    fn check_data(
+        &self,
+        x: &Sequences,
+        y: &Targets,
+        features: usize,
+        loss: Loss,
+        op: &'static str,
+    ) -> Result<()> {
+        if features != x.features() {
             return Err(Error::Option {
                 option: "the sequences' features",
                 found: x.features().to_string(),
-                expected: format!(
-                    "{}, for which the model was built",
-                    self.input_size.unwrap_or_default()
-                ),
+                expected: format!("{features}, for which the model was built"),
             });
         }
         if x.is_empty() {
             let found = vec![0, 0, x.features()];
             return Err(Error::Empty { op, arg: "x", axes: "[N,T,F]", found });
         }
-        y.check(x, self.per_frame(), op)
+        y.check(x, self.per_frame(), op)?;
+        y.check_values(loss, self.layers.last().map_or(0, |layer| layer.output_size()))
     }
 
     /// The loss of a batch; adds it and the metrics to the totals.
@@ -350,10 +378,10 @@ impl Sequential {
         let Some(compiled) = &self.compiled else {
             return Err(Error::NotBuilt { what: "the evaluation", call: "compile" });
         };
-        if self.input_size.is_none() {
+        let Some(features) = self.input_size else {
             return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
-        }
-        self.check_data(x, y, "Sequential::evaluate")?;
+        };
+        self.check_data(x, y, features, compiled.loss, "Sequential::evaluate")?;
         self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), 32, compiled)
     }
 
@@ -422,7 +450,7 @@ impl Sequential {
 struct Totals {
     loss: Tensor,
     metrics: Vec<(Metric, Tensor)>,
-    weight: f32,
+    weight: f64,
 }
 
 impl Totals {
@@ -433,7 +461,7 @@ impl Totals {
     }
 
     fn add(&mut self, loss: &Var, output: &Var, batch: &Batch, kind: Loss) -> Result<()> {
-        self.weight += batch.weight;
+        self.weight += f64::from(batch.weight);
         reduce_sum(loss.tensor(), batch.weight, true, &self.loss)?;
         for (metric, total) in &self.metrics {
             let (how, expected) = match (metric, kind, &batch.targets) {
@@ -459,7 +487,7 @@ impl Totals {
     }
 
     fn read(&self) -> Result<Evaluation> {
-        let mean = |total: &Tensor| Ok(total.to_vec()?[0] / self.weight);
+        let mean = |total: &Tensor| Ok((f64::from(total.to_vec()?[0]) / self.weight) as f32);
         let metrics = self.metrics.iter().map(|(_, total)| mean(total)).collect::<Result<_>>()?;
         Ok(Evaluation { loss: mean(&self.loss)?, metrics })
     }

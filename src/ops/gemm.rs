@@ -119,26 +119,34 @@ impl Gemm<'_> {
     }
 
     fn twin(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) {
+        let Self { m, n, k, .. } = self;
         let (av, bv) = (a.tensor.cpu(), b.tensor.cpu());
         let bias = self.bias.map(Tensor::cpu);
+        // Threads that wait for a part of the product may take up other work of the program, which
+        // may want C as well: so C is not locked meanwhile.
+        let mut sums = vec![0.0; m * n];
+        if let Some(bias) = &bias {
+            for row in sums.chunks_exact_mut(n) {
+                row.copy_from_slice(&bias[..n]);
+            }
+        }
+        product(
+            [m, n, k],
+            View::of(&av[a.offset..], a.stride, a.transposed),
+            View::of(&bv[b.offset..], b.stride, b.transposed),
+            (&mut sums, n),
+            bias.is_some(),
+            gemm::Parallelism::Rayon(0),
+        );
         c.tensor.cpu_mut(|cv| {
-            if let Some(bias) = &bias {
-                for row in 0..self.m {
-                    let at = c.offset + row * c.stride;
-                    for (c, bias) in cv[at..at + self.n].iter_mut().zip(&**bias) {
-                        *c = if self.accumulate { *c + bias } else { *bias };
-                    }
+            for (row, sums) in sums.chunks_exact(n).enumerate() {
+                let c = &mut cv[c.offset + row * c.stride..][..n];
+                if self.accumulate {
+                    c.iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
+                } else {
+                    c.copy_from_slice(sums);
                 }
             }
-            let accumulate = self.accumulate || bias.is_some();
-            product(
-                [self.m, self.n, self.k],
-                View::of(&av[a.offset..], a.stride, a.transposed),
-                View::of(&bv[b.offset..], b.stride, b.transposed),
-                (&mut cv[c.offset..], c.stride),
-                accumulate,
-                gemm::Parallelism::Rayon(0),
-            );
         });
     }
 }

@@ -22,7 +22,7 @@ pub trait Optimizer: Send {
 /// let adam = Adam::new(2e-3).weight_decay(1e-2);
 /// assert_eq!(adam.learning_rate(), 2e-3);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Adam {
     learning_rate: f32,
     betas: (f32, f32),
@@ -30,6 +30,8 @@ pub struct Adam {
     weight_decay: f32,
     steps: i32,
     moments: Option<(Tensor, Tensor)>,
+    /// Of the parameters that the moments belong to.
+    generation: u64,
 }
 
 impl Default for Adam {
@@ -43,7 +45,15 @@ impl Adam {
     /// Betas of 0.9 and 0.999, an epsilon of 1e-8, no weight decay.
     pub fn new(learning_rate: f32) -> Self {
         let betas = (0.9, 0.999);
-        Self { learning_rate, betas, epsilon: 1e-8, weight_decay: 0.0, steps: 0, moments: None }
+        Self {
+            learning_rate,
+            betas,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            steps: 0,
+            moments: None,
+            generation: 0,
+        }
     }
 
     /// How fast the two means forget, each from 0 up to 1.
@@ -88,8 +98,13 @@ impl Adam {
         let arena = params.arena()?;
         let zeros = || Tensor::zeros(arena.value.shape(), &params.device());
         let (m, v) = match &self.moments {
-            Some(moments) if fits(&moments.0, params, &arena.value) => moments.clone(),
-            _ => (zeros()?, zeros()?),
+            Some(moments) if self.generation == params.generation() => moments.clone(),
+            _ => {
+                // Other parameters, or more of them: their means begin anew.
+                self.steps = 0;
+                self.generation = params.generation();
+                (zeros()?, zeros()?)
+            }
         };
         self.moments = Some((m.clone(), v.clone()));
         self.steps += 1;
@@ -119,18 +134,20 @@ impl Optimizer for Adam {
 /// let sgd = Sgd::new(0.1).momentum(0.9).nesterov();
 /// # let _ = sgd;
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Sgd {
     learning_rate: f32,
     momentum: f32,
     nesterov: bool,
     velocity: Option<Tensor>,
+    /// Of the parameters that the velocity belongs to.
+    generation: u64,
 }
 
 impl Sgd {
     /// Without momentum.
     pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, momentum: 0.0, nesterov: false, velocity: None }
+        Self { learning_rate, momentum: 0.0, nesterov: false, velocity: None, generation: 0 }
     }
 
     /// The share of the last step that goes into the next, from 0 up to 1.
@@ -159,8 +176,11 @@ impl Sgd {
         check("Sgd momentum", self.momentum, (0.0..1.0).contains(&self.momentum))?;
         let arena = params.arena()?;
         let velocity = match &self.velocity {
-            Some(velocity) if fits(velocity, params, &arena.value) => velocity.clone(),
-            _ => Tensor::zeros(arena.value.shape(), &params.device())?,
+            Some(velocity) if self.generation == params.generation() => velocity.clone(),
+            _ => {
+                self.generation = params.generation();
+                Tensor::zeros(arena.value.shape(), &params.device())?
+            }
         };
         self.velocity = Some(velocity.clone());
         let (rate, momentum) = (self.learning_rate, self.momentum);
@@ -172,11 +192,6 @@ impl Optimizer for Sgd {
     fn step(&mut self, params: &Params) -> Result<()> {
         Sgd::step(self, params)
     }
-}
-
-/// Whether what an optimizer keeps belongs to these parameters.
-fn fits(kept: &Tensor, params: &Params, values: &Tensor) -> bool {
-    kept.shape() == values.shape() && kept.device().same(&params.device())
 }
 
 fn check(option: &'static str, found: f32, ok: bool) -> Result<()> {

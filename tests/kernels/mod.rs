@@ -41,9 +41,11 @@ fn devices() -> &'static [(String, Device)] {
 
 /// A GPU for a test: without one, the test fails.
 fn gpu(options: GpuOptions) -> Device {
-    Device::gpu(options.clone().software())
+    let device = Device::gpu(options.clone().software())
         .or_else(|_| Device::gpu(options))
-        .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"))
+        .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"));
+    assert!(device.is_gpu(), "WGPU_LSTM_DEVICE must not turn GPU tests into CPU tests");
+    device
 }
 
 fn tensor(values: &[f32], shape: impl Into<Vec<usize>>, device: &Device) -> Tensor {

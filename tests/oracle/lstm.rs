@@ -127,6 +127,8 @@ pub struct Lstm {
     pub lengths: Option<Vec<usize>>,
     /// `[B,T]`: steps that are not left out.
     pub mask: Option<Vec<bool>>,
+    /// Whether the output of a step that is left out is 0, not the state's h.
+    pub zero_left_out: bool,
     pub reverse: bool,
     pub cell: Cell,
 }
@@ -260,7 +262,9 @@ impl Lstm {
                         c[u] = z_c * c[u] + (1.0 - z_c) * c_new;
                     }
                 }
-                out.y[(row * self.timesteps + t) * size..][..size].copy_from_slice(&h);
+                if !(left_out && self.zero_left_out) {
+                    out.y[(row * self.timesteps + t) * size..][..size].copy_from_slice(&h);
+                }
                 out.steps.push(step);
             }
             out.h_n[state.clone()].copy_from_slice(&h);
@@ -294,7 +298,7 @@ impl Lstm {
         for step in out.steps.iter().rev() {
             let (row, t) = (step.row, step.t);
             let mut d_a = vec![0.0; 4 * size];
-            for u in 0..size {
+            for u in 0..if step.left_out && self.zero_left_out { 0 } else { size } {
                 d.d_h_0[row * size + u] += d_y[(row * self.timesteps + t) * size + u];
             }
             if step.left_out {

@@ -78,6 +78,7 @@ fn the_lstm_backward_is_the_gradient_of_its_forward() {
             lengths: lengths.clone(),
             mask: mask.clone(),
             reverse,
+            zero_left_out: round % 2 == 0,
             cell: lstm::Cell {
                 peepholes: cell.peepholes.as_ref().map(|_| arguments[4].clone()),
                 ..cell.clone()

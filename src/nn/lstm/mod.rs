@@ -68,7 +68,7 @@ impl Way {
 /// Rows of different lengths go in one batch: see [`Var::with_lengths`]. Past a row's end its
 /// state stays and its output is 0, as in PyTorch's packed sequences; the reverse direction
 /// starts at each row's own end. Steps that [`Var::with_mask`] leaves out keep the state, and
-/// the output repeats, as in Keras.
+/// the output repeats; of a bidirectional layer it is 0; both as in Keras.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, Var, nn::{Lstm, Merge, Params}};
@@ -498,7 +498,7 @@ impl Lstm {
     ) -> Result<(Direction, Option<Var>)> {
         let (params, h) = (tape.params(), self.hidden_size);
         let size = self.direction_size();
-        let weight_hh = params.tensors(part.weight_hh, &[size, 4 * h])?;
+        let weight_hh = tape.parameter(part.weight_hh, &[size, 4 * h])?;
         let mut weight_hr = None;
         let (weight_hh, weight_hh_shape) = if self.weight_drop == 0.0 && part.weight_hr.is_none() {
             let (value, gradient) = weight_hh;
@@ -507,14 +507,14 @@ impl Lstm {
         } else {
             let mut weight = dropout(tape, &parameter(tape, weight_hh), self.weight_drop, false)?;
             if let Some(id) = part.weight_hr {
-                let projection = parameter(tape, params.tensors(id, &[h, size])?);
+                let projection = parameter(tape, tape.parameter(id, &[h, size])?);
                 weight = matmul(tape, &projection, &weight)?;
                 weight_hr = Some(projection);
             }
             (Operand::value(tape, &weight, [h, h, 4])?, vec![h, 4 * h])
         };
         let optional = |id: Option<ParamId>| -> Result<Option<Operand>> {
-            id.map(|id| Ok(Operand::parameter(params.tensors(id, &[h, 4])?))).transpose()
+            id.map(|id| Ok(Operand::parameter(tape.parameter(id, &[h, 4])?))).transpose()
         };
         let noisy = self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2];
         let mut noise = Noise { training: tape.records(), ..Noise::default() };
@@ -523,13 +523,20 @@ impl Lstm {
         }
         let direction = Direction {
             weight_ih: Operand::parameter(
-                params.tensors(part.weight_ih, &[part.input_size, h, 4])?,
+                tape.parameter(part.weight_ih, &[part.input_size, h, 4])?,
             ),
             weight_hh,
             weight_hh_shape,
             bias: optional(part.bias)?,
             peepholes: optional(part.peepholes)?,
-            how: How { cell: self.cell, reverse, strategy: self.strategy, noise },
+            how: How {
+                cell: self.cell,
+                reverse,
+                // As Keras' `Bidirectional` has it, whose directions repeat other steps.
+                zero_left_out: matches!(self.way, Way::Both(_)),
+                strategy: self.strategy,
+                noise,
+            },
         };
         Ok((direction, weight_hr))
     }

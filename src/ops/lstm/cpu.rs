@@ -580,7 +580,8 @@ impl ForwardRows<'_> {
                 store::<S>(&mut self.c_before[before..], c_old);
             }
             let frame = rows[m].at * timesteps + frames[m] - rows[m].start;
-            let new = if mask.is_some_and(|mask| !mask[frame]) {
+            let left_out = mask.is_some_and(|mask| !mask[frame]);
+            let new = if left_out {
                 cell::Forward { gates: [simd.splat_f32s(0.0); 4], c: c_old, h: h_old }
             } else if variant {
                 let p: [S::f32s; 4] = match peepholes {
@@ -610,7 +611,11 @@ impl ForwardRows<'_> {
             let width = self.shared.hidden_width;
             if width > 0 {
                 let y = &mut self.y[frames[m] * width..][blocks.range(at.block)];
-                simd.partial_store_f32s(y, new.h);
+                let zero = simd.splat_f32s(0.0);
+                simd.partial_store_f32s(
+                    y,
+                    if left_out && how.zero_left_out { zero } else { new.h },
+                );
             }
         }
     }
@@ -917,12 +922,13 @@ impl BackwardRows<'_> {
                 let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
                 let gates = &mut gates[frame * blocks.blocks + block];
                 let global = self.task.first_frame + frame;
-                if let Some(d_y) = d_y {
+                let batch_frame = rows[m].at * timesteps + frame - rows[m].start;
+                let left_out = mask.is_some_and(|mask| !mask[batch_frame]);
+                if let Some(d_y) = d_y.filter(|_| !(left_out && how.zero_left_out)) {
                     let d_y = &d_y[global * blocks.hidden_size..][blocks.range(block)];
                     d = simd.add_f32s(d, simd.partial_load_f32s(d_y));
                 }
-                let batch_frame = rows[m].at * timesteps + frame - rows[m].start;
-                if mask.is_some_and(|mask| !mask[batch_frame]) {
+                if left_out {
                     *gates = [zero; 4];
                     store::<S>(&mut d_h[state..], d);
                     continue;

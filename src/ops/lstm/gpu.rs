@@ -104,7 +104,7 @@ impl Part<'_> {
             self.y.is_some().into(),
             initial.into(),
             self.how.reverse.into(),
-            self.steps.mask().is_some().into(),
+            self.steps.mask().map_or(0, |_| 1 + usize::from(self.how.zero_left_out)),
             before.into(),
         ]
         .map(|w| w as u32)

@@ -144,6 +144,8 @@ pub(crate) struct How {
     pub(crate) cell: Cell,
     /// From each row's last step to its first.
     pub(crate) reverse: bool,
+    /// Whether the output of a step that a mask leaves out is 0, not the state's h.
+    pub(crate) zero_left_out: bool,
     pub(crate) strategy: Strategy,
     pub(crate) noise: Noise,
 }

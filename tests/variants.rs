@@ -1,0 +1,269 @@
+//! Every way to change an LSTM, against what PyTorch, Keras and ONNX Runtime computed.
+
+mod common;
+
+use common::{close, devices};
+use safetensors::SafeTensors;
+use wgpu_lstm::nn::{Lstm, LstmState, Merge, Params};
+use wgpu_lstm::{Coupling, Device, GateActivation, Lengths, Mask, Strategy, Tape, Tensor, Var};
+
+struct Vectors(Vec<u8>);
+
+impl Vectors {
+    fn load(name: &str) -> Self {
+        let path =
+            format!("{}/tests/vectors/variant_{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        Self(std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}")))
+    }
+
+    fn find(&self, name: &str) -> Option<Vec<f32>> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let words = file.tensor(name).ok()?.data().to_vec();
+        let words = words.chunks_exact(4);
+        Some(words.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+
+    fn get(&self, name: &str) -> Vec<f32> {
+        self.find(name).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.get("sizes").iter().map(|&v| v as usize).collect()
+    }
+}
+
+/// Runs a layer on every device by every strategy.
+fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
+    let vectors = Vectors::load(name);
+    let sizes = vectors.sizes();
+    let [b, t, i] = [sizes[0], sizes[1], sizes[2]];
+    for device in devices() {
+        for strategy in [Strategy::Sequence, Strategy::Stepwise] {
+            let what = |v: &str| format!("{v} of {name}, {strategy:?} on {device}");
+            let params = Params::new(device);
+            let layer = layer(&sizes).return_sequences().strategy(strategy);
+            let layer = layer.build(&params, i).unwrap();
+            for p in params.names() {
+                params.set(&p, &vectors.get(p.strip_prefix("lstm.").unwrap())).unwrap();
+            }
+            let tape = Tape::new(&params);
+            let tensor = |values: &[f32], shape: &[usize]| {
+                Tensor::from_slice(values, shape, device).unwrap()
+            };
+            let input = tape.input(tensor(&vectors.get("x"), &[b, t, i]));
+            let mut x = input.clone();
+            if let Some(lengths) = vectors.find("lengths") {
+                let lengths: Vec<_> = lengths.iter().map(|&l| l as usize).collect();
+                if lengths.iter().any(|&l| l < t) {
+                    x = x.with_lengths(Some(Lengths::new(&lengths, device).unwrap()));
+                }
+            }
+            if let Some(mask) = vectors.find("mask") {
+                let mask: Vec<_> = mask.iter().map(|&m| m > 0.5).collect();
+                x = x.with_mask(Some(Mask::new(&mask, [b, t], device).unwrap()));
+            }
+            let states: Vec<_> = ["", "_reverse"]
+                .iter()
+                .filter_map(|suffix| {
+                    let state = |v: &str| vectors.find(&format!("{v}_0{suffix}"));
+                    let (h, c) = (state("h")?, state("c")?);
+                    let var = |v: &[f32]| Var::from(tensor(v, &[b, v.len() / b]));
+                    Some(LstmState { h: var(&h), c: var(&c) })
+                })
+                .collect();
+            let out = layer.run(&tape, &x, (!states.is_empty()).then_some(&states)).unwrap();
+            let value = |v: &Var| v.tensor().to_vec().unwrap();
+            let mut expected = vectors.get("y");
+            if name == "keras_backwards" {
+                // Keras gives the outputs in the order in which they were computed.
+                expected = reversed(&expected, b, t);
+            }
+            close(&what("y"), &value(&out.output), &expected, 1e-5);
+            let all = |of: fn(&LstmState) -> &Var| -> Vec<f32> {
+                out.state.iter().flat_map(|s| value(of(s))).collect()
+            };
+            let (h_n, c_n) = (all(|s| &s.h), all(|s| &s.c));
+            for (v, found) in [("h_n", h_n), ("c_n", c_n)] {
+                if let Some(expected) = vectors.find(v) {
+                    close(&what(v), &found, &expected, 1e-5);
+                }
+            }
+
+            let Some(mut d_y) = vectors.find("d_y") else { continue };
+            if name == "keras_backwards" {
+                d_y = reversed(&d_y, b, t);
+            }
+            let mut seeds = vec![(&out.output, tensor(&d_y, out.output.shape()))];
+            let (mut d_h, mut d_c) = (vectors.find("d_h_n"), vectors.find("d_c_n"));
+            for state in &out.state {
+                for (var, d) in [(&state.h, &mut d_h), (&state.c, &mut d_c)] {
+                    if let Some(d) = d {
+                        let rest = d.split_off(var.tensor().len());
+                        seeds.push((var, tensor(&std::mem::replace(d, rest), var.shape())));
+                    }
+                }
+            }
+            let gradients = tape.backward_from(&seeds).unwrap();
+            let d_x = gradients.get(&input).unwrap().to_vec().unwrap();
+            close(&what("d_x"), &d_x, &vectors.get("d_x"), 1e-4);
+            for p in params.names() {
+                let short = p.strip_prefix("lstm.").unwrap();
+                let expected = vectors.get(&format!("d_{short}"));
+                close(&what(short), &params.gradient(&p).unwrap(), &expected, 1e-4);
+            }
+        }
+    }
+}
+
+/// The timesteps the other way round.
+fn reversed(y: &[f32], b: usize, t: usize) -> Vec<f32> {
+    let frame = y.len() / b / t;
+    y.chunks(t * frame).flat_map(|row| row.chunks(frame).rev().flatten().copied()).collect()
+}
+
+#[test]
+fn pytorch_stacked() {
+    check("pytorch_stacked", &|s| Lstm::new(s[3]).num_layers(s[4]));
+}
+
+#[test]
+fn pytorch_bidirectional() {
+    for name in ["pytorch_both", "pytorch_both_lengths"] {
+        check(name, &|s| Lstm::new(s[3]).num_layers(s[4]).bidirectional(Merge::Concat));
+    }
+}
+
+#[test]
+fn pytorch_without_bias() {
+    check("pytorch_no_bias", &|s| Lstm::new(s[3]).no_bias());
+}
+
+#[test]
+fn pytorch_projection() {
+    check("pytorch_projection", &|s| Lstm::new(s[3]).num_layers(s[4]).projection(s[7]));
+    check("pytorch_projection_both", &|s| {
+        Lstm::new(s[3]).bidirectional(Merge::Concat).projection(s[7])
+    });
+}
+
+#[test]
+fn keras_merge_modes_and_masks() {
+    for (name, merge) in [
+        ("concat", Merge::Concat),
+        ("sum", Merge::Sum),
+        ("ave", Merge::Mean),
+        ("mul", Merge::Product),
+    ] {
+        check(&format!("keras_{name}"), &|s| Lstm::new(s[3]).bidirectional(merge));
+    }
+    check("keras_mask", &|s| Lstm::new(s[3]));
+}
+
+#[test]
+fn keras_activations_and_direction() {
+    let hard = GateActivation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 };
+    check("keras_hard_sigmoid", &|s| Lstm::new(s[3]).recurrent_activation(hard));
+    check("keras_relu", &|s| Lstm::new(s[3]).activation(GateActivation::Relu));
+    check("keras_backwards", &|s| Lstm::new(s[3]).go_backwards());
+}
+
+#[test]
+fn onnx_peepholes_directions_and_lengths() {
+    check("onnx_peepholes", &|s| Lstm::new(s[3]).peepholes());
+    let both = |s: &[usize]| Lstm::new(s[3]).bidirectional(Merge::Concat);
+    check("onnx_peepholes_both", &|s| both(s).peepholes());
+    check("onnx_lengths_both", &both);
+    check("onnx_reverse", &|s| Lstm::new(s[3]).go_backwards());
+}
+
+#[test]
+fn onnx_coupling_and_clip() {
+    check("onnx_input_forget", &|s| Lstm::new(s[3]).coupled(Coupling::ForgetFollowsInput));
+    check("onnx_clip", &|s| Lstm::new(s[3]).clip(0.3));
+}
+
+#[test]
+fn onnx_activations() {
+    use GateActivation as G;
+    let (sigmoid, tanh) = (G::Sigmoid, G::Tanh);
+    let hard = G::HardSigmoid { alpha: 0.2, beta: 0.5 };
+    for (name, [f, g, h]) in [
+        ("hard_sigmoid", [hard, tanh, tanh]),
+        ("relu", [sigmoid, G::Relu, G::Relu]),
+        ("leaky_relu", [sigmoid, G::LeakyRelu { alpha: 0.1 }, tanh]),
+        ("scaled_tanh", [sigmoid, G::ScaledTanh { alpha: 1.5, beta: 0.7 }, tanh]),
+        ("elu", [sigmoid, G::Elu { alpha: 0.8 }, tanh]),
+        ("softsign", [sigmoid, G::Softsign, G::Softsign]),
+        ("softplus", [sigmoid, G::Softplus, tanh]),
+        ("thresholded_relu", [sigmoid, G::ThresholdedRelu { alpha: 0.2 }, tanh]),
+        ("affine", [sigmoid, G::Affine { alpha: 0.5, beta: 0.1 }, tanh]),
+    ] {
+        check(&format!("onnx_{name}"), &|s| {
+            Lstm::new(s[3]).recurrent_activation(f).activation(g).output_activation(h)
+        });
+    }
+}
+
+/// Two batches of half a stream give what one batch of all of it gives.
+#[test]
+fn a_stateful_layer_goes_on_where_it_ended() {
+    for device in devices() {
+        let params = Params::new(device).with_seed(3);
+        let layer = Lstm::new(4).num_layers(2).return_sequences().stateful();
+        let layer = layer.build(&params, 2).unwrap();
+        let values: Vec<f32> = (0..2 * 6 * 2).map(|i| (i as f32).sin()).collect();
+        let run = |values: Vec<f32>| {
+            let x = Tensor::from_slice(&values, [2, values.len() / 4, 2], device).unwrap();
+            let y = layer.forward(&Tape::inference(&params), &x.into()).unwrap();
+            y.tensor().to_vec().unwrap()
+        };
+        let half = |which: usize| -> Vec<f32> {
+            values.chunks(12).flat_map(|row| row[which * 6..][..6].to_vec()).collect()
+        };
+        let whole = run(values.clone());
+        layer.reset_state();
+        let (first, second) = (run(half(0)), run(half(1)));
+        let joined: Vec<f32> = (0..2)
+            .flat_map(|row| {
+                [&first[row * 12..row * 12 + 12], &second[row * 12..row * 12 + 12]].concat()
+            })
+            .collect();
+        close(&format!("stateful on {device}"), &joined, &whole, 1e-6);
+    }
+}
+
+/// The dice of a training are the same on every device, and others at each step.
+#[test]
+fn dropout_of_every_kind_is_the_same_on_both_devices() {
+    let train = |device: &Device| {
+        let params = Params::new(device).with_seed(11);
+        let layer = Lstm::new(6)
+            .num_layers(2)
+            .dropout(0.3)
+            .input_dropout(0.2)
+            .recurrent_dropout(0.25)
+            .zoneout(0.1, 0.2)
+            .weight_drop(0.2)
+            .build(&params, 3)
+            .unwrap();
+        let values: Vec<f32> = (0..4 * 5 * 3).map(|i| (i as f32 * 0.3).cos()).collect();
+        let mut outputs = Vec::new();
+        for _ in 0..2 {
+            let tape = Tape::new(&params);
+            let x = tape.input(Tensor::from_slice(&values, [4, 5, 3], device).unwrap());
+            let y = layer.forward(&tape, &x).unwrap();
+            outputs.push(y.tensor().to_vec().unwrap());
+            let ones = Tensor::from_slice(&[1.0; 24], [4, 6], device).unwrap();
+            let gradients = tape.backward_from(&[(&y, ones)]).unwrap();
+            outputs.push(gradients.get(&x).unwrap().to_vec().unwrap());
+        }
+        outputs.push(params.gradient("lstm.weight_hh_l1").unwrap());
+        outputs
+    };
+    let [a, b] = devices() else { panic!("two devices") };
+    let (a, b) = (train(a), train(b));
+    assert_ne!(a[0], a[2]);
+    for (n, (a, b)) in a.iter().zip(&b).enumerate() {
+        close(&format!("output {n}"), a, b, 1e-4);
+    }
+}
