@@ -104,14 +104,12 @@ impl Sequential {
     /// [`Error::Option`] for a size of 0 or if the model was built for another one,
     /// [`Error::NotBuilt`] if there are no layers.
     pub fn build(&mut self, input_size: usize) -> Result<()> {
-        if let Some(built_for) = self.input_size {
-            if built_for != input_size {
-                return Err(Error::Option {
-                    option: "the sequences' features",
-                    found: input_size.to_string(),
-                    expected: format!("{built_for}, for which the model was built"),
-                });
-            }
+        if let Some(built_for) = self.input_size.filter(|&size| size != input_size) {
+            return Err(Error::Option {
+                option: "the sequences' features",
+                found: input_size.to_string(),
+                expected: format!("{built_for}, for which the model was built"),
+            });
         }
         if self.layers.is_empty() {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
