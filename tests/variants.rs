@@ -267,3 +267,36 @@ fn dropout_of_every_kind_is_the_same_on_both_devices() {
         close(&format!("output {n}"), a, b, 1e-4);
     }
 }
+
+#[test]
+fn dropout_keeps_the_mean_and_its_gradient_the_same_places() {
+    use wgpu_lstm::nn::{Dropout, Layer};
+    let n = 40 * 50 * 10;
+    for device in devices() {
+        let params = Params::new(device).with_seed(2);
+        for layer in [Dropout::new(0.25), Dropout::new(0.25).features()] {
+            let same_steps = format!("{layer:?}").contains("same_steps: true");
+            let tape = Tape::new(&params);
+            let x = tape.input(Tensor::from_slice(&vec![1.0; n], [40, 50, 10], device).unwrap());
+            let y = layer.forward(&tape, &x).unwrap();
+            let values = y.tensor().to_vec().unwrap();
+            assert!(values.iter().all(|&v| v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
+            let mean = values.iter().sum::<f32>() / n as f32;
+            // Four standard deviations, of as many independent draws as there are.
+            let draws = if same_steps { 400.0f32 } else { n as f32 };
+            assert!((mean - 1.0).abs() < 4.0 * (1.0 / 3.0 / draws).sqrt(), "{mean} on {device}");
+            if same_steps {
+                for row in values.chunks(500) {
+                    assert!(row.chunks(10).all(|frame| frame == &row[..10]), "{device}");
+                }
+            }
+            let ones = Tensor::from_slice(&vec![1.0; n], [40, 50, 10], device).unwrap();
+            let gradients = tape.backward_from(&[(&y, ones)]).unwrap();
+            assert_eq!(gradients.get(&x).unwrap().to_vec().unwrap(), values, "{device}");
+            let y = layer.forward(&Tape::inference(&params), &x).unwrap();
+            assert!(y.tensor().to_vec().unwrap().iter().all(|&v| v == 1.0), "{device}");
+        }
+        let mut bad = Dropout::new(1.0);
+        assert!(bad.build_on(&params, 3).is_err());
+    }
+}

@@ -1,6 +1,7 @@
 //! Layers, their parameters, and models made of them.
 
 mod dense;
+mod dropout;
 mod functions;
 mod init;
 mod lstm;
@@ -9,6 +10,7 @@ mod sequential;
 mod summary;
 
 pub use dense::{Activation, Dense};
+pub use dropout::Dropout;
 pub use lstm::{Lstm, LstmOutput, LstmState, Merge};
 pub(crate) use params::ParamId;
 pub use params::Params;

@@ -1,0 +1,70 @@
+//! Dropout as a layer.
+
+use super::functions::dropout;
+use super::{Layer, Params};
+use crate::Result;
+use crate::ops::dropout::check_rate;
+use crate::tape::{Tape, Var};
+
+/// Drops values in training, on tapes that record, and scales the others to keep the mean
+/// (Srivastava et al. 2014). The dice come from the parameters' seed: the same on every device.
+///
+/// ```
+/// use wgpu_lstm::nn::{Dense, Dropout, Lstm, Sequential};
+/// use wgpu_lstm::Device;
+/// let model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(16))
+///     .add(Dropout::new(0.5))
+///     .add(Dense::new(3));
+/// # let _ = model;
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Dropout {
+    rate: f32,
+    same_steps: bool,
+    size: usize,
+}
+
+impl Dropout {
+    /// Drops each value with this probability.
+    pub fn new(rate: f32) -> Self {
+        Self { rate, same_steps: false, size: 0 }
+    }
+
+    /// Drops whole features of a sequence `[B,T,F]`: the same at every timestep of a row
+    /// (Gal & Ghahramani 2016; Keras' `SpatialDropout1D`).
+    pub fn features(mut self) -> Self {
+        self.same_steps = true;
+        self
+    }
+}
+
+impl Layer for Dropout {
+    fn kind(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
+        check_rate("Dropout rate", self.rate)?;
+        self.size = input_size;
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        self.size
+    }
+
+    fn gives_sequence(&self, takes_sequence: bool) -> bool {
+        takes_sequence
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        check_rate("Dropout rate", self.rate)?;
+        dropout(tape, x, self.rate, self.same_steps)
+    }
+
+    fn parameter_count(&self) -> usize {
+        0
+    }
+}
