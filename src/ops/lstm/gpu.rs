@@ -179,7 +179,9 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     };
     let variant = is_variant(call.how, call.steps);
     let strategy = call.how.strategy;
-    let schedule = plan::schedule(gpu, strategy, Pass::Forward, variant, batch, hidden_size)?;
+    let ragged = call.steps.lengths().is_some();
+    let schedule =
+        plan::schedule(gpu, strategy, Pass::Forward, variant, ragged, batch, hidden_size)?;
     let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
     let columns = 4 * hidden_size;
 
@@ -319,7 +321,9 @@ pub(super) fn backward(
     };
     let device = x.device();
     let variant = is_variant(how, mask.steps());
-    let schedule = plan::schedule(gpu, how.strategy, Pass::Backward, variant, batch, hidden_size)?;
+    let ragged = mask.steps().lengths().is_some();
+    let schedule =
+        plan::schedule(gpu, how.strategy, Pass::Backward, variant, ragged, batch, hidden_size)?;
     let columns = 4 * hidden_size;
 
     let rt = transpose_gates(&weights.weight_hh)?;

@@ -60,6 +60,7 @@ pub(crate) fn schedule(
     strategy: Strategy,
     pass: Pass,
     variant: bool,
+    ragged: bool,
     batch: usize,
     hidden_size: usize,
 ) -> Result<Schedule> {
@@ -78,7 +79,9 @@ pub(crate) fn schedule(
     // the better, as long as every core has some.
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = gpu.options.threads.unwrap_or_else(cores);
-    let widest = match batch.div_ceil(threads.max(1)) {
+    // Rows of different lengths in more groups, so that who has the longest gets no others.
+    let shares = threads.max(1) * if ragged { 2 } else { 1 };
+    let widest = match batch.div_ceil(shares) {
         // The code of a variant for more rows takes long to compile.
         _ if !gpu.info.software || variant => 4,
         0..=4 => 4,
