@@ -268,6 +268,7 @@ fn a_model_checks_data_options_and_loss() {
         let none = Targets::values([], 1);
         let error = model.fit(&empty, &none, Fit::new().quiet()).unwrap_err();
         assert!(matches!(error, Error::Empty { .. }), "{error}");
+        model.fit(&x, &bits, Fit::new().epochs(1).quiet()).unwrap();
         assert!(matches!(model.evaluate(&empty, &none), Err(Error::Empty { .. })));
         assert_eq!(model.predict(&empty).unwrap().rows(), 0);
         assert!(matches!(model.predict(&other), Err(Error::Option { .. })));
