@@ -1,18 +1,27 @@
-// cross_entropy: loss = scale * w * (log sum exp x - x[label]), for each row.
+// cross_entropy: loss = scale * w * ((1-s) k[label] l(label) + s/C sum_j k[j] l(j)), for each
+// row, where l(j) = log sum exp x - x[j], k are the weights of the classes and s the smoothing.
 //
-// Shapes  x: [N,C]; labels, weights, loss: [N]. Without WEIGHTS w = 1.
+// Shapes  x: [N,C]; labels, weights, loss: [N]; class_weights: [C]. Without WEIGHTS w = 1,
+//         without CLASSES k = 1.
 // Grid    folded N: a workgroup of 64 takes a row
 // Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
+override CLASSES: bool;
 
-struct Dims { n: u32, c: u32, scale: f32 }
+struct Dims { n: u32, c: u32, scale: f32, smoothing: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;           // [N,C]
 @group(0) @binding(2) var<storage, read> labels: array<u32>;      // [N]
 @group(0) @binding(3) var<storage, read> weights: array<f32>;     // [N]
-@group(0) @binding(4) var<storage, read_write> loss: array<f32>;  // [N]
+@group(0) @binding(4) var<storage, read> class_weights: array<f32>;  // [C]
+@group(0) @binding(5) var<storage, read_write> loss: array<f32>;  // [N]
+
+fn of_class(j: u32) -> f32 {
+    if CLASSES { return class_weights[j]; }
+    return 1.0;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -32,8 +41,17 @@ fn main(
     var sum = 0.0;
     for (var j = lane; j < dims.c; j += 64u) { sum += exp(x[begin + j] - largest); }
     sum = workgroup_sum(lane, sum);
+    var spread = 0.0;
+    if dims.smoothing > 0.0 {
+        for (var j = lane; j < dims.c; j += 64u) {
+            spread += of_class(j) * (log(sum) + (largest - x[begin + j]));
+        }
+        spread = workgroup_sum(lane, spread) * dims.smoothing / f32(dims.c);
+    }
     if lane == 0u {
-        var value = dims.scale * (log(sum) + (largest - x[begin + labels[row]]));
+        let label = labels[row];
+        let right = of_class(label) * (log(sum) + (largest - x[begin + label]));
+        var value = dims.scale * ((1.0 - dims.smoothing) * right + spread);
         if WEIGHTS {
             let w = weights[row];
             // A row of weight 0 is padding: whatever it holds does not count.

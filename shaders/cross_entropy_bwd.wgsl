@@ -1,19 +1,28 @@
-// cross_entropy_bwd: d_x = d_loss * scale * w * (softmax(x) - onehot(label)), for each row.
+// cross_entropy_bwd: d_x = d_loss * scale * w * (softmax(x) sum(target) - target), for each row,
+// where target[j] = (1-s) k[label] onehot(label)[j] + s/C k[j]: see cross_entropy.
 //
-// Shapes  x, d_x: [N,C]; labels, weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
+// Shapes  x, d_x: [N,C]; labels, weights: [N]; class_weights: [C]; d_loss: [1]. Without WEIGHTS
+//         w = 1, without CLASSES k = 1.
 // Grid    folded N: a workgroup of 64 takes a row
 // Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
+override CLASSES: bool;
 
-struct Dims { n: u32, c: u32, scale: f32 }
+struct Dims { n: u32, c: u32, scale: f32, smoothing: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;          // [N,C]
 @group(0) @binding(2) var<storage, read> labels: array<u32>;     // [N]
 @group(0) @binding(3) var<storage, read> weights: array<f32>;    // [N]
-@group(0) @binding(4) var<storage, read> d_loss: array<f32>;     // [1]
-@group(0) @binding(5) var<storage, read_write> d_x: array<f32>;  // [N,C]
+@group(0) @binding(4) var<storage, read> class_weights: array<f32>;  // [C]
+@group(0) @binding(5) var<storage, read> d_loss: array<f32>;     // [1]
+@group(0) @binding(6) var<storage, read_write> d_x: array<f32>;  // [N,C]
+
+fn of_class(j: u32) -> f32 {
+    if CLASSES { return class_weights[j]; }
+    return 1.0;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -39,9 +48,18 @@ fn main(
         factor *= weights[row];
         skip = weights[row] == 0.0;
     }
+    let share = dims.smoothing / f32(dims.c);
+    var all = 0.0;
+    if dims.smoothing > 0.0 {
+        for (var j = lane; j < dims.c; j += 64u) { all += share * of_class(j); }
+        all = workgroup_sum(lane, all);
+    }
+    let label = labels[row];
+    let right = (1.0 - dims.smoothing) * of_class(label);
     for (var j = lane; j < dims.c; j += 64u) {
         let p = exp(x[begin + j] - largest) / sum;
-        let d = factor * select(p, p - 1.0, j == labels[row]);
+        let target_j = share * of_class(j) + select(0.0, right, j == label);
+        let d = factor * ((right + all) * p - target_j);
         d_x[begin + j] = select(d, 0.0, skip);
     }
 }

@@ -2,6 +2,9 @@
 //
 //   KIND 0, binary cross-entropy of a logit:  l = softplus(x) - x y
 //   KIND 1, squared error:                    l = (x - y)^2
+//   KIND 2, absolute error:                   l = |x - y|
+//   KIND 3, Huber's, with p = delta:          l = (x - y)^2 / 2, or p (|x - y| - p/2) above p
+//   KIND 4, pinball, with p = quantile:       l = p (y - x), or (1 - p) (x - y) above y
 //
 // Shapes  x, y: [N,C]; weights, loss: [N]. Without WEIGHTS w = 1.
 // Grid    folded ceil(N/64): an invocation takes a row
@@ -10,7 +13,7 @@
 override KIND: u32;
 override WEIGHTS: bool;
 
-struct Dims { n: u32, c: u32, scale: f32 }
+struct Dims { n: u32, c: u32, scale: f32, p: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;           // [N,C]
@@ -28,10 +31,15 @@ fn main(
     if row >= dims.n { return; }
     var sum = 0.0;
     for (var j = row * dims.c; j < (row + 1u) * dims.c; j++) {
-        if KIND == 0u {
-            sum += softplus1(x[j]) - x[j] * y[j];
-        } else {
-            sum += (x[j] - y[j]) * (x[j] - y[j]);
+        let d = x[j] - y[j];
+        switch KIND {
+            case 0u: { sum += softplus1(x[j]) - x[j] * y[j]; }
+            case 1u: { sum += d * d; }
+            case 2u: { sum += abs(d); }
+            case 3u: {
+                sum += select(0.5 * d * d, dims.p * (abs(d) - 0.5 * dims.p), abs(d) > dims.p);
+            }
+            default: { sum += select((1.0 - dims.p) * d, -dims.p * d, d < 0.0); }
         }
     }
     sum *= dims.scale;

@@ -2,6 +2,9 @@
 //
 //   KIND 0, binary cross-entropy of a logit:  l' = sigmoid(x) - y
 //   KIND 1, squared error:                    l' = 2 (x - y)
+//   KIND 2, absolute error:                   l' = sign(x - y)
+//   KIND 3, Huber's, with p = delta:          l' = x - y, within -p and p
+//   KIND 4, pinball, with p = quantile:       l' = -p, or 1 - p above y
 //
 // Shapes  x, y, d_x: [N,C]; weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
 // Grid    folded ceil(N*C/64)
@@ -10,7 +13,7 @@
 override KIND: u32;
 override WEIGHTS: bool;
 
-struct Dims { n: u32, c: u32, scale: f32 }
+struct Dims { n: u32, c: u32, scale: f32, p: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;          // [N,C]
@@ -27,8 +30,17 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= dims.n * dims.c { return; }
-    var d = 2.0 * (x[i] - y[i]);
-    if KIND == 0u { d = sigmoid1(x[i]) - y[i]; }
+    var d = x[i] - y[i];
+    switch KIND {
+        case 0u: { d = sigmoid1(x[i]) - y[i]; }
+        case 1u: { d *= 2.0; }
+        case 2u: { d = select(sign(d), d, d != d); }
+        case 3u: { d = select(d, dims.p * sign(d), abs(d) > dims.p); }
+        default: {
+            let above = select((1.0 - dims.p) * sign(d), d, d != d);
+            d = select(above, -dims.p, d < 0.0);
+        }
+    }
     d *= d_loss[0] * dims.scale;
     if WEIGHTS {
         let w = weights[i / dims.c];

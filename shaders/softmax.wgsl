@@ -1,7 +1,9 @@
-// softmax: y = exp(x - max x) / sum exp(x - max x), for each row.
+// softmax: y = exp(x - max x) / sum exp(x - max x), for each row; with LOG the logarithm of it.
 //
 // Grid    folded N: a workgroup of 64 takes a row
 // Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
+
+override LOG: bool;
 
 struct Dims { n: u32, c: u32 }
 
@@ -27,5 +29,8 @@ fn main(
     var sum = 0.0;
     for (var j = lane; j < dims.c; j += 64u) { sum += exp(x[begin + j] - largest); }
     sum = workgroup_sum(lane, sum);
-    for (var j = lane; j < dims.c; j += 64u) { y[begin + j] = exp(x[begin + j] - largest) / sum; }
+    for (var j = lane; j < dims.c; j += 64u) {
+        let d = x[begin + j] - largest;
+        if LOG { y[begin + j] = d - log(sum); } else { y[begin + j] = exp(d) / sum; }
+    }
 }

@@ -1,5 +1,6 @@
 //! Which timesteps of a batch's rows there are: lengths, or a mask.
 
+use crate::tape::Var;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result, ops};
 use std::sync::Arc;
@@ -133,5 +134,69 @@ impl Mask {
     pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
         let check = ops::Check::new(op, "a mask has a value for each row and timestep");
         check.shape("mask", &self.tensor, "[B,T]", &[rows, timesteps])
+    }
+}
+
+/// Which steps of a value `[B,T,..]` count, for the ops that look at all of them.
+#[derive(Debug, Clone)]
+pub(crate) enum Counted {
+    All,
+    Lengths(Lengths),
+    Mask(Mask),
+}
+
+impl Counted {
+    /// Those of a value with this many rows and timesteps.
+    pub(crate) fn of(op: &'static str, x: &Var, rows: usize, timesteps: usize) -> Result<Self> {
+        let device = |tensor| ops::Check::new(op, "").device(x.tensor(), &[("steps", tensor)]);
+        match (x.lengths(), x.mask()) {
+            (None, None) => Ok(Self::All),
+            (Some(lengths), None) => {
+                lengths.check(op, rows, timesteps)?;
+                device(&lengths.tensor)?;
+                Ok(Self::Lengths(lengths.clone()))
+            }
+            (None, Some(mask)) => {
+                mask.check(op, rows, timesteps)?;
+                device(&mask.tensor)?;
+                Ok(Self::Mask(mask.clone()))
+            }
+            (Some(_), Some(_)) => Err(both()),
+        }
+    }
+
+    /// The kernels' `STEPS`.
+    pub(crate) fn code(&self) -> u32 {
+        match self {
+            Self::All => 0,
+            Self::Lengths(_) => 1,
+            Self::Mask(_) => 2,
+        }
+    }
+
+    /// The kernels' `steps`.
+    pub(crate) fn tensor(&self) -> Option<&Tensor> {
+        match self {
+            Self::All => None,
+            Self::Lengths(lengths) => Some(&lengths.tensor),
+            Self::Mask(mask) => Some(&mask.tensor),
+        }
+    }
+
+    pub(crate) fn counts(&self, row: usize, t: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Lengths(lengths) => t < lengths.host[row] as usize,
+            Self::Mask(mask) => mask.host[row * mask.tensor.shape()[1] + t],
+        }
+    }
+}
+
+/// That a value has lengths and a mask.
+pub(crate) fn both() -> Error {
+    Error::Option {
+        option: "the steps that count",
+        found: "both lengths and a mask".into(),
+        expected: "one of the two".into(),
     }
 }

@@ -2,32 +2,11 @@
 
 mod common;
 
-use common::{close, devices};
-use safetensors::SafeTensors;
+use common::{Vectors, close, devices};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
 use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params};
 use wgpu_lstm::train::{Adam, Optimizer, Sgd};
 use wgpu_lstm::{Device, Lengths, Strategy, Tape, Tensor, Var};
-
-struct Vectors(Vec<u8>);
-
-impl Vectors {
-    fn load(name: &str) -> Self {
-        let path = format!("{}/tests/vectors/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-        Self(std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}")))
-    }
-
-    fn get(&self, name: &str) -> Vec<f32> {
-        let file = SafeTensors::deserialize(&self.0).unwrap();
-        let bytes = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let words = bytes.data().chunks_exact(4);
-        words.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-    }
-
-    fn tensor(&self, name: &str, shape: impl Into<Vec<usize>>, device: &Device) -> Tensor {
-        Tensor::from_slice(&self.get(name), shape, device).unwrap()
-    }
-}
 
 fn lstm(name: &str) {
     let vectors = Vectors::load(&format!("lstm_{name}"));

@@ -2,40 +2,14 @@
 
 mod common;
 
-use common::{close, devices};
-use safetensors::SafeTensors;
+use common::{Vectors, close, devices};
 use wgpu_lstm::nn::{Lstm, LstmState, Merge, Params};
 use wgpu_lstm::{Coupling, Device, GateActivation, Lengths, Mask, Strategy, Tape, Tensor, Var};
 
-struct Vectors(Vec<u8>);
-
-impl Vectors {
-    fn load(name: &str) -> Self {
-        let path =
-            format!("{}/tests/vectors/variant_{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-        Self(std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}")))
-    }
-
-    fn find(&self, name: &str) -> Option<Vec<f32>> {
-        let file = SafeTensors::deserialize(&self.0).unwrap();
-        let words = file.tensor(name).ok()?.data().to_vec();
-        let words = words.chunks_exact(4);
-        Some(words.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    }
-
-    fn get(&self, name: &str) -> Vec<f32> {
-        self.find(name).unwrap_or_else(|| panic!("no {name}"))
-    }
-
-    fn sizes(&self) -> Vec<usize> {
-        self.get("sizes").iter().map(|&v| v as usize).collect()
-    }
-}
-
 /// Runs a layer on every device by every strategy.
 fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
-    let vectors = Vectors::load(name);
-    let sizes = vectors.sizes();
+    let vectors = Vectors::load(&format!("variant_{name}"));
+    let sizes = vectors.usizes("sizes");
     let [b, t, i] = [sizes[0], sizes[1], sizes[2]];
     for device in devices() {
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {

@@ -2,7 +2,7 @@
 
 use super::targets::Kind;
 use super::{Sequences, Targets};
-use crate::loss::{Labels, RowWeights};
+use crate::loss::{CrossEntropy, Labels, RowWeights};
 use crate::tape::Var;
 use crate::{Device, Lengths, Result, Tensor};
 
@@ -23,12 +23,52 @@ pub(crate) enum BatchTargets {
     None,
 }
 
+/// The rows of values that a model gives for each sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// One.
+    One,
+    /// One for each frame.
+    Frames,
+    /// So many, whatever the sequence.
+    Fixed(usize),
+}
+
+impl Rows {
+    /// Those of sequence `i` of `x`, among those of all sequences.
+    pub(crate) fn range(self, x: &Sequences, i: usize) -> std::ops::Range<usize> {
+        match self {
+            Self::One => i..i + 1,
+            Self::Frames => x.range(i),
+            Self::Fixed(n) => i * n..(i + 1) * n,
+        }
+    }
+
+    pub(crate) fn total(self, x: &Sequences) -> usize {
+        match self {
+            Self::One => x.len(),
+            Self::Frames => x.total_frames(),
+            Self::Fixed(n) => x.len().saturating_mul(n),
+        }
+    }
+}
+
+/// What of a batch counts how much.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counting<'a> {
+    /// One for each sequence of the data.
+    pub(crate) samples: Option<&'a [f32]>,
+    /// Which labels count.
+    pub(crate) classes: Option<&'a CrossEntropy>,
+}
+
 /// The sequences `rows` of `x`, with their targets.
 pub(crate) fn batch(
     x: &Sequences,
     targets: Option<&Targets>,
-    per_frame: bool,
+    out: Rows,
     rows: &[usize],
+    counting: Counting<'_>,
     device: &Device,
 ) -> Result<Batch> {
     let (values, shape, lengths) = x.pad_rows(rows);
@@ -38,27 +78,46 @@ pub(crate) fn batch(
         true => Some(Lengths::new(&lengths, device)?),
         false => None,
     };
-    let weights = match &lengths {
-        Some(lengths) if per_frame => Some(RowWeights::from_lengths(lengths, timesteps)?),
-        _ => None,
+    let steps = match out {
+        Rows::One => 1,
+        Rows::Frames => timesteps,
+        Rows::Fixed(n) => n,
     };
-    let all = if per_frame { rows.len() * timesteps } else { rows.len() };
-    let weight = weights.as_ref().map_or(all as f32, RowWeights::sum);
+    let all = rows.len() * steps;
+    let mut host = None;
+    if (ragged && out == Rows::Frames) || counting.samples.is_some() {
+        let mut weights = Vec::with_capacity(all);
+        for &row in rows {
+            let frames = out.range(x, row).len();
+            let weight = counting.samples.map_or(1.0, |w| w[row]);
+            weights.extend((0..steps).map(|t| if t < frames { weight } else { 0.0 }));
+        }
+        host = Some(weights);
+    }
     let targets = match targets.map(|t| &t.kind) {
         None => BatchTargets::None,
         Some(Kind::Classes(labels)) => {
-            let labels = gather(x, labels, 1, rows, per_frame, timesteps);
+            let labels = gather(x, labels, 1, rows, out, steps);
+            if let Some(options) = counting.classes.filter(|o| labels.iter().any(|&l| !o.counts(l)))
+            {
+                let weights = host.get_or_insert_with(|| vec![1.0; all]);
+                for (weight, &label) in weights.iter_mut().zip(&labels) {
+                    *weight *= f32::from(options.counts(label));
+                }
+            }
             BatchTargets::Classes(Labels::new(&labels, device)?)
         }
         Some(Kind::Values { values, width }) => {
-            let values = gather(x, values, *width, rows, per_frame, timesteps);
-            let shape = match per_frame {
-                true => vec![rows.len(), timesteps, *width],
-                false => vec![rows.len(), *width],
+            let values = gather(x, values, *width, rows, out, steps);
+            let shape = match out {
+                Rows::One => vec![rows.len(), *width],
+                _ => vec![rows.len(), steps, *width],
             };
             BatchTargets::Values(Tensor::from_slice(&values, shape, device)?)
         }
     };
+    let weights = host.map(|w| RowWeights::that_may_be_zero(&w, device)).transpose()?;
+    let weight = weights.as_ref().map_or(all as f32, RowWeights::sum);
     let x = Var::from(Tensor::from_slice(&values, shape, device)?).with_lengths(lengths);
     Ok(Batch { x, targets, weights, weight })
 }
@@ -69,19 +128,15 @@ fn gather<T: Copy + Default>(
     values: &[T],
     width: usize,
     rows: &[usize],
-    per_frame: bool,
-    timesteps: usize,
+    out: Rows,
+    steps: usize,
 ) -> Vec<T> {
     let mut gathered = Vec::new();
     for &row in rows {
-        if per_frame {
-            let frames = x.range(row);
-            let end = gathered.len() + timesteps * width;
-            gathered.extend_from_slice(&values[frames.start * width..frames.end * width]);
-            gathered.resize(end, T::default());
-        } else {
-            gathered.extend_from_slice(&values[row * width..][..width]);
-        }
+        let range = out.range(x, row);
+        let end = gathered.len() + steps * width;
+        gathered.extend_from_slice(&values[range.start * width..range.end * width]);
+        gathered.resize(end, T::default());
     }
     gathered
 }

@@ -4,7 +4,7 @@ mod batch;
 mod sequences;
 mod targets;
 
-pub(crate) use batch::{Batch, BatchTargets, batch};
+pub(crate) use batch::{Batch, BatchTargets, Counting, Rows, batch};
 pub use sequences::Sequences;
 pub use targets::Targets;
 

@@ -88,6 +88,34 @@ impl Sequences {
         Ok(Self { features, values: values.to_vec(), begins })
     }
 
+    /// Sequences of tokens, for an [`crate::nn::Embedding`]: each frame is the number of one.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::Sequences;
+    /// let x = Sequences::from_tokens([vec![4, 2, 9], vec![1]])?;
+    /// assert_eq!((x.features(), x.frames(0), x.get(1)), (1, 3, &[1.0][..]));
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`] if a sequence is empty; [`Error::Option`] for a number that a float does not
+    /// hold.
+    pub fn from_tokens<S: AsRef<[u32]>>(sequences: impl IntoIterator<Item = S>) -> Result<Self> {
+        let mut rows = Vec::new();
+        for sequence in sequences {
+            let sequence = sequence.as_ref();
+            if let Some(&large) = sequence.iter().find(|&&token| token >= 1 << 24) {
+                return Err(Error::Option {
+                    option: "a token",
+                    found: large.to_string(),
+                    expected: "below 16,777,216".into(),
+                });
+            }
+            rows.push(sequence.iter().map(|&token| token as f32).collect::<Vec<_>>());
+        }
+        Self::new(1, rows)
+    }
+
     /// The number of sequences.
     pub fn len(&self) -> usize {
         self.begins.len() - 1
@@ -119,6 +147,11 @@ impl Sequences {
             (Some(&begin), Some(&end)) => begin..end,
             _ => 0..0,
         }
+    }
+
+    /// The values of all sequences, one after the other.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
     }
 
     /// The values of sequence `i`, frame by frame; empty if there is no such sequence.

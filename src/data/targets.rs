@@ -1,6 +1,6 @@
 //! What a model is to learn.
 
-use super::{Sequences, finite};
+use super::{Rows, Sequences, finite};
 use crate::train::Loss;
 use crate::{Error, Result};
 
@@ -36,9 +36,9 @@ impl Targets {
         Self { kind: Kind::Values { values: values.into(), width } }
     }
 
-    /// Checks that there is one for each sequence of `x` or, if `per_frame`, one for each frame.
-    pub(crate) fn check(&self, x: &Sequences, per_frame: bool, op: &'static str) -> Result<()> {
-        let rows = if per_frame { x.total_frames() } else { x.len() };
+    /// Checks that there is one for each row that a model gives for `x`.
+    pub(crate) fn check(&self, x: &Sequences, out: Rows, op: &'static str) -> Result<()> {
+        let rows = out.total(x);
         let (shape, expected, found) = match &self.kind {
             Kind::Classes(labels) => (vec![rows], rows, labels.len()),
             Kind::Values { values, width } => {
@@ -57,15 +57,14 @@ impl Targets {
     }
 
     /// Checks that a loss takes these targets, from a model with `width` outputs.
-    pub(crate) fn check_values(&self, loss: Loss, width: usize) -> Result<()> {
+    pub(crate) fn check_values(&self, loss: &Loss, width: usize) -> Result<()> {
+        loss.check()?;
         match (&self.kind, loss) {
             // One output is no softmax's: the loss says so.
-            (Kind::Classes(labels), Loss::CrossEntropy) if width > 1 => {
-                match labels.iter().position(|&label| label as usize >= width) {
-                    Some(row) => Err(Error::Label { row, found: labels[row], classes: width }),
-                    None => Ok(()),
-                }
-            }
+            (Kind::Classes(labels), _) if width > 1 => match loss.of_classes() {
+                Some(options) => options.check_labels(labels, width),
+                None => Ok(()),
+            },
             (Kind::Values { values, .. }, Loss::BinaryCrossEntropy) => {
                 match values.iter().position(|v| !(0.0..=1.0).contains(v)) {
                     Some(at) => Err(Error::Option {
@@ -76,7 +75,7 @@ impl Targets {
                     None => Ok(()),
                 }
             }
-            (Kind::Values { values, .. }, Loss::MeanSquaredError) => finite("a target", values),
+            (Kind::Values { values, .. }, _) => finite("a target", values),
             // The loss itself says what it needs.
             _ => Ok(()),
         }

@@ -1,11 +1,11 @@
 //! y = act(W x + b).
 
+use super::functions::clean;
 use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, check_weights, init};
 use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::pack::{pack, unpack};
 use crate::ops::{Check, softmax};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result, Tensor};
@@ -131,25 +131,10 @@ impl Dense {
         let check = Check::new("dense", "the layer was built for that input_size");
         check.dtype("x", tensor, DType::F32)?;
         let found = tensor.shape();
-        let Some((&last, rows)) = found.split_last() else {
-            return Err(Error::Rank { op: "dense", arg: "x", axes: "[..,I]", found: vec![] });
-        };
-        if tensor.is_empty() {
-            let found = found.to_vec();
-            return Err(Error::Empty { op: "dense", arg: "x", axes: "[..,I]", found });
-        }
-        if last != input_size {
-            check.shape("x", tensor, "[..,I]", &[rows, &[input_size]].concat())?;
-        }
+        check.features("x", tensor, "[..,I]", input_size)?;
+        let (last, rows) = (input_size, &found[..found.len() - 1]);
         check.device(tensor, &[("weight", &weight)])?;
-        // Padding may be NaN, and NaN times a gradient of zero is NaN.
-        let clean = match (x.lengths(), found) {
-            (Some(lengths), &[rows, timesteps, _]) => {
-                lengths.check("dense", rows, timesteps)?;
-                unpack(&pack(tensor, lengths)?, lengths, timesteps)?
-            }
-            _ => tensor.clone(),
-        };
+        let clean = clean("dense", x)?;
         let tensor = &clean;
 
         let (m, shape) = (tensor.len() / last, [rows, &[units]].concat());

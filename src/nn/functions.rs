@@ -6,6 +6,7 @@ use crate::ops::columns::copy_columns;
 use crate::ops::dropout;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::halves;
+use crate::ops::pack::{pack, unpack};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -22,6 +23,18 @@ pub(super) fn unary(
         _ => Ok(()),
     });
     vars.pop().unwrap_or_else(|| Var::constant(y))
+}
+
+/// A value with zeros past its rows' ends: padding may be NaN, and NaN times a gradient of zero is
+/// NaN.
+pub(super) fn clean(op: &'static str, x: &Var) -> Result<Tensor> {
+    match (x.lengths(), x.shape()) {
+        (Some(lengths), &[rows, timesteps, _]) => {
+            lengths.check(op, rows, timesteps)?;
+            unpack(&pack(x.tensor(), lengths)?, lengths, timesteps)
+        }
+        _ => Ok(x.tensor().clone()),
+    }
 }
 
 /// Drops values in training: on a tape that records.
@@ -43,8 +56,22 @@ pub(super) fn merge(tape: &Tape, x: &Var, kind: halves::Kind) -> Result<Var> {
     Ok(y.with_steps_of(x))
 }
 
-/// Values side by side in the last axis; all other axes are the same.
-pub(super) fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
+/// Values side by side in the last axis; all other axes are the same. The lengths or the mask are
+/// those of the first.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tape, Tensor, Var, nn::{Params, concat}};
+/// let device = Device::auto()?;
+/// let tape = Tape::new(&Params::new(&device));
+/// let (a, b) = (Tensor::zeros([2, 5, 3], &device)?, Tensor::zeros([2, 5, 1], &device)?);
+/// assert_eq!(concat(&tape, &[a.into(), b.into()])?.shape(), [2, 5, 4]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+///
+/// # Errors
+/// [`crate::Error::Option`] without values, [`crate::Error::Shape`], [`crate::Error::Empty`],
+/// [`crate::Error::OtherDevice`].
+pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
     let [first, ..] = parts else {
         return Err(crate::Error::Option {
             option: "the values to join",
@@ -52,6 +79,17 @@ pub(super) fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
             expected: "at least one".into(),
         });
     };
+    let check = crate::ops::Check::new("concat", "all but the last axis are the same");
+    for part in parts {
+        check.dtype("part", part.tensor(), crate::DType::F32)?;
+        let size = part.shape().last().copied().unwrap_or(0);
+        check.features("part", part.tensor(), "[..,F]", size)?;
+        let mut shape = first.shape().to_vec();
+        shape.pop();
+        shape.push(size);
+        check.shape("part", part.tensor(), "[..,F]", &shape)?;
+        check.device(first.tensor(), &[("part", part.tensor())])?;
+    }
     let width = |part: &Tensor| part.shape().last().copied().unwrap_or(0);
     let widths: Vec<_> = parts.iter().map(|p| width(p.tensor())).collect();
     let mut shape = first.shape().to_vec();

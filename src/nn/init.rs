@@ -9,6 +9,11 @@ pub(super) fn glorot_uniform(rng: &mut ChaCha8Rng, fan_in: usize, fan_out: usize
     (0..fan_in * fan_out).map(|_| (limit * (2.0 * rng.random::<f64>() - 1.0)) as f32).collect()
 }
 
+/// Uniform in ±`limit`.
+pub(super) fn uniform(rng: &mut ChaCha8Rng, n: usize, limit: f32) -> Vec<f32> {
+    (0..n).map(|_| limit * (2.0 * rng.random::<f32>() - 1.0)).collect()
+}
+
 /// `rows` orthonormal rows of `columns >= rows` values: Saxe et al. 2014, arXiv 1312.6120.
 pub(super) fn orthogonal(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Vec<f32> {
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(rows);

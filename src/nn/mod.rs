@@ -1,19 +1,28 @@
 //! Layers, their parameters, and models made of them.
 
+mod attention;
 mod dense;
 mod dropout;
+mod embedding;
 mod functions;
 mod init;
+mod layer_norm;
 mod lstm;
 mod params;
+mod pool;
 mod sequential;
 mod summary;
 
+pub use attention::{Attended, Attention};
 pub use dense::{Activation, Dense};
 pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use functions::concat;
+pub use layer_norm::LayerNorm;
 pub use lstm::{Lstm, LstmOutput, LstmState, Merge};
 pub(crate) use params::ParamId;
 pub use params::Params;
+pub use pool::{Pool, Pooling, Repeat};
 pub use sequential::{Prediction, Sequential};
 
 use crate::tape::{Tape, Var};
@@ -38,6 +47,19 @@ pub trait Layer: Send {
 
     /// Whether a sequence comes out, given whether one goes in.
     fn gives_sequence(&self, takes_sequence: bool) -> bool;
+
+    /// Whether the layer takes these values of a model's input: all, if it does not say.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for one that it does not take.
+    fn check_input(&self, _values: &[f32]) -> Result<()> {
+        Ok(())
+    }
+
+    /// The timesteps of what comes out, where the layer sets them.
+    fn fixed_timesteps(&self) -> Option<usize> {
+        None
+    }
 
     /// Runs the layer.
     ///

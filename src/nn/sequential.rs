@@ -1,7 +1,7 @@
 //! A model of layers one after the other, with Keras' methods.
 
 use super::{Activation, Layer, Params, summary};
-use crate::data::{self, Batch, BatchTargets, Sequences, Targets};
+use crate::data::{self, Batch, BatchTargets, Counting, Rows, Sequences, Targets};
 use crate::ops::accuracy;
 use crate::ops::reduce_sum::reduce_sum;
 use crate::tape::{Tape, Var};
@@ -160,13 +160,20 @@ impl Sequential {
         self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(tape, &x))
     }
 
-    /// Whether a value comes out for each frame, not only for each sequence.
-    fn per_frame(&self) -> bool {
-        self.layers.iter().fold(true, |sequence, layer| layer.gives_sequence(sequence))
+    /// What comes out for each sequence.
+    fn rows(&self) -> Rows {
+        self.layers.iter().fold(Rows::Frames, |rows, layer| {
+            match (layer.gives_sequence(rows != Rows::One), layer.fixed_timesteps()) {
+                (false, _) => Rows::One,
+                (true, Some(n)) => Rows::Fixed(n),
+                (true, None) if rows == Rows::One => Rows::Frames,
+                (true, None) => rows,
+            }
+        })
     }
 
     /// What the loss compares with the targets: logits where the last activation allows it.
-    fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: Loss) -> Result<Var> {
+    fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: &Loss) -> Result<Var> {
         let Some((last, layers)) = self.layers.split_last() else {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         };
@@ -176,13 +183,18 @@ impl Sequential {
             Err(Error::Loss { loss: loss.name(), expected, found: format!("{activation:?}") })
         };
         match (loss, activation) {
-            (Loss::MeanSquaredError, _) => activation.forward(tape, &logits),
-            (Loss::CrossEntropy, Activation::Softmax | Activation::Linear)
+            (
+                Loss::CrossEntropy | Loss::CrossEntropyWith(_),
+                Activation::Softmax | Activation::Linear,
+            )
             | (Loss::BinaryCrossEntropy, Activation::Sigmoid | Activation::Linear) => Ok(logits),
-            (Loss::CrossEntropy, _) => bad("a last layer with softmax, or without activation"),
+            (Loss::CrossEntropy | Loss::CrossEntropyWith(_), _) => {
+                bad("a last layer with softmax, or without activation")
+            }
             (Loss::BinaryCrossEntropy, _) => {
                 bad("a last layer with sigmoid, or without activation")
             }
+            _ => activation.forward(tape, &logits),
         }
     }
 
@@ -200,7 +212,7 @@ impl Sequential {
             return Err(Error::NotBuilt { what: "the training", call: "compile" });
         };
         // All that can be checked comes before the first parameter is made or moved.
-        let result = match self.split(x, y, &options, compiled.loss) {
+        let result = match self.split(x, y, &options, &compiled.loss) {
             Ok(rows) => match self.build(x.features()) {
                 Ok(()) => self.run_epochs(x, y, options, rows, &mut compiled),
                 Err(error) => Err(error),
@@ -221,6 +233,8 @@ impl Sequential {
     ) -> Result<History> {
         let mut history = History::default();
         let metrics = compiled.metrics.clone();
+        let classes = compiled.loss.of_classes();
+        let counting = Counting { samples: options.sample_weights, classes: classes.as_ref() };
         let mut progress = Progress::new(options.epochs, rows.len(), &metrics, options.quiet);
         let device = self.params.device();
         // What a custom loop may have left there.
@@ -236,9 +250,9 @@ impl Sequential {
             }
             let mut totals = Totals::new(&device, &metrics)?;
             for rows in rows.chunks(options.batch_size) {
-                let batch = data::batch(x, Some(y), self.per_frame(), rows, &device)?;
+                let batch = data::batch(x, Some(y), self.rows(), rows, counting, &device)?;
                 let tape = Tape::new(&self.params);
-                let loss = self.loss(&tape, &batch, compiled.loss, &mut totals)?;
+                let loss = self.loss(&tape, &batch, &compiled.loss, &mut totals)?;
                 tape.backward(&loss)?;
                 compiled.optimizer.step(&self.params)?;
                 device.submit()?;
@@ -258,12 +272,12 @@ impl Sequential {
             let validation = match options.validation {
                 Some((x, y)) => {
                     let all: Vec<_> = (0..x.len()).collect();
-                    Some(self.evaluate_rows(x, y, &all, options.batch_size, compiled)?)
+                    Some(self.evaluate_rows(x, y, &all, None, options.batch_size, compiled)?)
                 }
                 None if validation_rows.is_empty() => None,
                 None => {
-                    let batch_size = options.batch_size;
-                    Some(self.evaluate_rows(x, y, &validation_rows, batch_size, compiled)?)
+                    let (rows, size) = (&validation_rows, options.batch_size);
+                    Some(self.evaluate_rows(x, y, rows, options.sample_weights, size, compiled)?)
                 }
             };
             let done = Epoch { training, validation, samples_per_second };
@@ -279,7 +293,7 @@ impl Sequential {
         x: &Sequences,
         y: &Targets,
         options: &Fit<'_>,
-        loss: Loss,
+        loss: &Loss,
     ) -> Result<(Vec<usize>, Vec<usize>)> {
         let share = options.validation_split;
         let option = |option, found: String, expected: &str| {
@@ -296,6 +310,19 @@ impl Sequential {
             return option("validation", found, "one of the two");
         }
         self.check_data(x, y, x.features(), loss, "Sequential::fit")?;
+        if let Some(weights) = options.sample_weights {
+            if weights.len() != x.len() {
+                return Err(Error::Count {
+                    op: "Fit::sample_weights",
+                    shape: vec![x.len()],
+                    expected: x.len(),
+                    found: weights.len(),
+                });
+            }
+            if let Some(bad) = weights.iter().find(|w| !(0.0..f32::MAX).contains(*w)) {
+                return option("sample_weights", bad.to_string(), "finite values of at least 0");
+            }
+        }
         if let Some((validation, y)) = options.validation {
             self.check_data(validation, y, x.features(), loss, "Fit::validation_data")?;
         }
@@ -323,7 +350,7 @@ impl Sequential {
         x: &Sequences,
         y: &Targets,
         features: usize,
-        loss: Loss,
+        loss: &Loss,
         op: &'static str,
     ) -> Result<()> {
         if features != x.features() {
@@ -337,34 +364,37 @@ impl Sequential {
             let found = vec![0, 0, x.features()];
             return Err(Error::Empty { op, arg: "x", axes: "[N,T,F]", found });
         }
-        y.check(x, self.per_frame(), op)?;
+        if let Some(first) = self.layers.first() {
+            first.check_input(x.values())?;
+        }
+        y.check(x, self.rows(), op)?;
         y.check_values(loss, self.layers.last().map_or(0, |layer| layer.output_size()))
     }
 
     /// The loss of a batch; adds it and the metrics to the totals.
-    fn loss(&self, tape: &Tape, batch: &Batch, kind: Loss, totals: &mut Totals) -> Result<Var> {
+    fn loss(&self, tape: &Tape, batch: &Batch, kind: &Loss, totals: &mut Totals) -> Result<Var> {
         let output = self.forward_for_loss(tape, &batch.x, kind)?;
         let weights = batch.weights.as_ref();
-        let loss = match (&batch.targets, kind) {
-            (BatchTargets::Classes(labels), Loss::CrossEntropy) => {
-                loss::cross_entropy(tape, &output, labels, weights)?
-            }
-            (BatchTargets::Values(targets), Loss::BinaryCrossEntropy) => {
-                loss::binary_cross_entropy(tape, &output, targets, weights)?
-            }
-            (BatchTargets::Values(targets), Loss::MeanSquaredError) => {
-                loss::mean_squared_error(tape, &output, targets, weights)?
-            }
-            (_, Loss::CrossEntropy) => {
-                let (expected, found) = ("Targets::classes", "Targets::values".into());
-                return Err(Error::Loss { loss: kind.name(), expected, found });
-            }
-            _ => {
-                let (expected, found) = ("Targets::values", "Targets::classes".into());
-                return Err(Error::Loss { loss: kind.name(), expected, found });
-            }
+        let bad = |expected, found: &str| {
+            Err(Error::Loss { loss: kind.name(), expected, found: found.into() })
         };
-        totals.add(&loss, &output, batch, kind)?;
+        let mut weight = batch.weight;
+        let loss = match (&batch.targets, kind.of_classes()) {
+            (BatchTargets::Classes(labels), Some(options)) => {
+                weight = options.total(labels, weights);
+                options.loss(tape, &output, labels, weights)?
+            }
+            (BatchTargets::Values(y), None) => match *kind {
+                Loss::BinaryCrossEntropy => loss::binary_cross_entropy(tape, &output, y, weights)?,
+                Loss::MeanAbsoluteError => loss::mean_absolute_error(tape, &output, y, weights)?,
+                Loss::Huber { delta } => loss::huber(tape, &output, y, delta, weights)?,
+                Loss::Quantile { quantile } => loss::quantile(tape, &output, y, quantile, weights)?,
+                _ => loss::mean_squared_error(tape, &output, y, weights)?,
+            },
+            (_, Some(_)) => return bad("Targets::classes", "Targets::values"),
+            (_, None) => return bad("Targets::values", "Targets::classes"),
+        };
+        totals.add(&loss, weight, &output, batch, kind)?;
         Ok(loss)
     }
 
@@ -379,8 +409,8 @@ impl Sequential {
         let Some(features) = self.input_size else {
             return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
         };
-        self.check_data(x, y, features, compiled.loss, "Sequential::evaluate")?;
-        self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), 32, compiled)
+        self.check_data(x, y, features, &compiled.loss, "Sequential::evaluate")?;
+        self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), None, 32, compiled)
     }
 
     fn evaluate_rows(
@@ -388,14 +418,17 @@ impl Sequential {
         x: &Sequences,
         y: &Targets,
         rows: &[usize],
+        samples: Option<&[f32]>,
         batch_size: usize,
         compiled: &Compiled,
     ) -> Result<Evaluation> {
+        let classes = compiled.loss.of_classes();
+        let counting = Counting { samples, classes: classes.as_ref() };
         let device = self.params.device();
         let mut totals = Totals::new(&device, &compiled.metrics)?;
         for rows in rows.chunks(batch_size) {
-            let batch = data::batch(x, Some(y), self.per_frame(), rows, &device)?;
-            self.loss(&Tape::inference(&self.params), &batch, compiled.loss, &mut totals)?;
+            let batch = data::batch(x, Some(y), self.rows(), rows, counting, &device)?;
+            self.loss(&Tape::inference(&self.params), &batch, &compiled.loss, &mut totals)?;
             device.submit()?;
         }
         totals.read()
@@ -424,20 +457,19 @@ impl Sequential {
             });
         }
         let device = self.params.device();
-        let per_frame = self.per_frame();
+        if let Some(first) = self.layers.first() {
+            first.check_input(x.values())?;
+        }
+        let out = self.rows();
         let all: Vec<_> = (0..x.len()).collect();
         let mut values = Vec::new();
         for rows in all.chunks(32) {
-            let batch = data::batch(x, None, per_frame, rows, &device)?;
+            let batch = data::batch(x, None, out, rows, Counting::default(), &device)?;
             let output = self.forward(&Tape::inference(&self.params), &batch.x)?;
             let words = output.tensor().to_vec()?;
-            if per_frame {
-                let timesteps = output.shape()[1];
-                for (&row, words) in rows.iter().zip(words.chunks_exact(timesteps * width)) {
-                    values.extend_from_slice(&words[..x.frames(row) * width]);
-                }
-            } else {
-                values.extend(words);
+            let size = (words.len() / rows.len()).max(1);
+            for (&row, words) in rows.iter().zip(words.chunks_exact(size)) {
+                values.extend_from_slice(&words[..out.range(x, row).len() * width]);
             }
         }
         Ok(Prediction { values, width })
@@ -449,21 +481,31 @@ struct Totals {
     loss: Tensor,
     metrics: Vec<(Metric, Tensor)>,
     weight: f64,
+    loss_weight: f64,
 }
 
 impl Totals {
     fn new(device: &Device, metrics: &[Metric]) -> Result<Self> {
         let zero = || Tensor::zeros([1], device);
         let metrics = metrics.iter().map(|&m| Ok((m, zero()?))).collect::<Result<_>>()?;
-        Ok(Self { loss: zero()?, metrics, weight: 0.0 })
+        Ok(Self { loss: zero()?, metrics, weight: 0.0, loss_weight: 0.0 })
     }
 
-    fn add(&mut self, loss: &Var, output: &Var, batch: &Batch, kind: Loss) -> Result<()> {
+    /// `weight`: of the batch's mean loss among the others.
+    fn add(
+        &mut self,
+        loss: &Var,
+        weight: f32,
+        output: &Var,
+        batch: &Batch,
+        kind: &Loss,
+    ) -> Result<()> {
+        self.loss_weight += f64::from(weight);
         self.weight += f64::from(batch.weight);
-        reduce_sum(loss.tensor(), batch.weight, true, &self.loss)?;
+        reduce_sum(loss.tensor(), weight, true, &self.loss)?;
         for (metric, total) in &self.metrics {
             let (how, expected) = match (metric, kind, &batch.targets) {
-                (Metric::Accuracy, Loss::CrossEntropy, BatchTargets::Classes(labels)) => {
+                (Metric::Accuracy, _, BatchTargets::Classes(labels)) => {
                     (accuracy::Kind::Categorical, labels.tensor())
                 }
                 (Metric::Accuracy, Loss::BinaryCrossEntropy, BatchTargets::Values(values)) => {
@@ -485,8 +527,12 @@ impl Totals {
     }
 
     fn read(&self) -> Result<Evaluation> {
-        let mean = |total: &Tensor| Ok((f64::from(total.to_vec()?[0]) / self.weight) as f32);
-        let metrics = self.metrics.iter().map(|(_, total)| mean(total)).collect::<Result<_>>()?;
-        Ok(Evaluation { loss: mean(&self.loss)?, metrics })
+        // 0, not NaN, where nothing counted.
+        let one_over = |of: f64| if of > 0.0 { 1.0 / of } else { 0.0 };
+        let mean =
+            |total: &Tensor, of: f64| Ok((f64::from(total.to_vec()?[0]) * one_over(of)) as f32);
+        let metrics = self.metrics.iter().map(|(_, total)| mean(total, self.weight));
+        let metrics = metrics.collect::<Result<_>>()?;
+        Ok(Evaluation { loss: mean(&self.loss, self.loss_weight)?, metrics })
     }
 }

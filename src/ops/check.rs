@@ -56,6 +56,24 @@ impl Check {
         })
     }
 
+    /// That the last axis has `size` elements, and no axis none.
+    pub(crate) fn features(
+        self,
+        arg: &'static str,
+        tensor: &Tensor,
+        axes: &'static str,
+        size: usize,
+    ) -> Result<()> {
+        let found = tensor.shape();
+        let Some((_, rows)) = found.split_last() else {
+            return Err(Error::Rank { op: self.op, arg, axes, found: vec![] });
+        };
+        if tensor.is_empty() {
+            return Err(Error::Empty { op: self.op, arg, axes, found: found.to_vec() });
+        }
+        self.shape(arg, tensor, axes, &[rows, &[size]].concat())
+    }
+
     pub(crate) fn dtype(self, arg: &'static str, tensor: &Tensor, expected: DType) -> Result<()> {
         if tensor.dtype() == expected {
             return Ok(());

@@ -9,47 +9,96 @@ use crate::{Result, Tensor};
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
     parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/cross_entropy.wgsl")],
-    bindings: &[("x", Read), ("labels", Read), ("weights", Read), ("loss", Write)],
-    variants: || switches(["WEIGHTS"]),
+    bindings: &[
+        ("x", Read),
+        ("labels", Read),
+        ("weights", Read),
+        ("class_weights", Read),
+        ("loss", Write),
+    ],
+    variants: || switches(["WEIGHTS", "CLASSES"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "cross_entropy_bwd",
     parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/cross_entropy_bwd.wgsl")],
-    bindings: &[("x", Read), ("labels", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
-    variants: || switches(["WEIGHTS"]),
+    bindings: &[
+        ("x", Read),
+        ("labels", Read),
+        ("weights", Read),
+        ("class_weights", Read),
+        ("d_loss", Read),
+        ("d_x", Write),
+    ],
+    variants: || switches(["WEIGHTS", "CLASSES"]),
 };
 
-/// `scale * w * loss` of each row of the logits `x` `[..,C]`. The labels are below C.
-pub(crate) fn forward(
-    x: &Tensor,
-    labels: &Tensor,
-    weights: Option<&Tensor>,
-    scale: f32,
-) -> Result<Tensor> {
+/// What a cross-entropy is taken of, beside the logits.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    /// `[N]`, each below C.
+    pub(crate) labels: Tensor,
+    /// `[N]`; 1 without. A row of weight 0 is padding: whatever it holds does not count.
+    pub(crate) weights: Option<Tensor>,
+    /// `[C]`; 1 without.
+    pub(crate) class_weights: Option<Tensor>,
+    /// The share of each row that all classes have in common.
+    pub(crate) smoothing: f32,
+    pub(crate) scale: f32,
+}
+
+impl Wanted {
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![
+            ("WEIGHTS", self.weights.is_some().into()),
+            ("CLASSES", self.class_weights.is_some().into()),
+        ]
+    }
+
+    fn uniform(&self, rows: usize, c: usize) -> Vec<u32> {
+        vec![rows as u32, c as u32, self.scale.to_bits(), self.smoothing.to_bits()]
+    }
+}
+
+/// `scale * w * loss` of each row of the logits `x` `[..,C]`.
+pub(crate) fn forward(x: &Tensor, wanted: &Wanted) -> Result<Tensor> {
     let c = last_axis(x);
     let rows = x.len() / c;
     let loss = Tensor::empty([rows], &x.device())?;
+    let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
         Some(gpu) => gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(rows),
-            constants: vec![("WEIGHTS", weights.is_some().into())],
-            uniform: vec![rows as u32, c as u32, scale.to_bits()],
-            tensors: vec![Some(x), Some(labels), weights, Some(&loss)],
+            constants: wanted.constants(),
+            uniform: wanted.uniform(rows, c),
+            tensors: vec![
+                Some(x),
+                Some(labels),
+                weights.as_ref(),
+                class_weights.as_ref(),
+                Some(&loss),
+            ],
         })?,
         None => {
-            let (x, labels, weights) = (x.cpu(), labels.cpu(), weights.map(Tensor::cpu));
+            let (x, labels) = (x.cpu(), labels.cpu());
+            let (weights, classes) =
+                (weights.as_ref().map(Tensor::cpu), class_weights.as_ref().map(Tensor::cpu));
+            let class = |j: usize| classes.as_ref().map_or(1.0, |w| w[j]);
             loss.cpu_mut(|loss| {
                 for (row, loss) in loss.iter_mut().enumerate() {
                     let x = &x[row * c..(row + 1) * c];
-                    let weight = weights.as_ref().map_or(1.0, |w| w[row]);
+                    let label = labels.as_u32()[row] as usize;
                     let (largest, sum) = largest_and_sum(x);
-                    let right = x[labels.as_u32()[row] as usize];
-                    // A row of weight 0 is padding: whatever it holds does not count.
-                    *loss = match weight {
+                    let log = sum.ln();
+                    let mut value = (1.0 - smoothing) * class(label) * (log + (largest - x[label]));
+                    if *smoothing > 0.0 {
+                        let all = (0..c).map(|j| class(j) * (log + (largest - x[j])));
+                        value += smoothing / c as f32 * all.sum::<f32>();
+                    }
+                    *loss = match weights.as_ref().map_or(1.0, |w| w[row]) {
                         0.0 => 0.0,
-                        w => w * scale * (sum.ln() + (largest - right)),
+                        w => w * scale * value,
                     };
                 }
             });
@@ -59,27 +108,34 @@ pub(crate) fn forward(
 }
 
 /// The gradient of the logits, given that of the loss (`[1]`).
-pub(crate) fn backward(
-    x: &Tensor,
-    labels: &Tensor,
-    weights: Option<&Tensor>,
-    scale: f32,
-    d_loss: &Tensor,
-) -> Result<Tensor> {
+pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<Tensor> {
     let c = last_axis(x);
     let rows = x.len() / c;
     let d_x = Tensor::empty(x.shape(), &x.device())?;
+    let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
         Some(gpu) => gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(rows),
-            constants: vec![("WEIGHTS", weights.is_some().into())],
-            uniform: vec![rows as u32, c as u32, scale.to_bits()],
-            tensors: vec![Some(x), Some(labels), weights, Some(d_loss), Some(&d_x)],
+            constants: wanted.constants(),
+            uniform: wanted.uniform(rows, c),
+            tensors: vec![
+                Some(x),
+                Some(labels),
+                weights.as_ref(),
+                class_weights.as_ref(),
+                Some(d_loss),
+                Some(&d_x),
+            ],
         })?,
         None => {
-            let (x, labels, weights) = (x.cpu(), labels.cpu(), weights.map(Tensor::cpu));
+            let (x, labels) = (x.cpu(), labels.cpu());
+            let (weights, classes) =
+                (weights.as_ref().map(Tensor::cpu), class_weights.as_ref().map(Tensor::cpu));
+            let class = |j: usize| classes.as_ref().map_or(1.0, |w| w[j]);
             let factor = d_loss.cpu()[0] * scale;
+            let share = smoothing / c as f32;
+            let all: f32 = share * (0..c).map(class).sum::<f32>();
             d_x.cpu_mut(|d_x| {
                 let rows = d_x.chunks_exact_mut(c).zip(x.chunks_exact(c));
                 for (row, (d_x, x)) in rows.enumerate() {
@@ -88,11 +144,14 @@ pub(crate) fn backward(
                         d_x.fill(0.0);
                         continue;
                     }
+                    let label = labels.as_u32()[row] as usize;
+                    let right = (1.0 - smoothing) * class(label);
                     let (largest, sum) = largest_and_sum(x);
-                    for (d_x, x) in d_x.iter_mut().zip(x) {
-                        *d_x = factor * weight * (x - largest).exp() / sum;
+                    for (j, (d_x, x)) in d_x.iter_mut().zip(x).enumerate() {
+                        let p = (x - largest).exp() / sum;
+                        let target = share * class(j) + if j == label { right } else { 0.0 };
+                        *d_x = factor * weight * ((right + all) * p - target);
                     }
-                    d_x[labels.as_u32()[row] as usize] -= factor * weight;
                 }
             });
         }

@@ -7,20 +7,25 @@ pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod add;
 pub(crate) mod add_into;
+pub(crate) mod attention;
 mod check;
 pub(crate) mod column_sum;
 pub(crate) mod columns;
 pub(crate) mod copy;
 pub(crate) mod cross_entropy;
+pub(crate) mod ctc;
 pub(crate) mod dropout;
+pub(crate) mod embedding;
 pub(crate) mod fill;
 pub(crate) mod gemm;
 pub(crate) mod halves;
+pub(crate) mod layer_norm;
 pub(crate) mod lstm;
 pub(crate) mod mask_steps;
 mod math;
 pub(crate) mod pack;
 pub(crate) mod pointwise_loss;
+pub(crate) mod pool;
 pub(crate) mod reduce_sum;
 pub(crate) mod sgd;
 pub(crate) mod softmax;
@@ -40,17 +45,27 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &adam::KERNEL,
     &add::KERNEL,
     &add_into::KERNEL,
+    &attention::FORWARD,
+    &attention::SCORES_BACKWARD,
+    &attention::QUERY_BACKWARD,
+    &attention::KEY_BACKWARD,
     &column_sum::KERNEL,
     &columns::KERNEL,
     &copy::KERNEL,
     &cross_entropy::FORWARD,
     &cross_entropy::BACKWARD,
+    &ctc::FORWARD,
+    &ctc::BACKWARD,
     &dropout::KERNEL,
+    &embedding::FORWARD,
+    &embedding::BACKWARD,
     &fill::KERNEL,
     &gemm::TILE,
     &gemm::REGISTER,
     &halves::FORWARD,
     &halves::BACKWARD,
+    &layer_norm::FORWARD,
+    &layer_norm::BACKWARD,
     &lstm::sequence::FORWARD[0],
     &lstm::sequence::FORWARD[1],
     &lstm::sequence::BACKWARD[0],
@@ -65,6 +80,8 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &pack::KERNEL,
     &pointwise_loss::FORWARD,
     &pointwise_loss::BACKWARD,
+    &pool::FORWARD,
+    &pool::BACKWARD,
     &reduce_sum::KERNEL,
     &sgd::KERNEL,
     &softmax::FORWARD,
@@ -74,6 +91,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
 /// WGSL that several kernels include.
 pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
 pub(crate) const ROW_REDUCE: &str = include_str!("../../shaders/common/row_reduce.wgsl");
+pub(crate) const STEPS: &str = include_str!("../../shaders/common/steps.wgsl");
 pub(crate) const ACTIVATIONS: &str = include_str!("../../shaders/common/activations.wgsl");
 
 /// Every combination of constants that are 0 or 1.

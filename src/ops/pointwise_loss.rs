@@ -22,16 +22,64 @@ pub(crate) static BACKWARD: Kernel = Kernel {
 };
 
 fn variants() -> Vec<Constants> {
-    product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]])
+    product(switches(["WEIGHTS"]), &[0, 1, 2, 3, 4].map(|kind| vec![("KIND", kind)]))
 }
 
-/// Which loss; the number is the kernels' `KIND`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     /// Of a logit: softplus(x) - x y.
-    BinaryCrossEntropy = 0,
+    BinaryCrossEntropy,
     /// (x - y)^2.
-    SquaredError = 1,
+    SquaredError,
+    /// |x - y|.
+    AbsoluteError,
+    /// (x - y)^2 / 2 up to a difference of delta, linear from there on.
+    Huber { delta: f32 },
+    /// quantile (y - x) where x is too small, (1 - quantile) (x - y) where it is too large.
+    Pinball { quantile: f32 },
+}
+
+impl Kind {
+    /// The kernels' `KIND`, and their parameter.
+    fn code(self) -> (u32, f32) {
+        match self {
+            Self::BinaryCrossEntropy => (0, 0.0),
+            Self::SquaredError => (1, 0.0),
+            Self::AbsoluteError => (2, 0.0),
+            Self::Huber { delta } => (3, delta),
+            Self::Pinball { quantile } => (4, quantile),
+        }
+    }
+
+    fn value(self, x: f32, y: f32) -> f32 {
+        let d = x - y;
+        match self {
+            Self::BinaryCrossEntropy if x < 0.0 => x.exp().ln_1p() - x * y,
+            Self::BinaryCrossEntropy => x + (-x).exp().ln_1p() - x * y,
+            Self::SquaredError => d * d,
+            Self::AbsoluteError => d.abs(),
+            Self::Huber { delta } if d.abs() > delta => delta * (d.abs() - 0.5 * delta),
+            Self::Huber { .. } => 0.5 * d * d,
+            Self::Pinball { quantile } if d < 0.0 => -quantile * d,
+            Self::Pinball { quantile } => (1.0 - quantile) * d,
+        }
+    }
+
+    fn slope(self, x: f32, y: f32) -> f32 {
+        let d = x - y;
+        // Rust's signum is 1 at 0; a NaN must stay.
+        let sign = if d == 0.0 { 0.0 } else { d.signum() };
+        match self {
+            Self::BinaryCrossEntropy => sigmoid(x) - y,
+            Self::SquaredError => 2.0 * d,
+            Self::AbsoluteError => sign,
+            Self::Huber { delta } if d.abs() > delta => delta * sign,
+            Self::Huber { .. } => d,
+            Self::Pinball { quantile } if d < 0.0 => -quantile,
+            Self::Pinball { quantile } => (1.0 - quantile) * sign,
+        }
+    }
 }
 
 /// `scale * w * the sum of the losses` of each row of `x` and `y` `[..,C]`.
@@ -44,13 +92,14 @@ pub(crate) fn forward(
 ) -> Result<Tensor> {
     let c = last_axis(x);
     let rows = x.len() / c;
+    let (code, parameter) = kind.code();
     let loss = Tensor::empty([rows], &x.device())?;
     match x.gpu() {
         Some(gpu) => gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(rows.div_ceil(64)),
-            constants: vec![("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)],
-            uniform: vec![rows as u32, c as u32, scale.to_bits()],
+            constants: vec![("WEIGHTS", weights.is_some().into()), ("KIND", code)],
+            uniform: vec![rows as u32, c as u32, scale.to_bits(), parameter.to_bits()],
             tensors: vec![Some(x), Some(y), weights, Some(&loss)],
         })?,
         None => {
@@ -58,7 +107,7 @@ pub(crate) fn forward(
             loss.cpu_mut(|loss| {
                 let rows = x.chunks_exact(c).zip(y.chunks_exact(c));
                 for (row, (loss, (x, y))) in loss.iter_mut().zip(rows).enumerate() {
-                    let sum: f32 = x.iter().zip(y).map(|(&x, &y)| value(kind, x, y)).sum();
+                    let sum: f32 = x.iter().zip(y).map(|(&x, &y)| kind.value(x, y)).sum();
                     *loss = match weights.as_ref().map_or(1.0, |w| w[row]) {
                         0.0 => 0.0,
                         w => w * scale * sum,
@@ -80,13 +129,14 @@ pub(crate) fn backward(
     d_loss: &Tensor,
 ) -> Result<Tensor> {
     let c = last_axis(x);
+    let (code, parameter) = kind.code();
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
         Some(gpu) => gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(x.len().div_ceil(64)),
-            constants: vec![("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)],
-            uniform: vec![(x.len() / c) as u32, c as u32, scale.to_bits()],
+            constants: vec![("WEIGHTS", weights.is_some().into()), ("KIND", code)],
+            uniform: vec![(x.len() / c) as u32, c as u32, scale.to_bits(), parameter.to_bits()],
             tensors: vec![Some(x), Some(y), weights, Some(d_loss), Some(&d_x)],
         })?,
         None => {
@@ -94,10 +144,7 @@ pub(crate) fn backward(
             let factor = d_loss.cpu()[0] * scale;
             d_x.cpu_mut(|d_x| {
                 for (i, ((d_x, &x), &y)) in d_x.iter_mut().zip(&*x).zip(&*y).enumerate() {
-                    let d = match kind {
-                        Kind::BinaryCrossEntropy => sigmoid(x) - y,
-                        Kind::SquaredError => 2.0 * (x - y),
-                    };
+                    let d = kind.slope(x, y);
                     *d_x = match weights.as_ref().map_or(1.0, |w| w[i / c]) {
                         0.0 => 0.0,
                         w => w * factor * d,
@@ -107,12 +154,4 @@ pub(crate) fn backward(
         }
     }
     Ok(d_x)
-}
-
-fn value(kind: Kind, x: f32, y: f32) -> f32 {
-    match kind {
-        Kind::BinaryCrossEntropy if x < 0.0 => x.exp().ln_1p() - x * y,
-        Kind::BinaryCrossEntropy => x + (-x).exp().ln_1p() - x * y,
-        Kind::SquaredError => (x - y) * (x - y),
-    }
 }

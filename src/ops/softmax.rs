@@ -1,6 +1,6 @@
 //! The softmax of each row, and its gradient.
 
-use super::{INDEX, ROW_REDUCE};
+use super::{INDEX, ROW_REDUCE, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
@@ -9,7 +9,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     name: "softmax",
     parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    variants: || switches(["LOG"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -21,13 +21,22 @@ pub(crate) static BACKWARD: Kernel = Kernel {
 
 /// Over the last axis.
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
+    forward(x, false)
+}
+
+/// Its logarithm.
+pub(crate) fn log_softmax(x: &Tensor) -> Result<Tensor> {
+    forward(x, true)
+}
+
+fn forward(x: &Tensor, log: bool) -> Result<Tensor> {
     let c = last_axis(x);
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
         Some(gpu) => gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(x.len() / c),
-            constants: vec![],
+            constants: vec![("LOG", log.into())],
             uniform: vec![(x.len() / c) as u32, c as u32],
             tensors: vec![Some(x), Some(&y)],
         })?,
@@ -35,7 +44,7 @@ pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
             let x = x.cpu();
             y.cpu_mut(|y| {
                 for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                    softmax_row(x, y);
+                    softmax_row(x, y, log);
                 }
             });
         }
@@ -82,9 +91,9 @@ pub(crate) fn largest_and_sum(x: &[f32]) -> (f32, f32) {
     (largest, x.iter().map(|v| (v - largest).exp()).sum())
 }
 
-fn softmax_row(x: &[f32], y: &mut [f32]) {
+fn softmax_row(x: &[f32], y: &mut [f32], log: bool) {
     let (largest, sum) = largest_and_sum(x);
     for (y, x) in y.iter_mut().zip(x) {
-        *y = (x - largest).exp() / sum;
+        *y = if log { x - largest - sum.ln() } else { (x - largest).exp() / sum };
     }
 }

@@ -1,25 +1,62 @@
 //! The options of a training, and what it gives.
 
+use crate::Result;
 use crate::data::{Sequences, Targets};
+use crate::loss::{self, CrossEntropy};
 
 /// What a training makes small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Loss {
     /// Between one class of several and a softmax, or logits: Keras'
     /// `sparse_categorical_crossentropy`.
     CrossEntropy,
+    /// The same with options: smoothing, class weights, a label that does not count.
+    CrossEntropyWith(CrossEntropy),
     /// Between values of 0 and 1 and a sigmoid, or logits: Keras' `binary_crossentropy`.
     BinaryCrossEntropy,
     /// Between numbers.
     MeanSquaredError,
+    /// Between numbers, of which some are far off.
+    MeanAbsoluteError,
+    /// Squared up to a difference of `delta`, linear from there on.
+    Huber {
+        /// Above 0: 1 in Keras and PyTorch.
+        delta: f32,
+    },
+    /// The pinball loss: the model learns this quantile of the targets.
+    Quantile {
+        /// Between 0 and 1.
+        quantile: f32,
+    },
 }
 
 impl Loss {
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::CrossEntropy => "Loss::CrossEntropy",
+            Self::CrossEntropy | Self::CrossEntropyWith(_) => "Loss::CrossEntropy",
             Self::BinaryCrossEntropy => "Loss::BinaryCrossEntropy",
             Self::MeanSquaredError => "Loss::MeanSquaredError",
+            Self::MeanAbsoluteError => "Loss::MeanAbsoluteError",
+            Self::Huber { .. } => "Loss::Huber",
+            Self::Quantile { .. } => "Loss::Quantile",
+        }
+    }
+
+    /// Its cross-entropy between classes, if it is one.
+    pub(crate) fn of_classes(&self) -> Option<CrossEntropy> {
+        match self {
+            Self::CrossEntropy => Some(CrossEntropy::new()),
+            Self::CrossEntropyWith(options) => Some(options.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::CrossEntropyWith(options) => options.check(),
+            Self::Huber { delta } => loss::check_delta(*delta),
+            Self::Quantile { quantile } => loss::check_quantile(*quantile),
+            _ => Ok(()),
         }
     }
 }
@@ -53,6 +90,7 @@ pub struct Fit<'a> {
     pub(crate) batch_size: usize,
     pub(crate) validation_split: f32,
     pub(crate) validation: Option<(&'a Sequences, &'a Targets)>,
+    pub(crate) sample_weights: Option<&'a [f32]>,
     pub(crate) shuffle: bool,
     pub(crate) seed: u64,
     pub(crate) quiet: bool,
@@ -65,6 +103,7 @@ impl Default for Fit<'_> {
             batch_size: 32,
             validation_split: 0.0,
             validation: None,
+            sample_weights: None,
             shuffle: true,
             seed: 0,
             quiet: false,
@@ -100,6 +139,13 @@ impl<'a> Fit<'a> {
     /// Validates on these sequences.
     pub fn validation_data(mut self, x: &'a Sequences, y: &'a Targets) -> Self {
         self.validation = Some((x, y));
+        self
+    }
+
+    /// How much each sequence counts, its frames included: Keras' `sample_weight`. The losses are
+    /// weighted means. Data given to validate on count alike.
+    pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
+        self.sample_weights = Some(weights);
         self
     }
 

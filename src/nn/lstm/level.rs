@@ -5,7 +5,7 @@ use crate::ops::lstm::{self, Arriving, Columns, Forward, How, Steps, Wanted, Wei
 use crate::ops::{Check, fill};
 use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
-use crate::{DType, Error, Result};
+use crate::{DType, Result};
 
 /// A weight for an op, and where its gradient goes.
 pub(super) struct Operand {
@@ -99,13 +99,7 @@ pub(super) fn level(
         (None, None) => Steps::All,
         (Some(lengths), None) => Steps::Lengths(lengths),
         (None, Some(mask)) => Steps::Mask(mask),
-        (Some(_), Some(_)) => {
-            return Err(Error::Option {
-                option: "the steps that count",
-                found: "both lengths and a mask".into(),
-                expected: "one of the two".into(),
-            });
-        }
+        (Some(_), Some(_)) => return Err(crate::lengths::both()),
     };
     let width = hidden_size * directions.len();
     let mut y = None;

@@ -1,63 +1,23 @@
 //! Losses for training loops: each gives one number on the device, and its gradient.
 
+mod classes;
+mod ctc;
+
+pub use classes::{CrossEntropy, Labels, cross_entropy};
+pub use ctc::{Ctc, ctc};
+
 use crate::ops::Check;
 use crate::ops::pointwise_loss::{self, Kind};
 use crate::ops::reduce_sum::reduce_sum;
-use crate::ops::{cross_entropy as op, softmax::last_axis};
+use crate::ops::softmax::last_axis;
 use crate::tape::{Tape, Var};
 use crate::{DType, Device, Error, Lengths, Result, Tensor};
-
-/// The right classes: one for each row, as numbers from 0.
-///
-/// ```
-/// use wgpu_lstm::{Device, loss::Labels};
-/// let labels = Labels::new(&[2, 0, 1], &Device::auto()?)?;
-/// assert_eq!(labels.tensor().shape(), [3]);
-/// # Ok::<(), wgpu_lstm::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Labels {
-    tensor: Tensor,
-    /// Where the largest is, and which: so that a check needs no read-back.
-    largest: (usize, u32),
-}
-
-impl Labels {
-    /// Labels on a device.
-    ///
-    /// # Errors
-    /// Those of [`Tensor::from_u32`].
-    pub fn new(labels: &[u32], device: &Device) -> Result<Self> {
-        let largest = labels.iter().copied().enumerate().max_by_key(|&(_, label)| label);
-        Ok(Self {
-            tensor: Tensor::from_u32(labels, [labels.len()], device)?,
-            largest: largest.unwrap_or_default(),
-        })
-    }
-
-    /// The labels on the device, `[N]`.
-    pub fn tensor(&self) -> &Tensor {
-        &self.tensor
-    }
-
-    pub(crate) fn check(&self, op: &'static str, rows: usize, classes: usize) -> Result<()> {
-        Check::new(op, "one label for each row of the logits").shape(
-            "labels",
-            &self.tensor,
-            "[N]",
-            &[rows],
-        )?;
-        let (row, found) = self.largest;
-        if found as usize >= classes {
-            return Err(Error::Label { row, found, classes });
-        }
-        Ok(())
-    }
-}
+use std::sync::Arc;
 
 /// How much each row counts. Rows of weight 0 count nothing, whatever they hold.
 #[derive(Debug, Clone)]
 pub struct RowWeights {
+    host: Arc<[f32]>,
     tensor: Tensor,
     sum: f32,
 }
@@ -68,16 +28,23 @@ impl RowWeights {
     /// # Errors
     /// [`Error::Option`], and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
+        let new = Self::that_may_be_zero(weights, device)?;
+        if new.sum > 0.0 && new.sum.is_finite() && weights.iter().all(|&w| w >= 0.0) {
+            return Ok(new);
+        }
+        Err(Error::Option {
+            option: "weights",
+            found: format!("{} values with the sum {}", weights.len(), new.sum),
+            expected: "finite values of at least 0, one of them above".into(),
+        })
+    }
+
+    /// A batch may have no row that counts: its loss is 0.
+    pub(crate) fn that_may_be_zero(weights: &[f32], device: &Device) -> Result<Self> {
         // In f64: f32 stops counting at 16,777,216.
         let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
-        if !(sum > 0.0 && sum.is_finite()) || weights.iter().any(|&w| w < 0.0) {
-            return Err(Error::Option {
-                option: "weights",
-                found: format!("{} values with the sum {sum}", weights.len()),
-                expected: "finite values of at least 0, one of them above".into(),
-            });
-        }
-        Ok(Self { tensor: Tensor::from_slice(weights, [weights.len()], device)?, sum })
+        let tensor = Tensor::from_slice(weights, [weights.len()], device)?;
+        Ok(Self { host: weights.into(), tensor, sum })
     }
 
     /// 1 for each timestep of a sequence, 0 for the padding behind it: for values `[B,T,..]`.
@@ -98,37 +65,19 @@ impl RowWeights {
         self.sum
     }
 
+    /// The weights on the host.
+    pub fn values(&self) -> &[f32] {
+        &self.host
+    }
+
     pub(crate) fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 }
 
-/// Softmax and cross-entropy in one: the mean over the rows of -log softmax(logits)\[label\],
-/// or the weighted mean.
-///
-/// `logits` is `[..,C]`: all axes but the last are rows. The result is `[1]`.
-///
-/// # Errors
-/// [`Error::Label`] for a label of C or more, [`Error::Shape`] if there is not one label and
-/// weight for each row, [`Error::OtherDevice`].
-pub fn cross_entropy(
-    tape: &Tape,
-    logits: &Var,
-    labels: &Labels,
-    weights: Option<&RowWeights>,
-) -> Result<Var> {
-    const OP: &str = "loss::cross_entropy";
-    let x = logits.tensor();
-    let (rows, classes) = rows(OP, x)?;
-    labels.check(OP, rows, classes)?;
-    Check::new(OP, "").device(x, &[("labels", &labels.tensor)])?;
-    let scale = scale(OP, x, rows, weights, 1)?;
-    let w = weights.map(|w| w.tensor.clone());
-    let losses = op::forward(x, &labels.tensor, w.as_ref(), scale)?;
-    let labels = labels.tensor.clone();
-    record(tape, logits, &losses, move |x, d_loss| {
-        op::backward(x, &labels, w.as_ref(), scale, d_loss)
-    })
+/// One over a sum of weights; 0 where nothing counts.
+fn one_over(sum: f32) -> f32 {
+    if sum > 0.0 { 1.0 / sum } else { 0.0 }
 }
 
 /// Sigmoid and binary cross-entropy in one: the mean over the elements of
@@ -167,6 +116,68 @@ pub fn mean_squared_error(
     weights: Option<&RowWeights>,
 ) -> Result<Var> {
     pointwise("loss::mean_squared_error", Kind::SquaredError, tape, prediction, targets, weights)
+}
+
+/// The mean over the elements of |x - y|; otherwise as [`mean_squared_error`].
+///
+/// # Errors
+/// As [`binary_cross_entropy`].
+pub fn mean_absolute_error(
+    tape: &Tape,
+    prediction: &Var,
+    targets: &Tensor,
+    weights: Option<&RowWeights>,
+) -> Result<Var> {
+    pointwise("loss::mean_absolute_error", Kind::AbsoluteError, tape, prediction, targets, weights)
+}
+
+/// The mean over the elements of (x - y)² / 2 where |x - y| is at most `delta`, else of
+/// `delta` (|x - y| - `delta` / 2) (Huber 1964; Keras' and PyTorch's `Huber`).
+///
+/// # Errors
+/// [`Error::Option`] if `delta` is not above 0, and as [`binary_cross_entropy`].
+pub fn huber(
+    tape: &Tape,
+    prediction: &Var,
+    targets: &Tensor,
+    delta: f32,
+    weights: Option<&RowWeights>,
+) -> Result<Var> {
+    check_delta(delta)?;
+    pointwise("loss::huber", Kind::Huber { delta }, tape, prediction, targets, weights)
+}
+
+/// The pinball loss, which makes x the `quantile` of y: the mean over the elements of
+/// `quantile` (y - x) where x is too small, else of (1 - `quantile`) (x - y)
+/// (Koenker & Bassett 1978).
+///
+/// # Errors
+/// [`Error::Option`] if `quantile` is not between 0 and 1, and as [`binary_cross_entropy`].
+pub fn quantile(
+    tape: &Tape,
+    prediction: &Var,
+    targets: &Tensor,
+    quantile: f32,
+    weights: Option<&RowWeights>,
+) -> Result<Var> {
+    check_quantile(quantile)?;
+    pointwise("loss::quantile", Kind::Pinball { quantile }, tape, prediction, targets, weights)
+}
+
+pub(crate) fn check_delta(delta: f32) -> Result<()> {
+    if delta > 0.0 && delta.is_finite() {
+        return Ok(());
+    }
+    let expected = "a finite number above 0".into();
+    Err(Error::Option { option: "delta", found: delta.to_string(), expected })
+}
+
+pub(crate) fn check_quantile(quantile: f32) -> Result<()> {
+    if quantile > 0.0 && quantile < 1.0 {
+        return Ok(());
+    }
+    let expected = "between 0 and 1".into();
+    Err(Error::Option { option: "quantile", found: quantile.to_string(), expected })
 }
 
 fn pointwise(
@@ -222,7 +233,7 @@ fn scale(
         }
         None => rows as f32,
     };
-    Ok(1.0 / (sum * columns as f32))
+    Ok(one_over(sum * columns as f32))
 }
 
 fn record(

@@ -1,0 +1,42 @@
+// attention_scores_bwd: with d_w_t = sum_j d_context_j values_tj,
+//   d_scores_t = weights_t (d_w_t - sum_t weights_t d_w_t).
+//
+// Shapes  values: [B,T,V]; weights, d_scores: [B,U,T]; d_context: [B,U,V]
+// Grid    folded B*U: a workgroup of 64 takes a query
+// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/attention.rs
+
+struct Dims { b: u32, u: u32, t: u32, h: u32, v: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> values: array<f32>;
+@group(0) @binding(2) var<storage, read> weights: array<f32>;
+@group(0) @binding(3) var<storage, read> d_context: array<f32>;
+@group(0) @binding(4) var<storage, read_write> d_scores: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let query = linear_index(group, groups, 0u, 1u);
+    if query >= dims.b * dims.u { return; }
+    let row = query / dims.u;
+    let first = query * dims.t;
+    var dot = 0.0;
+    for (var t = lane; t < dims.t; t += 64u) {
+        var sum = 0.0;
+        // Where nothing counts there may be anything.
+        if weights[first + t] != 0.0 {
+            for (var j = 0u; j < dims.v; j++) {
+                sum += d_context[query * dims.v + j] * values[(row * dims.t + t) * dims.v + j];
+            }
+        }
+        d_scores[first + t] = sum;
+        dot += weights[first + t] * sum;
+    }
+    dot = workgroup_sum(lane, dot);
+    for (var t = lane; t < dims.t; t += 64u) {
+        d_scores[first + t] = weights[first + t] * (d_scores[first + t] - dot);
+    }
+}

@@ -1,0 +1,34 @@
+// What both passes of connectionist temporal classification share: the states of a row are its
+// labels with a blank before, between and behind them.
+
+// The logarithm of nothing.
+const NEVER: f32 = -1e30;
+
+struct Dims { b: u32, t: u32, c: u32, longest: u32, blank: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> lp: array<f32>;      // [B,T,C]
+@group(0) @binding(2) var<storage, read> labels: array<u32>;  // [B,L,3]: label, first, next + 1
+@group(0) @binding(3) var<storage, read> rows: array<u32>;    // [B,2]: frames, labels
+@group(0) @binding(4) var<storage, read> scales: array<f32>;  // [B]
+
+fn label_of(row: u32, s: u32) -> u32 {
+    if s % 2u == 0u { return dims.blank; }
+    return labels[(row * dims.longest + s / 2u) * 3u];
+}
+
+// Whether a path may go from state s - 2 to s.
+fn skips(row: u32, s: u32) -> bool {
+    if s < 2u || s % 2u == 0u { return false; }
+    return label_of(row, s) != label_of(row, s - 2u);
+}
+
+fn log_of(row: u32, t: u32, s: u32) -> f32 {
+    return lp[(row * dims.t + t) * dims.c + label_of(row, s)];
+}
+
+fn log_sum(a: f32, b: f32, c: f32) -> f32 {
+    var largest = select(b, a, a > b);
+    largest = select(largest, c, c > largest);
+    return largest + log(exp(a - largest) + exp(b - largest) + exp(c - largest));
+}

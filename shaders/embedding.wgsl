@@ -1,0 +1,32 @@
+// embedding: y = table[id], for each id; NaN where there is no such row.
+//
+// Shapes  ids: [n], as numbers or, with FLOAT, as floats; table: [V,E]; y: [n,E]
+// Grid    folded ceil(n*E/64)
+// Parts   common/index.wgsl    Twin  src/ops/embedding.rs
+
+override FLOAT: bool;
+
+struct Dims { n: u32, rows: u32, size: u32, nan: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_index(group, groups, lane, 64u);
+    if i >= dims.n * dims.size { return; }
+    var id = ids[i / dims.size];
+    if FLOAT {
+        let value = bitcast<f32>(id);
+        // False for NaN as well.
+        let is_row = value >= 0.0 && value < f32(dims.rows);
+        id = select(dims.rows, u32(select(0.0, value, is_row)), is_row);
+    }
+    if id < dims.rows { y[i] = table[id * dims.size + i % dims.size]; } else { y[i] = dims.nan; }
+}

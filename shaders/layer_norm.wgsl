@@ -1,0 +1,47 @@
+// layer_norm: y = gain * (x - mean) / sqrt(variance + epsilon) (+ shift), for each row.
+//
+// Shapes  x, y: [N,C]; gain, shift: [C]; stats: [N,2], the mean and one over the root
+// Grid    folded N: a workgroup of 64 takes a row
+// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
+// Source  Ba et al. 2016, equation 4
+
+override SHIFT: bool;
+
+struct Dims { n: u32, c: u32, epsilon: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> gain: array<f32>;
+@group(0) @binding(3) var<storage, read> shift: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read_write> stats: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = linear_index(group, groups, 0u, 1u);
+    if row >= dims.n { return; }
+    let begin = row * dims.c;
+    var sum = 0.0;
+    for (var j = lane; j < dims.c; j += 64u) { sum += x[begin + j]; }
+    let mean = workgroup_sum(lane, sum) / f32(dims.c);
+    // Not from the mean of the squares: that would cancel.
+    sum = 0.0;
+    for (var j = lane; j < dims.c; j += 64u) {
+        let d = x[begin + j] - mean;
+        sum += d * d;
+    }
+    let root = 1.0 / sqrt(workgroup_sum(lane, sum) / f32(dims.c) + dims.epsilon);
+    for (var j = lane; j < dims.c; j += 64u) {
+        var value = gain[j] * ((x[begin + j] - mean) * root);
+        if SHIFT { value += shift[j]; }
+        y[begin + j] = value;
+    }
+    if lane == 0u {
+        stats[2u * row] = mean;
+        stats[2u * row + 1u] = root;
+    }
+}

@@ -1,0 +1,43 @@
+// layer_norm_bwd: with z = (x - mean) root and g = d_y gain, for each row
+//   d_x = root (g - mean(g) - z mean(g z)),   d_gain = d_y z, to be summed over the rows.
+//
+// Shapes  x, d_y, d_x, d_gain: [N,C]; gain: [C]; stats: [N,2]
+// Grid    folded N: a workgroup of 64 takes a row
+// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
+
+struct Dims { n: u32, c: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> gain: array<f32>;
+@group(0) @binding(3) var<storage, read> stats: array<f32>;
+@group(0) @binding(4) var<storage, read> d_y: array<f32>;
+@group(0) @binding(5) var<storage, read_write> d_x: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_gain: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = linear_index(group, groups, 0u, 1u);
+    if row >= dims.n { return; }
+    let begin = row * dims.c;
+    let mean = stats[2u * row];
+    let root = stats[2u * row + 1u];
+    var sum = 0.0;
+    var dot = 0.0;
+    for (var j = lane; j < dims.c; j += 64u) {
+        let g = d_y[begin + j] * gain[j];
+        sum += g;
+        dot += g * (x[begin + j] - mean) * root;
+    }
+    sum = workgroup_sum(lane, sum) / f32(dims.c);
+    dot = workgroup_sum(lane, dot) / f32(dims.c);
+    for (var j = lane; j < dims.c; j += 64u) {
+        let z = (x[begin + j] - mean) * root;
+        d_x[begin + j] = root * (d_y[begin + j] * gain[j] - sum - z * dot);
+        d_gain[begin + j] = d_y[begin + j] * z;
+    }
+}

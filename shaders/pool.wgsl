@@ -1,0 +1,51 @@
+// pool: one frame of each row's frames.
+//
+//   KIND 0, sum   KIND 1, mean   KIND 2, largest   KIND 3, last
+//
+// Shapes  x: [B,T,C]; y, found: [B,C], of which `found` holds the number of the frame that was
+//         taken or, for KIND 1, how many count. A row without any gives 0.
+// Grid    folded ceil(B*C/64)
+// Parts   common/index.wgsl, common/steps.wgsl    Twin  src/ops/pool.rs
+
+override KIND: u32;
+
+struct Dims { b: u32, t: u32, c: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> steps: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> found: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_index(group, groups, lane, 64u);
+    if i >= dims.b * dims.c { return; }
+    let row = i / dims.c;
+    var value = 0.0;
+    var number = 0u;
+    var place = dims.t;
+    for (var t = 0u; t < dims.t; t++) {
+        if counts(row, t, dims.t) {
+            let v = x[(row * dims.t + t) * dims.c + i % dims.c];
+            if KIND < 2u {
+                value += v;
+            } else if KIND == 3u || number == 0u || v > value || v != v {
+                // A NaN stays, since nothing is larger.
+                value = v;
+                place = t;
+            }
+            number++;
+        }
+    }
+    if KIND == 1u {
+        value /= f32(max(number, 1u));
+        place = number;
+    }
+    y[i] = value;
+    found[i] = f32(place);
+}

@@ -1,0 +1,213 @@
+//! Between one class of several and a softmax.
+
+use super::{RowWeights, one_over, record, rows};
+use crate::ops::{Check, cross_entropy as op};
+use crate::tape::{Tape, Var};
+use crate::{Device, Error, Result, Tensor};
+use std::sync::Arc;
+
+/// The right classes: one for each row, as numbers from 0.
+///
+/// ```
+/// use wgpu_lstm::{Device, loss::Labels};
+/// let labels = Labels::new(&[2, 0, 1], &Device::auto()?)?;
+/// assert_eq!(labels.tensor().shape(), [3]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Labels {
+    /// So that a check needs no read-back.
+    host: Arc<[u32]>,
+    tensor: Tensor,
+}
+
+impl Labels {
+    /// Labels on a device.
+    ///
+    /// # Errors
+    /// Those of [`Tensor::from_u32`].
+    pub fn new(labels: &[u32], device: &Device) -> Result<Self> {
+        let tensor = Tensor::from_u32(labels, [labels.len()], device)?;
+        Ok(Self { host: labels.into(), tensor })
+    }
+
+    /// The labels on the device, `[N]`.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The labels on the host.
+    pub fn values(&self) -> &[u32] {
+        &self.host
+    }
+}
+
+/// A cross-entropy with PyTorch's options.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tape, Tensor, loss::{CrossEntropy, Labels}, nn::Params};
+/// let device = Device::auto()?;
+/// let tape = Tape::new(&Params::new(&device));
+/// let logits = tape.input(Tensor::zeros([3, 2], &device)?);
+/// // The second row does not count.
+/// let labels = Labels::new(&[0, 9, 1], &device)?;
+/// let kind = CrossEntropy::new().ignore_index(9).label_smoothing(0.1);
+/// let loss = kind.loss(&tape, &logits, &labels, None)?;
+/// assert!((loss.tensor().to_vec()?[0] - 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CrossEntropy {
+    ignored: Option<u32>,
+    smoothing: f32,
+    class_weights: Option<Arc<[f32]>>,
+}
+
+impl CrossEntropy {
+    /// Without options: the mean of -log softmax(logits)\[label\].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A label whose rows do not count: padding, say. It need not be a class.
+    pub fn ignore_index(mut self, label: u32) -> Self {
+        self.ignored = Some(label);
+        self
+    }
+
+    /// The share of each target that goes to all classes alike (Szegedy et al. 2016,
+    /// arXiv 1512.00567).
+    pub fn label_smoothing(mut self, share: f32) -> Self {
+        self.smoothing = share;
+        self
+    }
+
+    /// How much each class counts: PyTorch's `weight`. The mean is over the weights of the rows'
+    /// labels.
+    pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> Self {
+        self.class_weights = Some(weights.into().into());
+        self
+    }
+
+    /// What can be told without logits.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.smoothing) {
+            let (option, found) = ("label_smoothing", self.smoothing.to_string());
+            return Err(Error::Option { option, found, expected: "from 0 to 1".into() });
+        }
+        match self
+            .class_weights
+            .iter()
+            .flat_map(|w| w.iter())
+            .find(|w| !(0.0..f32::MAX).contains(*w))
+        {
+            Some(bad) => Err(Error::Option {
+                option: "class_weights",
+                found: bad.to_string(),
+                expected: "finite values of at least 0".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The first label that is no class and not ignored.
+    pub(crate) fn check_labels(&self, labels: &[u32], classes: usize) -> Result<()> {
+        let bad = |&label: &u32| Some(label) != self.ignored && label as usize >= classes;
+        match labels.iter().position(bad) {
+            Some(row) => Err(Error::Label { row, found: labels[row], classes }),
+            None => Ok(()),
+        }
+    }
+
+    fn class_weight(&self, label: u32) -> f32 {
+        let weights = self.class_weights.as_deref();
+        weights.map_or(1.0, |w| w.get(label as usize).copied().unwrap_or(0.0))
+    }
+
+    /// Whether a label counts.
+    pub(crate) fn counts(&self, label: u32) -> bool {
+        Some(label) != self.ignored
+    }
+
+    /// The sum of the weights over which the mean is taken.
+    pub(crate) fn total(&self, labels: &Labels, weights: Option<&RowWeights>) -> f32 {
+        let row = |i: usize| weights.map_or(1.0, |w| w.values().get(i).copied().unwrap_or(0.0));
+        let of = |(i, &label): (usize, &u32)| match self.counts(label) {
+            true => f64::from(row(i)) * f64::from(self.class_weight(label)),
+            false => 0.0,
+        };
+        labels.host.iter().enumerate().map(of).sum::<f64>() as f32
+    }
+
+    /// The loss of `logits` `[..,C]`, whose axes but the last are rows: `[1]`. 0 if no row counts.
+    ///
+    /// # Errors
+    /// As [`cross_entropy`]; [`Error::Option`] for a smoothing or weights that make no sense.
+    pub fn loss(
+        &self,
+        tape: &Tape,
+        logits: &Var,
+        labels: &Labels,
+        weights: Option<&RowWeights>,
+    ) -> Result<Var> {
+        const OP: &str = "loss::cross_entropy";
+        self.check()?;
+        let x = logits.tensor();
+        let (rows, classes) = rows(OP, x)?;
+        let check = Check::new(OP, "one label for each row of the logits");
+        check.shape("labels", &labels.tensor, "[N]", &[rows])?;
+        self.check_labels(&labels.host, classes)?;
+        check.device(x, &[("labels", &labels.tensor)])?;
+        if let Some(weights) = weights {
+            let check = Check::new(OP, "one weight for each row of the prediction");
+            check.shape("weights", &weights.tensor, "[N]", &[rows])?;
+            check.device(x, &[("weights", &weights.tensor)])?;
+        }
+        let mut class_weights = None;
+        if let Some(values) = &self.class_weights {
+            let tensor = Tensor::from_slice(values, [values.len()], &x.device())?;
+            let check = Check::new(OP, "one weight for each class");
+            check.shape("class_weights", &tensor, "[C]", &[classes])?;
+            class_weights = Some(tensor);
+        }
+        let mut row_weights = weights.map(|w| w.tensor.clone());
+        let mut classes_of_rows = labels.tensor.clone();
+        if self.ignored.is_some() {
+            let row = |i: usize| weights.map_or(1.0, |w| w.values()[i]);
+            let counts: Vec<_> = labels.host.iter().map(|&label| self.counts(label)).collect();
+            let values: Vec<_> =
+                counts.iter().enumerate().map(|(i, &on)| if on { row(i) } else { 0.0 }).collect();
+            row_weights = Some(Tensor::from_slice(&values, [rows], &x.device())?);
+            // A label that is no class must not lead a kernel astray.
+            let values: Vec<_> =
+                labels.host.iter().zip(counts).map(|(&l, on)| if on { l } else { 0 }).collect();
+            classes_of_rows = Tensor::from_u32(&values, [rows], &x.device())?;
+        }
+        let wanted = op::Wanted {
+            labels: classes_of_rows,
+            weights: row_weights,
+            class_weights,
+            smoothing: self.smoothing,
+            scale: one_over(self.total(labels, weights)),
+        };
+        let losses = op::forward(x, &wanted)?;
+        record(tape, logits, &losses, move |x, d_loss| op::backward(x, &wanted, d_loss))
+    }
+}
+
+/// Softmax and cross-entropy in one: the mean over the rows of -log softmax(logits)\[label\],
+/// or the weighted mean. [`CrossEntropy`] has options.
+///
+/// `logits` is `[..,C]`: all axes but the last are rows. The result is `[1]`.
+///
+/// # Errors
+/// [`Error::Label`] for a label of C or more, [`Error::Shape`] if there is not one label and
+/// weight for each row, [`Error::OtherDevice`].
+pub fn cross_entropy(
+    tape: &Tape,
+    logits: &Var,
+    labels: &Labels,
+    weights: Option<&RowWeights>,
+) -> Result<Var> {
+    CrossEntropy::new().loss(tape, logits, labels, weights)
+}

@@ -1,0 +1,128 @@
+//! Layer normalisation.
+
+use super::functions::clean;
+use super::params::{Layout, ParamId};
+use super::{Layer, Params, check_size};
+use crate::ops::column_sum::column_sum;
+use crate::ops::{Check, layer_norm as op};
+use crate::tape::{Tape, Var};
+use crate::{DType, Error, Result};
+
+/// Makes the features of each frame have the mean 0 and the variance 1, times a gain, plus a bias
+/// (Ba et al. 2016, arXiv 1607.06450): `[..,F]` to `[..,F]`.
+///
+/// ```
+/// use wgpu_lstm::nn::{Lstm, LayerNorm, Sequential};
+/// use wgpu_lstm::Device;
+/// let model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(16).return_sequences())
+///     .add(LayerNorm::new())
+///     .add(Lstm::new(16));
+/// # let _ = model;
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    epsilon: f32,
+    built: Option<Built>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Built {
+    size: usize,
+    weight: ParamId,
+    bias: ParamId,
+}
+
+impl Default for LayerNorm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LayerNorm {
+    /// With an epsilon of 1e-5, as in PyTorch (Keras has 1e-3).
+    pub fn new() -> Self {
+        Self { epsilon: 1e-5, built: None }
+    }
+
+    /// What is added to the variance.
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// The layer with its parameters, `layer_norm.weight` `[F]` (1) and `layer_norm.bias` `[F]`
+    /// (0), in `params`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size of 0 or an epsilon that is not above 0.
+    pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
+        self.build_on(params, input_size)?;
+        Ok(self)
+    }
+}
+
+/// That an epsilon keeps a root above 0.
+pub(super) fn check_epsilon(epsilon: f32) -> Result<()> {
+    if epsilon > 0.0 && epsilon.is_finite() {
+        return Ok(());
+    }
+    let expected = "a finite number above 0".into();
+    Err(Error::Option { option: "epsilon", found: epsilon.to_string(), expected })
+}
+
+impl Layer for LayerNorm {
+    fn kind(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        check_size("LayerNorm input_size", input_size)?;
+        check_epsilon(self.epsilon)?;
+        let prefix = params.free_prefix("layer_norm");
+        let add = |name: &str, value: f32| {
+            let values = vec![value; input_size];
+            params.add(format!("{prefix}.{name}"), vec![input_size], Layout::Plain, &values)
+        };
+        let (weight, bias) = (add("weight", 1.0), add("bias", 0.0));
+        self.built = Some(Built { size: input_size, weight, bias });
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        self.built.map_or(0, |b| b.size)
+    }
+
+    fn gives_sequence(&self, takes_sequence: bool) -> bool {
+        takes_sequence
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let Some(Built { size, weight, bias }) = self.built else {
+            return Err(Error::NotBuilt { what: "this LayerNorm", call: "build" });
+        };
+        let (gain, d_gain) = tape.parameter(weight, &[size])?;
+        let (shift, d_shift) = tape.parameter(bias, &[size])?;
+        let check = Check::new("layer_norm", "the layer was built for that input_size");
+        check.dtype("x", x.tensor(), DType::F32)?;
+        check.features("x", x.tensor(), "[..,F]", size)?;
+        check.device(x.tensor(), &[("weight", &gain)])?;
+        let tensor = clean("layer_norm", x)?;
+        let (y, stats) = op::layer_norm(&tensor, &gain, Some(&shift), self.epsilon)?;
+        let id = tape.id(x);
+        let mut vars = tape.push(vec![y.clone()], true, move |d, gradients| {
+            let Some(Some(d_y)) = d.first() else { return Ok(()) };
+            let (d_x, d_gains) = op::backward(&tensor, &gain, &stats, d_y)?;
+            column_sum(&d_gains, &d_gain)?;
+            column_sum(d_y, &d_shift)?;
+            gradients.add(id, d_x)
+        });
+        let y = vars.pop().unwrap_or_else(|| Var::constant(y));
+        Ok(y.with_steps_of(x))
+    }
+
+    fn parameter_count(&self) -> usize {
+        2 * self.output_size()
+    }
+}

@@ -1,0 +1,157 @@
+//! From sequences to single frames, and back.
+
+use super::{Layer, Params, check_size};
+use crate::lengths::Counted;
+use crate::ops::Check;
+use crate::ops::pool::{self as op, Kind};
+use crate::tape::{Tape, Var};
+use crate::{DType, Error, Result};
+
+/// What [`Pool`] makes of a row's frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their mean: Keras' `GlobalAveragePooling1D`.
+    Mean,
+    /// The largest of each feature: Keras' `GlobalMaxPooling1D`.
+    Max,
+    /// The last of them.
+    Last,
+}
+
+/// One frame of the frames of each row, of those that its length or mask lets count: `[B,T,F]` to
+/// `[B,F]`. A row that a mask leaves nothing of gives 0.
+///
+/// ```
+/// use wgpu_lstm::nn::{Dense, Lstm, Merge, Pool, Pooling, Sequential};
+/// use wgpu_lstm::Device;
+/// let model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(16).bidirectional(Merge::Concat).return_sequences())
+///     .add(Pool::new(Pooling::Mean))
+///     .add(Dense::new(3));
+/// # let _ = model;
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pool {
+    kind: Kind,
+    size: usize,
+}
+
+impl Pool {
+    /// Of this kind.
+    pub fn new(pooling: Pooling) -> Self {
+        let kind = match pooling {
+            Pooling::Mean => Kind::Mean,
+            Pooling::Max => Kind::Max,
+            Pooling::Last => Kind::Last,
+        };
+        Self { kind, size: 0 }
+    }
+}
+
+impl Layer for Pool {
+    fn kind(&self) -> &'static str {
+        "pool"
+    }
+
+    fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
+        self.size = input_size;
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        self.size
+    }
+
+    fn gives_sequence(&self, _: bool) -> bool {
+        false
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let check = Check::new("pool", "a sequence for each row");
+        check.dtype("x", x.tensor(), DType::F32)?;
+        let dims: [usize; 3] = check.dims("x", x.tensor(), "[B,T,F]")?;
+        let steps = Counted::of("pool", x, dims[0], dims[1])?;
+        let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
+        let kind = self.kind;
+        Ok(super::functions::unary(tape, x, y, move |d_y| {
+            op::backward(kind, d_y, dims, &steps, Some(&found))
+        }))
+    }
+
+    fn parameter_count(&self) -> usize {
+        0
+    }
+}
+
+/// The same frame at `n` timesteps: `[B,F]` to `[B,n,F]`. Keras' `RepeatVector`.
+///
+/// ```
+/// use wgpu_lstm::nn::{Dense, Lstm, Repeat, Sequential};
+/// use wgpu_lstm::Device;
+/// // Reads a sequence and says 5 frames of 2 features.
+/// let model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(16))
+///     .add(Repeat::new(5))
+///     .add(Lstm::new(16).return_sequences())
+///     .add(Dense::new(2));
+/// # let _ = model;
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    n: usize,
+    size: usize,
+}
+
+impl Repeat {
+    /// At this many timesteps.
+    pub fn new(n: usize) -> Self {
+        Self { n, size: 0 }
+    }
+}
+
+impl Layer for Repeat {
+    fn kind(&self) -> &'static str {
+        "repeat"
+    }
+
+    fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
+        check_size("Repeat n", self.n)?;
+        self.size = input_size;
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        self.size
+    }
+
+    fn gives_sequence(&self, _: bool) -> bool {
+        true
+    }
+
+    fn fixed_timesteps(&self) -> Option<usize> {
+        Some(self.n)
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        check_size("Repeat n", self.n)?;
+        let check = Check::new("repeat", "a frame for each row");
+        check.dtype("x", x.tensor(), DType::F32)?;
+        let [b, f] = check.dims("x", x.tensor(), "[B,F]")?;
+        let dims = [b, self.n, f];
+        if crate::tensor::count(&dims) > u32::MAX as usize {
+            let (bytes, limit) = (4 * crate::tensor::count(&dims) as u64, 4 * u64::from(u32::MAX));
+            return Err(Error::TooLarge { what: "a repeated frame", bytes, limit });
+        }
+        // Each is the other's gradient.
+        let y = op::backward(Kind::Sum, x.tensor(), dims, &Counted::All, None)?;
+        Ok(super::functions::unary(tape, x, y, move |d_y| {
+            Ok(op::pool(Kind::Sum, d_y, dims, &Counted::All)?.0)
+        }))
+    }
+
+    fn parameter_count(&self) -> usize {
+        0
+    }
+}

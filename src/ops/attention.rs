@@ -1,0 +1,328 @@
+//! Attention of queries over the steps of a sequence, and its gradients.
+
+use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product};
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::lengths::Counted;
+use crate::{Result, Tensor};
+use rayon::prelude::*;
+
+const COMMON: &str = include_str!("../../shaders/common/attention.wgsl");
+
+pub(crate) static FORWARD: Kernel = Kernel {
+    name: "attention",
+    parts: &[
+        ACTIVATIONS,
+        ROW_REDUCE,
+        INDEX,
+        STEPS,
+        COMMON,
+        include_str!("../../shaders/attention.wgsl"),
+    ],
+    bindings: &[
+        ("q", Read),
+        ("k", Read),
+        ("values", Read),
+        ("score", Read),
+        ("steps", Read),
+        ("weights", Write),
+        ("context", Write),
+    ],
+    variants: || product([0, 1, 2].map(|steps| vec![("STEPS", steps)]).to_vec(), &kinds()),
+};
+
+pub(crate) static SCORES_BACKWARD: Kernel = Kernel {
+    name: "attention_scores_bwd",
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/attention_scores_bwd.wgsl")],
+    bindings: &[("values", Read), ("weights", Read), ("d_context", Read), ("d_scores", Write)],
+    variants: || vec![vec![]],
+};
+
+pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
+    name: "attention_query_bwd",
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/attention_query_bwd.wgsl")],
+    bindings: &[
+        ("q", Read),
+        ("k", Read),
+        ("score", Read),
+        ("d_scores", Read),
+        ("d_q", Write),
+        ("d_score", Write),
+    ],
+    variants: kinds,
+};
+
+pub(crate) static KEY_BACKWARD: Kernel = Kernel {
+    name: "attention_key_bwd",
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/attention_key_bwd.wgsl")],
+    bindings: &[
+        ("q", Read),
+        ("k", Read),
+        ("score", Read),
+        ("weights", Read),
+        ("d_scores", Read),
+        ("d_context", Read),
+        ("d_k", Write),
+        ("d_values", Write),
+    ],
+    variants: kinds,
+};
+
+fn kinds() -> Vec<Constants> {
+    [0, 1].map(|kind| vec![("KIND", kind)]).to_vec()
+}
+
+/// What attends to what.
+#[derive(Clone)]
+pub(crate) struct Attention {
+    /// `[B,U,H]`.
+    pub(crate) q: Tensor,
+    /// `[B,T,H]`.
+    pub(crate) k: Tensor,
+    /// `[B,T,V]`.
+    pub(crate) values: Tensor,
+    /// `[H]`: scores are additive if there is one, else products.
+    pub(crate) score: Option<Tensor>,
+}
+
+/// The gradients of each; that of `score` for each query by itself, `[B,U,H]`.
+pub(crate) struct Gradients {
+    pub(crate) q: Tensor,
+    pub(crate) k: Tensor,
+    pub(crate) values: Tensor,
+    pub(crate) score: Option<Tensor>,
+}
+
+struct Dims {
+    b: usize,
+    u: usize,
+    t: usize,
+    h: usize,
+    v: usize,
+}
+
+impl Attention {
+    fn dims(&self) -> Dims {
+        let (q, k) = (self.q.shape(), self.k.shape());
+        Dims { b: q[0], u: q[1], t: k[1], h: q[2], v: self.values.shape()[2] }
+    }
+
+    fn kind(&self) -> Constants {
+        vec![("KIND", self.score.is_some().into())]
+    }
+
+    /// The weights `[B,U,T]` of the steps that count, and the contexts `[B,U,V]`.
+    pub(crate) fn forward(&self, steps: &Counted) -> Result<(Tensor, Tensor)> {
+        let Self { q, k, values, score } = self;
+        let Dims { b, u, t, h, v } = self.dims();
+        let weights = Tensor::empty([b, u, t], &q.device())?;
+        let context = Tensor::empty([b, u, v], &q.device())?;
+        if let Some(gpu) = q.gpu() {
+            gpu.run(&Launch {
+                kernel: &FORWARD,
+                grid: folded(b * u),
+                constants: [vec![("STEPS", steps.code())], self.kind()].concat(),
+                uniform: [b, u, t, h, v].map(|w| w as u32).to_vec(),
+                tensors: vec![
+                    Some(q),
+                    Some(k),
+                    Some(values),
+                    score.as_ref(),
+                    steps.tensor(),
+                    Some(&weights),
+                    Some(&context),
+                ],
+            })?;
+            return Ok((weights, context));
+        }
+        let score = Score::new(self);
+        weights.cpu_mut(|weights| {
+            weights.par_chunks_mut(t).enumerate().for_each(|(query, weights)| {
+                let row = query / u;
+                weights.fill(0.0);
+                let mut largest = -1e30f32;
+                for at in (0..t).filter(|&at| steps.counts(row, at)) {
+                    let parts = (0..h).map(|h| score.part(query, row * t + at, h));
+                    weights[at] = parts.sum();
+                    let w = weights[at];
+                    largest = if w > largest || w.is_nan() { w } else { largest };
+                }
+                let mut sum = 0.0;
+                for at in (0..t).filter(|&at| steps.counts(row, at)) {
+                    weights[at] = (weights[at] - largest).exp();
+                    sum += weights[at];
+                }
+                if sum != 0.0 {
+                    weights.iter_mut().for_each(|w| *w /= sum);
+                }
+            });
+        });
+        let (of, values) = (weights.cpu(), values.cpu());
+        let (of, values): (&[f32], &[f32]) = (&of, &values);
+        context.cpu_mut(|context| {
+            context.par_chunks_mut(v).enumerate().for_each(|(query, context)| {
+                let row = query / u;
+                context.fill(0.0);
+                for at in (0..t).filter(|&at| steps.counts(row, at)) {
+                    let (w, value) = (of[query * t + at], &values[(row * t + at) * v..][..v]);
+                    context.iter_mut().zip(value).for_each(|(c, value)| *c += w * value);
+                }
+            });
+        });
+        Ok((weights, context))
+    }
+
+    /// From the weights of the forward pass and the gradient of the contexts.
+    pub(crate) fn backward(&self, weights: &Tensor, d_context: &Tensor) -> Result<Gradients> {
+        let Self { q, k, values, score } = self;
+        let Dims { b, u, t, h, v } = self.dims();
+        let device = q.device();
+        let d_scores = Tensor::empty([b, u, t], &device)?;
+        let d = Gradients {
+            q: Tensor::empty(q.shape(), &device)?,
+            k: Tensor::empty(k.shape(), &device)?,
+            values: Tensor::empty(values.shape(), &device)?,
+            score: score.as_ref().map(|_| Tensor::empty(q.shape(), &device)).transpose()?,
+        };
+        let uniform: Vec<_> = [b, u, t, h, v].map(|w| w as u32).to_vec();
+        if let Some(gpu) = q.gpu() {
+            gpu.run(&Launch {
+                kernel: &SCORES_BACKWARD,
+                grid: folded(b * u),
+                constants: vec![],
+                uniform: uniform.clone(),
+                tensors: vec![Some(values), Some(weights), Some(d_context), Some(&d_scores)],
+            })?;
+            gpu.run(&Launch {
+                kernel: &QUERY_BACKWARD,
+                grid: folded(b * u),
+                constants: self.kind(),
+                uniform: uniform.clone(),
+                tensors: vec![
+                    Some(q),
+                    Some(k),
+                    score.as_ref(),
+                    Some(&d_scores),
+                    Some(&d.q),
+                    d.score.as_ref(),
+                ],
+            })?;
+            gpu.run(&Launch {
+                kernel: &KEY_BACKWARD,
+                grid: folded(b * t),
+                constants: self.kind(),
+                uniform,
+                tensors: vec![
+                    Some(q),
+                    Some(k),
+                    score.as_ref(),
+                    Some(weights),
+                    Some(&d_scores),
+                    Some(d_context),
+                    Some(&d.k),
+                    Some(&d.values),
+                ],
+            })?;
+            return Ok(d);
+        }
+        let score = Score::new(self);
+        let (weights, values, d_context) = (weights.cpu(), values.cpu(), d_context.cpu());
+        let (weights, values, d_context): (&[f32], &[f32], &[f32]) =
+            (&weights, &values, &d_context);
+        d_scores.cpu_mut(|d_scores| {
+            d_scores.par_chunks_mut(t).enumerate().for_each(|(query, d_scores)| {
+                let weights = &weights[query * t..][..t];
+                let d_context = &d_context[query * v..][..v];
+                let mut dot = 0.0;
+                for (at, d) in d_scores.iter_mut().enumerate() {
+                    *d = 0.0;
+                    if weights[at] != 0.0 {
+                        let value = &values[(query / u * t + at) * v..][..v];
+                        *d = d_context.iter().zip(value).map(|(d, v)| d * v).sum();
+                    }
+                    dot += weights[at] * *d;
+                }
+                d_scores.iter_mut().zip(weights).for_each(|(d, w)| *d = w * (*d - dot));
+            });
+        });
+        let d_scores = d_scores.cpu();
+        let d_scores: &[f32] = &d_scores;
+        let of_query = |query: usize, f: &dyn Fn(usize) -> f32| -> f32 {
+            let steps = (0..t).map(|at| (d_scores[query * t + at], query / u * t + at));
+            steps.filter(|&(d, _)| d != 0.0).map(|(d, key)| d * f(key)).sum()
+        };
+        d.q.cpu_mut(|d_q| {
+            d_q.par_iter_mut().enumerate().for_each(|(i, d_q)| {
+                let (query, h) = (i / h, i % h);
+                *d_q = of_query(query, &|key| score.slope_of_query(query, key, h));
+            });
+        });
+        if let Some(d_score) = &d.score {
+            d_score.cpu_mut(|d_score| {
+                d_score.par_iter_mut().enumerate().for_each(|(i, d)| {
+                    let (query, h) = (i / h, i % h);
+                    *d = of_query(query, &|key| score.mixed(query, key, h).tanh());
+                });
+            });
+        }
+        d.k.cpu_mut(|d_k| {
+            d_k.par_iter_mut().enumerate().for_each(|(i, d_k)| {
+                let (key, h) = (i / h, i % h);
+                let queries = (key / t * u..(key / t + 1) * u)
+                    .map(|query| (d_scores[query * t + key % t], query));
+                *d_k = queries
+                    .filter(|&(d, _)| d != 0.0)
+                    .map(|(d, query)| d * score.slope_of_key(query, key, h))
+                    .sum();
+            });
+        });
+        d.values.cpu_mut(|d_values| {
+            d_values.par_iter_mut().enumerate().for_each(|(i, d)| {
+                let (key, j) = (i / v, i % v);
+                let queries = key / t * u..(key / t + 1) * u;
+                *d = queries.map(|q| weights[q * t + key % t] * d_context[q * v + j]).sum();
+            });
+        });
+        Ok(d)
+    }
+}
+
+/// How well a query and a key go together, on the CPU.
+struct Score {
+    q: crate::tensor::Words,
+    k: crate::tensor::Words,
+    score: Option<crate::tensor::Words>,
+    h: usize,
+}
+
+impl Score {
+    fn new(of: &Attention) -> Self {
+        let score = of.score.as_ref().map(Tensor::cpu);
+        Self { q: of.q.cpu(), k: of.k.cpu(), score, h: of.dims().h }
+    }
+
+    fn mixed(&self, query: usize, key: usize, h: usize) -> f32 {
+        self.q[query * self.h + h] + self.k[key * self.h + h]
+    }
+
+    fn part(&self, query: usize, key: usize, h: usize) -> f32 {
+        match &self.score {
+            Some(v) => v[h] * self.mixed(query, key, h).tanh(),
+            None => self.q[query * self.h + h] * self.k[key * self.h + h],
+        }
+    }
+
+    fn slope_of_query(&self, query: usize, key: usize, h: usize) -> f32 {
+        match &self.score {
+            Some(v) => v[h] * (1.0 - self.mixed(query, key, h).tanh().powi(2)),
+            None => self.k[key * self.h + h],
+        }
+    }
+
+    fn slope_of_key(&self, query: usize, key: usize, h: usize) -> f32 {
+        match &self.score {
+            Some(_) => self.slope_of_query(query, key, h),
+            None => self.q[query * self.h + h],
+        }
+    }
+}

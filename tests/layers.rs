@@ -1,0 +1,383 @@
+//! The layers around the LSTM, and the losses, against what PyTorch computed.
+
+mod common;
+
+use common::{Vectors, close, devices};
+use wgpu_lstm::loss::{self, CrossEntropy, Ctc, Labels};
+use wgpu_lstm::nn::{
+    Attention, Embedding, Layer, LayerNorm, Params, Pool, Pooling, Repeat, concat,
+};
+use wgpu_lstm::{Device, Error, Gradients, Lengths, Mask, Tape, Tensor, Var};
+
+fn value(x: &Var) -> Vec<f32> {
+    x.tensor().to_vec().unwrap()
+}
+
+fn gradient(gradients: &Gradients, x: &Var) -> Vec<f32> {
+    gradients.get(x).unwrap().to_vec().unwrap()
+}
+
+fn tensor(values: &[f32], shape: &[usize], device: &Device) -> Tensor {
+    Tensor::from_slice(values, shape, device).unwrap()
+}
+
+#[test]
+fn losses_between_numbers_and_classes() {
+    let v = Vectors::load("layer_losses");
+    let labels: Vec<_> = v.get("labels").iter().map(|&l| l as u32).collect();
+    for device in devices() {
+        let params = Params::new(device);
+        let y = v.tensor("y", [6, 5], device);
+        let labels = Labels::new(&labels, device).unwrap();
+        type Of<'a> = &'a dyn Fn(&Tape, &Var) -> Var;
+        let classes = |options: CrossEntropy| {
+            let labels = &labels;
+            move |tape: &Tape, x: &Var| options.loss(tape, x, labels, None).unwrap()
+        };
+        let weighted = CrossEntropy::new().class_weights(v.get("classes"));
+        let all: [(&str, Of); 7] = [
+            ("mae", &|tape, x| loss::mean_absolute_error(tape, x, &y, None).unwrap()),
+            ("huber", &|tape, x| loss::huber(tape, x, &y, 0.7, None).unwrap()),
+            ("quantile", &|tape, x| loss::quantile(tape, x, &y, 0.8, None).unwrap()),
+            ("ignored", &classes(CrossEntropy::new().ignore_index(3))),
+            ("smoothed", &classes(CrossEntropy::new().label_smoothing(0.1))),
+            ("weighted", &classes(weighted.clone())),
+            ("all", &classes(weighted.ignore_index(3).label_smoothing(0.2))),
+        ];
+        for (name, of) in all {
+            let tape = Tape::new(&params);
+            let x = tape.input(v.tensor("x", [6, 5], device));
+            let loss = of(&tape, &x);
+            let what = format!("{name} on {device}");
+            close(&what, &value(&loss), &v.get(name), 1e-5);
+            let found = gradient(&tape.backward(&loss).unwrap(), &x);
+            close(&what, &found, &v.get(&format!("d_{name}")), 1e-4);
+        }
+    }
+}
+
+#[test]
+fn rows_that_do_not_count() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(tensor(&[f32::NAN, 1.0, 2.0, f32::INFINITY], &[2, 2], device));
+        let labels = Labels::new(&[u32::MAX; 2], device).unwrap();
+        let loss = CrossEntropy::new().ignore_index(u32::MAX).loss(&tape, &x, &labels, None);
+        let loss = loss.unwrap();
+        assert_eq!(value(&loss), [0.0]);
+        assert_eq!(gradient(&tape.backward(&loss).unwrap(), &x), [0.0; 4]);
+    }
+}
+
+#[test]
+fn options_of_losses_that_make_no_sense() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(Tensor::zeros([2, 3], device).unwrap());
+        let y = Tensor::zeros([2, 3], device).unwrap();
+        let labels = Labels::new(&[0, 2], device).unwrap();
+        for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert!(matches!(loss::huber(&tape, &x, &y, bad, None), Err(Error::Option { .. })));
+            assert!(matches!(loss::quantile(&tape, &x, &y, bad, None), Err(Error::Option { .. })));
+        }
+        let of = |options: CrossEntropy| options.loss(&tape, &x, &labels, None).unwrap_err();
+        assert!(matches!(of(CrossEntropy::new().label_smoothing(1.5)), Error::Option { .. }));
+        assert!(matches!(of(CrossEntropy::new().class_weights([1.0; 2])), Error::Shape { .. }));
+        let negative = CrossEntropy::new().class_weights([1.0, -1.0, 1.0]);
+        assert!(matches!(of(negative), Error::Option { .. }));
+        let labels = Labels::new(&[0, 3], device).unwrap();
+        let error = CrossEntropy::new().ignore_index(7).loss(&tape, &x, &labels, None);
+        assert!(matches!(error, Err(Error::Label { row: 1, found: 3, classes: 3 })));
+    }
+}
+
+#[test]
+fn labels_without_a_place_in_time() {
+    let v = Vectors::load("layer_ctc");
+    let labels: [&[u32]; 4] = [&[1, 2, 2], &[3], &[], &[4, 1, 3, 4]];
+    let lengths = [9, 7, 4, 9];
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let mut x = v.get("x");
+        // Padding may be anything.
+        x[(9 + 7) * 5..(9 + 9) * 5].fill(f32::NAN);
+        let x = tape.input(tensor(&x, &[4, 9, 5], device));
+        let logits = x.clone().with_lengths(Some(Lengths::new(&lengths, device).unwrap()));
+        let loss = loss::ctc(&tape, &logits, &labels).unwrap();
+        close(&format!("ctc on {device}"), &value(&loss), &v.get("loss"), 1e-5);
+        let found = gradient(&tape.backward(&loss).unwrap(), &x);
+        close(&format!("ctc on {device}"), &found, &v.get("d_x"), 1e-4);
+    }
+}
+
+#[test]
+fn ctc_checks_its_labels_and_skips_what_cannot_be() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(Tensor::zeros([2, 3, 3], device).unwrap());
+        let of = |ctc: Ctc, labels: [&[u32]; 2]| ctc.loss(&tape, &x, &labels);
+        assert!(matches!(of(Ctc::new(), [&[3], &[1]]), Err(Error::Label { row: 0, .. })));
+        assert!(matches!(of(Ctc::new(), [&[0], &[1]]), Err(Error::Option { .. })));
+        assert!(matches!(of(Ctc::new().blank(3), [&[0], &[1]]), Err(Error::Option { .. })));
+        // Two equal labels need a blank between them: 4 frames for these three.
+        assert!(matches!(of(Ctc::new(), [&[1], &[1, 1, 2]]), Err(Error::Option { .. })));
+        let error = Ctc::new().loss(&tape, &x, &[[1u32]]);
+        assert!(matches!(error, Err(Error::Count { expected: 2, found: 1, .. })));
+        let both = value(&of(Ctc::new().zero_infinity(), [&[1], &[1, 1, 2]]).unwrap())[0];
+        let one = value(&of(Ctc::new(), [&[1], &[]]).unwrap())[0];
+        let nothing = value(&of(Ctc::new(), [&[], &[]]).unwrap())[0];
+        assert!((both - (one - 0.5 * nothing)).abs() < 1e-5, "{both} {one} {nothing}");
+        // The last class as the blank, and far more frames than one label wants.
+        let x = tape.input(Tensor::zeros([1, 200, 3], device).unwrap());
+        let loss = Ctc::new().blank(2).loss(&tape, &x, &[[0u32]]).unwrap();
+        // Of 3^200 paths 200 * 201 / 2 say the label.
+        let expected = 200.0 * 3f32.ln() - (200.0 * 201.0 / 2.0f32).ln();
+        assert!((value(&loss)[0] / expected - 1.0).abs() < 1e-5, "{:?}", value(&loss));
+        let path = [0.0, 1.0, 0.5, 0.0, 1.0, 0.5, 9.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+        let path = Var::from(tensor(&path, &[1, 4, 3], device));
+        assert_eq!(Ctc::new().best_path(&path).unwrap(), [[1, 1]]);
+    }
+}
+
+#[test]
+fn layer_normalisation() {
+    let v = Vectors::load("layer_norm");
+    for device in devices() {
+        let params = Params::new(device);
+        let layer = LayerNorm::new().build(&params, 7).unwrap();
+        params.set("layer_norm.weight", &v.get("weight")).unwrap();
+        params.set("layer_norm.bias", &v.get("bias")).unwrap();
+        let tape = Tape::new(&params);
+        let x = tape.input(v.tensor("x", [3, 4, 7], device));
+        let y = layer.forward(&tape, &x).unwrap();
+        let what = format!("layer norm on {device}");
+        close(&what, &value(&y), &v.get("y"), 1e-5);
+        let seeds = [(&y, v.tensor("d_y", [3, 4, 7], device))];
+        let gradients = tape.backward_from(&seeds).unwrap();
+        close(&what, &gradient(&gradients, &x), &v.get("d_x"), 1e-4);
+        for p in ["weight", "bias"] {
+            let found = params.gradient(&format!("layer_norm.{p}")).unwrap();
+            close(&what, &found, &v.get(&format!("d_{p}")), 1e-4);
+        }
+        assert!(LayerNorm::new().epsilon(0.0).build(&params, 3).is_err());
+        let bad = tape_error(&params, |tape, x| layer.forward(tape, x), &[2, 6], device);
+        assert!(matches!(bad, Error::Shape { .. }), "{bad}");
+    }
+}
+
+fn tape_error(
+    params: &Params,
+    run: impl Fn(&Tape, &Var) -> wgpu_lstm::Result<Var>,
+    shape: &[usize],
+    device: &Device,
+) -> Error {
+    let x = Var::from(Tensor::zeros(shape, device).unwrap());
+    run(&Tape::inference(params), &x).unwrap_err()
+}
+
+#[test]
+fn embeddings() {
+    let v = Vectors::load("layer_embedding");
+    let ids: Vec<_> = v.get("ids").iter().map(|&id| id as u32).collect();
+    for device in devices() {
+        for floats in [false, true] {
+            let params = Params::new(device);
+            let layer = Embedding::new(6, 3).padding_index(0).build(&params).unwrap();
+            assert_eq!(params.get("embedding.weight").unwrap()[..3], [0.0; 3]);
+            params.set("embedding.weight", &v.get("weight")).unwrap();
+            let tape = Tape::new(&params);
+            let y = match floats {
+                true => layer.forward(&tape, &v.tensor("ids", [2, 5, 1], device).into()).unwrap(),
+                false => layer.lookup(&tape, &ids, [2, 5]).unwrap(),
+            };
+            assert_eq!(y.shape(), [2, 5, 3]);
+            assert_eq!(value(&y), v.get("y"), "floats {floats} on {device}");
+            tape.backward_from(&[(&y, v.tensor("d_y", [2, 5, 3], device))]).unwrap();
+            let found = params.gradient("embedding.weight").unwrap();
+            close(&format!("embedding on {device}"), &found, &v.get("d_weight"), 1e-5);
+            let error = layer.lookup(&Tape::new(&params), &[5, 6], [1, 2]);
+            assert!(matches!(error, Err(Error::Label { row: 1, found: 6, classes: 6 })));
+            let odd = Var::from(tensor(&[5.0, 6.0, -1.0, f32::NAN], &[4, 1], device));
+            let found = value(&layer.forward(&Tape::inference(&params), &odd).unwrap());
+            assert!(found[..3].iter().all(|v| v.is_finite()));
+            assert!(found[3..].iter().all(|v| v.is_nan()), "{found:?}");
+        }
+        let params = Params::new(device);
+        let vectors: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        let frozen = Embedding::new(3, 2).vectors(vectors.clone()).frozen();
+        let frozen = frozen.build(&params).unwrap();
+        let tape = Tape::new(&params);
+        let y = frozen.lookup(&tape, &[2, 0], [1, 2]).unwrap();
+        assert_eq!(value(&y), [4.0, 5.0, 0.0, 1.0]);
+        let seeds = [(&y, Tensor::zeros([1, 2, 2], device).unwrap())];
+        assert!(matches!(tape.backward_from(&seeds), Err(Error::NotRecorded { .. })));
+        assert!(Embedding::new(3, 2).padding_index(3).build(&params).is_err());
+        assert!(Embedding::new(3, 2).vectors([0.0; 5]).build(&params).is_err());
+    }
+}
+
+/// Many tokens, of which some come often: the sums go over several workgroups' places.
+#[test]
+fn an_embedding_of_many_tokens_sums_the_same_bits_each_time() {
+    let ids: Vec<u32> = (0..700u32).map(|i| (i * i + i / 7) % 97).collect();
+    let d_y: Vec<f32> = (0..700 * 70).map(|i| (i as f32 * 0.37).sin()).collect();
+    let mut expected = vec![0.0f64; 97 * 70];
+    for (place, &id) in ids.iter().enumerate() {
+        for j in 0..70 {
+            expected[id as usize * 70 + j] += f64::from(d_y[place * 70 + j]);
+        }
+    }
+    let expected: Vec<_> = expected.into_iter().map(|v| v as f32).collect();
+    for device in devices() {
+        let mut before = None;
+        for _ in 0..2 {
+            let params = Params::new(device);
+            let layer = Embedding::new(97, 70).build(&params).unwrap();
+            let tape = Tape::new(&params);
+            let y = layer.lookup(&tape, &ids, [7, 100]).unwrap();
+            tape.backward_from(&[(&y, tensor(&d_y, &[7, 100, 70], device))]).unwrap();
+            let found = params.gradient("embedding.weight").unwrap();
+            close(&format!("embedding on {device}"), &found, &expected, 1e-5);
+            assert!(before.replace(found.clone()).is_none_or(|b| b == found));
+        }
+    }
+}
+
+/// Rows of 3, 1 and 2 steps, by lengths; with a hole and a row without any, by a mask.
+#[test]
+fn pools_obey_lengths_and_masks() {
+    let x = [1.0, -1.0, 5.0, -5.0, 3.0, -3.0];
+    let x = [x, [2.0, 7.0, 9.0, 9.0, 9.0, 9.0], [4.0, 1.0, 2.0, 3.0, 9.0, 9.0]].concat();
+    let whole = [(Pooling::Mean, 3.0), (Pooling::Max, 5.0), (Pooling::Last, 3.0)];
+    for device in devices() {
+        let params = Params::new(device);
+        let lengths = Lengths::new(&[3, 1, 2], device).unwrap();
+        let mask = [true, false, true, false, false, false, false, true, false];
+        let mask = Mask::new(&mask, [3, 3], device).unwrap();
+        for (pooling, first) in whole {
+            let (y, d_x): (&[f32], &[f32]) = match pooling {
+                Pooling::Mean => (
+                    &[3.0, -3.0, 2.0, 7.0, 3.0, 2.0],
+                    &[1., 2., 1., 2., 1., 2., 9., 12., 0., 0., 0., 0., 7.5, 9., 7.5, 9., 0., 0.],
+                ),
+                Pooling::Max => (
+                    &[5.0, -1.0, 2.0, 7.0, 4.0, 3.0],
+                    &[0., 6., 3., 0., 0., 0., 9., 12., 0., 0., 0., 0., 15., 0., 0., 18., 0., 0.],
+                ),
+                Pooling::Last => (
+                    &[3.0, -3.0, 2.0, 7.0, 2.0, 3.0],
+                    &[0., 0., 0., 0., 3., 6., 9., 12., 0., 0., 0., 0., 0., 0., 15., 18., 0., 0.],
+                ),
+            };
+            let layer = Pool::new(pooling);
+            let what = format!("{pooling:?} on {device}");
+            let tape = Tape::new(&params);
+            let input = tape.input(tensor(&x, &[3, 3, 2], device));
+            assert_eq!(value(&layer.forward(&tape, &input).unwrap())[0], first, "{what}");
+            let by_length = input.clone().with_lengths(Some(lengths.clone()));
+            let found = layer.forward(&tape, &by_length).unwrap();
+            close(&what, &value(&found), y, 1e-6);
+            let seed = tensor(&[3.0, 6.0, 9.0, 12.0, 15.0, 18.0], &[3, 2], device);
+            let gradients = tape.backward_from(&[(&found, seed)]).unwrap();
+            close(&what, &gradient(&gradients, &input), d_x, 1e-6);
+            let tape = Tape::new(&params);
+            let by_mask = input.clone().with_mask(Some(mask.clone()));
+            let found = value(&layer.forward(&tape, &by_mask).unwrap());
+            let first = match pooling {
+                Pooling::Mean => [2.0, -2.0],
+                Pooling::Max => [3.0, -1.0],
+                Pooling::Last => [3.0, -3.0],
+            };
+            close(&what, &found, &[&first[..], &[0.0, 0.0, 2.0, 3.0]].concat(), 1e-6);
+        }
+    }
+}
+
+#[test]
+fn frames_repeat_and_join() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(tensor(&[1.0, 2.0, 3.0, 4.0], &[2, 2], device));
+        let y = Repeat::new(3).forward(&tape, &x).unwrap();
+        assert_eq!(value(&y), [1., 2., 1., 2., 1., 2., 3., 4., 3., 4., 3., 4.]);
+        let other = tape.input(tensor(&[5., 6., 7., 8., 9., 10.], &[2, 3, 1], device));
+        let all = concat(&tape, &[y.clone(), other.clone()]).unwrap();
+        assert_eq!(value(&all)[..6], [1., 2., 5., 1., 2., 6.]);
+        let bad = concat(&tape, &[y, x.clone()]).unwrap_err();
+        assert!(matches!(bad, Error::Shape { .. }), "{bad}");
+        let d: Vec<_> = (0..18).map(|i| i as f32).collect();
+        let gradients = tape.backward_from(&[(&all, tensor(&d, &[2, 3, 3], device))]).unwrap();
+        assert_eq!(gradient(&gradients, &x), [9., 12., 36., 39.]);
+        assert_eq!(gradient(&gradients, &other), [2., 5., 8., 11., 14., 17.]);
+    }
+}
+
+#[test]
+fn attention_of_every_kind() {
+    for (name, build) in [
+        ("dot", Attention::dot()),
+        ("general", Attention::general()),
+        ("additive", Attention::additive(7)),
+    ] {
+        let v = Vectors::load(&format!("layer_attention_{name}"));
+        for device in devices() {
+            let params = Params::new(device);
+            let q = if name == "dot" { 6 } else { 4 };
+            let layer = build.clone().build(&params, q, 6).unwrap();
+            for p in params.names() {
+                let short = p.strip_prefix("attention.").unwrap();
+                // PyTorch's `weight` of the general score goes from queries to keys.
+                params.set(&p, &v.find(short).unwrap_or_else(|| v.get("weight"))).unwrap();
+            }
+            let what = |of: &str| format!("{of} of attention {name} on {device}");
+            for by_mask in [false, true] {
+                let tape = Tape::new(&params);
+                if !params.names().is_empty() {
+                    params.zero_gradients().unwrap();
+                }
+                let query = tape.input(v.tensor("query", [2, 3, q], device));
+                let mut padded = v.get("keys");
+                if !by_mask {
+                    padded[(5 + 3) * 6..].fill(f32::NAN);
+                }
+                let keys = tape.input(tensor(&padded, &[2, 5, 6], device));
+                let values = tape.input(v.tensor("values", [2, 5, 3], device));
+                let seen = match by_mask {
+                    false => {
+                        let lengths = Lengths::new(&[5, 3], device).unwrap();
+                        keys.clone().with_lengths(Some(lengths))
+                    }
+                    true => {
+                        let mask: Vec<_> = (0..10).map(|i| i < 8).collect();
+                        keys.clone().with_mask(Some(Mask::new(&mask, [2, 5], device).unwrap()))
+                    }
+                };
+                let found = layer.forward_values(&tape, &query, &seen, &values).unwrap();
+                close(&what("context"), &value(&found.context), &v.get("context"), 1e-5);
+                close(&what("weights"), &found.weights.to_vec().unwrap(), &v.get("weights"), 1e-5);
+                let seeds = [(&found.context, v.tensor("d_context", [2, 3, 3], device))];
+                let gradients = tape.backward_from(&seeds).unwrap();
+                for (var, of) in [(&query, "d_query"), (&keys, "d_keys"), (&values, "d_values")] {
+                    close(&what(of), &gradient(&gradients, var), &v.get(of), 1e-4);
+                }
+                for p in params.names() {
+                    let short = p.strip_prefix("attention.").unwrap();
+                    let expected =
+                        v.find(&format!("d_{short}")).unwrap_or_else(|| v.get("d_weight"));
+                    close(&what(short), &params.gradient(&p).unwrap(), &expected, 1e-4);
+                }
+            }
+            // One query a row.
+            let tape = Tape::inference(&params);
+            let one = Var::from(Tensor::zeros([2, q], device).unwrap());
+            let keys = Var::from(v.tensor("keys", [2, 5, 6], device));
+            assert_eq!(layer.forward(&tape, &one, &keys).unwrap().context.shape(), [2, 6]);
+            let wrong = Var::from(Tensor::zeros([3, q], device).unwrap());
+            let error = layer.forward(&tape, &wrong, &keys).unwrap_err();
+            assert!(matches!(error, Error::Shape { .. }), "{error}");
+        }
+    }
+    let params = Params::new(&devices()[0]);
+    assert!(matches!(Attention::dot().build(&params, 3, 4), Err(Error::Option { .. })));
+    assert!(matches!(Attention::additive(0).build(&params, 3, 4), Err(Error::Option { .. })));
+}
