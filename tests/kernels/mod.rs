@@ -3,6 +3,7 @@
 //! kernels are not public.
 
 mod dense;
+mod layers;
 mod lstm;
 mod optimizers;
 #[path = "../oracle/mod.rs"]

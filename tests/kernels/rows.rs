@@ -111,9 +111,16 @@ fn losses_gradients_and_accuracies() {
                     d.iter().map(|v| v * f64::from(d_loss[0])).collect()
                 };
                 let scale = (1.0 / sum) as f32;
-                let found = cross_entropy::forward(&x, &labels, w, scale).unwrap();
+                let wanted = cross_entropy::Wanted {
+                    labels: labels.clone(),
+                    weights: w.cloned(),
+                    class_weights: None,
+                    smoothing: 0.0,
+                    scale,
+                };
+                let found = cross_entropy::forward(&x, &wanted).unwrap();
                 close(&what, &total(&found, 1.0), &[ce], 1e-5);
-                let found = cross_entropy::backward(&x, &labels, w, scale, &d).unwrap();
+                let found = cross_entropy::backward(&x, &wanted, &d).unwrap();
                 close(&what, &found, &scaled(&d_ce), 1e-4);
                 let found =
                     accuracy::accuracy(accuracy::Kind::Categorical, &x, &labels, w).unwrap();

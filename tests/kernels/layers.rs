@@ -1,0 +1,410 @@
+//! What stands around the LSTM: normalisation, pooling, attention, CTC and the options of losses,
+//! against plain f64 sums and their central differences.
+
+use super::oracle::{Random, central_difference, widen};
+use super::{close, devices, tensor};
+use crate::lengths::Counted;
+use crate::ops::{attention, cross_entropy, ctc, layer_norm, pointwise_loss, pool, softmax};
+use crate::{Device, Lengths, Mask, Tensor};
+
+fn dot(a: &[f64], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, &b)| a * f64::from(b)).sum()
+}
+
+/// The sum over the rows of what each of them has of a gradient.
+fn column_sums(rows: &Tensor, c: usize) -> Vec<f32> {
+    let rows = rows.to_vec().unwrap();
+    (0..c).map(|j| rows.iter().skip(j).step_by(c).sum()).collect()
+}
+
+#[track_caller]
+fn close_values(what: &str, found: &[f32], expected: &[f64], bound: f64) {
+    let error = super::oracle::relative_error(found, expected);
+    assert!(error <= bound, "{what}: relative error {error:e}, at most {bound:e}");
+}
+
+fn normal(x: &[f64], gain: &[f64], shift: &[f64], epsilon: f64) -> Vec<f64> {
+    let c = gain.len();
+    x.chunks(c)
+        .flat_map(|x| {
+            let mean = x.iter().sum::<f64>() / c as f64;
+            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / c as f64;
+            let root = (variance + epsilon).sqrt();
+            (0..c).map(move |j| gain[j] * (x[j] - mean) / root + shift[j])
+        })
+        .collect()
+}
+
+#[test]
+fn layer_norms() {
+    let mut r = Random::new(31);
+    for [rows, c] in [[1, 1], [3, 7], [5, 65], [2, 300]] {
+        let (x, d_y) = (r.uniform(rows * c, -2.0, 3.0), r.uniform(rows * c, -1.0, 1.0));
+        let (gain, shift) = (r.uniform(c, -1.0, 2.0), r.uniform(c, -1.0, 1.0));
+        let (x64, gain64, shift64) = (widen(&x), widen(&gain), widen(&shift));
+        let epsilon = f64::from(1e-3f32);
+        let y = normal(&x64, &gain64, &shift64, epsilon);
+        let plain = normal(&x64, &gain64, &vec![0.0; c], epsilon);
+        let of = |x: &[f64], gain: &[f64]| dot(&normal(x, gain, &shift64, epsilon), &d_y);
+        let d_x = central_difference(&mut |x| of(x, &gain64), &x64, 1e-5);
+        let d_gain = central_difference(&mut |gain| of(&x64, gain), &gain64, 1e-5);
+        for (name, device) in devices() {
+            let what = format!("layer norm of {rows} x {c}, {name}");
+            let x = tensor(&x, [rows, c], device);
+            let (gain, shift) = (tensor(&gain, [c], device), tensor(&shift, [c], device));
+            let found = layer_norm::layer_norm(&x, &gain, None, 1e-3).unwrap();
+            close(&what, &found.0, &plain, 1e-5);
+            let (found, stats) = layer_norm::layer_norm(&x, &gain, Some(&shift), 1e-3).unwrap();
+            close(&what, &found, &y, 1e-5);
+            let d_y = tensor(&d_y, [rows, c], device);
+            let (found, gains) = layer_norm::backward(&x, &gain, &stats, &d_y).unwrap();
+            if c > 1 {
+                close(&what, &found, &d_x, 1e-4);
+                close_values(&what, &column_sums(&gains, c), &d_gain, 1e-4);
+            } else {
+                assert!(found.to_vec().unwrap()[0].abs() < 1e-3, "{what}");
+            }
+        }
+    }
+}
+
+/// All steps, those before a length, and those of a mask with holes and an empty row.
+fn counted(b: usize, t: usize, device: &Device) -> Vec<(Counted, Vec<bool>)> {
+    let lengths: Vec<_> = (0..b).map(|row| (row * 5 + t / 2) % t + 1).collect();
+    let of_lengths = (0..b * t).map(|i| i % t < lengths[i / t]).collect();
+    let mask: Vec<_> = (0..b * t).map(|i| i / t != 1 && (i * 7 + i / t) % 3 != 0).collect();
+    let of_mask = Mask::new(&mask, [b, t], device).unwrap();
+    vec![
+        (Counted::All, vec![true; b * t]),
+        (Counted::Lengths(Lengths::new(&lengths, device).unwrap()), of_lengths),
+        (Counted::Mask(of_mask), mask),
+    ]
+}
+
+fn pooled(kind: pool::Kind, x: &[f64], [b, t, c]: [usize; 3], on: &[bool]) -> Vec<f64> {
+    (0..b * c)
+        .map(|i| {
+            let (row, j) = (i / c, i % c);
+            let frames = (0..t).filter(|at| on[row * t + at]).map(|at| x[(row * t + at) * c + j]);
+            let frames: Vec<_> = frames.collect();
+            let sum: f64 = frames.iter().sum();
+            match kind {
+                _ if frames.is_empty() => 0.0,
+                pool::Kind::Sum => sum,
+                pool::Kind::Mean => sum / frames.len() as f64,
+                pool::Kind::Max => frames.into_iter().fold(f64::NEG_INFINITY, f64::max),
+                pool::Kind::Last => frames[frames.len() - 1],
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn pools() {
+    let mut r = Random::new(32);
+    for dims in [[1, 1, 1], [3, 7, 5], [2, 17, 65]] {
+        let [b, t, c] = dims;
+        let (x, d_y) = (r.uniform(b * t * c, -2.0, 3.0), r.uniform(b * c, -1.0, 1.0));
+        for (name, device) in devices() {
+            for (steps, on) in counted(b, t, device) {
+                for kind in [pool::Kind::Sum, pool::Kind::Mean, pool::Kind::Max, pool::Kind::Last] {
+                    let what = format!("{kind:?} of {dims:?} by {}, {name}", steps.code());
+                    let mut poisoned = x.clone();
+                    for (frame, _) in on.iter().enumerate().filter(|(_, on)| !**on) {
+                        poisoned[frame * c..][..c].fill(f32::NAN);
+                    }
+                    let x64 = widen(&x);
+                    let input = tensor(&poisoned, dims, device);
+                    let (y, found) = pool::pool(kind, &input, dims, &steps).unwrap();
+                    close(&what, &y, &pooled(kind, &x64, dims, &on), 1e-5);
+                    let mut of = |x: &[f64]| dot(&pooled(kind, x, dims, &on), &d_y);
+                    let d_x = central_difference(&mut of, &x64, 1e-7);
+                    let d_y = tensor(&d_y, [b, c], device);
+                    let found = pool::backward(kind, &d_y, dims, &steps, Some(&found)).unwrap();
+                    close(&what, &found, &d_x, 1e-4);
+                }
+            }
+        }
+    }
+}
+
+struct Sizes {
+    b: usize,
+    u: usize,
+    t: usize,
+    h: usize,
+    v: usize,
+}
+
+fn attend(s: &Sizes, x: [&[f64]; 4], additive: bool, on: &[bool]) -> Vec<f64> {
+    let [q, k, values, score] = x;
+    let mut context = vec![0.0; s.b * s.u * s.v];
+    for query in 0..s.b * s.u {
+        let row = query / s.u;
+        let steps: Vec<_> = (0..s.t).filter(|t| on[row * s.t + t]).map(|t| row * s.t + t).collect();
+        let scores: Vec<f64> = steps
+            .iter()
+            .map(|key| {
+                (0..s.h)
+                    .map(|h| {
+                        let (q, k) = (q[query * s.h + h], k[key * s.h + h]);
+                        if additive { score[h] * (q + k).tanh() } else { q * k }
+                    })
+                    .sum()
+            })
+            .collect();
+        let sum: f64 = scores.iter().map(|s| s.exp()).sum();
+        for (key, of) in steps.iter().zip(&scores) {
+            for j in 0..s.v {
+                context[query * s.v + j] += of.exp() / sum * values[key * s.v + j];
+            }
+        }
+    }
+    context
+}
+
+#[test]
+fn attentions() {
+    let mut r = Random::new(33);
+    let of = |b, u, t, h, v| Sizes { b, u, t, h, v };
+    for s in [of(1, 1, 1, 1, 1), of(2, 3, 5, 7, 4), of(3, 1, 70, 3, 2), of(2, 2, 3, 66, 65)] {
+        let q = r.uniform(s.b * s.u * s.h, -1.0, 1.0);
+        let k = r.uniform(s.b * s.t * s.h, -1.0, 1.0);
+        let values = r.uniform(s.b * s.t * s.v, -1.0, 1.0);
+        let score = r.uniform(s.h, -1.0, 1.0);
+        let d = r.uniform(s.b * s.u * s.v, -1.0, 1.0);
+        let wide = [widen(&q), widen(&k), widen(&values), widen(&score)];
+        for additive in [false, true] {
+            for which in 0..3 {
+                let mut expected = None;
+                for (name, device) in devices() {
+                    let (steps, on) = counted(s.b, s.t, device).swap_remove(which);
+                    let what = format!(
+                        "attention {}x{}x{}x{}x{}, additive {additive}, steps {which}, {name}",
+                        s.b, s.u, s.t, s.h, s.v
+                    );
+                    let (context, gradients) = expected.get_or_insert_with(|| {
+                        let gradient = |which: usize| {
+                            let mut f = |x: &[f64]| {
+                                let mut all = [&wide[0][..], &wide[1], &wide[2], &wide[3]];
+                                all[which] = x;
+                                dot(&attend(&s, all, additive, &on), &d)
+                            };
+                            central_difference(&mut f, &wide[which], 1e-5)
+                        };
+                        let all = [&wide[0][..], &wide[1], &wide[2], &wide[3]];
+                        (attend(&s, all, additive, &on), [0, 1, 2, 3].map(gradient))
+                    });
+                    let (mut k, mut values) = (k.clone(), values.clone());
+                    for (frame, _) in on.iter().enumerate().filter(|(_, on)| !**on) {
+                        k[frame * s.h..][..s.h].fill(f32::NAN);
+                        values[frame * s.v..][..s.v].fill(f32::NAN);
+                    }
+                    let call = attention::Attention {
+                        q: tensor(&q, [s.b, s.u, s.h], device),
+                        k: tensor(&k, [s.b, s.t, s.h], device),
+                        values: tensor(&values, [s.b, s.t, s.v], device),
+                        score: additive.then(|| tensor(&score, [s.h], device)),
+                    };
+                    let (weights, found) = call.forward(&steps).unwrap();
+                    close(&what, &found, context, 1e-5);
+                    let d = tensor(&d, [s.b, s.u, s.v], device);
+                    let found = call.backward(&weights, &d).unwrap();
+                    close(&format!("d_q of {what}"), &found.q, &gradients[0], 1e-4);
+                    close(&format!("d_k of {what}"), &found.k, &gradients[1], 1e-4);
+                    close(&format!("d_values of {what}"), &found.values, &gradients[2], 1e-4);
+                    if let Some(found) = found.score {
+                        let what = format!("d_score of {what}");
+                        close_values(&what, &column_sums(&found, s.h), &gradients[3], 1e-4);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// -log of the sum over all paths, by the definition's recursion in f64.
+fn ctc_loss(x: &[f64], c: usize, frames: usize, labels: &[u32], blank: u32) -> f64 {
+    let states: Vec<usize> = std::iter::once(blank)
+        .chain(labels.iter().flat_map(|&l| [l, blank]))
+        .map(|l| l as usize)
+        .collect();
+    let p = |t: usize, s: usize| {
+        let x = &x[t * c..][..c];
+        x[states[s]].exp() / x.iter().map(|x| x.exp()).sum::<f64>()
+    };
+    let mut alpha = vec![0.0; states.len()];
+    let mut log = 0.0;
+    for t in 0..frames {
+        let before = alpha.clone();
+        for s in 0..states.len() {
+            let mut sum = if t == 0 { f64::from(s < 2) } else { before[s] };
+            if t > 0 && s > 0 {
+                sum += before[s - 1];
+            }
+            if t > 0 && s > 1 && states[s] != states[s - 2] && states[s] != blank as usize {
+                sum += before[s - 2];
+            }
+            alpha[s] = sum * p(t, s);
+        }
+        let sum: f64 = alpha.iter().sum();
+        alpha.iter_mut().for_each(|a| *a /= sum);
+        log += sum.ln();
+    }
+    let last: f64 = alpha.iter().rev().take(2).sum();
+    -(log + last.ln())
+}
+
+#[test]
+fn paths_of_labels() {
+    let mut r = Random::new(34);
+    for (b, t, c, longest) in [(1, 1, 2, 1), (3, 11, 5, 4), (2, 80, 9, 35), (2, 3, 70, 2)] {
+        let x = r.uniform(b * t * c, -2.0, 2.0);
+        let blank = r.below(c) as u32;
+        let mut labels: Vec<Vec<u32>> = Vec::new();
+        let mut frames = Vec::new();
+        for row in 0..b {
+            let length = if row == 1 { 0 } else { longest };
+            let label = |r: &mut Random| (blank + 1 + r.below(c - 1) as u32) % c as u32;
+            labels.push((0..length).map(|_| label(&mut r)).collect());
+            let least: usize =
+                length + labels[row].windows(2).filter(|pair| pair[0] == pair[1]).count();
+            if least > t {
+                labels[row].truncate(1);
+            }
+            frames.push((least + r.below(t)).clamp(1, t));
+        }
+        let scales = r.uniform(b, 0.5, 1.5);
+        let x64 = widen(&x);
+        let of_row = |row: usize, x: &[f64]| {
+            f64::from(scales[row]) * ctc_loss(x, c, frames[row], &labels[row], blank)
+        };
+        let rows = || x64.chunks(t * c).enumerate();
+        let losses: Vec<_> = rows().map(|(row, x)| of_row(row, x)).collect();
+        let d_x: Vec<_> = rows()
+            .flat_map(|(row, x)| central_difference(&mut |x| of_row(row, x), x, 1e-5))
+            .map(|d| 0.7f32 as f64 * d)
+            .collect();
+        // The kernels' table, made another way than the library's.
+        let mut table = vec![0u32; b * longest * 3];
+        for (row, labels) in labels.iter().enumerate() {
+            for (i, label) in labels.iter().enumerate() {
+                let next = labels[i + 1..].iter().position(|l| l == label);
+                let entry = [*label, u32::from(!labels[..i].contains(label)), {
+                    next.map_or(0, |n| (i + 1 + n + 1) as u32)
+                }];
+                table[(row * longest + i) * 3..][..3].copy_from_slice(&entry);
+            }
+        }
+        let sizes: Vec<_> =
+            (0..b).flat_map(|row| [frames[row] as u32, labels[row].len() as u32]).collect();
+        for (name, device) in devices() {
+            let what = format!("ctc of {b} x {t} x {c}, {longest} labels, {name}");
+            let wanted = ctc::Wanted {
+                labels: Tensor::from_u32(&table, [table.len()], device).unwrap(),
+                rows: Tensor::from_u32(&sizes, [b, 2], device).unwrap(),
+                scales: tensor(&scales, [b], device),
+                longest,
+                blank,
+            };
+            let lp = softmax::log_softmax(&tensor(&x, [b, t, c], device)).unwrap();
+            let (loss, alpha) = ctc::forward(&lp, [b, t, c], &wanted).unwrap();
+            close(&what, &loss, &losses, 1e-5);
+            let d_loss = tensor(&[0.7], [1], device);
+            let found = ctc::backward(&lp, [b, t, c], &wanted, &alpha, &d_loss).unwrap();
+            close(&what, &found, &d_x, 1e-4);
+        }
+    }
+}
+
+#[test]
+fn cross_entropies_with_smoothing_and_class_weights() {
+    let mut r = Random::new(35);
+    for [rows, c] in [[1, 1], [3, 7], [5, 65], [2, 130]] {
+        let (x, weights) = (r.uniform(rows * c, -3.0, 3.0), r.uniform(rows, 0.1, 2.0));
+        let classes = r.uniform(c, 0.1, 2.0);
+        let labels: Vec<_> = (0..rows).map(|_| r.below(c) as u32).collect();
+        let s = f64::from(0.3f32);
+        let of = |x: &[f64]| -> f64 {
+            let log = |row: usize, j: usize| {
+                let x = &x[row * c..][..c];
+                x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[j]
+            };
+            (0..rows)
+                .map(|row| {
+                    let l = labels[row] as usize;
+                    let right = (1.0 - s) * f64::from(classes[l]) * log(row, l);
+                    let all = (0..c).map(|j| f64::from(classes[j]) * log(row, j)).sum::<f64>();
+                    0.25 * f64::from(weights[row]) * (right + s / c as f64 * all)
+                })
+                .sum()
+        };
+        let x64 = widen(&x);
+        let d_x = central_difference(&mut |x| of(x), &x64, 1e-5);
+        for (name, device) in devices() {
+            let what = format!("smoothed cross-entropy of {rows} x {c}, {name}");
+            let x = tensor(&x, [rows, c], device);
+            let wanted = cross_entropy::Wanted {
+                labels: Tensor::from_u32(&labels, [rows], device).unwrap(),
+                weights: Some(tensor(&weights, [rows], device)),
+                class_weights: Some(tensor(&classes, [c], device)),
+                smoothing: 0.3,
+                scale: 0.25,
+            };
+            let sum: f32 =
+                cross_entropy::forward(&x, &wanted).unwrap().to_vec().unwrap().iter().sum();
+            if c > 1 {
+                close_values(&what, &[sum], &[of(&x64)], 1e-5);
+                let one = tensor(&[1.0], [1], device);
+                close(&what, &cross_entropy::backward(&x, &wanted, &one).unwrap(), &d_x, 1e-4);
+            } else {
+                assert!(sum.abs() < 1e-5, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_between_numbers() {
+    let mut r = Random::new(36);
+    for [rows, c] in [[1, 1], [3, 7], [33, 65]] {
+        let n = rows * c;
+        let (x, y, weights) =
+            (r.uniform(n, -2.0, 2.0), r.uniform(n, -2.0, 2.0), r.uniform(rows, 0.1, 2.0));
+        for kind in [
+            pointwise_loss::Kind::AbsoluteError,
+            pointwise_loss::Kind::Huber { delta: 0.75 },
+            pointwise_loss::Kind::Pinball { quantile: 0.75 },
+        ] {
+            let of = |i: usize, x: f64| {
+                let d = x - f64::from(y[i]);
+                let value = match kind {
+                    pointwise_loss::Kind::Huber { .. } if d.abs() > 0.75 => {
+                        0.75 * (d.abs() - 0.375)
+                    }
+                    pointwise_loss::Kind::Huber { .. } => d * d / 2.0,
+                    pointwise_loss::Kind::Pinball { .. } => (-0.75 * d).max(0.25 * d),
+                    _ => d.abs(),
+                };
+                0.5 * f64::from(weights[i / c]) * value
+            };
+            let x64 = widen(&x);
+            let sums: Vec<f64> = (0..rows)
+                .map(|row| (row * c..(row + 1) * c).map(|i| of(i, x64[i])).sum())
+                .collect();
+            let d_x: Vec<_> =
+                (0..n).map(|i| (of(i, x64[i] + 1e-7) - of(i, x64[i] - 1e-7)) / 2e-7).collect();
+            for (name, device) in devices() {
+                let what = format!("{kind:?} of {rows} x {c}, {name}");
+                let (x, y) = (tensor(&x, [rows, c], device), tensor(&y, [rows, c], device));
+                let w = tensor(&weights, [rows], device);
+                let found = pointwise_loss::forward(kind, &x, &y, Some(&w), 0.5).unwrap();
+                close(&what, &found, &sums, 1e-5);
+                let one = tensor(&[1.0], [1], device);
+                let found = pointwise_loss::backward(kind, &x, &y, Some(&w), 0.5, &one).unwrap();
+                close(&what, &found, &d_x, 1e-4);
+            }
+        }
+    }
+}
