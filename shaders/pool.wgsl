@@ -1,6 +1,6 @@
 // pool: one frame of each row's frames.
 //
-//   KIND 0, sum   KIND 1, mean   KIND 2, largest   KIND 3, last
+//   KIND 0, sum   KIND 1, mean   KIND 2, largest   KIND 3, last   KIND 4, first
 //
 // Shapes  x: [B,T,C]; y, found: [B,C], of which `found` holds the number of the frame that was
 //         taken or, for KIND 1, how many count. A row without any gives 0.
@@ -34,7 +34,7 @@ fn main(
             let v = x[(row * dims.t + t) * dims.c + i % dims.c];
             if KIND < 2u {
                 value += v;
-            } else if KIND == 3u || number == 0u || v > value || v != v {
+            } else if KIND == 3u || number == 0u || (KIND == 2u && (v > value || v != v)) {
                 // A NaN stays, since nothing is larger.
                 value = v;
                 place = t;

@@ -1,12 +1,15 @@
 //! Differentiable steps between the layers' ops, on a tape.
 
 use crate::Result;
+use crate::lengths::Counted;
 use crate::ops::add_into::add_into;
 use crate::ops::columns::copy_columns;
 use crate::ops::dropout;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::halves;
 use crate::ops::pack::{pack, unpack};
+use crate::ops::pool;
+use crate::ops::swap_axes as swap;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -161,4 +164,38 @@ pub(super) fn matmul(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     });
     let y = vars.pop().unwrap_or_else(|| Var::constant(y));
     Ok(y.with_steps_of(a))
+}
+
+/// The same numbers under another shape.
+pub(super) fn reshape(tape: &Tape, x: &Var, shape: &[usize]) -> Result<Var> {
+    let before = x.shape().to_vec();
+    let y = x.tensor().reshape(shape)?;
+    Ok(unary(tape, x, y, move |d_y| d_y.reshape(before)))
+}
+
+/// `[A,B,C]` to `[B,A,C]`.
+pub(super) fn swap_axes(tape: &Tape, x: &Var) -> Result<Var> {
+    let check = crate::ops::Check::new("lstm", "a batch of sequences, time-major");
+    check.dtype("x", x.tensor(), crate::DType::F32)?;
+    check.dims::<3>("x", x.tensor(), "[T,B,I]")?;
+    let y = unary(tape, x, swap::swap_axes(x.tensor())?, swap::swap_axes);
+    Ok(y.with_steps_of(x))
+}
+
+/// `h` `[B,C]` at the step of `[B,T,C]` that each row begins with, as the lengths of `x` have it,
+/// and zeros at the others.
+pub(super) fn at_first_step(
+    tape: &Tape,
+    h: &Var,
+    x: &Var,
+    dims: [usize; 3],
+    reverse: bool,
+) -> Result<Var> {
+    let kind = if reverse { pool::Kind::Last } else { pool::Kind::First };
+    let steps = Counted::of("lstm", x, dims[0], dims[1])?;
+    // Finds the steps.
+    let zeros = Tensor::zeros(dims, &h.tensor().device())?;
+    let (_, found) = pool::pool(kind, &zeros, dims, &steps)?;
+    let y = pool::backward(kind, h.tensor(), dims, &steps, Some(&found))?;
+    Ok(unary(tape, h, y, move |d_y| Ok(pool::pool(kind, d_y, dims, &steps)?.0)))
 }

@@ -10,6 +10,7 @@ mod layer_norm;
 mod lstm;
 mod params;
 mod pool;
+mod rnn;
 mod sequential;
 mod summary;
 
@@ -19,10 +20,11 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use functions::concat;
 pub use layer_norm::LayerNorm;
-pub use lstm::{Lstm, LstmOutput, LstmState, Merge};
+pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
 pub(crate) use params::ParamId;
 pub use params::Params;
 pub use pool::{Pool, Pooling, Repeat};
+pub use rnn::Rnn;
 pub use sequential::{Prediction, Sequential};
 
 use crate::tape::{Tape, Var};

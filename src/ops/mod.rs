@@ -29,6 +29,7 @@ pub(crate) mod pool;
 pub(crate) mod reduce_sum;
 pub(crate) mod sgd;
 pub(crate) mod softmax;
+pub(crate) mod swap_axes;
 pub(crate) mod threefry;
 
 pub(crate) use check::Check;
@@ -86,6 +87,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &sgd::KERNEL,
     &softmax::FORWARD,
     &softmax::BACKWARD,
+    &swap_axes::KERNEL,
 ];
 
 /// WGSL that several kernels include.

@@ -21,7 +21,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
 };
 
 fn variants() -> Vec<Constants> {
-    let kinds = [0, 1, 2, 3].map(|kind| vec![("KIND", kind)]);
+    let kinds = [0, 1, 2, 3, 4].map(|kind| vec![("KIND", kind)]);
     product([0, 1, 2].map(|steps| vec![("STEPS", steps)]).to_vec(), &kinds)
 }
 
@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     Mean = 1,
     Max = 2,
     Last = 3,
+    First = 4,
 }
 
 /// `x` `[B,T,C]` to `[B,C]`; and what the backward pass needs.
@@ -67,7 +68,8 @@ pub(crate) fn pool(
                         match kind {
                             Kind::Sum | Kind::Mean => *y += v,
                             Kind::Max if number > 0 && !(v > *y || v.is_nan()) => {}
-                            Kind::Max | Kind::Last => (*y, *found) = (v, at as f32),
+                            Kind::First if number > 0 => {}
+                            Kind::Max | Kind::Last | Kind::First => (*y, *found) = (v, at as f32),
                         }
                     }
                     number += 1;
@@ -115,8 +117,8 @@ pub(crate) fn backward(
                 *d_x = match kind {
                     Kind::Sum => d_y[i],
                     Kind::Mean => d_y[i] / found,
-                    Kind::Max | Kind::Last if found == at as f32 => d_y[i],
-                    Kind::Max | Kind::Last => 0.0,
+                    Kind::Max | Kind::Last | Kind::First if found == at as f32 => d_y[i],
+                    Kind::Max | Kind::Last | Kind::First => 0.0,
                 };
             }
         }

@@ -95,6 +95,7 @@ fn pooled(kind: pool::Kind, x: &[f64], [b, t, c]: [usize; 3], on: &[bool]) -> Ve
                 pool::Kind::Mean => sum / frames.len() as f64,
                 pool::Kind::Max => frames.into_iter().fold(f64::NEG_INFINITY, f64::max),
                 pool::Kind::Last => frames[frames.len() - 1],
+                pool::Kind::First => frames[0],
             }
         })
         .collect()
@@ -108,7 +109,8 @@ fn pools() {
         let (x, d_y) = (r.uniform(b * t * c, -2.0, 3.0), r.uniform(b * c, -1.0, 1.0));
         for (name, device) in devices() {
             for (steps, on) in counted(b, t, device) {
-                for kind in [pool::Kind::Sum, pool::Kind::Mean, pool::Kind::Max, pool::Kind::Last] {
+                use pool::Kind::{First, Last, Max, Mean, Sum};
+                for kind in [Sum, Mean, Max, Last, First] {
                     let what = format!("{kind:?} of {dims:?} by {}, {name}", steps.code());
                     let mut poisoned = x.clone();
                     for (frame, _) in on.iter().enumerate().filter(|(_, on)| !**on) {

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 use crate::{DType, Result};
 
 /// A weight for an op, and where its gradient goes.
-pub(super) struct Operand {
+pub(in crate::nn) struct Operand {
     value: Tensor,
     sink: Sink,
 }
@@ -21,11 +21,11 @@ enum Sink {
 }
 
 impl Operand {
-    pub(super) fn parameter((value, gradient): (Tensor, Tensor)) -> Self {
+    pub(in crate::nn) fn parameter((value, gradient): (Tensor, Tensor)) -> Self {
         Self { value, sink: Sink::Parameter(gradient) }
     }
 
-    pub(super) fn value(tape: &Tape, var: &Var, shape: [usize; 3]) -> Result<Self> {
+    pub(in crate::nn) fn value(tape: &Tape, var: &Var, shape: &[usize]) -> Result<Self> {
         Ok(Self { value: var.tensor().reshape(shape)?, sink: Sink::Value(tape.id(var)) })
     }
 
@@ -46,14 +46,16 @@ impl Operand {
 }
 
 /// A direction's weights, and what it computes.
-pub(super) struct Direction {
-    pub(super) weight_ih: Operand,
-    pub(super) weight_hh: Operand,
+pub(in crate::nn) struct Direction {
+    pub(in crate::nn) weight_ih: Operand,
+    /// The shape of what `weight_ih` was computed from.
+    pub(in crate::nn) weight_ih_shape: Vec<usize>,
+    pub(in crate::nn) weight_hh: Operand,
     /// The shape of what `weight_hh` was computed from.
-    pub(super) weight_hh_shape: Vec<usize>,
-    pub(super) bias: Option<Operand>,
-    pub(super) peepholes: Option<Operand>,
-    pub(super) how: How,
+    pub(in crate::nn) weight_hh_shape: Vec<usize>,
+    pub(in crate::nn) bias: Option<Operand>,
+    pub(in crate::nn) peepholes: Option<Operand>,
+    pub(in crate::nn) how: How,
 }
 
 impl Direction {
@@ -86,7 +88,7 @@ fn sizes(x: &Tensor) -> Result<[usize; 3]> {
 
 /// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state
 /// that each ends in.
-pub(super) fn level(
+pub(in crate::nn) fn level(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
@@ -152,6 +154,11 @@ pub(super) fn level(
             if let Some((d_h, d_c)) = leaving.d_state {
                 gradients.add(h_id, d_h)?;
                 gradients.add(c_id, d_c)?;
+            }
+            direction.weight_ih.end(sums.weight_ih, &direction.weight_ih_shape, gradients)?;
+            if let (Some(bias), Some(sum)) = (direction.bias, sums.bias) {
+                let shape = sum.shape().to_vec();
+                bias.end(sum, &shape, gradients)?;
             }
             direction.weight_hh.end(sums.weight_hh, &direction.weight_hh_shape, gradients)?;
         }

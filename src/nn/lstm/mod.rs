@@ -1,18 +1,24 @@
 //! The LSTM layer.
 
-mod level;
+pub(in crate::nn) mod level;
+mod stepper;
 
-use super::functions::{concat, dropout, matmul, merge, parameter};
+use super::functions::{
+    at_first_step, concat, dropout, matmul, merge, parameter, reshape, swap_axes,
+};
 use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, check_weights, init};
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::How;
 use crate::ops::lstm::cell::{Cell, Noise};
+use crate::ops::mask_steps::mask_steps;
+use crate::ops::{Check, add};
 use crate::tape::{Tape, Var};
-use crate::{Coupling, Error, GateActivation, Result, Strategy};
+use crate::{Coupling, DType, Error, GateActivation, Mask, Result, Strategy, Tensor};
 use level::{Direction, Operand, level};
 use std::sync::{Arc, Mutex, PoisonError};
+pub use stepper::{LstmStepper, StreamId};
 
 /// What a bidirectional layer makes of the outputs of its two directions: Keras' `merge_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,6 +105,7 @@ pub struct Lstm {
     input_dropout: f32,
     weight_drop: f32,
     strategy: Strategy,
+    time_major: bool,
     /// What a stateful layer remembers.
     memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
     built: Option<Built>,
@@ -159,6 +166,7 @@ impl Lstm {
             input_dropout: 0.0,
             weight_drop: 0.0,
             strategy: Strategy::Auto,
+            time_major: false,
             memory: None,
             built: None,
         }
@@ -167,6 +175,13 @@ impl Lstm {
     /// Gives the output of every timestep instead of the last.
     pub fn return_sequences(mut self) -> Self {
         self.sequences = true;
+        self
+    }
+
+    /// Takes `[T,B,I]` and gives `[T,B,H]`, as PyTorch's layer without `batch_first` and ONNX's
+    /// default layout have it. Lengths, masks (`[B,T]`) and states stay as they are.
+    pub fn time_major(mut self) -> Self {
+        self.time_major = true;
         self
     }
 
@@ -205,7 +220,8 @@ impl Lstm {
     /// `proj_size` (LSTMP: Sak et al. 2014, arXiv 1402.1128).
     ///
     /// The recurrence runs on `weight_hh weight_hr`, computed once a call, so that every schedule
-    /// runs it; the outputs are projected in one product.
+    /// runs it; the outputs are projected in one product. A first state goes in as features of the
+    /// first step.
     pub fn projection(mut self, size: usize) -> Self {
         self.projection = Some(size);
         self
@@ -406,7 +422,8 @@ impl Lstm {
             });
         }
         let directions = self.way.directions().len();
-        let mut output = dropout(tape, x, self.input_dropout, true)?;
+        let swapped = self.time_major.then(|| swap_axes(tape, x)).transpose()?;
+        let mut output = dropout(tape, swapped.as_ref().unwrap_or(x), self.input_dropout, true)?;
         let mut states = Vec::with_capacity(built.parts.len());
         for (number, parts) in built.parts.chunks(directions).enumerate() {
             if number > 0 {
@@ -424,6 +441,9 @@ impl Lstm {
                 .iter()
                 .map(|s: &LstmState| LstmState { h: constant(&s.h), c: constant(&s.c) });
             *memory.lock().unwrap_or_else(PoisonError::into_inner) = Some(detached.collect());
+        }
+        if self.time_major && self.sequences {
+            output = swap_axes(tape, &output)?;
         }
         Ok(LstmOutput { output, state: states })
     }
@@ -443,7 +463,7 @@ impl Lstm {
             let directions: Result<_> = parts
                 .iter()
                 .zip(self.way.directions())
-                .map(|(part, &reverse)| Ok(self.direction(tape, part, reverse)?.0))
+                .map(|(part, &reverse)| Ok(self.direction(tape, part, reverse, false)?.0))
                 .collect();
             let (y, ends) = level(tape, x, self.hidden_size, directions?, state, sequences)?;
             match y {
@@ -452,22 +472,31 @@ impl Lstm {
             }
             states = ends;
         } else {
-            if state.is_some() {
-                return Err(Error::Option {
-                    option: "the state of a layer with a projection",
-                    found: "a state".into(),
-                    expected: "none: it starts from zeros".into(),
-                });
-            }
-            for (part, &reverse) in parts.iter().zip(self.way.directions()) {
-                let (direction, weight_hr) = self.direction(tape, part, reverse)?;
+            for (number, (part, &reverse)) in parts.iter().zip(self.way.directions()).enumerate() {
+                let state = state.and_then(|states| states.get(number));
+                let (direction, weight_hr) =
+                    self.direction(tape, part, reverse, state.is_some())?;
                 let project = |value: &Var| match &weight_hr {
                     Some(weight) => matmul(tape, value, weight),
                     None => Ok(value.clone()),
                 };
-                let (y, ends) = level(tape, x, self.hidden_size, vec![direction], None, sequences)?;
+                let mut input = x.clone();
+                let mut first = None;
+                if let Some(state) = state {
+                    input = self.with_state(tape, x, &state.h, reverse)?;
+                    let h = Tensor::zeros(state.c.shape(), &x.tensor().device())?;
+                    first = Some([LstmState { h: h.into(), c: state.c.clone() }]);
+                }
+                let first = first.as_ref().map(|f| &f[..]);
+                let (y, ends) =
+                    level(tape, &input, self.hidden_size, vec![direction], first, sequences)?;
                 for end in ends {
-                    states.push(LstmState { h: project(&end.h)?, c: end.c });
+                    let mut h = project(&end.h)?;
+                    if let (Some(state), Some(mask)) = (state, x.mask()) {
+                        // A single step, of a stepper: what is left out stays.
+                        h = where_masked(&h, &state.h, mask)?;
+                    }
+                    states.push(LstmState { h, c: end.c });
                 }
                 match y {
                     Some(y) => outputs.push(project(&y)?),
@@ -489,29 +518,59 @@ impl Lstm {
         Ok((output, states))
     }
 
-    /// A direction's weights, and the weight of its projection `[H,P]`.
+    /// An input with the h of the first state, which is projected, as features of each row's first
+    /// step.
+    fn with_state(&self, tape: &Tape, x: &Var, h: &Var, reverse: bool) -> Result<Var> {
+        let check = Check::new("lstm", "one state for each row of the batch");
+        let [batch, timesteps, _] = check.dims("x", x.tensor(), "[B,T,I]")?;
+        check.dtype("h_0", h.tensor(), DType::F32)?;
+        let dims = [batch, timesteps, self.direction_size()];
+        check.shape("h_0", h.tensor(), "[B,P]", &[batch, dims[2]])?;
+        check.device(x.tensor(), &[("h_0", h.tensor())])?;
+        if x.mask().is_some() && (timesteps > 1 || tape.records()) {
+            return Err(Error::Option {
+                option: "the state of a layer with a projection",
+                found: "a state, and a mask".into(),
+                expected: "lengths instead of the mask, or no state".into(),
+            });
+        }
+        concat(tape, &[x.clone(), at_first_step(tape, h, x, dims, reverse)?])
+    }
+
+    /// A direction's weights, and the weight of its projection `[H,P]`. With `initial` the state's h
+    /// comes as input.
     fn direction(
         &self,
         tape: &Tape,
         part: &Part,
         reverse: bool,
+        initial: bool,
     ) -> Result<(Direction, Option<Var>)> {
         let (params, h) = (tape.params(), self.hidden_size);
         let size = self.direction_size();
         let weight_hh = tape.parameter(part.weight_hh, &[size, 4 * h])?;
         let mut weight_hr = None;
+        let mut with_state = None;
         let (weight_hh, weight_hh_shape) = if self.weight_drop == 0.0 && part.weight_hr.is_none() {
             let (value, gradient) = weight_hh;
             let shape = [h, h, 4];
             (Operand::parameter((value.reshape(shape)?, gradient.reshape(shape)?)), shape.to_vec())
         } else {
             let mut weight = dropout(tape, &parameter(tape, weight_hh), self.weight_drop, false)?;
+            if initial {
+                // Side by side in one row: one below the other.
+                let flat = |var: &Var, len: usize| reshape(tape, var, &[1, len]);
+                let own =
+                    parameter(tape, tape.parameter(part.weight_ih, &[part.input_size, 4 * h])?);
+                let rows = [flat(&own, part.input_size * 4 * h)?, flat(&weight, size * 4 * h)?];
+                with_state = Some(concat(tape, &rows)?);
+            }
             if let Some(id) = part.weight_hr {
                 let projection = parameter(tape, tape.parameter(id, &[h, size])?);
                 weight = matmul(tape, &projection, &weight)?;
                 weight_hr = Some(projection);
             }
-            (Operand::value(tape, &weight, [h, h, 4])?, vec![h, 4 * h])
+            (Operand::value(tape, &weight, &[h, h, 4])?, vec![h, 4 * h])
         };
         let optional = |id: Option<ParamId>| -> Result<Option<Operand>> {
             id.map(|id| Ok(Operand::parameter(tape.parameter(id, &[h, 4])?))).transpose()
@@ -521,10 +580,19 @@ impl Lstm {
         if noisy && noise.training {
             noise.key = params.next_key();
         }
+        let (weight_ih, weight_ih_shape) = match with_state {
+            Some(all) => {
+                let shape = [part.input_size + size, h, 4];
+                (Operand::value(tape, &all, &shape)?, all.shape().to_vec())
+            }
+            None => {
+                let shape = [part.input_size, h, 4];
+                (Operand::parameter(tape.parameter(part.weight_ih, &shape)?), shape.to_vec())
+            }
+        };
         let direction = Direction {
-            weight_ih: Operand::parameter(
-                tape.parameter(part.weight_ih, &[part.input_size, h, 4])?,
-            ),
+            weight_ih,
+            weight_ih_shape,
             weight_hh,
             weight_hh_shape,
             bias: optional(part.bias)?,
@@ -540,6 +608,19 @@ impl Lstm {
         };
         Ok((direction, weight_hr))
     }
+}
+
+/// `new` `[B,H]` where a mask `[B,1]` is true, else `old`. A constant.
+fn where_masked(new: &Var, old: &Var, mask: &Mask) -> Result<Var> {
+    let device = new.tensor().device();
+    let off: Vec<_> = mask.values().iter().map(|on| !on).collect();
+    let off = Mask::new(&off, [off.len(), 1], &device)?;
+    let kept = |var: &Var, mask: &Mask| {
+        let &[rows, size] = var.shape() else { return Ok(var.tensor().clone()) };
+        mask_steps(&var.tensor().reshape([rows, 1, size])?, mask)
+    };
+    let sum = add::add(&kept(new, mask)?, &kept(old, &off)?)?;
+    Ok(Var::constant(sum.reshape(new.shape())?))
 }
 
 impl Layer for Lstm {

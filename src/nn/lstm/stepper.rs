@@ -1,0 +1,221 @@
+//! An LSTM layer frame by frame, for streams that come as they come.
+
+use super::{Lstm, LstmState, Way};
+use crate::nn::Params;
+use crate::ops::Check;
+use crate::ops::mask_steps::mask_steps;
+use crate::tape::{Tape, Var};
+use crate::{DType, Error, Mask, Result, Tensor};
+
+/// Runs a layer frame by frame: one frame of each stream in, one output out. The states stay on
+/// the device, and once every kind of call has been made none makes a new buffer there.
+///
+/// Streams join and leave at any time; a stream that no frame comes for waits. What comes out is
+/// what [`Lstm::forward`] gives for whole sequences, up to 1e-6: there the product with
+/// `weight_ih` is one for all frames, whose sums a device may take in another order.
+///
+/// ```
+/// use wgpu_lstm::{Device, nn::{Lstm, Params}};
+/// let params = Params::new(&Device::auto()?);
+/// let lstm = Lstm::new(8).build(&params, 3)?;
+/// let mut stepper = lstm.stepper(&params, 2)?;
+/// let (a, b) = (stepper.join()?, stepper.join()?);
+/// let outputs = stepper.step(&[(a, &[0.1, 0.2, 0.3]), (b, &[0.4, 0.5, 0.6])])?;
+/// assert_eq!((outputs.len(), outputs[0].len()), (2, 8));
+/// let outputs = stepper.step(&[(b, &[0.7, 0.8, 0.9])])?;
+/// assert_eq!(outputs.len(), 1);
+/// stepper.leave(a)?;
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+pub struct LstmStepper {
+    layer: Lstm,
+    params: Params,
+    input_size: usize,
+    streams: Vec<Stream>,
+    states: Vec<LstmState>,
+    /// The mask of the last call, which the next may use again.
+    mask: Option<Mask>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Stream {
+    live: bool,
+    /// Whether its state has yet to be set to zero.
+    fresh: bool,
+}
+
+/// The number of a stream of an [`LstmStepper`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StreamId(usize);
+
+impl Lstm {
+    /// A stepper for up to `streams` streams at a time.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`]; [`Error::Option`] for no streams, and for a layer that looks at
+    /// frames to come: one that is bidirectional or goes backwards.
+    pub fn stepper(&self, params: &Params, streams: usize) -> Result<LstmStepper> {
+        let Some(built) = &self.built else {
+            return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
+        };
+        if self.way != Way::Forward {
+            return Err(Error::Option {
+                option: "the direction of a stepper's layer",
+                found: format!("{:?}", self.way),
+                expected: "forward: frames to come are not there yet".into(),
+            });
+        }
+        super::check_size("streams", streams)?;
+        let mut layer = self.clone();
+        (layer.sequences, layer.memory, layer.time_major) = (false, None, false);
+        let device = params.device();
+        let zeros = |size: usize| Ok(Var::from(Tensor::zeros([streams, size], &device)?));
+        let states = built
+            .parts
+            .iter()
+            .map(|_| {
+                Ok(LstmState { h: zeros(self.direction_size())?, c: zeros(self.hidden_size)? })
+            })
+            .collect::<Result<_>>()?;
+        Ok(LstmStepper {
+            layer,
+            params: params.clone(),
+            input_size: built.parts.first().map_or(0, |part| part.input_size),
+            streams: vec![Stream::default(); streams],
+            states,
+            mask: None,
+        })
+    }
+}
+
+impl LstmStepper {
+    /// A new stream, in a state of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if as many streams are there as the stepper was made for.
+    pub fn join(&mut self) -> Result<StreamId> {
+        let Some(free) = self.streams.iter().position(|s| !s.live) else {
+            return Err(Error::Option {
+                option: "streams",
+                found: format!("{} already", self.streams.len()),
+                expected: "a free place: let one leave, or make a stepper for more".into(),
+            });
+        };
+        self.streams[free] = Stream { live: true, fresh: true };
+        Ok(StreamId(free))
+    }
+
+    /// Ends a stream. Its place is free.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if there is no such stream.
+    pub fn leave(&mut self, stream: StreamId) -> Result<()> {
+        self.check(stream)?;
+        self.streams[stream.0] = Stream::default();
+        Ok(())
+    }
+
+    /// Lets a stream begin anew.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if there is no such stream.
+    pub fn reset(&mut self, stream: StreamId) -> Result<()> {
+        self.check(stream)?;
+        self.streams[stream.0].fresh = true;
+        Ok(())
+    }
+
+    fn check(&self, stream: StreamId) -> Result<()> {
+        match self.streams.get(stream.0) {
+            Some(s) if s.live => Ok(()),
+            _ => Err(Error::Option {
+                option: "a stream",
+                found: format!("{}, which is not there", stream.0),
+                expected: "one that joined and did not leave".into(),
+            }),
+        }
+    }
+
+    /// Takes a frame `[I]` of some of the streams, and gives the output of each, in their order.
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a stream that is not there or comes twice, [`Error::Count`] for a
+    /// frame of another size, and those of the device. None changes a state.
+    pub fn step(&mut self, frames: &[(StreamId, &[f32])]) -> Result<Vec<Vec<f32>>> {
+        let mut active = vec![false; self.streams.len()];
+        let mut values = vec![0.0; self.streams.len() * self.input_size];
+        for &(stream, frame) in frames {
+            self.check(stream)?;
+            if std::mem::replace(&mut active[stream.0], true) {
+                return Err(Error::Option {
+                    option: "a stream",
+                    found: format!("{}, twice", stream.0),
+                    expected: "one frame of each".into(),
+                });
+            }
+            if frame.len() != self.input_size {
+                return Err(Error::Count {
+                    op: "LstmStepper::step",
+                    shape: vec![self.input_size],
+                    expected: self.input_size,
+                    found: frame.len(),
+                });
+            }
+            values[stream.0 * self.input_size..][..self.input_size].copy_from_slice(frame);
+        }
+        if frames.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shape = [self.streams.len(), 1, self.input_size];
+        let x = Tensor::from_slice(&values, shape, &self.params.device())?;
+        let y = self.run(x, &active)?;
+        let words = y.to_vec()?;
+        let size = words.len() / self.streams.len();
+        Ok(frames.iter().map(|(s, _)| words[s.0 * size..][..size].to_vec()).collect())
+    }
+
+    /// Takes a frame of every stream that is there, `[streams,I]` on the device, and gives the
+    /// outputs `[streams,H]` without waiting. Rows of places without a stream hold anything.
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::Shape`], [`Error::DType`], [`Error::OtherDevice`], and those of the
+    /// device.
+    pub fn step_all(&mut self, frames: &Tensor) -> Result<Tensor> {
+        let check = Check::new("LstmStepper::step_all", "a frame for each stream");
+        check.dtype("frames", frames, DType::F32)?;
+        let shape = [self.streams.len(), self.input_size];
+        check.shape("frames", frames, "[streams,I]", &shape)?;
+        let active: Vec<_> = self.streams.iter().map(|s| s.live).collect();
+        self.run(frames.reshape([self.streams.len(), 1, self.input_size])?, &active)
+    }
+
+    fn run(&mut self, x: Tensor, active: &[bool]) -> Result<Tensor> {
+        let device = x.device();
+        let rows = self.streams.len();
+        let mut states = self.states.clone();
+        if self.streams.iter().any(|s| s.fresh) {
+            let keep: Vec<_> = self.streams.iter().map(|s| !s.fresh).collect();
+            let keep = Mask::new(&keep, [rows, 1], &device)?;
+            for state in &mut states {
+                for var in [&mut state.h, &mut state.c] {
+                    let (size, tensor) = (var.shape()[1], var.tensor());
+                    let kept = mask_steps(&tensor.reshape([rows, 1, size])?, &keep)?;
+                    *var = Var::from(kept.reshape([rows, size])?);
+                }
+            }
+        }
+        let mut x = Var::from(x);
+        if active.iter().any(|on| !on) {
+            if self.mask.as_ref().is_none_or(|mask| mask.values() != active) {
+                self.mask = Some(Mask::new(active, [rows, 1], &device)?);
+            }
+            x = x.with_mask(self.mask.clone());
+        }
+        let out = self.layer.run(&Tape::inference(&self.params), &x, Some(&states))?;
+        // Nothing failed: from here on the streams have moved.
+        self.states = out.state;
+        self.streams.iter_mut().for_each(|s| s.fresh = false);
+        Ok(out.output.tensor().clone())
+    }
+}

@@ -1,0 +1,180 @@
+//! The plain recurrent layer, to compare the LSTM with.
+
+use super::functions::{parameter, unary};
+use super::lstm::level::{Direction, Operand, level};
+use super::params::{Layout, ParamId};
+use super::{Layer, LstmState, Params, check_size, check_weights, init};
+use crate::ops::columns::copy_columns;
+use crate::ops::lstm::How;
+use crate::ops::lstm::cell::{Cell, Noise};
+use crate::tape::{Tape, Var};
+use crate::{Error, GateActivation, Result, Tensor};
+
+/// A plain recurrent layer (Elman 1990): `h' = tanh(W x + R h + b)`, `[B,T,I]` to `[B,H]` or,
+/// with [`Rnn::return_sequences`], `[B,T,H]`. PyTorch's `RNN`, Keras' `SimpleRNN`.
+///
+/// It is there to compare the LSTM with, and runs on the LSTM's kernels: the gates i and o are held
+/// open, f is held shut, and g is `W x + R h + b`. So it costs what an LSTM costs, and all that
+/// holds for the LSTM's lengths, masks and strategies holds here.
+///
+/// ```
+/// use wgpu_lstm::nn::{Dense, Rnn, Sequential};
+/// use wgpu_lstm::Device;
+/// let model = Sequential::new(&Device::auto()?).add(Rnn::new(16)).add(Dense::new(3));
+/// # let _ = model;
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Rnn {
+    hidden_size: usize,
+    sequences: bool,
+    activation: GateActivation,
+    built: Option<Built>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Built {
+    input_size: usize,
+    weight_ih: ParamId,
+    weight_hh: ParamId,
+    bias: ParamId,
+}
+
+impl Rnn {
+    /// A layer of this many units.
+    pub fn new(hidden_size: usize) -> Self {
+        Self { hidden_size, sequences: false, activation: GateActivation::Tanh, built: None }
+    }
+
+    /// Gives the output of every timestep instead of the last.
+    pub fn return_sequences(mut self) -> Self {
+        self.sequences = true;
+        self
+    }
+
+    /// What comes after the sums: tanh if nothing is said.
+    pub fn activation(mut self, activation: GateActivation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// The layer with its parameters in `params`: `rnn.weight_ih_l0` `[H,I]` (Glorot uniform),
+    /// `rnn.weight_hh_l0` `[H,H]` (orthogonal) and `rnn.bias_l0` `[H]` (0).
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size of 0.
+    pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
+        self.build_on(params, input_size)?;
+        Ok(self)
+    }
+
+    fn cell(&self) -> Cell {
+        Cell {
+            input: GateActivation::Affine { alpha: 1.0, beta: 0.0 },
+            output: self.activation,
+            ..Cell::default()
+        }
+    }
+
+    /// Runs the layer from a state `h` `[B,H]`, or zeros, and gives the last state too.
+    ///
+    /// # Errors
+    /// As [`super::Lstm::run`].
+    pub fn run(&self, tape: &Tape, x: &Var, h: Option<&Var>) -> Result<(Var, Var)> {
+        let Some(built) = self.built else {
+            return Err(Error::NotBuilt { what: "this Rnn", call: "build" });
+        };
+        let h_size = self.hidden_size;
+        let weight = |id: ParamId, rows: usize| -> Result<(Operand, Vec<usize>)> {
+            let plain = parameter(tape, tape.parameter(id, &[rows * h_size, 1])?);
+            // Units of four gates, of which this is g.
+            let all = as_g(tape, &plain, [0.0; 4])?;
+            Ok((Operand::value(tape, &all, &[rows, h_size, 4])?, all.shape().to_vec()))
+        };
+        let (weight_ih, weight_ih_shape) = weight(built.weight_ih, built.input_size)?;
+        let (weight_hh, weight_hh_shape) = weight(built.weight_hh, h_size)?;
+        let bias = parameter(tape, tape.parameter(built.bias, &[h_size, 1])?);
+        let bias = as_g(tape, &bias, [OPEN, -OPEN, 0.0, OPEN])?;
+        let direction = Direction {
+            weight_ih,
+            weight_ih_shape,
+            weight_hh,
+            weight_hh_shape,
+            bias: Some(Operand::value(tape, &bias, &[h_size, 4])?),
+            peepholes: None,
+            how: How {
+                cell: self.cell(),
+                noise: Noise { training: tape.records(), ..Noise::default() },
+                ..How::default()
+            },
+        };
+        let first = match h {
+            Some(h) => {
+                let c = Tensor::zeros(h.shape(), &h.tensor().device())?;
+                Some([LstmState { h: h.clone(), c: c.into() }])
+            }
+            None => None,
+        };
+        let first = first.as_ref().map(|f| &f[..]);
+        let (y, mut ends) = level(tape, x, h_size, vec![direction], first, self.sequences)?;
+        let h_n = ends.remove(0).h;
+        Ok((y.unwrap_or_else(|| h_n.clone()), h_n))
+    }
+}
+
+/// What opens a gate: its sigmoid is 1, and that of its negative 0, to the last bit.
+const OPEN: f32 = 100.0;
+
+/// Values `[n,1]` as the third of four columns, the others constant.
+fn as_g(tape: &Tape, x: &Var, others: [f32; 4]) -> Result<Var> {
+    let n = x.tensor().len();
+    let y = Tensor::from_slice(&others.repeat(n), [n, 4], &x.tensor().device())?;
+    copy_columns((x.tensor(), 0), (&y, 2), 1)?;
+    Ok(unary(tape, x, y, move |d_y| {
+        let d_x = Tensor::empty([n, 1], &d_y.device())?;
+        copy_columns((d_y, 2), (&d_x, 0), 1)?;
+        Ok(d_x)
+    }))
+}
+
+impl Layer for Rnn {
+    fn kind(&self) -> &'static str {
+        "rnn"
+    }
+
+    fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        let h = self.hidden_size;
+        check_size("Rnn::hidden_size", h)?;
+        check_size("Rnn input_size", input_size)?;
+        check_weights(4 * h, input_size.max(h))?;
+        self.cell().check()?;
+        let prefix = params.free_prefix("rnn");
+        let add = |name: &str, rows: usize, values: &[f32]| {
+            let layout = Layout::Transposed { rows, columns: h };
+            params.add(format!("{prefix}.{name}"), vec![h, rows], layout, values)
+        };
+        let values = init::glorot_uniform(&mut params.rng(), input_size, h);
+        let weight_ih = add("weight_ih_l0", input_size, &values);
+        let values = init::orthogonal(&mut params.rng(), h, h);
+        let weight_hh = add("weight_hh_l0", h, &values);
+        let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &vec![0.0; h]);
+        self.built = Some(Built { input_size, weight_ih, weight_hh, bias });
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn gives_sequence(&self, _: bool) -> bool {
+        self.sequences
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Ok(self.run(tape, x, None)?.0)
+    }
+
+    fn parameter_count(&self) -> usize {
+        self.built.map_or(0, |b| (b.input_size + self.hidden_size + 1) * self.hidden_size)
+    }
+}

@@ -1,0 +1,36 @@
+//! `[A,B,C]` to `[B,A,C]`: between time-major and batch-first.
+
+use super::INDEX;
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, Launch, folded};
+use crate::{Result, Tensor};
+
+pub(crate) static KERNEL: Kernel = Kernel {
+    name: "swap_axes",
+    parts: &[INDEX, include_str!("../../shaders/swap_axes.wgsl")],
+    bindings: &[("x", Read), ("y", Write)],
+    variants: || vec![vec![]],
+};
+
+/// `x` is `[A,B,C]`.
+pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
+    let &[a, b, c] = x.shape() else { return Ok(x.clone()) };
+    let y = Tensor::empty([b, a, c], &x.device())?;
+    if let Some(gpu) = x.gpu() {
+        gpu.run(&Launch {
+            kernel: &KERNEL,
+            grid: folded(x.len().div_ceil(64)),
+            constants: vec![],
+            uniform: [a, b, c].map(|w| w as u32).to_vec(),
+            tensors: vec![Some(x), Some(&y)],
+        })?;
+        return Ok(y);
+    }
+    let x = x.cpu();
+    y.cpu_mut(|y| {
+        for (row, y) in y.chunks_exact_mut(c).enumerate() {
+            y.copy_from_slice(&x[(row % a * b + row / a) * c..][..c]);
+        }
+    });
+    Ok(y)
+}

@@ -1,0 +1,369 @@
+//! A layer frame by frame, time-major layers, projections with a first state, plain recurrence,
+//! and the node tests of the ONNX package.
+
+mod common;
+
+use common::{Vectors, close, devices, gpu};
+use wgpu_lstm::nn::{Layer, Lstm, LstmState, Merge, Params, Rnn};
+use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor, Var};
+
+fn value(x: &Var) -> Vec<f32> {
+    x.tensor().to_vec().unwrap()
+}
+
+fn tensor(values: &[f32], shape: &[usize], device: &Device) -> Tensor {
+    Tensor::from_slice(values, shape, device).unwrap()
+}
+
+/// A stream's frame at a time.
+fn frame(stream: usize, t: usize) -> [f32; 3] {
+    [0, 1, 2].map(|j| ((stream * 31 + t * 7 + j) as f32 * 0.37).sin())
+}
+
+/// What a layer gives for the first frames of a stream.
+fn whole(layer: &Lstm, params: &Params, stream: usize, frames: usize) -> Vec<f32> {
+    let x: Vec<f32> = (0..frames).flat_map(|t| frame(stream, t)).collect();
+    let x = tensor(&x, &[1, frames, 3], &params.device());
+    value(&layer.forward(&Tape::inference(params), &x.into()).unwrap())
+}
+
+#[test]
+fn streams_join_step_and_leave() {
+    for device in devices() {
+        for strategy in [Strategy::Sequence, Strategy::Stepwise] {
+            for layer in [
+                Lstm::new(7).num_layers(2),
+                Lstm::new(7).num_layers(2).projection(4),
+                Lstm::new(5).peepholes(),
+            ] {
+                let params = Params::new(device).with_seed(4);
+                let layer = layer.strategy(strategy).build(&params, 3).unwrap();
+                let what = format!("{strategy:?} on {device}");
+                let mut stepper = layer.stepper(&params, 3).unwrap();
+                let close_to = |found: &[f32], stream: usize, frames: usize| {
+                    let expected = whole(&layer, &params, stream, frames);
+                    assert_eq!(found.len(), expected.len());
+                    let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                    let worst = worst.fold(0.0f32, f32::max);
+                    assert!(worst <= 1e-6, "{what}: {worst:e} off, stream {stream}, {frames}");
+                };
+                let (a, b) = (stepper.join().unwrap(), stepper.join().unwrap());
+                let y = stepper.step(&[(a, &frame(0, 0)), (b, &frame(1, 0))]).unwrap();
+                close_to(&y[0], 0, 1);
+                close_to(&y[1], 1, 1);
+                // One waits.
+                let y = stepper.step(&[(b, &frame(1, 1))]).unwrap();
+                close_to(&y[0], 1, 2);
+                let c = stepper.join().unwrap();
+                assert!(matches!(stepper.join(), Err(Error::Option { .. })));
+                let y = stepper.step(&[(c, &frame(2, 0)), (a, &frame(0, 1))]).unwrap();
+                close_to(&y[0], 2, 1);
+                close_to(&y[1], 0, 2);
+                // Another takes its place, from zeros.
+                stepper.leave(a).unwrap();
+                assert!(stepper.step(&[(a, &frame(0, 2))]).is_err());
+                let d = stepper.join().unwrap();
+                let y = stepper.step(&[(d, &frame(3, 0)), (b, &frame(1, 2))]).unwrap();
+                close_to(&y[0], 3, 1);
+                close_to(&y[1], 1, 3);
+                stepper.reset(b).unwrap();
+                let all = [frame(3, 1), frame(1, 0), frame(2, 1)].concat();
+                let y = stepper.step_all(&tensor(&all, &[3, 3], device)).unwrap();
+                let y = y.to_vec().unwrap();
+                let size = y.len() / 3;
+                close_to(&y[..size], 3, 2);
+                close_to(&y[size..2 * size], 1, 1);
+                close_to(&y[2 * size..], 2, 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stepper_checks_what_it_gets_and_keeps_its_states() {
+    for device in devices() {
+        let params = Params::new(device);
+        let layer = Lstm::new(4).build(&params, 3).unwrap();
+        assert!(matches!(layer.stepper(&params, 0), Err(Error::Option { .. })));
+        assert!(matches!(Lstm::new(4).stepper(&params, 1), Err(Error::NotBuilt { .. })));
+        for both in [Lstm::new(4).bidirectional(Merge::Sum), Lstm::new(4).go_backwards()] {
+            let both = both.build(&params, 3).unwrap();
+            assert!(matches!(both.stepper(&params, 1), Err(Error::Option { .. })));
+        }
+        let mut stepper = layer.stepper(&params, 2).unwrap();
+        let a = stepper.join().unwrap();
+        stepper.step(&[(a, &frame(0, 0))]).unwrap();
+        let short = stepper.step(&[(a, &[1.0])]);
+        assert!(matches!(short, Err(Error::Count { expected: 3, found: 1, .. })));
+        let twice = stepper.step(&[(a, &frame(0, 1)), (a, &frame(0, 1))]);
+        assert!(matches!(twice, Err(Error::Option { .. })));
+        assert!(stepper.step(&[]).unwrap().is_empty());
+        let wrong = tensor(&[0.0; 3], &[1, 3], device);
+        assert!(matches!(stepper.step_all(&wrong), Err(Error::Shape { .. })));
+        let y = stepper.step(&[(a, &frame(0, 1))]).unwrap();
+        close("after errors", &y[0], &whole(&layer, &params, 0, 2), 1e-5);
+    }
+}
+
+#[test]
+fn steps_make_no_new_buffers() {
+    // Devices of their own: other tests make buffers meanwhile.
+    for device in &[Device::poisoned_cpu(), gpu(GpuOptions::default())] {
+        let params = Params::new(device);
+        let layer = Lstm::new(16).num_layers(2).build(&params, 3).unwrap();
+        let mut stepper = layer.stepper(&params, 4).unwrap();
+        let ids: Vec<_> = (0..4).map(|_| stepper.join().unwrap()).collect();
+        let mut step = |n: usize, t: usize| {
+            let frames: Vec<_> = ids[..n].iter().map(|&id| (id, frame(0, t))).collect();
+            let frames: Vec<_> = frames.iter().map(|(id, f)| (*id, &f[..])).collect();
+            stepper.step(&frames).unwrap();
+        };
+        for t in 0..4 {
+            step(4, t);
+            step(3, t);
+        }
+        let before = device.counters().buffers_created;
+        for t in 0..50 {
+            step(4, t);
+            step(3, t);
+        }
+        assert_eq!(device.counters().buffers_created, before, "{device}");
+    }
+}
+
+#[test]
+fn time_major_is_batch_first_with_other_axes() {
+    for device in devices() {
+        let params = Params::new(device).with_seed(9);
+        let layer = Lstm::new(4).bidirectional(Merge::Concat).return_sequences();
+        let layer = layer.build(&params, 2).unwrap();
+        let x: Vec<f32> = (0..3 * 5 * 2).map(|i| (i as f32).cos()).collect();
+        // [3,5,w] and [5,3,w].
+        let swapped = |x: &[f32], a: usize, b: usize, w: usize| -> Vec<f32> {
+            (0..a * b).flat_map(|row| x[(row % a * b + row / a) * w..][..w].to_vec()).collect()
+        };
+        let lengths = Lengths::new(&[5, 2, 4], device).unwrap();
+        let run = |layer: &Lstm, x: Tensor, d: Tensor| {
+            let tape = Tape::new(&params);
+            params.zero_gradients().unwrap();
+            let input = tape.input(x);
+            let x = input.clone().with_lengths(Some(lengths.clone()));
+            let y = layer.forward(&tape, &x).unwrap();
+            let found = value(&y);
+            let gradients = tape.backward_from(&[(&y, d)]).unwrap();
+            (found, gradients.get(&input).unwrap().to_vec().unwrap())
+        };
+        let d: Vec<f32> = (0..3 * 5 * 8).map(|i| (i as f32 * 0.3).sin()).collect();
+        let first = run(&layer, tensor(&x, &[3, 5, 2], device), tensor(&d, &[3, 5, 8], device));
+        let major = layer.clone().time_major();
+        let second = run(
+            &major,
+            tensor(&swapped(&x, 3, 5, 2), &[5, 3, 2], device),
+            tensor(&swapped(&d, 3, 5, 8), &[5, 3, 8], device),
+        );
+        assert_eq!(swapped(&second.0, 5, 3, 8), first.0, "{device}");
+        assert_eq!(swapped(&second.1, 5, 3, 2), first.1, "{device}");
+    }
+}
+
+/// Checks a layer of PyTorch with a first state.
+fn pytorch_state(name: &str, prefix: &str, sizes: [usize; 5], run: &Run<'_>) {
+    let v = Vectors::load(name);
+    let [b, t, i, layers, p] = sizes;
+    for device in devices() {
+        let what = |of: &str| format!("{of} of {name} on {device}");
+        let params = Params::new(device);
+        let tape_run = run(&params, i);
+        for name in params.names() {
+            params.set(&name, &v.get(name.strip_prefix(prefix).unwrap())).unwrap();
+        }
+        let tape = Tape::new(&params);
+        let input = tape.input(v.tensor("x", [b, t, i], device));
+        let lengths = Lengths::new(&v.usizes("lengths"), device).unwrap();
+        let x = input.clone().with_lengths(Some(lengths));
+        let states = |name: &str| -> Vec<Var> {
+            let Some(values) = v.find(name) else { return Vec::new() };
+            let size = values.len() / layers / b;
+            values.chunks(b * size).map(|s| tape.input(tensor(s, &[b, size], device))).collect()
+        };
+        let (h_0, c_0) = (states("h_0"), states("c_0"));
+        let (y, h_n, c_n) = tape_run(&tape, &x, &h_0, &c_0);
+        let all = |vars: &[Var]| vars.iter().flat_map(value).collect::<Vec<_>>();
+        close(&what("y"), &value(&y), &v.get("y"), 1e-5);
+        close(&what("h_n"), &all(&h_n), &v.get("h_n"), 1e-5);
+        let mut seeds = vec![(&y, v.tensor("d_y", [b, t, p], device))];
+        for (name, vars) in [("d_h_n", &h_n), ("d_c_n", &c_n)] {
+            let Some(d) = v.find(name) else { continue };
+            for (var, d) in vars.iter().zip(d.chunks(d.len() / layers)) {
+                seeds.push((var, tensor(d, var.shape(), device)));
+            }
+        }
+        let gradients = tape.backward_from(&seeds).unwrap();
+        let of = |var: &Var| gradients.get(var).unwrap().to_vec().unwrap();
+        close(&what("d_x"), &of(&input), &v.get("d_x"), 1e-4);
+        close(&what("d_h_0"), &h_0.iter().flat_map(of).collect::<Vec<_>>(), &v.get("d_h_0"), 1e-4);
+        if !c_0.is_empty() {
+            close(&what("c_n"), &all(&c_n), &v.get("c_n"), 1e-5);
+            let found = c_0.iter().flat_map(of).collect::<Vec<_>>();
+            close(&what("d_c_0"), &found, &v.get("d_c_0"), 1e-4);
+        }
+        for name in params.names() {
+            let expected = v.get(&format!("d_{}", name.strip_prefix(prefix).unwrap()));
+            close(&what(&name), &params.gradient(&name).unwrap(), &expected, 1e-4);
+        }
+    }
+}
+
+type Step = Box<dyn Fn(&Tape, &Var, &[Var], &[Var]) -> (Var, Vec<Var>, Vec<Var>)>;
+type Run<'a> = dyn Fn(&Params, usize) -> Step + 'a;
+
+#[test]
+fn a_projection_begins_in_a_state() {
+    for strategy in [Strategy::Sequence, Strategy::Stepwise] {
+        pytorch_state("layer_projection_state", "lstm.", [3, 5, 4, 2, 3], &|params, i| {
+            let layer = Lstm::new(6).num_layers(2).projection(3).return_sequences();
+            let layer = layer.strategy(strategy).build(params, i).unwrap();
+            Box::new(move |tape, x, h_0, c_0| {
+                let states: Vec<_> = h_0
+                    .iter()
+                    .zip(c_0)
+                    .map(|(h, c)| LstmState { h: h.clone(), c: c.clone() })
+                    .collect();
+                let out = layer.run(tape, x, Some(&states)).unwrap();
+                let (h, c) = out.state.into_iter().map(|s| (s.h, s.c)).unzip();
+                (out.output, h, c)
+            })
+        });
+    }
+}
+
+#[test]
+fn a_projection_with_a_state_and_a_mask_is_refused() {
+    let device = &devices()[0];
+    let params = Params::new(device);
+    let layer = Lstm::new(4).projection(2).build(&params, 1).unwrap();
+    let x = Var::from(Tensor::zeros([1, 2, 1], device).unwrap())
+        .with_mask(Some(Mask::new(&[true, false], [1, 2], device).unwrap()));
+    let zeros = |size: usize| Var::from(Tensor::zeros([1, size], device).unwrap());
+    let state = [LstmState { h: zeros(2), c: zeros(4) }];
+    let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
+    assert!(matches!(error, Error::Option { .. }), "{error}");
+    let state = [LstmState { h: zeros(4), c: zeros(4) }];
+    let x = Var::from(Tensor::zeros([1, 2, 1], device).unwrap());
+    let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+}
+
+#[test]
+fn a_plain_recurrent_layer() {
+    pytorch_state("layer_rnn", "rnn.", [4, 6, 3, 1, 5], &|params, i| {
+        let layer = Rnn::new(5).return_sequences().build(params, i).unwrap();
+        Box::new(move |tape, x, h_0, _| {
+            let (y, h) = layer.run(tape, x, h_0.first()).unwrap();
+            (y, vec![h], Vec::new())
+        })
+    });
+    let params = Params::new(&devices()[0]);
+    assert!(Rnn::new(0).build(&params, 1).is_err());
+    let layer = Rnn::new(2).build(&params, 3).unwrap();
+    assert_eq!(layer.parameter_count(), 2 * (3 + 2 + 1));
+}
+
+/// The gates of ONNX's operator lie in the order i, o, f, c; ours in i, f, g, o.
+fn from_onnx(values: &[f32], rows: usize) -> Vec<f32> {
+    let gate = values.len() / 4;
+    assert_eq!(gate % rows.max(1), 0);
+    [0, 2, 3, 1].iter().flat_map(|&g| values[g * gate..][..gate].to_vec()).collect()
+}
+
+#[test]
+fn every_lstm_case_of_the_onnx_package() {
+    for name in
+        ["defaults", "with_initial_bias", "with_peepholes", "batchwise", "reverse", "bidirectional"]
+    {
+        let v = Vectors::load(&format!("onnx_node_{name}"));
+        let shapes = v.metadata("shapes").unwrap();
+        let shapes: Vec<usize> = shapes.split(',').map(|s| s.parse().unwrap()).collect();
+        let batch_first = v.metadata("layout").is_some_and(|l| l == "1");
+        let way = v.metadata("direction").unwrap_or_default();
+        let both = way.contains("bidirectional");
+        let directions = if both { 2 } else { 1 };
+        let (t, b) = match batch_first {
+            true => (shapes[1], shapes[0]),
+            false => (shapes[0], shapes[1]),
+        };
+        let i = shapes[2];
+        let h: usize = v.metadata("hidden_size").unwrap().parse().unwrap();
+        for device in devices() {
+            let what = format!("ONNX's {name} on {device}");
+            let mut layer = Lstm::new(h).return_sequences();
+            if !batch_first {
+                layer = layer.time_major();
+            }
+            layer = match way.as_str() {
+                way if way.contains("reverse") => layer.go_backwards(),
+                _ if both => layer.bidirectional(Merge::Concat),
+                _ => layer,
+            };
+            if v.find("P").is_some() {
+                layer = layer.peepholes();
+            }
+            let params = Params::new(device);
+            let layer = layer.build(&params, i).unwrap();
+            for (d, suffix) in ["", "_reverse"].iter().take(directions).enumerate() {
+                let part = |name: &str| -> Option<Vec<f32>> {
+                    let all = v.find(name)?;
+                    Some(all[d * all.len() / directions..][..all.len() / directions].to_vec())
+                };
+                let set = |name: &str, values: &[f32]| {
+                    params.set(&format!("lstm.{name}_l0{suffix}"), values).unwrap();
+                };
+                set("weight_ih", &from_onnx(&part("W").unwrap(), i));
+                set("weight_hh", &from_onnx(&part("R").unwrap(), h));
+                let bias = part("B").unwrap_or_else(|| vec![0.0; 8 * h]);
+                let sum: Vec<f32> = (0..4 * h).map(|j| bias[j] + bias[4 * h + j]).collect();
+                set("bias", &from_onnx(&sum, 1));
+                if let Some(p) = part("P") {
+                    // i, o, f there; i, f, o here.
+                    let p: Vec<f32> =
+                        [0, 2, 1].iter().flat_map(|&g| p[g * h..][..h].to_vec()).collect();
+                    set("peephole", &p);
+                }
+            }
+            let shape = if batch_first { [b, t, i] } else { [t, b, i] };
+            let x = Var::from(v.tensor("X", shape, device));
+            let zeros = |name: &str, d: usize| {
+                let all = v.find(name).unwrap_or_else(|| vec![0.0; directions * b * h]);
+                Var::from(tensor(&all[d * b * h..][..b * h], &[b, h], device))
+            };
+            let states: Vec<_> = (0..directions)
+                .map(|d| LstmState { h: zeros("initial_h", d), c: zeros("initial_c", d) })
+                .collect();
+            let out = layer.run(&Tape::inference(&params), &x, Some(&states)).unwrap();
+            let mut compared = 0;
+            if let Some(y) = v.find("Y") {
+                // [T,D,B,H] there, or [B,T,D,H] with the batch first; [T,B,D H] here.
+                let found = value(&out.output);
+                let found: Vec<f32> = match batch_first {
+                    true => found,
+                    false => (0..t * directions * b)
+                        .flat_map(|row| {
+                            let (t, d, b_) = (row / b / directions, row / b % directions, row % b);
+                            found[((t * b + b_) * directions + d) * h..][..h].to_vec()
+                        })
+                        .collect(),
+                };
+                close(&what, &found, &y, 1e-5);
+                compared += 1;
+            }
+            for (name, of) in [("Y_h", 0), ("Y_c", 1)] {
+                let Some(expected) = v.find(name) else { continue };
+                let found: Vec<f32> =
+                    out.state.iter().flat_map(|s| value([&s.h, &s.c][of])).collect();
+                close(&what, &found, &expected, 1e-5);
+                compared += 1;
+            }
+            assert!(compared > 0, "{what}");
+        }
+    }
+}
