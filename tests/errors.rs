@@ -93,7 +93,7 @@ fn tensors_check_their_count() {
         let t = Tensor::zeros([2, 3], device).unwrap();
         assert!(matches!(t.reshape([7]), Err(Error::Count { expected: 7, found: 6, .. })));
         assert!(matches!(t.to_vec_u32(), Err(Error::DType { .. })));
-        assert_eq!(Tensor::zeros([0, 3], device).unwrap().to_vec().unwrap(), []);
+        assert!(Tensor::zeros([0, 3], device).unwrap().to_vec().unwrap().is_empty());
     }
 }
 

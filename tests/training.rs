@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{close, devices};
+use common::{close, devices, gpu};
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{Activation, Dense, Lstm, Params, Sequential};
 use wgpu_lstm::train::{Adam, Fit, History, Loss, Metric};
-use wgpu_lstm::{Device, Lengths, Tape, Tensor, Var, loss};
+use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 
 /// Sequences of 2 to 9 frames; the class says in which third the mean of the first feature lies.
 fn thirds(n: usize) -> (Sequences, Targets) {
@@ -297,4 +297,30 @@ fn the_cpu_device_runs_inside_a_thread_pool() {
         tape.backward_from(&[(&y, ones)]).unwrap();
     });
     assert!(params.gradient("dense.weight").unwrap().iter().all(|v| v.is_finite()));
+}
+
+/// What the backward pass computes anew needs no memory from one pass to the other.
+#[test]
+fn recomputing_the_gates_saves_memory_and_changes_nothing_else() {
+    for device in &[Device::poisoned_cpu(), gpu(GpuOptions::default())] {
+        let run = |layer: Lstm| {
+            let params = Params::new(device).with_seed(5);
+            let layer = layer.build(&params, 3).unwrap();
+            let x: Vec<f32> = (0..16 * 50 * 3).map(|i| (i as f32).sin()).collect();
+            let x = Tensor::from_slice(&x, [16, 50, 3], device).unwrap();
+            let before = device.memory().in_use;
+            let tape = Tape::new(&params);
+            let y = layer.forward(&tape, &x.into()).unwrap();
+            device.synchronize().unwrap();
+            let held = device.memory().in_use - before;
+            let seed = Tensor::from_slice(&[1.0; 16 * 32], [16, 32], device).unwrap();
+            tape.backward_from(&[(&y, seed)]).unwrap();
+            (held, params.gradient("lstm.weight_hh_l0").unwrap())
+        };
+        let (kept, gradient) = run(Lstm::new(32));
+        let (anew, same) = run(Lstm::new(32).recompute());
+        // Four gates of six values a unit and step.
+        assert!((anew as f64) < 0.5 * kept as f64, "{anew} of {kept} bytes on {device}");
+        close(&format!("gradient on {device}"), &same, &gradient, 1e-5);
+    }
 }

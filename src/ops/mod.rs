@@ -67,6 +67,8 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &halves::BACKWARD,
     &layer_norm::FORWARD,
     &layer_norm::BACKWARD,
+    &lstm::recompute::KERNELS[0],
+    &lstm::recompute::KERNELS[1],
     &lstm::sequence::FORWARD[0],
     &lstm::sequence::FORWARD[1],
     &lstm::sequence::BACKWARD[0],

@@ -207,6 +207,8 @@ impl Case {
                 reverse: self.layer.reverse,
                 zero_left_out: self.layer.zero_left_out,
                 strategy,
+                // Gates kept, and computed anew: either is half of all cases.
+                recompute: self.with_state,
                 noise: self.noise,
             },
         })

@@ -106,6 +106,7 @@ pub struct Lstm {
     weight_drop: f32,
     strategy: Strategy,
     time_major: bool,
+    recompute: bool,
     /// What a stateful layer remembers.
     memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
     built: Option<Built>,
@@ -167,6 +168,7 @@ impl Lstm {
             weight_drop: 0.0,
             strategy: Strategy::Auto,
             time_major: false,
+            recompute: false,
             memory: None,
             built: None,
         }
@@ -325,6 +327,14 @@ impl Lstm {
     /// Forces how a GPU goes through the timesteps.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
+        self
+    }
+
+    /// Computes the gates anew in the backward pass instead of keeping them: a training step holds
+    /// a third of the memory for each timestep, for two products more. See
+    /// [`crate::Device::memory`].
+    pub fn recompute(mut self) -> Self {
+        self.recompute = true;
         self
     }
 
@@ -603,6 +613,7 @@ impl Lstm {
                 // As Keras' `Bidirectional` has it, whose directions repeat other steps.
                 zero_left_out: matches!(self.way, Way::Both(_)),
                 strategy: self.strategy,
+                recompute: self.recompute,
                 noise,
             },
         };

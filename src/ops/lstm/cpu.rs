@@ -21,8 +21,9 @@ use std::sync::Arc;
 pub(super) struct SavedBatch {
     lanes: usize,
     tasks: Arc<[Task]>,
-    /// `[frames, blocks, 4, lanes]`, activated; the backward pass turns them into d_a.
-    gates: Tensor,
+    /// `[frames, blocks, 4, lanes]`, activated, unless they are computed anew; the backward pass
+    /// turns them into d_a.
+    gates: Option<Tensor>,
     /// `[frames, blocks, lanes]`, of the state before each step, h as R meets it.
     h_before: Tensor,
     c_before: Tensor,
@@ -425,7 +426,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
             steps: SavedSteps::Cpu(SavedBatch {
                 lanes: blocks.lanes,
                 tasks,
-                gates,
+                gates: (!call.how.recompute).then_some(gates),
                 h_before,
                 c_before,
             }),
@@ -693,6 +694,10 @@ pub(super) fn backward(
     let d_h = arriving.d_h_n.map(Tensor::cpu);
     let d_c = arriving.d_c_n.map(Tensor::cpu);
     let saved_c = c_before.cpu();
+    let gates = match gates {
+        Some(gates) => gates,
+        None => recompute(&x, &weights, &how, blocks, [&h_before, &c_before])?,
+    };
     let lengths = mask.steps().lengths();
     let packed;
     let whole;
@@ -815,6 +820,73 @@ pub(super) fn backward(
         d_state = Some((d_h?, d_c?));
     }
     Ok(Leaving { d_x, d_state })
+}
+
+/// The activated gates once more, from the state before each step.
+fn recompute(
+    x: &Tensor,
+    weights: &Weights,
+    how: &How,
+    blocks: Blocks,
+    [h_before, c_before]: [&Tensor; 2],
+) -> Result<Tensor> {
+    let (columns, frames) = (blocks.columns(), h_before.len() / blocks.units());
+    let gates = Tensor::empty([frames, columns], &x.device())?;
+    let bias = weights.bias.as_ref().map(|b| blocks.pack(&b.cpu()));
+    let bias = bias.unwrap_or_else(|| vec![0.0; columns]);
+    let peepholes = weights.peepholes.as_ref().map(|p| blocks.pack(&p.cpu()));
+    let c_before = c_before.cpu();
+    let input_size = x.len() / frames;
+    gates.cpu_mut(|gates| {
+        for (values, size, k, weight) in [
+            (x, input_size, input_size, &weights.weight_ih),
+            (h_before, blocks.units(), blocks.hidden_size, &weights.weight_hh),
+        ] {
+            product(
+                [frames, columns, k],
+                View::of(&values.cpu(), size, false),
+                View::of(&blocks.pack(&weight.cpu()), columns, false),
+                (gates, columns),
+                std::ptr::eq(values, h_before),
+                gemm::Parallelism::Rayon(0),
+            );
+        }
+        let rows = gates.par_chunks_mut(columns).zip(c_before.par_chunks(blocks.units()));
+        rows.for_each(|(gates, c)| {
+            let (bias, peepholes) = (&bias, peepholes.as_deref());
+            Arch::new().dispatch(Activate { how, bias, peepholes, gates, c });
+        });
+    });
+    Ok(gates)
+}
+
+/// The activations of a frame's gates.
+struct Activate<'a> {
+    how: &'a How,
+    bias: &'a [f32],
+    peepholes: Option<&'a [f32]>,
+    gates: &'a mut [f32],
+    c: &'a [f32],
+}
+
+impl WithSimd for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
+        let bias: &[[S::f32s; 4]] = cast_slice(self.bias);
+        let zero = [simd.splat_f32s(0.0); 4];
+        for (block, (gates, bias)) in gates.iter_mut().zip(bias).enumerate() {
+            let a = std::array::from_fn(|gate| simd.add_f32s(gates[gate], bias[gate]));
+            let c = load::<S>(&self.c[block * S::F32_LANES..]);
+            let p = self.peepholes.map_or(zero, |p| cast_slice::<f32, [S::f32s; 4]>(p)[block]);
+            *gates = match self.how.cell.is_variant() {
+                true => self.how.cell.forward(simd, a, c, p).gates,
+                false => cell::plain_forward(simd, a, c).gates,
+            };
+        }
+    }
 }
 
 /// What all threads of a backward pass read.

@@ -3,7 +3,7 @@
 use super::plan::{self, Chunk, Pass, RowLengths, Schedule};
 use super::transpose_gates::transpose_gates;
 use super::{Arriving, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
-use super::{Wanted, Weights, sequence, stepwise};
+use super::{Wanted, Weights, recompute, sequence, stepwise};
 use crate::device::kernel::Constants;
 use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
@@ -16,8 +16,9 @@ use crate::{Device, Result, Tensor};
 /// The values of a chunk's timesteps.
 pub(super) struct SavedChunk {
     chunk: Chunk,
-    /// `[frames,H,4]`, activated; the backward pass turns them into d_a.
-    gates: Tensor,
+    /// `[frames,H,4]`, activated, unless they are computed anew; the backward pass turns them into
+    /// d_a.
+    gates: Option<Tensor>,
     /// `[frames,H]`, of the state before each step.
     h_before: Tensor,
     c_before: Tensor,
@@ -256,6 +257,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
             Schedule::Stepwise => stepwise::forward(gpu, &pass)?,
         }
         if let Some([h_before, c_before]) = before.filter(|_| call.save) {
+            let gates = (!call.how.recompute).then_some(gates);
             saved.push(SavedChunk { chunk, gates, h_before, c_before });
         }
     }
@@ -344,17 +346,50 @@ pub(super) fn backward(
     };
     let mut chunks = chunks.into_iter().rev().peekable();
     while let Some(SavedChunk { chunk, gates, h_before, c_before }) = chunks.next() {
+        let part = |y| Part {
+            chunk,
+            hidden_size,
+            timesteps,
+            c_offset: d_state.c_offset,
+            steps: mask.steps(),
+            how,
+            y,
+        };
+        let gates = match gates {
+            Some(gates) => gates,
+            None => {
+                let gates = Tensor::empty([chunk.frames, columns], &device)?;
+                let sums = Matrix::new(&gates, columns);
+                let bias = weights.bias.as_ref();
+                let (m, n, k) = (chunk.frames, columns, input_size);
+                Gemm { m, n, k, bias, accumulate: false }.run(
+                    Matrix::new(&x, input_size).skip(chunk.first_frame * input_size),
+                    Matrix::new(&weights.weight_ih, columns),
+                    sums,
+                )?;
+                Gemm { m, n, k: hidden_size, bias: None, accumulate: true }.run(
+                    Matrix::new(&h_before, hidden_size),
+                    Matrix::new(&weights.weight_hh, columns),
+                    sums,
+                )?;
+                let before = [h_before.clone(), c_before.clone()];
+                let pass = ForwardChunk {
+                    part: part(None),
+                    save: true,
+                    initial: false,
+                    gates: &gates,
+                    weights: &weights,
+                    before: Some(&before),
+                    states: &d_state.tensor,
+                    pairs: [0, 0],
+                };
+                recompute::activate(gpu, &pass, &gates)?;
+                gates
+            }
+        };
         let goes_on = chunks.peek().is_some_and(|next| next.chunk.first_row == chunk.first_row);
         let pass = BackwardChunk {
-            part: Part {
-                chunk,
-                hidden_size,
-                timesteps,
-                c_offset: d_state.c_offset,
-                steps: mask.steps(),
-                how,
-                y: arriving.d_y,
-            },
+            part: part(arriving.d_y),
             before: wanted.d_state || goes_on,
             gates: &gates,
             rt: &rt,

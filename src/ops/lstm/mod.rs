@@ -7,6 +7,7 @@ pub(crate) mod cell;
 mod cpu;
 mod gpu;
 pub(crate) mod plan;
+pub(crate) mod recompute;
 pub(crate) mod sequence;
 pub(crate) mod stepwise;
 pub(crate) mod transpose_gates;
@@ -147,6 +148,8 @@ pub(crate) struct How {
     /// Whether the output of a step that a mask leaves out is 0, not the state's h.
     pub(crate) zero_left_out: bool,
     pub(crate) strategy: Strategy,
+    /// Whether a backward pass computes the gates anew, instead of finding them saved.
+    pub(crate) recompute: bool,
     pub(crate) noise: Noise,
 }
 
