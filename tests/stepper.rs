@@ -238,6 +238,69 @@ fn a_projection_begins_in_a_state() {
 }
 
 #[test]
+fn a_layer_normalised_layer() {
+    pytorch_state("layer_norm_lstm", "lstm.", [3, 6, 4, 1, 5], &|params, i| {
+        let layer = Lstm::new(5).layer_norm().return_sequences().build(params, i).unwrap();
+        Box::new(move |tape, x, h_0, c_0| {
+            let state = [LstmState { h: h_0[0].clone(), c: c_0[0].clone() }];
+            let mut out = layer.run(tape, x, Some(&state)).unwrap();
+            let end = out.state.remove(0);
+            (out.output, vec![end.h], vec![end.c])
+        })
+    });
+    let params = Params::new(&devices()[0]);
+    for bad in [
+        Lstm::new(4).layer_norm().peepholes(),
+        Lstm::new(4).layer_norm().projection(2),
+        Lstm::new(4).layer_norm().zoneout(0.1, 0.1),
+        Lstm::new(4).layer_norm().strategy(Strategy::Stepwise),
+    ] {
+        let error = bad.build(&params, 3).unwrap_err();
+        assert!(matches!(error, Error::Option { option: "layer_norm", .. }), "{error}");
+    }
+}
+
+/// The reverse direction of a bidirectional layer is the forward one on reversed rows; inference
+/// gives what training gives.
+#[test]
+fn a_layer_normalised_layer_in_both_directions() {
+    for device in devices() {
+        let params = Params::new(device).with_seed(1);
+        let layer = Lstm::new(6).layer_norm().bidirectional(Merge::Concat).return_sequences();
+        let layer = layer.build(&params, 2).unwrap();
+        let x: Vec<f32> = (0..2 * 4 * 2).map(|i| (i as f32).sin()).collect();
+        let lengths = [4, 3];
+        let run = |x: &[f32], tape: &Tape| {
+            let x = Var::from(tensor(x, &[2, 4, 2], device))
+                .with_lengths(Some(Lengths::new(&lengths, device).unwrap()));
+            value(&layer.forward(tape, &x).unwrap())
+        };
+        let y = run(&x, &Tape::inference(&params));
+        assert_eq!(y, run(&x, &Tape::new(&params)), "{device}");
+        let reversed = |x: &[f32], w: usize| -> Vec<f32> {
+            let mut all = x.to_vec();
+            for (row, &length) in lengths.iter().enumerate() {
+                for t in 0..length {
+                    let from = &x[(row * 4 + length - 1 - t) * w..][..w];
+                    all[(row * 4 + t) * w..][..w].copy_from_slice(from);
+                }
+            }
+            all
+        };
+        // With the two directions' parameters exchanged.
+        for name in params.names().into_iter().filter(|n| !n.ends_with("_reverse")) {
+            let other = format!("{name}_reverse");
+            let (a, b) = (params.get(&name).unwrap(), params.get(&other).unwrap());
+            params.set(&name, &b).unwrap();
+            params.set(&other, &a).unwrap();
+        }
+        let z = reversed(&run(&reversed(&x, 2), &Tape::inference(&params)), 12);
+        let z: Vec<f32> = z.chunks(12).flat_map(|f| [&f[6..], &f[..6]].concat()).collect();
+        close(&format!("directions on {device}"), &z, &y, 1e-6);
+    }
+}
+
+#[test]
 fn a_projection_with_a_state_and_a_mask_is_refused() {
     let device = &devices()[0];
     let params = Params::new(device);

@@ -23,6 +23,7 @@ pub(crate) mod layer_norm;
 pub(crate) mod lstm;
 pub(crate) mod mask_steps;
 mod math;
+pub(crate) mod norm_lstm;
 pub(crate) mod pack;
 pub(crate) mod pointwise_loss;
 pub(crate) mod pool;
@@ -80,6 +81,8 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &lstm::stepwise::BACKWARD[1],
     &lstm::transpose_gates::KERNEL,
     &mask_steps::KERNEL,
+    &norm_lstm::FORWARD,
+    &norm_lstm::BACKWARD,
     &pack::KERNEL,
     &pointwise_loss::FORWARD,
     &pointwise_loss::BACKWARD,

@@ -1,6 +1,7 @@
 //! The LSTM layer.
 
 pub(in crate::nn) mod level;
+mod norm;
 mod stepper;
 
 use super::functions::{
@@ -100,6 +101,7 @@ pub struct Lstm {
     bias: bool,
     forget_bias: f32,
     projection: Option<usize>,
+    layer_norm: bool,
     cell: Cell,
     dropout: f32,
     input_dropout: f32,
@@ -128,6 +130,7 @@ struct Part {
     bias: Option<ParamId>,
     peepholes: Option<ParamId>,
     weight_hr: Option<ParamId>,
+    norms: Option<norm::Norms>,
 }
 
 /// The state of a direction of a layer between timesteps. Handed to a layer on a later tape it is
@@ -162,6 +165,7 @@ impl Lstm {
             bias: true,
             forget_bias: 1.0,
             projection: None,
+            layer_norm: false,
             cell: Cell::default(),
             dropout: 0.0,
             input_dropout: 0.0,
@@ -226,6 +230,16 @@ impl Lstm {
     /// first step.
     pub fn projection(mut self, size: usize) -> Self {
         self.projection = Some(size);
+        self
+    }
+
+    /// Normalises `W x`, `R h` and, on its way to the output, the cell, at each timestep
+    /// (Ba et al. 2016, arXiv 1607.06450, equations 20 to 22), with the parameters `norm_ih_l0` and
+    /// `norm_hh_l0` `[4H]` (1), `norm_c_l0` (1) and `norm_c_bias_l0` (0) `[H]`.
+    ///
+    /// The cell is the plain one, and there is one schedule: a workgroup takes a row.
+    pub fn layer_norm(mut self) -> Self {
+        self.layer_norm = true;
         self
     }
 
@@ -386,6 +400,19 @@ impl Lstm {
             let found = format!("{} with one layer", self.dropout);
             return refuse("dropout", found, "num_layers of at least 2: it acts between layers");
         }
+        if self.layer_norm {
+            let found = |what: &str| format!("with {what}");
+            let plain = "the plain cell, by Strategy::Auto, without a projection";
+            if self.cell.is_variant() {
+                return refuse("layer_norm", found("another cell, or dropout in it"), plain);
+            }
+            if self.projection.is_some() {
+                return refuse("layer_norm", found("a projection"), plain);
+            }
+            if self.strategy != Strategy::Auto || self.recompute {
+                return refuse("layer_norm", found("a strategy of its own"), plain);
+            }
+        }
         if let Some(size) = self.projection {
             if size == 0 || size >= self.hidden_size {
                 let expected = format!("from 1 to below the hidden size of {}", self.hidden_size);
@@ -469,7 +496,15 @@ impl Lstm {
     ) -> Result<(Var, Vec<LstmState>)> {
         let mut outputs = Vec::new();
         let mut states = Vec::new();
-        if self.projection.is_none() {
+        if self.layer_norm {
+            for (number, (part, &reverse)) in parts.iter().zip(self.way.directions()).enumerate() {
+                let state = state.and_then(|states| states.get(number));
+                let direction = self.normalised(tape, part, reverse)?;
+                let (y, end) = norm::direction(tape, x, direction, state, sequences)?;
+                outputs.push(y.unwrap_or_else(|| end.h.clone()));
+                states.push(end);
+            }
+        } else if self.projection.is_none() {
             let directions: Result<_> = parts
                 .iter()
                 .zip(self.way.directions())
@@ -526,6 +561,24 @@ impl Lstm {
             _ => output,
         };
         Ok((output, states))
+    }
+
+    /// A direction's parameters, if the layer is normalised.
+    fn normalised(&self, tape: &Tape, part: &Part, reverse: bool) -> Result<norm::Direction> {
+        let h = self.hidden_size;
+        let Some(norms) = part.norms else {
+            return Err(Error::NotBuilt { what: "this Lstm", call: "layer_norm, then build" });
+        };
+        let weight = parameter(tape, tape.parameter(part.weight_hh, &[h, 4 * h])?);
+        Ok(norm::Direction {
+            input_size: part.input_size,
+            hidden_size: h,
+            weight_ih: part.weight_ih,
+            weight_hh: dropout(tape, &weight, self.weight_drop, false)?,
+            bias: part.bias,
+            norms,
+            reverse,
+        })
     }
 
     /// An input with the h of the first state, which is projected, as features of each row's first
@@ -673,6 +726,12 @@ impl Layer for Lstm {
                     let layout = Layout::Transposed { rows: h, columns: p };
                     add("weight_hr", vec![p, h], layout, &values)
                 });
+                let norms = self.layer_norm.then(|| norm::Norms {
+                    ih: add("norm_ih", vec![4 * h], gates(1), &vec![1.0; 4 * h]),
+                    hh: add("norm_hh", vec![4 * h], gates(1), &vec![1.0; 4 * h]),
+                    c: add("norm_c", vec![h], Layout::Plain, &vec![1.0; h]),
+                    c_bias: add("norm_c_bias", vec![h], Layout::Plain, &vec![0.0; h]),
+                });
                 parts.push(Part {
                     input_size: inputs,
                     weight_ih,
@@ -680,6 +739,7 @@ impl Layer for Lstm {
                     bias,
                     peepholes,
                     weight_hr,
+                    norms,
                 });
             }
         }

@@ -134,7 +134,7 @@ pub(crate) struct Columns<'a> {
 
 impl Columns<'_> {
     /// Words from one frame to the next.
-    fn stride(self) -> usize {
+    pub(super) fn stride(self) -> usize {
         self.tensor.shape().last().copied().unwrap_or_default()
     }
 }

@@ -1,0 +1,150 @@
+//! A direction of a layer-normalised layer on the tape.
+
+use super::LstmState;
+use crate::nn::functions::{clean, concat, matmul, parameter, reshape};
+use crate::nn::params::ParamId;
+use crate::ops::columns::copy_columns;
+use crate::ops::lstm::Columns;
+use crate::ops::{Check, column_sum::column_sum, layer_norm, norm_lstm};
+use crate::tape::{Tape, Var};
+use crate::{DType, Error, Result, Tensor};
+
+/// What is added to a variance, as in PyTorch's layer normalisation.
+const EPSILON: f32 = 1e-5;
+
+/// The gains and shifts of a direction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Norms {
+    /// `[H,4]` in memory.
+    pub(super) ih: ParamId,
+    pub(super) hh: ParamId,
+    /// `[H]`.
+    pub(super) c: ParamId,
+    pub(super) c_bias: ParamId,
+}
+
+/// The parameters of a direction.
+pub(super) struct Direction {
+    pub(super) input_size: usize,
+    pub(super) hidden_size: usize,
+    pub(super) weight_ih: ParamId,
+    /// `[H,4H]`.
+    pub(super) weight_hh: Var,
+    pub(super) bias: Option<ParamId>,
+    pub(super) norms: Norms,
+    pub(super) reverse: bool,
+}
+
+/// Runs a direction: its outputs `[B,T,H]`, if `sequences`, and the state that it ends in.
+pub(super) fn direction(
+    tape: &Tape,
+    x: &Var,
+    d: Direction,
+    state: Option<&LstmState>,
+    sequences: bool,
+) -> Result<(Option<Var>, LstmState)> {
+    let h = d.hidden_size;
+    let check = Check::new("lstm", "the layer was built for that input_size");
+    check.dtype("x", x.tensor(), DType::F32)?;
+    let [b, t, _] = check.dims("x", x.tensor(), "[B,T,I]")?;
+    check.shape("x", x.tensor(), "[B,T,I]", &[b, t, d.input_size])?;
+    check.device(x.tensor(), &[("weight_hh", d.weight_hh.tensor())])?;
+    if x.mask().is_some() {
+        return Err(Error::Option {
+            option: "the steps of a layer with layer_norm",
+            found: "a mask".into(),
+            expected: "lengths".into(),
+        });
+    }
+    let words = b.saturating_mul(t).saturating_mul(4 * h);
+    if words > u32::MAX as usize || b > 65_535 {
+        let (bytes, limit) = (4 * words as u64, 4 * u64::from(u32::MAX));
+        return Err(Error::TooLarge { what: "a batch of 65,536 rows or more", bytes, limit });
+    }
+
+    // norm(W x) + b, for all steps at once.
+    let clean = x.clone().with_tensor(clean("lstm", x)?);
+    let weight_ih = parameter(tape, tape.parameter(d.weight_ih, &[d.input_size, 4 * h])?);
+    let product = matmul(tape, &clean, &weight_ih)?;
+    let (gain, d_gain) = tape.parameter(d.norms.ih, &[4 * h])?;
+    let bias = d.bias.map(|id| tape.parameter(id, &[4 * h])).transpose()?;
+    let saved = product.tensor().clone();
+    let shift = bias.as_ref().map(|b| &b.0);
+    let (normal, stats) = layer_norm::layer_norm(&saved, &gain, shift, EPSILON)?;
+    let id = tape.id(&product);
+    let mut vars = tape.push(vec![normal.clone()], true, move |d, gradients| {
+        let Some(Some(d_y)) = d.first() else { return Ok(()) };
+        let (d_x, d_gains) = layer_norm::backward(&saved, &gain, &stats, d_y)?;
+        column_sum(&d_gains, &d_gain)?;
+        if let Some((_, d_bias)) = &bias {
+            column_sum(d_y, d_bias)?;
+        }
+        gradients.add(id, d_x)
+    });
+    let part = vars.pop().unwrap_or_else(|| Var::constant(normal));
+
+    let flat = |id: ParamId, n: usize| -> Result<Var> {
+        reshape(tape, &parameter(tape, tape.parameter(id, &[n])?), &[1, n])
+    };
+    let norms = [flat(d.norms.hh, 4 * h)?, flat(d.norms.c, h)?, flat(d.norms.c_bias, h)?];
+    let norms = concat(tape, &norms)?;
+
+    let device = x.tensor().device();
+    let first = Tensor::zeros([b, 2 * h], &device)?;
+    if let Some(state) = state {
+        let check = Check::new("lstm", "one state for each row of the batch");
+        for (number, (arg, var)) in [("h_0", &state.h), ("c_0", &state.c)].into_iter().enumerate() {
+            check.dtype(arg, var.tensor(), DType::F32)?;
+            check.shape(arg, var.tensor(), "[B,H]", &[b, h])?;
+            check.device(x.tensor(), &[(arg, var.tensor())])?;
+            copy_columns((var.tensor(), 0), (&first, number * h), h)?;
+        }
+    }
+    let y = match (sequences, x.lengths()) {
+        (false, _) => None,
+        (true, None) => Some(Tensor::empty([b, t, h], &device)?),
+        (true, Some(_)) => Some(Tensor::zeros([b, t, h], &device)?),
+    };
+    let call = norm_lstm::Call {
+        gates: part.tensor().reshape([b, t, h, 4])?,
+        weight_hh: d.weight_hh.tensor().reshape([h, h, 4])?,
+        norms: norms.tensor().reshape([6 * h])?,
+        lengths: x.lengths().cloned(),
+        reverse: d.reverse,
+        epsilon: EPSILON,
+    };
+    let columns = y.as_ref().map(|tensor| Columns { tensor, first: 0 });
+    let saved = call.forward(&first, columns, tape.records())?;
+    let last = |number: usize| -> Result<Tensor> {
+        let end = Tensor::empty([b, h], &device)?;
+        copy_columns((&first, number * h), (&end, 0), h)?;
+        Ok(end)
+    };
+    let mut outputs = vec![last(0)?, last(1)?];
+    outputs.extend(y);
+    let ids = [&part, &d.weight_hh, &norms].map(|var| tape.id(var));
+    let states = state.map(|s| [tape.id(&s.h), tape.id(&s.c)]);
+    let values = outputs.clone();
+    let vars = tape.push(outputs, tape.records(), move |d, gradients| {
+        let Some(saved) = saved else { return Ok(()) };
+        let at = |i: usize| d.get(i).and_then(Option::as_ref);
+        let d_y = at(2).map(|tensor| Columns { tensor, first: 0 });
+        let d_weight = Tensor::zeros([h, 4 * h], &device)?;
+        let found = saved.backward(d_y, at(0), at(1), &d_weight)?;
+        gradients.add(ids[0], found.gates.reshape([b, t, 4 * h])?)?;
+        gradients.add(ids[1], d_weight)?;
+        gradients.add(ids[2], found.norms.reshape([1, 6 * h])?)?;
+        if let Some([h_id, c_id]) = states {
+            gradients.add(h_id, found.h)?;
+            gradients.add(c_id, found.c)?;
+        }
+        Ok(())
+    });
+    let mut vars = match vars.is_empty() {
+        true => values.into_iter().map(Var::constant).collect::<Vec<_>>(),
+        false => vars,
+    };
+    let y = if sequences { vars.pop().map(|y| y.with_steps_of(x)) } else { None };
+    let (c, h) = (vars.remove(1), vars.remove(0));
+    Ok((y, LstmState { h, c }))
+}
