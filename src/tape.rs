@@ -115,6 +115,8 @@ pub struct Tape {
     next: Cell<usize>,
     /// Of the parameters, when the first was used.
     generation: Cell<Option<u64>>,
+    /// What layers add to the loss.
+    penalties: RefCell<Vec<Var>>,
 }
 
 impl Tape {
@@ -132,7 +134,8 @@ impl Tape {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let generation = Cell::new(None);
-        Self { number, params: params.clone(), nodes, next: Cell::new(0), generation }
+        let (params, next) = (params.clone(), Cell::new(0));
+        Self { number, params, nodes, next, generation, penalties: RefCell::default() }
     }
 
     /// Whether ops are recorded.
@@ -152,6 +155,15 @@ impl Tape {
             self.generation.set(Some(self.params.generation()));
         }
         Ok(tensors)
+    }
+
+    /// Notes a number `[1]` that is to be added to the loss.
+    pub(crate) fn penalize(&self, penalty: Var) {
+        self.penalties.borrow_mut().push(penalty);
+    }
+
+    pub(crate) fn take_penalties(&self) -> Vec<Var> {
+        self.penalties.take()
     }
 
     /// A value whose gradient is wanted: see [`Gradients::get`].

@@ -2,7 +2,8 @@
 
 use super::functions::clean;
 use super::params::{Layout, ParamId};
-use super::{Layer, Params, check_size, check_weights, init};
+use super::regularizer::{Rules, of_activity};
+use super::{Layer, Params, Regularizer, check_size, check_weights, init};
 use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
@@ -80,6 +81,9 @@ impl Activation {
 pub struct Dense {
     units: usize,
     activation: Activation,
+    kernel: Rules,
+    bias: Rules,
+    activity: Regularizer,
     built: Option<Built>,
 }
 
@@ -93,12 +97,44 @@ struct Built {
 impl Dense {
     /// A layer of this many units, without activation.
     pub fn new(units: usize) -> Self {
-        Self { units, activation: Activation::Linear, built: None }
+        Self {
+            units,
+            activation: Activation::Linear,
+            kernel: Rules::default(),
+            bias: Rules::default(),
+            activity: Regularizer::default(),
+            built: None,
+        }
     }
 
     /// What comes after the sums.
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// Keeps the weights small.
+    pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.kernel.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps the biases small.
+    pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.bias.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps the outputs small, in the mean of the batch's rows.
+    pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.activity = regularizer;
+        self
+    }
+
+    /// Limits the norm of each unit's weights, after each step of training (Srivastava et al. 2014,
+    /// section 5.1): Keras' `MaxNorm`.
+    pub fn kernel_max_norm(mut self, limit: f32) -> Self {
+        self.kernel.max_norm = Some(limit);
         self
     }
 
@@ -117,7 +153,9 @@ impl Dense {
     /// # Errors
     /// As [`Layer::forward`].
     pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        self.activation.forward(tape, &self.linear(tape, x)?)
+        let y = self.activation.forward(tape, &self.linear(tape, x)?)?;
+        of_activity(tape, self.activity, &y)?;
+        Ok(y)
     }
 
     fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
@@ -181,6 +219,9 @@ impl Layer for Dense {
         check_size("Dense::units", self.units)?;
         check_size("Dense input_size", input_size)?;
         check_weights(self.units, input_size)?;
+        self.kernel.check("Dense::kernel_regularizer or kernel_max_norm")?;
+        self.bias.check("Dense::bias_regularizer")?;
+        self.activity.check("Dense::activity_regularizer")?;
         let prefix = params.free_prefix("dense");
         let values = init::glorot_uniform(&mut params.rng(), input_size, self.units);
         let layout = Layout::Transposed { rows: input_size, columns: self.units };
@@ -188,6 +229,8 @@ impl Layer for Dense {
         let weight = params.add(format!("{prefix}.weight"), shape, layout, &values);
         let zeros = vec![0.0; self.units];
         let bias = params.add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros);
+        self.kernel.hold(params, weight, self.units);
+        self.bias.hold(params, bias, self.units);
         self.built = Some(Built { input_size, weight, bias });
         Ok(())
     }
@@ -205,7 +248,11 @@ impl Layer for Dense {
     }
 
     fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
-        Ok((self.linear(tape, x)?, self.activation))
+        let logits = self.linear(tape, x)?;
+        if self.activity != Regularizer::default() {
+            of_activity(tape, self.activity, &self.activation.forward(tape, &logits)?)?;
+        }
+        Ok((logits, self.activation))
     }
 
     fn parameter_count(&self) -> usize {

@@ -10,6 +10,7 @@ mod layer_norm;
 mod lstm;
 mod params;
 mod pool;
+mod regularizer;
 mod rnn;
 mod sequential;
 mod summary;
@@ -24,6 +25,7 @@ pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
 pub(crate) use params::ParamId;
 pub use params::Params;
 pub use pool::{Pool, Pooling, Repeat};
+pub use regularizer::Regularizer;
 pub use rnn::Rnn;
 pub use sequential::{Prediction, Sequential};
 

@@ -1,5 +1,6 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
+use crate::ops::penalty::max_norm;
 use crate::ops::threefry::Key;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
@@ -60,6 +61,10 @@ struct Spec {
     layout: Layout,
     offset: usize,
     len: usize,
+    /// L1 and L2.
+    penalty: Option<[f32; 2]>,
+    /// The largest norm of a column, and the words of a row in memory.
+    max_norm: Option<(f32, usize)>,
 }
 
 impl Spec {
@@ -266,12 +271,59 @@ impl Params {
     ) -> ParamId {
         let mut inner = self.lock();
         let (offset, len) = (inner.len, values.len());
-        inner.specs.push(Spec { name, shape, layout, offset, len });
+        let (penalty, max_norm) = (None, None);
+        inner.specs.push(Spec { name, shape, layout, offset, len, penalty, max_norm });
         inner.len = (offset + len).next_multiple_of(ALIGN);
         inner.pending.extend_from_slice(values);
         let gap = inner.len - offset - len;
         inner.pending.extend(std::iter::repeat_n(0.0, gap));
         ParamId { params: inner.number, index: inner.specs.len() - 1 }
+    }
+
+    /// Says what keeps a parameter small.
+    pub(crate) fn set_rules(
+        &self,
+        id: ParamId,
+        penalty: Option<[f32; 2]>,
+        max_norm: Option<(f32, usize)>,
+    ) {
+        if let Some(spec) = self.lock().specs.get_mut(id.index) {
+            (spec.penalty, spec.max_norm) = (penalty, max_norm);
+        }
+    }
+
+    /// The parameters that have a penalty, how long they are, and L1 and L2.
+    pub(crate) fn penalties(&self) -> Vec<(ParamId, usize, [f32; 2])> {
+        let inner = self.lock();
+        let specs = inner.specs.iter().enumerate();
+        specs
+            .filter_map(|(index, spec)| {
+                let id = ParamId { params: inner.number, index };
+                Some((id, spec.len, spec.penalty?))
+            })
+            .collect()
+    }
+
+    /// Scales weights down whose norm is over the limit of their layer. The optimizers of this crate
+    /// do so at the end of each step; one of your own should.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub fn constrain(&self) -> Result<()> {
+        let mut limits = Vec::new();
+        {
+            let mut inner = self.lock();
+            if inner.specs.iter().all(|s| s.max_norm.is_none()) {
+                return Ok(());
+            }
+            let arena = inner.arena()?;
+            for spec in &inner.specs {
+                if let Some((limit, columns)) = spec.max_norm {
+                    limits.push((arena.value.view(spec.offset, [spec.len]), columns, limit));
+                }
+            }
+        }
+        limits.iter().try_for_each(|(x, columns, limit)| max_norm(x, *columns, *limit))
     }
 
     /// Changes whenever the buffers are made anew, and differs between `Params`.

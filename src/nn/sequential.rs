@@ -394,6 +394,7 @@ impl Sequential {
             (_, Some(_)) => return bad("Targets::classes", "Targets::values"),
             (_, None) => return bad("Targets::values", "Targets::classes"),
         };
+        let loss = tape.regularized(&loss)?;
         totals.add(&loss, weight, &output, batch, kind)?;
         Ok(loss)
     }

@@ -25,6 +25,7 @@ pub(crate) mod mask_steps;
 mod math;
 pub(crate) mod norm_lstm;
 pub(crate) mod pack;
+pub(crate) mod penalty;
 pub(crate) mod pointwise_loss;
 pub(crate) mod pool;
 pub(crate) mod reduce_sum;
@@ -84,6 +85,9 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &norm_lstm::FORWARD,
     &norm_lstm::BACKWARD,
     &pack::KERNEL,
+    &penalty::FORWARD,
+    &penalty::BACKWARD,
+    &penalty::MAX_NORM,
     &pointwise_loss::FORWARD,
     &pointwise_loss::BACKWARD,
     &pool::FORWARD,

@@ -117,7 +117,8 @@ impl Adam {
             epsilon: self.epsilon,
             decay: self.learning_rate * self.weight_decay,
         };
-        adam::adam(&arena.value, &arena.grad, &m, &v, factors)
+        adam::adam(&arena.value, &arena.grad, &m, &v, factors)?;
+        params.constrain()
     }
 }
 
@@ -184,7 +185,8 @@ impl Sgd {
         };
         self.velocity = Some(velocity.clone());
         let (rate, momentum) = (self.learning_rate, self.momentum);
-        sgd::sgd(&arena.value, &arena.grad, &velocity, rate, momentum, self.nesterov)
+        sgd::sgd(&arena.value, &arena.grad, &velocity, rate, momentum, self.nesterov)?;
+        params.constrain()
     }
 }
 

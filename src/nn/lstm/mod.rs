@@ -8,7 +8,8 @@ use super::functions::{
     at_first_step, concat, dropout, matmul, merge, parameter, reshape, swap_axes,
 };
 use super::params::{Layout, ParamId};
-use super::{Layer, Params, check_size, check_weights, init};
+use super::regularizer::{Rules, of_activity};
+use super::{Layer, Params, Regularizer, check_size, check_weights, init};
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::How;
@@ -109,6 +110,10 @@ pub struct Lstm {
     strategy: Strategy,
     time_major: bool,
     recompute: bool,
+    kernel: Rules,
+    recurrent: Rules,
+    bias_rules: Rules,
+    activity: Regularizer,
     /// What a stateful layer remembers.
     memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
     built: Option<Built>,
@@ -173,6 +178,10 @@ impl Lstm {
             strategy: Strategy::Auto,
             time_major: false,
             recompute: false,
+            kernel: Rules::default(),
+            recurrent: Rules::default(),
+            bias_rules: Rules::default(),
+            activity: Regularizer::default(),
             memory: None,
             built: None,
         }
@@ -324,6 +333,43 @@ impl Lstm {
         self
     }
 
+    /// Keeps `weight_ih` small.
+    pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.kernel.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps `weight_hh` small.
+    pub fn recurrent_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.recurrent.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps the biases small.
+    pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.bias_rules.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps the outputs of the last layer small, in the mean of the batch's rows.
+    pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.activity = regularizer;
+        self
+    }
+
+    /// Limits the norm of what each gate of each unit takes from the input, after each step of
+    /// training: Keras' `MaxNorm`.
+    pub fn kernel_max_norm(mut self, limit: f32) -> Self {
+        self.kernel.max_norm = Some(limit);
+        self
+    }
+
+    /// Limits the norm of what each gate of each unit takes from the timestep before.
+    pub fn recurrent_max_norm(mut self, limit: f32) -> Self {
+        self.recurrent.max_norm = Some(limit);
+        self
+    }
+
     /// Starts each batch in the state in which the last one ended, row by row: Keras'
     /// `stateful`. See [`Lstm::reset_state`].
     pub fn stateful(mut self) -> Self {
@@ -393,6 +439,10 @@ impl Lstm {
         let refuse = |option, found: String, expected: &str| {
             Err(Error::Option { option, found, expected: expected.into() })
         };
+        self.kernel.check("Lstm::kernel_regularizer or kernel_max_norm")?;
+        self.recurrent.check("Lstm::recurrent_regularizer or recurrent_max_norm")?;
+        self.bias_rules.check("Lstm::bias_regularizer")?;
+        self.activity.check("Lstm::activity_regularizer")?;
         if !self.forget_bias.is_finite() {
             return refuse("forget_bias", self.forget_bias.to_string(), "a finite number");
         }
@@ -479,6 +529,7 @@ impl Lstm {
                 .map(|s: &LstmState| LstmState { h: constant(&s.h), c: constant(&s.c) });
             *memory.lock().unwrap_or_else(PoisonError::into_inner) = Some(detached.collect());
         }
+        of_activity(tape, self.activity, &output)?;
         if self.time_major && self.sequences {
             output = swap_axes(tape, &output)?;
         }
@@ -717,6 +768,11 @@ impl Layer for Lstm {
                     let values = [0.0, self.forget_bias, 0.0, 0.0].repeat(h);
                     add("bias", vec![4 * h], gates(1), &values)
                 });
+                self.kernel.hold(params, weight_ih, 4 * h);
+                self.recurrent.hold(params, weight_hh, 4 * h);
+                if let Some(bias) = bias {
+                    self.bias_rules.hold(params, bias, 4 * h);
+                }
                 let peepholes = self.cell.peepholes.then(|| {
                     let layout = Layout::Peepholes { hidden_size: h };
                     add("peephole", vec![3 * h], layout, &vec![0.0; 4 * h])

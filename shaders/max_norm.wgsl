@@ -1,0 +1,31 @@
+// max_norm: scales each column down to a norm of at most `limit`.
+//
+// Shapes  x: [rows, columns]
+// Grid    folded ceil(columns/64): an invocation takes a column
+// Parts   common/index.wgsl    Twin  src/ops/penalty.rs
+
+struct Dims { rows: u32, columns: u32, limit: f32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let column = linear_index(group, groups, lane, 64u);
+    if column >= dims.columns { return; }
+    var sum = 0.0;
+    for (var row = 0u; row < dims.rows; row++) {
+        let v = x[row * dims.columns + column];
+        sum += v * v;
+    }
+    let norm = sqrt(sum);
+    if norm > dims.limit {
+        for (var row = 0u; row < dims.rows; row++) {
+            x[row * dims.columns + column] *= dims.limit / norm;
+        }
+    }
+}

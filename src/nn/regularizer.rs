@@ -1,0 +1,137 @@
+//! What keeps parameters and outputs small.
+
+use super::params::ParamId;
+use crate::ops::{add, penalty};
+use crate::tape::{Tape, Var};
+use crate::{Error, Result};
+
+/// A term of the loss that keeps values small: `l1` times the sum of |x|, plus `l2` times the sum
+/// of x², as Keras has them.
+///
+/// ```
+/// use wgpu_lstm::nn::{Lstm, Regularizer};
+/// let layer = Lstm::new(16)
+///     .kernel_regularizer(Regularizer::l2(1e-4))
+///     .activity_regularizer(Regularizer::l1(1e-5));
+/// # let _ = layer;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Regularizer {
+    l1: f32,
+    l2: f32,
+}
+
+impl Regularizer {
+    /// Of the sizes.
+    pub fn l1(factor: f32) -> Self {
+        Self { l1: factor, l2: 0.0 }
+    }
+
+    /// Of the squares.
+    pub fn l2(factor: f32) -> Self {
+        Self { l1: 0.0, l2: factor }
+    }
+
+    /// Of both.
+    pub fn l1_l2(l1: f32, l2: f32) -> Self {
+        Self { l1, l2 }
+    }
+
+    pub(super) fn factors(self) -> Option<[f32; 2]> {
+        (self != Self::default()).then_some([self.l1, self.l2])
+    }
+
+    pub(super) fn check(self, option: &'static str) -> Result<()> {
+        match [self.l1, self.l2].into_iter().find(|f| !(0.0..f32::MAX).contains(f)) {
+            Some(bad) => Err(Error::Option {
+                option,
+                found: bad.to_string(),
+                expected: "finite factors of at least 0".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// That a limit of norms is one.
+pub(super) fn check_max_norm(option: &'static str, limit: Option<f32>) -> Result<()> {
+    match limit.filter(|l| !(*l > 0.0 && l.is_finite())) {
+        Some(bad) => Err(Error::Option {
+            option,
+            found: bad.to_string(),
+            expected: "a finite number above 0".into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Notes what the outputs of a layer cost, over the rows of the batch.
+pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Result<()> {
+    let Some(factors) = regularizer.factors() else { return Ok(()) };
+    let rows = x.shape().first().copied().unwrap_or(1).max(1) as f32;
+    let factors = factors.map(|f| f / rows);
+    let (id, saved) = (tape.id(x), x.tensor().clone());
+    let y = penalty::penalty(&saved, factors)?;
+    let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| {
+        let Some(Some(d_loss)) = d.first() else { return Ok(()) };
+        let d_x = crate::Tensor::empty(saved.shape(), &saved.device())?;
+        penalty::backward(&saved, factors, d_loss, &d_x, false)?;
+        gradients.add(id, d_x)
+    });
+    tape.penalize(vars.pop().unwrap_or_else(|| Var::constant(y)));
+    Ok(())
+}
+
+impl Tape {
+    /// A loss plus what the regularizers of the layers ask: those of the parameters, and those of
+    /// the activities of layers that ran on this tape. [`super::Sequential`] does so itself.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn regularized(&self, loss: &Var) -> Result<Var> {
+        let mut terms = vec![loss.clone()];
+        for (id, len, factors) in self.params().penalties() {
+            let (value, gradient) = self.parameter(id, &[len])?;
+            let y = penalty::penalty(&value, factors)?;
+            let mut vars = self.push(vec![y.clone()], true, move |d, _| match d.first() {
+                Some(Some(d_loss)) => penalty::backward(&value, factors, d_loss, &gradient, true),
+                _ => Ok(()),
+            });
+            terms.push(vars.pop().unwrap_or_else(|| Var::constant(y)));
+        }
+        terms.extend(self.take_penalties());
+        if terms.len() == 1 {
+            return Ok(loss.clone());
+        }
+        let mut sum = terms[0].tensor().clone();
+        for term in &terms[1..] {
+            sum = add::add(&sum, term.tensor())?;
+        }
+        let ids: Vec<_> = terms.iter().map(|term| self.id(term)).collect();
+        let wanted = ids.iter().any(Option::is_some);
+        let mut vars = self.push(vec![sum.clone()], wanted, move |d, gradients| {
+            let Some(Some(d_loss)) = d.first() else { return Ok(()) };
+            ids.into_iter().try_for_each(|id| gradients.add(id, d_loss.clone()))
+        });
+        Ok(vars.pop().unwrap_or_else(|| Var::constant(sum)))
+    }
+}
+
+/// What holds for a layer's parameters of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rules {
+    pub(super) regularizer: Regularizer,
+    pub(super) max_norm: Option<f32>,
+}
+
+impl Rules {
+    pub(super) fn check(self, option: &'static str) -> Result<()> {
+        self.regularizer.check(option)?;
+        check_max_norm(option, self.max_norm)
+    }
+
+    /// Makes them hold, for a parameter whose columns are `columns` words apart in memory.
+    pub(super) fn hold(self, params: &super::Params, id: ParamId, columns: usize) {
+        params.set_rules(id, self.regularizer.factors(), self.max_norm.map(|l| (l, columns)));
+    }
+}

@@ -1,0 +1,102 @@
+//! What keeps values small: l1 |x| + l2 x², its gradient, and a limit of norms.
+
+use super::{INDEX, ROW_REDUCE, switches};
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, Launch, folded};
+use crate::ops::reduce_sum::reduce_sum;
+use crate::{Result, Tensor};
+
+pub(crate) static FORWARD: Kernel = Kernel {
+    name: "penalty",
+    parts: &[ROW_REDUCE, include_str!("../../shaders/penalty.wgsl")],
+    bindings: &[("x", Read), ("y", Write)],
+    variants: || vec![vec![]],
+};
+
+pub(crate) static BACKWARD: Kernel = Kernel {
+    name: "penalty_bwd",
+    parts: &[INDEX, include_str!("../../shaders/penalty_bwd.wgsl")],
+    bindings: &[("x", Read), ("d_loss", Read), ("d_x", Write)],
+    variants: || switches(["ACCUMULATE"]),
+};
+
+pub(crate) static MAX_NORM: Kernel = Kernel {
+    name: "max_norm",
+    parts: &[INDEX, include_str!("../../shaders/max_norm.wgsl")],
+    bindings: &[("x", Write)],
+    variants: || vec![vec![]],
+};
+
+/// The sum of l1 |x| + l2 x² over all elements, `[1]`.
+pub(crate) fn penalty(x: &Tensor, [l1, l2]: [f32; 2]) -> Result<Tensor> {
+    let y = Tensor::empty([1], &x.device())?;
+    if let Some(gpu) = x.gpu() {
+        let groups = x.len().div_ceil(4096).min(256);
+        let parts = Tensor::empty([groups], &x.device())?;
+        gpu.run(&Launch {
+            kernel: &FORWARD,
+            grid: [groups as u32, 1, 1],
+            constants: vec![],
+            uniform: vec![x.len() as u32, groups as u32, l1.to_bits(), l2.to_bits()],
+            tensors: vec![Some(x), Some(&parts)],
+        })?;
+        reduce_sum(&parts, 1.0, false, &y)?;
+        return Ok(y);
+    }
+    let sum: f64 = x.cpu().iter().map(|x| f64::from(l1 * x.abs() + l2 * x * x)).sum();
+    y.cpu_mut(|y| y[0] = sum as f32);
+    Ok(y)
+}
+
+/// The gradient, given that of the sum, into `d_x` or added to it.
+pub(crate) fn backward(
+    x: &Tensor,
+    [l1, l2]: [f32; 2],
+    d_loss: &Tensor,
+    d_x: &Tensor,
+    accumulate: bool,
+) -> Result<()> {
+    if let Some(gpu) = x.gpu() {
+        return gpu.run(&Launch {
+            kernel: &BACKWARD,
+            grid: folded(x.len().div_ceil(64)),
+            constants: vec![("ACCUMULATE", accumulate.into())],
+            uniform: vec![x.len() as u32, l1.to_bits(), l2.to_bits()],
+            tensors: vec![Some(x), Some(d_loss), Some(d_x)],
+        });
+    }
+    let (x, d_loss) = (x.cpu(), d_loss.cpu()[0]);
+    d_x.cpu_mut(|d_x| {
+        for (d_x, &x) in d_x.iter_mut().zip(&*x) {
+            let sign = if x == 0.0 { 0.0 } else { x.signum() };
+            let d = d_loss * (l1 * sign + 2.0 * l2 * x);
+            *d_x = if accumulate { *d_x + d } else { d };
+        }
+    });
+    Ok(())
+}
+
+/// Scales each column of `x`, rows of `columns` words, down to a norm of at most `limit`.
+pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
+    if let Some(gpu) = x.gpu() {
+        return gpu.run(&Launch {
+            kernel: &MAX_NORM,
+            grid: folded(columns.div_ceil(64)),
+            constants: vec![],
+            uniform: vec![(x.len() / columns) as u32, columns as u32, limit.to_bits()],
+            tensors: vec![Some(x)],
+        });
+    }
+    x.cpu_mut(|x| {
+        let mut sums = vec![0.0f32; columns];
+        for row in x.chunks_exact(columns) {
+            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v * v);
+        }
+        let scales: Vec<_> =
+            sums.iter().map(|s| if s.sqrt() > limit { limit / s.sqrt() } else { 1.0 }).collect();
+        for row in x.chunks_exact_mut(columns) {
+            row.iter_mut().zip(&scales).for_each(|(v, scale)| *v *= scale);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! What keeps parameters and outputs small, by its formulas, and weights that differ.
+
+mod common;
+
+use common::{close, devices};
+use wgpu_lstm::data::{Sequences, Targets};
+use wgpu_lstm::loss::CrossEntropy;
+use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, Params, Regularizer, Repeat, Sequential};
+use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Optimizer, Sgd};
+use wgpu_lstm::{Device, Error, Tape, Tensor, Var, loss};
+
+fn input(device: &Device) -> Tensor {
+    let x: Vec<f32> = (0..4 * 5 * 3).map(|i| (i as f32 * 0.7).sin()).collect();
+    Tensor::from_slice(&x, [4, 5, 3], device).unwrap()
+}
+
+/// The loss without regularizers and with them, the layer's outputs, and all gradients.
+fn run(layer: Lstm, device: &Device) -> (f32, f32, Vec<f32>, Params) {
+    let params = Params::new(device).with_seed(3);
+    let layer = layer.return_sequences().build(&params, 3).unwrap();
+    let bias: Vec<_> = (0..24).map(|i| (i as f32 - 12.0) / 10.0).collect();
+    params.set("lstm.bias_l0", &bias).unwrap();
+    let tape = Tape::new(&params);
+    let y = layer.forward(&tape, &input(device).into()).unwrap();
+    let target = Tensor::zeros(y.shape(), device).unwrap();
+    let plain = loss::mean_squared_error(&tape, &y, &target, None).unwrap();
+    let all = tape.regularized(&plain).unwrap();
+    let losses = [&plain, &all].map(|l| l.tensor().to_vec().unwrap()[0]);
+    let outputs = y.tensor().to_vec().unwrap();
+    tape.backward(&all).unwrap();
+    (losses[0], losses[1], outputs, params)
+}
+
+#[test]
+fn penalties_and_their_gradients() {
+    let (l1, l2) = (0.01f32, 0.02f32);
+    for device in devices() {
+        let (plain, same, outputs, before) = run(Lstm::new(6), device);
+        assert_eq!(plain, same);
+        let both = Regularizer::l1_l2(l1, l2);
+        let layer = Lstm::new(6)
+            .kernel_regularizer(both)
+            .recurrent_regularizer(both)
+            .bias_regularizer(Regularizer::l2(l2));
+        let (_, found, _, after) = run(layer, device);
+        let mut expected = f64::from(plain);
+        for (name, l1) in
+            [("lstm.weight_ih_l0", l1), ("lstm.weight_hh_l0", l1), ("lstm.bias_l0", 0.0)]
+        {
+            let values = after.get(name).unwrap();
+            expected += values.iter().map(|w| f64::from(l1 * w.abs() + l2 * w * w)).sum::<f64>();
+            let d: Vec<_> = before
+                .gradient(name)
+                .unwrap()
+                .into_iter()
+                .zip(&values)
+                .map(|(d, w)| d + l1 * if *w == 0.0 { 0.0 } else { w.signum() } + 2.0 * l2 * w)
+                .collect();
+            close(&format!("{name} on {device}"), &after.gradient(name).unwrap(), &d, 1e-5);
+        }
+        close(&format!("loss on {device}"), &[found], &[expected as f32], 1e-5);
+        // The activity, in the mean of the four rows.
+        let layer = Lstm::new(6).activity_regularizer(Regularizer::l1_l2(0.3, 0.5));
+        let (_, found, _, _) = run(layer, device);
+        let of = |y: &f32| f64::from(0.3 * y.abs() + 0.5 * y * y) / 4.0;
+        let expected = f64::from(plain) + outputs.iter().map(of).sum::<f64>();
+        close(&format!("activity on {device}"), &[found], &[expected as f32], 1e-5);
+    }
+}
+
+/// The activity's gradient is that of its formula, here of a linear layer: d y = (l1 sign y + 2 l2 y) / B.
+#[test]
+fn the_activity_has_a_gradient() {
+    for device in devices() {
+        let params = Params::new(device).with_seed(1);
+        let layer = Dense::new(2).activity_regularizer(Regularizer::l1_l2(0.5, 0.25));
+        let layer = layer.build(&params, 3).unwrap();
+        let tape = Tape::new(&params);
+        let x = tape.input(input(device));
+        let y = layer.forward(&tape, &x).unwrap();
+        let target = y.tensor().clone();
+        let zero = loss::mean_squared_error(&tape, &y, &target, None).unwrap();
+        let all = tape.regularized(&zero).unwrap();
+        let (values, x) = (y.tensor().to_vec().unwrap(), input(device).to_vec().unwrap());
+        tape.backward(&all).unwrap();
+        let mut expected = vec![0.0f32; 6];
+        for (x, y) in x.chunks(3).zip(values.chunks(2)) {
+            for u in 0..2 {
+                let d = (0.5 * y[u].signum() + 0.5 * y[u]) / 4.0;
+                (0..3).for_each(|j| expected[u * 3 + j] += d * x[j]);
+            }
+        }
+        close("d_weight", &params.gradient("dense.weight").unwrap(), &expected, 1e-5);
+        let (_, activation) =
+            layer.forward_logits(&Tape::new(&params), &input(device).into()).unwrap();
+        assert_eq!(activation, Activation::Linear);
+    }
+}
+
+#[test]
+fn norms_stay_below_their_limit() {
+    for device in devices() {
+        for mut optimizer in
+            [Box::new(Adam::new(0.5)) as Box<dyn Optimizer>, Box::new(Sgd::new(50.0))]
+        {
+            let params = Params::new(device).with_seed(7);
+            let layer = Lstm::new(5).kernel_max_norm(0.7).recurrent_max_norm(0.4);
+            let layer = layer.build(&params, 3).unwrap();
+            let dense = Dense::new(2).kernel_max_norm(0.6).build(&params, 5).unwrap();
+            let before = params.get("lstm.weight_hh_l0").unwrap();
+            for _ in 0..3 {
+                let tape = Tape::new(&params);
+                let y = layer.forward(&tape, &input(device).into()).unwrap();
+                let y = dense.forward(&tape, &y).unwrap();
+                let target = Tensor::from_slice(&[3.0; 8], [4, 2], device).unwrap();
+                let loss = loss::mean_squared_error(&tape, &y, &target, None).unwrap();
+                tape.backward(&loss).unwrap();
+                optimizer.step(&params).unwrap();
+            }
+            assert_ne!(params.get("lstm.weight_hh_l0").unwrap(), before);
+            for (name, width, limit) in [
+                ("lstm.weight_ih_l0", 3, 0.7),
+                ("lstm.weight_hh_l0", 5, 0.4),
+                ("dense.weight", 5, 0.6),
+            ] {
+                let norms: Vec<f32> = params
+                    .get(name)
+                    .unwrap()
+                    .chunks(width)
+                    .map(|row| row.iter().map(|w| w * w).sum::<f32>().sqrt())
+                    .collect();
+                assert!(norms.iter().all(|n| *n <= limit * 1.0001), "{name}: {norms:?}");
+                assert!(norms.iter().any(|n| *n > limit * 0.99), "{name}: {norms:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn factors_that_make_no_sense() {
+    let params = Params::new(&devices()[0]);
+    for bad in [-1.0, f32::NAN, f32::INFINITY] {
+        let r = Regularizer::l2(bad);
+        for layer in [
+            Lstm::new(2).kernel_regularizer(r),
+            Lstm::new(2).recurrent_regularizer(r),
+            Lstm::new(2).bias_regularizer(r),
+            Lstm::new(2).activity_regularizer(r),
+            Lstm::new(2).kernel_max_norm(bad),
+            Lstm::new(2).recurrent_max_norm(bad),
+        ] {
+            assert!(matches!(layer.build(&params, 1), Err(Error::Option { .. })));
+        }
+        for layer in [
+            Dense::new(2).kernel_regularizer(r),
+            Dense::new(2).bias_regularizer(r),
+            Dense::new(2).activity_regularizer(r),
+            Dense::new(2).kernel_max_norm(bad),
+        ] {
+            assert!(matches!(layer.build(&params, 1), Err(Error::Option { .. })));
+        }
+    }
+}
+
+fn two_classes(n: usize) -> (Sequences, Targets) {
+    let x: Vec<f32> = (0..n * 4).map(|i| (i as f32 * 1.3).sin()).collect();
+    let x = Sequences::from_array(&x, [n, 4, 1]).unwrap();
+    let labels: Vec<u32> = (0..n).map(|i| u32::from(x.get(i)[0] > 0.0)).collect();
+    (x, Targets::classes(labels))
+}
+
+fn fitted(device: &Device, x: &Sequences, y: &Targets, loss: Loss, fit: Fit<'_>) -> (f32, f32) {
+    let mut model = Sequential::new(device)
+        .seed(2)
+        .add(Lstm::new(6))
+        .add(Dense::new(2).activation(Activation::Softmax));
+    model.compile(Adam::new(1e-2), loss, &[Metric::Accuracy]);
+    let history = model.fit(x, y, fit.quiet().shuffle(false)).unwrap();
+    let last = &history.epochs[history.epochs.len() - 1];
+    (last.training.loss, last.training.metrics[0])
+}
+
+/// A sequence of weight 0, or with an ignored label, might as well not be there.
+#[test]
+fn sequences_that_do_not_count() {
+    for device in devices() {
+        let (x, y) = two_classes(20);
+        let few: Vec<_> = (0..12).map(|i| x.get(i).to_vec()).collect();
+        let few = Sequences::new(1, few).unwrap();
+        let (_, first) = two_classes(12);
+        let alone = fitted(device, &few, &first, Loss::CrossEntropy, Fit::new().batch_size(20));
+        let weights: Vec<f32> = (0..20).map(|i| if i < 12 { 1.0 } else { 0.0 }).collect();
+        let fit = Fit::new().batch_size(20).sample_weights(&weights);
+        let weighted = fitted(device, &x, &y, Loss::CrossEntropy, fit);
+        let labels: Vec<u32> =
+            (0..20).map(|i| if i < 12 { u32::from(x.get(i)[0] > 0.0) } else { 99 }).collect();
+        let ignoring = Loss::CrossEntropyWith(CrossEntropy::new().ignore_index(99));
+        let ignored =
+            fitted(device, &x, &Targets::classes(labels), ignoring, Fit::new().batch_size(20));
+        for (name, found) in [("weights", weighted), ("labels", ignored)] {
+            let what = format!("{name} on {device}");
+            close(&what, &[found.0, found.1], &[alone.0, alone.1], 1e-5);
+        }
+        let (x, y) = two_classes(3);
+        let mut model = Sequential::new(device).add(Lstm::new(2)).add(Dense::new(2));
+        model.compile(Adam::default(), Loss::CrossEntropy, &[]);
+        let short = model.fit(&x, &y, Fit::new().sample_weights(&[1.0; 2]).quiet());
+        assert!(matches!(short, Err(Error::Count { expected: 3, found: 2, .. })));
+        let bad = model.fit(&x, &y, Fit::new().sample_weights(&[1.0, -1.0, 1.0]).quiet());
+        assert!(matches!(bad, Err(Error::Option { option: "sample_weights", .. })));
+        let loss = Loss::CrossEntropyWith(CrossEntropy::new().label_smoothing(2.0));
+        model.compile(Adam::default(), loss, &[]);
+        assert!(matches!(model.fit(&x, &y, Fit::new().quiet()), Err(Error::Option { .. })));
+        model.compile(Adam::default(), Loss::Huber { delta: 0.0 }, &[]);
+        let y = Targets::values([0.0; 6], 2);
+        assert!(matches!(model.fit(&x, &y, Fit::new().quiet()), Err(Error::Option { .. })));
+    }
+}
+
+/// A model that says a fixed number of frames, whatever it reads.
+#[test]
+fn a_model_that_repeats_learns_frames() {
+    let rows: Vec<Vec<f32>> = (0..12).map(|i| vec![i as f32 / 12.0; 2 + i % 3]).collect();
+    let x = Sequences::new(1, &rows).unwrap();
+    let y: Vec<f32> = (0..12).flat_map(|i| [0.0, 1.0, 2.0].map(|t| i as f32 / 12.0 * t)).collect();
+    for device in devices() {
+        for loss in
+            [Loss::MeanAbsoluteError, Loss::Huber { delta: 0.5 }, Loss::Quantile { quantile: 0.5 }]
+        {
+            let mut model = Sequential::new(device)
+                .seed(4)
+                .add(Lstm::new(12))
+                .add(Repeat::new(3))
+                .add(Lstm::new(12).return_sequences())
+                .add(Dense::new(1));
+            model.compile(Adam::new(1e-2), loss, &[]);
+            let y = Targets::values(y.clone(), 1);
+            let history = model.fit(&x, &y, Fit::new().epochs(60).quiet()).unwrap();
+            let of = |i: usize| history.epochs[i].training.loss;
+            assert!(of(59) < 0.4 * of(0), "{} to {}", of(0), of(59));
+            let prediction = model.predict(&x).unwrap();
+            assert_eq!(prediction.rows(), 36);
+            let wrong = Targets::values([0.0; 12], 1);
+            assert!(matches!(model.evaluate(&x, &wrong), Err(Error::Count { expected: 36, .. })));
+        }
+    }
+    let tape = Tape::inference(&Params::new(&devices()[0]));
+    let x = Var::from(Tensor::zeros([2, 3, 4], &devices()[0]).unwrap());
+    assert!(Repeat::new(3).forward(&tape, &x).is_err());
+}
