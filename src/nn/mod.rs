@@ -12,6 +12,7 @@ mod params;
 mod pool;
 mod regularizer;
 mod rnn;
+mod seq2seq;
 mod sequential;
 mod summary;
 
@@ -27,6 +28,7 @@ pub use params::Params;
 pub use pool::{Pool, Pooling, Repeat};
 pub use regularizer::Regularizer;
 pub use rnn::Rnn;
+pub use seq2seq::{Hypothesis, Seq2Seq};
 pub use sequential::{Prediction, Sequential};
 
 use crate::tape::{Tape, Var};

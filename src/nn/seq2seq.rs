@@ -1,0 +1,441 @@
+//! From sequences of tokens to sequences of tokens: translation, and what is like it.
+
+use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Params, concat};
+use crate::loss::{Labels, RowWeights, cross_entropy};
+use crate::ops::embedding::embedding as gather;
+use crate::ops::softmax::log_softmax;
+use crate::tape::{Tape, Var};
+use crate::{Error, Lengths, Result, Tensor};
+
+/// An encoder that reads tokens, and a decoder that says tokens and looks at what the encoder made
+/// of them (Sutskever et al. 2014, arXiv 1409.3215; Luong et al. 2015, arXiv 1508.04025): the
+/// decoder's output and what it attends to go through `tanh(W [h; context])` to a softmax over
+/// the tokens.
+///
+/// Tokens are numbers from 0. The model has a start and an end of its own, which nobody sees.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tape, nn::{Params, Seq2Seq}, train::Adam};
+/// let params = Params::new(&Device::auto()?);
+/// // 10 tokens to read, 5 to say.
+/// let model = Seq2Seq::new(10, 5).embedding_size(8).hidden_size(16).build(&params)?;
+/// let (read, say) = ([vec![1, 2, 3], vec![9]], [vec![4, 0], vec![1, 1, 2]]);
+/// let mut adam = Adam::new(1e-2);
+/// for _ in 0..3 {
+///     let tape = Tape::new(&params);
+///     let loss = model.loss(&tape, &read, &say)?; // by teacher forcing
+///     tape.backward(&loss)?;
+///     adam.step(&params)?;
+/// }
+/// let said: Vec<Vec<u32>> = model.greedy(&params, &read, 20)?;
+/// let best = &model.beam(&params, &read, 4, 20)?[0][0];
+/// println!("{:?} with the log-probability {}", best.tokens, best.log_probability);
+/// # let _ = said;
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Seq2Seq {
+    tokens: [usize; 2],
+    embedding_size: usize,
+    hidden_size: usize,
+    num_layers: usize,
+    bidirectional: bool,
+    dropout: f32,
+    attention: Option<Attention>,
+    built: Option<Box<Built>>,
+}
+
+#[derive(Debug, Clone)]
+struct Built {
+    source: Embedding,
+    encoder: Lstm,
+    target: Embedding,
+    decoder: Lstm,
+    attention: Option<(Attention, Dense)>,
+    head: Dense,
+}
+
+/// What a beam search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hypothesis {
+    /// The tokens, without the end.
+    pub tokens: Vec<u32>,
+    /// Of the tokens and of the end behind them; of the tokens alone if they are as many as were
+    /// asked for.
+    pub log_probability: f32,
+    /// Whether the model came to the end.
+    pub ended: bool,
+}
+
+/// The encoder's outputs, and the decoder's state.
+struct Memory {
+    outputs: Var,
+    states: Vec<LstmState>,
+}
+
+impl Seq2Seq {
+    /// A model that reads `source_tokens` different tokens and says `target_tokens` different ones:
+    /// 64 features a token, 128 units, one layer, multiplicative attention.
+    pub fn new(source_tokens: usize, target_tokens: usize) -> Self {
+        Self {
+            tokens: [source_tokens, target_tokens],
+            embedding_size: 64,
+            hidden_size: 128,
+            num_layers: 1,
+            bidirectional: false,
+            dropout: 0.0,
+            attention: Some(Attention::general()),
+            built: None,
+        }
+    }
+
+    /// Features of a token.
+    pub fn embedding_size(mut self, size: usize) -> Self {
+        self.embedding_size = size;
+        self
+    }
+
+    /// Units of each layer of encoder and decoder.
+    pub fn hidden_size(mut self, size: usize) -> Self {
+        self.hidden_size = size;
+        self
+    }
+
+    /// Layers of encoder and decoder.
+    pub fn num_layers(mut self, layers: usize) -> Self {
+        self.num_layers = layers;
+        self
+    }
+
+    /// Lets half of the encoder's units read from the end.
+    pub fn bidirectional(mut self) -> Self {
+        self.bidirectional = true;
+        self
+    }
+
+    /// Drops values between layers, and before the softmax, in training.
+    pub fn dropout(mut self, rate: f32) -> Self {
+        self.dropout = rate;
+        self
+    }
+
+    /// How the decoder looks at the encoder's outputs.
+    pub fn attention(mut self, attention: Attention) -> Self {
+        self.attention = Some(attention);
+        self
+    }
+
+    /// Without attention: all that the decoder knows is the encoder's last state.
+    pub fn no_attention(mut self) -> Self {
+        self.attention = None;
+        self
+    }
+
+    /// The model with its parameters in `params`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size of 0, and for an odd hidden size of a bidirectional encoder.
+    pub fn build(mut self, params: &Params) -> Result<Self> {
+        let (e, h) = (self.embedding_size, self.hidden_size);
+        if self.bidirectional && !h.is_multiple_of(2) {
+            return Err(Error::Option {
+                option: "Seq2Seq::hidden_size",
+                found: h.to_string(),
+                expected: "an even number: half of the encoder's units read backwards".into(),
+            });
+        }
+        super::check_size("Seq2Seq target tokens", self.tokens[1])?;
+        let layers = |lstm: Lstm| {
+            let lstm = lstm.num_layers(self.num_layers).return_sequences();
+            if self.num_layers > 1 { lstm.dropout(self.dropout) } else { lstm }
+        };
+        let encoder = match self.bidirectional {
+            true => Lstm::new(h / 2).bidirectional(Merge::Concat),
+            false => Lstm::new(h),
+        };
+        let before = params.mark();
+        let made = (|| -> Result<Built> {
+            Ok(Built {
+                source: Embedding::new(self.tokens[0], e).build(params)?,
+                encoder: layers(encoder).build(params, e)?,
+                // The start is one more.
+                target: Embedding::new(self.tokens[1] + 1, e).build(params)?,
+                decoder: layers(Lstm::new(h)).build(params, e)?,
+                attention: match self.attention.take() {
+                    Some(attention) => Some((
+                        attention.build(params, h, h)?,
+                        Dense::new(h).activation(Activation::Tanh).build(params, 2 * h)?,
+                    )),
+                    None => None,
+                },
+                // The end is one more.
+                head: Dense::new(self.tokens[1] + 1).build(params, h)?,
+            })
+        })();
+        if made.is_err() {
+            params.drop_since(before);
+        }
+        self.built = Some(Box::new(made?));
+        Ok(self)
+    }
+
+    fn built(&self) -> Result<&Built> {
+        let what = "this Seq2Seq";
+        self.built.as_deref().ok_or(Error::NotBuilt { what, call: "build" })
+    }
+
+    /// Start and end have the number after the last token; the one is read, the other said.
+    fn edge(&self) -> u32 {
+        self.tokens[1] as u32
+    }
+
+    fn encode<S: AsRef<[u32]>>(&self, tape: &Tape, source: &[S]) -> Result<Memory> {
+        let built = self.built()?;
+        let x = look_up(tape, &built.source, source)?;
+        let out = built.encoder.run(tape, &x, None)?;
+        let states = match self.bidirectional {
+            true => out
+                .state
+                .chunks(2)
+                .map(|pair| {
+                    let both = |of: fn(&LstmState) -> &Var| {
+                        let parts: Vec<_> = pair.iter().map(|s| of(s).clone()).collect();
+                        concat(tape, &parts)
+                    };
+                    Ok(LstmState { h: both(|s| &s.h)?, c: both(|s| &s.c)? })
+                })
+                .collect::<Result<_>>()?,
+            false => out.state,
+        };
+        Ok(Memory { outputs: out.output, states })
+    }
+
+    /// Logits `[B,U,tokens+1]` for what comes after each token, and the decoder's state.
+    fn decode(&self, tape: &Tape, memory: &Memory, y: &Var) -> Result<(Var, Vec<LstmState>)> {
+        let built = self.built()?;
+        let out = built.decoder.run(tape, y, Some(&memory.states))?;
+        let mut y = out.output;
+        if let Some((attention, mix)) = &built.attention {
+            let context = attention.forward(tape, &y, &memory.outputs)?.context;
+            y = mix.forward(tape, &concat(tape, &[y, context])?)?;
+        }
+        let y = super::functions::dropout(tape, &y, self.dropout, false)?;
+        Ok((built.head.forward(tape, &y)?, out.state))
+    }
+
+    /// Logits `[B,U,target_tokens+1]` of what comes after each token of each row of `target`, and
+    /// before its first; the last class is the end. U is the most tokens of a row plus 1; what is
+    /// past a row's end, [`Var::lengths`] tells.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`]; [`Error::Label`] for a number that is no token; [`Error::Length`] for a
+    /// row of `source` without tokens; [`Error::Count`] if there are not as many rows of both.
+    pub fn forward<S: AsRef<[u32]>, T: AsRef<[u32]>>(
+        &self,
+        tape: &Tape,
+        source: &[S],
+        target: &[T],
+    ) -> Result<Var> {
+        let built = self.built()?;
+        if source.len() != target.len() {
+            let (expected, found) = (source.len(), target.len());
+            return Err(Error::Count { op: "Seq2Seq", shape: vec![expected], expected, found });
+        }
+        let classes = self.tokens[1];
+        for (row, tokens) in target.iter().enumerate() {
+            if let Some(&found) = tokens.as_ref().iter().find(|&&t| t as usize >= classes) {
+                return Err(Error::Label { row, found, classes });
+            }
+        }
+        let memory = self.encode(tape, source)?;
+        let edge = self.edge();
+        let begun: Vec<Vec<u32>> = target
+            .iter()
+            .map(|tokens| std::iter::once(edge).chain(tokens.as_ref().iter().copied()).collect())
+            .collect();
+        let y = look_up(tape, &built.target, &begun)?;
+        Ok(self.decode(tape, &memory, &y)?.0)
+    }
+
+    /// The mean cross-entropy of the tokens of `target`, and of the end of each, each given those
+    /// before it (teacher forcing): `[1]`.
+    ///
+    /// # Errors
+    /// As [`Seq2Seq::forward`].
+    pub fn loss<S: AsRef<[u32]>, T: AsRef<[u32]>>(
+        &self,
+        tape: &Tape,
+        source: &[S],
+        target: &[T],
+    ) -> Result<Var> {
+        let logits = self.forward(tape, source, target)?;
+        let steps = logits.shape()[1];
+        let mut labels = Vec::with_capacity(target.len() * steps);
+        for (row, tokens) in target.iter().enumerate() {
+            labels.extend_from_slice(tokens.as_ref());
+            labels.resize((row + 1) * steps, self.edge());
+        }
+        let device = logits.tensor().device();
+        let labels = Labels::new(&labels, &device)?;
+        let weights = match logits.lengths() {
+            Some(lengths) => Some(RowWeights::from_lengths(lengths, steps)?),
+            None => None,
+        };
+        cross_entropy(tape, &logits, &labels, weights.as_ref())
+    }
+
+    /// The likeliest token after the other, for each row of `source`, up to the end or to `most`
+    /// tokens. Waits for the device.
+    ///
+    /// # Errors
+    /// As [`Seq2Seq::forward`].
+    pub fn greedy<S: AsRef<[u32]>>(
+        &self,
+        params: &Params,
+        source: &[S],
+        most: usize,
+    ) -> Result<Vec<Vec<u32>>> {
+        let mut said = vec![Vec::new(); source.len()];
+        let tape = Tape::inference(params);
+        let mut memory = self.encode(&tape, source)?;
+        let mut last = vec![self.edge(); source.len()];
+        let mut ended = vec![false; source.len()];
+        for _ in 0..most {
+            let log = self.step(&tape, &mut memory, &last)?;
+            for (row, log) in log.chunks_exact(self.tokens[1] + 1).enumerate() {
+                let best =
+                    (0..log.len()).fold(0, |b, j| if log[j] > log[b] { j } else { b }) as u32;
+                ended[row] |= best == self.edge();
+                if !ended[row] {
+                    said[row].push(best);
+                    last[row] = best;
+                }
+            }
+            if ended.iter().all(|&e| e) {
+                break;
+            }
+        }
+        Ok(said)
+    }
+
+    /// The logarithms of the probabilities of what comes after `last`.
+    fn step(&self, tape: &Tape, memory: &mut Memory, last: &[u32]) -> Result<Vec<f32>> {
+        let y = self.built()?.target.lookup(tape, last, [last.len(), 1])?;
+        let (logits, states) = self.decode(tape, memory, &y)?;
+        memory.states = states;
+        log_softmax(logits.tensor())?.to_vec()
+    }
+
+    /// The likeliest token sequences for each row of `source`, the best first, by a beam search:
+    /// at each step the `width` likeliest beginnings go on, up to the end or to `most` tokens.
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a width of 0, and as [`Seq2Seq::forward`].
+    pub fn beam<S: AsRef<[u32]>>(
+        &self,
+        params: &Params,
+        source: &[S],
+        width: usize,
+        most: usize,
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        super::check_size("width", width)?;
+        let tape = Tape::inference(params);
+        let all = self.encode(&tape, source)?;
+        (0..source.len())
+            .map(|row| {
+                let mut memory = take_rows(&all, &[row as u32])?;
+                let mut done: Vec<Hypothesis> = Vec::new();
+                let begin = Hypothesis { tokens: vec![], log_probability: 0.0, ended: false };
+                let mut open = vec![begin];
+                for _ in 0..most {
+                    let last: Vec<_> = open
+                        .iter()
+                        .map(|h| h.tokens.last().copied().unwrap_or(self.edge()))
+                        .collect();
+                    let log = self.step(&tape, &mut memory, &last)?;
+                    let classes = self.tokens[1] + 1;
+                    let mut next: Vec<(f32, usize, usize)> = Vec::new();
+                    for (from, (h, log)) in open.iter().zip(log.chunks_exact(classes)).enumerate() {
+                        let of =
+                            |(token, log): (usize, &f32)| (h.log_probability + log, from, token);
+                        next.extend(log.iter().enumerate().map(of));
+                    }
+                    // Ties go to the earlier: a stable sort.
+                    next.sort_by(|a, b| b.0.total_cmp(&a.0));
+                    next.truncate(width);
+                    let (mut goes_on, mut from_rows) = (Vec::new(), Vec::new());
+                    for (log_probability, from, token) in next {
+                        let mut tokens = open[from].tokens.clone();
+                        if token as u32 == self.edge() {
+                            done.push(Hypothesis { tokens, log_probability, ended: true });
+                        } else {
+                            tokens.push(token as u32);
+                            goes_on.push(Hypothesis { tokens, log_probability, ended: false });
+                            from_rows.push(from as u32);
+                        }
+                    }
+                    open = goes_on;
+                    done.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+                    done.truncate(width);
+                    // What goes on only gets less likely.
+                    let enough = done.len() == width
+                        && open
+                            .iter()
+                            .all(|h| h.log_probability <= done[width - 1].log_probability);
+                    if open.is_empty() || enough {
+                        open.clear();
+                        break;
+                    }
+                    memory = take_rows(&memory, &from_rows)?;
+                }
+                done.extend(open);
+                done.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+                done.truncate(width);
+                Ok(done)
+            })
+            .collect()
+    }
+}
+
+/// The vectors of rows of tokens, with their lengths if they differ.
+fn look_up<S: AsRef<[u32]>>(tape: &Tape, table: &Embedding, rows: &[S]) -> Result<Var> {
+    let lengths: Vec<_> = rows.iter().map(|row| row.as_ref().len()).collect();
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    if let Some(row) = lengths.iter().position(|&l| l == 0) {
+        return Err(Error::Length { row, found: 0, max: u32::MAX as usize });
+    }
+    let mut tokens = Vec::with_capacity(rows.len() * longest);
+    for (row, of) in rows.iter().enumerate() {
+        tokens.extend_from_slice(of.as_ref());
+        tokens.resize((row + 1) * longest, 0);
+    }
+    let x = table.lookup(tape, &tokens, [rows.len(), longest])?;
+    let ragged = lengths.iter().any(|&l| l < longest);
+    let lengths = ragged.then(|| Lengths::new(&lengths, &tape.params().device())).transpose()?;
+    Ok(x.with_lengths(lengths))
+}
+
+/// Some rows of a memory, in this order; a row may come more than once.
+fn take_rows(memory: &Memory, rows: &[u32]) -> Result<Memory> {
+    let device = memory.outputs.tensor().device();
+    let ids = Tensor::from_u32(rows, [rows.len()], &device)?;
+    let take = |var: &Var| -> Result<Var> {
+        let mut shape = var.shape().to_vec();
+        let sizes = [shape[0], var.tensor().len() / shape[0]];
+        shape[0] = rows.len();
+        Ok(gather(&ids, var.tensor(), sizes)?.reshape(shape)?.into())
+    };
+    let lengths = match memory.outputs.lengths() {
+        Some(lengths) => {
+            let of: Vec<_> = rows.iter().map(|&r| lengths.values()[r as usize] as usize).collect();
+            Some(Lengths::new(&of, &device)?)
+        }
+        None => None,
+    };
+    let states = memory.states.iter().map(|s| Ok(LstmState { h: take(&s.h)?, c: take(&s.c)? }));
+    Ok(Memory {
+        outputs: take(&memory.outputs)?.with_lengths(lengths),
+        states: states.collect::<Result<_>>()?,
+    })
+}

@@ -1,0 +1,168 @@
+//! An encoder-decoder that learns, and decodes as it should.
+
+mod common;
+
+use common::devices;
+use wgpu_lstm::nn::{Attention, Params, Seq2Seq};
+use wgpu_lstm::train::Adam;
+use wgpu_lstm::{Device, Error, Tape};
+
+/// Rows of 1 to 5 tokens of 6, and the same the other way round.
+fn pairs(n: usize, seed: u32) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
+    let mut state = seed;
+    let mut random = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % below
+    };
+    let source: Vec<Vec<u32>> =
+        (0..n).map(|_| (0..1 + random(5)).map(|_| random(6)).collect()).collect();
+    let target = source.iter().map(|row| row.iter().rev().copied().collect()).collect();
+    (source, target)
+}
+
+fn trained(model: Seq2Seq, steps: usize, device: &Device) -> (Seq2Seq, Params, f32) {
+    let params = Params::new(device).with_seed(6);
+    let model = model.build(&params).unwrap();
+    let mut adam = Adam::new(1e-2);
+    let mut last = f32::NAN;
+    for step in 0..steps {
+        let (source, target) = pairs(64, step as u32);
+        let tape = Tape::new(&params);
+        let loss = model.loss(&tape, &source, &target).unwrap();
+        last = if step + 1 == steps { loss.tensor().to_vec().unwrap()[0] } else { last };
+        tape.backward(&loss).unwrap();
+        adam.step(&params).unwrap();
+    }
+    (model, params, last)
+}
+
+fn small() -> Seq2Seq {
+    Seq2Seq::new(6, 6).embedding_size(12).hidden_size(32)
+}
+
+#[test]
+fn it_learns_to_say_it_backwards() {
+    let [cpu, gpu] = devices() else { panic!("two devices") };
+    let (model, params, _) = trained(small(), 250, cpu);
+    let (source, target) = pairs(100, 12345);
+    let said = model.greedy(&params, &source, 8).unwrap();
+    let right = said.iter().zip(&target).filter(|(a, b)| a == b).count();
+    assert!(right >= 90, "{right} of 100");
+    let best = model.beam(&params, &source[..20], 3, 8).unwrap();
+    let right = best.iter().zip(&target).filter(|(a, b)| &a[0].tokens == *b).count();
+    assert!(right >= 17, "{right} of 20 by beam");
+    // The same parameters on the other device say the same.
+    let there = Params::new(gpu);
+    let other = small().build(&there).unwrap();
+    for name in params.names() {
+        there.set(&name, &params.get(&name).unwrap()).unwrap();
+    }
+    assert_eq!(other.greedy(&there, &source, 8).unwrap(), said);
+}
+
+#[test]
+fn both_devices_learn_alike() {
+    for model in [
+        small().bidirectional().num_layers(2).attention(Attention::additive(10)),
+        small().no_attention(),
+        small().attention(Attention::dot()),
+    ] {
+        let losses: Vec<_> =
+            devices().iter().map(|device| trained(model.clone(), 6, device).2).collect();
+        assert!((losses[0] - losses[1]).abs() < 1e-3, "{losses:?}");
+        assert!(losses[0] < 2.1, "{losses:?}");
+    }
+}
+
+/// The log-probability of tokens by teacher forcing, the end behind them or not.
+fn log_probability(
+    model: &Seq2Seq,
+    params: &Params,
+    source: &[u32],
+    tokens: &[u32],
+    ended: bool,
+) -> f32 {
+    let logits = model.forward(&Tape::inference(params), &[source], &[tokens]).unwrap();
+    let classes = logits.shape()[2];
+    let words = logits.tensor().to_vec().unwrap();
+    let mut said = tokens.to_vec();
+    if ended {
+        said.push(classes as u32 - 1);
+    }
+    let of = |(row, &token): (&[f32], &u32)| {
+        row[token as usize] - row.iter().map(|x| x.exp()).sum::<f32>().ln()
+    };
+    words.chunks(classes).zip(&said).map(of).sum()
+}
+
+#[test]
+fn a_wide_beam_finds_what_trying_all_finds() {
+    for device in devices() {
+        let params = Params::new(device).with_seed(8);
+        let model = Seq2Seq::new(4, 3).embedding_size(5).hidden_size(6).build(&params).unwrap();
+        // So that some tokens are likelier than others.
+        let bias = vec![0.3, -0.2, 0.1, -0.4];
+        params.set("dense_1.bias", &bias).unwrap();
+        let source = [vec![3, 1, 2], vec![0]];
+        let mut all: Vec<Vec<u32>> = vec![vec![]];
+        let mut from = 0;
+        for _ in 0..3 {
+            let to = all.len();
+            for i in from..to {
+                for token in 0..3 {
+                    all.push([&all[i][..], &[token]].concat());
+                }
+            }
+            from = to;
+        }
+        let found = model.beam(&params, &source, 1000, 3).unwrap();
+        for (source, found) in source.iter().zip(&found) {
+            // Ended within three steps, or three tokens long.
+            let mut expected: Vec<(f32, Vec<u32>)> = all
+                .iter()
+                .map(|t| (log_probability(&model, &params, source, t, t.len() < 3), t.clone()))
+                .collect();
+            expected.sort_by(|a, b| b.0.total_cmp(&a.0));
+            assert_eq!(found.len(), expected.len());
+            let sum: f32 = found.iter().map(|h| h.log_probability.exp()).sum();
+            assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+            for (found, (log, _)) in found.iter().zip(&expected) {
+                assert!((found.log_probability - log).abs() < 1e-4, "{found:?}, {log}");
+                assert_eq!(found.ended, found.tokens.len() < 3);
+                let again = log_probability(&model, &params, source, &found.tokens, found.ended);
+                assert!((found.log_probability - again).abs() < 1e-4, "{found:?}, {again}");
+            }
+        }
+        let narrow = model.beam(&params, &source, 1, 6).unwrap();
+        let greedy = model.greedy(&params, &source, 6).unwrap();
+        assert_eq!(narrow.iter().map(|h| h[0].tokens.clone()).collect::<Vec<_>>(), greedy);
+    }
+}
+
+#[test]
+fn it_checks_its_tokens() {
+    let params = Params::new(&devices()[0]);
+    let tape = Tape::new(&params);
+    let bare = Seq2Seq::new(4, 3);
+    assert!(matches!(bare.loss(&tape, &[[1]], &[[1]]), Err(Error::NotBuilt { .. })));
+    assert!(matches!(bare.greedy(&params, &[[1]], 3), Err(Error::NotBuilt { .. })));
+    assert!(Seq2Seq::new(0, 3).build(&params).is_err());
+    assert!(Seq2Seq::new(3, 0).build(&params).is_err());
+    assert!(Seq2Seq::new(3, 3).hidden_size(5).bidirectional().build(&params).is_err());
+    assert!(params.names().is_empty(), "{:?}", params.names());
+    let model = bare.embedding_size(2).hidden_size(2).build(&params).unwrap();
+    let error = model.loss(&tape, &[[4]], &[[1]]).unwrap_err();
+    assert!(matches!(error, Error::Label { found: 4, classes: 4, .. }), "{error}");
+    let error = model.loss(&tape, &[[1], [1]], &[[1], [3]]).unwrap_err();
+    assert!(matches!(error, Error::Label { row: 1, found: 3, classes: 3 }), "{error}");
+    let error = model.loss(&tape, &[[1], [1]], &[[1]]).unwrap_err();
+    assert!(matches!(error, Error::Count { expected: 2, found: 1, .. }), "{error}");
+    let empty: [&[u32]; 1] = [&[]];
+    let error = model.loss(&tape, &empty, &[[1]]).unwrap_err();
+    assert!(matches!(error, Error::Length { row: 0, found: 0, .. }), "{error}");
+    assert!(model.loss(&tape, &[[1]], &empty).is_ok());
+    let none: [&[u32]; 0] = [];
+    assert!(model.loss(&tape, &none, &none).is_err());
+    assert!(matches!(model.beam(&params, &[[1]], 0, 3), Err(Error::Option { .. })));
+    assert_eq!(model.greedy(&params, &[[1]], 0).unwrap(), [[0u32; 0]]);
+}
