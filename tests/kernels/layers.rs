@@ -6,7 +6,8 @@ use super::{close, devices, tensor};
 use crate::lengths::Counted;
 use crate::ops::lstm::Columns;
 use crate::ops::{
-    attention, cross_entropy, ctc, layer_norm, norm_lstm, pointwise_loss, pool, softmax,
+    attention, cross_entropy, ctc, embedding, layer_norm, norm_lstm, penalty, pointwise_loss, pool,
+    softmax, swap_axes,
 };
 use crate::{Device, Lengths, Mask, Tensor};
 
@@ -547,5 +548,81 @@ fn layer_normalised_lstms() {
                 close_values(&format!("d_state of {what}"), &found, &gradients[3], 1e-4);
             }
         }
+    }
+}
+
+#[test]
+fn penalties_and_norms() {
+    let mut r = Random::new(38);
+    for [rows, c] in [[1, 1], [7, 65], [130, 67], [3, 5000]] {
+        let mut x = r.uniform(rows * c, -1.0, 1.0);
+        x[0] = 0.0;
+        let (l1, l2) = (0.25f32, 0.5f32);
+        let x64 = widen(&x);
+        let sum: f64 = x64.iter().map(|x| 0.25 * x.abs() + 0.5 * x * x).sum();
+        let sign = |x: f64| if x == 0.0 { 0.0 } else { x.signum() };
+        let d_x: Vec<_> = x64.iter().map(|x| 2.0 * (0.25 * sign(*x) + x)).collect();
+        let scale = |j: usize| {
+            let norm = x64.iter().skip(j).step_by(c).map(|x| x * x).sum::<f64>().sqrt();
+            if norm > 0.75 { 0.75 / norm } else { 1.0 }
+        };
+        let scales: Vec<_> = (0..c).map(scale).collect();
+        let held: Vec<_> = x64.iter().enumerate().map(|(i, x)| x * scales[i % c]).collect();
+        for (name, device) in devices() {
+            let what = format!("penalty of {rows} x {c}, {name}");
+            let x = tensor(&x, [rows, c], device);
+            close(&what, &penalty::penalty(&x, [l1, l2]).unwrap(), &[sum], 1e-5);
+            let (two, found) = (tensor(&[2.0], [1], device), Tensor::empty([rows, c], device));
+            let found = found.unwrap();
+            penalty::backward(&x, [l1, l2], &two, &found, false).unwrap();
+            close(&what, &found, &d_x, 1e-5);
+            penalty::backward(&x, [l1, l2], &two, &found, true).unwrap();
+            let twice: Vec<_> = d_x.iter().map(|d| 2.0 * d).collect();
+            close(&what, &found, &twice, 1e-5);
+            penalty::max_norm(&x, c, 0.75).unwrap();
+            close(&what, &x, &held, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn tables_and_swapped_axes() {
+    let mut r = Random::new(39);
+    for [n, rows, size] in [[1, 1, 1], [70, 9, 3], [129, 40, 65]] {
+        let ids: Vec<_> = (0..n).map(|_| r.below(rows) as u32).collect();
+        let floats: Vec<_> = ids.iter().map(|&id| id as f32).collect();
+        let (table, d_y) = (r.uniform(rows * size, -1.0, 1.0), r.uniform(n * size, -1.0, 1.0));
+        let first = r.uniform(rows * size, -1.0, 1.0);
+        let padding = (rows > 1).then_some(1);
+        let of = |place: usize| ids[place] as usize;
+        let y: Vec<_> =
+            (0..n * size).map(|i| f64::from(table[of(i / size) * size + i % size])).collect();
+        let mut sums = widen(&first);
+        for i in (0..n * size).filter(|i| Some(of(i / size)) != padding) {
+            sums[of(i / size) * size + i % size] += f64::from(d_y[i]);
+        }
+        for (name, device) in devices() {
+            let what = format!("{n} of {rows} x {size}, {name}");
+            let numbers = Tensor::from_u32(&ids, [n], device).unwrap();
+            for ids in [numbers, tensor(&floats, [n], device)] {
+                let table = tensor(&table, [rows, size], device);
+                close(&what, &embedding::embedding(&ids, &table, [rows, size]).unwrap(), &y, 0.0);
+                let (d_y, d) =
+                    (tensor(&d_y, [n, size], device), tensor(&first, [rows, size], device));
+                embedding::backward(&ids, &d_y, &d, [rows, size], padding).unwrap();
+                close(&what, &d, &sums, 1e-5);
+            }
+            let x = tensor(&d_y, [1, n, size], device);
+            assert_eq!(swap_axes::swap_axes(&x).unwrap().to_vec().unwrap(), d_y, "{what}");
+            let x = tensor(&table, [rows, 1, size], device);
+            let y = swap_axes::swap_axes(&x).unwrap();
+            assert_eq!((y.shape(), y.to_vec().unwrap()), (&[1, rows, size][..], table.clone()));
+        }
+    }
+    for (name, device) in devices() {
+        let x: Vec<f32> = (0..2 * 3 * 2).map(|i| i as f32).collect();
+        let y = swap_axes::swap_axes(&tensor(&x, [2, 3, 2], device)).unwrap();
+        let expected = [0., 1., 6., 7., 2., 3., 8., 9., 4., 5., 10., 11.];
+        assert_eq!(y.to_vec().unwrap(), expected, "{name}");
     }
 }

@@ -8,8 +8,8 @@ use crate::ops::threefry::Key;
 use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
 
 /// A layer with its arguments and the gradients that arrive.
-struct Case {
-    layer: oracle::lstm::Lstm,
+pub(super) struct Case {
+    pub(super) layer: oracle::lstm::Lstm,
     x: Vec<f32>,
     weight_ih: Vec<f32>,
     weight_hh: Vec<f32>,
@@ -24,14 +24,14 @@ struct Case {
     /// As the op has it; the oracle's is in `layer`.
     cell: Cell,
     peepholes: Vec<f32>,
-    noise: Noise,
+    pub(super) noise: Noise,
     /// Words before and behind the outputs of a frame: another direction's.
-    beside: [usize; 2],
+    pub(super) beside: [usize; 2],
 }
 
 impl Case {
     /// `options` switches lengths, state and sequences by its bits.
-    fn new(seed: u64, [b, t, i, h]: [usize; 4], options: usize) -> Self {
+    pub(super) fn new(seed: u64, [b, t, i, h]: [usize; 4], options: usize) -> Self {
         let mut r = Random::new(seed);
         let size = 1.0 / (h as f32).sqrt();
         let (weight_ih, weight_hh) =
@@ -76,7 +76,7 @@ impl Case {
     }
 
     /// The same with another cell, and the oracle told of it, dice included.
-    fn with_cell(mut self, cell: Cell, seed: u64) -> Self {
+    pub(super) fn with_cell(mut self, cell: Cell, seed: u64) -> Self {
         let oracle::lstm::Lstm { batch: b, timesteps: t, hidden_size: h, .. } = self.layer;
         self.cell = cell;
         if cell.peepholes {
@@ -330,7 +330,7 @@ fn strategies(device: &Device) -> &'static [Strategy] {
     }
 }
 
-fn check_everywhere(case: &Case, saves: &[bool], what: &str) {
+pub(super) fn check_everywhere(case: &Case, saves: &[bool], what: &str) {
     let answer = case.answer();
     for (name, device) in devices() {
         for &strategy in strategies(device) {
@@ -390,73 +390,6 @@ fn every_option_at_one_size() {
         check_everywhere(&case, &[false, true], &format!("options {options}"));
         let case = Case::new(options as u64, [9, 5, 2, 13], options);
         check_everywhere(&case, &[true], &format!("options {options}, eight rows"));
-    }
-}
-
-/// Directions, masks and cells of every kind, at random. The seed is in the message.
-#[test]
-fn random_combinations() {
-    const ACTS: [GateActivation; 11] = [
-        GateActivation::Sigmoid,
-        GateActivation::Tanh,
-        GateActivation::Relu,
-        GateActivation::Affine { alpha: 0.5, beta: 0.1 },
-        GateActivation::HardSigmoid { alpha: 0.2, beta: 0.5 },
-        GateActivation::LeakyRelu { alpha: 0.1 },
-        GateActivation::ScaledTanh { alpha: 1.5, beta: 0.7 },
-        GateActivation::Elu { alpha: 0.8 },
-        GateActivation::Softsign,
-        GateActivation::Softplus,
-        GateActivation::ThresholdedRelu { alpha: 0.1 },
-    ];
-    for seed in 0..40 {
-        let mut r = Random::new(seed);
-        // So few rows that one kernel takes them all; wider ones have their own tests.
-        let (b, t, i) = (1 + r.below(8), 1 + r.below(7), 1 + r.below(6));
-        // One size: each makes kernels anew.
-        let h = 13;
-        let mut case = Case::new(seed, [b, t, i, h], r.below(8));
-        case.layer.reverse = r.below(2) == 0;
-        case.layer.zero_left_out = r.below(2) == 0;
-        if case.layer.lengths.is_none() && r.below(2) == 0 {
-            case.layer.mask = Some((0..b * t).map(|_| r.below(3) > 0).collect());
-        }
-        if r.below(2) == 0 {
-            case.beside = [r.below(4), r.below(4)];
-        }
-        case.noise.training = r.below(3) > 0;
-        if seed % 4 > 0 {
-            let mut act = |usual| if r.below(3) > 0 { usual } else { ACTS[r.below(ACTS.len())] };
-            let (recurrent, input, output) = (
-                act(GateActivation::Sigmoid),
-                act(GateActivation::Tanh),
-                act(GateActivation::Tanh),
-            );
-            let mut maybe = |value: f32| (r.below(4) == 0).then_some(value);
-            let cell = Cell {
-                recurrent,
-                input,
-                output,
-                clip: maybe(0.8),
-                cell_clip: maybe(0.5),
-                peepholes: maybe(1.0).is_some() || maybe(1.0).is_some(),
-                recurrent_dropout: maybe(0.4).unwrap_or(0.0),
-                zoneout: [maybe(0.3).unwrap_or(0.0), maybe(0.2).unwrap_or(0.0)],
-                coupling: match r.below(4) {
-                    0 => Coupling::InputFollowsForget,
-                    1 => Coupling::ForgetFollowsInput,
-                    _ => Coupling::None,
-                },
-            };
-            case = case.with_cell(cell, seed);
-        }
-        let what = format!(
-            "seed {seed}: B{b} T{t} I{i} H{h}, reverse {}, mask {}, {:?}",
-            case.layer.reverse,
-            case.layer.mask.is_some(),
-            case.cell
-        );
-        check_everywhere(&case, &[r.below(2) == 0, true], &what);
     }
 }
 
