@@ -56,9 +56,10 @@ fn multiply(
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups_of_grid: vec3<u32>,
     @builtin(local_invocation_index) unit: u32,
 ) {
-    let row = group.x * 4u * GROUPS;
+    let row = dealt(group.x, groups_of_grid.x) * 4u * GROUPS;
     let groups = rolled(GROUPS);
     var c: array<vec4<f32>, 4>;
     if unit < H {

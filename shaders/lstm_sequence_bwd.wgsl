@@ -21,9 +21,10 @@ fn multiply(unit: u32) -> vec4<f32> {
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) unit: u32,
 ) {
-    let row = group.x * 4u;
+    let row = dealt(group.x, groups.x) * 4u;
     var d_c = vec4(0.0);
     if unit < H { d_c = d_c_after(row, unit); }
     // The first row is the longest.

@@ -28,9 +28,10 @@ fn multiply(
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = group.x * 8u;
+    let row = dealt(group.x, groups.x) * 8u;
     let parts = rolled(8u);
     // Of unit `lane + j/2 WG` and, where j is odd, the higher rows.
     var c: array<vec4<f32>, 8>;

@@ -21,6 +21,7 @@ struct Dims {
     reverse: u32,      // from a row's last step to its first
     mask: u32,         // `rows` is [B,T]: 0 where a step is left out; there the output is the state's h
                        // (1) or 0 (2); needs cell/variant
+    deal: u32,         // how many shares of a grid's workgroups are run at a time: see dealt
     before: u32,       // whether d_h of the state before the chunk is wanted
     key0: u32, key1: u32,
     dropout: f32, zoneout_h: f32, zoneout_c: f32,
@@ -49,6 +50,16 @@ fn find_row(row: u32) -> Row {
         return Row(rows[entry], select(0u, steps, inside), rows[entry + 2u] - dims.first_frame);
     }
     return Row(dims.first_row + row, select(0u, dims.t, inside), select(0u, row * dims.t, inside));
+}
+
+// The rows that a workgroup of a sequence takes, in workgroups' worths. A software adapter gives each
+// of its threads a run of workgroups, so the long rows are dealt to all runs, to and fro.
+fn dealt(group: u32, groups: u32) -> u32 {
+    let each = groups / dims.deal;
+    let run = group / max(each, 1u);
+    if run >= dims.deal { return group; }
+    let round = group % max(each, 1u);
+    return round * dims.deal + select(run, dims.deal - 1u - run, round % 2u == 1u);
 }
 
 // The frame that a row's step takes; of a step past its end, one that is there.

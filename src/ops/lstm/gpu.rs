@@ -60,6 +60,8 @@ pub(super) struct Part<'a> {
     steps: Steps<'a>,
     how: How,
     y: Option<Columns<'a>>,
+    /// How many shares of a grid's workgroups are run at a time, if they cost different times.
+    deal: usize,
 }
 
 impl Part<'_> {
@@ -106,6 +108,7 @@ impl Part<'_> {
             initial.into(),
             self.how.reverse.into(),
             self.steps.mask().map_or(0, |_| 1 + usize::from(self.how.zero_left_out)),
+            self.deal,
             before.into(),
         ]
         .map(|w| w as u32)
@@ -183,6 +186,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     let ragged = call.steps.lengths().is_some();
     let schedule =
         plan::schedule(gpu, strategy, Pass::Forward, variant, ragged, batch, hidden_size)?;
+    let deal = plan::deal(gpu, ragged);
     let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
     let columns = 4 * hidden_size;
 
@@ -243,6 +247,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
                 steps: call.steps,
                 how: call.how,
                 y: call.y,
+                deal,
             },
             save: call.save,
             initial: call.state.is_some() || continues,
@@ -326,6 +331,7 @@ pub(super) fn backward(
     let ragged = mask.steps().lengths().is_some();
     let schedule =
         plan::schedule(gpu, how.strategy, Pass::Backward, variant, ragged, batch, hidden_size)?;
+    let deal = plan::deal(gpu, ragged);
     let columns = 4 * hidden_size;
 
     let rt = transpose_gates(&weights.weight_hh)?;
@@ -354,6 +360,7 @@ pub(super) fn backward(
             steps: mask.steps(),
             how,
             y,
+            deal,
         };
         let gates = match gates {
             Some(gates) => gates,

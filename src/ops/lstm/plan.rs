@@ -77,10 +77,8 @@ pub(crate) fn schedule(
     };
     // A load costs a software adapter more than what it is used for: the more rows share one,
     // the better, as long as every core has some.
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = gpu.options.threads.unwrap_or_else(cores);
     // Rows of different lengths in more groups, so that who has the longest gets no others.
-    let shares = threads.max(1) * if ragged { 2 } else { 1 };
+    let shares = threads(gpu) * if ragged { 2 } else { 1 };
     let widest = match batch.div_ceil(shares) {
         // The code of a variant for more rows takes long to compile.
         _ if !gpu.info.software || variant => 4,
@@ -105,6 +103,18 @@ pub(crate) fn schedule(
             shared_bytes(pass, hidden_size, 4),
         ),
     })
+}
+
+/// The threads of a software adapter.
+fn threads(gpu: &Gpu) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    gpu.options.threads.unwrap_or_else(cores).max(1)
+}
+
+/// Among how many runs of workgroups the rows are dealt, the longest first: a software adapter
+/// gives each thread a run, a GPU takes one workgroup after the other.
+pub(crate) fn deal(gpu: &Gpu, ragged: bool) -> usize {
+    if gpu.info.software && ragged { threads(gpu) } else { 1 }
 }
 
 /// Invocations of a workgroup that has one for each unit.
