@@ -13,17 +13,11 @@
 
 @group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> norms: array<f32>;
 @group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> before: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @group(0) @binding(7) var<storage, read_write> state: array<f32>;
 @group(0) @binding(8) var<storage, read> lengths: array<u32>;
-
-fn gain_of(unit: u32) -> vec4<f32> {
-    let at = 4u * unit;
-    return vec4(norms[at], norms[at + 1u], norms[at + 2u], norms[at + 3u]);
-}
 
 @compute @workgroup_size(WG)
 fn main(

@@ -219,7 +219,7 @@ impl Tape {
         ops::Check::new("Tape::backward", "a loss is one number").shape(
             "loss",
             &loss.tensor,
-            "[1]",
+            "one number",
             &[1],
         )?;
         let one = Tensor::from_slice(&[1.0], [1], &loss.tensor.device())?;
@@ -255,7 +255,7 @@ impl Tape {
             ops::Check::new("Tape::backward_from", "a gradient has its value's shape").shape(
                 "gradient",
                 gradient,
-                "of the value",
+                "the value's shape",
                 var.shape(),
             )?;
             gradients.add(var.id, gradient.clone())?;

@@ -28,7 +28,10 @@ fn an_lstm_checks_its_input() {
         };
         let error = of(&[2, 3]);
         assert!(matches!(&error, Error::Rank { arg: "x", found, .. } if found == &[2, 3]));
-        assert_eq!(error.to_string(), "lstm: `x` has 2 axes [2, 3], expected [B,T,I]");
+        assert_eq!(
+            error.to_string(),
+            "lstm: `x` has 2 axes [2, 3], expected [B,T,I], as a layer with return_sequences gives it"
+        );
         let error = of(&[2, 5, 4]);
         assert!(
             matches!(&error, Error::Shape { expected, found, .. }

@@ -229,15 +229,15 @@ fn a_model_that_repeats_learns_frames() {
         {
             let mut model = Sequential::new(device)
                 .seed(4)
-                .add(Lstm::new(12))
+                .add(Lstm::new(8))
                 .add(Repeat::new(3))
-                .add(Lstm::new(12).return_sequences())
+                .add(Lstm::new(8).return_sequences())
                 .add(Dense::new(1));
-            model.compile(Adam::new(1e-2), loss, &[]);
+            model.compile(Adam::new(2e-2), loss, &[]);
             let y = Targets::values(y.clone(), 1);
-            let history = model.fit(&x, &y, Fit::new().epochs(60).quiet()).unwrap();
+            let history = model.fit(&x, &y, Fit::new().epochs(30).quiet()).unwrap();
             let of = |i: usize| history.epochs[i].training.loss;
-            assert!(of(59) < 0.4 * of(0), "{} to {}", of(0), of(59));
+            assert!(of(29) < 0.6 * of(0), "{} to {}", of(0), of(29));
             let prediction = model.predict(&x).unwrap();
             assert_eq!(prediction.rows(), 36);
             let wrong = Targets::values([0.0; 12], 1);
@@ -247,4 +247,112 @@ fn a_model_that_repeats_learns_frames() {
     let tape = Tape::inference(&Params::new(&devices()[0]));
     let x = Var::from(Tensor::zeros([2, 3, 4], &devices()[0]).unwrap());
     assert!(Repeat::new(3).forward(&tape, &x).is_err());
+}
+
+/// Padding costs nothing, wherever it comes from.
+#[test]
+fn the_activity_of_padding_does_not_count() {
+    use wgpu_lstm::{Lengths, Mask};
+    for device in devices() {
+        let params = Params::new(device).with_seed(1);
+        let layer = Dense::new(2).bias_regularizer(Regularizer::default());
+        let layer = layer.activity_regularizer(Regularizer::l1(1.0)).build(&params, 3).unwrap();
+        params.set("dense.bias", &[1.0, -2.0]).unwrap();
+        let of = |x: Var| {
+            let tape = Tape::new(&params);
+            let y = layer.forward(&tape, &x).unwrap();
+            let zero = loss::mean_squared_error(&tape, &y, y.tensor(), None).unwrap();
+            let sum = tape.regularized(&zero).unwrap();
+            let sum_value = sum.tensor().to_vec().unwrap()[0];
+            params.zero_gradients().unwrap();
+            tape.backward(&sum).unwrap();
+            (sum_value, params.gradient("dense.bias").unwrap())
+        };
+        let short = of(Tensor::zeros([1, 2, 3], device).unwrap().into());
+        let long = Var::from(Tensor::zeros([1, 7, 3], device).unwrap());
+        let lengths = Lengths::new(&[2], device).unwrap();
+        let mask = [true, false, false, true, false, false, false];
+        let mask = Mask::new(&mask, [1, 7], device).unwrap();
+        assert_eq!(of(long.clone().with_lengths(Some(lengths))), short, "{device}");
+        assert_eq!(of(long.with_mask(Some(mask))), short, "{device}");
+        assert_eq!(short, (6.0, vec![2.0, -2.0]));
+    }
+}
+
+/// A layer that is built before it goes into a model is the model's, clones included.
+#[test]
+fn a_layer_built_with_a_models_params_stays() {
+    for device in devices() {
+        let model = Sequential::new(device).seed(3);
+        let lstm = Lstm::new(4).build(model.params(), 1).unwrap();
+        let mut model = model.add(lstm.clone()).add(Dense::new(2));
+        model.compile(Sgd::new(0.1), Loss::CrossEntropy, &[]);
+        let (x, y) = two_classes(8);
+        model.fit(&x, &y, Fit::new().epochs(2).quiet()).unwrap();
+        assert!(!model.params().names().iter().any(|n| n.contains("lstm_1")));
+        let expected = model.predict(&x).unwrap();
+        let mut stepper = lstm.stepper(model.params(), 1).unwrap();
+        let stream = stepper.join().unwrap();
+        let mut h = Vec::new();
+        for v in x.get(0) {
+            h = stepper.step(&[(stream, &[*v])]).unwrap().remove(0);
+        }
+        let weight = model.params().get("dense.weight").unwrap();
+        let bias = model.params().get("dense.bias").unwrap();
+        let found: Vec<f32> = (0..2)
+            .map(|u| bias[u] + (0..4).map(|j| weight[u * 4 + j] * h[j]).sum::<f32>())
+            .collect();
+        close("by steps", &found, expected.row(0), 1e-5);
+        let error = lstm.clone().build(model.params(), 2).unwrap_err();
+        assert!(matches!(error, Error::Option { .. }), "{error}");
+    }
+}
+
+/// A build that fails leaves no layer that thinks it is built.
+#[test]
+fn a_model_whose_build_failed_builds_anew() {
+    let device = &devices()[0];
+    let mut model = Sequential::new(device).add(Lstm::new(3)).add(Dense::new(0));
+    assert!(model.build(2).is_err());
+    assert!(model.params().names().is_empty());
+    assert!(model.build(2).is_err());
+    let params = Params::new(device);
+    let lstm = Lstm::new(3).build(&params, 2).unwrap();
+    let other = Params::new(device);
+    let moved = lstm.clone().build(&other, 5).unwrap();
+    assert_eq!(other.shape("lstm.weight_ih_l0").unwrap(), [12, 5]);
+    assert_eq!(moved.parameter_count(), 12 * (5 + 3 + 1));
+}
+
+#[test]
+fn one_output_has_two_classes() {
+    let device = &devices()[0];
+    let (x, _) = two_classes(12);
+    let y: Vec<f32> = (0..12).map(|i| f32::from(x.get(i)[0] > 0.0)).collect();
+    let mut model = Sequential::new(device)
+        .add(Lstm::new(6))
+        .add(Dense::new(1).activation(Activation::Sigmoid));
+    model.compile(Adam::new(3e-2), Loss::BinaryCrossEntropy, &[Metric::Accuracy]);
+    let y = Targets::values(y, 1);
+    model.fit(&x, &y, Fit::new().epochs(30).quiet()).unwrap();
+    let accuracy = model.evaluate(&x, &y).unwrap().metrics[0];
+    let right = model.predict(&x).unwrap().classes();
+    let right = right.iter().enumerate().filter(|(i, c)| (x.get(*i)[0] > 0.0) == (**c == 1));
+    assert!((right.count() as f32 / 12.0 - accuracy).abs() < 1e-6);
+    assert!(accuracy > 0.9, "{accuracy}");
+}
+
+#[test]
+fn a_stateful_layer_says_what_it_wants() {
+    for device in devices() {
+        let params = Params::new(device);
+        let layer = Lstm::new(2).stateful().build(&params, 3).unwrap();
+        let tape = Tape::inference(&params);
+        let x = |rows: usize| Var::from(Tensor::zeros([rows, 2, 3], device).unwrap());
+        layer.forward(&tape, &x(3)).unwrap();
+        let error = layer.forward(&tape, &x(1)).unwrap_err();
+        assert!(error.to_string().contains("reset_state"), "{error}");
+        layer.reset_state();
+        layer.forward(&tape, &x(1)).unwrap();
+    }
 }

@@ -149,6 +149,9 @@ fn it_checks_its_tokens() {
     assert!(Seq2Seq::new(0, 3).build(&params).is_err());
     assert!(Seq2Seq::new(3, 0).build(&params).is_err());
     assert!(Seq2Seq::new(3, 3).hidden_size(5).bidirectional().build(&params).is_err());
+    for rate in [1.0, -0.5, f32::NAN] {
+        assert!(Seq2Seq::new(3, 3).dropout(rate).build(&params).is_err());
+    }
     assert!(params.names().is_empty(), "{:?}", params.names());
     let model = bare.embedding_size(2).hidden_size(2).build(&params).unwrap();
     let error = model.loss(&tape, &[[4]], &[[1]]).unwrap_err();
@@ -163,6 +166,8 @@ fn it_checks_its_tokens() {
     assert!(model.loss(&tape, &[[1]], &empty).is_ok());
     let none: [&[u32]; 0] = [];
     assert!(model.loss(&tape, &none, &none).is_err());
+    assert!(model.greedy(&params, &none, 3).unwrap().is_empty());
+    assert!(model.beam(&params, &none, 2, 3).unwrap().is_empty());
     assert!(matches!(model.beam(&params, &[[1]], 0, 3), Err(Error::Option { .. })));
     assert_eq!(model.greedy(&params, &[[1]], 0).unwrap(), [[0u32; 0]]);
 }

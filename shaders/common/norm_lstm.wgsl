@@ -13,6 +13,7 @@ struct Dims {
 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(3) var<storage, read> norms: array<f32>;
 
 var<workgroup> scratch: array<vec2<f32>, WG>;
 
@@ -37,3 +38,9 @@ fn frame_of(row: u32, step: u32, steps: u32) -> u32 {
 // Words that the forward pass keeps of a frame: h and c before it, and the means and roots of
 // R h and of c.
 fn kept(frame: u32) -> u32 { return frame * (2u * dims.h + 4u); }
+
+// The gains of a unit's four parts of R h.
+fn gain_of(unit: u32) -> vec4<f32> {
+    let at = 4u * unit;
+    return vec4(norms[at], norms[at + 1u], norms[at + 2u], norms[at + 3u]);
+}

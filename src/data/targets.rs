@@ -50,6 +50,16 @@ impl Targets {
                 (vec![rows, *width], rows.saturating_mul(*width), values.len())
             }
         };
+        if expected != found && out == Rows::Frames && found == expected / rows.max(1) * x.len() {
+            return Err(Error::Option {
+                option: "the targets",
+                found: format!("one for each of {} sequences", x.len()),
+                expected: format!(
+                    "one for each of {rows} frames, since the model gives a value at each: drop \
+                     the last return_sequences, or add a Pool"
+                ),
+            });
+        }
         if expected != found {
             return Err(Error::Count { op, shape, expected, found });
         }
@@ -62,7 +72,10 @@ impl Targets {
         match (&self.kind, loss) {
             // One output is no softmax's: the loss says so.
             (Kind::Classes(labels), _) if width > 1 => match loss.of_classes() {
-                Some(options) => options.check_labels(labels, width),
+                Some(options) => {
+                    options.check_classes(width)?;
+                    options.check_labels(labels, width)
+                }
                 None => Ok(()),
             },
             (Kind::Values { values, .. }, Loss::BinaryCrossEntropy) => {

@@ -110,6 +110,18 @@ impl CrossEntropy {
         }
     }
 
+    /// That there is a weight for each class, if there are weights.
+    pub(crate) fn check_classes(&self, classes: usize) -> Result<()> {
+        match &self.class_weights {
+            Some(weights) if weights.len() != classes => Err(Error::Option {
+                option: "class_weights",
+                found: format!("{} weights", weights.len()),
+                expected: format!("{classes}, one for each class"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The first label that is no class and not ignored.
     pub(crate) fn check_labels(&self, labels: &[u32], classes: usize) -> Result<()> {
         let bad = |&label: &u32| Some(label) != self.ignored && label as usize >= classes;
@@ -163,13 +175,9 @@ impl CrossEntropy {
             check.shape("weights", &weights.tensor, "[N]", &[rows])?;
             check.device(x, &[("weights", &weights.tensor)])?;
         }
-        let mut class_weights = None;
-        if let Some(values) = &self.class_weights {
-            let tensor = Tensor::from_slice(values, [values.len()], &x.device())?;
-            let check = Check::new(OP, "one weight for each class");
-            check.shape("class_weights", &tensor, "[C]", &[classes])?;
-            class_weights = Some(tensor);
-        }
+        self.check_classes(classes)?;
+        let of = |values: &Arc<[f32]>| Tensor::from_slice(values, [classes], &x.device());
+        let class_weights = self.class_weights.as_ref().map(of).transpose()?;
         let mut row_weights = weights.map(|w| w.tensor.clone());
         let mut classes_of_rows = labels.tensor.clone();
         if self.ignored.is_some() {

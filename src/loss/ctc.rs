@@ -140,11 +140,15 @@ impl Ctc {
     /// for the device.
     ///
     /// # Errors
-    /// [`Error::Rank`] if `logits` is not `[B,T,C]`, and those of [`Tensor::to_vec`].
+    /// [`Error::Rank`] if `logits` is not `[B,T,C]`, [`Error::Shape`] and [`Error::Length`] for
+    /// lengths that do not fit, and those of [`Tensor::to_vec`].
     pub fn best_path(&self, logits: &Var) -> Result<Vec<Vec<u32>>> {
         let x = logits.tensor();
         let check = Check::new("Ctc::best_path", "");
-        let [_, timesteps, classes] = check.dims("logits", x, "[B,T,C]")?;
+        let [batch, timesteps, classes] = check.dims("logits", x, "[B,T,C]")?;
+        if let Some(lengths) = logits.lengths() {
+            lengths.check("Ctc::best_path", batch, timesteps)?;
+        }
         let words = x.to_vec()?;
         let rows = words.chunks_exact(timesteps * classes).enumerate();
         Ok(rows

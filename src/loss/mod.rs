@@ -1,4 +1,7 @@
 //! Losses for training loops: each gives one number on the device, and its gradient.
+//!
+//! But for [`Ctc`], they count every row of what they get, padding too: for sequences of different
+//! lengths give them [`RowWeights::from_lengths`].
 
 mod classes;
 mod ctc;
@@ -192,7 +195,7 @@ fn pointwise(
     let (rows, columns) = rows(op, x)?;
     let check = Check::new(op, "one target for each element of the prediction");
     check.dtype("targets", targets, DType::F32)?;
-    check.shape("targets", targets, "of the prediction", x.shape())?;
+    check.shape("targets", targets, "the prediction's shape", x.shape())?;
     check.device(x, &[("targets", targets)])?;
     let scale = scale(op, x, rows, weights, columns)?;
     let w = weights.map(|w| w.tensor.clone());

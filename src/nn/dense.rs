@@ -3,7 +3,7 @@
 use super::functions::clean;
 use super::params::{Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
-use super::{Layer, Params, Regularizer, check_size, check_weights, init};
+use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
 use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
@@ -216,6 +216,10 @@ impl Layer for Dense {
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        let before = self.built.map(|b| (b.weight, b.input_size)).unzip();
+        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+            return Ok(());
+        }
         check_size("Dense::units", self.units)?;
         check_size("Dense input_size", input_size)?;
         check_weights(self.units, input_size)?;

@@ -1,7 +1,7 @@
 //! A vector for each token.
 
 use super::params::{Layout, ParamId};
-use super::{Layer, Params, check_size, check_weights, init};
+use super::{Layer, Params, check_size, check_weights, init, is_built};
 use crate::ops::{Check, embedding as op};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result, Tensor};
@@ -125,6 +125,9 @@ impl Layer for Embedding {
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        if is_built(params, self.weight, 1, input_size)? {
+            return Ok(());
+        }
         check_size("Embedding tokens", self.tokens)?;
         check_size("Embedding size", self.size)?;
         check_weights(self.tokens, self.size)?;

@@ -2,7 +2,7 @@
 
 use super::functions::clean;
 use super::params::{Layout, ParamId};
-use super::{Layer, Params, check_size};
+use super::{Layer, Params, check_size, is_built};
 use crate::ops::column_sum::column_sum;
 use crate::ops::{Check, layer_norm as op};
 use crate::tape::{Tape, Var};
@@ -78,6 +78,10 @@ impl Layer for LayerNorm {
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        let before = self.built.map(|b| (b.weight, b.size)).unzip();
+        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+            return Ok(());
+        }
         check_size("LayerNorm input_size", input_size)?;
         check_epsilon(self.epsilon)?;
         let prefix = params.free_prefix("layer_norm");

@@ -42,7 +42,7 @@ pub trait Layer: Send {
     fn kind(&self) -> &'static str;
 
     /// Puts the layer's parameters into `params`, once it is known how many features a value
-    /// has.
+    /// has. A layer whose parameters are there already keeps them.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0.
@@ -85,6 +85,27 @@ pub trait Layer: Send {
 
     /// The number of parameters; 0 before `build_on`.
     fn parameter_count(&self) -> usize;
+}
+
+/// Whether a layer, of which this is a parameter, has been built with these `Params` already: it then
+/// keeps its parameters, and its clones share them.
+fn is_built(
+    params: &Params,
+    parameter: Option<ParamId>,
+    built_for: usize,
+    input_size: usize,
+) -> Result<bool> {
+    if !parameter.is_some_and(|id| params.owns(id)) {
+        return Ok(false);
+    }
+    if built_for == input_size {
+        return Ok(true);
+    }
+    Err(Error::Option {
+        option: "the input_size of a layer that is built",
+        found: input_size.to_string(),
+        expected: format!("{built_for}, for which it was built"),
+    })
 }
 
 /// That a size is at least 1 and no index overflows.

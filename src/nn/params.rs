@@ -52,9 +52,12 @@ pub(crate) struct ParamId {
     /// Tells its `Params` from all others.
     params: u64,
     index: usize,
+    /// Tells it from others that had its place before.
+    serial: u64,
 }
 
 struct Spec {
+    serial: u64,
     name: String,
     /// As the world sees it.
     shape: Vec<usize>,
@@ -83,6 +86,8 @@ struct Inner {
     /// Keys drawn from the seed so far.
     keys: u64,
     specs: Vec<Spec>,
+    /// Parameters put in so far.
+    serials: u64,
     /// Words of all parameters, with the gaps between them.
     len: usize,
     /// First values of parameters that are not in the buffers yet, from `arena.len` on.
@@ -125,6 +130,7 @@ impl Params {
             seed: 0,
             keys: 0,
             specs: Vec::new(),
+            serials: 0,
             len: 0,
             pending: Vec::new(),
             arena: None,
@@ -272,12 +278,19 @@ impl Params {
         let mut inner = self.lock();
         let (offset, len) = (inner.len, values.len());
         let (penalty, max_norm) = (None, None);
-        inner.specs.push(Spec { name, shape, layout, offset, len, penalty, max_norm });
+        inner.serials += 1;
+        let serial = inner.serials;
+        inner.specs.push(Spec { serial, name, shape, layout, offset, len, penalty, max_norm });
         inner.len = (offset + len).next_multiple_of(ALIGN);
         inner.pending.extend_from_slice(values);
         let gap = inner.len - offset - len;
         inner.pending.extend(std::iter::repeat_n(0.0, gap));
-        ParamId { params: inner.number, index: inner.specs.len() - 1 }
+        ParamId { params: inner.number, index: inner.specs.len() - 1, serial }
+    }
+
+    /// Whether a parameter is one of these.
+    pub(crate) fn owns(&self, id: ParamId) -> bool {
+        self.lock().spec(id).is_some()
     }
 
     /// Says what keeps a parameter small.
@@ -298,7 +311,7 @@ impl Params {
         let specs = inner.specs.iter().enumerate();
         specs
             .filter_map(|(index, spec)| {
-                let id = ParamId { params: inner.number, index };
+                let id = ParamId { params: inner.number, index, serial: spec.serial };
                 Some((id, spec.len, spec.penalty?))
             })
             .collect()
@@ -353,8 +366,7 @@ impl Params {
     pub(crate) fn tensors(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
         let mut inner = self.lock();
         let arena = inner.arena()?;
-        let spec = inner.specs.get(id.index).filter(|_| id.params == inner.number);
-        let Some(spec) = spec else {
+        let Some(spec) = inner.spec(id) else {
             return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
         };
         if crate::tensor::count(shape) != spec.len {
@@ -369,13 +381,18 @@ impl Params {
 }
 
 impl Inner {
+    fn spec(&self, id: ParamId) -> Option<&Spec> {
+        let spec = self.specs.get(id.index).filter(|spec| spec.serial == id.serial);
+        spec.filter(|_| id.params == self.number)
+    }
+
     fn find(&self, name: &str) -> Result<ParamId> {
         let index = self.specs.iter().position(|s| s.name == name);
-        index.map(|index| ParamId { params: self.number, index }).ok_or_else(|| {
-            Error::UnknownParameter {
-                name: name.to_owned(),
-                available: self.specs.iter().map(|s| s.name.clone()).collect(),
-            }
+        let id =
+            |index: usize| ParamId { params: self.number, index, serial: self.specs[index].serial };
+        index.map(id).ok_or_else(|| Error::UnknownParameter {
+            name: name.to_owned(),
+            available: self.specs.iter().map(|s| s.name.clone()).collect(),
         })
     }
 

@@ -70,7 +70,8 @@ impl Layer for Pool {
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         let check = Check::new("pool", "a sequence for each row");
         check.dtype("x", x.tensor(), DType::F32)?;
-        let dims: [usize; 3] = check.dims("x", x.tensor(), "[B,T,F]")?;
+        let dims: [usize; 3] =
+            check.dims("x", x.tensor(), "[B,T,F], as a layer with return_sequences gives it")?;
         let steps = Counted::of("pool", x, dims[0], dims[1])?;
         let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
         let kind = self.kind;

@@ -1,12 +1,15 @@
 //! What keeps parameters and outputs small.
 
 use super::params::ParamId;
+use crate::ops::mask_steps::mask_steps;
 use crate::ops::{add, penalty};
 use crate::tape::{Tape, Var};
 use crate::{Error, Result};
 
 /// A term of the loss that keeps values small: `l1` times the sum of |x|, plus `l2` times the sum
 /// of x², as Keras has them.
+///
+/// [`super::Sequential`] adds them to its loss. In a loop of your own, [`Tape::regularized`] does.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Lstm, Regularizer};
@@ -65,12 +68,17 @@ pub(super) fn check_max_norm(option: &'static str, limit: Option<f32>) -> Result
     }
 }
 
-/// Notes what the outputs of a layer cost, over the rows of the batch.
+/// Notes what the outputs of a layer cost, over the rows of the batch; not those of steps that do not
+/// count.
 pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Result<()> {
     let Some(factors) = regularizer.factors() else { return Ok(()) };
     let rows = x.shape().first().copied().unwrap_or(1).max(1) as f32;
     let factors = factors.map(|f| f / rows);
-    let (id, saved) = (tape.id(x), x.tensor().clone());
+    let mut saved = super::functions::clean("activity_regularizer", x)?;
+    if let (Some(mask), [_, _, _]) = (x.mask(), x.shape()) {
+        saved = mask_steps(&saved, mask)?;
+    }
+    let id = tape.id(x);
     let y = penalty::penalty(&saved, factors)?;
     let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| {
         let Some(Some(d_loss)) = d.first() else { return Ok(()) };
@@ -84,7 +92,21 @@ pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Res
 
 impl Tape {
     /// A loss plus what the regularizers of the layers ask: those of the parameters, and those of
-    /// the activities of layers that ran on this tape. [`super::Sequential`] does so itself.
+    /// the activities of layers that ran on this tape. Once a tape, before [`Tape::backward`];
+    /// [`super::Sequential`] does so itself.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, Tensor, loss, nn::{Dense, Params, Regularizer}};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let layer = Dense::new(1).kernel_regularizer(Regularizer::l2(1e-3)).build(&params, 2)?;
+    /// let tape = Tape::new(&params);
+    /// let y = layer.forward(&tape, &Tensor::zeros([4, 2], &device)?.into())?;
+    /// let loss = loss::mean_squared_error(&tape, &y, &Tensor::zeros([4, 1], &device)?, None)?;
+    /// let loss = tape.regularized(&loss)?;
+    /// tape.backward(&loss)?;
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of the device.

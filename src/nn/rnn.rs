@@ -3,7 +3,7 @@
 use super::functions::{parameter, unary};
 use super::lstm::level::{Direction, Operand, level};
 use super::params::{Layout, ParamId};
-use super::{Layer, LstmState, Params, check_size, check_weights, init};
+use super::{Layer, LstmState, Params, check_size, check_weights, init, is_built};
 use crate::ops::columns::copy_columns;
 use crate::ops::lstm::How;
 use crate::ops::lstm::cell::{Cell, Noise};
@@ -144,6 +144,10 @@ impl Layer for Rnn {
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
         let h = self.hidden_size;
+        let before = self.built.map(|b| (b.weight_ih, b.input_size)).unzip();
+        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+            return Ok(());
+        }
         check_size("Rnn::hidden_size", h)?;
         check_size("Rnn input_size", input_size)?;
         check_weights(4 * h, input_size.max(h))?;

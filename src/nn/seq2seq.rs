@@ -2,6 +2,7 @@
 
 use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Params, concat};
 use crate::loss::{Labels, RowWeights, cross_entropy};
+use crate::ops::dropout::check_rate;
 use crate::ops::embedding::embedding as gather;
 use crate::ops::softmax::log_softmax;
 use crate::tape::{Tape, Var};
@@ -134,7 +135,8 @@ impl Seq2Seq {
     /// The model with its parameters in `params`.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0, and for an odd hidden size of a bidirectional encoder.
+    /// [`Error::Option`] for a size of 0, a dropout that is no share, and an odd hidden size of a
+    /// bidirectional encoder.
     pub fn build(mut self, params: &Params) -> Result<Self> {
         let (e, h) = (self.embedding_size, self.hidden_size);
         if self.bidirectional && !h.is_multiple_of(2) {
@@ -145,6 +147,7 @@ impl Seq2Seq {
             });
         }
         super::check_size("Seq2Seq target tokens", self.tokens[1])?;
+        check_rate("Seq2Seq::dropout", self.dropout)?;
         let layers = |lstm: Lstm| {
             let lstm = lstm.num_layers(self.num_layers).return_sequences();
             if self.num_layers > 1 { lstm.dropout(self.dropout) } else { lstm }
@@ -296,6 +299,9 @@ impl Seq2Seq {
         most: usize,
     ) -> Result<Vec<Vec<u32>>> {
         let mut said = vec![Vec::new(); source.len()];
+        if source.is_empty() {
+            return Ok(said);
+        }
         let tape = Tape::inference(params);
         let mut memory = self.encode(&tape, source)?;
         let mut last = vec![self.edge(); source.len()];
@@ -340,6 +346,9 @@ impl Seq2Seq {
         most: usize,
     ) -> Result<Vec<Vec<Hypothesis>>> {
         super::check_size("width", width)?;
+        if source.is_empty() {
+            return Ok(Vec::new());
+        }
         let tape = Tape::inference(params);
         let all = self.encode(&tape, source)?;
         (0..source.len())

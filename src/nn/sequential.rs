@@ -70,8 +70,12 @@ impl Prediction {
         self.values.chunks_exact(self.width).nth(i).unwrap_or_default()
     }
 
-    /// The place of the largest value of each row: the likeliest class.
+    /// The place of the largest value of each row: the likeliest class. Of a model with one output,
+    /// whether it is above 0.5, as after a sigmoid: 1 or 0.
     pub fn classes(&self) -> Vec<usize> {
+        if self.width == 1 {
+            return self.values.iter().map(|&v| usize::from(v > 0.5)).collect();
+        }
         let largest =
             |row: &[f32]| (0..row.len()).fold(0, |b, j| if row[j] > row[b] { j } else { b });
         self.values.chunks_exact(self.width).map(largest).collect()
@@ -92,6 +96,20 @@ impl Sequential {
     }
 
     /// Adds a layer behind the others.
+    ///
+    /// A layer that was built with the model's own [`Sequential::params`] keeps its parameters, so that
+    /// a clone of it shares what is trained: for [`super::Lstm::stepper`], say.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, nn::{Dense, Lstm, Sequential}};
+    /// let model = Sequential::new(&Device::auto()?);
+    /// let lstm = Lstm::new(8).build(model.params(), 3)?;
+    /// let mut model = model.add(lstm.clone()).add(Dense::new(2));
+    /// model.build(3)?;
+    /// let mut stepper = lstm.stepper(model.params(), 1)?;
+    /// # let _ = stepper.join()?;
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
     #[expect(clippy::should_implement_trait, reason = "Keras' name; a model is no number")]
     pub fn add(mut self, layer: impl Layer + 'static) -> Self {
         self.layers.push(Box::new(layer));

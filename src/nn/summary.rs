@@ -14,7 +14,10 @@ pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {
         total += count;
         lines.push([
             layer.kind().to_owned(),
-            format!("[{axes}, {}]", layer.output_size()),
+            match layer.output_size() {
+                0 => format!("[{axes}, ?]"),
+                size => format!("[{axes}, {size}]"),
+            },
             if built { thousands(count) } else { "?".into() },
         ]);
     }

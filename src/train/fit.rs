@@ -142,8 +142,9 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How much each sequence counts, its frames included: Keras' `sample_weight`. The losses are
-    /// weighted means. Data given to validate on count alike.
+    /// How much each sequence counts, its frames included: Keras' `sample_weight`. Loss and metrics
+    /// are weighted means, in training and over the share of [`Fit::validation_split`]; over
+    /// [`Fit::validation_data`] all sequences count the same.
     pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
         self.sample_weights = Some(weights);
         self

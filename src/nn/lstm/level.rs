@@ -83,7 +83,7 @@ impl Direction {
 fn sizes(x: &Tensor) -> Result<[usize; 3]> {
     let check = Check::new("lstm", "a batch of sequences");
     check.dtype("x", x, DType::F32)?;
-    check.dims("x", x, "[B,T,I]")
+    check.dims("x", x, "[B,T,I], as a layer with return_sequences gives it")
 }
 
 /// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state

@@ -9,7 +9,7 @@ use super::functions::{
 };
 use super::params::{Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
-use super::{Layer, Params, Regularizer, check_size, check_weights, init};
+use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::How;
@@ -152,7 +152,8 @@ pub struct LstmState {
 #[derive(Debug, Clone)]
 pub struct LstmOutput {
     /// `[B,T,D H]` with [`Lstm::return_sequences`], else `[B,D H]`; D is 2 if the layer is
-    /// bidirectional and concatenates, else 1.
+    /// bidirectional and concatenates, else 1. With a projection P stands for H, and a time-major
+    /// layer gives `[T,B,D H]`.
     pub output: Var,
     /// The states after each row's last timestep, in PyTorch's order: the directions of the first
     /// layer, of the second …
@@ -371,7 +372,9 @@ impl Lstm {
     }
 
     /// Starts each batch in the state in which the last one ended, row by row: Keras'
-    /// `stateful`. See [`Lstm::reset_state`].
+    /// `stateful`. All batches have as many rows, in the same order: with
+    /// [`super::Sequential::fit`] choose a batch size that divides the sequences, and do not shuffle.
+    /// Clones of the layer share the state: keep one to call [`Lstm::reset_state`] on.
     pub fn stateful(mut self) -> Self {
         self.memory = Some(Arc::default());
         self
@@ -451,16 +454,20 @@ impl Lstm {
             return refuse("dropout", found, "num_layers of at least 2: it acts between layers");
         }
         if self.layer_norm {
-            let found = |what: &str| format!("with {what}");
-            let plain = "the plain cell, by Strategy::Auto, without a projection";
+            let found = |what: &str| format!("one with {what}");
+            let plain = "one with the plain cell, by Strategy::Auto, without a projection";
             if self.cell.is_variant() {
-                return refuse("layer_norm", found("another cell, or dropout in it"), plain);
+                return refuse(
+                    "a layer with layer_norm",
+                    found("another cell, or dropout in it"),
+                    plain,
+                );
             }
             if self.projection.is_some() {
-                return refuse("layer_norm", found("a projection"), plain);
+                return refuse("a layer with layer_norm", found("a projection"), plain);
             }
             if self.strategy != Strategy::Auto || self.recompute {
-                return refuse("layer_norm", found("a strategy of its own"), plain);
+                return refuse("a layer with layer_norm", found("a strategy of its own"), plain);
             }
         }
         if let Some(size) = self.projection {
@@ -489,8 +496,10 @@ impl Lstm {
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::Shape`], [`Error::Empty`] if `x` is not `[B,T,I]` or a state
-    /// not `[B,H]`; [`Error::Option`] if there are more or fewer states than directions and
-    /// layers; [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
+    /// not `[B,H]` (h of a projection: `[B,P]`); [`Error::Option`] if there are more or fewer states
+    /// than directions and layers, for both lengths and a mask, for a mask with `layer_norm` or with
+    /// the state of a projection, and if a stateful layer gets another number of rows than before;
+    /// [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
     /// [`Error::Strategy`] if a strategy was forced that cannot run here; [`Error::NotBuilt`].
     pub fn run(&self, tape: &Tape, x: &Var, state: Option<&[LstmState]>) -> Result<LstmOutput> {
         let Some(built) = &self.built else {
@@ -499,6 +508,16 @@ impl Lstm {
         let mut remembered = None;
         if let (Some(memory), None) = (&self.memory, state) {
             remembered = memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
+        let rows = x.shape().get(usize::from(self.time_major)).copied();
+        if let Some(before) = remembered.iter().flatten().next().map(|s| s.h.shape()[0])
+            && Some(before) != rows
+        {
+            return Err(Error::Option {
+                option: "the rows of a stateful layer's batch",
+                found: rows.unwrap_or_default().to_string(),
+                expected: format!("{before}, as in the batch before; or reset_state() first"),
+            });
         }
         let state = state.or(remembered.as_deref());
         if let Some(state) = state.filter(|s| s.len() != built.parts.len()) {
@@ -551,7 +570,12 @@ impl Lstm {
             for (number, (part, &reverse)) in parts.iter().zip(self.way.directions()).enumerate() {
                 let state = state.and_then(|states| states.get(number));
                 let direction = self.normalised(tape, part, reverse)?;
-                let (y, end) = norm::direction(tape, x, direction, state, sequences)?;
+                let (y, mut end) = norm::direction(tape, x, direction, state, sequences)?;
+                if let (Some(state), Some(mask)) = (state, x.mask()) {
+                    // A single step, of a stepper: what is left out stays.
+                    end.h = where_masked(&end.h, &state.h, mask)?;
+                    end.c = where_masked(&end.c, &state.c, mask)?;
+                }
                 outputs.push(y.unwrap_or_else(|| end.h.clone()));
                 states.push(end);
             }
@@ -744,6 +768,11 @@ impl Layer for Lstm {
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        let first = self.built.as_ref().and_then(|b| b.parts.first());
+        let before = first.map(|part| (part.weight_ih, part.input_size)).unzip();
+        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+            return Ok(());
+        }
         self.check(input_size)?;
         let (h, size) = (self.hidden_size, self.direction_size());
         let prefix = params.free_prefix("lstm");

@@ -49,7 +49,7 @@ pub(super) fn direction(
     let [b, t, _] = check.dims("x", x.tensor(), "[B,T,I]")?;
     check.shape("x", x.tensor(), "[B,T,I]", &[b, t, d.input_size])?;
     check.device(x.tensor(), &[("weight_hh", d.weight_hh.tensor())])?;
-    if x.mask().is_some() {
+    if x.mask().is_some() && (t > 1 || tape.records() || state.is_none()) {
         return Err(Error::Option {
             option: "the steps of a layer with layer_norm",
             found: "a mask".into(),

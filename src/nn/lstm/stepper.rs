@@ -6,6 +6,7 @@ use crate::ops::Check;
 use crate::ops::mask_steps::mask_steps;
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Mask, Result, Tensor};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs a layer frame by frame: one frame of each stream in, one output out. The states stay on
 /// the device, and once every kind of call has been made none makes a new buffer there.
@@ -39,14 +40,18 @@ pub struct LstmStepper {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Stream {
-    live: bool,
+    /// Of the stream that has this place, if one has.
+    number: Option<u64>,
     /// Whether its state has yet to be set to zero.
     fresh: bool,
 }
 
-/// The number of a stream of an [`LstmStepper`].
+/// A stream of an [`LstmStepper`]. No other stream ever has the same, of this stepper or another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StreamId(usize);
+pub struct StreamId {
+    place: usize,
+    number: u64,
+}
 
 impl Lstm {
     /// A stepper for up to `streams` streams at a time.
@@ -66,6 +71,13 @@ impl Lstm {
             });
         }
         super::check_size("streams", streams)?;
+        if !built.parts.iter().all(|part| params.owns(part.weight_ih)) {
+            return Err(Error::Option {
+                option: "the Params of a stepper",
+                found: "others than those that the layer was built with".into(),
+                expected: "the same".into(),
+            });
+        }
         let mut layer = self.clone();
         (layer.sequences, layer.memory, layer.time_major) = (false, None, false);
         let device = params.device();
@@ -94,15 +106,17 @@ impl LstmStepper {
     /// # Errors
     /// [`Error::Option`] if as many streams are there as the stepper was made for.
     pub fn join(&mut self) -> Result<StreamId> {
-        let Some(free) = self.streams.iter().position(|s| !s.live) else {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let Some(place) = self.streams.iter().position(|s| s.number.is_none()) else {
             return Err(Error::Option {
                 option: "streams",
                 found: format!("{} already", self.streams.len()),
                 expected: "a free place: let one leave, or make a stepper for more".into(),
             });
         };
-        self.streams[free] = Stream { live: true, fresh: true };
-        Ok(StreamId(free))
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.streams[place] = Stream { number: Some(number), fresh: true };
+        Ok(StreamId { place, number })
     }
 
     /// Ends a stream. Its place is free.
@@ -111,7 +125,7 @@ impl LstmStepper {
     /// [`Error::Option`] if there is no such stream.
     pub fn leave(&mut self, stream: StreamId) -> Result<()> {
         self.check(stream)?;
-        self.streams[stream.0] = Stream::default();
+        self.streams[stream.place] = Stream::default();
         Ok(())
     }
 
@@ -121,16 +135,16 @@ impl LstmStepper {
     /// [`Error::Option`] if there is no such stream.
     pub fn reset(&mut self, stream: StreamId) -> Result<()> {
         self.check(stream)?;
-        self.streams[stream.0].fresh = true;
+        self.streams[stream.place].fresh = true;
         Ok(())
     }
 
     fn check(&self, stream: StreamId) -> Result<()> {
-        match self.streams.get(stream.0) {
-            Some(s) if s.live => Ok(()),
+        match self.streams.get(stream.place) {
+            Some(s) if s.number == Some(stream.number) => Ok(()),
             _ => Err(Error::Option {
                 option: "a stream",
-                found: format!("{}, which is not there", stream.0),
+                found: format!("{stream:?}, which is not there"),
                 expected: "one that joined and did not leave".into(),
             }),
         }
@@ -147,10 +161,10 @@ impl LstmStepper {
         let mut values = vec![0.0; self.streams.len() * self.input_size];
         for &(stream, frame) in frames {
             self.check(stream)?;
-            if std::mem::replace(&mut active[stream.0], true) {
+            if std::mem::replace(&mut active[stream.place], true) {
                 return Err(Error::Option {
                     option: "a stream",
-                    found: format!("{}, twice", stream.0),
+                    found: format!("{stream:?}, twice"),
                     expected: "one frame of each".into(),
                 });
             }
@@ -162,7 +176,7 @@ impl LstmStepper {
                     found: frame.len(),
                 });
             }
-            values[stream.0 * self.input_size..][..self.input_size].copy_from_slice(frame);
+            values[stream.place * self.input_size..][..self.input_size].copy_from_slice(frame);
         }
         if frames.is_empty() {
             return Ok(Vec::new());
@@ -172,7 +186,7 @@ impl LstmStepper {
         let y = self.run(x, &active)?;
         let words = y.to_vec()?;
         let size = words.len() / self.streams.len();
-        Ok(frames.iter().map(|(s, _)| words[s.0 * size..][..size].to_vec()).collect())
+        Ok(frames.iter().map(|(s, _)| words[s.place * size..][..size].to_vec()).collect())
     }
 
     /// Takes a frame of every stream that is there, `[streams,I]` on the device, and gives the
@@ -186,7 +200,7 @@ impl LstmStepper {
         check.dtype("frames", frames, DType::F32)?;
         let shape = [self.streams.len(), self.input_size];
         check.shape("frames", frames, "[streams,I]", &shape)?;
-        let active: Vec<_> = self.streams.iter().map(|s| s.live).collect();
+        let active: Vec<_> = self.streams.iter().map(|s| s.number.is_some()).collect();
         self.run(frames.reshape([self.streams.len(), 1, self.input_size])?, &active)
     }
 
