@@ -26,7 +26,7 @@ fn main(
     if query >= dims.b * dims.u { return; }
     let row = query / dims.u;
     let first = query * dims.t;
-    var largest = -1e30;
+    var largest = -3.4e38;
     for (var t = lane; t < dims.t; t += 64u) {
         if counts(row, t, dims.t) {
             var sum = 0.0;
@@ -36,7 +36,7 @@ fn main(
                 sum += part(q[query * dims.h + h], k[(row * dims.t + t) * dims.h + h], v);
             }
             weights[first + t] = sum;
-            largest = select(select(largest, sum, sum > largest), sum, sum != sum);
+            largest = select(select(largest, sum, sum > largest), sum, is_nan(sum));
         }
     }
     largest = workgroup_max(lane, largest);

@@ -35,7 +35,7 @@ fn main(
                     if skips(row, s) { two = alpha[before - 2u]; }
                     sum = log_sum(alpha[before], one, two);
                 }
-                alpha[now + s] = sum + log_of(row, t, s);
+                alpha[now + s] = at_least(sum + log_of(row, t, s));
             }
         }
         storageBarrier();
@@ -46,7 +46,9 @@ fn main(
             let last = (row * dims.t + frames - 1u) * stride + states - 1u;
             var other = NEVER;
             if states > 1u { other = alpha[last - 1u]; }
-            value = -scale * log_sum(alpha[last], other, NEVER);
+            let total = log_sum(alpha[last], other, NEVER);
+            value = -scale * total;
+            if is_never(total) { value = dims.impossible; }
         }
         loss[row] = value;
     }

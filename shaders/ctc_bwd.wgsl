@@ -23,7 +23,7 @@ fn main(
     let row = linear_index(group, groups, 0u, 1u);
     if row >= dims.b { return; }
     let factor = d_loss[0] * scales[row];
-    let frames = select(rows[2u * row], 0u, scales[row] == 0.0);
+    var frames = select(rows[2u * row], 0u, scales[row] == 0.0);
     let count = rows[2u * row + 1u];
     let states = 2u * count + 1u;
     let stride = 2u * dims.longest + 1u;
@@ -33,6 +33,8 @@ fn main(
         var other = NEVER;
         if states > 1u { other = alpha[last - 1u]; }
         total = log_sum(alpha[last], other, NEVER);
+        // A row that no path says has no gradient.
+        if is_never(total) { frames = 0u; }
     }
     for (var back = 0u; back < dims.t; back++) {
         let t = dims.t - 1u - back;
@@ -45,11 +47,11 @@ fn main(
                 if t + 1u < frames {
                     var one = NEVER;
                     var two = NEVER;
-                    if s + 1u < states { one = beta[next + s + 1u] + log_of(row, t + 1u, s + 1u); }
+                    if s + 1u < states { one = at_least(beta[next + s + 1u] + log_of(row, t + 1u, s + 1u)); }
                     if s + 2u < states && skips(row, s + 2u) {
-                        two = beta[next + s + 2u] + log_of(row, t + 1u, s + 2u);
+                        two = at_least(beta[next + s + 2u] + log_of(row, t + 1u, s + 2u));
                     }
-                    sum = log_sum(beta[next + s] + log_of(row, t + 1u, s), one, two);
+                    sum = log_sum(at_least(beta[next + s] + log_of(row, t + 1u, s)), one, two);
                 }
                 beta[now + s] = sum;
             }

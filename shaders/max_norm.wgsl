@@ -17,12 +17,18 @@ fn main(
 ) {
     let column = linear_index(group, groups, lane, 64u);
     if column >= dims.columns { return; }
+    // Over the largest, so that no square overflows.
+    var largest = 0.0;
+    for (var row = 0u; row < dims.rows; row++) {
+        largest = max(largest, abs(x[row * dims.columns + column]));
+    }
+    if largest == 0.0 { return; }
     var sum = 0.0;
     for (var row = 0u; row < dims.rows; row++) {
-        let v = x[row * dims.columns + column];
+        let v = x[row * dims.columns + column] / largest;
         sum += v * v;
     }
-    let norm = sqrt(sum);
+    let norm = largest * sqrt(sum);
     if norm > dims.limit {
         for (var row = 0u; row < dims.rows; row++) {
             x[row * dims.columns + column] *= dims.limit / norm;

@@ -7,8 +7,8 @@
 //         shifts of c; z: [B,T,H] of vec4, R h, or [B,H] unless dims.save; before: [B,T,2H+4],
 //         if dims.save; y: [B,T,..], if dims.sequences; state: [B,2H], h and c, in and out;
 //         lengths: [B], if LENGTHS
-// Grid    B, 1, 1: a workgroup takes a row, its invocations the units
-// Parts   common/activations.wgsl, common/norm_lstm.wgsl    Twin  src/ops/norm_lstm.rs
+// Grid    folded B: a workgroup takes a row, its invocations the units
+// Parts   common/activations.wgsl, common/index.wgsl, common/norm_lstm.wgsl    Twin  src/ops/norm_lstm.rs
 // Source  Ba et al. 2016, arXiv 1607.06450, equations 20 to 22
 
 @group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
@@ -22,9 +22,11 @@
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = group.x;
+    let row = linear_index(group, groups, 0u, 1u);
+    if row >= dims.b { return; }
     let h = dims.h;
     var steps = dims.t;
     if LENGTHS { steps = lengths[row]; }

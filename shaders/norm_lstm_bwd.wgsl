@@ -5,8 +5,8 @@
 //         R h, on exit its gradient; d_y: [B,T,..], if dims.sequences; sums: [B,8H]: d_h and d_c, on
 //         entry of the last state, on exit of the first; then the gradient of the norms, added to.
 //         Past a row's end d_a and the gradient of R h are 0.
-// Grid    B, 1, 1: a workgroup takes a row, its invocations the units
-// Parts   common/activations.wgsl, common/norm_lstm.wgsl    Twin  src/ops/norm_lstm.rs
+// Grid    folded B: a workgroup takes a row, its invocations the units
+// Parts   common/activations.wgsl, common/index.wgsl, common/norm_lstm.wgsl    Twin  src/ops/norm_lstm.rs
 
 @group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> rt: array<vec4<f32>>;
@@ -39,9 +39,11 @@ fn end_of(row: u32, frame: u32, u: u32) -> End {
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = group.x;
+    let row = linear_index(group, groups, 0u, 1u);
+    if row >= dims.b { return; }
     let h = dims.h;
     var steps = dims.t;
     if LENGTHS { steps = lengths[row]; }

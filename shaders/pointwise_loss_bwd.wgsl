@@ -34,12 +34,10 @@ fn main(
     switch KIND {
         case 0u: { d = sigmoid1(x[i]) - y[i]; }
         case 1u: { d *= 2.0; }
-        case 2u: { d = select(sign(d), d, d != d); }
+        // Comparisons are false for NaN, which so stays: `d != d` may be taken for false.
+        case 2u: { d = select(d, sign(d), abs(d) > 0.0); }
         case 3u: { d = select(d, dims.p * sign(d), abs(d) > dims.p); }
-        default: {
-            let above = select((1.0 - dims.p) * sign(d), d, d != d);
-            d = select(above, -dims.p, d < 0.0);
-        }
+        default: { d = select(select(d, 1.0 - dims.p, d > 0.0), -dims.p, d < 0.0); }
     }
     d *= d_loss[0] * dims.scale;
     if WEIGHTS {

@@ -23,7 +23,7 @@ fn main(
     var largest = x[begin];
     for (var j = lane; j < dims.c; j += 64u) {
         let v = x[begin + j];
-        largest = select(select(largest, v, v > largest), v, v != v);
+        largest = select(select(largest, v, v > largest), v, is_nan(v));
     }
     largest = workgroup_max(lane, largest);
     var sum = 0.0;

@@ -148,17 +148,17 @@ pub(crate) enum Counted {
 impl Counted {
     /// Those of a value with this many rows and timesteps.
     pub(crate) fn of(op: &'static str, x: &Var, rows: usize, timesteps: usize) -> Result<Self> {
-        let device = |tensor| ops::Check::new(op, "").device(x.tensor(), &[("steps", tensor)]);
+        let device = |arg, tensor| ops::Check::new(op, "").device(x.tensor(), &[(arg, tensor)]);
         match (x.lengths(), x.mask()) {
             (None, None) => Ok(Self::All),
             (Some(lengths), None) => {
                 lengths.check(op, rows, timesteps)?;
-                device(&lengths.tensor)?;
+                device("lengths", &lengths.tensor)?;
                 Ok(Self::Lengths(lengths.clone()))
             }
             (None, Some(mask)) => {
                 mask.check(op, rows, timesteps)?;
-                device(&mask.tensor)?;
+                device("mask", &mask.tensor)?;
                 Ok(Self::Mask(mask.clone()))
             }
             (Some(_), Some(_)) => Err(both()),

@@ -162,8 +162,8 @@ impl Tape {
         self.penalties.borrow_mut().push(penalty);
     }
 
-    pub(crate) fn take_penalties(&self) -> Vec<Var> {
-        self.penalties.take()
+    pub(crate) fn penalties(&self) -> Vec<Var> {
+        self.penalties.borrow().clone()
     }
 
     /// A value whose gradient is wanted: see [`Gradients::get`].

@@ -381,3 +381,192 @@ fn attention_of_every_kind() {
     assert!(matches!(Attention::dot().build(&params, 3, 4), Err(Error::Option { .. })));
     assert!(matches!(Attention::additive(0).build(&params, 3, 4), Err(Error::Option { .. })));
 }
+
+/// All logarithms of sums over paths, by trying every path.
+fn paths(x: &[f64], c: usize, labels: &[u32], blank: u32) -> f64 {
+    let t = x.len() / c;
+    let mut sum = 0.0;
+    for path in 0..c.pow(t as u32) {
+        let classes: Vec<usize> = (0..t).map(|i| path / c.pow(i as u32) % c).collect();
+        let mut said = classes.clone();
+        said.dedup();
+        said.retain(|&k| k as u32 != blank);
+        if said.iter().map(|&k| k as u32).eq(labels.iter().copied()) {
+            let frames = x.chunks(c).zip(&classes);
+            sum += frames
+                .map(|(x, &k)| x[k].exp() / x.iter().map(|x| x.exp()).sum::<f64>())
+                .product::<f64>();
+        }
+    }
+    -sum.ln() / labels.len().max(1) as f64
+}
+
+#[test]
+fn ctc_with_classes_that_are_ruled_out() {
+    let never = f32::NEG_INFINITY;
+    for device in devices() {
+        let run = |ctc: Ctc, x: &[f32], labels: &[u32]| {
+            let tape = Tape::new(&Params::new(device));
+            let x = tape.input(tensor(x, &[1, x.len() / 4, 4], device));
+            let loss = ctc.loss(&tape, &x, &[labels]).unwrap();
+            let found = value(&loss)[0];
+            (found, gradient(&tape.backward(&loss).unwrap(), &x))
+        };
+        for low in [never, f32::MIN, -1e30] {
+            let mut x = vec![low; 12];
+            (x[1], x[4 + 2], x[8 + 3]) = (0.0, 0.0, 0.0);
+            let (loss, d) = run(Ctc::new(), &x, &[1, 2, 3]);
+            assert!(loss.abs() < 1e-6 && d.iter().all(|d| d.abs() < 1e-6), "{low}: {loss} {d:?}");
+            let (loss, d) = run(Ctc::new().zero_infinity(), &x, &[3, 2, 1]);
+            assert_eq!((loss, d), (0.0, vec![0.0; 12]), "{low} on {device}");
+            let (loss, d) = run(Ctc::new(), &x, &[3, 2, 1]);
+            assert_eq!((loss, d), (f32::INFINITY, vec![0.0; 12]), "{low} on {device}");
+        }
+        let mut x: Vec<f32> = (0..24).map(|i| (0.7 * i as f32 + 0.3).sin()).collect();
+        (x[0], x[2], x[3], x[4], x[6]) = (never, never, never, never, never);
+        let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let (loss, d) = run(Ctc::new(), &x, &[1, 2, 3]);
+        let expected = paths(&wide, 4, &[1, 2, 3], 0) as f32;
+        assert!((loss - expected).abs() < 1e-4, "{loss}, not {expected}, on {device}");
+        assert!(d.iter().all(|d| d.is_finite()));
+        // Of a row that is skipped there is no gradient, of the others there is.
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(tensor(&[0.5; 24], &[2, 4, 3], device));
+        let ctc = Ctc::new().zero_infinity();
+        let loss = ctc.loss(&tape, &x, &[vec![1, 1, 1, 2], vec![1, 2]]).unwrap();
+        let d = gradient(&tape.backward(&loss).unwrap(), &x);
+        assert_eq!(d[..12], [0.0; 12], "{device}");
+        assert!(d[12..].iter().any(|d| d.abs() > 1e-3), "{device}");
+        // Lengths count where the path is read off.
+        let logits = Var::from(tensor(&[0., 9., 0., 0., 9., 0., 0., 0., 9.], &[1, 3, 3], device));
+        let of = |lengths: &[usize]| {
+            let lengths = Lengths::new(lengths, device).unwrap();
+            Ctc::new().best_path(&logits.clone().with_lengths(Some(lengths)))
+        };
+        assert_eq!(Ctc::new().best_path(&logits).unwrap(), [[1, 2]]);
+        assert_eq!(of(&[2]).unwrap(), [[1]]);
+        assert!(matches!(of(&[4]), Err(Error::Length { .. })));
+        assert!(matches!(of(&[1, 1]), Err(Error::Shape { .. })));
+        let mask = Mask::new(&[true; 3], [1, 3], device).unwrap();
+        assert!(Ctc::new().best_path(&logits.clone().with_mask(Some(mask))).is_err());
+    }
+}
+
+/// Whatever stands where nothing counts reaches no gradient.
+#[test]
+fn what_does_not_count_may_be_nan() {
+    use wgpu_lstm::nn::Dense;
+    let nan = f32::NAN;
+    for device in devices() {
+        for by_mask in [false, true] {
+            let steps = |x: Var| match by_mask {
+                false => x.with_lengths(Some(Lengths::new(&[2, 1], device).unwrap())),
+                true => {
+                    let mask = [true, true, false, true, false, false];
+                    x.with_mask(Some(Mask::new(&mask, [2, 3], device).unwrap()))
+                }
+            };
+            let values = |pad: f32| [0.3, -0.6, pad, 0.9, pad, pad];
+            let all = |params: &Params, of: &dyn Fn(&Tape, &Var) -> Var, pad: f32| {
+                let tape = Tape::new(params);
+                let input = tape.input(tensor(&values(pad), &[2, 3, 1], device));
+                let y = of(&tape, &steps(input.clone()));
+                let seed: Vec<f32> = (0..y.tensor().len())
+                    .map(|i| {
+                        let frame = i / (y.tensor().len() / 6).max(1);
+                        if [0, 1, 3].contains(&frame) { 1.0 + i as f32 } else { 0.0 }
+                    })
+                    .collect();
+                let seed = tensor(&seed, y.shape(), device);
+                let gradients = tape.backward_from(&[(&y, seed)]).unwrap();
+                let d_x = gradient(&gradients, &input);
+                assert_eq!([d_x[2], d_x[4], d_x[5]], [0.0; 3], "{device}");
+                d_x
+            };
+            let run = |build: &dyn Fn(&Params) -> Box<dyn Fn(&Tape, &Var) -> Var>| {
+                let found = [0.0, nan].map(|pad| {
+                    let params = Params::new(device).with_seed(3);
+                    let of = build(&params);
+                    let mut found = all(&params, &*of, pad);
+                    for name in params.names() {
+                        found.extend(params.gradient(&name).unwrap());
+                    }
+                    found
+                });
+                assert_eq!(found[0], found[1], "by mask {by_mask} on {device}");
+            };
+            run(&|params| {
+                let layer = Dense::new(2).build(params, 1).unwrap();
+                Box::new(move |tape, x| layer.forward(tape, x).unwrap())
+            });
+            run(&|params| {
+                let first = LayerNorm::new().build(params, 1).unwrap();
+                Box::new(move |tape, x| first.forward(tape, x).unwrap())
+            });
+            run(&|params| {
+                // As query, keys and values at once.
+                let layer = Attention::additive(3).build(params, 1, 1).unwrap();
+                Box::new(move |tape, x| layer.forward(tape, x, x).unwrap().context)
+            });
+        }
+    }
+}
+
+/// A NaN that counts is not hidden, on any device.
+#[test]
+fn a_nan_that_counts_stays() {
+    for device in devices() {
+        let params = Params::new(device);
+        for values in [[1.0, f32::NAN, 2.0], [1.0, 2.0, f32::NAN], [f32::NAN, 1.0, 2.0]] {
+            let tape = Tape::new(&params);
+            let x = tape.input(tensor(&values, &[1, 3, 1], device));
+            let y = Pool::new(Pooling::Max).forward(&tape, &x).unwrap();
+            assert!(value(&y)[0].is_nan(), "{values:?} on {device}");
+            let softmax = wgpu_lstm::nn::Activation::Softmax;
+            let row = Var::from(tensor(&values, &[1, 3], device));
+            let y = softmax.forward(&tape, &row).unwrap();
+            assert!(value(&y).iter().all(|v| v.is_nan()), "{values:?} on {device}");
+        }
+        let y = Tensor::zeros([1, 1], device).unwrap();
+        type Of<'a> = &'a dyn Fn(&Tape, &Var) -> Var;
+        let of: [Of; 3] = [
+            &|tape, x| loss::mean_absolute_error(tape, x, &y, None).unwrap(),
+            &|tape, x| loss::quantile(tape, x, &y, 0.3, None).unwrap(),
+            &|tape, x| loss::huber(tape, x, &y, 0.3, None).unwrap(),
+        ];
+        for of in of {
+            let tape = Tape::new(&params);
+            let x = tape.input(tensor(&[f32::NAN], &[1, 1], device));
+            let loss = of(&tape, &x);
+            assert!(value(&loss)[0].is_nan(), "{device}");
+            assert!(gradient(&tape.backward(&loss).unwrap(), &x)[0].is_nan(), "{device}");
+        }
+    }
+}
+
+#[test]
+fn extreme_scores_and_weights() {
+    for device in devices() {
+        let params = Params::new(device);
+        let tape = Tape::new(&params);
+        let attention = Attention::dot().build(&params, 1, 1).unwrap();
+        let query = Var::from(tensor(&[1e31], &[1, 1], device));
+        let keys = Var::from(tensor(&[-1.0, -2.0, -3.0], &[1, 3, 1], device));
+        let keys = keys.with_lengths(Some(Lengths::new(&[2], device).unwrap()));
+        let found = attention.forward(&tape, &query, &keys).unwrap();
+        assert_eq!(found.weights.to_vec().unwrap(), [1.0, 0.0, 0.0], "{device}");
+        let x = tape.input(Tensor::zeros([2, 3], device).unwrap());
+        let labels = Labels::new(&[0, 2], device).unwrap();
+        for bad in [3e38, 1e-45] {
+            let error = CrossEntropy::new().class_weights([bad; 3]).loss(&tape, &x, &labels, None);
+            assert!(matches!(error, Err(Error::Option { .. })), "{bad} on {device}");
+            assert!(loss::RowWeights::new(&[bad; 2], device).is_err());
+        }
+        let elsewhere = &devices()[usize::from(!device.is_gpu())];
+        let x = Var::from(Tensor::zeros([1, 2, 3], device).unwrap());
+        let x = x.with_lengths(Some(Lengths::new(&[1], elsewhere).unwrap()));
+        let layer = LayerNorm::new().build(&params, 3).unwrap();
+        let error = layer.forward(&tape, &x).unwrap_err();
+        assert!(matches!(error, Error::OtherDevice { arg: "lengths", .. }), "{error}");
+    }
+}

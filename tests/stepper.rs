@@ -265,6 +265,9 @@ fn a_layer_normalised_layer() {
         Lstm::new(4).layer_norm().projection(2),
         Lstm::new(4).layer_norm().zoneout(0.1, 0.1),
         Lstm::new(4).layer_norm().strategy(Strategy::Stepwise),
+        Lstm::new(4).layer_norm().strategy(Strategy::Sequence),
+        Lstm::new(4).layer_norm().recompute(),
+        Lstm::new(4).layer_norm().clip(1.0),
     ] {
         let error = bad.build(&params, 3).unwrap_err();
         assert!(
@@ -442,5 +445,110 @@ fn every_lstm_case_of_the_onnx_package() {
             }
             assert!(compared > 0, "{what}");
         }
+    }
+}
+
+/// A reverse layer with a projection and a first state is the forward one on reversed rows.
+#[test]
+fn a_projection_goes_backwards_from_a_state() {
+    for device in devices() {
+        let lengths = [4, 2, 3];
+        let x: Vec<f32> = (0..3 * 4 * 2).map(|i| (i as f32 * 0.9).sin()).collect();
+        let d: Vec<f32> = (0..3 * 4 * 3).map(|i| (i as f32 * 0.4).cos()).collect();
+        let reversed = |x: &[f32], w: usize| -> Vec<f32> {
+            let mut all = x.to_vec();
+            for (row, &length) in lengths.iter().enumerate() {
+                for t in 0..length {
+                    let from = &x[(row * 4 + length - 1 - t) * w..][..w];
+                    all[(row * 4 + t) * w..][..w].copy_from_slice(from);
+                }
+            }
+            all
+        };
+        let run = |layer: Lstm, x: &[f32], d: &[f32]| {
+            let params = Params::new(device).with_seed(2);
+            let layer = layer.projection(3).return_sequences().build(&params, 2).unwrap();
+            let tape = Tape::new(&params);
+            let seq = tape.input(tensor(x, &[3, 4, 2], device));
+            let h = tape.input(tensor(&[0.3, -0.2, 0.5].repeat(3), &[3, 3], device));
+            let c = tape.input(tensor(&[0.1; 15], &[3, 5], device));
+            let lengths = Lengths::new(&lengths, device).unwrap();
+            let state = [LstmState { h: h.clone(), c: c.clone() }];
+            let out = layer.run(&tape, &seq.clone().with_lengths(Some(lengths)), Some(&state));
+            let y = out.unwrap().output;
+            let found = value(&y);
+            let gradients = tape.backward_from(&[(&y, tensor(d, &[3, 4, 3], device))]).unwrap();
+            let of = |v: &Var| gradients.get(v).unwrap().to_vec().unwrap();
+            (found, of(&seq), of(&h), of(&c), params.gradient("lstm.weight_hh_l0").unwrap())
+        };
+        let there = run(Lstm::new(5), &x, &d);
+        let back = run(Lstm::new(5).go_backwards(), &reversed(&x, 2), &reversed(&d, 3));
+        let what = format!("on {device}");
+        close(&what, &reversed(&back.0, 3), &there.0, 1e-6);
+        close(&what, &reversed(&back.1, 2), &there.1, 1e-5);
+        close(&what, &back.2, &there.2, 1e-5);
+        close(&what, &back.3, &there.3, 1e-5);
+        close(&what, &back.4, &there.4, 1e-5);
+    }
+}
+
+/// What a mask leaves out of a single step stays, in the outputs too.
+#[test]
+fn a_single_masked_step_keeps_the_state() {
+    for device in devices() {
+        for layer in [Lstm::new(4).projection(2), Lstm::new(2).layer_norm(), Lstm::new(2)] {
+            let hidden = if format!("{layer:?}").contains("Some(2)") { 4 } else { 2 };
+            let params = Params::new(device);
+            let last = layer.clone().build(&params, 1).unwrap();
+            let other = Params::new(device);
+            let all = layer.return_sequences().build(&other, 1).unwrap();
+            for (layer, params) in [(last, params), (all, other)] {
+                let mask = Mask::new(&[true, false], [2, 1], device).unwrap();
+                let x = Var::from(tensor(&[0.3, f32::NAN], &[2, 1, 1], device));
+                let h = Var::from(tensor(&[0.5; 4], &[2, 2], device));
+                let c = Var::from(tensor(&vec![0.25; 2 * hidden], &[2, hidden], device));
+                let x = x.with_mask(Some(mask));
+                let tape = Tape::inference(&params);
+                let out = layer.run(&tape, &x, Some(&[LstmState { h, c }])).unwrap();
+                assert_eq!(value(&out.output)[2..], [0.5, 0.5], "{device}");
+                assert_eq!(value(&out.state[0].h)[2..], [0.5, 0.5], "{device}");
+                assert_eq!(value(&out.state[0].c)[hidden..], vec![0.25; hidden], "{device}");
+                assert_ne!(value(&out.output)[..2], [0.5, 0.5], "{device}");
+            }
+        }
+    }
+}
+
+/// Whose first axis are not the rows: lengths go in, but not on.
+#[test]
+fn a_time_major_output_has_no_lengths_and_no_place_in_a_sequential() {
+    use wgpu_lstm::nn::{Dense, Sequential};
+    for device in devices() {
+        let params = Params::new(device);
+        let layer = Lstm::new(4).time_major().return_sequences().build(&params, 2).unwrap();
+        let lengths = Lengths::new(&[1, 2, 3], device).unwrap();
+        let x = Var::from(tensor(&[0.5; 18], &[3, 3, 2], device)).with_lengths(Some(lengths));
+        let y = layer.forward(&Tape::inference(&params), &x).unwrap();
+        assert!(y.lengths().is_none() && y.mask().is_none());
+        // [T,B,H]: the second row ends after two steps.
+        let y = value(&y);
+        assert!(y[(3 + 1) * 4..][..4].iter().all(|v| *v != 0.0));
+        assert_eq!(y[(6 + 1) * 4..][..4], [0.0; 4]);
+        let mut model = Sequential::new(device).add(Lstm::new(3).time_major()).add(Dense::new(1));
+        assert!(matches!(model.build(2), Err(Error::Option { .. })));
+    }
+}
+
+#[test]
+fn a_layer_normalised_layer_drops_weights() {
+    for device in devices() {
+        let params = Params::new(device).with_seed(5);
+        let layer = Lstm::new(6).layer_norm().weight_drop(0.5).build(&params, 2).unwrap();
+        let x = Var::from(tensor(&[0.5; 12], &[2, 3, 2], device));
+        let run = |tape: &Tape| value(&layer.forward(tape, &x).unwrap());
+        let plain = run(&Tape::inference(&params));
+        assert_eq!(plain, run(&Tape::inference(&params)));
+        let (a, b) = (run(&Tape::new(&params)), run(&Tape::new(&params)));
+        assert!(a != plain && b != plain && a != b, "{device}");
     }
 }

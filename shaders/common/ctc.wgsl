@@ -4,7 +4,10 @@
 // The logarithm of nothing.
 const NEVER: f32 = -1e30;
 
-struct Dims { b: u32, t: u32, c: u32, longest: u32, blank: u32 }
+struct Dims {
+    b: u32, t: u32, c: u32, longest: u32, blank: u32,
+    impossible: f32,  // the loss of a row that no path says
+}
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> lp: array<f32>;      // [B,T,C]
@@ -24,11 +27,17 @@ fn skips(row: u32, s: u32) -> bool {
 }
 
 fn log_of(row: u32, t: u32, s: u32) -> f32 {
-    return lp[(row * dims.t + t) * dims.c + label_of(row, s)];
+    return at_least(lp[(row * dims.t + t) * dims.c + label_of(row, s)]);
 }
+
+// Nothing is less likely than NEVER; a NaN stays.
+fn at_least(x: f32) -> f32 { return select(x, NEVER, x < NEVER); }
+
+fn is_never(x: f32) -> bool { return x <= 0.5 * NEVER; }
 
 fn log_sum(a: f32, b: f32, c: f32) -> f32 {
     var largest = select(b, a, a > b);
     largest = select(largest, c, c > largest);
+    if is_never(largest) { return NEVER; }
     return largest + log(exp(a - largest) + exp(b - largest) + exp(c - largest));
 }

@@ -4,7 +4,7 @@ override WG: u32;  // a power of two
 override LENGTHS: bool;
 
 struct Dims {
-    t: u32, h: u32,
+    b: u32, t: u32, h: u32,
     y_stride: u32, y_first: u32,  // words from frame to frame, first column
     sequences: u32,               // whether there is a y
     reverse: u32,

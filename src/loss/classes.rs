@@ -1,6 +1,6 @@
 //! Between one class of several and a softmax.
 
-use super::{RowWeights, one_over, record, rows};
+use super::{RowWeights, check_sum, one_over, record, rows};
 use crate::ops::{Check, cross_entropy as op};
 use crate::tape::{Tape, Var};
 use crate::{Device, Error, Result, Tensor};
@@ -191,12 +191,14 @@ impl CrossEntropy {
                 labels.host.iter().zip(counts).map(|(&l, on)| if on { l } else { 0 }).collect();
             classes_of_rows = Tensor::from_u32(&values, [rows], &x.device())?;
         }
+        let total = self.total(labels, weights);
+        check_sum("the sum of the weights", total)?;
         let wanted = op::Wanted {
             labels: classes_of_rows,
             weights: row_weights,
             class_weights,
             smoothing: self.smoothing,
-            scale: one_over(self.total(labels, weights)),
+            scale: one_over(total),
         };
         let losses = op::forward(x, &wanted)?;
         record(tape, logits, &losses, move |x, d_loss| op::backward(x, &wanted, d_loss))

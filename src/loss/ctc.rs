@@ -39,8 +39,9 @@ impl Ctc {
         self
     }
 
-    /// Lets rows that have too few frames for their labels count nothing, instead of failing:
-    /// PyTorch's `zero_infinity`.
+    /// Lets rows that cannot say their labels count nothing: those with too few frames, which are an
+    /// error otherwise, and those whose logits rule every path out, whose loss is infinite otherwise
+    /// (their gradient is 0 in any case). PyTorch's `zero_infinity`.
     pub fn zero_infinity(mut self) -> Self {
         self.skips = true;
         self
@@ -74,9 +75,7 @@ impl Ctc {
                 format!("below {classes}, the classes"),
             );
         }
-        if logits.mask().is_some() {
-            return refuse("the steps that count", "a mask".into(), "lengths".into());
-        }
+        no_mask(logits)?;
         if let Some(lengths) = logits.lengths() {
             lengths.check(OP, batch, timesteps)?;
         }
@@ -120,6 +119,7 @@ impl Ctc {
             scales: Tensor::from_slice(&scales, [batch], &device)?,
             longest,
             blank: self.blank,
+            impossible: if self.skips { 0.0 } else { f32::INFINITY },
         };
         let shape = [batch, timesteps, classes];
         let lp = log_softmax(x)?;
@@ -146,6 +146,7 @@ impl Ctc {
         let x = logits.tensor();
         let check = Check::new("Ctc::best_path", "");
         let [batch, timesteps, classes] = check.dims("logits", x, "[B,T,C]")?;
+        no_mask(logits)?;
         if let Some(lengths) = logits.lengths() {
             lengths.check("Ctc::best_path", batch, timesteps)?;
         }
@@ -160,6 +161,17 @@ impl Ctc {
                 path
             })
             .collect())
+    }
+}
+
+fn no_mask(logits: &Var) -> Result<()> {
+    match logits.mask() {
+        Some(_) => Err(Error::Option {
+            option: "the steps that count",
+            found: "a mask".into(),
+            expected: "lengths".into(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -32,7 +32,8 @@ impl RowWeights {
     /// [`Error::Option`], and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
         let new = Self::that_may_be_zero(weights, device)?;
-        if new.sum > 0.0 && new.sum.is_finite() && weights.iter().all(|&w| w >= 0.0) {
+        if new.sum > 0.0 && weights.iter().all(|&w| w >= 0.0) {
+            check_sum("the sum of weights", new.sum)?;
             return Ok(new);
         }
         Err(Error::Option {
@@ -76,6 +77,15 @@ impl RowWeights {
     pub(crate) fn tensor(&self) -> &Tensor {
         &self.tensor
     }
+}
+
+/// That a mean over weights with this sum is one.
+pub(crate) fn check_sum(option: &'static str, sum: f32) -> Result<()> {
+    if sum == 0.0 || (sum.is_finite() && (1.0 / sum).is_normal()) {
+        return Ok(());
+    }
+    let expected = "neither close to 0 nor as large as no float: weights of about 1".into();
+    Err(Error::Option { option, found: sum.to_string(), expected })
 }
 
 /// One over a sum of weights; 0 where nothing counts.

@@ -160,7 +160,7 @@ impl Attention {
                 check.shape("query", query.tensor(), "[B,U,Q]", &[b, u, built.query_size])?;
             }
             None => {
-                check.dims::<2>("query", query.tensor(), "[B,Q]")?;
+                check.dims::<2>("query", query.tensor(), "[B,U,Q] or [B,Q]")?;
                 check.shape("query", query.tensor(), "[B,Q]", &[b, built.query_size])?;
             }
         }

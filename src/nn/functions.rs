@@ -7,6 +7,7 @@ use crate::ops::columns::copy_columns;
 use crate::ops::dropout;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::halves;
+use crate::ops::mask_steps::mask_steps;
 use crate::ops::pack::{pack, unpack};
 use crate::ops::pool;
 use crate::ops::swap_axes as swap;
@@ -28,12 +29,20 @@ pub(super) fn unary(
     vars.pop().unwrap_or_else(|| Var::constant(y))
 }
 
-/// A value with zeros past its rows' ends: padding may be NaN, and NaN times a gradient of zero is
-/// NaN.
+/// A value with zeros at the steps that do not count: there may be NaN, and NaN times a gradient of
+/// zero is NaN.
 pub(super) fn clean(op: &'static str, x: &Var) -> Result<Tensor> {
+    let check = crate::ops::Check::new(op, "");
     match (x.lengths(), x.shape()) {
+        (None, &[rows, timesteps, _]) => {
+            let Some(mask) = x.mask() else { return Ok(x.tensor().clone()) };
+            mask.check(op, rows, timesteps)?;
+            check.device(x.tensor(), &[("mask", &mask.tensor)])?;
+            mask_steps(x.tensor(), mask)
+        }
         (Some(lengths), &[rows, timesteps, _]) => {
             lengths.check(op, rows, timesteps)?;
+            check.device(x.tensor(), &[("lengths", &lengths.tensor)])?;
             unpack(&pack(x.tensor(), lengths)?, lengths, timesteps)
         }
         _ => Ok(x.tensor().clone()),

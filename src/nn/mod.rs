@@ -62,6 +62,11 @@ pub trait Layer: Send {
         Ok(())
     }
 
+    /// Whether the first axis of what it takes and gives are the rows, as a [`Sequential`] has them.
+    fn is_batch_first(&self) -> bool {
+        true
+    }
+
     /// The timesteps of what comes out, where the layer sets them.
     fn fixed_timesteps(&self) -> Option<usize> {
         None

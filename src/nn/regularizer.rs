@@ -1,7 +1,6 @@
 //! What keeps parameters and outputs small.
 
 use super::params::ParamId;
-use crate::ops::mask_steps::mask_steps;
 use crate::ops::{add, penalty};
 use crate::tape::{Tape, Var};
 use crate::{Error, Result};
@@ -74,10 +73,7 @@ pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Res
     let Some(factors) = regularizer.factors() else { return Ok(()) };
     let rows = x.shape().first().copied().unwrap_or(1).max(1) as f32;
     let factors = factors.map(|f| f / rows);
-    let mut saved = super::functions::clean("activity_regularizer", x)?;
-    if let (Some(mask), [_, _, _]) = (x.mask(), x.shape()) {
-        saved = mask_steps(&saved, mask)?;
-    }
+    let saved = super::functions::clean("activity_regularizer", x)?;
     let id = tape.id(x);
     let y = penalty::penalty(&saved, factors)?;
     let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| {
@@ -121,7 +117,7 @@ impl Tape {
             });
             terms.push(vars.pop().unwrap_or_else(|| Var::constant(y)));
         }
-        terms.extend(self.take_penalties());
+        terms.extend(self.penalties());
         if terms.len() == 1 {
             return Ok(loss.clone());
         }

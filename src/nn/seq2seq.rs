@@ -291,7 +291,7 @@ impl Seq2Seq {
     /// tokens. Waits for the device.
     ///
     /// # Errors
-    /// As [`Seq2Seq::forward`].
+    /// [`Error::NotFinite`] if a probability is no number, and as [`Seq2Seq::forward`].
     pub fn greedy<S: AsRef<[u32]>>(
         &self,
         params: &Params,
@@ -329,7 +329,15 @@ impl Seq2Seq {
         let y = self.built()?.target.lookup(tape, last, [last.len(), 1])?;
         let (logits, states) = self.decode(tape, memory, &y)?;
         memory.states = states;
-        log_softmax(logits.tensor())?.to_vec()
+        let log = log_softmax(logits.tensor())?.to_vec()?;
+        match log.iter().position(|l| l.is_nan()) {
+            Some(at) => Err(Error::NotFinite {
+                what: "a probability",
+                place: format!("class {}", at % (self.tokens[1] + 1)),
+                help: "the parameters are no numbers, or far too large",
+            }),
+            None => Ok(log),
+        }
     }
 
     /// The likeliest token sequences for each row of `source`, the best first, by a beam search:
@@ -337,7 +345,7 @@ impl Seq2Seq {
     /// Waits for the device.
     ///
     /// # Errors
-    /// [`Error::Option`] for a width of 0, and as [`Seq2Seq::forward`].
+    /// [`Error::Option`] for a width of 0, and as [`Seq2Seq::greedy`].
     pub fn beam<S: AsRef<[u32]>>(
         &self,
         params: &Params,

@@ -132,6 +132,13 @@ impl Sequential {
         if self.layers.is_empty() {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         }
+        if self.layers.iter().any(|layer| !layer.is_batch_first()) {
+            return Err(Error::Option {
+                option: "a layer of a Sequential",
+                found: "a time-major one".into(),
+                expected: "without time_major: the sequences come as [B,T,F]".into(),
+            });
+        }
         let before = self.params.mark();
         let (built, new) = self.layers.split_at_mut(self.built);
         let mut size = built.last().map_or(input_size, |layer| layer.output_size());
@@ -340,6 +347,7 @@ impl Sequential {
             if let Some(bad) = weights.iter().find(|w| !(0.0..f32::MAX).contains(*w)) {
                 return option("sample_weights", bad.to_string(), "finite values of at least 0");
             }
+            loss::check_sum("the sum of sample_weights", weights.iter().sum())?;
         }
         if let Some((validation, y)) = options.validation {
             self.check_data(validation, y, x.features(), loss, "Fit::validation_data")?;

@@ -140,7 +140,7 @@ impl Attention {
             weights.par_chunks_mut(t).enumerate().for_each(|(query, weights)| {
                 let row = query / u;
                 weights.fill(0.0);
-                let mut largest = -1e30f32;
+                let mut largest = f32::MIN;
                 for at in (0..t).filter(|&at| steps.counts(row, at)) {
                     let parts = (0..h).map(|h| score.part(query, row * t + at, h));
                     weights[at] = parts.sum();
@@ -152,8 +152,8 @@ impl Attention {
                     weights[at] = (weights[at] - largest).exp();
                     sum += weights[at];
                 }
-                if sum != 0.0 {
-                    weights.iter_mut().for_each(|w| *w /= sum);
+                for at in (0..t).filter(|&at| steps.counts(row, at)) {
+                    weights[at] /= sum;
                 }
             });
         });

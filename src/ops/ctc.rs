@@ -54,6 +54,8 @@ pub(crate) struct Wanted {
     pub(crate) scales: Tensor,
     pub(crate) longest: usize,
     pub(crate) blank: u32,
+    /// The loss of a row that no path says; its gradient is 0.
+    pub(crate) impossible: f32,
 }
 
 impl Wanted {
@@ -63,7 +65,11 @@ impl Wanted {
     }
 
     fn uniform(&self, [b, t, c]: [usize; 3]) -> Vec<u32> {
-        [b, t, c, self.longest].map(|w| w as u32).into_iter().chain([self.blank]).collect()
+        [b, t, c, self.longest]
+            .map(|w| w as u32)
+            .into_iter()
+            .chain([self.blank, self.impossible.to_bits()])
+            .collect()
     }
 }
 
@@ -89,7 +95,7 @@ impl Row<'_> {
     }
 
     fn log(&self, t: usize, s: usize) -> f32 {
-        self.lp[t * self.classes + self.label(s)]
+        at_least(self.lp[t * self.classes + self.label(s)])
     }
 
     /// Whether a path may go from state `s - 2` to `s`.
@@ -110,7 +116,7 @@ impl Row<'_> {
                     let two = if self.skips(s) { before[s - 2] } else { NEVER };
                     log_sum(before[s], one, two)
                 };
-                *now = sum + self.log(t, s);
+                *now = at_least(sum + self.log(t, s));
             }
         }
         self.total(alpha, stride)
@@ -130,6 +136,9 @@ impl Row<'_> {
     fn backward(&self, alpha: &[f32], stride: usize, factor: f32, d_x: &mut [f32]) {
         let states = self.states();
         let total = self.total(alpha, stride);
+        if is_never(total) {
+            return;
+        }
         let mut after = vec![NEVER; states];
         let mut beta = vec![0.0; states];
         for t in (0..self.frames).rev() {
@@ -137,7 +146,7 @@ impl Row<'_> {
                 *beta = if t + 1 == self.frames {
                     if s + 2 >= states { 0.0 } else { NEVER }
                 } else {
-                    let next = |s: usize| after[s] + self.log(t + 1, s);
+                    let next = |s: usize| at_least(after[s] + self.log(t + 1, s));
                     let one = if s + 1 < states { next(s + 1) } else { NEVER };
                     let two = if s + 2 < states && self.skips(s + 2) { next(s + 2) } else { NEVER };
                     log_sum(next(s), one, two)
@@ -155,9 +164,21 @@ impl Row<'_> {
     }
 }
 
+/// Nothing is less likely than `NEVER`; a NaN stays.
+fn at_least(x: f32) -> f32 {
+    if x < NEVER { NEVER } else { x }
+}
+
+fn is_never(x: f32) -> bool {
+    x <= 0.5 * NEVER
+}
+
 fn log_sum(a: f32, b: f32, c: f32) -> f32 {
     let largest = if a > b { a } else { b };
     let largest = if c > largest { c } else { largest };
+    if is_never(largest) {
+        return NEVER;
+    }
     largest + ((a - largest).exp() + (b - largest).exp() + (c - largest).exp()).ln()
 }
 
@@ -225,7 +246,8 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
     let saved = alpha.cpu();
     loss.cpu_mut(|loss| {
         wanted.each(lp, (loss, 1), |b, row, scale, loss| {
-            loss[0] = -scale * row.total(&saved[b * t * states..], states);
+            let total = row.total(&saved[b * t * states..], states);
+            loss[0] = if is_never(total) { wanted.impossible } else { -scale * total };
         });
     });
     Ok((loss, alpha))

@@ -3,9 +3,9 @@
 
 use super::lstm::Columns;
 use super::lstm::transpose_gates::transpose_gates;
-use super::{ACTIVATIONS, switches};
+use super::{ACTIVATIONS, INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch};
+use crate::device::kernel::{Constants, Kernel, Launch, folded};
 use crate::ops::activation::sigmoid;
 use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
@@ -18,7 +18,7 @@ const COMMON: &str = include_str!("../../shaders/common/norm_lstm.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "norm_lstm",
-    parts: &[ACTIVATIONS, COMMON, include_str!("../../shaders/norm_lstm.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm.wgsl")],
     bindings: &[
         ("gates", Write),
         ("r", Read),
@@ -34,7 +34,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "norm_lstm_bwd",
-    parts: &[ACTIVATIONS, COMMON, include_str!("../../shaders/norm_lstm_bwd.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm_bwd.wgsl")],
     bindings: &[
         ("gates", Write),
         ("rt", Read),
@@ -108,10 +108,10 @@ impl Call {
     }
 
     fn uniform(&self, y: Option<Columns<'_>>, save: bool) -> Vec<u32> {
-        let [_, t, h] = self.sizes();
+        let [b, t, h] = self.sizes();
         let [stride, first] = y.map_or([0; 2], |y| [y.stride(), y.first]);
         let flags = [y.is_some(), self.reverse, save].map(usize::from);
-        let words = [t, h, stride, first].into_iter().chain(flags).map(|w| w as u32);
+        let words = [b, t, h, stride, first].into_iter().chain(flags).map(|w| w as u32);
         words.chain([self.epsilon.to_bits()]).collect()
     }
 
@@ -134,7 +134,7 @@ impl Call {
         if let Some(gpu) = self.gates.gpu() {
             gpu.run(&Launch {
                 kernel: &FORWARD,
-                grid: [b as u32, 1, 1],
+                grid: folded(b),
                 constants: self.constants(),
                 uniform: self.uniform(y, save),
                 tensors: vec![
@@ -286,7 +286,7 @@ impl Saved {
         if let Some(gpu) = z.gpu() {
             gpu.run(&Launch {
                 kernel: &BACKWARD,
-                grid: [b as u32, 1, 1],
+                grid: folded(b),
                 constants: call.constants(),
                 uniform: call.uniform(d_y, true),
                 tensors: vec![

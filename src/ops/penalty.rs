@@ -88,12 +88,19 @@ pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
         });
     }
     x.cpu_mut(|x| {
+        // Over the largest, so that no square overflows.
+        let mut largest = vec![0.0f32; columns];
+        for row in x.chunks_exact(columns) {
+            largest.iter_mut().zip(row).for_each(|(l, v)| *l = l.max(v.abs()));
+        }
         let mut sums = vec![0.0f32; columns];
         for row in x.chunks_exact(columns) {
-            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v * v);
+            for ((sum, v), l) in sums.iter_mut().zip(row).zip(&largest) {
+                *sum += if *l > 0.0 { (v / l) * (v / l) } else { 0.0 };
+            }
         }
-        let scales: Vec<_> =
-            sums.iter().map(|s| if s.sqrt() > limit { limit / s.sqrt() } else { 1.0 }).collect();
+        let norms = sums.iter().zip(&largest).map(|(sum, l)| l * sum.sqrt());
+        let scales: Vec<_> = norms.map(|n| if n > limit { limit / n } else { 1.0 }).collect();
         for row in x.chunks_exact_mut(columns) {
             row.iter_mut().zip(&scales).for_each(|(v, scale)| *v *= scale);
         }

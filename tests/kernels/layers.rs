@@ -313,6 +313,7 @@ fn paths_of_labels() {
                 scales: tensor(&scales, [b], device),
                 longest,
                 blank,
+                impossible: f32::INFINITY,
             };
             let lp = softmax::log_softmax(&tensor(&x, [b, t, c], device)).unwrap();
             let (loss, alpha) = ctc::forward(&lp, [b, t, c], &wanted).unwrap();

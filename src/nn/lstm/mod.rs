@@ -195,7 +195,9 @@ impl Lstm {
     }
 
     /// Takes `[T,B,I]` and gives `[T,B,H]`, as PyTorch's layer without `batch_first` and ONNX's
-    /// default layout have it. Lengths, masks (`[B,T]`) and states stay as they are.
+    /// default layout have it. Lengths, masks (`[B,T]`) and states stay as they are; but the output,
+    /// which is 0 where nothing counts, has neither, since the layers that follow would take its first
+    /// axis for the rows. Not for a [`super::Sequential`].
     pub fn time_major(mut self) -> Self {
         self.time_major = true;
         self
@@ -550,7 +552,8 @@ impl Lstm {
         }
         of_activity(tape, self.activity, &output)?;
         if self.time_major && self.sequences {
-            output = swap_axes(tape, &output)?;
+            // Which take the first axis for the rows.
+            output = swap_axes(tape, &output)?.with_lengths(None).with_mask(None);
         }
         Ok(LstmOutput { output, state: states })
     }
@@ -576,7 +579,11 @@ impl Lstm {
                     end.h = where_masked(&end.h, &state.h, mask)?;
                     end.c = where_masked(&end.c, &state.c, mask)?;
                 }
-                outputs.push(y.unwrap_or_else(|| end.h.clone()));
+                outputs.push(match (y, x.mask()) {
+                    (Some(_), Some(_)) => one_step(tape, &end.h, x)?,
+                    (Some(y), None) => y,
+                    (None, _) => end.h.clone(),
+                });
                 states.push(end);
             }
         } else if self.projection.is_none() {
@@ -618,9 +625,13 @@ impl Lstm {
                     }
                     states.push(LstmState { h, c: end.c });
                 }
-                match y {
-                    Some(y) => outputs.push(project(&y)?),
-                    None => outputs.extend(states.last().map(|s| s.h.clone())),
+                let h = || states.last().map(|s| s.h.clone());
+                match (y, x.mask()) {
+                    (Some(_), Some(_)) if state.is_some() => {
+                        outputs.extend(h().map(|h| one_step(tape, &h, x)).transpose()?);
+                    }
+                    (Some(y), _) => outputs.push(project(&y)?),
+                    (None, _) => outputs.extend(h()),
                 }
             }
         }
@@ -749,6 +760,12 @@ impl Lstm {
     }
 }
 
+/// `h` `[B,H]` as the only step of a sequence.
+fn one_step(tape: &Tape, h: &Var, x: &Var) -> Result<Var> {
+    let &[rows, size] = h.shape() else { return Ok(h.clone()) };
+    Ok(reshape(tape, h, &[rows, 1, size])?.with_steps_of(x))
+}
+
 /// `new` `[B,H]` where a mask `[B,1]` is true, else `old`. A constant.
 fn where_masked(new: &Var, old: &Var, mask: &Mask) -> Result<Var> {
     let device = new.tensor().device();
@@ -843,6 +860,10 @@ impl Layer for Lstm {
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         Lstm::forward(self, tape, x)
+    }
+
+    fn is_batch_first(&self) -> bool {
+        !self.time_major
     }
 
     fn parameter_count(&self) -> usize {

@@ -57,9 +57,9 @@ pub(super) fn direction(
         });
     }
     let words = b.saturating_mul(t).saturating_mul(4 * h);
-    if words > u32::MAX as usize || b > 65_535 {
+    if words > u32::MAX as usize {
         let (bytes, limit) = (4 * words as u64, 4 * u64::from(u32::MAX));
-        return Err(Error::TooLarge { what: "a batch of 65,536 rows or more", bytes, limit });
+        return Err(Error::TooLarge { what: "a batch", bytes, limit });
     }
 
     // norm(W x) + b, for all steps at once.

@@ -200,6 +200,9 @@ impl LstmStepper {
         check.dtype("frames", frames, DType::F32)?;
         let shape = [self.streams.len(), self.input_size];
         check.shape("frames", frames, "[streams,I]", &shape)?;
+        if let Some(state) = self.states.first() {
+            check.device(state.h.tensor(), &[("frames", frames)])?;
+        }
         let active: Vec<_> = self.streams.iter().map(|s| s.number.is_some()).collect();
         self.run(frames.reshape([self.streams.len(), 1, self.input_size])?, &active)
     }
