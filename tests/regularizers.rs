@@ -356,3 +356,131 @@ fn a_stateful_layer_says_what_it_wants() {
         layer.forward(&tape, &x(1)).unwrap();
     }
 }
+
+/// The gradient of an LSTM's activity is what comes of seeds of its formula, time-major or not.
+#[test]
+fn the_activity_of_an_lstm_has_a_gradient() {
+    let (l1, l2) = (0.3f32, 0.5f32);
+    for device in devices() {
+        let build = |time_major: bool, activity: bool| {
+            let params = Params::new(device).with_seed(6);
+            let mut layer = Lstm::new(3).return_sequences();
+            if activity {
+                layer = layer.activity_regularizer(Regularizer::l1_l2(l1, l2));
+            }
+            if time_major {
+                layer = layer.time_major();
+            }
+            (layer.build(&params, 3).unwrap(), params)
+        };
+        let (layer, params) = build(false, false);
+        let tape = Tape::new(&params);
+        let y = layer.forward(&tape, &input(device).into()).unwrap();
+        let values = y.tensor().to_vec().unwrap();
+        let seed: Vec<_> = values.iter().map(|y| (l1 * y.signum() + 2.0 * l2 * y) / 4.0).collect();
+        let seed = Tensor::from_slice(&seed, y.shape(), device).unwrap();
+        tape.backward_from(&[(&y, seed)]).unwrap();
+        let expected = params.gradient("lstm.weight_hh_l0").unwrap();
+        let mut losses = Vec::new();
+        for time_major in [false, true] {
+            let (layer, params) = build(time_major, true);
+            let x = input(device).to_vec().unwrap();
+            let swapped: Vec<f32> =
+                (0..20).flat_map(|i| x[(i % 4 * 5 + i / 4) * 3..][..3].to_vec()).collect();
+            let x = match time_major {
+                true => Tensor::from_slice(&swapped, [5, 4, 3], device).unwrap(),
+                false => input(device),
+            };
+            let tape = Tape::new(&params);
+            let y = layer.forward(&tape, &x.into()).unwrap();
+            let zero = loss::mean_squared_error(&tape, &y, y.tensor(), None).unwrap();
+            let sum = tape.regularized(&zero).unwrap();
+            let again = tape.regularized(&zero).unwrap();
+            let of = |v: &Var| v.tensor().to_vec().unwrap()[0];
+            assert_eq!(of(&sum), of(&again));
+            losses.push(of(&sum));
+            tape.backward(&sum).unwrap();
+            let found = params.gradient("lstm.weight_hh_l0").unwrap();
+            close(&format!("time-major {time_major} on {device}"), &found, &expected, 1e-5);
+        }
+        close("losses", &losses[1..], &losses[..1], 1e-5);
+    }
+}
+
+/// In a model, the losses are those of their formulas, and a head's activity counts too.
+#[test]
+fn losses_of_a_model_by_their_formulas() {
+    let (x, _) = two_classes(7);
+    let y: Vec<f32> = (0..7).map(|i| (i as f32 - 3.0) / 2.0).collect();
+    for device in devices() {
+        let evaluate = |loss: Loss, activity: f32| {
+            let mut model = Sequential::new(device)
+                .seed(5)
+                .add(Lstm::new(3))
+                .add(Dense::new(1).activity_regularizer(Regularizer::l2(activity)));
+            model.compile(Adam::default(), loss, &[]);
+            model.build(1).unwrap();
+            let found = model.evaluate(&x, &Targets::values(y.clone(), 1)).unwrap().loss;
+            (found, model.predict(&x).unwrap().values().to_vec())
+        };
+        let mean = |p: &[f32], of: &dyn Fn(f32) -> f32| -> f32 {
+            p.iter().zip(&y).map(|(p, y)| of(p - y)).sum::<f32>() / 7.0
+        };
+        let huber = |d: f32| if d.abs() > 0.4 { 0.4 * (d.abs() - 0.2) } else { d * d / 2.0 };
+        let pinball = |d: f32| if d < 0.0 { -0.9 * d } else { 0.1 * d };
+        type Of<'a> = &'a dyn Fn(f32) -> f32;
+        let all: [(Loss, Of); 4] = [
+            (Loss::MeanSquaredError, &|d| d * d),
+            (Loss::MeanAbsoluteError, &f32::abs),
+            (Loss::Huber { delta: 0.4 }, &huber),
+            (Loss::Quantile { quantile: 0.9 }, &pinball),
+        ];
+        for (loss, of) in all {
+            let what = format!("{loss:?} on {device}");
+            let (found, p) = evaluate(loss, 0.0);
+            close(&what, &[found], &[mean(&p, of)], 1e-5);
+        }
+        let (found, p) = evaluate(Loss::MeanSquaredError, 0.5);
+        let activity = p.iter().map(|p| 0.5 * p * p).sum::<f32>() / 7.0;
+        close("activity", &[found], &[mean(&p, &|d| d * d) + activity], 1e-5);
+    }
+}
+
+/// A sequence of weight 2 is that sequence twice, in training and in validation.
+#[test]
+fn a_weight_of_two_is_a_sequence_twice() {
+    for device in devices() {
+        let (x, y) = two_classes(10);
+        let rows = [0, 0, 1, 2, 3, 4, 5, 6, 7, 7, 8, 9];
+        let twice: Vec<_> = rows.iter().map(|&i| x.get(i).to_vec()).collect();
+        let twice = Sequences::new(1, twice).unwrap();
+        let labels = rows.iter().map(|&i| u32::from(x.get(i)[0] > 0.0)).collect::<Vec<_>>();
+        let weights = [2., 1., 1., 1., 1., 1., 1., 2., 1., 1.];
+        let run = |x: &Sequences, y: &Targets, fit: Fit<'_>| {
+            let mut model = Sequential::new(device).seed(1).add(Lstm::new(4)).add(Dense::new(2));
+            model.compile(Sgd::new(0.5), Loss::CrossEntropy, &[Metric::Accuracy]);
+            let fit = fit.epochs(4).batch_size(12).shuffle(false).quiet();
+            let history = model.fit(x, y, fit).unwrap();
+            let last = &history.epochs[3];
+            let validation = last.validation.as_ref().unwrap();
+            [last.training.loss, last.training.metrics[0], validation.loss, validation.metrics[0]]
+        };
+        // 7 and 8 to train on, 3 and 4 to validate on: the same, with the double ones counted.
+        let fit = Fit::new().validation_split(0.3).sample_weights(&weights);
+        let weighted = run(&x, &y, fit);
+        let doubled = run(&twice, &Targets::classes(labels), Fit::new().validation_split(0.333));
+        close(&format!("on {device}"), &weighted, &doubled, 1e-5);
+    }
+}
+
+#[test]
+fn norms_of_very_large_weights() {
+    for device in devices() {
+        let params = Params::new(device);
+        let layer = Dense::new(2).kernel_max_norm(1.0).build(&params, 2).unwrap();
+        assert_eq!(layer.parameter_count(), 6);
+        params.set("dense.weight", &[3e20, 4e20, 0.0, 0.0]).unwrap();
+        params.constrain().unwrap();
+        close("norms", &params.get("dense.weight").unwrap(), &[0.6, 0.8, 0.0, 0.0], 1e-5);
+    }
+}
