@@ -452,6 +452,8 @@ fn ctc_with_classes_that_are_ruled_out() {
     }
 }
 
+type Forward = Box<dyn Fn(&Tape, &Var) -> Var>;
+
 /// Whatever stands where nothing counts reaches no gradient.
 #[test]
 fn what_does_not_count_may_be_nan() {
@@ -483,7 +485,7 @@ fn what_does_not_count_may_be_nan() {
                 assert_eq!([d_x[2], d_x[4], d_x[5]], [0.0; 3], "{device}");
                 d_x
             };
-            let run = |build: &dyn Fn(&Params) -> Box<dyn Fn(&Tape, &Var) -> Var>| {
+            let run = |build: &dyn Fn(&Params) -> Forward| {
                 let found = [0.0, nan].map(|pad| {
                     let params = Params::new(device).with_seed(3);
                     let of = build(&params);

@@ -229,9 +229,9 @@ fn a_model_that_repeats_learns_frames() {
         {
             let mut model = Sequential::new(device)
                 .seed(4)
-                .add(Lstm::new(8))
+                .add(Lstm::new(6))
                 .add(Repeat::new(3))
-                .add(Lstm::new(8).return_sequences())
+                .add(Lstm::new(6).return_sequences())
                 .add(Dense::new(1));
             model.compile(Adam::new(2e-2), loss, &[]);
             let y = Targets::values(y.clone(), 1);
@@ -346,7 +346,7 @@ fn one_output_has_two_classes() {
 fn a_stateful_layer_says_what_it_wants() {
     for device in devices() {
         let params = Params::new(device);
-        let layer = Lstm::new(2).stateful().build(&params, 3).unwrap();
+        let layer = Lstm::new(6).stateful().build(&params, 3).unwrap();
         let tape = Tape::inference(&params);
         let x = |rows: usize| Var::from(Tensor::zeros([rows, 2, 3], device).unwrap());
         layer.forward(&tape, &x(3)).unwrap();
@@ -364,7 +364,7 @@ fn the_activity_of_an_lstm_has_a_gradient() {
     for device in devices() {
         let build = |time_major: bool, activity: bool| {
             let params = Params::new(device).with_seed(6);
-            let mut layer = Lstm::new(3).return_sequences();
+            let mut layer = Lstm::new(6).return_sequences();
             if activity {
                 layer = layer.activity_regularizer(Regularizer::l1_l2(l1, l2));
             }
@@ -416,7 +416,7 @@ fn losses_of_a_model_by_their_formulas() {
         let evaluate = |loss: Loss, activity: f32| {
             let mut model = Sequential::new(device)
                 .seed(5)
-                .add(Lstm::new(3))
+                .add(Lstm::new(6))
                 .add(Dense::new(1).activity_regularizer(Regularizer::l2(activity)));
             model.compile(Adam::default(), loss, &[]);
             model.build(1).unwrap();
@@ -457,7 +457,7 @@ fn a_weight_of_two_is_a_sequence_twice() {
         let labels = rows.iter().map(|&i| u32::from(x.get(i)[0] > 0.0)).collect::<Vec<_>>();
         let weights = [2., 1., 1., 1., 1., 1., 1., 2., 1., 1.];
         let run = |x: &Sequences, y: &Targets, fit: Fit<'_>| {
-            let mut model = Sequential::new(device).seed(1).add(Lstm::new(4)).add(Dense::new(2));
+            let mut model = Sequential::new(device).seed(1).add(Lstm::new(6)).add(Dense::new(2));
             model.compile(Sgd::new(0.5), Loss::CrossEntropy, &[Metric::Accuracy]);
             let fit = fit.epochs(4).batch_size(12).shuffle(false).quiet();
             let history = model.fit(x, y, fit).unwrap();

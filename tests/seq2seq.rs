@@ -100,7 +100,7 @@ fn log_probability(
 fn a_wide_beam_finds_what_trying_all_finds() {
     for device in devices() {
         let params = Params::new(device).with_seed(8);
-        let model = Seq2Seq::new(4, 3).embedding_size(5).hidden_size(6).build(&params).unwrap();
+        let model = Seq2Seq::new(4, 3).embedding_size(5).hidden_size(32).build(&params).unwrap();
         // So that some tokens are likelier than others.
         let bias = vec![0.3, -0.2, 0.1, -0.4];
         params.set("dense_1.bias", &bias).unwrap();
@@ -182,7 +182,7 @@ fn it_is_what_its_parts_make() {
         let params = Params::new(device).with_seed(2);
         let model = Seq2Seq::new(5, 4)
             .embedding_size(3)
-            .hidden_size(6)
+            .hidden_size(32)
             .num_layers(2)
             .bidirectional()
             .attention(Attention::additive(4))
@@ -190,13 +190,13 @@ fn it_is_what_its_parts_make() {
             .unwrap();
         let other = Params::new(device);
         let source = Embedding::new(5, 3).build(&other).unwrap();
-        let encoder = Lstm::new(3).bidirectional(Merge::Concat).num_layers(2).return_sequences();
+        let encoder = Lstm::new(16).bidirectional(Merge::Concat).num_layers(2).return_sequences();
         let encoder = encoder.build(&other, 3).unwrap();
         let target = Embedding::new(5, 3).build(&other).unwrap();
-        let decoder = Lstm::new(6).num_layers(2).return_sequences().build(&other, 3).unwrap();
-        let attention = Attention::additive(4).build(&other, 6, 6).unwrap();
-        let mix = Dense::new(6).activation(Activation::Tanh).build(&other, 12).unwrap();
-        let head = Dense::new(5).build(&other, 6).unwrap();
+        let decoder = Lstm::new(32).num_layers(2).return_sequences().build(&other, 3).unwrap();
+        let attention = Attention::additive(4).build(&other, 32, 32).unwrap();
+        let mix = Dense::new(32).activation(Activation::Tanh).build(&other, 64).unwrap();
+        let head = Dense::new(5).build(&other, 32).unwrap();
         assert_eq!(params.names(), other.names());
         for name in params.names() {
             other.set(&name, &params.get(&name).unwrap()).unwrap();
@@ -247,7 +247,7 @@ fn a_narrow_beam_keeps_the_likeliest_beginnings() {
     let device = &devices()[0];
     for seed in 0..4 {
         let params = Params::new(device).with_seed(seed);
-        let model = Seq2Seq::new(4, 3).embedding_size(5).hidden_size(6).build(&params).unwrap();
+        let model = Seq2Seq::new(4, 3).embedding_size(5).hidden_size(32).build(&params).unwrap();
         // Weights large enough that the likeliest changes on the way.
         for name in params.names() {
             let large: Vec<_> = params.get(&name).unwrap().iter().map(|w| 4.0 * w).collect();

@@ -77,7 +77,8 @@ fn layer_norms() {
 fn counted(b: usize, t: usize, device: &Device) -> Vec<(Counted, Vec<bool>)> {
     let lengths: Vec<_> = (0..b).map(|row| (row * 5 + t / 2) % t + 1).collect();
     let of_lengths = (0..b * t).map(|i| i % t < lengths[i / t]).collect();
-    let mask: Vec<_> = (0..b * t).map(|i| i / t != 1 && (i * 7 + i / t) % 3 != 0).collect();
+    let mask: Vec<_> =
+        (0..b * t).map(|i| i / t != 1 && !(i * 7 + i / t).is_multiple_of(3)).collect();
     let of_mask = Mask::new(&mask, [b, t], device).unwrap();
     vec![
         (Counted::All, vec![true; b * t]),
@@ -474,6 +475,10 @@ fn layer_normalised_lstms() {
     let mut r = Random::new(37);
     for [b, t, h] in [[1, 1, 2], [3, 4, 7], [2, 2, 33], [1, 2, 65]] {
         for (ragged, reverse) in [(false, false), (true, false), (true, true)] {
+            if h > 60 && !ragged {
+                // Another size of workgroup, of which each mode compiles anew.
+                continue;
+            }
             let lengths =
                 (0..b).map(|row| if ragged { 1 + (row * 2 + 1) % t } else { t }).collect();
             let of = NormLstm { b, t, h, lengths, reverse };
