@@ -2,6 +2,8 @@
 //! after the other.
 //!
 //!     cargo run --release --example training_loop
+//!
+//! `WGPU_LSTM_DEVICE=cpu`, `software` or part of an adapter's name chooses the device.
 
 use wgpu_lstm::nn::{Dense, Lstm, Params};
 use wgpu_lstm::train::Adam;
@@ -9,6 +11,7 @@ use wgpu_lstm::{Device, Tape, Tensor, Var, loss};
 
 fn main() -> anyhow::Result<()> {
     let device = Device::auto()?;
+    println!("device: {device}");
     let params = Params::new(&device).with_seed(1);
     let lstm = Lstm::new(32).return_sequences().build(&params, 1)?;
     let head = Dense::new(1).build(&params, 32)?;
@@ -42,7 +45,12 @@ fn main() -> anyhow::Result<()> {
     for t in 0..5 {
         let next: Vec<f32> =
             last.chunks(last.len() / batch).map(|row| row[row.len() - 1]).collect();
-        println!("after {t} more: {:+.3}, the wave is {:+.3}", next[0], wave(0, timesteps + t));
+        println!(
+            "step {}: {:+.3}, the wave is {:+.3}",
+            timesteps + t,
+            next[0],
+            wave(0, timesteps + t)
+        );
         let x = Var::from(Tensor::from_slice(&next, [batch, 1, 1], &device)?);
         out = lstm.run(&tape, &x, Some(&out.state))?;
         last = head.forward(&tape, &out.output)?.tensor().to_vec()?;

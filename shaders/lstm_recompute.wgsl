@@ -3,7 +3,7 @@
 //
 // Shapes  common/lstm_forward.wgsl
 // Grid    folded ceil(frames*H/64)
-// Parts   those of src/ops/lstm/mod.rs, common/index.wgsl    Twin  src/ops/lstm/cpu.rs
+// Parts   those of src/ops/lstm/mod.rs, common/index.wgsl    Twin  src/ops/lstm/cpu/
 
 const HANDED_ON = false;
 

@@ -119,8 +119,8 @@ impl Sequential {
     /// Makes the parameters, for sequences of `input_size` features. `fit` does so itself.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0 or if the model was built for another one,
-    /// [`Error::NotBuilt`] if there are no layers.
+    /// [`Error::Option`] for a size of 0, for a time-major layer or if the model was built for another
+    /// size, [`Error::NotBuilt`] if there are no layers.
     pub fn build(&mut self, input_size: usize) -> Result<()> {
         if let Some(built_for) = self.input_size.filter(|&size| size != input_size) {
             return Err(Error::Option {

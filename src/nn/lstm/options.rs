@@ -1,0 +1,252 @@
+//! What one may ask of an LSTM layer.
+
+use super::{Lstm, Merge, Way};
+use crate::nn::Regularizer;
+use crate::nn::regularizer::Rules;
+use crate::ops::lstm::cell::Cell;
+use crate::{Coupling, GateActivation, Strategy};
+use std::sync::{Arc, PoisonError};
+
+impl Lstm {
+    /// A layer of this many units.
+    pub fn new(hidden_size: usize) -> Self {
+        Self {
+            hidden_size,
+            num_layers: 1,
+            way: Way::Forward,
+            sequences: false,
+            bias: true,
+            forget_bias: 1.0,
+            projection: None,
+            layer_norm: false,
+            cell: Cell::default(),
+            dropout: 0.0,
+            input_dropout: 0.0,
+            weight_drop: 0.0,
+            strategy: Strategy::Auto,
+            time_major: false,
+            recompute: false,
+            kernel: Rules::default(),
+            recurrent: Rules::default(),
+            bias_rules: Rules::default(),
+            activity: Regularizer::default(),
+            memory: None,
+            built: None,
+        }
+    }
+
+    /// Gives the output of every timestep instead of the last.
+    pub fn return_sequences(mut self) -> Self {
+        self.sequences = true;
+        self
+    }
+
+    /// Takes `[T,B,I]` and gives `[T,B,H]`, as PyTorch's layer without `batch_first` and ONNX's
+    /// default layout have it. Lengths, masks (`[B,T]`) and states stay as they are; but the output,
+    /// which is 0 where nothing counts, has neither, since the layers that follow would take its first
+    /// axis for the rows. Not for a [`super::Sequential`].
+    pub fn time_major(mut self) -> Self {
+        self.time_major = true;
+        self
+    }
+
+    /// Layers one above the other: each takes the outputs of the one below.
+    pub fn num_layers(mut self, layers: usize) -> Self {
+        self.num_layers = layers;
+        self
+    }
+
+    /// Two directions at each layer, the second from each row's last timestep to its first.
+    pub fn bidirectional(mut self, merge: Merge) -> Self {
+        self.way = Way::Both(merge);
+        self
+    }
+
+    /// From each row's last timestep to its first: Keras' `go_backwards`, but each output stays
+    /// at the timestep of its input.
+    pub fn go_backwards(mut self) -> Self {
+        self.way = Way::Reverse;
+        self
+    }
+
+    /// Without biases.
+    pub fn no_bias(mut self) -> Self {
+        self.bias = false;
+        self
+    }
+
+    /// The first value of the forget gate's bias: 1 if none is given (Jozefowicz et al. 2015).
+    pub fn forget_bias(mut self, value: f32) -> Self {
+        self.forget_bias = value;
+        self
+    }
+
+    /// Projects the output to `size` features before the recurrence sees it: PyTorch's
+    /// `proj_size` (LSTMP: Sak et al. 2014, arXiv 1402.1128).
+    ///
+    /// The recurrence runs on `weight_hh weight_hr`, computed once a call, so that every schedule
+    /// runs it; the outputs are projected in one product. A first state goes in as features of the
+    /// first step.
+    pub fn projection(mut self, size: usize) -> Self {
+        self.projection = Some(size);
+        self
+    }
+
+    /// Normalises `W x`, `R h` and, on its way to the output, the cell, at each timestep
+    /// (Ba et al. 2016, arXiv 1607.06450, equations 20 to 22), with the parameters `norm_ih_l0` and
+    /// `norm_hh_l0` `[4H]` (1), `norm_c_l0` (1) and `norm_c_bias_l0` (0) `[H]`.
+    ///
+    /// The cell is the plain one, and there is one schedule: a workgroup takes a row.
+    pub fn layer_norm(mut self) -> Self {
+        self.layer_norm = true;
+        self
+    }
+
+    /// Lets the gates i, f and o see the cell (Gers & Schmidhuber 2000): ONNX's `P`.
+    pub fn peepholes(mut self) -> Self {
+        self.cell.peepholes = true;
+        self
+    }
+
+    /// Lets one of the gates i and f follow the other.
+    pub fn coupled(mut self, coupling: Coupling) -> Self {
+        self.cell.coupling = coupling;
+        self
+    }
+
+    /// The activation of the gates i, f and o: Keras' `recurrent_activation`, ONNX's `f`.
+    pub fn recurrent_activation(mut self, activation: GateActivation) -> Self {
+        self.cell.recurrent = activation;
+        self
+    }
+
+    /// The activation of g and of the cell's output: Keras' `activation`, ONNX's `g` and `h`.
+    pub fn activation(mut self, activation: GateActivation) -> Self {
+        self.cell.input = activation;
+        self.cell.output = activation;
+        self
+    }
+
+    /// The activation of the cell's output alone: ONNX's `h`.
+    pub fn output_activation(mut self, activation: GateActivation) -> Self {
+        self.cell.output = activation;
+        self
+    }
+
+    /// Limits what goes into the gates to ±`limit`: ONNX's `clip`. No gradient flows through what
+    /// was held.
+    pub fn clip(mut self, limit: f32) -> Self {
+        self.cell.clip = Some(limit);
+        self
+    }
+
+    /// Limits the cell to ±`limit`, as TensorFlow Lite and cuDNN do. No gradient flows through what was
+    /// held.
+    pub fn cell_clip(mut self, limit: f32) -> Self {
+        self.cell.cell_clip = Some(limit);
+        self
+    }
+
+    /// Drops values between the layers, each by itself: PyTorch's `dropout`.
+    ///
+    /// All kinds of dropout act on tapes that record, so in training alone.
+    pub fn dropout(mut self, rate: f32) -> Self {
+        self.dropout = rate;
+        self
+    }
+
+    /// Drops features of the input, the same at every timestep: Keras' `dropout`
+    /// (Gal & Ghahramani 2016, arXiv 1512.05287).
+    pub fn input_dropout(mut self, rate: f32) -> Self {
+        self.input_dropout = rate;
+        self
+    }
+
+    /// Drops units of h on its way to the next timestep, the same at every timestep: Keras'
+    /// `recurrent_dropout` (Gal & Ghahramani 2016).
+    pub fn recurrent_dropout(mut self, rate: f32) -> Self {
+        self.cell.recurrent_dropout = rate;
+        self
+    }
+
+    /// Drops recurrent weights, the same at every timestep and row (weight drop: Merity et al. 2018,
+    /// arXiv 1708.02182).
+    pub fn weight_drop(mut self, rate: f32) -> Self {
+        self.weight_drop = rate;
+        self
+    }
+
+    /// Lets each unit of h and c keep its value of the timestep before, with these probabilities;
+    /// outside training, their mean (Krueger et al. 2017, arXiv 1606.01305).
+    pub fn zoneout(mut self, h: f32, c: f32) -> Self {
+        self.cell.zoneout = [h, c];
+        self
+    }
+
+    /// Keeps `weight_ih` small.
+    pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.kernel.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps `weight_hh` small.
+    pub fn recurrent_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.recurrent.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps the biases small.
+    pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.bias_rules.regularizer = regularizer;
+        self
+    }
+
+    /// Keeps the outputs of the last layer small, in the mean of the batch's rows.
+    pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.activity = regularizer;
+        self
+    }
+
+    /// Limits the norm of what each gate of each unit takes from the input, after each step of
+    /// training: Keras' `MaxNorm`.
+    pub fn kernel_max_norm(mut self, limit: f32) -> Self {
+        self.kernel.max_norm = Some(limit);
+        self
+    }
+
+    /// Limits the norm of what each gate of each unit takes from the timestep before.
+    pub fn recurrent_max_norm(mut self, limit: f32) -> Self {
+        self.recurrent.max_norm = Some(limit);
+        self
+    }
+
+    /// Starts each batch in the state in which the last one ended, row by row: Keras'
+    /// `stateful`. All batches have as many rows, in the same order: with
+    /// [`super::Sequential::fit`] choose a batch size that divides the sequences, and do not shuffle.
+    /// Clones of the layer share the state: keep one to call [`Lstm::reset_state`] on.
+    pub fn stateful(mut self) -> Self {
+        self.memory = Some(Arc::default());
+        self
+    }
+
+    /// Lets a stateful layer begin anew.
+    pub fn reset_state(&self) {
+        if let Some(memory) = &self.memory {
+            *memory.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// Forces how a GPU goes through the timesteps.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Computes the gates anew in the backward pass instead of keeping them: a training step holds
+    /// a third of the memory for each timestep, for two products more. See
+    /// [`crate::Device::memory`].
+    pub fn recompute(mut self) -> Self {
+        self.recompute = true;
+        self
+    }
+}
