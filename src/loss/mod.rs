@@ -32,7 +32,7 @@ impl RowWeights {
     /// [`Error::Option`], and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
         let new = Self::that_may_be_zero(weights, device)?;
-        if new.sum > 0.0 && weights.iter().all(|&w| w >= 0.0) {
+        if new.sum > 0.0 && new.sum.is_finite() && weights.iter().all(|&w| w >= 0.0) {
             check_sum("the sum of weights", new.sum)?;
             return Ok(new);
         }
