@@ -5,12 +5,9 @@
 // Shapes  x: [B,T,C]; y, found: [B,C], of which `found` holds the number of the frame that was
 //         taken or, for KIND 1, how many count. A row without any gives 0.
 // Grid    folded ceil(B*C/64)
-// Parts   common/index.wgsl, common/steps.wgsl    Twin  src/ops/pool.rs
+// Parts   common/index.wgsl, common/steps.wgsl, common/is_nan.wgsl    Twin  src/ops/pool.rs
 
 override KIND: u32;
-
-// By its bits: a compiler may take `x != x` for false.
-fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 
 struct Dims { b: u32, t: u32, c: u32 }
 

@@ -209,6 +209,21 @@ impl Tape {
         vars
     }
 
+    /// As [`Tape::push`], of an op with one output.
+    pub(crate) fn push_one(
+        &self,
+        output: Tensor,
+        differentiable: bool,
+        backward: impl FnOnce(&Tensor, &mut Gradients) -> Result<()> + Send + 'static,
+    ) -> Var {
+        let constant = Var::constant(output.clone());
+        let run = move |d: &[Option<Tensor>], gradients: &mut Gradients| match d.first() {
+            Some(Some(d)) => backward(d, gradients),
+            _ => Ok(()),
+        };
+        self.push(vec![output], differentiable, run).pop().unwrap_or(constant)
+    }
+
     /// The gradients of a scalar: adds those of the parameters to [`Params`], returns those of
     /// the inputs.
     ///

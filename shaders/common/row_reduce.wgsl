@@ -1,8 +1,5 @@
 // Reductions over the 64 invocations of a workgroup, in a fixed order.
 
-// By its bits: a compiler may take `x != x` for false.
-fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
-
 var<workgroup> scratch: array<f32, 64>;
 
 fn workgroup_max(lane: u32, value: f32) -> f32 {

@@ -143,6 +143,9 @@ impl CrossEntropy {
 
     /// The sum of the weights over which the mean is taken.
     pub(crate) fn total(&self, labels: &Labels, weights: Option<&RowWeights>) -> f32 {
+        if self.ignored.is_none() && self.class_weights.is_none() {
+            return weights.map_or(labels.host.len() as f32, RowWeights::sum);
+        }
         let row = |i: usize| weights.map_or(1.0, |w| w.values().get(i).copied().unwrap_or(0.0));
         let of = |(i, &label): (usize, &u32)| match self.counts(label) {
             true => f64::from(row(i)) * f64::from(self.class_weight(label)),

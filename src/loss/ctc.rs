@@ -127,13 +127,9 @@ impl Ctc {
         let loss = Tensor::empty([1], &device)?;
         reduce_sum(&losses, 1.0, false, &loss)?;
         let id = tape.id(logits);
-        let mut vars = tape.push(vec![loss.clone()], id.is_some(), move |d, gradients| {
-            if let Some(Some(d_loss)) = d.first() {
-                gradients.add(id, op::backward(&lp, shape, &wanted, &alpha, d_loss)?)?;
-            }
-            Ok(())
-        });
-        Ok(vars.pop().unwrap_or_else(|| Var::constant(loss)))
+        Ok(tape.push_one(loss, id.is_some(), move |d_loss, gradients| {
+            gradients.add(id, op::backward(&lp, shape, &wanted, &alpha, d_loss)?)
+        }))
     }
 
     /// What the likeliest class of each frame says: repeats are one, blanks are nothing. Waits

@@ -9,10 +9,10 @@ mod ctc;
 pub use classes::{CrossEntropy, Labels, cross_entropy};
 pub use ctc::{Ctc, ctc};
 
-use crate::ops::Check;
 use crate::ops::pointwise_loss::{self, Kind};
 use crate::ops::reduce_sum::reduce_sum;
 use crate::ops::softmax::last_axis;
+use crate::ops::{Check, check_positive};
 use crate::tape::{Tape, Var};
 use crate::{DType, Device, Error, Lengths, Result, Tensor};
 use std::sync::Arc;
@@ -156,7 +156,7 @@ pub fn huber(
     delta: f32,
     weights: Option<&RowWeights>,
 ) -> Result<Var> {
-    check_delta(delta)?;
+    check_positive("delta", delta)?;
     pointwise("loss::huber", Kind::Huber { delta }, tape, prediction, targets, weights)
 }
 
@@ -175,14 +175,6 @@ pub fn quantile(
 ) -> Result<Var> {
     check_quantile(quantile)?;
     pointwise("loss::quantile", Kind::Pinball { quantile }, tape, prediction, targets, weights)
-}
-
-pub(crate) fn check_delta(delta: f32) -> Result<()> {
-    if delta > 0.0 && delta.is_finite() {
-        return Ok(());
-    }
-    let expected = "a finite number above 0".into();
-    Err(Error::Option { option: "delta", found: delta.to_string(), expected })
 }
 
 pub(crate) fn check_quantile(quantile: f32) -> Result<()> {
@@ -258,11 +250,7 @@ fn record(
     let loss = Tensor::empty([1], &losses.device())?;
     reduce_sum(losses, 1.0, false, &loss)?;
     let (id, x) = (tape.id(x), x.tensor().clone());
-    let mut vars = tape.push(vec![loss.clone()], id.is_some(), move |d, gradients| {
-        if let Some(Some(d_loss)) = d.first() {
-            gradients.add(id, backward(&x, d_loss)?)?;
-        }
-        Ok(())
-    });
-    Ok(vars.pop().unwrap_or_else(|| Var::constant(loss)))
+    Ok(tape.push_one(loss, id.is_some(), move |d_loss, gradients| {
+        gradients.add(id, backward(&x, d_loss)?)
+    }))
 }

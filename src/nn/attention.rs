@@ -206,8 +206,7 @@ impl Attention {
         let ids = [tape.id(&q), tape.id(&k), tape.id(values)];
         let wanted = score.is_some() || ids.iter().any(Option::is_some);
         let (saved, q_shape) = (weights.clone(), q.shape().to_vec());
-        let mut vars = tape.push(vec![context.clone()], wanted, move |d, gradients| {
-            let Some(Some(d_context)) = d.first() else { return Ok(()) };
+        let context = tape.push_one(context, wanted, move |d_context, gradients| {
             let d = call.backward(&saved, d_context)?;
             if let (Some((_, sum)), Some(d_score)) = (score, d.score) {
                 column_sum(&d_score, &sum)?;
@@ -216,7 +215,6 @@ impl Attention {
             gradients.add(ids[1], d.k)?;
             gradients.add(ids[2], d.values)
         });
-        let context = vars.pop().unwrap_or_else(|| Var::constant(context));
         Ok(Attended { context: context.with_steps_of(query), weights })
     }
 }

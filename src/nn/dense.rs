@@ -55,17 +55,13 @@ impl Activation {
             None => softmax::softmax(x.tensor())?,
         };
         let (id, saved) = (tape.id(x), y.clone());
-        let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| {
-            let Some(Some(d_y)) = d.first() else {
-                return Ok(());
-            };
+        let y = tape.push_one(y, id.is_some(), move |d_y, gradients| {
             let d_x = match self.kind() {
                 Some(kind) => activation::backward(kind, &saved, d_y)?,
                 None => softmax::backward(&saved, d_y)?,
             };
             gradients.add(id, d_x)
         });
-        let y = vars.pop().unwrap_or_else(|| Var::constant(y));
         Ok(y.with_steps_of(x))
     }
 }
@@ -183,10 +179,7 @@ impl Dense {
             Matrix::new(&y, units),
         )?;
         let (id, x_saved) = (tape.id(x), tensor.clone());
-        let mut vars = tape.push(vec![y.clone()], true, move |d, gradients| {
-            let Some(Some(d_y)) = d.first() else {
-                return Ok(());
-            };
+        let y = tape.push_one(y, true, move |d_y, gradients| {
             let d_y_rows = Matrix::new(d_y, units);
             Gemm { m: last, n: units, k: m, bias: None, accumulate: true }.run(
                 Matrix::new(&x_saved, last).t(),
@@ -205,7 +198,6 @@ impl Dense {
             }
             Ok(())
         });
-        let y = vars.pop().unwrap_or_else(|| Var::constant(y));
         Ok(y.with_steps_of(x))
     }
 }
@@ -216,8 +208,8 @@ impl Layer for Dense {
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
-        let before = self.built.map(|b| (b.weight, b.input_size)).unzip();
-        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+        let before = self.built.map(|b| (b.weight, b.input_size));
+        if is_built(params, before, input_size)? {
             return Ok(());
         }
         check_size("Dense::units", self.units)?;

@@ -98,11 +98,9 @@ impl Embedding {
         shape.push(self.size);
         let y = op::embedding(ids, &table, sizes)?.reshape(shape)?;
         let (saved, padding) = (ids.clone(), self.padding);
-        let mut vars = tape.push(vec![y.clone()], !self.frozen, move |d, _| match d.first() {
-            Some(Some(d_y)) => op::backward(&saved, d_y, &d_table, sizes, padding),
-            _ => Ok(()),
+        let y = tape.push_one(y, !self.frozen, move |d_y, _| {
+            op::backward(&saved, d_y, &d_table, sizes, padding)
         });
-        let y = vars.pop().unwrap_or_else(|| Var::constant(y));
         Ok(y.with_steps_of(x))
     }
 
@@ -125,7 +123,7 @@ impl Layer for Embedding {
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
-        if is_built(params, self.weight, 1, input_size)? {
+        if is_built(params, self.weight.map(|id| (id, 1)), input_size)? {
             return Ok(());
         }
         check_size("Embedding tokens", self.tokens)?;

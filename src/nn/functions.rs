@@ -3,10 +3,12 @@
 use crate::Result;
 use crate::lengths::Counted;
 use crate::ops::add_into::add_into;
+use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
 use crate::ops::dropout;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::halves;
+use crate::ops::layer_norm as norm;
 use crate::ops::mask_steps::mask_steps;
 use crate::ops::pack::{pack, unpack};
 use crate::ops::pool;
@@ -22,11 +24,7 @@ pub(super) fn unary(
     backward: impl FnOnce(&Tensor) -> Result<Tensor> + Send + 'static,
 ) -> Var {
     let id = tape.id(x);
-    let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| match d.first() {
-        Some(Some(d_y)) => gradients.add(id, backward(d_y)?),
-        _ => Ok(()),
-    });
-    vars.pop().unwrap_or_else(|| Var::constant(y))
+    tape.push_one(y, id.is_some(), move |d_y, gradients| gradients.add(id, backward(d_y)?))
 }
 
 /// A value with zeros at the steps that do not count: there may be NaN, and NaN times a gradient of
@@ -116,8 +114,7 @@ pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
     let ids: Vec<_> = parts.iter().map(|p| tape.id(p)).collect();
     let shapes: Vec<_> = parts.iter().map(|p| p.shape().to_vec()).collect();
     let differentiable = ids.iter().any(Option::is_some);
-    let mut vars = tape.push(vec![y.clone()], differentiable, move |d, gradients| {
-        let Some(Some(d_y)) = d.first() else { return Ok(()) };
+    let y = tape.push_one(y, differentiable, move |d_y, gradients| {
         let mut at = 0;
         for ((id, shape), width) in ids.into_iter().zip(shapes).zip(widths) {
             if id.is_some() {
@@ -129,17 +126,12 @@ pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
         }
         Ok(())
     });
-    let y = vars.pop().unwrap_or_else(|| Var::constant(y));
     Ok(y.with_steps_of(first))
 }
 
 /// A parameter as a value, for what is computed of it. `gradient` is where its gradient goes.
 pub(super) fn parameter(tape: &Tape, (value, gradient): (Tensor, Tensor)) -> Var {
-    let mut vars = tape.push(vec![value.clone()], true, move |d, _| match d.first() {
-        Some(Some(d)) => add_into(d, &gradient),
-        _ => Ok(()),
-    });
-    vars.pop().unwrap_or_else(|| Var::constant(value))
+    tape.push_one(value, true, move |d, _| add_into(d, &gradient))
 }
 
 /// `a` `[..,K]` times `b` `[K,N]`.
@@ -156,8 +148,7 @@ pub(super) fn matmul(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     plain(m, n, k).run(Matrix::new(&a_value, k), Matrix::new(&b_value, n), Matrix::new(&y, n))?;
     let (a_id, b_id) = (tape.id(a), tape.id(b));
     let differentiable = a_id.is_some() || b_id.is_some();
-    let mut vars = tape.push(vec![y.clone()], differentiable, move |d, gradients| {
-        let Some(Some(d_y)) = d.first() else { return Ok(()) };
+    let y = tape.push_one(y, differentiable, move |d_y, gradients| {
         let d_y = Matrix::new(d_y, n);
         if a_id.is_some() {
             let d_a = Tensor::empty(a_value.shape(), &a_value.device())?;
@@ -171,7 +162,6 @@ pub(super) fn matmul(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
         }
         Ok(())
     });
-    let y = vars.pop().unwrap_or_else(|| Var::constant(y));
     Ok(y.with_steps_of(a))
 }
 
@@ -207,4 +197,25 @@ pub(super) fn at_first_step(
     let (_, found) = pool::pool(kind, &zeros, dims, &steps)?;
     let y = pool::backward(kind, h.tensor(), dims, &steps, Some(&found))?;
     Ok(unary(tape, h, y, move |d_y| Ok(pool::pool(kind, d_y, dims, &steps)?.0)))
+}
+
+/// Normalises each row, with a gain and perhaps a shift, each with where its gradient goes.
+pub(super) fn layer_norm(
+    tape: &Tape,
+    x: &Var,
+    (gain, d_gain): (Tensor, Tensor),
+    shift: Option<(Tensor, Tensor)>,
+    epsilon: f32,
+) -> Result<Var> {
+    let (id, saved) = (tape.id(x), x.tensor().clone());
+    let (y, stats) = norm::layer_norm(&saved, &gain, shift.as_ref().map(|s| &s.0), epsilon)?;
+    let y = tape.push_one(y, true, move |d_y, gradients| {
+        let (d_x, d_gains) = norm::backward(&saved, &gain, &stats, d_y)?;
+        column_sum(&d_gains, &d_gain)?;
+        if let Some((_, d_shift)) = &shift {
+            column_sum(d_y, d_shift)?;
+        }
+        gradients.add(id, d_x)
+    });
+    Ok(y.with_steps_of(x))
 }

@@ -1,12 +1,14 @@
 //! Layer normalisation.
 
-use super::functions::clean;
+use super::functions::{self, clean};
 use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, is_built};
-use crate::ops::column_sum::column_sum;
-use crate::ops::{Check, layer_norm as op};
+use crate::ops::{Check, check_positive};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result};
+
+/// What is added to a variance, as PyTorch has it.
+pub(super) const EPSILON: f32 = 1e-5;
 
 /// Makes the features of each frame have the mean 0 and the variance 1, times a gain, plus a bias
 /// (Ba et al. 2016, arXiv 1607.06450): `[..,F]` to `[..,F]`.
@@ -43,7 +45,7 @@ impl Default for LayerNorm {
 impl LayerNorm {
     /// With an epsilon of 1e-5, as in PyTorch (Keras has 1e-3).
     pub fn new() -> Self {
-        Self { epsilon: 1e-5, built: None }
+        Self { epsilon: EPSILON, built: None }
     }
 
     /// What is added to the variance.
@@ -63,27 +65,18 @@ impl LayerNorm {
     }
 }
 
-/// That an epsilon keeps a root above 0.
-pub(super) fn check_epsilon(epsilon: f32) -> Result<()> {
-    if epsilon > 0.0 && epsilon.is_finite() {
-        return Ok(());
-    }
-    let expected = "a finite number above 0".into();
-    Err(Error::Option { option: "epsilon", found: epsilon.to_string(), expected })
-}
-
 impl Layer for LayerNorm {
     fn kind(&self) -> &'static str {
         "layer_norm"
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
-        let before = self.built.map(|b| (b.weight, b.size)).unzip();
-        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+        let before = self.built.map(|b| (b.weight, b.size));
+        if is_built(params, before, input_size)? {
             return Ok(());
         }
         check_size("LayerNorm input_size", input_size)?;
-        check_epsilon(self.epsilon)?;
+        check_positive("epsilon", self.epsilon)?;
         let prefix = params.free_prefix("layer_norm");
         let add = |name: &str, value: f32| {
             let values = vec![value; input_size];
@@ -106,24 +99,14 @@ impl Layer for LayerNorm {
         let Some(Built { size, weight, bias }) = self.built else {
             return Err(Error::NotBuilt { what: "this LayerNorm", call: "build" });
         };
-        let (gain, d_gain) = tape.parameter(weight, &[size])?;
-        let (shift, d_shift) = tape.parameter(bias, &[size])?;
+        let gain = tape.parameter(weight, &[size])?;
+        let shift = tape.parameter(bias, &[size])?;
         let check = Check::new("layer_norm", "the layer was built for that input_size");
         check.dtype("x", x.tensor(), DType::F32)?;
         check.features("x", x.tensor(), "[..,F]", size)?;
-        check.device(x.tensor(), &[("weight", &gain)])?;
-        let tensor = clean("layer_norm", x)?;
-        let (y, stats) = op::layer_norm(&tensor, &gain, Some(&shift), self.epsilon)?;
-        let id = tape.id(x);
-        let mut vars = tape.push(vec![y.clone()], true, move |d, gradients| {
-            let Some(Some(d_y)) = d.first() else { return Ok(()) };
-            let (d_x, d_gains) = op::backward(&tensor, &gain, &stats, d_y)?;
-            column_sum(&d_gains, &d_gain)?;
-            column_sum(d_y, &d_shift)?;
-            gradients.add(id, d_x)
-        });
-        let y = vars.pop().unwrap_or_else(|| Var::constant(y));
-        Ok(y.with_steps_of(x))
+        check.device(x.tensor(), &[("weight", &gain.0)])?;
+        let clean = x.clone().with_tensor(clean("layer_norm", x)?);
+        functions::layer_norm(tape, &clean, gain, Some(shift), self.epsilon)
     }
 
     fn parameter_count(&self) -> usize {

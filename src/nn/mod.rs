@@ -92,17 +92,12 @@ pub trait Layer: Send {
     fn parameter_count(&self) -> usize;
 }
 
-/// Whether a layer, of which this is a parameter, has been built with these `Params` already: it then
-/// keeps its parameters, and its clones share them.
-fn is_built(
-    params: &Params,
-    parameter: Option<ParamId>,
-    built_for: usize,
-    input_size: usize,
-) -> Result<bool> {
-    if !parameter.is_some_and(|id| params.owns(id)) {
+/// Whether a layer has been built with these `Params` already: it then keeps its parameters, and its
+/// clones share them. `before`: one of them, and the input size that it was built for.
+fn is_built(params: &Params, before: Option<(ParamId, usize)>, input_size: usize) -> Result<bool> {
+    let Some((_, built_for)) = before.filter(|(id, _)| params.owns(*id)) else {
         return Ok(false);
-    }
+    };
     if built_for == input_size {
         return Ok(true);
     }

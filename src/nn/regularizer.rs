@@ -1,7 +1,7 @@
 //! What keeps parameters and outputs small.
 
 use super::params::ParamId;
-use crate::ops::{add, penalty};
+use crate::ops::{add, check_positive, penalty};
 use crate::tape::{Tape, Var};
 use crate::{Error, Result};
 
@@ -55,18 +55,6 @@ impl Regularizer {
     }
 }
 
-/// That a limit of norms is one.
-pub(super) fn check_max_norm(option: &'static str, limit: Option<f32>) -> Result<()> {
-    match limit.filter(|l| !(*l > 0.0 && l.is_finite())) {
-        Some(bad) => Err(Error::Option {
-            option,
-            found: bad.to_string(),
-            expected: "a finite number above 0".into(),
-        }),
-        None => Ok(()),
-    }
-}
-
 /// Notes what the outputs of a layer cost, over the rows of the batch; not those of steps that do not
 /// count.
 pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Result<()> {
@@ -76,13 +64,11 @@ pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Res
     let saved = super::functions::clean("activity_regularizer", x)?;
     let id = tape.id(x);
     let y = penalty::penalty(&saved, factors)?;
-    let mut vars = tape.push(vec![y.clone()], id.is_some(), move |d, gradients| {
-        let Some(Some(d_loss)) = d.first() else { return Ok(()) };
+    tape.penalize(tape.push_one(y, id.is_some(), move |d_loss, gradients| {
         let d_x = crate::Tensor::empty(saved.shape(), &saved.device())?;
         penalty::backward(&saved, factors, d_loss, &d_x, false)?;
         gradients.add(id, d_x)
-    });
-    tape.penalize(vars.pop().unwrap_or_else(|| Var::constant(y)));
+    }));
     Ok(())
 }
 
@@ -111,11 +97,9 @@ impl Tape {
         for (id, len, factors) in self.params().penalties() {
             let (value, gradient) = self.parameter(id, &[len])?;
             let y = penalty::penalty(&value, factors)?;
-            let mut vars = self.push(vec![y.clone()], true, move |d, _| match d.first() {
-                Some(Some(d_loss)) => penalty::backward(&value, factors, d_loss, &gradient, true),
-                _ => Ok(()),
-            });
-            terms.push(vars.pop().unwrap_or_else(|| Var::constant(y)));
+            terms.push(self.push_one(y, true, move |d_loss, _| {
+                penalty::backward(&value, factors, d_loss, &gradient, true)
+            }));
         }
         terms.extend(self.penalties());
         if terms.len() == 1 {
@@ -127,11 +111,9 @@ impl Tape {
         }
         let ids: Vec<_> = terms.iter().map(|term| self.id(term)).collect();
         let wanted = ids.iter().any(Option::is_some);
-        let mut vars = self.push(vec![sum.clone()], wanted, move |d, gradients| {
-            let Some(Some(d_loss)) = d.first() else { return Ok(()) };
+        Ok(self.push_one(sum, wanted, move |d_loss, gradients| {
             ids.into_iter().try_for_each(|id| gradients.add(id, d_loss.clone()))
-        });
-        Ok(vars.pop().unwrap_or_else(|| Var::constant(sum)))
+        }))
     }
 }
 
@@ -145,7 +127,7 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn check(self, option: &'static str) -> Result<()> {
         self.regularizer.check(option)?;
-        check_max_norm(option, self.max_norm)
+        self.max_norm.map_or(Ok(()), |limit| check_positive(option, limit))
     }
 
     /// Makes them hold, for a parameter whose columns are `columns` words apart in memory.

@@ -144,8 +144,8 @@ impl Layer for Rnn {
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
         let h = self.hidden_size;
-        let before = self.built.map(|b| (b.weight_ih, b.input_size)).unzip();
-        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+        let before = self.built.map(|b| (b.weight_ih, b.input_size));
+        if is_built(params, before, input_size)? {
             return Ok(());
         }
         check_size("Rnn::hidden_size", h)?;

@@ -3,6 +3,15 @@
 use crate::tensor::Tensor;
 use crate::{DType, Error, Result};
 
+/// That an option is a finite number above 0.
+pub(crate) fn check_positive(option: &'static str, value: f32) -> Result<()> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    let expected = "a finite number above 0".into();
+    Err(Error::Option { option, found: value.to_string(), expected })
+}
+
 /// The checks of one op.
 #[derive(Clone, Copy)]
 pub(crate) struct Check {

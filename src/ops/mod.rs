@@ -34,7 +34,7 @@ pub(crate) mod softmax;
 pub(crate) mod swap_axes;
 pub(crate) mod threefry;
 
-pub(crate) use check::Check;
+pub(crate) use check::{Check, check_positive};
 pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::Constants;
@@ -101,7 +101,11 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
 
 /// WGSL that several kernels include.
 pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
-pub(crate) const ROW_REDUCE: &str = include_str!("../../shaders/common/row_reduce.wgsl");
+pub(crate) const IS_NAN: &str = include_str!("../../shaders/common/is_nan.wgsl");
+pub(crate) const ROW_REDUCE: &str = concat!(
+    include_str!("../../shaders/common/is_nan.wgsl"),
+    include_str!("../../shaders/common/row_reduce.wgsl")
+);
 pub(crate) const STEPS: &str = include_str!("../../shaders/common/steps.wgsl");
 pub(crate) const ACTIVATIONS: &str = include_str!("../../shaders/common/activations.wgsl");
 

@@ -1,6 +1,6 @@
 //! One frame of each row's frames, and the gradient. The gradient of a sum repeats a frame.
 
-use super::{INDEX, STEPS, product};
+use super::{INDEX, IS_NAN, STEPS, product};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, Launch, folded};
 use crate::lengths::Counted;
@@ -8,7 +8,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pool",
-    parts: &[INDEX, STEPS, include_str!("../../shaders/pool.wgsl")],
+    parts: &[INDEX, STEPS, IS_NAN, include_str!("../../shaders/pool.wgsl")],
     bindings: &[("x", Read), ("steps", Read), ("y", Write), ("found", Write)],
     variants,
 };

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::data::{Sequences, Targets};
 use crate::loss::{self, CrossEntropy};
+use crate::ops::check_positive;
 
 /// What a training makes small.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +55,7 @@ impl Loss {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::CrossEntropyWith(options) => options.check(),
-            Self::Huber { delta } => loss::check_delta(*delta),
+            Self::Huber { delta } => check_positive("delta", *delta),
             Self::Quantile { quantile } => loss::check_quantile(*quantile),
             _ => Ok(()),
         }

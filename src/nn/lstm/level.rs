@@ -133,8 +133,7 @@ pub(in crate::nn) fn level(
     outputs.extend(y);
 
     let x_id = tape.id(x);
-    let values = outputs.clone();
-    let vars = tape.push(outputs, tape.records(), move |d, gradients| {
+    let mut vars = tape.push(outputs, tape.records(), move |d, gradients| {
         let at = |i: usize| d.get(i).and_then(Option::as_ref);
         let d_y = at(2 * directions.len());
         let passes = directions.into_iter().zip(saved).zip(state_ids).enumerate();
@@ -164,10 +163,6 @@ pub(in crate::nn) fn level(
         }
         Ok(())
     });
-    let mut vars = match vars.is_empty() {
-        true => values.into_iter().map(Var::constant).collect::<Vec<_>>(),
-        false => vars,
-    };
     let y = if sequences { vars.pop().map(|y| y.with_steps_of(x)) } else { None };
     let mut vars = vars.into_iter();
     let mut ends = Vec::new();

@@ -530,12 +530,13 @@ fn where_masked(new: &Var, old: &Var, mask: &Mask) -> Result<Var> {
     let device = new.tensor().device();
     let off: Vec<_> = mask.values().iter().map(|on| !on).collect();
     let off = Mask::new(&off, [off.len(), 1], &device)?;
-    let kept = |var: &Var, mask: &Mask| {
-        let &[rows, size] = var.shape() else { return Ok(var.tensor().clone()) };
-        mask_steps(&var.tensor().reshape([rows, 1, size])?, mask)
-    };
-    let sum = add::add(&kept(new, mask)?, &kept(old, &off)?)?;
-    Ok(Var::constant(sum.reshape(new.shape())?))
+    Ok(Var::constant(add::add(&keep_rows(new, mask)?, &keep_rows(old, &off)?)?))
+}
+
+/// A state `[B,H]` with zeros in the rows that a mask `[B,1]` leaves out.
+fn keep_rows(state: &Var, mask: &Mask) -> Result<Tensor> {
+    let &[rows, size] = state.shape() else { return Ok(state.tensor().clone()) };
+    mask_steps(&state.tensor().reshape([rows, 1, size])?, mask)?.reshape([rows, size])
 }
 
 impl Layer for Lstm {
@@ -545,8 +546,8 @@ impl Layer for Lstm {
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
         let first = self.built.as_ref().and_then(|b| b.parts.first());
-        let before = first.map(|part| (part.weight_ih, part.input_size)).unzip();
-        if is_built(params, before.0, before.1.unwrap_or(0), input_size)? {
+        let before = first.map(|part| (part.weight_ih, part.input_size));
+        if is_built(params, before, input_size)? {
             return Ok(());
         }
         self.check(input_size)?;

@@ -1,16 +1,14 @@
 //! A direction of a layer-normalised layer on the tape.
 
 use super::LstmState;
-use crate::nn::functions::{clean, concat, matmul, parameter, reshape};
+use crate::nn::functions::{clean, concat, layer_norm, matmul, parameter, reshape};
+use crate::nn::layer_norm::EPSILON;
 use crate::nn::params::ParamId;
 use crate::ops::columns::copy_columns;
 use crate::ops::lstm::Columns;
-use crate::ops::{Check, column_sum::column_sum, layer_norm, norm_lstm};
+use crate::ops::{Check, norm_lstm};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result, Tensor};
-
-/// What is added to a variance, as in PyTorch's layer normalisation.
-const EPSILON: f32 = 1e-5;
 
 /// The gains and shifts of a direction.
 #[derive(Debug, Clone, Copy)]
@@ -66,22 +64,9 @@ pub(super) fn direction(
     let clean = x.clone().with_tensor(clean("lstm", x)?);
     let weight_ih = parameter(tape, tape.parameter(d.weight_ih, &[d.input_size, 4 * h])?);
     let product = matmul(tape, &clean, &weight_ih)?;
-    let (gain, d_gain) = tape.parameter(d.norms.ih, &[4 * h])?;
+    let gain = tape.parameter(d.norms.ih, &[4 * h])?;
     let bias = d.bias.map(|id| tape.parameter(id, &[4 * h])).transpose()?;
-    let saved = product.tensor().clone();
-    let shift = bias.as_ref().map(|b| &b.0);
-    let (normal, stats) = layer_norm::layer_norm(&saved, &gain, shift, EPSILON)?;
-    let id = tape.id(&product);
-    let mut vars = tape.push(vec![normal.clone()], true, move |d, gradients| {
-        let Some(Some(d_y)) = d.first() else { return Ok(()) };
-        let (d_x, d_gains) = layer_norm::backward(&saved, &gain, &stats, d_y)?;
-        column_sum(&d_gains, &d_gain)?;
-        if let Some((_, d_bias)) = &bias {
-            column_sum(d_y, d_bias)?;
-        }
-        gradients.add(id, d_x)
-    });
-    let part = vars.pop().unwrap_or_else(|| Var::constant(normal));
+    let part = layer_norm(tape, &product, gain, bias, EPSILON)?;
 
     let flat = |id: ParamId, n: usize| -> Result<Var> {
         reshape(tape, &parameter(tape, tape.parameter(id, &[n])?), &[1, n])
@@ -124,8 +109,7 @@ pub(super) fn direction(
     outputs.extend(y);
     let ids = [&part, &d.weight_hh, &norms].map(|var| tape.id(var));
     let states = state.map(|s| [tape.id(&s.h), tape.id(&s.c)]);
-    let values = outputs.clone();
-    let vars = tape.push(outputs, tape.records(), move |d, gradients| {
+    let mut vars = tape.push(outputs, tape.records(), move |d, gradients| {
         let Some(saved) = saved else { return Ok(()) };
         let at = |i: usize| d.get(i).and_then(Option::as_ref);
         let d_y = at(2).map(|tensor| Columns { tensor, first: 0 });
@@ -140,10 +124,6 @@ pub(super) fn direction(
         }
         Ok(())
     });
-    let mut vars = match vars.is_empty() {
-        true => values.into_iter().map(Var::constant).collect::<Vec<_>>(),
-        false => vars,
-    };
     let y = if sequences { vars.pop().map(|y| y.with_steps_of(x)) } else { None };
     let (c, h) = (vars.remove(1), vars.remove(0));
     Ok((y, LstmState { h, c }))

@@ -1,9 +1,8 @@
 //! An LSTM layer frame by frame, for streams that come as they come.
 
-use super::{Lstm, LstmState, Way};
+use super::{Lstm, LstmState, Way, keep_rows};
 use crate::nn::Params;
 use crate::ops::Check;
-use crate::ops::mask_steps::mask_steps;
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Mask, Result, Tensor};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -216,9 +215,7 @@ impl LstmStepper {
             let keep = Mask::new(&keep, [rows, 1], &device)?;
             for state in &mut states {
                 for var in [&mut state.h, &mut state.c] {
-                    let (size, tensor) = (var.shape()[1], var.tensor());
-                    let kept = mask_steps(&tensor.reshape([rows, 1, size])?, &keep)?;
-                    *var = Var::from(kept.reshape([rows, size])?);
+                    *var = Var::from(keep_rows(var, &keep)?);
                 }
             }
         }

@@ -14,6 +14,7 @@ pub(crate) mod transpose_gates;
 
 use super::{ACTIVATIONS, Check, switches, threefry};
 use crate::device::kernel::{Access, Constants};
+use crate::lengths::Counted;
 use crate::{DType, Error, Lengths, Mask, Result, Tensor};
 use cell::{Cell, Noise};
 pub use plan::Strategy;
@@ -87,25 +88,18 @@ pub(crate) enum Steps<'a> {
     Mask(&'a Mask),
 }
 
-/// The same, kept for a backward pass.
-#[derive(Clone)]
-enum SavedMask {
-    All,
-    Lengths(Lengths),
-    Mask(Mask),
-}
-
 impl Steps<'_> {
-    fn save(self) -> SavedMask {
+    /// The same, kept for a backward pass.
+    fn save(self) -> Counted {
         match self {
-            Self::All => SavedMask::All,
-            Self::Lengths(lengths) => SavedMask::Lengths(lengths.clone()),
-            Self::Mask(mask) => SavedMask::Mask(mask.clone()),
+            Self::All => Counted::All,
+            Self::Lengths(lengths) => Counted::Lengths(lengths.clone()),
+            Self::Mask(mask) => Counted::Mask(mask.clone()),
         }
     }
 }
 
-impl SavedMask {
+impl Counted {
     fn steps(&self) -> Steps<'_> {
         match self {
             Self::All => Steps::All,
@@ -182,7 +176,7 @@ pub(crate) struct Saved {
     /// Without padding or what is left out: `[frames,I]`.
     x: Tensor,
     weights: Weights,
-    mask: SavedMask,
+    mask: Counted,
     how: How,
     steps: SavedSteps,
 }
