@@ -1,6 +1,6 @@
 //! A shape, a type of number, and words on a device.
 
-use crate::device::cpu::CpuBuffer;
+use crate::device::cpu::{Aligned, CpuBuffer, PackedOrder};
 use crate::device::gpu::{Gpu, GpuBuffer};
 use crate::device::{Backend, Device};
 use crate::{Error, Result};
@@ -275,7 +275,7 @@ pub(crate) fn count(shape: &[usize]) -> usize {
 /// The words of a CPU tensor, for a twin. `Gpu` tensors have none: the op's check that all
 /// tensors share a device comes first.
 pub(crate) struct Words {
-    data: Arc<Vec<f32>>,
+    data: Arc<Aligned>,
     range: std::ops::Range<usize>,
 }
 
@@ -306,6 +306,24 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(buffer) => Words { data: buffer.read(), range: self.range() },
             Storage::Gpu(_) => Words { data: Arc::default(), range: 0..0 },
+        }
+    }
+
+    /// The words in another order, as `pack` writes them over zeros: called once for each change of
+    /// the storage. `order` tells orders apart.
+    pub(crate) fn packed(
+        &self,
+        order: &'static str,
+        packed_len: usize,
+        pack: impl FnOnce(&[f32], &mut [f32]),
+    ) -> Arc<Aligned> {
+        let range = self.range();
+        match &self.storage {
+            Storage::Cpu(buffer) => buffer.packed(
+                PackedOrder { offset: range.start, len: range.len(), order, packed_len },
+                pack,
+            ),
+            Storage::Gpu(_) => Arc::default(),
         }
     }
 

@@ -4,9 +4,55 @@ use super::pool::{self, Pool};
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// As many words as a cache line and the widest SIMD register have: vectors that begin at a
+/// multiple of it never lie across two lines.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+// SAFETY: 16 floats side by side, 64 bytes with an alignment of 64: no padding, and every
+// pattern of bits is a value.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Line {}
+
+/// Words of memory that begin at a line.
+#[derive(Clone, Default)]
+pub(crate) struct Aligned {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Aligned {
+    /// Zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+    }
+
+    fn try_zeros(len: usize) -> Option<Self> {
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(len.div_ceil(16)).ok()?;
+        lines.resize(len.div_ceil(16), Line([0.0; 16]));
+        Some(Self { lines, len })
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
 /// The CPU as a device.
 pub(crate) struct Cpu {
-    pool: Mutex<Pool<Vec<f32>>>,
+    pool: Mutex<Pool<Aligned>>,
     /// Fills new buffers with NaN, so that tests see what a kernel leaves unwritten.
     poison: bool,
 }
@@ -34,23 +80,26 @@ impl Cpu {
         }
         let class = pool::class(bytes);
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        // A buffer that somebody still read when it went back has left its words with the reader.
+        let whole = |data: &Aligned| data.lines.len() * 16 >= len;
         let mut data = match pool.take(class, u64::MAX) {
-            Some(data) => data,
+            Some(data) if whole(&data) => data,
+            Some(_) => Aligned::try_zeros((class / 4) as usize)
+                .ok_or(Error::OutOfMemory { what, bytes: class })?,
             None => {
-                let mut data = Vec::new();
-                data.try_reserve_exact((class / 4) as usize)
-                    .map_err(|_| Error::OutOfMemory { what, bytes: class })?;
+                let data = Aligned::try_zeros((class / 4) as usize)
+                    .ok_or(Error::OutOfMemory { what, bytes: class })?;
                 pool.made(class);
                 data
             }
         };
         drop(pool);
-        data.resize(len, 0.0);
+        data.len = len;
         if self.poison {
             data.fill(f32::NAN);
         }
-        let data = Mutex::new(Arc::new(data));
-        Ok(Arc::new(CpuBuffer { cpu: self.clone(), class, data }))
+        let data = Mutex::new(Versioned { words: Arc::new(data), version: 0 });
+        Ok(Arc::new(CpuBuffer { cpu: self.clone(), class, data, packed: Mutex::default() }))
     }
 
     pub(crate) fn memory(&self) -> pool::Memory {
@@ -72,24 +121,83 @@ impl Cpu {
 pub(crate) struct CpuBuffer {
     pub(crate) cpu: Arc<Cpu>,
     class: u64,
-    data: Mutex<Arc<Vec<f32>>>,
+    data: Mutex<Versioned>,
+    packed: Mutex<Vec<Packed>>,
+}
+
+/// Words, and how often they were written to.
+struct Versioned {
+    words: Arc<Aligned>,
+    version: u64,
+}
+
+/// Words of a buffer in another order, as they were at a version.
+struct Packed {
+    order: PackedOrder,
+    version: Option<u64>,
+    words: Arc<Aligned>,
+}
+
+/// Which words a packed copy has, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PackedOrder {
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+    /// Tells the orders of the same words apart.
+    pub(crate) order: &'static str,
+    pub(crate) packed_len: usize,
 }
 
 impl CpuBuffer {
-    pub(crate) fn read(&self) -> Arc<Vec<f32>> {
-        self.data.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Some words in another order, as `pack` writes them over zeros. It is called once after each
+    /// change of the buffer: weights are packed once for each update of them.
+    pub(crate) fn packed(
+        &self,
+        order: PackedOrder,
+        pack: impl FnOnce(&[f32], &mut [f32]),
+    ) -> Arc<Aligned> {
+        let (data, version) = {
+            let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+            (data.words.clone(), data.version)
+        };
+        let mut all = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = all.iter().position(|p| p.order == order).unwrap_or_else(|| {
+            let words = Arc::new(Aligned::zeros(order.packed_len));
+            all.push(Packed { order, version: None, words });
+            all.len() - 1
+        });
+        let packed = &mut all[at];
+        if packed.version != Some(version) {
+            let words = match Arc::get_mut(&mut packed.words) {
+                Some(words) => words,
+                None => {
+                    packed.words = Arc::new(Aligned::zeros(order.packed_len));
+                    Arc::make_mut(&mut packed.words)
+                }
+            };
+            pack(&data[order.offset..order.offset + order.len], words);
+            packed.version = Some(version);
+        }
+        packed.words.clone()
+    }
+
+    pub(crate) fn read(&self) -> Arc<Aligned> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).words.clone()
     }
 
     /// Runs `f` on the words in place. `f` must not read this buffer by other ways.
     pub(crate) fn write<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        f(Arc::make_mut(&mut *data).as_mut_slice())
+        data.version += 1;
+        let words: &mut Aligned = Arc::make_mut(&mut data.words);
+        f(words)
     }
 }
 
 impl Drop for CpuBuffer {
     fn drop(&mut self) {
-        let data = std::mem::take(&mut *self.data.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let data = std::mem::take(&mut data.words);
         let data = Arc::try_unwrap(data).unwrap_or_default();
         self.cpu.pool.lock().unwrap_or_else(PoisonError::into_inner).give(self.class, data, 0);
     }

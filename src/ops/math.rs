@@ -1,32 +1,55 @@
 //! Vectors of exp, tanh and sigmoid, in single precision.
 //!
-//! Range reduction and polynomials after Cody & Waite 1980; tanh splits at 0.625 as the Cephes
-//! library does. Errors are below 3 ulp over the whole range (tested); a NaN stays one.
+//! exp: range reduction and polynomial after Cody & Waite 1980. tanh: a rational function that
+//! was fitted for the least relative error (1.2e-8) by iterated weighted least squares. Errors are
+//! below 3 ulp over the whole range (tested); a NaN stays one.
 
 use pulp::Simd;
+
+/// From `low` to `high`. A NaN stays one: minimum and maximum give their second operand if one is
+/// a NaN, or the NaN, on every processor that has them.
+#[inline(always)]
+fn clamp<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32s {
+    let clamped = simd.max_f32s(simd.splat_f32s(low), simd.min_f32s(simd.splat_f32s(high), x));
+    // Without vectors they give the number.
+    if S::F32_LANES == 1 {
+        return simd.select_f32s(simd.equal_f32s(x, x), clamped, x);
+    }
+    clamped
+}
+
+/// p[0] + p[1] x + p[2] x^2 + ...
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, p: [f32; N]) -> S::f32s {
+    let mut sum = simd.splat_f32s(p[N - 1]);
+    for &coefficient in p[..N - 1].iter().rev() {
+        sum = simd.mul_add_f32s(sum, x, simd.splat_f32s(coefficient));
+    }
+    sum
+}
 
 /// e^x. Overflows to 3.4e38 rather than infinity, underflows to 1.2e-38 rather than zero: no
 /// gate can tell.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let c = |v: f32| simd.splat_f32s(v);
-    let clamped = simd.min_f32s(simd.max_f32s(x, c(-87.0)), c(88.0));
-    // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
-    let magic = c(12_582_912.0);
-    let shifted = simd.mul_add_f32s(clamped, c(std::f32::consts::LOG2_E), magic);
+    let x = clamp(simd, x, -87.0, 88.0);
+    // Adding 1.5 * 2^23 leaves the nearest integer in the low bits; 127 more is the exponent's bias.
+    let magic = c(12_582_912.0 + 127.0);
+    let shifted = simd.mul_add_f32s(x, c(std::f32::consts::LOG2_E), magic);
     let n = simd.sub_f32s(shifted, magic);
     // x - n ln 2, with ln 2 in two parts.
-    let r = simd.mul_add_f32s(n, c(-0.693_359_4), clamped);
+    let r = simd.mul_add_f32s(n, c(-0.693_359_4), x);
     let r = simd.mul_add_f32s(n, c(2.121_944_4e-4), r);
-    let mut p = c(1.987_569_2e-4);
-    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        p = simd.mul_add_f32s(p, r, c(coefficient));
-    }
+    let p = polynomial(
+        simd,
+        r,
+        [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_2e-4],
+    );
     let p = simd.mul_add_f32s(p, simd.mul_f32s(r, r), simd.add_f32s(r, c(1.0)));
-    // Times 2^n, in the exponent's bits.
-    let bits = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    let scaled = simd.add_u32s(simd.transmute_u32s_f32s(p), bits);
-    keep_nan(simd, x, simd.transmute_f32s_u32s(scaled))
+    // Times 2^n, made of its bits.
+    let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    simd.mul_f32s(p, simd.transmute_f32s_u32s(power))
 }
 
 /// 1 / (1 + e^-x).
@@ -36,30 +59,17 @@ pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(one, simd.add_f32s(one, exp(simd, simd.neg_f32s(x))))
 }
 
-/// tanh x.
+/// tanh x = x p(x^2) / q(x^2); past 8.5 it is 1.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let c = |v: f32| simd.splat_f32s(v);
-    let size = simd.abs_f32s(x);
-    // 1 - 2 / (e^2|x| + 1), with the sign of x.
-    let e = exp(simd, simd.min_f32s(simd.add_f32s(size, size), c(40.0)));
-    let far = simd.sub_f32s(c(1.0), simd.div_f32s(c(2.0), simd.add_f32s(e, c(1.0))));
-    let negative = simd.less_than_f32s(x, c(0.0));
-    let far = simd.select_f32s(negative, simd.neg_f32s(far), far);
-    // Near zero that would cancel.
+    let x = clamp(simd, x, -8.5, 8.5);
     let z = simd.mul_f32s(x, x);
-    let mut p = c(-5.704_988_7e-3);
-    for coefficient in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
-        p = simd.mul_add_f32s(p, z, c(coefficient));
-    }
-    let near = simd.mul_add_f32s(simd.mul_f32s(p, z), x, x);
-    let y = simd.select_f32s(simd.less_than_f32s(size, c(0.625)), near, far);
-    keep_nan(simd, x, y)
-}
-
-#[inline(always)]
-fn keep_nan<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
-    simd.select_f32s(simd.equal_f32s(x, x), y, x)
+    let p =
+        polynomial(simd, z, [1.0, 1.341_324_4e-1, 3.534_024_6e-3, 2.125_101e-5, 1.426_918_2e-8]);
+    let q = polynomial(simd, z, [1.0, 4.674_656_7e-1, 2.602_274_3e-2, 3.348_861e-4, 8.145_104e-7]);
+    let y = simd.div_f32s(simd.mul_f32s(x, p), q);
+    // Rounding may lead past 1.
+    clamp(simd, y, -1.0, 1.0)
 }
 
 #[cfg(test)]
@@ -86,7 +96,8 @@ mod tests {
         xs.extend([0.0, -0.0, 1e-30, -1e-8, 0.624_999_9, 0.625, 19.0, -19.0, 85.0, -86.0]);
         let mut found = Vec::new();
         pulp::Arch::new().dispatch(Apply(&xs, &mut found));
-        for (&x, ys) in xs.iter().zip(&found) {
+        pulp::Arch::Scalar.dispatch(Apply(&xs, &mut found));
+        for (&x, ys) in xs.iter().chain(&xs).zip(&found) {
             let d = f64::from(x);
             for (name, y, exact) in [
                 ("exp", ys[0], d.exp()),
@@ -104,10 +115,13 @@ mod tests {
         let xs = [f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, f32::NAN];
         let mut found = Vec::new();
         pulp::Arch::new().dispatch(Apply(&xs, &mut found));
-        for (pair, sign) in [(0, 1.0), (1, -1.0), (2, 1.0), (3, -1.0)] {
-            assert!((found[pair][1] - (sign + 1.0) / 2.0).abs() < 1e-37);
-            assert_eq!(found[pair][2], sign);
+        pulp::Arch::Scalar.dispatch(Apply(&xs, &mut found));
+        for found in found.chunks(5) {
+            for (pair, sign) in [(0, 1.0), (1, -1.0), (2, 1.0), (3, -1.0)] {
+                assert!((found[pair][1] - (sign + 1.0) / 2.0).abs() < 1e-37);
+                assert_eq!(found[pair][2], sign);
+            }
+            assert!(found[4].iter().all(|y| y.is_nan()));
         }
-        assert!(found[4].iter().all(|y| y.is_nan()));
     }
 }

@@ -267,6 +267,7 @@ impl Cell {
 }
 
 /// What a vector of units makes of a timestep.
+#[derive(Clone, Copy)]
 pub(super) struct Forward<V> {
     pub(super) gates: [V; 4],
     pub(super) c: V,
@@ -371,11 +372,24 @@ pub(super) fn plain_forward<S: Simd>(
     a: [S::f32s; 4],
     c_prev: S::f32s,
 ) -> Forward<S::f32s> {
+    let mut new = plain_update(simd, a, c_prev);
+    new.h = plain_output(simd, new.gates[3], new.c);
+    new
+}
+
+/// All but h, which is 0.
+#[inline(always)]
+pub(super) fn plain_update<S: Simd>(simd: S, a: [S::f32s; 4], c_prev: S::f32s) -> Forward<S::f32s> {
     let (i, f, o) = (sigmoid(simd, a[0]), sigmoid(simd, a[1]), sigmoid(simd, a[3]));
     let g = tanh(simd, a[2]);
     let c = simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g));
-    let h = simd.mul_f32s(o, tanh(simd, c));
-    Forward { gates: [i, f, g, o], c, h }
+    Forward { gates: [i, f, g, o], c, h: simd.splat_f32s(0.0) }
+}
+
+/// h.
+#[inline(always)]
+pub(super) fn plain_output<S: Simd>(simd: S, o: S::f32s, c: S::f32s) -> S::f32s {
+    simd.mul_f32s(o, tanh(simd, c))
 }
 
 #[inline(always)]

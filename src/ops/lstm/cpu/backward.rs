@@ -1,17 +1,17 @@
 //! The backward pass on the CPU, and the gates once more where they were not kept.
 
-use super::{
-    Blocks, SavedBatch, Task, accumulate, gather, load, load_rows, parts, recurrent_scales,
+use super::micro::{accumulate, load, most_rows, store, tiles};
+use super::products::{
+    Activate, Factor, FrameSums, Term, add_column_sums, input_gradient, weight_gradient,
 };
-use super::{Row, scatter, store, store_rows, zoneout};
-use crate::ops::gemm::{View, product};
+use super::{Blocks, Row, SavedBatch, Task, each_task, gather, load_rows, parts};
+use super::{recurrent_scales, scatter, store_rows, zoneout};
 use crate::ops::lstm::{
     Arriving, Columns, How, Leaving, Saved, SavedSteps, Sizes, Wanted, Weights, cell,
 };
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 pub(in crate::ops::lstm) fn backward(
     saved: Saved,
@@ -27,8 +27,8 @@ pub(in crate::ops::lstm) fn backward(
     let SavedBatch { lanes, tasks, gates, h_before, c_before } = batch_steps;
     let blocks = Blocks::new(lanes, hidden_size);
     let device = x.device();
-    let rt = blocks.pack_backward(&weights.weight_hh.cpu());
-    let peepholes = weights.peepholes.as_ref().map(|p| blocks.pack(&p.cpu()));
+    let rt = blocks.packed_backward(&weights.weight_hh);
+    let peepholes = weights.peepholes.as_ref().map(|p| blocks.packed_row(Some(p)));
     let d_h = arriving.d_h_n.map(Tensor::cpu);
     let d_c = arriving.d_c_n.map(Tensor::cpu);
     let saved_c = c_before.cpu();
@@ -55,82 +55,52 @@ pub(in crate::ops::lstm) fn backward(
         how: &how,
         timesteps,
         rt: &rt,
-        peepholes: peepholes.as_deref(),
+        peepholes: peepholes.as_deref().map(|p| &**p),
         c_before: &saved_c,
         d_y,
         mask: mask.steps().mask().map(|m| m.values()),
     };
     let ends: Vec<[Vec<f32>; 3]> = gates.cpu_mut(|gates| {
-        let work: Vec<_> =
-            parts(gates, &tasks, blocks.columns()).into_iter().zip(tasks.iter()).collect();
-        work.into_par_iter()
-            .map(|(gates, task)| {
-                Arch::new().dispatch(BackwardRows {
-                    shared: &shared,
-                    task,
-                    gates,
-                    d_h: load_rows(d_h.as_deref(), task, blocks),
-                    d_c: load_rows(d_c.as_deref(), task, blocks),
-                    d_peepholes: vec![
-                        0.0;
-                        if shared.peepholes.is_some() { blocks.columns() } else { 0 }
-                    ],
-                    scales: recurrent_scales(&how, task, blocks),
-                })
+        let parts = parts(gates, &tasks, blocks.columns());
+        each_task(parts.into_iter().zip(tasks.iter()).collect(), |(gates, task)| {
+            let peepholes = if shared.peepholes.is_some() { blocks.columns() } else { 0 };
+            Arch::new().dispatch(BackwardRows {
+                shared: &shared,
+                task,
+                gates,
+                d_h: load_rows(d_h.as_deref(), task, blocks),
+                d_c: load_rows(d_c.as_deref(), task, blocks),
+                d_peepholes: vec![0.0; peepholes],
+                scales: recurrent_scales(&how, task, blocks),
             })
-            .collect()
+        })
     });
 
     // The gates are d_a now: what is left are products over the whole sequence.
-    let columns = blocks.columns();
-    let frames = tasks.iter().map(|t| t.frames).sum();
+    let frames: usize = tasks.iter().map(|t| t.frames).sum();
     let d_a = gates.cpu();
-    let threads = gemm::Parallelism::Rayon(0);
-    for (k, size, values, into) in [
-        (input_size, input_size, &x, &gradients.weight_ih),
-        (hidden_size, blocks.units(), &h_before, &gradients.weight_hh),
+    for (values, stride, size, into) in [
+        (&x, input_size, input_size, &gradients.weight_ih),
+        (&h_before, blocks.units(), hidden_size, &gradients.weight_hh),
     ] {
-        let values = values.cpu();
-        let sums = Tensor::empty([k, columns], &device)?;
-        sums.cpu_mut(|sums| {
-            product(
-                [k, columns, frames],
-                View::of(&values, size, true),
-                View::of(&d_a, columns, false),
-                (sums, columns),
-                false,
-                threads,
-            );
-            into.cpu_mut(|into| blocks.add_unpacked(sums, into));
-        });
+        weight_gradient(blocks, Factor { values: &values.cpu(), stride, size }, &d_a, into)?;
     }
     if let Some(bias) = &gradients.bias {
-        let mut d_bias = vec![0.0; columns];
-        for row in d_a.chunks_exact(columns) {
-            for (sum, d) in d_bias.iter_mut().zip(row) {
-                *sum += d;
-            }
-        }
-        bias.cpu_mut(|bias| blocks.add_unpacked(&d_bias, bias));
+        bias.cpu_mut(|bias| add_column_sums(blocks, &d_a, bias));
     }
     if let Some(into) = &gradients.peepholes {
         for [_, _, d_peepholes] in &ends {
-            into.cpu_mut(|into| blocks.add_unpacked(d_peepholes, into));
+            into.cpu_mut(|into| add_column_sums(blocks, d_peepholes, into));
         }
     }
     let mut d_x = None;
     if wanted.d_x {
-        let weight_ih = blocks.pack(&weights.weight_ih.cpu());
+        let weight_ih = blocks.packed_backward(&weights.weight_ih);
         let packed = Tensor::empty([batch, frames.div_ceil(batch), input_size], &device)?;
+        // Rows of different lengths leave a part of it unused.
+        let len = frames * input_size;
         packed.cpu_mut(|packed| {
-            product(
-                [frames, input_size, columns],
-                View::of(&d_a, columns, false),
-                View::of(&weight_ih, columns, true),
-                (packed, input_size),
-                false,
-                threads,
-            );
+            input_gradient(blocks, &d_a, &weight_ih, &mut packed[..len], input_size);
         });
         d_x = Some(match lengths {
             None => packed,
@@ -168,63 +138,21 @@ fn recompute(
     blocks: Blocks,
     [h_before, c_before]: [&Tensor; 2],
 ) -> Result<Tensor> {
-    let (columns, frames) = (blocks.columns(), h_before.len() / blocks.units());
-    let gates = Tensor::empty([frames, columns], &x.device())?;
-    let bias = weights.bias.as_ref().map(|b| blocks.pack(&b.cpu()));
-    let bias = bias.unwrap_or_else(|| vec![0.0; columns]);
-    let peepholes = weights.peepholes.as_ref().map(|p| blocks.pack(&p.cpu()));
-    let c_before = c_before.cpu();
+    let frames = h_before.len() / blocks.units();
+    let gates = Tensor::empty([frames, blocks.columns()], &x.device())?;
+    let bias = blocks.packed_row(weights.bias.as_ref());
+    let peepholes = weights.peepholes.as_ref().map(|p| blocks.packed_row(Some(p)));
+    let [w, r] = [&weights.weight_ih, &weights.weight_hh].map(|w| blocks.packed_forward(w));
+    let (x_values, h_values, c_before) = (x.cpu(), h_before.cpu(), c_before.cpu());
     let input_size = x.len() / frames;
-    gates.cpu_mut(|gates| {
-        for (values, size, k, weight) in [
-            (x, input_size, input_size, &weights.weight_ih),
-            (h_before, blocks.units(), blocks.hidden_size, &weights.weight_hh),
-        ] {
-            product(
-                [frames, columns, k],
-                View::of(&values.cpu(), size, false),
-                View::of(&blocks.pack(&weight.cpu()), columns, false),
-                (gates, columns),
-                std::ptr::eq(values, h_before),
-                gemm::Parallelism::Rayon(0),
-            );
-        }
-        let rows = gates.par_chunks_mut(columns).zip(c_before.par_chunks(blocks.units()));
-        rows.for_each(|(gates, c)| {
-            let (bias, peepholes) = (&bias, peepholes.as_deref());
-            Arch::new().dispatch(Activate { how, bias, peepholes, gates, c });
-        });
-    });
+    let terms = &[
+        Term { values: &x_values, stride: input_size, size: input_size, weights: &w },
+        Term { values: &h_values, stride: blocks.units(), size: blocks.hidden_size, weights: &r },
+    ];
+    let peepholes = peepholes.as_deref().map(|p| &**p);
+    let activate = Activate { how, peepholes, c_before: &c_before };
+    gates.cpu_mut(|gates| FrameSums { blocks, bias: &bias, terms }.run(gates, Some(activate)));
     Ok(gates)
-}
-
-/// The activations of a frame's gates.
-struct Activate<'a> {
-    how: &'a How,
-    bias: &'a [f32],
-    peepholes: Option<&'a [f32]>,
-    gates: &'a mut [f32],
-    c: &'a [f32],
-}
-
-impl WithSimd for Activate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
-        let bias: &[[S::f32s; 4]] = cast_slice(self.bias);
-        let zero = [simd.splat_f32s(0.0); 4];
-        for (block, (gates, bias)) in gates.iter_mut().zip(bias).enumerate() {
-            let a = std::array::from_fn(|gate| simd.add_f32s(gates[gate], bias[gate]));
-            let c = load::<S>(&self.c[block * S::F32_LANES..]);
-            let p = self.peepholes.map_or(zero, |p| cast_slice::<f32, [S::f32s; 4]>(p)[block]);
-            *gates = match self.how.cell.is_variant() {
-                true => self.how.cell.forward(simd, a, c, p).gates,
-                false => cell::plain_forward(simd, a, c).gates,
-            };
-        }
-    }
 }
 
 /// What all threads of a backward pass read.
@@ -259,14 +187,7 @@ impl WithSimd for BackwardRows<'_> {
     type Output = [Vec<f32>; 3];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        if S::F32_LANES >= 16 { self.run::<S, 6>(simd) } else { self.run::<S, 3>(simd) }
-    }
-}
-
-impl BackwardRows<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const M: usize>(mut self, simd: S) -> [Vec<f32>; 3] {
+    fn with_simd<S: Simd>(mut self, simd: S) -> Self::Output {
         let blocks = self.shared.blocks;
         let mut d_h = std::mem::take(&mut self.d_h);
         let mut d_c = std::mem::take(&mut self.d_c);
@@ -274,12 +195,16 @@ impl BackwardRows<'_> {
         for step in (-1..self.task.steps() as isize).rev() {
             let running = self.task.running(usize::try_from(step).unwrap_or(0));
             for group in 0..blocks.groups() {
-                tiles!(self, simd, running, M, |row| ((row, step, group), (&mut d_h, &mut d_c)));
+                tiles!(running, most_rows::<S>(), |row, M| {
+                    self.tile::<S, M>(simd, (row, step, group), (&mut d_h, &mut d_c));
+                });
             }
         }
         [d_h, d_c, self.d_peepholes]
     }
+}
 
+impl BackwardRows<'_> {
     /// One timestep of four blocks of units of `M` rows.
     #[inline(always)]
     fn tile<S: Simd, const M: usize>(

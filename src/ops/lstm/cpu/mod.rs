@@ -6,14 +6,20 @@
 //! product, the gates and the cell update of a block of units stay in registers. Units past H,
 //! up to a whole block, have zero weights; what they hold reaches nobody.
 //!
-//! The forward pass is here, with what both passes share.
+//! What both passes share is here.
 
-use super::cell;
-use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps};
-use crate::device::cpu::Cpu;
-use crate::ops::gemm::{View, product};
+mod backward;
+mod forward;
+mod micro;
+mod products;
+
+pub(super) use backward::backward;
+pub(super) use forward::forward;
+
+use super::{Columns, How, Sizes, Steps};
+use crate::device::cpu::{Aligned, Cpu};
 use crate::{Result, Tensor};
-use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -58,7 +64,10 @@ impl Row {
 impl Task {
     /// The batch's rows, dealt to the threads so that each gets as many frames.
     fn deal(steps: Steps<'_>, sizes: Sizes) -> Arc<[Self]> {
-        let count = sizes.batch.min(Cpu::threads());
+        // Who has little to do is done before another thread wakes up.
+        let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
+        let products = batch * timesteps * 4 * hidden_size * (input_size + hidden_size);
+        let count = if products < SMALL * 16 { 1 } else { batch.min(Cpu::threads()) };
         let mut tasks: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
         match steps.lengths() {
             // To and fro, so that the thread with the longest row gets the shorter of the next two.
@@ -71,9 +80,9 @@ impl Task {
             }
             // Rows side by side: their frames lie as in the batch.
             None => {
-                let each = sizes.batch.div_ceil(count);
-                for row in 0..sizes.batch {
-                    tasks[row / each].push((row, sizes.timesteps));
+                let each = batch.div_ceil(count);
+                for row in 0..batch {
+                    tasks[row / each].push((row, timesteps));
                 }
             }
         }
@@ -181,62 +190,88 @@ impl Blocks {
         first..(first + self.lanes).min(self.hidden_size)
     }
 
-    /// `[rows, H, 4]` as `[rows, blocks, 4, lanes]`.
-    fn pack(self, weights: &[f32]) -> Vec<f32> {
-        let row = 4 * self.hidden_size;
-        let mut packed = vec![0.0; weights.len() / row * self.columns()];
-        for (to, from) in packed.chunks_exact_mut(self.columns()).zip(weights.chunks_exact(row)) {
-            for (unit, gates) in from.chunks_exact(4).enumerate() {
-                for (gate, &w) in gates.iter().enumerate() {
-                    to[self.column(unit, gate)] = w;
-                }
-            }
-        }
-        packed
-    }
-
-    /// Adds what lies as `pack` makes it to what lies as it takes it.
-    fn add_unpacked(self, packed: &[f32], sums: &mut [f32]) {
-        let rows = sums.chunks_exact_mut(4 * self.hidden_size);
-        for (to, from) in rows.zip(packed.chunks_exact(self.columns())) {
-            for (unit, gates) in to.chunks_exact_mut(4).enumerate() {
-                for (gate, sum) in gates.iter_mut().enumerate() {
-                    *sum += from[self.column(unit, gate)];
-                }
-            }
-        }
-    }
-
-    /// R `[from, to, 4]` as `[blocks of to][from][4][lanes]`.
-    fn pack_forward(self, r: &[f32]) -> Vec<f32> {
-        let (h, lanes) = (self.hidden_size, self.lanes);
-        let mut packed = vec![0.0; self.blocks * h * 4 * lanes];
-        for (block, to) in packed.chunks_exact_mut(h * 4 * lanes).enumerate() {
-            for (from, to) in to.chunks_exact_mut(4 * lanes).enumerate() {
-                for (lane, unit) in self.range(block).enumerate() {
-                    for gate in 0..4 {
-                        to[gate * lanes + lane] = r[(from * h + unit) * 4 + gate];
+    /// Weights `[from, to, 4]` as `[blocks of to][from][4][lanes]`, packed once for each change.
+    fn packed_forward(self, weights: &Tensor) -> Arc<Aligned> {
+        let (row, lanes) = (4 * self.hidden_size, self.lanes);
+        let block_len = weights.len() / row * 4 * lanes;
+        weights.packed("lstm forward", self.blocks * block_len, |w, packed| {
+            each_chunk(packed, block_len, |block, to| {
+                let units = self.range(block);
+                for (to, from) in to.chunks_exact_mut(4 * lanes).zip(w.chunks_exact(row)) {
+                    let from = from[4 * units.start..4 * units.end].chunks_exact(4);
+                    for (lane, gates) in from.enumerate() {
+                        for (gate, &w) in gates.iter().enumerate() {
+                            to[gate * lanes + lane] = w;
+                        }
                     }
                 }
-            }
-        }
-        packed
+            });
+        })
     }
 
-    /// R `[from, to, 4]` as `[groups of four blocks of from][a column of the gates][4][lanes]`.
-    fn pack_backward(self, r: &[f32]) -> Vec<f32> {
-        let (h, lanes, columns) = (self.hidden_size, self.lanes, self.columns());
-        let mut packed = vec![0.0; self.groups() * columns * 4 * lanes];
-        for (from, r) in r.chunks_exact(4 * h).enumerate() {
-            let (group, at) = (from / (4 * lanes), from % (4 * lanes));
-            for (to, r) in r.chunks_exact(4).enumerate() {
-                for (gate, &w) in r.iter().enumerate() {
-                    packed[(group * columns + self.column(to, gate)) * 4 * lanes + at] = w;
+    /// Weights `[from, to, 4]` as `[groups of four blocks of from][a column of the gates][4][lanes]`.
+    fn packed_backward(self, weights: &Tensor) -> Arc<Aligned> {
+        let (row, width) = (4 * self.hidden_size, 4 * self.lanes);
+        let group_len = self.columns() * width;
+        let groups = (weights.len() / row).div_ceil(width);
+        weights.packed("lstm backward", groups * group_len, |w, packed| {
+            each_chunk(packed, group_len, |group, to| {
+                let rows = w[group * width * row..].chunks_exact(row).take(width);
+                for (at, from) in rows.enumerate() {
+                    for (unit, gates) in from.chunks_exact(4).enumerate() {
+                        for (gate, &w) in gates.iter().enumerate() {
+                            to[self.column(unit, gate) * width + at] = w;
+                        }
+                    }
                 }
-            }
-        }
-        packed
+            });
+        })
     }
+
+    /// One row of `[H, 4]` in blocks, or zeros.
+    fn packed_row(self, row: Option<&Tensor>) -> Arc<Aligned> {
+        match row {
+            None => Arc::new(Aligned::zeros(self.columns())),
+            Some(row) => row.packed("lstm row", self.columns(), |row, packed| {
+                for (unit, gates) in row.chunks_exact(4).enumerate() {
+                    for (gate, &w) in gates.iter().enumerate() {
+                        packed[self.column(unit, gate)] = w;
+                    }
+                }
+            }),
+        }
+    }
+}
+
+/// Words that a thread goes through in less time than another takes to wake up.
+const SMALL: usize = 1 << 15;
+
+/// Runs `f` on each chunk with its number, on all threads if there is enough to do.
+fn each_chunk(words: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    if words.len() < SMALL || len == 0 {
+        words.chunks_mut(len.max(1)).enumerate().for_each(|(n, chunk)| f(n, chunk));
+    } else {
+        words.par_chunks_mut(len).enumerate().for_each(|(n, chunk)| f(n, chunk));
+    }
+}
+
+/// Runs `f` on each piece of work, one a thread. The first runs on the calling thread, so that a
+/// single one wakes nobody.
+fn each_task<T: Send, R: Send>(work: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let mut results: Vec<Option<R>> = work.iter().map(|_| None).collect();
+    rayon::in_place_scope(|scope| {
+        let mut work = work.into_iter().zip(&mut results);
+        let first = work.next();
+        let f = &f;
+        for (work, result) in work {
+            scope.spawn(move |_| *result = Some(f(work)));
+        }
+        if let Some((work, result)) = first {
+            *result = Some(f(work));
+        }
+    });
+    // The scope has waited for all of them.
+    results.into_iter().flatten().collect()
 }
 
 /// The lanes of this machine's registers.
@@ -325,357 +360,4 @@ fn inputs(x: &Tensor, tasks: &[Task], steps: Steps<'_>, sizes: Sizes) -> Result<
             Tensor::from_slice(&packed, [frames, sizes.input_size], &x.device())
         }
     }
-}
-
-pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
-    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
-    let device = call.x.device();
-    let tasks = Task::deal(call.steps, sizes);
-    let frames: usize = tasks.iter().map(|t| t.frames).sum();
-    let blocks = Blocks::new(lanes(), hidden_size);
-    let packed_x = inputs(call.x, &tasks, call.steps, sizes)?;
-    let x = packed_x.cpu();
-    let bias = match &call.weights.bias {
-        Some(bias) => blocks.pack(&bias.cpu()),
-        None => vec![0.0; blocks.columns()],
-    };
-    let peepholes = call.weights.peepholes.as_ref().map(|p| blocks.pack(&p.cpu()));
-    let weight_ih = blocks.pack(&call.weights.weight_ih.cpu());
-    let r = blocks.pack_forward(&call.weights.weight_hh.cpu());
-
-    let gates = Tensor::empty([frames, blocks.columns()], &device)?;
-    let before = [frames, if call.save { blocks.units() } else { 0 }];
-    let (h_before, c_before) = (Tensor::empty(before, &device)?, Tensor::empty(before, &device)?);
-    // Outputs are written where they belong if they lie there as the tasks make them.
-    let direct = call.y.filter(|y| call.steps.lengths().is_none() && y.stride() == hidden_size);
-    let width = if call.y.is_some() { hidden_size } else { 0 };
-    let y = match direct {
-        Some(y) => y.tensor.clone(),
-        None => Tensor::empty([frames, width], &device)?,
-    };
-    let state = call.state.map(|(h, c)| (h.cpu(), c.cpu()));
-    let shared = ForwardShared {
-        blocks,
-        how: &call.how,
-        timesteps,
-        input_size,
-        hidden_width: width,
-        x: &x,
-        weight_ih: &weight_ih,
-        bias: &bias,
-        peepholes: peepholes.as_deref(),
-        r: &r,
-        mask: call.steps.mask().map(|m| m.values()),
-    };
-    let ends: Vec<[Vec<f32>; 2]> = gates.cpu_mut(|gates| {
-        h_before.cpu_mut(|h_before| {
-            c_before.cpu_mut(|c_before| {
-                y.cpu_mut(|y| {
-                    let gates = parts(gates, &tasks, blocks.columns());
-                    let h_before = parts(h_before, &tasks, before[1]);
-                    let c_before = parts(c_before, &tasks, before[1]);
-                    let y = parts(y, &tasks, width);
-                    let work: Vec<_> = gates
-                        .into_iter()
-                        .zip(h_before)
-                        .zip(c_before)
-                        .zip(y)
-                        .zip(tasks.iter())
-                        .collect();
-                    work.into_par_iter()
-                        .map(|((((gates, h_before), c_before), y), task)| {
-                            let h = load_rows(state.as_ref().map(|s| &*s.0), task, blocks);
-                            let c = load_rows(state.as_ref().map(|s| &*s.1), task, blocks);
-                            let scales = recurrent_scales(&call.how, task, blocks);
-                            let shared = &shared;
-                            Arch::new().dispatch(ForwardRows {
-                                shared,
-                                task,
-                                gates,
-                                h_before,
-                                c_before,
-                                y,
-                                h,
-                                c,
-                                scales,
-                            })
-                        })
-                        .collect()
-                })
-            })
-        })
-    });
-    if let (Some(columns), None) = (call.y, direct) {
-        let frames = y.cpu();
-        columns.tensor.cpu_mut(|to| scatter(&tasks, &frames, timesteps, width, to, columns));
-    }
-    let (h, c): (Vec<_>, Vec<_>) = ends.into_iter().map(|[h, c]| (h, c)).unzip();
-    let [h_n, c_n] = [h, c].map(|values| -> Result<Tensor> {
-        let state = Tensor::empty([batch, hidden_size], &device)?;
-        state.cpu_mut(|words| store_rows(&tasks, &values, blocks, words));
-        Ok(state)
-    });
-    Ok(Output {
-        h_n: h_n?,
-        c_n: c_n?,
-        saved: call.save.then(|| Saved {
-            sizes,
-            x: packed_x,
-            weights: call.weights.clone(),
-            mask: call.steps.save(),
-            how: call.how,
-            steps: SavedSteps::Cpu(SavedBatch {
-                lanes: blocks.lanes,
-                tasks,
-                gates: (!call.how.recompute).then_some(gates),
-                h_before,
-                c_before,
-            }),
-        }),
-    })
-}
-
-/// What all threads of a forward pass read.
-struct ForwardShared<'a> {
-    blocks: Blocks,
-    how: &'a How,
-    timesteps: usize,
-    input_size: usize,
-    /// Words of an output frame; 0 if none are wanted.
-    hidden_width: usize,
-    x: &'a [f32],
-    weight_ih: &'a [f32],
-    bias: &'a [f32],
-    peepholes: Option<&'a [f32]>,
-    r: &'a [f32],
-    mask: Option<&'a [bool]>,
-}
-
-/// One thread's rows of a forward pass.
-struct ForwardRows<'a> {
-    shared: &'a ForwardShared<'a>,
-    task: &'a Task,
-    gates: &'a mut [f32],
-    h_before: &'a mut [f32],
-    c_before: &'a mut [f32],
-    y: &'a mut [f32],
-    /// `[rows, units]`, at first the state before the sequence.
-    h: Vec<f32>,
-    c: Vec<f32>,
-    /// What h is multiplied with before R meets it; empty: 1.
-    scales: Vec<f32>,
-}
-
-impl WithSimd for ForwardRows<'_> {
-    /// h and c after each row's last step.
-    type Output = [Vec<f32>; 2];
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        // Sums of as many rows as the registers hold, beside the four vectors of weights.
-        if S::F32_LANES >= 16 { self.run::<S, 6>(simd) } else { self.run::<S, 3>(simd) }
-    }
-}
-
-/// Calls a tile's function for as many rows at a time as the registers hold.
-macro_rules! tiles {
-    ($self:ident, $simd:ident, $rows:expr, $most:ident, |$row:ident| $arguments:tt) => {
-        let mut $row = 0;
-        while $row < $rows {
-            let left = ($rows - $row).min($most);
-            tiles!(@call $self, $simd, left, $arguments);
-            $row += left;
-        }
-    };
-    (@call $self:ident, $simd:ident, $left:ident, ($at:expr, $state:expr)) => {
-        match $left {
-            1 => $self.tile::<S, 1>($simd, $at, $state),
-            2 => $self.tile::<S, 2>($simd, $at, $state),
-            3 => $self.tile::<S, 3>($simd, $at, $state),
-            4 => $self.tile::<S, 4>($simd, $at, $state),
-            5 => $self.tile::<S, 5>($simd, $at, $state),
-            _ => $self.tile::<S, 6>($simd, $at, $state),
-        }
-    };
-}
-
-// Behind the macro that it uses.
-mod backward;
-pub(super) use backward::backward;
-
-/// The state of a task's rows in the midst of a forward pass, each `[rows, units]`.
-struct Running<'a> {
-    /// As R meets it.
-    h: &'a [f32],
-    h_next: &'a mut [f32],
-    /// As it is, where that differs; else empty.
-    plain_h: &'a mut [f32],
-    c: &'a mut [f32],
-}
-
-impl ForwardRows<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const M: usize>(mut self, simd: S) -> [Vec<f32>; 2] {
-        let ForwardShared { blocks, input_size, x, weight_ih, .. } = *self.shared;
-        let (units, task) = (blocks.units(), self.task);
-        product(
-            [task.frames, blocks.columns(), input_size],
-            View::of(&x[task.first_frame * input_size..], input_size, false),
-            View::of(weight_ih, blocks.columns(), false),
-            (self.gates, blocks.columns()),
-            false,
-            gemm::Parallelism::None,
-        );
-        let mut h = std::mem::take(&mut self.h);
-        let mut c = std::mem::take(&mut self.c);
-        let mut plain_h = Vec::new();
-        if !self.scales.is_empty() {
-            plain_h = h.clone();
-            for (h, scale) in h.iter_mut().zip(&self.scales) {
-                *h *= scale;
-            }
-        }
-        let mut h_next = h.clone();
-        let mut h_end = vec![0.0; h.len()];
-        for step in 0..task.steps() {
-            let running = task.running(step);
-            for block in 0..blocks.blocks {
-                tiles!(self, simd, running, M, |row| (
-                    At { row, step, block },
-                    &mut Running { h: &h, h_next: &mut h_next, plain_h: &mut plain_h, c: &mut c }
-                ));
-            }
-            std::mem::swap(&mut h, &mut h_next);
-            let ending = task.running(step + 1) * units..running * units;
-            let last = if plain_h.is_empty() { &h } else { &plain_h };
-            h_end[ending.clone()].copy_from_slice(&last[ending]);
-        }
-        [h_end, c]
-    }
-
-    /// One timestep of a block of units of `M` rows.
-    #[inline(always)]
-    fn tile<S: Simd, const M: usize>(&mut self, simd: S, at: At, state: &mut Running<'_>) {
-        let ForwardShared { blocks, how, timesteps, bias, peepholes, r, mask, .. } = *self.shared;
-        let (units, hidden_size, lanes) = (blocks.units(), blocks.hidden_size, S::F32_LANES);
-        let bias: &[[S::f32s; 4]] = cast_slice(bias);
-        let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[at.row + m]);
-        let frames = rows.map(|row| row.frame(at.step, how.reverse));
-        let mut sums = [[simd.splat_f32s(0.0); 4]; M];
-        for (sums, &frame) in sums.iter_mut().zip(&frames) {
-            let gates = self.gates_at::<S>(frame, at.block);
-            for gate in 0..4 {
-                sums[gate] = simd.add_f32s(gates[gate], bias[at.block][gate]);
-            }
-        }
-        let size = hidden_size * 4 * lanes;
-        let h: [&[f32]; M] =
-            std::array::from_fn(|m| &state.h[(at.row + m) * units..][..hidden_size]);
-        accumulate(simd, &mut sums, h, cast_slice(&r[at.block * size..][..size]));
-        let variant = how.cell.is_variant();
-        for (m, a) in sums.iter().enumerate() {
-            let place = (at.row + m) * units + at.block * lanes;
-            let (h_met, c_old) = (load::<S>(&state.h[place..]), load::<S>(&state.c[place..]));
-            let h_old = match state.plain_h {
-                [] => h_met,
-                ref plain_h => load::<S>(&plain_h[place..]),
-            };
-            if !self.h_before.is_empty() {
-                let before = frames[m] * units + at.block * lanes;
-                store::<S>(&mut self.h_before[before..], h_met);
-                store::<S>(&mut self.c_before[before..], c_old);
-            }
-            let frame = rows[m].at * timesteps + frames[m] - rows[m].start;
-            let left_out = mask.is_some_and(|mask| !mask[frame]);
-            let new = if left_out {
-                cell::Forward { gates: [simd.splat_f32s(0.0); 4], c: c_old, h: h_old }
-            } else if variant {
-                let p: [S::f32s; 4] = match peepholes {
-                    Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[at.block],
-                    None => [simd.splat_f32s(0.0); 4],
-                };
-                let mut new = how.cell.forward(simd, *a, c_old, p);
-                if how.cell.has_zoneout() {
-                    let [h, c] = zoneout::<S>(how, blocks, frame, at.block);
-                    new.h = stay(simd, new.h, h_old, h);
-                    new.c = stay(simd, new.c, c_old, c);
-                }
-                new
-            } else {
-                cell::plain_forward(simd, *a, c_old)
-            };
-            store::<S>(&mut state.c[place..], new.c);
-            let mut h_met = new.h;
-            if !state.plain_h.is_empty() {
-                store::<S>(&mut state.plain_h[place..], new.h);
-                h_met = simd.mul_f32s(new.h, load::<S>(&self.scales[place..]));
-            }
-            store::<S>(&mut state.h_next[place..], h_met);
-            if !self.h_before.is_empty() {
-                *self.gates_at::<S>(frames[m], at.block) = new.gates;
-            }
-            let width = self.shared.hidden_width;
-            if width > 0 {
-                let y = &mut self.y[frames[m] * width..][blocks.range(at.block)];
-                let zero = simd.splat_f32s(0.0);
-                simd.partial_store_f32s(
-                    y,
-                    if left_out && how.zero_left_out { zero } else { new.h },
-                );
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn gates_at<S: Simd>(&mut self, frame: usize, block: usize) -> &mut [S::f32s; 4] {
-        let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
-        &mut gates[frame * self.shared.blocks.blocks + block]
-    }
-}
-
-/// `new` where `stays` is 0, `old` where it is 1.
-#[inline(always)]
-fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s {
-    let rest = simd.sub_f32s(simd.splat_f32s(1.0), stays);
-    simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
-}
-
-/// A tile's place.
-#[derive(Clone, Copy)]
-struct At {
-    row: usize,
-    step: usize,
-    block: usize,
-}
-
-#[inline(always)]
-fn load<S: Simd>(words: &[f32]) -> S::f32s {
-    S::as_simd_f32s(&words[..S::F32_LANES]).0[0]
-}
-
-#[inline(always)]
-fn store<S: Simd>(words: &mut [f32], value: S::f32s) {
-    S::as_mut_simd_f32s(&mut words[..S::F32_LANES]).0[0] = value;
-}
-
-/// sums += a b: `M` rows of `a` by `b` of four vectors a row.
-#[inline(always)]
-fn accumulate<S: Simd, const M: usize>(
-    simd: S,
-    sums: &mut [[S::f32s; 4]; M],
-    a: [&[f32]; M],
-    b: &[[S::f32s; 4]],
-) {
-    let a = a.map(|row| &row[..b.len()]);
-    // A copy that the compiler keeps in registers.
-    let mut acc = *sums;
-    for (k, b) in b.iter().enumerate() {
-        for m in 0..M {
-            let a = simd.splat_f32s(a[m][k]);
-            for j in 0..4 {
-                acc[m][j] = simd.mul_add_e_f32s(a, b[j], acc[m][j]);
-            }
-        }
-    }
-    *sums = acc;
 }

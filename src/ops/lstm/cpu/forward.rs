@@ -1,0 +1,340 @@
+//! The forward pass on the CPU.
+
+use super::micro::{accumulate, load, most_rows, store, tiles, weights_of};
+use super::products::{FrameSums, Term};
+use super::{
+    Blocks, Row, SavedBatch, Task, each_task, inputs, lanes, load_rows, parts, recurrent_scales,
+    scatter, store_rows, zoneout,
+};
+use crate::ops::lstm::{Forward, How, Output, Saved, SavedSteps, Sizes, cell};
+use crate::{Result, Tensor};
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::{Arch, Simd, WithSimd};
+
+/// Rows of a task from which on W x is added where R h is, step by step. Fewer rows would read W anew
+/// for each step; then the sums of all steps are made ahead.
+const FUSED_ROWS: usize = 3;
+
+pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
+    let device = call.x.device();
+    let tasks = Task::deal(call.steps, sizes);
+    let frames: usize = tasks.iter().map(|t| t.frames).sum();
+    let blocks = Blocks::new(lanes(), hidden_size);
+    let packed_x = inputs(call.x, &tasks, call.steps, sizes)?;
+    let x = packed_x.cpu();
+    let weights = call.weights;
+    let bias = blocks.packed_row(weights.bias.as_ref());
+    let peepholes = weights.peepholes.as_ref().map(|p| blocks.packed_row(Some(p)));
+    let weight_ih = blocks.packed_forward(&weights.weight_ih);
+    let r = blocks.packed_forward(&weights.weight_hh);
+
+    let ahead = tasks.iter().any(|task| task.rows.len() < FUSED_ROWS);
+    let gate_columns = if ahead || call.save { blocks.columns() } else { 0 };
+    let gates = Tensor::empty([frames, gate_columns], &device)?;
+    let before = [frames, if call.save { blocks.units() } else { 0 }];
+    let (h_before, c_before) = (Tensor::empty(before, &device)?, Tensor::empty(before, &device)?);
+    // Outputs are written where they belong if they lie there as the tasks make them.
+    let direct = call.y.filter(|y| call.steps.lengths().is_none() && y.stride() == hidden_size);
+    let width = if call.y.is_some() { hidden_size } else { 0 };
+    let y = match direct {
+        Some(y) => y.tensor.clone(),
+        None => Tensor::empty([frames, width], &device)?,
+    };
+    let state = call.state.map(|(h, c)| (h.cpu(), c.cpu()));
+    let shared = ForwardShared {
+        blocks,
+        how: &call.how,
+        timesteps,
+        input_size,
+        hidden_width: width,
+        ahead,
+        x: &x,
+        weight_ih: &weight_ih,
+        bias: &bias,
+        peepholes: peepholes.as_deref().map(|p| &**p),
+        r: &r,
+        mask: call.steps.mask().map(|m| m.values()),
+    };
+    let ends: Vec<[Vec<f32>; 2]> = gates.cpu_mut(|gates| {
+        if ahead {
+            let terms =
+                &[Term { values: &x, stride: input_size, size: input_size, weights: &weight_ih }];
+            FrameSums { blocks, bias: &bias, terms }.run(gates, None);
+        }
+        h_before.cpu_mut(|h_before| {
+            c_before.cpu_mut(|c_before| {
+                y.cpu_mut(|y| {
+                    let gates = parts(gates, &tasks, gate_columns);
+                    let h_before = parts(h_before, &tasks, before[1]);
+                    let c_before = parts(c_before, &tasks, before[1]);
+                    let y = parts(y, &tasks, width);
+                    let saved = h_before.into_iter().zip(c_before).zip(y);
+                    let work: Vec<_> = gates.into_iter().zip(saved).zip(tasks.iter()).collect();
+                    each_task(work, |((gates, ((h_before, c_before), y)), task)| {
+                        Arch::new().dispatch(ForwardRows {
+                            shared: &shared,
+                            task,
+                            gates,
+                            h_before,
+                            c_before,
+                            y,
+                            h: load_rows(state.as_ref().map(|s| &*s.0), task, blocks),
+                            c: load_rows(state.as_ref().map(|s| &*s.1), task, blocks),
+                            scales: recurrent_scales(&call.how, task, blocks),
+                        })
+                    })
+                })
+            })
+        })
+    });
+    if let (Some(columns), None) = (call.y, direct) {
+        let frames = y.cpu();
+        columns.tensor.cpu_mut(|to| scatter(&tasks, &frames, timesteps, width, to, columns));
+    }
+    let (h, c): (Vec<_>, Vec<_>) = ends.into_iter().map(|[h, c]| (h, c)).unzip();
+    let [h_n, c_n] = [h, c].map(|values| -> Result<Tensor> {
+        let state = Tensor::empty([batch, hidden_size], &device)?;
+        state.cpu_mut(|words| store_rows(&tasks, &values, blocks, words));
+        Ok(state)
+    });
+    Ok(Output {
+        h_n: h_n?,
+        c_n: c_n?,
+        saved: call.save.then(|| Saved {
+            sizes,
+            x: packed_x,
+            weights: call.weights.clone(),
+            mask: call.steps.save(),
+            how: call.how,
+            steps: SavedSteps::Cpu(SavedBatch {
+                lanes: blocks.lanes,
+                tasks,
+                gates: (!call.how.recompute).then_some(gates),
+                h_before,
+                c_before,
+            }),
+        }),
+    })
+}
+
+/// What all threads of a forward pass read.
+struct ForwardShared<'a> {
+    blocks: Blocks,
+    how: &'a How,
+    timesteps: usize,
+    input_size: usize,
+    /// Words of an output frame; 0 if none are wanted.
+    hidden_width: usize,
+    /// Whether the gates hold W x + b before a step.
+    ahead: bool,
+    x: &'a [f32],
+    weight_ih: &'a [f32],
+    bias: &'a [f32],
+    peepholes: Option<&'a [f32]>,
+    r: &'a [f32],
+    mask: Option<&'a [bool]>,
+}
+
+/// One thread's rows of a forward pass.
+struct ForwardRows<'a> {
+    shared: &'a ForwardShared<'a>,
+    task: &'a Task,
+    gates: &'a mut [f32],
+    h_before: &'a mut [f32],
+    c_before: &'a mut [f32],
+    y: &'a mut [f32],
+    /// `[rows, units]`, at first the state before the sequence.
+    h: Vec<f32>,
+    c: Vec<f32>,
+    /// What h is multiplied with before R meets it; empty: 1.
+    scales: Vec<f32>,
+}
+
+/// The state of a task's rows in the midst of a forward pass, each `[rows, units]`.
+struct Running<'a> {
+    /// As R meets it.
+    h: &'a [f32],
+    h_next: &'a mut [f32],
+    /// As it is, where that differs; else empty.
+    plain_h: &'a mut [f32],
+    c: &'a mut [f32],
+}
+
+impl WithSimd for ForwardRows<'_> {
+    /// h and c after each row's last step.
+    type Output = [Vec<f32>; 2];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) -> Self::Output {
+        let blocks = self.shared.blocks;
+        let (units, task) = (blocks.units(), self.task);
+        let mut h = std::mem::take(&mut self.h);
+        let mut c = std::mem::take(&mut self.c);
+        let mut plain_h = Vec::new();
+        if !self.scales.is_empty() {
+            plain_h = h.clone();
+            for (h, scale) in h.iter_mut().zip(&self.scales) {
+                *h *= scale;
+            }
+        }
+        let mut h_next = h.clone();
+        let mut h_end = vec![0.0; h.len()];
+        for step in 0..task.steps() {
+            let running = task.running(step);
+            for block in 0..blocks.blocks {
+                let mut state =
+                    Running { h: &h, h_next: &mut h_next, plain_h: &mut plain_h, c: &mut c };
+                tiles!(running, most_rows::<S>(), |row, M| {
+                    self.tile::<S, M>(simd, At { row, step, block }, &mut state);
+                });
+            }
+            std::mem::swap(&mut h, &mut h_next);
+            let ending = task.running(step + 1) * units..running * units;
+            let last = if plain_h.is_empty() { &h } else { &plain_h };
+            h_end[ending.clone()].copy_from_slice(&last[ending]);
+        }
+        [h_end, c]
+    }
+}
+
+impl ForwardRows<'_> {
+    /// One timestep of a block of units of `M` rows.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize>(&mut self, simd: S, at: At, state: &mut Running<'_>) {
+        let ForwardShared { blocks, how, timesteps, input_size, .. } = *self.shared;
+        let (units, hidden_size, lanes) = (blocks.units(), blocks.hidden_size, S::F32_LANES);
+        let varies = how.cell.is_variant() || self.shared.mask.is_some();
+        let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[at.row + m]);
+        let frames = rows.map(|row| row.frame(at.step, how.reverse));
+        let zero = simd.splat_f32s(0.0);
+        // SIMD is kept out of closures here: what they call is compiled without its instructions.
+        let mut sums = [[zero; 4]; M];
+        if self.shared.ahead {
+            for (sums, &frame) in sums.iter_mut().zip(&frames) {
+                *sums = *self.gates_at::<S>(frame, at.block);
+            }
+        } else {
+            let bias: &[[S::f32s; 4]] = cast_slice(self.shared.bias);
+            let first = self.task.first_frame;
+            let x =
+                frames.map(|frame| &self.shared.x[(first + frame) * input_size..][..input_size]);
+            sums = [bias[at.block]; M];
+            let w = weights_of::<S>(self.shared.weight_ih, input_size, at.block);
+            accumulate(simd, &mut sums, x, w);
+        }
+        let h: [&[f32]; M] =
+            std::array::from_fn(|m| &state.h[(at.row + m) * units..][..hidden_size]);
+        let r = weights_of::<S>(self.shared.r, hidden_size, at.block);
+        accumulate(simd, &mut sums, h, r);
+
+        let saves = !self.h_before.is_empty();
+        let mut new = [cell::Forward { gates: [zero; 4], c: zero, h: zero }; M];
+        let mut zero_y = [false; M];
+        // In two rounds: what one row waits for, the others use.
+        for m in 0..M {
+            let place = at.place::<S>(m, units);
+            let (h_met, c_old) = (load::<S>(&state.h[place..]), load::<S>(&state.c[place..]));
+            if saves {
+                let before = frames[m] * units + at.block * lanes;
+                store::<S>(&mut self.h_before[before..], h_met);
+                store::<S>(&mut self.c_before[before..], c_old);
+            }
+            if !varies {
+                new[m] = cell::plain_update(simd, sums[m], c_old);
+                continue;
+            }
+            let h_old = match state.plain_h {
+                [] => h_met,
+                ref plain_h => load::<S>(&plain_h[place..]),
+            };
+            let frame = rows[m].at * timesteps + frames[m] - rows[m].start;
+            let left_out = self.shared.mask.is_some_and(|mask| !mask[frame]);
+            zero_y[m] = left_out && how.zero_left_out;
+            new[m] = match left_out {
+                true => cell::Forward { gates: [zero; 4], c: c_old, h: h_old },
+                false => self.variant(simd, sums[m], [h_old, c_old], frame, at.block),
+            };
+        }
+        if !varies {
+            for new in &mut new {
+                new.h = cell::plain_output(simd, new.gates[3], new.c);
+            }
+        }
+        for (m, new) in new.iter().enumerate() {
+            let place = at.place::<S>(m, units);
+            store::<S>(&mut state.c[place..], new.c);
+            let mut h_met = new.h;
+            if !state.plain_h.is_empty() {
+                store::<S>(&mut state.plain_h[place..], new.h);
+                h_met = simd.mul_f32s(new.h, load::<S>(&self.scales[place..]));
+            }
+            store::<S>(&mut state.h_next[place..], h_met);
+            if saves {
+                *self.gates_at::<S>(frames[m], at.block) = new.gates;
+            }
+            let width = self.shared.hidden_width;
+            if width > 0 {
+                let y = &mut self.y[frames[m] * width..][blocks.range(at.block)];
+                let value = if zero_y[m] { zero } else { new.h };
+                simd.partial_store_f32s(y, value);
+            }
+        }
+    }
+
+    /// What only other cells than the plain one have.
+    #[inline(always)]
+    fn variant<S: Simd>(
+        &self,
+        simd: S,
+        a: [S::f32s; 4],
+        [h_old, c_old]: [S::f32s; 2],
+        frame: usize,
+        block: usize,
+    ) -> cell::Forward<S::f32s> {
+        let ForwardShared { blocks, how, peepholes, .. } = *self.shared;
+        let p: [S::f32s; 4] = match peepholes {
+            Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[block],
+            None => [simd.splat_f32s(0.0); 4],
+        };
+        let mut new = match how.cell.is_variant() {
+            true => how.cell.forward(simd, a, c_old, p),
+            false => cell::plain_forward(simd, a, c_old),
+        };
+        if how.cell.has_zoneout() {
+            let [h, c] = zoneout::<S>(how, blocks, frame, block);
+            new.h = stay(simd, new.h, h_old, h);
+            new.c = stay(simd, new.c, c_old, c);
+        }
+        new
+    }
+
+    #[inline(always)]
+    fn gates_at<S: Simd>(&mut self, frame: usize, block: usize) -> &mut [S::f32s; 4] {
+        let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
+        &mut gates[frame * self.shared.blocks.blocks + block]
+    }
+}
+
+/// `new` where `stays` is 0, `old` where it is 1.
+#[inline(always)]
+fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s {
+    let rest = simd.sub_f32s(simd.splat_f32s(1.0), stays);
+    simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
+}
+
+/// A tile's place.
+#[derive(Clone, Copy)]
+struct At {
+    row: usize,
+    step: usize,
+    block: usize,
+}
+
+impl At {
+    /// Where the block lies in the state of the tile's row `m`.
+    #[inline(always)]
+    fn place<S: Simd>(self, m: usize, units: usize) -> usize {
+        (self.row + m) * units + self.block * S::F32_LANES
+    }
+}

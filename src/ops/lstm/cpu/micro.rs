@@ -1,0 +1,101 @@
+//! The innermost loops: products whose sums stay in registers, of a few rows with four vectors
+//! of weights that lie side by side.
+
+use pulp::Simd;
+use pulp::bytemuck::cast_slice;
+
+/// Calls a tile's function for all rows, as many at a time as the registers hold, in even shares.
+macro_rules! tiles {
+    ($rows:expr, $most:expr, |$row:ident, $M:ident| $call:expr) => {{
+        let rows = $rows;
+        let tiles = usize::div_ceil(rows, $most);
+        let mut next = 0;
+        for tile in 0..tiles {
+            let $row = next;
+            let size = rows / tiles + usize::from(tile < rows % tiles);
+            next += size;
+            match size {
+                1 => tiles!(@ 1, $M, $call),
+                2 => tiles!(@ 2, $M, $call),
+                3 => tiles!(@ 3, $M, $call),
+                4 => tiles!(@ 4, $M, $call),
+                5 => tiles!(@ 5, $M, $call),
+                _ => tiles!(@ 6, $M, $call),
+            }
+        }
+    }};
+    (@ $size:literal, $M:ident, $call:expr) => {{
+        const $M: usize = $size;
+        $call
+    }};
+}
+pub(super) use tiles;
+
+/// The rows of a tile: as many as the registers hold sums of, beside the four vectors of weights.
+#[inline(always)]
+pub(super) fn most_rows<S: Simd>() -> usize {
+    if S::F32_LANES >= 16 { 6 } else { 3 }
+}
+
+#[inline(always)]
+pub(super) fn load<S: Simd>(words: &[f32]) -> S::f32s {
+    S::as_simd_f32s(&words[..S::F32_LANES]).0[0]
+}
+
+#[inline(always)]
+pub(super) fn store<S: Simd>(words: &mut [f32], value: S::f32s) {
+    S::as_mut_simd_f32s(&mut words[..S::F32_LANES]).0[0] = value;
+}
+
+/// A block of packed weights that have `from` rows.
+#[inline(always)]
+pub(super) fn weights_of<S: Simd>(packed: &[f32], from: usize, block: usize) -> &[[S::f32s; 4]] {
+    let size = from * 4 * S::F32_LANES;
+    cast_slice(&packed[block * size..][..size])
+}
+
+/// sums += a b: `M` rows of `a` by `b` of four vectors a row.
+#[inline(always)]
+pub(super) fn accumulate<S: Simd, const M: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; 4]; M],
+    a: [&[f32]; M],
+    b: &[[S::f32s; 4]],
+) {
+    let a = a.map(|row| &row[..b.len()]);
+    // A copy that the compiler keeps in registers.
+    let mut acc = *sums;
+    for (k, b) in b.iter().enumerate() {
+        for m in 0..M {
+            // SAFETY: each row of `a` was cut to as many words as `b` has rows, and k counts those.
+            let a = simd.splat_f32s(unsafe { *a[m].get_unchecked(k) });
+            for j in 0..4 {
+                acc[m][j] = simd.mul_add_e_f32s(a, b[j], acc[m][j]);
+            }
+        }
+    }
+    *sums = acc;
+}
+
+/// sums += a^T b over frames: `M` columns of `a` from `first` on, whose rows are `stride` words
+/// apart, by one of the `blocks` blocks of each row of `b`.
+#[inline(always)]
+pub(super) fn accumulate_outer<S: Simd, const M: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; 4]],
+    (a, stride, first): (&[f32], usize, usize),
+    (b, blocks, block): (&[[S::f32s; 4]], usize, usize),
+) {
+    let mut acc = [[simd.splat_f32s(0.0); 4]; M];
+    acc.copy_from_slice(&sums[..M]);
+    for (a, b) in a.chunks_exact(stride).zip(b.chunks_exact(blocks)) {
+        let (a, b) = (&a[first..first + M], b[block]);
+        for m in 0..M {
+            let a = simd.splat_f32s(a[m]);
+            for j in 0..4 {
+                acc[m][j] = simd.mul_add_e_f32s(a, b[j], acc[m][j]);
+            }
+        }
+    }
+    sums[..M].copy_from_slice(&acc);
+}
