@@ -2,7 +2,7 @@
 
 use super::micro::{accumulate, load, most_rows, store, tiles};
 use super::products::{
-    Activate, Factor, FrameSums, Term, add_column_sums, input_gradient, weight_gradient,
+    Activate, Factor, FrameSums, Term, add_row, input_gradient, weight_gradients,
 };
 use super::{Blocks, Row, SavedBatch, Task, each_task, gather, load_rows, parts};
 use super::{recurrent_scales, scatter, store_rows, zoneout};
@@ -79,18 +79,25 @@ pub(in crate::ops::lstm) fn backward(
     // The gates are d_a now: what is left are products over the whole sequence.
     let frames: usize = tasks.iter().map(|t| t.frames).sum();
     let d_a = gates.cpu();
-    for (values, stride, size, into) in [
-        (&x, input_size, input_size, &gradients.weight_ih),
-        (&h_before, blocks.units(), hidden_size, &gradients.weight_hh),
-    ] {
-        weight_gradient(blocks, Factor { values: &values.cpu(), stride, size }, &d_a, into)?;
-    }
-    if let Some(bias) = &gradients.bias {
-        bias.cpu_mut(|bias| add_column_sums(blocks, &d_a, bias));
-    }
+    let (x_values, h_values) = (x.cpu(), h_before.cpu());
+    let factors = [
+        Factor {
+            values: &x_values,
+            stride: input_size,
+            size: input_size,
+            gradient: &gradients.weight_ih,
+        },
+        Factor {
+            values: &h_values,
+            stride: blocks.units(),
+            size: hidden_size,
+            gradient: &gradients.weight_hh,
+        },
+    ];
+    weight_gradients(blocks, factors, &d_a, gradients.bias.as_ref())?;
     if let Some(into) = &gradients.peepholes {
         for [_, _, d_peepholes] in &ends {
-            into.cpu_mut(|into| add_column_sums(blocks, d_peepholes, into));
+            into.cpu_mut(|into| add_row(blocks, d_peepholes, into));
         }
     }
     let mut d_x = None;

@@ -78,18 +78,18 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
 }
 
 /// sums += a^T b over frames: `M` columns of `a` from `first` on, whose rows are `stride` words
-/// apart, by one of the `blocks` blocks of each row of `b`.
+/// apart, by `b` of four vectors a row.
 #[inline(always)]
 pub(super) fn accumulate_outer<S: Simd, const M: usize>(
     simd: S,
     sums: &mut [[S::f32s; 4]],
     (a, stride, first): (&[f32], usize, usize),
-    (b, blocks, block): (&[[S::f32s; 4]], usize, usize),
+    b: &[[S::f32s; 4]],
 ) {
     let mut acc = [[simd.splat_f32s(0.0); 4]; M];
     acc.copy_from_slice(&sums[..M]);
-    for (a, b) in a.chunks_exact(stride).zip(b.chunks_exact(blocks)) {
-        let (a, b) = (&a[first..first + M], b[block]);
+    for (a, b) in a.chunks_exact(stride).zip(b) {
+        let a = &a[first..first + M];
         for m in 0..M {
             let a = simd.splat_f32s(a[m]);
             for j in 0..4 {

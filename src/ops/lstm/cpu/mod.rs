@@ -21,8 +21,7 @@ use crate::device::cpu::{Aligned, Cpu};
 use crate::{Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The values of every timestep, in blocks of `lanes` units, in the order of the tasks' rows.
 pub(super) struct SavedBatch {
@@ -216,11 +215,14 @@ impl Blocks {
         let groups = (weights.len() / row).div_ceil(width);
         weights.packed("lstm backward", groups * group_len, |w, packed| {
             each_chunk(packed, group_len, |group, to| {
-                let rows = w[group * width * row..].chunks_exact(row).take(width);
-                for (at, from) in rows.enumerate() {
-                    for (unit, gates) in from.chunks_exact(4).enumerate() {
-                        for (gate, &w) in gates.iter().enumerate() {
-                            to[self.column(unit, gate) * width + at] = w;
+                let from = &w[group * width * row..];
+                for unit in 0..self.hidden_size {
+                    let columns: [usize; 4] =
+                        std::array::from_fn(|gate| self.column(unit, gate) * width);
+                    for (at, row) in from.chunks_exact(row).take(width).enumerate() {
+                        let gates = &row[4 * unit..][..4];
+                        for (column, &w) in columns.iter().zip(gates) {
+                            to[column + at] = w;
                         }
                     }
                 }
@@ -246,31 +248,44 @@ impl Blocks {
 /// Words that a thread goes through in less time than another takes to wake up.
 const SMALL: usize = 1 << 15;
 
-/// Runs `f` on each chunk with its number, on all threads if there is enough to do.
-fn each_chunk(words: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
-    if words.len() < SMALL || len == 0 {
-        words.chunks_mut(len.max(1)).enumerate().for_each(|(n, chunk)| f(n, chunk));
-    } else {
-        words.par_chunks_mut(len).enumerate().for_each(|(n, chunk)| f(n, chunk));
+/// Runs `f` on each job, on as many threads. The calling thread is one of them: it starts at once,
+/// and a single one wakes nobody.
+fn each_job<J: Send>(jobs: impl Iterator<Item = J> + Send, threads: usize, f: impl Fn(J) + Sync) {
+    if threads <= 1 {
+        jobs.for_each(f);
+        return;
     }
+    let jobs = Mutex::new(jobs);
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(job) = next() {
+            f(job);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| work());
+        }
+        work();
+    });
 }
 
-/// Runs `f` on each piece of work, one a thread. The first runs on the calling thread, so that a
-/// single one wakes nobody.
+/// As many threads as there are, or one for what is `small`.
+fn threads_for(small: bool) -> usize {
+    if small { 1 } else { Cpu::threads() }
+}
+
+/// Runs `f` on each chunk with its number, on all threads if there is enough to do.
+fn each_chunk(words: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    let threads = threads_for(words.len() < SMALL);
+    each_job(words.chunks_mut(len).enumerate(), threads, |(n, chunk)| f(n, chunk));
+}
+
+/// Runs `f` on each piece of work, one a thread; the results in their order.
 fn each_task<T: Send, R: Send>(work: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = work.len();
     let mut results: Vec<Option<R>> = work.iter().map(|_| None).collect();
-    rayon::in_place_scope(|scope| {
-        let mut work = work.into_iter().zip(&mut results);
-        let first = work.next();
-        let f = &f;
-        for (work, result) in work {
-            scope.spawn(move |_| *result = Some(f(work)));
-        }
-        if let Some((work, result)) = first {
-            *result = Some(f(work));
-        }
-    });
-    // The scope has waited for all of them.
+    each_job(work.into_iter().zip(&mut results), threads, |(work, result)| *result = Some(f(work)));
     results.into_iter().flatten().collect()
 }
 

@@ -1,13 +1,12 @@
 //! Products over all frames of a batch at once, before and after the recurrence.
 
 use super::micro::{accumulate, accumulate_outer, load, most_rows, tiles, weights_of};
-use super::{Blocks, SMALL, each_chunk};
-use crate::device::cpu::Cpu;
+use super::{Blocks, SMALL, each_chunk, each_job, threads_for};
+use crate::device::cpu::Aligned;
 use crate::ops::lstm::{How, cell};
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Frames that a thread takes through all weights before it goes on: so many that what they have stays
 /// in a core's nearest caches meanwhile.
@@ -21,13 +20,10 @@ fn each_run(
     f: impl Fn(usize, &mut [f32]) + Sync,
 ) {
     let frames = words.len() / width;
-    let threads = if frames * work_of_frame < SMALL * 8 { 1 } else { Cpu::threads() };
-    let run = frames.div_ceil(threads).next_multiple_of(6);
-    if threads == 1 {
-        f(0, words);
-    } else {
-        words.par_chunks_mut(run * width).enumerate().for_each(|(n, words)| f(n * run, words));
-    }
+    let threads = threads_for(frames * work_of_frame < SMALL * 8);
+    let run = if threads == 1 { frames } else { FRAMES };
+    let runs = words.chunks_mut(run * width).enumerate();
+    each_job(runs, threads, |(n, words)| f(n * run, words));
 }
 
 /// Values of all frames and the weights that they meet.
@@ -193,61 +189,81 @@ pub(super) struct Factor<'a> {
     pub(super) values: &'a [f32],
     pub(super) stride: usize,
     pub(super) size: usize,
+    /// `[size, H, 4]`.
+    pub(super) gradient: &'a Tensor,
 }
 
-/// Adds values^T d_a to `gradient` `[size, H, 4]`.
-pub(super) fn weight_gradient(
+/// Adds values^T d_a to the gradient of each factor, and the sum of d_a to `bias`.
+pub(super) fn weight_gradients(
     blocks: Blocks,
-    factor: Factor<'_>,
+    factors: [Factor<'_>; 2],
     d_a: &[f32],
-    gradient: &Tensor,
+    bias: Option<&Tensor>,
 ) -> Result<()> {
-    // Rows of the gradient that one piece of work makes, of one block.
-    const ROWS: usize = 96;
     let width = 4 * blocks.lanes;
-    let pieces = factor.size.div_ceil(ROWS);
-    let sums = Tensor::empty([blocks.blocks, pieces * ROWS, width], &gradient.device())?;
-    let small = factor.values.len() * blocks.columns() < SMALL * 8;
-    sums.cpu_mut(|sums| {
-        let piece = |n: usize, sums: &mut [f32]| {
-            let (block, first) = (n / pieces, n % pieces * ROWS);
-            let rows = ROWS.min(factor.size - first);
-            sums.fill(0.0);
-            Arch::new().dispatch(WeightGradient {
-                blocks: blocks.blocks,
-                block,
-                factor,
-                first,
-                d_a,
-                sums: &mut sums[..rows * width],
+    let device = factors[0].gradient.device();
+    let small = (factors[0].values.len() + factors[1].values.len()) * blocks.columns() < SMALL * 8;
+    let empty = |factor: Factor<'_>| Tensor::empty([blocks.blocks, factor.size, width], &device);
+    let sums = [empty(factors[0])?, empty(factors[1])?];
+    let mut column_sums = vec![0.0; blocks.columns()];
+    sums[0].cpu_mut(|sums_0| {
+        sums[1].cpu_mut(|sums_1| {
+            let piece = |block, factor: Factor<'_>, sums: &mut [f32], column_sums: &mut [f32]| {
+                sums.fill(0.0);
+                let blocks = blocks.blocks;
+                Arch::new().dispatch(WeightGradient {
+                    blocks,
+                    block,
+                    factor,
+                    d_a,
+                    sums,
+                    column_sums,
+                });
+            };
+            // Each block twice, once for each factor; the first sums its columns too.
+            let first = sums_0.chunks_mut(factors[0].size * width);
+            let first = first.zip(column_sums.chunks_mut(width)).enumerate();
+            let second = sums_1.chunks_mut(factors[1].size * width).enumerate();
+            let jobs = first
+                .map(|(block, (sums, columns))| (block, factors[0], sums, Some(columns)))
+                .chain(second.map(|(block, sums)| (block, factors[1], sums, None)));
+            each_job(jobs, threads_for(small), |(block, factor, sums, columns)| {
+                piece(block, factor, sums, columns.unwrap_or_default());
             });
-        };
-        if small {
-            sums.chunks_mut(ROWS * width).enumerate().for_each(|(n, sums)| piece(n, sums));
-        } else {
-            sums.par_chunks_mut(ROWS * width).enumerate().for_each(|(n, sums)| piece(n, sums));
-        }
-    });
-    let sums = sums.cpu();
-    gradient.cpu_mut(|gradient| {
-        each_chunk(gradient, 4 * blocks.hidden_size, |row, gradient| {
-            for block in 0..blocks.blocks {
-                let sums = &sums[(block * pieces * ROWS + row) * width..][..width];
-                let units = blocks.range(block);
-                add_unpacked(sums, &mut gradient[4 * units.start..4 * units.end]);
-            }
         });
     });
+    for (factor, sums) in factors.iter().zip(&sums) {
+        let sums = sums.cpu();
+        factor.gradient.cpu_mut(|gradient| {
+            each_chunk(gradient, 4 * blocks.hidden_size, |row, gradient| {
+                for block in 0..blocks.blocks {
+                    let sums = &sums[(block * factor.size + row) * width..][..width];
+                    add_unpacked(blocks, block, sums, gradient);
+                }
+            });
+        });
+    }
+    if let Some(bias) = bias {
+        bias.cpu_mut(|bias| add_row(blocks, &column_sums, bias));
+    }
     Ok(())
 }
 
-/// Adds the gates of a block, `[4, lanes]`, to those of its units, `[units, 4]`.
-fn add_unpacked(packed: &[f32], units: &mut [f32]) {
-    let lanes = packed.len() / 4;
-    for (lane, gates) in units.chunks_exact_mut(4).enumerate() {
+/// Adds the gates of a block, `[4, lanes]`, to those of its units in `row`, `[H, 4]`.
+fn add_unpacked(blocks: Blocks, block: usize, packed: &[f32], row: &mut [f32]) {
+    let units = blocks.range(block);
+    let units = row[4 * units.start..4 * units.end].chunks_exact_mut(4);
+    for (lane, gates) in units.enumerate() {
         for (gate, sum) in gates.iter_mut().enumerate() {
-            *sum += packed[gate * lanes + lane];
+            *sum += packed[gate * blocks.lanes + lane];
         }
+    }
+}
+
+/// The same of all blocks.
+pub(super) fn add_row(blocks: Blocks, packed: &[f32], row: &mut [f32]) {
+    for (block, packed) in packed.chunks_exact(4 * blocks.lanes).enumerate() {
+        add_unpacked(blocks, block, packed, row);
     }
 }
 
@@ -255,9 +271,11 @@ struct WeightGradient<'a> {
     blocks: usize,
     block: usize,
     factor: Factor<'a>,
-    first: usize,
     d_a: &'a [f32],
+    /// `[size, 4, lanes]`.
     sums: &'a mut [f32],
+    /// `[4, lanes]`, or empty where they are not wanted.
+    column_sums: &'a mut [f32],
 }
 
 impl WithSimd for WeightGradient<'_> {
@@ -265,44 +283,43 @@ impl WithSimd for WeightGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // So many that a block of them stays in a core's nearer caches while all rows meet it.
-        const FRAMES: usize = 128;
-        let Self { blocks, block, factor: Factor { values, stride, .. }, first, d_a, sums } = self;
+        // Copies of so many frames' parts stay in a core's nearest cache while they meet each other;
+        // where they come from, frames lie so that they would push each other out of it.
+        const FRAMES: usize = 64;
+        const ROWS: usize = 96;
+        let Self { blocks, block, factor: Factor { values, stride, size, .. }, d_a, .. } = self;
+        let zero = simd.splat_f32s(0.0);
         let d_a: &[[S::f32s; 4]] = cast_slice(d_a);
-        let sums: &mut [[S::f32s; 4]] = cast_slice_mut(sums);
+        let sums: &mut [[S::f32s; 4]] = cast_slice_mut(self.sums);
+        let mut panel = [[zero; 4]; FRAMES];
+        let mut near = Aligned::zeros(FRAMES * ROWS);
+        let mut total = [zero; 4];
         for (values, d_a) in values.chunks(FRAMES * stride).zip(d_a.chunks(FRAMES * blocks)) {
-            tiles!(sums.len(), most_rows::<S>(), |row, M| {
-                let place = (values, stride, first + row);
-                accumulate_outer::<S, M>(simd, &mut sums[row..], place, (d_a, blocks, block));
-            });
-        }
-    }
-}
-
-/// Adds the sum of `rows` in blocks `[_, blocks, 4, lanes]` to `sums` `[H, 4]`.
-pub(super) fn add_column_sums(blocks: Blocks, rows: &[f32], sums: &mut [f32]) {
-    let mut totals = vec![0.0; blocks.columns()];
-    let each = 4 * blocks.lanes;
-    // By blocks, each in the order of the frames: the same bits on any number of threads.
-    each_chunk_of(&mut totals, each, rows.len(), |block, totals| {
-        for row in rows.chunks_exact(blocks.columns()) {
-            for (total, v) in totals.iter_mut().zip(&row[block * each..][..each]) {
-                *total += v;
+            let frames = d_a.len() / blocks;
+            for (panel, d_a) in panel.iter_mut().zip(d_a.chunks_exact(blocks)) {
+                *panel = d_a[block];
+                for j in 0..4 {
+                    total[j] = simd.add_f32s(total[j], panel[j]);
+                }
+            }
+            let mut first = 0;
+            while first < size {
+                let rows = ROWS.min(size - first);
+                let copies = near.chunks_exact_mut(rows).zip(values.chunks_exact(stride));
+                for (near, values) in copies.take(frames) {
+                    near.copy_from_slice(&values[first..first + rows]);
+                }
+                tiles!(rows, most_rows::<S>(), |row, M| {
+                    let near = &near[..frames * rows];
+                    let sums = &mut sums[first + row..];
+                    accumulate_outer::<S, M>(simd, sums, (near, rows, row), &panel[..frames]);
+                });
+                first += rows;
             }
         }
-    });
-    for block in 0..blocks.blocks {
-        let units = blocks.range(block);
-        let totals = &totals[block * each..][..each];
-        add_unpacked(totals, &mut sums[4 * units.start..4 * units.end]);
-    }
-}
-
-/// As `each_chunk`, by how much work there is in all.
-fn each_chunk_of(words: &mut [f32], len: usize, work: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
-    if work < SMALL {
-        words.chunks_mut(len).enumerate().for_each(|(n, chunk)| f(n, chunk));
-    } else {
-        words.par_chunks_mut(len).enumerate().for_each(|(n, chunk)| f(n, chunk));
+        let column_sums: &mut [[S::f32s; 4]] = cast_slice_mut(self.column_sums);
+        if let Some(sums) = column_sums.first_mut() {
+            *sums = total;
+        }
     }
 }
