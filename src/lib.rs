@@ -46,6 +46,8 @@ pub use error::{Error, Result};
 pub use lengths::{Lengths, Mask};
 pub use ops::lstm::Strategy;
 pub use ops::{Coupling, GateActivation};
+#[doc(hidden)]
+pub use ops::{KernelSource, kernels};
 pub use tape::{Gradients, Tape, Var};
 pub use tensor::{DType, Tensor};
 

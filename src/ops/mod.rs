@@ -39,8 +39,7 @@ pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::Constants;
 
-/// Every kernel, for the tests that go through them all.
-#[cfg(test)]
+/// Every kernel, for the tests and tools that go through them all.
 pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &accuracy::KERNEL,
     &activation::FORWARD,
@@ -98,6 +97,24 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &softmax::BACKWARD,
     &swap_axes::KERNEL,
 ];
+
+/// A kernel's WGSL and the constants of each of its pipelines.
+#[doc(hidden)]
+pub struct KernelSource {
+    pub name: &'static str,
+    pub wgsl: String,
+    pub variants: Vec<Vec<(&'static str, u32)>>,
+}
+
+/// Every kernel in every configuration. For the project's own tools, no part of the interface.
+#[doc(hidden)]
+pub fn kernels() -> impl Iterator<Item = KernelSource> {
+    KERNELS.iter().map(|kernel| KernelSource {
+        name: kernel.name,
+        wgsl: kernel.source(),
+        variants: (kernel.variants)(),
+    })
+}
 
 /// WGSL that several kernels include.
 pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");

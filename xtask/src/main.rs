@@ -1,0 +1,27 @@
+//! What the project's developers run beside the tests.
+
+mod isa;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask isa             compile every kernel for AMD's chips, write benches/ISA.md
+cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
+cargo xtask isa PART        print each configuration of the kernels whose names contain PART";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["isa"] => isa::write(),
+        ["isa", "--check"] => isa::check(),
+        ["isa", part] if !part.starts_with('-') => isa::print(part),
+        // For `isa` itself.
+        ["isa-chip", part] => isa::chip(part),
+        [] | ["help" | "-h" | "--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("no such command: {}\n{USAGE}", arguments.join(" ")),
+    }
+}
