@@ -1,21 +1,35 @@
 //! What the project's developers run beside the tests.
 
 mod isa;
+mod roofline;
 
 use anyhow::{Result, bail};
+use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask isa             compile every kernel for AMD's chips, write benches/ISA.md
 cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
-cargo xtask isa PART        print each configuration of the kernels whose names contain PART";
+cargo xtask isa PART        print each configuration of the kernels whose names contain PART
+cargo xtask roofline        how fast named cards can be: write benches/ROOFLINE.md";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["isa"] => isa::write(),
         ["isa", "--check"] => isa::check(),
         ["isa", part] if !part.starts_with('-') => isa::print(part),
+        ["roofline"] => roofline::write(),
         // For `isa` itself.
         ["isa-chip", part] => isa::chip(part),
         [] | ["help" | "-h" | "--help"] => {
