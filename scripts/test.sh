@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
 # Runs the whole test suite, doctests included.
 #
-# The GPU tests need a Vulkan adapter. Where none is found this script installs
-# Mesa's software driver (lavapipe) with apt, on Debian bookworm from
-# bookworm-backports, whose version is newer and knows 16-bit floats.
+#   ./scripts/test.sh [--driver NAME] [arguments for `cargo test`]
 #
-#   ./scripts/test.sh [arguments for `cargo test`]
+# The GPU tests need an adapter. Without --driver it is the software adapter if the machine has
+# one, else its GPU. What a driver needs and the machine lacks is installed with apt-get; on Debian
+# bookworm Mesa comes from bookworm-backports, whose version is newer and knows 16-bit floats.
+#
+#   lavapipe     Mesa's software Vulkan: installed where there is no Vulkan driver at all
+#   swiftshader  Google's software Vulkan, out of Debian's package of Chromium
+#   gl           Mesa's software OpenGL (llvmpipe), without a display
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '\n[test.sh] %s\n' "$*"; }
+
+fail() {
+    say "$*"
+    exit 1
+}
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -17,26 +26,35 @@ as_root() {
     elif command -v sudo >/dev/null; then
         sudo "$@"
     else
-        say "cannot run '$*': not root, and there is no sudo"
-        exit 1
+        fail "cannot run '$*': not root, and there is no sudo"
     fi
 }
 
+has_library() { [ -e "/usr/lib/$1" ] || /sbin/ldconfig -p 2>/dev/null | grep -qF "$1"; }
+
 # A Vulkan adapter needs the loader and a driver's manifest.
 has_vulkan() {
-    { [ -e /usr/lib/libvulkan.so.1 ] || /sbin/ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1'; } || return 1
+    has_library libvulkan.so.1 || return 1
     [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ] && return 0
     compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
 }
 
-install_driver() {
-    if ! command -v apt-get >/dev/null; then
-        say "no Vulkan driver found and no apt-get: install your system's Mesa Vulkan drivers (lavapipe), then run this again"
-        exit 1
-    fi
+has_lavapipe() { has_library libvulkan.so.1 && has_library libvulkan_lvp.so; }
+
+has_gl() { has_library libEGL.so.1 && has_library libEGL_mesa.so.0 && has_library libgallium; }
+
+updated=
+apt_update() {
+    command -v apt-get >/dev/null || fail "no apt-get: install $1 yourself, then run this again"
     export DEBIAN_FRONTEND=noninteractive
+    [ -n "$updated" ] || as_root apt-get update -qq || return 1
+    updated=yes
+}
+
+# install_mesa PACKAGE...
+install_mesa() {
     local codename suite=() list=/etc/apt/sources.list.d/wgpu-lstm-backports.list
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
     if [ "$codename" = bookworm ]; then
         # The mirror that the machine already uses, with the backports suite added.
         local mirror
@@ -47,26 +65,84 @@ install_driver() {
             echo "deb $mirror bookworm-backports main" | as_root tee "$list" >/dev/null
         fi
     fi
-    if ! as_root apt-get update -qq; then
+    if ! apt_update "$*"; then
         say "apt-get update failed with backports; going on without"
         as_root rm -f "$list"
-        as_root apt-get update -qq
+        apt_update "$*"
     fi
     if [ "$codename" = bookworm ] && apt-cache policy 2>/dev/null | grep -q bookworm-backports; then
         suite=(-t bookworm-backports)
     fi
-    say "installing a software Vulkan driver: apt-get install ${suite[*]} mesa-vulkan-drivers libvulkan1"
-    as_root apt-get install -y -qq --no-install-recommends "${suite[@]}" mesa-vulkan-drivers libvulkan1 >/dev/null ||
-        as_root apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1 >/dev/null
+    say "installing: apt-get install ${suite[*]} $*"
+    as_root apt-get install -y -qq --no-install-recommends "${suite[@]}" "$@" >/dev/null ||
+        as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-if has_vulkan; then
-    say "a Vulkan driver is installed"
-elif [ "$(uname -s)" = Linux ]; then
-    install_driver
-else
-    say "not Linux: the tests use this system's own GPU driver"
-fi
+# The driver alone, without the browser around it: prints where it lies.
+fetch_swiftshader() {
+    local name=libvk_swiftshader.so cache="${XDG_CACHE_HOME:-$HOME/.cache}/wgpu-lstm/swiftshader"
+    local file package
+    for file in /usr/lib/chromium/$name "$cache/$name"; do
+        [ -e "$file" ] && echo "$file" && return
+    done
+    apt_update "Debian's package chromium-common" >&2 || true
+    mkdir -p "$cache/deb"
+    for package in chromium-common chromium; do
+        say "unpacking $name from the package $package" >&2
+        (cd "$cache/deb" && apt-get download -qq "$package") >&2 || continue
+        dpkg-deb --fsys-tarfile "$cache/deb/${package}"_*.deb | tar -x -C "$cache" --strip-components=4 "./usr/lib/chromium/$name" || true
+        [ -e "$cache/$name" ] && break
+    done
+    rm -r "$cache/deb"
+    [ -e "$cache/$name" ] || fail "no package has $name: it is in Debian's chromium-common" >&2
+    echo "$cache/$name"
+}
 
+# The drivers that the Vulkan loader may see; newer and older loaders read different variables.
+vulkan_drivers() { export VK_DRIVER_FILES="$1" VK_ICD_FILENAMES="$1"; }
+
+driver=
+if [ "${1:-}" = --driver ]; then
+    driver=${2:-?}
+    shift $(($# < 2 ? $# : 2))
+fi
+case "$driver" in
+'')
+    if has_vulkan; then
+        say "a Vulkan driver is installed"
+    elif [ "$(uname -s)" = Linux ]; then
+        install_mesa mesa-vulkan-drivers libvulkan1
+    else
+        say "not Linux: the tests use this system's own GPU driver"
+    fi
+    ;;
+lavapipe)
+    has_lavapipe || install_mesa mesa-vulkan-drivers libvulkan1
+    vulkan_drivers "$(ls /usr/share/vulkan/icd.d/lvp_icd*.json | head -n 1)"
+    export WGPU_LSTM_TEST_ADAPTER='Vulkan, llvmpipe'
+    ;;
+swiftshader)
+    has_library libvulkan.so.1 || install_mesa libvulkan1
+    library=$(fetch_swiftshader)
+    manifest=$(mktemp --suffix=.json)
+    trap 'rm -f "$manifest"' EXIT
+    echo "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\": \"$library\", \"api_version\": \"1.1.0\"}}" >"$manifest"
+    vulkan_drivers "$manifest"
+    export WGPU_LSTM_TEST_ADAPTER='Vulkan, SwiftShader'
+    ;;
+gl)
+    has_gl || install_mesa libegl1 libgl1-mesa-dri
+    # No Vulkan driver is left, and no card.
+    vulkan_drivers /nonexistent
+    export LIBGL_ALWAYS_SOFTWARE=1
+    export WGPU_LSTM_TEST_ADAPTER='Gl, '
+    ;;
+*) fail "no such driver: '$driver'; there are lavapipe, swiftshader and gl" ;;
+esac
+
+if [ -n "$driver" ]; then
+    # Fails if it is not the driver that was asked for.
+    cargo test --locked --test adapter -- --nocapture
+fi
 say "cargo test $*"
 cargo test --locked "$@"
