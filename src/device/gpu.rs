@@ -24,6 +24,10 @@ pub struct Counters {
     pub readbacks: u64,
     /// Buffers that the pool had to make.
     pub buffers_created: u64,
+    /// Bind groups that had to be made.
+    pub bind_groups_created: u64,
+    /// Pipelines that had to be made: kernels compiled, or found in the driver's cache.
+    pub pipelines_created: u64,
 }
 
 /// An opened GPU.
@@ -226,11 +230,14 @@ impl Gpu {
 
     pub(crate) fn counters(&self) -> Counters {
         let recorder = lock(&self.recorder);
+        let kernels = lock(&self.kernels);
         Counters {
             dispatches: recorder.dispatches,
             submissions: recorder.generation - 1,
             readbacks: self.readbacks.load(Ordering::Relaxed),
             buffers_created: lock(&self.pool).created,
+            bind_groups_created: kernels.bind_groups_created,
+            pipelines_created: kernels.pipelines_created,
         }
     }
 }

@@ -75,7 +75,7 @@ impl Gpu {
         let (pipeline, bind_group) = lock(&self.kernels).resolve(self, &recorder.arena, launch)?;
 
         let offset = recorder.uniforms.len();
-        for word in &launch.uniform {
+        for word in launch.uniform {
             recorder.uniforms.extend_from_slice(&word.to_le_bytes());
         }
         let end =
