@@ -217,7 +217,7 @@ fn compile(gpu: &Gpu, module: &wgpu::ShaderModule, launch: &Launch<'_>, id: u64)
             constants: &constants,
             zero_initialize_workgroup_memory: gpu.options.checked,
         },
-        cache: None,
+        cache: gpu.pipeline_cache.as_ref().map(|kept| &kept.cache),
     });
     Pipeline { pipeline, layout, constants: launch.constants.into(), id }
 }
