@@ -41,7 +41,9 @@ mod tape;
 mod tensor;
 pub mod train;
 
-pub use device::{AdapterInfo, Counters, DEVICE_VARIABLE, Device, GpuOptions, Memory};
+pub use device::{
+    AdapterInfo, CACHE_VARIABLE, Counters, DEVICE_VARIABLE, Device, GpuOptions, Memory,
+};
 pub use error::{Error, Result};
 pub use lengths::{Lengths, Mask};
 pub use ops::lstm::Strategy;

@@ -1,6 +1,9 @@
 //! Which adapters there are, and which one a program gets.
 
+use super::cache::Cache;
 use crate::{Error, Result};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// The environment variable that overrides a program's choice of device.
 pub const DEVICE_VARIABLE: &str = "WGPU_LSTM_DEVICE";
@@ -25,6 +28,13 @@ pub struct GpuOptions {
     pub(crate) poison: bool,
     pub(crate) chunk_words: Option<usize>,
     pub(crate) threads: Option<usize>,
+    pub(crate) cache: Cache,
+    /// The name of a special kernel whose check is given a wrong value.
+    pub(crate) fault: Option<&'static str>,
+    /// How long a trial may take to answer.
+    pub(crate) patience: Option<Duration>,
+    /// This device tries something out for another: see `verdicts.rs`.
+    pub(crate) trial: bool,
 }
 
 impl GpuOptions {
@@ -61,6 +71,33 @@ impl GpuOptions {
         self
     }
 
+    /// Keeps compiled kernels, and what is learned of the device, in this folder, whatever
+    /// `WGPU_LSTM_CACHE` says.
+    pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = Cache::At(folder.into());
+        self
+    }
+
+    /// Keeps nothing on disk.
+    pub fn no_cache(mut self) -> Self {
+        self.cache = Cache::Off;
+        self
+    }
+
+    /// Lets the check of a special kernel find a wrong value. For tests.
+    #[doc(hidden)]
+    pub fn fault(mut self, kernel: &'static str) -> Self {
+        self.fault = Some(kernel);
+        self
+    }
+
+    /// How long the check of a special kernel may take to answer. For tests.
+    #[doc(hidden)]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Cuts batches into chunks whose gates have at most this many words, as if no larger buffer
     /// could be bound. For tests.
     #[doc(hidden)]
@@ -89,11 +126,18 @@ pub struct AdapterInfo {
     pub driver: String,
     /// Whether it computes on the CPU.
     pub software: bool,
+    /// Whether its kernels can use 16-bit floats.
+    pub half_precision: bool,
+    /// Whether the invocations of a subgroup can exchange values.
+    pub subgroups: bool,
 }
 
-impl From<&wgpu::AdapterInfo> for AdapterInfo {
-    fn from(info: &wgpu::AdapterInfo) -> Self {
+impl From<&wgpu::Adapter> for AdapterInfo {
+    fn from(adapter: &wgpu::Adapter) -> Self {
+        let (info, features) = (&adapter.get_info(), adapter.features());
         Self {
+            half_precision: features.contains(wgpu::Features::SHADER_F16),
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
             name: info.name.clone(),
             backend: format!("{:?}", info.backend),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
@@ -141,7 +185,7 @@ async fn adapters() -> Vec<wgpu::Adapter> {
 }
 
 pub(crate) async fn list() -> Vec<AdapterInfo> {
-    adapters().await.iter().map(|a| AdapterInfo::from(&a.get_info())).collect()
+    adapters().await.iter().map(AdapterInfo::from).collect()
 }
 
 /// The adapter that fits `options` best.
@@ -161,6 +205,16 @@ pub(crate) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
             help: HELP,
         },
     )
+}
+
+/// The optional features to ask for: those of the adapter that a kernel or a cache can use.
+pub(crate) fn features(adapter: &wgpu::Adapter, portable: bool) -> wgpu::Features {
+    if portable {
+        return wgpu::Features::empty();
+    }
+    let useful =
+        wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
+    adapter.features() & useful
 }
 
 /// The limits to ask for: WebGPU's defaults, or all that the adapter has.

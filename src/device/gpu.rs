@@ -1,9 +1,11 @@
 //! A GPU: its wgpu device, its buffers and its state of health.
 
 use super::adapter::{self, GpuOptions};
+use super::cache::{self, PipelineCache};
 use super::kernel::Kernels;
 use super::pool::{self, Memory, Pool};
 use super::recorder::Recorder;
+use super::verdicts::Learned;
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,10 +26,15 @@ pub struct Counters {
     pub readbacks: u64,
     /// Buffers that the pool had to make.
     pub buffers_created: u64,
+    /// Bind groups that had to be made.
+    pub bind_groups_created: u64,
+    /// Pipelines that had to be made: kernels compiled, or found in the driver's cache.
+    pub pipelines_created: u64,
 }
 
 /// An opened GPU.
 pub(crate) struct Gpu {
+    pub(super) adapter: wgpu::Adapter,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(crate) info: adapter::AdapterInfo,
@@ -37,6 +44,8 @@ pub(crate) struct Gpu {
     next_id: AtomicU64,
     pub(super) recorder: Mutex<Recorder>,
     pub(super) kernels: Mutex<Kernels>,
+    pub(super) pipeline_cache: Option<PipelineCache>,
+    pub(super) learned: Mutex<Learned>,
     /// Bound where a kernel has an optional binding that a launch leaves out: one for each
     /// slot, since a browser refuses one buffer in two writable slots.
     pub(super) unused: Vec<Raw>,
@@ -65,15 +74,24 @@ impl Drop for GpuBuffer {
     }
 }
 
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.save_pipelines();
+    }
+}
+
 impl Gpu {
     pub(crate) async fn open(options: GpuOptions) -> Result<Arc<Self>> {
-        let adapter = adapter::choose(&options).await?;
+        Self::on(adapter::choose(&options).await?, options).await
+    }
+
+    pub(super) async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {
         let info = adapter.get_info();
         let limits = adapter::limits(&adapter, options.portable);
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgpu-lstm"),
-                required_features: wgpu::Features::empty(),
+                required_features: adapter::features(&adapter, options.portable),
                 required_limits: limits.clone(),
                 experimental_features: wgpu::ExperimentalFeatures::disabled(),
                 memory_hints: wgpu::MemoryHints::Performance,
@@ -106,8 +124,12 @@ impl Gpu {
             .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
             .collect::<Vec<_>>();
         let recorder = Recorder::new(&device, &limits);
+        let folder = cache::folder(&options);
+        let pipeline_cache =
+            folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));
         Ok(Arc::new(Self {
-            info: (&info).into(),
+            info: (&adapter).into(),
+            adapter,
             next_id: AtomicU64::new(unused.len() as u64),
             device,
             queue,
@@ -116,6 +138,8 @@ impl Gpu {
             pool: Mutex::new(Pool::new()),
             recorder: Mutex::new(recorder),
             kernels: Mutex::new(Kernels::default()),
+            pipeline_cache,
+            learned: Mutex::new(Learned::new(&info, folder)),
             unused,
             fault,
             readbacks: AtomicU64::new(0),
@@ -130,6 +154,11 @@ impl Gpu {
             Some(lost @ Error::DeviceLost { .. }) => Err(lost.clone()),
             Some(_) => Err(fault.take().unwrap_or(Error::Gpu { message: String::new() })),
         }
+    }
+
+    /// Every later call fails with this error.
+    pub(super) fn lose(&self, error: Error) {
+        *lock(&self.fault) = Some(error);
     }
 
     /// The largest buffer that a kernel can bind, in bytes.
@@ -220,17 +249,27 @@ impl Gpu {
         self.queue.write_buffer(&raw.buffer, offset, bytes);
     }
 
+    /// Writes what was compiled to disk.
+    pub(super) fn save_pipelines(&self) {
+        if let Some(cache) = &self.pipeline_cache {
+            cache.save(lock(&self.kernels).pipelines_created);
+        }
+    }
+
     pub(crate) fn memory(&self) -> Memory {
         lock(&self.pool).memory()
     }
 
     pub(crate) fn counters(&self) -> Counters {
         let recorder = lock(&self.recorder);
+        let kernels = lock(&self.kernels);
         Counters {
             dispatches: recorder.dispatches,
             submissions: recorder.generation - 1,
             readbacks: self.readbacks.load(Ordering::Relaxed),
             buffers_created: lock(&self.pool).created,
+            bind_groups_created: kernels.bind_groups_created,
+            pipelines_created: kernels.pipelines_created,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A kernel as data: its source, its bindings, and one launch of it. The only way to make a
 //! pipeline or a bind group; both are cached.
 
-use super::gpu::{Gpu, GpuBuffer};
+use super::gpu::{Gpu, GpuBuffer, Raw};
 use crate::tensor::{Storage, Tensor};
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -14,8 +14,11 @@ pub(crate) enum Access {
     Write,
 }
 
-/// Constants of one pipeline, by the names of the WGSL `override`s.
-pub(crate) type Constants = Vec<(&'static str, u32)>;
+/// A constant of a pipeline, by the name of the WGSL `override`.
+pub(crate) type Constant = (&'static str, u32);
+
+/// All constants of one pipeline.
+pub(crate) type Constants = Vec<Constant>;
 
 /// A compute shader. `@binding(0)` is its uniform, then come `bindings` in order; a test
 /// compares names and access with the parsed WGSL.
@@ -34,15 +37,15 @@ impl Kernel {
     }
 }
 
-/// One launch of a kernel.
+/// One launch of a kernel. Slices, so that a launch allocates nothing.
 pub(crate) struct Launch<'a> {
     pub(crate) kernel: &'static Kernel,
     pub(crate) grid: [u32; 3],
-    pub(crate) constants: Constants,
+    pub(crate) constants: &'a [Constant],
     /// The uniform's words; an f32 by its bits.
-    pub(crate) uniform: Vec<u32>,
+    pub(crate) uniform: &'a [u32],
     /// In the order of `Kernel::bindings`; `None` where a constant says that it is unused.
-    pub(crate) tensors: Vec<Option<&'a Tensor>>,
+    pub(crate) tensors: &'a [Option<&'a Tensor>],
 }
 
 /// A grid for `groups` workgroups in one row, folded where a row would be too long. The
@@ -56,7 +59,15 @@ pub(crate) fn folded(groups: usize) -> [u32; 3] {
 struct Pipeline {
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
+    constants: Box<[Constant]>,
     id: u64,
+}
+
+/// What is known of a kernel: few pipelines, told apart by their constants.
+#[derive(Default)]
+struct Compiled {
+    module: Option<wgpu::ShaderModule>,
+    pipelines: Vec<Pipeline>,
 }
 
 /// Bind groups that are kept before all are forgotten: far more than any step has.
@@ -65,10 +76,13 @@ const MAX_BIND_GROUPS: usize = 8192;
 /// The caches of one device.
 #[derive(Default)]
 pub(super) struct Kernels {
-    modules: HashMap<&'static str, wgpu::ShaderModule>,
-    pipelines: HashMap<(&'static str, Constants), Pipeline>,
-    bind_groups: HashMap<Vec<u64>, wgpu::BindGroup>,
+    compiled: HashMap<&'static str, Compiled>,
+    bind_groups: HashMap<Box<[u64]>, wgpu::BindGroup>,
+    /// The key of a bind group that is looked for, kept for its memory.
     key: Vec<u64>,
+    /// Pipelines and bind groups made so far.
+    pub(super) pipelines_created: u64,
+    pub(super) bind_groups_created: u64,
 }
 
 impl Kernels {
@@ -83,40 +97,20 @@ impl Kernels {
         launch: &Launch<'_>,
     ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroup)> {
         let name = launch.kernel.name;
-        let key = (name, launch.constants.clone());
-        if !self.pipelines.contains_key(&key) {
-            let id = self.pipelines.len() as u64;
-            let pipeline = self.compile(gpu, launch, id)?;
-            self.pipelines.insert(key.clone(), pipeline);
-        }
-        let Some(pipeline) = self.pipelines.get(&key) else {
-            return Err(Error::Gpu { message: format!("{name}: no pipeline") });
-        };
+        let pipeline = self.pipeline(gpu, launch)?;
+        let id = pipeline.id;
+        let (pipeline, layout) = (pipeline.pipeline.clone(), pipeline.layout.clone());
 
-        // Slots: (buffer, its number, offset, bytes).
-        let mut slots = Vec::with_capacity(launch.tensors.len());
-        for (slot, tensor) in launch.tensors.iter().enumerate() {
-            let Some(tensor) = tensor else {
-                let raw = &gpu.unused[slot];
-                slots.push((&raw.buffer, raw.id, 0, 256));
-                continue;
-            };
-            let Storage::Gpu(buffer) = &tensor.storage else {
-                return Err(Error::Gpu { message: format!("{name}: a CPU tensor in slot {slot}") });
-            };
-            slots.push((
-                &buffer.raw.buffer,
-                buffer.raw.id,
-                tensor.offset as u64 * 4,
-                (tensor.len() as u64 * 4).max(4),
-            ));
-        }
         self.key.clear();
-        self.key.extend([pipeline.id, launch.uniform.len() as u64]);
-        self.key.extend(slots.iter().flat_map(|s| [s.1, s.2, s.3]));
-        if let Some(group) = self.bind_groups.get(&self.key) {
-            return Ok((pipeline.pipeline.clone(), group.clone()));
+        self.key.extend([id, launch.uniform.len() as u64]);
+        for (slot, tensor) in launch.tensors.iter().enumerate() {
+            let (raw, offset, bytes) = bound(gpu, launch, slot, *tensor)?;
+            self.key.extend([raw.id, offset, bytes]);
         }
+        if let Some(group) = self.bind_groups.get(self.key.as_slice()) {
+            return Ok((pipeline, group.clone()));
+        }
+
         let mut entries = vec![wgpu::BindGroupEntry {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -125,91 +119,107 @@ impl Kernels {
                 size: std::num::NonZeroU64::new(uniform_bytes(launch)),
             }),
         }];
-        entries.extend(slots.iter().enumerate().map(|(i, &(buffer, _, offset, bytes))| {
-            wgpu::BindGroupEntry {
-                binding: i as u32 + 1,
+        for (slot, tensor) in launch.tensors.iter().enumerate() {
+            let (raw, offset, bytes) = bound(gpu, launch, slot, *tensor)?;
+            entries.push(wgpu::BindGroupEntry {
+                binding: slot as u32 + 1,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
+                    buffer: &raw.buffer,
                     offset,
                     size: std::num::NonZeroU64::new(bytes),
                 }),
-            }
-        }));
+            });
+        }
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(name),
-            layout: &pipeline.layout,
+            layout: &layout,
             entries: &entries,
         });
         if self.bind_groups.len() >= MAX_BIND_GROUPS {
             self.bind_groups.clear();
         }
-        self.bind_groups.insert(self.key.clone(), group.clone());
-        Ok((pipeline.pipeline.clone(), group))
+        self.bind_groups.insert(self.key.as_slice().into(), group.clone());
+        self.bind_groups_created += 1;
+        Ok((pipeline, group))
     }
 
-    fn compile(&mut self, gpu: &Gpu, launch: &Launch<'_>, id: u64) -> Result<Pipeline> {
-        let kernel = launch.kernel;
-        let device = &gpu.device;
-        let checked = gpu.options.checked;
-        #[cfg(not(target_arch = "wasm32"))]
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self.modules.entry(kernel.name).or_insert_with(|| {
-            let descriptor = wgpu::ShaderModuleDescriptor {
-                label: Some(kernel.name),
-                source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-            };
-            if checked {
-                return device.create_shader_module(descriptor);
+    fn pipeline(&mut self, gpu: &Gpu, launch: &Launch<'_>) -> Result<&Pipeline> {
+        let name = launch.kernel.name;
+        let compiled = self.compiled.entry(name).or_default();
+        let found = compiled.pipelines.iter().position(|p| *p.constants == *launch.constants);
+        let at = match found {
+            Some(at) => at,
+            None => {
+                #[cfg(not(target_arch = "wasm32"))]
+                let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+                let module = compiled.module.get_or_insert_with(|| module(gpu, launch.kernel));
+                let pipeline = compile(gpu, module, launch, self.pipelines_created);
+                #[cfg(not(target_arch = "wasm32"))]
+                if let Some(error) = pollster::block_on(scope.pop()) {
+                    return Err(Error::Gpu { message: format!("{name}: {error}") });
+                }
+                self.pipelines_created += 1;
+                compiled.pipelines.push(pipeline);
+                compiled.pipelines.len() - 1
             }
-            // SAFETY: the kernels are this crate's own. Every index is derived from sizes that
-            // the op has compared with its tensors before the launch, every loop counts up to
-            // such a size, and no divisor is zero; the test-suite runs each kernel with and
-            // without the checks on the same shapes and compares.
-            unsafe {
-                device.create_shader_module_trusted(
-                    descriptor,
-                    wgpu::ShaderRuntimeChecks::unchecked(),
-                )
-            }
-        });
-        let mut entries = vec![entry(
-            0,
-            wgpu::BufferBindingType::Uniform,
-            true,
-            std::num::NonZeroU64::new(uniform_bytes(launch)),
-        )];
-        entries.extend(kernel.bindings.iter().enumerate().map(|(i, (_, access))| {
-            let read_only = *access == Access::Read;
-            entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false, None)
-        }));
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(kernel.name),
-            entries: &entries,
-        });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel.name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let constants: Vec<_> =
-            launch.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
-            layout: Some(&pipeline_layout),
-            module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: checked,
-            },
-            cache: None,
-        });
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::Gpu { message: format!("{}: {error}", kernel.name) });
-        }
-        Ok(Pipeline { pipeline, layout, id })
+        };
+        Ok(&compiled.pipelines[at])
     }
+}
+
+fn module(gpu: &Gpu, kernel: &Kernel) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(kernel.name),
+        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+    };
+    if gpu.options.checked {
+        return gpu.device.create_shader_module(descriptor);
+    }
+    // SAFETY: the kernels are this crate's own. Every index is derived from sizes that the op has
+    // compared with its tensors before the launch, every loop counts up to such a size, and no
+    // divisor is zero; the test-suite runs each kernel with and without the checks on the same
+    // shapes and compares.
+    unsafe {
+        let checks = wgpu::ShaderRuntimeChecks::unchecked();
+        gpu.device.create_shader_module_trusted(descriptor, checks)
+    }
+}
+
+fn compile(gpu: &Gpu, module: &wgpu::ShaderModule, launch: &Launch<'_>, id: u64) -> Pipeline {
+    let (kernel, device) = (launch.kernel, &gpu.device);
+    let mut entries = vec![entry(
+        0,
+        wgpu::BufferBindingType::Uniform,
+        true,
+        std::num::NonZeroU64::new(uniform_bytes(launch)),
+    )];
+    entries.extend(kernel.bindings.iter().enumerate().map(|(i, (_, access))| {
+        let read_only = *access == Access::Read;
+        entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false, None)
+    }));
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(kernel.name),
+        entries: &entries,
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(kernel.name),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let constants: Vec<_> =
+        launch.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(kernel.name),
+        layout: Some(&pipeline_layout),
+        module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &constants,
+            zero_initialize_workgroup_memory: gpu.options.checked,
+        },
+        cache: gpu.pipeline_cache.as_ref().map(|kept| &kept.cache),
+    });
+    Pipeline { pipeline, layout, constants: launch.constants.into(), id }
 }
 
 fn uniform_bytes(launch: &Launch<'_>) -> u64 {
@@ -227,6 +237,25 @@ fn entry(
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
         count: None,
+    }
+}
+
+/// What a launch binds in a slot: the buffer, where it begins, its bytes.
+fn bound<'a>(
+    gpu: &'a Gpu,
+    launch: &Launch<'a>,
+    slot: usize,
+    tensor: Option<&'a Tensor>,
+) -> Result<(&'a Raw, u64, u64)> {
+    match tensor.map(|tensor| (tensor, &tensor.storage)) {
+        None => Ok((&gpu.unused[slot], 0, 256)),
+        Some((tensor, Storage::Gpu(buffer))) => {
+            Ok((&buffer.raw, tensor.offset as u64 * 4, (tensor.len() as u64 * 4).max(4)))
+        }
+        Some((_, Storage::Cpu(_))) => {
+            let message = format!("{}: a CPU tensor in slot {slot}", launch.kernel.name);
+            Err(Error::Gpu { message })
+        }
     }
 }
 

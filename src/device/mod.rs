@@ -1,14 +1,21 @@
 //! Where tensors live and ops run: a GPU by wgpu, or the CPU.
 
 mod adapter;
+mod cache;
 pub(crate) mod cpu;
 pub(crate) mod gpu;
 pub(crate) mod kernel;
 mod pool;
 mod readback;
 mod recorder;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "its first users are the kernels that need a feature")
+)]
+pub(crate) mod verdicts;
 
 pub use adapter::{AdapterInfo, DEVICE_VARIABLE, GpuOptions};
+pub use cache::CACHE_VARIABLE;
 pub use gpu::Counters;
 pub use pool::Memory;
 

@@ -53,7 +53,9 @@ impl Gpu {
     pub(crate) fn read(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Vec<u32>> {
         let pending = self.start(buffer, offset, bytes)?;
         self.wait()?;
-        pollster::block_on(self.finish(pending))
+        let words = pollster::block_on(self.finish(pending))?;
+        self.save_pipelines();
+        Ok(words)
     }
 
     /// The words as a future. On native a thread of its own drives the device meanwhile.

@@ -7,11 +7,15 @@ use super::gpu::{Gpu, lock};
 use super::kernel::Launch;
 use crate::{Error, Result};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Room for the uniforms of one submission. A fuller one is submitted in parts.
 const ARENA: u64 = 1 << 20;
 /// Submissions that may wait on the device before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
+
+/// How long a trial waits: a driver may compile only now.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Recorder {
     open: Option<(wgpu::CommandEncoder, wgpu::ComputePass<'static>)>,
@@ -75,7 +79,7 @@ impl Gpu {
         let (pipeline, bind_group) = lock(&self.kernels).resolve(self, &recorder.arena, launch)?;
 
         let offset = recorder.uniforms.len();
-        for word in &launch.uniform {
+        for word in launch.uniform {
             recorder.uniforms.extend_from_slice(&word.to_le_bytes());
         }
         let end =
@@ -122,20 +126,27 @@ impl Gpu {
         let oldest = (recorder.in_flight.len() > IN_FLIGHT).then(|| recorder.in_flight.pop_front());
         drop(recorder);
         if let Some(index) = oldest {
-            self.poll(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
+            self.poll(index)?;
         }
         self.health()
     }
 
     /// Waits until the queue is empty.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.poll(wgpu::PollType::wait_indefinitely())?;
+        self.poll(None)?;
         lock(&self.recorder).in_flight.clear();
         self.health()
     }
 
-    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
-        self.device.poll(how).map_err(|e| Error::DeviceLost { reason: e.to_string() })?;
+    /// Waits for a submission, or for all of them.
+    fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let timeout = self.options.trial.then(|| self.options.patience.unwrap_or(PATIENCE));
+        let how = wgpu::PollType::Wait { submission_index, timeout };
+        if let Err(error) = self.device.poll(how) {
+            let lost = Error::DeviceLost { reason: error.to_string() };
+            self.lose(lost.clone());
+            return Err(lost);
+        }
         Ok(())
     }
 }

@@ -36,9 +36,9 @@ pub(crate) fn accuracy(
         Some(gpu) => gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(rows.div_ceil(64)),
-            constants: vec![("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)],
-            uniform: vec![rows as u32, c as u32],
-            tensors: vec![Some(x), Some(expected), weights, Some(&hit)],
+            constants: &[("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)],
+            uniform: &[rows as u32, c as u32],
+            tensors: &[Some(x), Some(expected), weights, Some(&hit)],
         })?,
         None => {
             let (x, expected, weights) = (x.cpu(), expected.cpu(), weights.map(Tensor::cpu));

@@ -37,9 +37,9 @@ pub(crate) fn activation(kind: Kind, x: &Tensor) -> Result<Tensor> {
         Some(gpu) => gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(x.len().div_ceil(64)),
-            constants: vec![("KIND", kind as u32)],
-            uniform: vec![x.len() as u32],
-            tensors: vec![Some(x), Some(&y)],
+            constants: &[("KIND", kind as u32)],
+            uniform: &[x.len() as u32],
+            tensors: &[Some(x), Some(&y)],
         })?,
         None => {
             let x = x.cpu();
@@ -71,9 +71,9 @@ pub(crate) fn backward(kind: Kind, y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
         Some(gpu) => gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(y.len().div_ceil(64)),
-            constants: vec![("KIND", kind as u32)],
-            uniform: vec![y.len() as u32],
-            tensors: vec![Some(y), Some(d_y), Some(&d_x)],
+            constants: &[("KIND", kind as u32)],
+            uniform: &[y.len() as u32],
+            tensors: &[Some(y), Some(d_y), Some(&d_x)],
         })?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());

@@ -29,13 +29,14 @@ pub(crate) fn adam(p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, f: Factors) -
         p.cpu_mut(|p| g.cpu_mut(|g| m.cpu_mut(|m| v.cpu_mut(|v| twin(p, g, m, v, f)))));
         return Ok(());
     };
-    let factors = [f.rate, f.root, f.beta1, f.beta2, f.epsilon, f.decay];
+    let [rate, root, beta1, beta2, epsilon, decay] =
+        [f.rate, f.root, f.beta1, f.beta2, f.epsilon, f.decay].map(f32::to_bits);
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: folded(p.len().div_ceil(64)),
-        constants: vec![],
-        uniform: [p.len() as u32].into_iter().chain(factors.map(f32::to_bits)).collect(),
-        tensors: vec![Some(p), Some(g), Some(m), Some(v)],
+        constants: &[],
+        uniform: &[p.len() as u32, rate, root, beta1, beta2, epsilon, decay],
+        tensors: &[Some(p), Some(g), Some(m), Some(v)],
     })
 }
 

@@ -21,9 +21,9 @@ pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         Some(gpu) => gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(y.len().div_ceil(64)),
-            constants: vec![],
-            uniform: vec![y.len() as u32],
-            tensors: vec![Some(a), Some(b), Some(&y)],
+            constants: &[],
+            uniform: &[y.len() as u32],
+            tensors: &[Some(a), Some(b), Some(&y)],
         })?,
         None => {
             let (a, b) = (a.cpu(), b.cpu());

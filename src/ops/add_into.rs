@@ -22,8 +22,8 @@ pub(crate) fn add_into(x: &Tensor, y: &Tensor) -> Result<()> {
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: folded(y.len().div_ceil(64)),
-        constants: vec![],
-        uniform: vec![y.len() as u32],
-        tensors: vec![Some(x), Some(y)],
+        constants: &[],
+        uniform: &[y.len() as u32],
+        tensors: &[Some(x), Some(y)],
     })
 }

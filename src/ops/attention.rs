@@ -2,7 +2,7 @@
 
 use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
 use crate::lengths::Counted;
 use crate::{Result, Tensor};
 use rayon::prelude::*;
@@ -107,8 +107,8 @@ impl Attention {
         Dims { b: q[0], u: q[1], t: k[1], h: q[2], v: self.values.shape()[2] }
     }
 
-    fn kind(&self) -> Constants {
-        vec![("KIND", self.score.is_some().into())]
+    fn kind(&self) -> Constant {
+        ("KIND", self.score.is_some().into())
     }
 
     /// The weights `[B,U,T]` of the steps that count, and the contexts `[B,U,V]`.
@@ -121,9 +121,9 @@ impl Attention {
             gpu.run(&Launch {
                 kernel: &FORWARD,
                 grid: folded(b * u),
-                constants: [vec![("STEPS", steps.code())], self.kind()].concat(),
-                uniform: [b, u, t, h, v].map(|w| w as u32).to_vec(),
-                tensors: vec![
+                constants: &[("STEPS", steps.code()), self.kind()],
+                uniform: &[b, u, t, h, v].map(|w| w as u32),
+                tensors: &[
                     Some(q),
                     Some(k),
                     Some(values),
@@ -184,21 +184,21 @@ impl Attention {
             values: Tensor::empty(values.shape(), &device)?,
             score: score.as_ref().map(|_| Tensor::empty(q.shape(), &device)).transpose()?,
         };
-        let uniform: Vec<_> = [b, u, t, h, v].map(|w| w as u32).to_vec();
+        let uniform = [b, u, t, h, v].map(|w| w as u32);
         if let Some(gpu) = q.gpu() {
             gpu.run(&Launch {
                 kernel: &SCORES_BACKWARD,
                 grid: folded(b * u),
-                constants: vec![],
-                uniform: uniform.clone(),
-                tensors: vec![Some(values), Some(weights), Some(d_context), Some(&d_scores)],
+                constants: &[],
+                uniform: &uniform,
+                tensors: &[Some(values), Some(weights), Some(d_context), Some(&d_scores)],
             })?;
             gpu.run(&Launch {
                 kernel: &QUERY_BACKWARD,
                 grid: folded(b * u),
-                constants: self.kind(),
-                uniform: uniform.clone(),
-                tensors: vec![
+                constants: &[self.kind()],
+                uniform: &uniform,
+                tensors: &[
                     Some(q),
                     Some(k),
                     score.as_ref(),
@@ -210,9 +210,9 @@ impl Attention {
             gpu.run(&Launch {
                 kernel: &KEY_BACKWARD,
                 grid: folded(b * t),
-                constants: self.kind(),
-                uniform,
-                tensors: vec![
+                constants: &[self.kind()],
+                uniform: &uniform,
+                tensors: &[
                     Some(q),
                     Some(k),
                     score.as_ref(),

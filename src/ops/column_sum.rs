@@ -29,8 +29,8 @@ pub(crate) fn column_sum(x: &Tensor, y: &Tensor) -> Result<()> {
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: [c.div_ceil(16) as u32, 1, 1],
-        constants: vec![],
-        uniform: vec![rows as u32, c as u32],
-        tensors: vec![Some(x), Some(y)],
+        constants: &[],
+        uniform: &[rows as u32, c as u32],
+        tensors: &[Some(x), Some(y)],
     })
 }

@@ -36,8 +36,8 @@ pub(crate) fn copy_columns(
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: folded(n.div_ceil(64)),
-        constants: vec![],
-        uniform: [n, width, xs, x_first, ys, y_first].map(|w| w as u32).to_vec(),
-        tensors: vec![Some(x), Some(y)],
+        constants: &[],
+        uniform: &[n, width, xs, x_first, ys, y_first].map(|w| w as u32),
+        tensors: &[Some(x), Some(y)],
     })
 }

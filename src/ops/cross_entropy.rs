@@ -3,7 +3,7 @@
 use super::softmax::{largest_and_sum, last_axis};
 use super::{INDEX, ROW_REDUCE, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
@@ -48,15 +48,15 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![
+    fn constants(&self) -> [Constant; 2] {
+        [
             ("WEIGHTS", self.weights.is_some().into()),
             ("CLASSES", self.class_weights.is_some().into()),
         ]
     }
 
-    fn uniform(&self, rows: usize, c: usize) -> Vec<u32> {
-        vec![rows as u32, c as u32, self.scale.to_bits(), self.smoothing.to_bits()]
+    fn uniform(&self, rows: usize, c: usize) -> [u32; 4] {
+        [rows as u32, c as u32, self.scale.to_bits(), self.smoothing.to_bits()]
     }
 }
 
@@ -70,9 +70,9 @@ pub(crate) fn forward(x: &Tensor, wanted: &Wanted) -> Result<Tensor> {
         Some(gpu) => gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(rows),
-            constants: wanted.constants(),
-            uniform: wanted.uniform(rows, c),
-            tensors: vec![
+            constants: &wanted.constants(),
+            uniform: &wanted.uniform(rows, c),
+            tensors: &[
                 Some(x),
                 Some(labels),
                 weights.as_ref(),
@@ -117,9 +117,9 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
         Some(gpu) => gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(rows),
-            constants: wanted.constants(),
-            uniform: wanted.uniform(rows, c),
-            tensors: vec![
+            constants: &wanted.constants(),
+            uniform: &wanted.uniform(rows, c),
+            tensors: &[
                 Some(x),
                 Some(labels),
                 weights.as_ref(),

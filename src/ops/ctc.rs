@@ -64,12 +64,9 @@ impl Wanted {
         2 * self.longest + 1
     }
 
-    fn uniform(&self, [b, t, c]: [usize; 3]) -> Vec<u32> {
-        [b, t, c, self.longest]
-            .map(|w| w as u32)
-            .into_iter()
-            .chain([self.blank, self.impossible.to_bits()])
-            .collect()
+    fn uniform(&self, [b, t, c]: [usize; 3]) -> [u32; 6] {
+        let [b, t, c, longest] = [b, t, c, self.longest].map(|w| w as u32);
+        [b, t, c, longest, self.blank, self.impossible.to_bits()]
     }
 }
 
@@ -224,9 +221,9 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
         gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(b),
-            constants: vec![],
-            uniform: wanted.uniform(shape),
-            tensors: vec![
+            constants: &[],
+            uniform: &wanted.uniform(shape),
+            tensors: &[
                 Some(lp),
                 Some(&wanted.labels),
                 Some(&wanted.rows),
@@ -269,9 +266,9 @@ pub(crate) fn backward(
         gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(b),
-            constants: vec![],
-            uniform: wanted.uniform(shape),
-            tensors: vec![
+            constants: &[],
+            uniform: &wanted.uniform(shape),
+            tensors: &[
                 Some(lp),
                 Some(&wanted.labels),
                 Some(&wanted.rows),

@@ -36,16 +36,9 @@ pub(crate) fn dropout(x: &Tensor, rate: f32, key: Key, same_steps: bool) -> Resu
         Some(gpu) => gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(y.len().div_ceil(64)),
-            constants: vec![],
-            uniform: vec![
-                y.len() as u32,
-                c as u32,
-                block as u32,
-                rate.to_bits(),
-                key.0[0],
-                key.0[1],
-            ],
-            tensors: vec![Some(x), Some(&y)],
+            constants: &[],
+            uniform: &[y.len() as u32, c as u32, block as u32, rate.to_bits(), key.0[0], key.0[1]],
+            tensors: &[Some(x), Some(&y)],
         })?,
         None => {
             let x = x.cpu();

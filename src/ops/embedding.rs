@@ -40,9 +40,9 @@ pub(crate) fn embedding(ids: &Tensor, table: &Tensor, [rows, size]: [usize; 2]) 
         gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(y.len().div_ceil(64)),
-            constants: vec![("FLOAT", (dtype == DType::F32).into())],
-            uniform: vec![ids.len() as u32, rows as u32, size as u32, f32::NAN.to_bits()],
-            tensors: vec![Some(ids), Some(table), Some(&y)],
+            constants: &[("FLOAT", (dtype == DType::F32).into())],
+            uniform: &[ids.len() as u32, rows as u32, size as u32, f32::NAN.to_bits()],
+            tensors: &[Some(ids), Some(table), Some(&y)],
         })?;
         return Ok(y);
     }
@@ -72,9 +72,9 @@ pub(crate) fn backward(
         return gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(ids.len()),
-            constants: vec![("FLOAT", (dtype == DType::F32).into())],
-            uniform: vec![ids.len() as u32, rows as u32, size as u32, padding],
-            tensors: vec![Some(ids), Some(d_y), Some(d_table)],
+            constants: &[("FLOAT", (dtype == DType::F32).into())],
+            uniform: &[ids.len() as u32, rows as u32, size as u32, padding],
+            tensors: &[Some(ids), Some(d_y), Some(d_table)],
         });
     }
     let (ids, d_y) = (ids.cpu(), d_y.cpu());

@@ -31,8 +31,8 @@ pub(crate) fn on_gpu(gpu: &Arc<Gpu>, y: &Tensor, value: f32) -> Result<()> {
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: folded(y.len().div_ceil(256)),
-        constants: vec![],
-        uniform: vec![y.len() as u32, value.to_bits()],
-        tensors: vec![Some(y)],
+        constants: &[],
+        uniform: &[y.len() as u32, value.to_bits()],
+        tensors: &[Some(y)],
     })
 }

@@ -105,14 +105,14 @@ impl Gemm<'_> {
             gpu.run(&Launch {
                 kernel,
                 grid: [n.div_ceil(tile_n) as u32, rows.div_ceil(tile_m) as u32, 1],
-                constants: vec![
+                constants: &[
                     ("TRANS_A", a.transposed.into()),
                     ("TRANS_B", b.transposed.into()),
                     ("BIAS", self.bias.is_some().into()),
                     ("ACCUMULATE", self.accumulate.into()),
                 ],
-                uniform: words.map(|w| w as u32).to_vec(),
-                tensors: vec![Some(a.tensor), Some(b.tensor), self.bias, Some(c.tensor)],
+                uniform: &words.map(|w| w as u32),
+                tensors: &[Some(a.tensor), Some(b.tensor), self.bias, Some(c.tensor)],
             })?;
         }
         Ok(())

@@ -30,14 +30,20 @@ pub(crate) static BACKWARD: Kernel = Kernel {
     variants: FORWARD.variants,
 };
 
-fn launch(kernel: &'static Kernel, kind: Kind, n: usize, c: usize, t: &[&Tensor]) -> Result<()> {
+fn launch<const N: usize>(
+    kernel: &'static Kernel,
+    kind: Kind,
+    n: usize,
+    c: usize,
+    t: [&Tensor; N],
+) -> Result<()> {
     let Some(gpu) = t[0].gpu() else { return Ok(()) };
     gpu.run(&Launch {
         kernel,
         grid: folded(n.div_ceil(64)),
-        constants: vec![("KIND", kind as u32)],
-        uniform: vec![n as u32, c as u32],
-        tensors: t.iter().map(|&t| Some(t)).collect(),
+        constants: &[("KIND", kind as u32)],
+        uniform: &[n as u32, c as u32],
+        tensors: &t.map(Some),
     })
 }
 
@@ -48,7 +54,7 @@ pub(crate) fn halves(kind: Kind, x: &Tensor) -> Result<Tensor> {
     shape.push(c);
     let y = Tensor::empty(shape, &x.device())?;
     if x.gpu().is_some() {
-        launch(&FORWARD, kind, y.len(), c, &[x, &y])?;
+        launch(&FORWARD, kind, y.len(), c, [x, &y])?;
         return Ok(y);
     }
     let x = x.cpu();
@@ -72,7 +78,7 @@ pub(crate) fn backward(kind: Kind, x: &Tensor, d_y: &Tensor) -> Result<Tensor> {
     let c = x.shape().last().copied().unwrap_or(0) / 2;
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     if x.gpu().is_some() {
-        launch(&BACKWARD, kind, d_x.len(), c, &[x, d_y, &d_x])?;
+        launch(&BACKWARD, kind, d_x.len(), c, [x, d_y, &d_x])?;
         return Ok(d_x);
     }
     let (x, d_y) = (x.cpu(), d_y.cpu());

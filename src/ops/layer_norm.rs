@@ -42,9 +42,9 @@ pub(crate) fn layer_norm(
         gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(rows),
-            constants: vec![("SHIFT", shift.is_some().into())],
-            uniform: vec![rows as u32, c as u32, epsilon.to_bits()],
-            tensors: vec![Some(x), Some(gain), shift, Some(&y), Some(&stats)],
+            constants: &[("SHIFT", shift.is_some().into())],
+            uniform: &[rows as u32, c as u32, epsilon.to_bits()],
+            tensors: &[Some(x), Some(gain), shift, Some(&y), Some(&stats)],
         })?;
         return Ok((y, stats));
     }
@@ -84,9 +84,9 @@ pub(crate) fn backward(
         gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(rows),
-            constants: vec![],
-            uniform: vec![rows as u32, c as u32],
-            tensors: vec![Some(x), Some(gain), Some(stats), Some(d_y), Some(&d_x), Some(&d_gain)],
+            constants: &[],
+            uniform: &[rows as u32, c as u32],
+            tensors: &[Some(x), Some(gain), Some(stats), Some(d_y), Some(&d_x), Some(&d_gain)],
         })?;
         return Ok((d_x, d_gain));
     }

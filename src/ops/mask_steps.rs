@@ -20,9 +20,9 @@ pub(crate) fn mask_steps(x: &Tensor, mask: &Mask) -> Result<Tensor> {
         Some(gpu) => gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(y.len().div_ceil(64)),
-            constants: vec![],
-            uniform: vec![y.len() as u32, c as u32],
-            tensors: vec![Some(x), Some(&mask.tensor), Some(&y)],
+            constants: &[],
+            uniform: &[y.len() as u32, c as u32],
+            tensors: &[Some(x), Some(&mask.tensor), Some(&y)],
         })?,
         None => {
             let x = x.cpu();

@@ -5,7 +5,7 @@ use super::lstm::Columns;
 use super::lstm::transpose_gates::transpose_gates;
 use super::{ACTIVATIONS, INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
 use crate::ops::activation::sigmoid;
 use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
@@ -101,18 +101,18 @@ impl Call {
         if self.reverse { self.length(row) - 1 - step } else { step }
     }
 
-    fn constants(&self) -> Constants {
+    fn constants(&self) -> [Constant; 2] {
         let h = self.sizes()[2];
         let wg = h.next_power_of_two().clamp(32, 256) as u32;
-        vec![("LENGTHS", self.lengths.is_some().into()), ("WG", wg)]
+        [("LENGTHS", self.lengths.is_some().into()), ("WG", wg)]
     }
 
-    fn uniform(&self, y: Option<Columns<'_>>, save: bool) -> Vec<u32> {
+    fn uniform(&self, y: Option<Columns<'_>>, save: bool) -> [u32; 9] {
         let [b, t, h] = self.sizes();
         let [stride, first] = y.map_or([0; 2], |y| [y.stride(), y.first]);
-        let flags = [y.is_some(), self.reverse, save].map(usize::from);
-        let words = [b, t, h, stride, first].into_iter().chain(flags).map(|w| w as u32);
-        words.chain([self.epsilon.to_bits()]).collect()
+        let [b, t, h, stride, first] = [b, t, h, stride, first].map(|w| w as u32);
+        let [given, reverse, save] = [y.is_some(), self.reverse, save].map(u32::from);
+        [b, t, h, stride, first, given, reverse, save, self.epsilon.to_bits()]
     }
 
     /// Runs all steps, from `state` `[B,2H]` (h, c), which becomes the last. `y` gets the outputs,
@@ -135,9 +135,9 @@ impl Call {
             gpu.run(&Launch {
                 kernel: &FORWARD,
                 grid: folded(b),
-                constants: self.constants(),
-                uniform: self.uniform(y, save),
-                tensors: vec![
+                constants: &self.constants(),
+                uniform: &self.uniform(y, save),
+                tensors: &[
                     Some(&self.gates),
                     Some(&self.weight_hh),
                     Some(&self.norms),
@@ -287,9 +287,9 @@ impl Saved {
             gpu.run(&Launch {
                 kernel: &BACKWARD,
                 grid: folded(b),
-                constants: call.constants(),
-                uniform: call.uniform(d_y, true),
-                tensors: vec![
+                constants: &call.constants(),
+                uniform: &call.uniform(d_y, true),
+                tensors: &[
                     Some(&call.gates),
                     Some(&transpose_gates(&call.weight_hh)?),
                     Some(&call.norms),

@@ -35,9 +35,9 @@ fn run(x: &Tensor, y: &Tensor, lengths: &Lengths, padded: &[usize], unpack: bool
         return gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(n.div_ceil(64)),
-            constants: vec![("UNPACK", unpack.into())],
-            uniform: vec![n as u32, timesteps as u32, c as u32],
-            tensors: vec![Some(x), Some(&lengths.table), Some(y)],
+            constants: &[("UNPACK", unpack.into())],
+            uniform: &[n as u32, timesteps as u32, c as u32],
+            tensors: &[Some(x), Some(&lengths.table), Some(y)],
         });
     }
     let x = x.cpu();

@@ -36,9 +36,9 @@ pub(crate) fn penalty(x: &Tensor, [l1, l2]: [f32; 2]) -> Result<Tensor> {
         gpu.run(&Launch {
             kernel: &FORWARD,
             grid: [groups as u32, 1, 1],
-            constants: vec![],
-            uniform: vec![x.len() as u32, groups as u32, l1.to_bits(), l2.to_bits()],
-            tensors: vec![Some(x), Some(&parts)],
+            constants: &[],
+            uniform: &[x.len() as u32, groups as u32, l1.to_bits(), l2.to_bits()],
+            tensors: &[Some(x), Some(&parts)],
         })?;
         reduce_sum(&parts, 1.0, false, &y)?;
         return Ok(y);
@@ -60,9 +60,9 @@ pub(crate) fn backward(
         return gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(x.len().div_ceil(64)),
-            constants: vec![("ACCUMULATE", accumulate.into())],
-            uniform: vec![x.len() as u32, l1.to_bits(), l2.to_bits()],
-            tensors: vec![Some(x), Some(d_loss), Some(d_x)],
+            constants: &[("ACCUMULATE", accumulate.into())],
+            uniform: &[x.len() as u32, l1.to_bits(), l2.to_bits()],
+            tensors: &[Some(x), Some(d_loss), Some(d_x)],
         });
     }
     let (x, d_loss) = (x.cpu(), d_loss.cpu()[0]);
@@ -82,9 +82,9 @@ pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
         return gpu.run(&Launch {
             kernel: &MAX_NORM,
             grid: folded(columns.div_ceil(64)),
-            constants: vec![],
-            uniform: vec![(x.len() / columns) as u32, columns as u32, limit.to_bits()],
-            tensors: vec![Some(x)],
+            constants: &[],
+            uniform: &[(x.len() / columns) as u32, columns as u32, limit.to_bits()],
+            tensors: &[Some(x)],
         });
     }
     x.cpu_mut(|x| {

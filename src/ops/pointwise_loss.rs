@@ -98,9 +98,9 @@ pub(crate) fn forward(
         Some(gpu) => gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(rows.div_ceil(64)),
-            constants: vec![("WEIGHTS", weights.is_some().into()), ("KIND", code)],
-            uniform: vec![rows as u32, c as u32, scale.to_bits(), parameter.to_bits()],
-            tensors: vec![Some(x), Some(y), weights, Some(&loss)],
+            constants: &[("WEIGHTS", weights.is_some().into()), ("KIND", code)],
+            uniform: &[rows as u32, c as u32, scale.to_bits(), parameter.to_bits()],
+            tensors: &[Some(x), Some(y), weights, Some(&loss)],
         })?,
         None => {
             let (x, y, weights) = (x.cpu(), y.cpu(), weights.map(Tensor::cpu));
@@ -135,9 +135,9 @@ pub(crate) fn backward(
         Some(gpu) => gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(x.len().div_ceil(64)),
-            constants: vec![("WEIGHTS", weights.is_some().into()), ("KIND", code)],
-            uniform: vec![(x.len() / c) as u32, c as u32, scale.to_bits(), parameter.to_bits()],
-            tensors: vec![Some(x), Some(y), weights, Some(d_loss), Some(&d_x)],
+            constants: &[("WEIGHTS", weights.is_some().into()), ("KIND", code)],
+            uniform: &[(x.len() / c) as u32, c as u32, scale.to_bits(), parameter.to_bits()],
+            tensors: &[Some(x), Some(y), weights, Some(d_loss), Some(&d_x)],
         })?,
         None => {
             let (x, y, weights) = (x.cpu(), y.cpu(), weights.map(Tensor::cpu));

@@ -48,9 +48,9 @@ pub(crate) fn pool(
         gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded((b * c).div_ceil(64)),
-            constants: vec![("STEPS", steps.code()), ("KIND", kind as u32)],
-            uniform: [b, t, c].map(|w| w as u32).to_vec(),
-            tensors: vec![Some(x), steps.tensor(), Some(&y), Some(&found)],
+            constants: &[("STEPS", steps.code()), ("KIND", kind as u32)],
+            uniform: &[b, t, c].map(|w| w as u32),
+            tensors: &[Some(x), steps.tensor(), Some(&y), Some(&found)],
         })?;
         return Ok((y, found));
     }
@@ -97,9 +97,9 @@ pub(crate) fn backward(
         gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded((b * t * c).div_ceil(64)),
-            constants: vec![("STEPS", steps.code()), ("KIND", kind as u32)],
-            uniform: [b, t, c].map(|w| w as u32).to_vec(),
-            tensors: vec![Some(d_y), steps.tensor(), found, Some(&d_x)],
+            constants: &[("STEPS", steps.code()), ("KIND", kind as u32)],
+            uniform: &[b, t, c].map(|w| w as u32),
+            tensors: &[Some(d_y), steps.tensor(), found, Some(&d_x)],
         })?;
         return Ok(d_x);
     }

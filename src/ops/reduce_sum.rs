@@ -22,8 +22,8 @@ pub(crate) fn reduce_sum(x: &Tensor, scale: f32, accumulate: bool, y: &Tensor) -
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: [1, 1, 1],
-        constants: vec![("ACCUMULATE", accumulate.into())],
-        uniform: vec![x.len() as u32, scale.to_bits()],
-        tensors: vec![Some(x), Some(y)],
+        constants: &[("ACCUMULATE", accumulate.into())],
+        uniform: &[x.len() as u32, scale.to_bits()],
+        tensors: &[Some(x), Some(y)],
     })
 }

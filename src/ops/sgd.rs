@@ -28,9 +28,9 @@ pub(crate) fn sgd(
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: folded(p.len().div_ceil(64)),
-        constants: vec![("NESTEROV", nesterov.into())],
-        uniform: vec![p.len() as u32, rate.to_bits(), momentum.to_bits()],
-        tensors: vec![Some(p), Some(g), Some(v)],
+        constants: &[("NESTEROV", nesterov.into())],
+        uniform: &[p.len() as u32, rate.to_bits(), momentum.to_bits()],
+        tensors: &[Some(p), Some(g), Some(v)],
     })
 }
 

@@ -36,9 +36,9 @@ fn forward(x: &Tensor, log: bool) -> Result<Tensor> {
         Some(gpu) => gpu.run(&Launch {
             kernel: &FORWARD,
             grid: folded(x.len() / c),
-            constants: vec![("LOG", log.into())],
-            uniform: vec![(x.len() / c) as u32, c as u32],
-            tensors: vec![Some(x), Some(&y)],
+            constants: &[("LOG", log.into())],
+            uniform: &[(x.len() / c) as u32, c as u32],
+            tensors: &[Some(x), Some(&y)],
         })?,
         None => {
             let x = x.cpu();
@@ -60,9 +60,9 @@ pub(crate) fn backward(y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
         Some(gpu) => gpu.run(&Launch {
             kernel: &BACKWARD,
             grid: folded(y.len() / c),
-            constants: vec![],
-            uniform: vec![(y.len() / c) as u32, c as u32],
-            tensors: vec![Some(y), Some(d_y), Some(&d_x)],
+            constants: &[],
+            uniform: &[(y.len() / c) as u32, c as u32],
+            tensors: &[Some(y), Some(d_y), Some(&d_x)],
         })?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());

@@ -20,9 +20,9 @@ pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
         gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(x.len().div_ceil(64)),
-            constants: vec![],
-            uniform: [a, b, c].map(|w| w as u32).to_vec(),
-            tensors: vec![Some(x), Some(&y)],
+            constants: &[],
+            uniform: &[a, b, c].map(|w| w as u32),
+            tensors: &[Some(x), Some(&y)],
         })?;
         return Ok(y);
     }

@@ -6,8 +6,10 @@ use safetensors::SafeTensors;
 use std::sync::OnceLock;
 use wgpu_lstm::{Device, GpuOptions, Tensor};
 
-/// A GPU, the software adapter if there is one. Without any, the test fails.
+/// A GPU, the software adapter if there is one, which neither finds nor leaves anything on disk.
+/// Without any, the test fails.
 pub fn gpu(options: GpuOptions) -> Device {
+    let options = options.no_cache();
     Device::gpu(options.clone().software())
         .or_else(|_| Device::gpu(options))
         .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"))

@@ -87,14 +87,14 @@ fn both_kernels_make_the_same_product() {
                 gpu.run(&Launch {
                     kernel,
                     grid: [n.div_ceil(64) as u32, m.div_ceil(tile_m) as u32, 1],
-                    constants: vec![
+                    constants: &[
                         ("TRANS_A", trans_a.into()),
                         ("TRANS_B", trans_b.into()),
                         ("BIAS", with_bias.into()),
                         ("ACCUMULATE", accumulate.into()),
                     ],
-                    uniform: [m, n, k, lda, ldb, n, 0, 0, 0].map(|w| w as u32).to_vec(),
-                    tensors: vec![Some(&a), Some(&b), with_bias.then_some(&bias), Some(&c)],
+                    uniform: &[m, n, k, lda, ldb, n, 0, 0, 0].map(|w| w as u32),
+                    tensors: &[Some(&a), Some(&b), with_bias.then_some(&bias), Some(&c)],
                 })
                 .unwrap();
                 close(&format!("{} {m} {n} {k}, form {form}", kernel.name), &c, &expected, 1e-5);

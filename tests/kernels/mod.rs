@@ -12,6 +12,7 @@ mod oracle;
 mod recording;
 mod rows;
 mod translation;
+mod verdicts;
 
 use crate::{Device, GpuOptions, Tensor};
 use std::sync::OnceLock;
@@ -41,8 +42,9 @@ fn devices() -> &'static [(String, Device)] {
     })
 }
 
-/// A GPU for a test: without one, the test fails.
+/// A GPU for a test, which neither finds nor leaves anything on disk: without one, the test fails.
 fn gpu(options: GpuOptions) -> Device {
+    let options = options.no_cache();
     let device = Device::gpu(options.clone().software())
         .or_else(|_| Device::gpu(options))
         .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"));

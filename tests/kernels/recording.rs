@@ -4,7 +4,7 @@
 use super::gpu;
 use crate::nn::{Dense, Lstm, Params};
 use crate::train::Adam;
-use crate::{Device, GpuOptions, Tape, Tensor, Var, loss};
+use crate::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 
 fn training_step(device: &Device) -> impl FnMut() {
     let device = device.clone();
@@ -40,8 +40,48 @@ fn a_training_step_is_one_submission_without_read_back() {
     assert_eq!(after.submissions - before.submissions, 10);
     assert_eq!(after.readbacks, before.readbacks);
     assert_eq!(after.buffers_created, before.buffers_created, "buffers are not reused");
+    assert_eq!(after.bind_groups_created, before.bind_groups_created);
+    assert_eq!(after.pipelines_created, before.pipelines_created);
     // LSTM 2 + 7, Dense 1 + 3, loss 2 + 1, Adam 1.
     assert_eq!(after.dispatches - before.dispatches, 10 * 17);
+}
+
+/// The bound of a layer's dispatches while its gates fit one binding: 3 and one chunk forward, 12 a
+/// training step. Each further layer takes the same, so the difference of two stacks is a layer's.
+#[test]
+fn a_layer_takes_few_dispatches() {
+    let device = gpu(GpuOptions::default());
+    let dispatches = |layers: usize, training: bool, ragged: bool| {
+        let params = Params::new(&device);
+        let lstm = Lstm::new(16).num_layers(layers).return_sequences().build(&params, 16).unwrap();
+        let x = Tensor::from_slice(&[0.5; 5 * 6 * 16], [5, 6, 16], &device).unwrap();
+        let lengths = ragged.then(|| Lengths::new(&[6, 1, 3, 6, 2], &device).unwrap());
+        let x = Var::from(x).with_lengths(lengths);
+        let target = Tensor::zeros([5, 6, 16], &device).unwrap();
+        let step = || {
+            let before = device.counters();
+            let tape = if training { Tape::new(&params) } else { Tape::inference(&params) };
+            let y = lstm.forward(&tape, &x).unwrap();
+            if training {
+                let loss = loss::mean_squared_error(&tape, &y, &target, None).unwrap();
+                tape.backward(&loss).unwrap();
+            }
+            device.submit().unwrap();
+            let after = device.counters();
+            assert_eq!(after.submissions, before.submissions + 1);
+            assert_eq!(after.readbacks, before.readbacks);
+            after.dispatches - before.dispatches
+        };
+        step();
+        step()
+    };
+    // Rows of different lengths are packed and unpacked: one more.
+    for (ragged, most) in [(false, [4, 12]), (true, [4, 13])] {
+        let [forward, training] = [false, true]
+            .map(|training| dispatches(3, training, ragged) - dispatches(2, training, ragged));
+        assert!(forward <= most[0], "ragged {ragged}: {forward} dispatches forward");
+        assert!(training <= most[1], "ragged {ragged}: {training} dispatches in training");
+    }
 }
 
 #[test]

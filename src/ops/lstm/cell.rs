@@ -228,19 +228,34 @@ impl Cell {
     }
 
     /// The words behind `before` in the kernels' uniform.
-    pub(super) fn uniform(&self, noise: Noise) -> Vec<u32> {
-        let mut words = vec![noise.key.0[0], noise.key.0[1]];
-        let [h, c] = self.zoneout;
-        words.extend([self.recurrent_dropout, h, c].map(f32::to_bits));
-        words.push(noise.training.into());
-        for activation in [self.recurrent, self.input, self.output] {
+    pub(super) fn uniform(&self, noise: Noise) -> [u32; 19] {
+        let [zoneout_h, zoneout_c] = self.zoneout;
+        let [r, i, o] = [self.recurrent, self.input, self.output].map(|activation| {
             let (kind, alpha, beta) = activation.parts();
-            words.extend([kind, alpha.to_bits(), beta.to_bits()]);
-        }
-        words.push(self.coupling as u32);
-        words.extend([self.clip, self.cell_clip].map(|c| c.unwrap_or(f32::MAX).to_bits()));
-        words.push(self.peepholes.into());
-        words
+            [kind, alpha.to_bits(), beta.to_bits()]
+        });
+        let [clip, cell_clip] = [self.clip, self.cell_clip].map(|c| c.unwrap_or(f32::MAX));
+        [
+            noise.key.0[0],
+            noise.key.0[1],
+            self.recurrent_dropout.to_bits(),
+            zoneout_h.to_bits(),
+            zoneout_c.to_bits(),
+            noise.training.into(),
+            r[0],
+            r[1],
+            r[2],
+            i[0],
+            i[1],
+            i[2],
+            o[0],
+            o[1],
+            o[2],
+            self.coupling as u32,
+            clip.to_bits(),
+            cell_clip.to_bits(),
+            self.peepholes.into(),
+        ]
     }
 
     /// What dropout makes of h of a unit on its way to the next step.

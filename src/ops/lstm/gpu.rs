@@ -4,7 +4,7 @@ use super::plan::{self, Chunk, Pass, RowLengths, Schedule};
 use super::transpose_gates::transpose_gates;
 use super::{Arriving, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
 use super::{Wanted, Weights, recompute, sequence, stepwise};
-use crate::device::kernel::Constants;
+use crate::device::kernel::Constant;
 use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
@@ -12,6 +12,9 @@ use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::mask_steps::mask_steps;
 use crate::ops::pack::{pack, unpack};
 use crate::{Device, Result, Tensor};
+
+/// Words of the kernels' uniform: 19 of the chunk, 19 of the cell.
+const UNIFORM: usize = 38;
 
 /// The values of a chunk's timesteps.
 pub(super) struct SavedChunk {
@@ -72,8 +75,8 @@ impl Part<'_> {
         rows.partition_point(|row| row.length > self.chunk.first_step + step)
     }
 
-    fn constants(&self) -> Constants {
-        vec![("LENGTHS", self.steps.lengths().is_some().into())]
+    fn lengths_constant(&self) -> Constant {
+        ("LENGTHS", self.steps.lengths().is_some().into())
     }
 
     /// Whether the plain cell is not enough.
@@ -87,9 +90,9 @@ impl Part<'_> {
         [from, to]: [usize; 2],
         initial: bool,
         before: bool,
-    ) -> Vec<u32> {
+    ) -> [u32; UNIFORM] {
         let chunk = self.chunk;
-        let mut words = [
+        let words = [
             chunk.rows,
             chunk.steps,
             self.hidden_size,
@@ -111,10 +114,12 @@ impl Part<'_> {
             self.deal,
             before.into(),
         ]
-        .map(|w| w as u32)
-        .to_vec();
-        words.extend(self.how.cell.uniform(self.how.noise));
-        words
+        .map(|w| w as u32);
+        let mut all = [0; UNIFORM];
+        let (sizes, cell) = all.split_at_mut(words.len());
+        sizes.copy_from_slice(&words);
+        cell.copy_from_slice(&self.how.cell.uniform(self.how.noise));
+        all
     }
 
     fn rows(&self) -> Option<&Tensor> {
@@ -140,18 +145,16 @@ pub(super) struct ForwardChunk<'a> {
 }
 
 impl ForwardChunk<'_> {
-    pub(super) fn constants(&self) -> Constants {
-        let mut constants = self.part.constants();
-        constants.push(("SAVE", self.save.into()));
-        constants
+    pub(super) fn constants(&self) -> [Constant; 2] {
+        [self.part.lengths_constant(), ("SAVE", self.save.into())]
     }
 
-    pub(super) fn uniform(&self, step: usize) -> Vec<u32> {
+    pub(super) fn uniform(&self, step: usize) -> [u32; UNIFORM] {
         self.part.uniform(step, self.pairs, self.initial, false)
     }
 
-    pub(super) fn tensors(&self) -> Vec<Option<&Tensor>> {
-        vec![
+    pub(super) fn tensors(&self) -> [Option<&Tensor>; 8] {
+        [
             Some(self.gates),
             Some(&self.weights.weight_hh),
             self.before.map(|b| &b[0]),
@@ -293,16 +296,16 @@ pub(super) struct BackwardChunk<'a> {
 }
 
 impl BackwardChunk<'_> {
-    pub(super) fn constants(&self) -> Constants {
-        self.part.constants()
+    pub(super) fn constants(&self) -> [Constant; 1] {
+        [self.part.lengths_constant()]
     }
 
-    pub(super) fn uniform(&self, step: usize, before: bool) -> Vec<u32> {
+    pub(super) fn uniform(&self, step: usize, before: bool) -> [u32; UNIFORM] {
         self.part.uniform(step, [0, 0], false, before)
     }
 
-    pub(super) fn tensors(&self) -> Vec<Option<&Tensor>> {
-        vec![
+    pub(super) fn tensors(&self) -> [Option<&Tensor>; 8] {
+        [
             Some(self.gates),
             Some(self.rt),
             Some(self.c_before),

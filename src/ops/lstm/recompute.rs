@@ -31,8 +31,8 @@ pub(super) fn activate(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, gates: &Tensor) 
     gpu.run(&Launch {
         kernel: &KERNELS[usize::from(pass.part.is_variant())],
         grid: folded((gates.len() / 4).div_ceil(64)),
-        constants: pass.constants(),
-        uniform: pass.uniform(0),
-        tensors: pass.tensors(),
+        constants: &pass.constants(),
+        uniform: &pass.uniform(0),
+        tensors: &pass.tensors(),
     })
 }

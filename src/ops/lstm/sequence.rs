@@ -82,9 +82,9 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> R
     gpu.run(&Launch {
         kernel: &FORWARD[usize::from(pass.part.is_variant())],
         grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
-        constants: [pass.constants(), forward_shape(pass.part.hidden_size, rows)].concat(),
-        uniform: pass.uniform(0),
-        tensors: pass.tensors(),
+        constants: &[&pass.constants()[..], &forward_shape(pass.part.hidden_size, rows)].concat(),
+        uniform: &pass.uniform(0),
+        tensors: &pass.tensors(),
     })
 }
 
@@ -95,8 +95,8 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) ->
             _ => &BACKWARD_WIDE,
         },
         grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
-        constants: [pass.constants(), backward_shape(pass.part.hidden_size, rows)].concat(),
-        uniform: pass.uniform(0, pass.before),
-        tensors: pass.tensors(),
+        constants: &[&pass.constants()[..], &backward_shape(pass.part.hidden_size, rows)].concat(),
+        uniform: &pass.uniform(0, pass.before),
+        tensors: &pass.tensors(),
     })
 }

@@ -38,9 +38,9 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
         gpu.run(&Launch {
             kernel: &FORWARD[usize::from(pass.part.is_variant())],
             grid: grid(pass.part.hidden_size, pass.part.running(step)),
-            constants: pass.constants(),
-            uniform: pass.uniform(step),
-            tensors: pass.tensors(),
+            constants: &pass.constants(),
+            uniform: &pass.uniform(step),
+            tensors: &pass.tensors(),
         })?;
     }
     Ok(())
@@ -51,9 +51,9 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>) -> Result<()> {
         gpu.run(&Launch {
             kernel: &BACKWARD[usize::from(pass.part.is_variant())],
             grid: grid(pass.part.hidden_size, pass.part.running(step)),
-            constants: pass.constants(),
-            uniform: pass.uniform(step, before),
-            tensors: pass.tensors(),
+            constants: &pass.constants(),
+            uniform: &pass.uniform(step, before),
+            tensors: &pass.tensors(),
         })
     };
     for step in (0..pass.part.chunk.steps).rev() {

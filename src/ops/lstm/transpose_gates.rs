@@ -20,9 +20,9 @@ pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
         gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded((rows * columns).div_ceil(64)),
-            constants: vec![],
-            uniform: vec![rows as u32, columns as u32],
-            tensors: vec![Some(x), Some(&y)],
+            constants: &[],
+            uniform: &[rows as u32, columns as u32],
+            tensors: &[Some(x), Some(&y)],
         })?;
     }
     Ok(y)

@@ -1,0 +1,315 @@
+//! No fast path that has not been seen right on this device, and which of several is the fastest.
+//!
+//! A specialised kernel is compared with the plain one at its first use on a device and driver;
+//! one that computes something else, fails or hangs is never used there. A choice between kernels
+//! that are all right is made by timing them once. Both are kept on disk, so that the same device
+//! with the same cache does the same in every run.
+//!
+//! Trials run on a second device of the same adapter: they disturb neither what the program has
+//! recorded nor, when they fail or hang, its device. A browser cannot wait for them: there
+//! the plain kernels and the first choices are used.
+
+use super::cache;
+use super::gpu::{Gpu, lock};
+use super::kernel::Kernel;
+use crate::Result;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One way to compute something, which is only used where it was seen right.
+pub(crate) struct Special {
+    pub(crate) name: &'static str,
+    /// The kernels that the verdict is about: with another text it is no longer valid.
+    pub(crate) kernels: &'static [&'static Kernel],
+    /// Computes something small both ways, in some milliseconds, on this device. It launches the
+    /// special way itself: [`Gpu::trusts`] says no to all of them on the device of a trial.
+    pub(crate) check: fn(&Arc<Gpu>) -> Result<Comparison>,
+}
+
+/// What the special and the plain way made of the same data.
+pub(crate) struct Comparison {
+    pub(crate) special: Vec<f32>,
+    pub(crate) plain: Vec<f32>,
+    /// How far they may differ, by the largest plain value.
+    pub(crate) bound: f32,
+}
+
+impl Comparison {
+    /// Where they differ by more; `None` if nowhere.
+    fn difference(&self) -> Option<String> {
+        let Self { special, plain, bound } = self;
+        if special.is_empty() || special.len() != plain.len() {
+            return Some(format!("{} values, not {}", special.len(), plain.len()));
+        }
+        let largest = plain.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        // A NaN is never close to anything.
+        let close = |(s, p): (&f32, &f32)| (s - p).abs() <= bound * largest;
+        let at = special.iter().zip(plain).position(|pair| !close(pair))?;
+        Some(format!("value {at} is {}, not {}", special[at], plain[at]))
+    }
+}
+
+/// Several ways to compute the same, all of them right.
+pub(crate) struct Choice<'a> {
+    /// With the sizes, if it depends on them.
+    pub(crate) name: &'a str,
+    pub(crate) kernels: &'a [&'static Kernel],
+    /// Which one is taken where nothing is measured or kept.
+    pub(crate) default: usize,
+    pub(crate) candidates: usize,
+    /// Makes what candidate `i` needs on a device; what it returns records the work, enough of it
+    /// to take longer than a submission (0.1 ms).
+    pub(crate) prepare: &'a Prepare<'a>,
+}
+
+/// See [`Choice::prepare`].
+pub(crate) type Prepare<'a> = dyn Fn(&Arc<Gpu>, usize) -> Result<Box<dyn Fn() -> Result<()>>> + 'a;
+
+/// What is kept of a special way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Verdict {
+    /// The hash of the kernels' text.
+    source: u64,
+    right: bool,
+    reason: String,
+}
+
+/// What is kept of a choice.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Chosen {
+    source: u64,
+    candidates: usize,
+    chosen: usize,
+    /// The shortest time of each; null if it failed.
+    microseconds: Vec<Option<f64>>,
+}
+
+/// The file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    /// Adapter, driver and version of this crate.
+    device: String,
+    verdicts: BTreeMap<String, Verdict>,
+    choices: BTreeMap<String, Chosen>,
+}
+
+/// What is known of one device.
+pub(super) struct Learned {
+    device: String,
+    file: Option<PathBuf>,
+    trusted: HashMap<&'static str, bool>,
+    chosen: HashMap<String, usize>,
+}
+
+impl Learned {
+    pub(super) fn new(info: &wgpu::AdapterInfo, folder: Option<PathBuf>) -> Self {
+        let device = format!(
+            "{} {:04x}:{:04x} {:?} {} {}, wgpu-lstm {}",
+            info.name,
+            info.vendor,
+            info.device,
+            info.backend,
+            info.driver,
+            info.driver_info,
+            env!("CARGO_PKG_VERSION"),
+        );
+        let name = format!("device_{:016x}.json", cache::hash(device.as_bytes()));
+        let file = folder.map(|folder| folder.join(name));
+        Self { device, file, trusted: HashMap::new(), chosen: HashMap::new() }
+    }
+
+    /// What the file holds of this device.
+    fn kept(&self) -> Kept {
+        let nothing = || Kept { device: self.device.clone(), ..Kept::default() };
+        let Some(file) = &self.file else { return nothing() };
+        let Some(bytes) = cache::read(file) else { return nothing() };
+        match serde_json::from_slice::<Kept>(&bytes) {
+            Ok(kept) if kept.device == self.device => kept,
+            Ok(kept) => {
+                log::warn!("{} is of {} and not used", file.display(), kept.device);
+                nothing()
+            }
+            Err(error) => {
+                log::warn!("{} is damaged and not used: {error}", file.display());
+                nothing()
+            }
+        }
+    }
+
+    /// Changes the file, with what other processes wrote meanwhile. Returns whether it is kept.
+    fn keep(&self, change: impl FnOnce(&mut Kept)) -> bool {
+        let Some(file) = &self.file else { return false };
+        // Without the lock, of two processes that write at once one loses what it learned.
+        let _guard = file
+            .parent()
+            .map(std::fs::create_dir_all)
+            .and_then(|_| std::fs::File::create(file.with_extension("lock")).ok())
+            .filter(|lock| lock.lock().is_ok());
+        let mut kept = self.kept();
+        change(&mut kept);
+        serde_json::to_vec_pretty(&kept).is_ok_and(|bytes| cache::write(file, &bytes))
+    }
+}
+
+fn source(kernels: &[&Kernel]) -> u64 {
+    let texts: Vec<_> = kernels.iter().map(|kernel| kernel.source()).collect();
+    cache::hash(texts.join("\0").as_bytes())
+}
+
+impl Gpu {
+    /// Whether a special way computes on this device what the plain one does. The first call on a
+    /// device and driver runs its check; it must not hold a lock of this device.
+    pub(crate) fn trusts(self: &Arc<Self>, special: &Special) -> bool {
+        if self.options.trial || cfg!(target_arch = "wasm32") {
+            return false;
+        }
+        let mut learned = lock(&self.learned);
+        if let Some(&right) = learned.trusted.get(special.name) {
+            return right;
+        }
+        let source = source(special.kernels);
+        let kept = learned.kept().verdicts.remove(special.name).filter(|v| v.source == source);
+        let right = match kept {
+            Some(verdict) => verdict.right,
+            None => self.check(special, source, &learned),
+        };
+        if !right {
+            log::info!("{}: {} is not used", self.info.name, special.name);
+        }
+        learned.trusted.insert(special.name, right);
+        right
+    }
+
+    fn check(&self, special: &Special, source: u64, learned: &Learned) -> bool {
+        let compared = self.trial(|gpu| (special.check)(gpu));
+        let (right, reason) = match compared {
+            // No word on the kernel.
+            Err(
+                error @ (crate::Error::DeviceRequest { .. } | crate::Error::OutOfMemory { .. }),
+            ) => {
+                log::warn!("{}: {} could not be checked: {error}", self.info.name, special.name);
+                return false;
+            }
+            Err(error) => (false, error.to_string()),
+            Ok(mut compared) => {
+                if self.options.fault == Some(special.name) {
+                    compared.special.iter_mut().take(1).for_each(|v| *v += 0.01 + v.abs());
+                }
+                match compared.difference() {
+                    Some(difference) => (false, difference),
+                    None => (true, "as the plain kernel".into()),
+                }
+            }
+        };
+        if !right {
+            log::warn!(
+                "{}: the kernel {} is wrong on this device and driver ({reason}); the plain one is used",
+                self.info.name,
+                special.name
+            );
+        }
+        learned.keep(|kept| {
+            kept.verdicts.insert(special.name.into(), Verdict { source, right, reason });
+        });
+        right
+    }
+
+    /// Which of several ways is the fastest on this device, measured at the first call. Without a
+    /// cache on disk it is the default one, since what a clock decides must be kept for two runs
+    /// to be alike.
+    pub(crate) fn choose(self: &Arc<Self>, choice: &Choice<'_>) -> usize {
+        let mut learned = lock(&self.learned);
+        if learned.file.is_none() || self.options.trial || cfg!(target_arch = "wasm32") {
+            return choice.default;
+        }
+        if let Some(&chosen) = learned.chosen.get(choice.name) {
+            return chosen;
+        }
+        let source = source(choice.kernels);
+        let valid = |kept: &Chosen| {
+            let within = kept.chosen < choice.candidates;
+            kept.source == source && kept.candidates == choice.candidates && within
+        };
+        let chosen = match learned.kept().choices.remove(choice.name).filter(valid) {
+            Some(kept) => kept.chosen,
+            None => {
+                let microseconds = self.time(choice);
+                let mut chosen = fastest(choice.default, &microseconds);
+                let candidates = choice.candidates;
+                let new = Chosen { source, candidates, chosen, microseconds };
+                let kept = learned.keep(|kept| match kept.choices.get(choice.name) {
+                    // Another process was faster: both do as it found.
+                    Some(other) if valid(other) => chosen = other.chosen,
+                    _ => {
+                        kept.choices.insert(choice.name.into(), new);
+                    }
+                });
+                if kept { chosen } else { choice.default }
+            }
+        };
+        learned.chosen.insert(choice.name.into(), chosen);
+        chosen
+    }
+
+    /// The shortest time of each candidate, in microseconds.
+    fn time(&self, choice: &Choice<'_>) -> Vec<Option<f64>> {
+        let one = |i| {
+            self.trial(|gpu| {
+                let record = (choice.prepare)(gpu, i)?;
+                let run = || {
+                    let began = std::time::Instant::now();
+                    record()?;
+                    gpu.submit()?;
+                    gpu.wait()?;
+                    Ok(began.elapsed().as_secs_f64() * 1e6)
+                };
+                // The first compiles.
+                run()?;
+                (0..5).try_fold(f64::INFINITY, |shortest, _| Ok(shortest.min(run()?)))
+            })
+        };
+        (0..choice.candidates)
+            .map(|i| {
+                one(i)
+                    .inspect_err(|e| log::warn!("{}: {}, {i}: {e}", self.info.name, choice.name))
+                    .ok()
+            })
+            .collect()
+    }
+
+    /// Runs something on a second device of this adapter, which waits for nothing long.
+    fn trial<R>(&self, run: impl FnOnce(&Arc<Self>) -> Result<R>) -> Result<R> {
+        let options = super::GpuOptions { trial: true, ..self.options.clone() }.no_cache();
+        let gpu = pollster::block_on(Self::on(self.adapter.clone(), options))?;
+        let result = run(&gpu);
+        if matches!(gpu.health(), Err(crate::Error::DeviceLost { .. })) {
+            // wgpu waits for a device that it drops, and this one may never end.
+            std::mem::forget(gpu);
+        }
+        result
+    }
+}
+
+/// The default one, unless another takes 5 % less: a clock is not that exact.
+fn fastest(default: usize, microseconds: &[Option<f64>]) -> usize {
+    let time = |i: usize| microseconds.get(i).copied().flatten().unwrap_or(f64::INFINITY);
+    let best = (0..microseconds.len()).min_by(|&a, &b| time(a).total_cmp(&time(b)));
+    best.filter(|&best| time(best) < 0.95 * time(default)).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fastest;
+
+    #[test]
+    fn the_default_stays_unless_another_is_clearly_faster() {
+        assert_eq!(fastest(0, &[Some(100.0), Some(96.0)]), 0);
+        assert_eq!(fastest(0, &[Some(100.0), Some(94.0)]), 1);
+        assert_eq!(fastest(1, &[Some(100.0), Some(100.0)]), 1);
+        assert_eq!(fastest(2, &[Some(10.0), Some(9.0), Some(100.0)]), 1);
+        assert_eq!(fastest(0, &[None, Some(9.0)]), 1);
+        assert_eq!(fastest(1, &[None, None]), 1);
+    }
+}

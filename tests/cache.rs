@@ -1,0 +1,129 @@
+//! The cache of compiled kernels on disk: what it holds is used, what is damaged is not, and nothing
+//! of it is ever an error.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use wgpu_lstm::data::Sequences;
+use wgpu_lstm::nn::{Dense, Lstm, Sequential};
+use wgpu_lstm::{CACHE_VARIABLE, Device, GpuOptions};
+
+/// An empty folder of a test's own.
+fn folder(test: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("wgpu-lstm-{test}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+fn open(options: GpuOptions) -> Device {
+    Device::gpu(options.clone().software())
+        .or_else(|_| Device::gpu(options))
+        .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"))
+}
+
+fn predict(device: &Device) -> Vec<f32> {
+    let mut model = Sequential::new(device).seed(3).add(Lstm::new(8)).add(Dense::new(2));
+    model.build(4).unwrap();
+    let x = Sequences::from_array(&[0.5; 3 * 5 * 4], [3, 5, 4]).unwrap();
+    model.predict(&x).unwrap().values().to_vec()
+}
+
+/// The files of compiled kernels; none where the API keeps them by itself.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let all = entries.map(|entry| entry.unwrap().path());
+    let (kept, others): (Vec<_>, Vec<_>) =
+        all.partition(|p| p.extension().is_some_and(|e| e == "pipelines"));
+    assert_eq!(others, Vec::<PathBuf>::new(), "files are left over");
+    kept
+}
+
+#[test]
+fn kernels_are_kept_and_found_again() {
+    let folder = folder("kept");
+    let expected = predict(&open(GpuOptions::default().no_cache()));
+    assert_eq!(files(&folder), Vec::<PathBuf>::new());
+    assert_eq!(predict(&open(GpuOptions::default().cache(&folder))), expected);
+    let kept = files(&folder);
+    if Device::adapters().iter().all(|adapter| adapter.backend != "Vulkan") {
+        return;
+    }
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let written = std::fs::metadata(&kept[0]).unwrap().modified().unwrap();
+    // The second device finds all it needs: nothing is new, and nothing is written.
+    assert_eq!(predict(&open(GpuOptions::default().cache(&folder))), expected);
+    assert_eq!(files(&folder), kept);
+    assert_eq!(std::fs::metadata(&kept[0]).unwrap().modified().unwrap(), written);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_damaged_file_is_replaced() {
+    let folder = folder("damaged");
+    let expected = predict(&open(GpuOptions::default().cache(&folder)));
+    for kept in files(&folder) {
+        let good = std::fs::read(&kept).unwrap();
+        let mut flipped = good.clone();
+        let middle = good.len() / 2;
+        flipped[middle] ^= 0x10;
+        for bad in [&[][..], b"WLSTMPC1", &good[..good.len() - 1], &flipped, &[0x5a; 4096]] {
+            std::fs::write(&kept, bad).unwrap();
+            assert_eq!(predict(&open(GpuOptions::default().cache(&folder))), expected);
+            let now = std::fs::read(&kept).unwrap();
+            assert!(now != bad && now.len() >= 16, "{} bytes were left as they were", bad.len());
+        }
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_no_error() {
+    let path = folder("file");
+    // A file where the folder should be: not even root can write below it.
+    std::fs::write(&path, b"no folder").unwrap();
+    let expected = predict(&open(GpuOptions::default().no_cache()));
+    assert_eq!(predict(&open(GpuOptions::default().cache(path.join("below")))), expected);
+    assert_eq!(predict(&open(GpuOptions::default().cache(&path))), expected);
+    assert_eq!(std::fs::read(&path).unwrap(), b"no folder");
+    std::fs::remove_file(path).unwrap();
+}
+
+/// In another process: see below.
+#[test]
+fn child() {
+    if std::env::var_os("WGPU_LSTM_TEST_CHILD").is_some() {
+        println!("[{:?}]", predict(&open(GpuOptions::default())));
+    }
+}
+
+/// Runs [`child`] with this folder in the environment.
+fn start(folder: &Path) -> std::process::Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env("WGPU_LSTM_TEST_CHILD", "1")
+        .env(CACHE_VARIABLE, folder)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn printed(child: std::process::Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().find(|line| line.contains("[[")).unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn processes_at_once_and_the_variable() {
+    let folder = folder("processes");
+    let children: Vec<_> = (0..3).map(|_| start(&folder)).collect();
+    let printed_by: Vec<_> = children.into_iter().map(printed).collect();
+    assert!(printed_by.iter().all(|text| *text == printed_by[0]), "{printed_by:?}");
+    let kept = files(&folder);
+    assert_eq!(printed(start(&folder)), printed_by[0]);
+    assert_eq!(files(&folder), kept);
+    let _ = std::fs::remove_dir_all(&folder);
+    // In the folder `off` of the working directory there is nothing afterwards.
+    assert_eq!(printed(start(Path::new("off"))), printed_by[0]);
+    assert!(!Path::new("off").exists());
+}

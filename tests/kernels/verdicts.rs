@@ -1,0 +1,305 @@
+//! Kernels that are only used where they were seen right, and choices by a clock: what is kept, what
+//! is found again, and that nothing of it disturbs the device.
+
+use super::gpu;
+use crate::device::Backend;
+use crate::device::gpu::Gpu;
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, Launch};
+use crate::device::verdicts::{Choice, Comparison, Special};
+use crate::ops::{add_into::add_into, fill::fill};
+use crate::{Device, Error, GpuOptions, Result, Tensor};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+/// A folder of a test's own, empty at first.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("wgpu-lstm-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn device(&self) -> Device {
+        self.open(GpuOptions::default())
+    }
+
+    fn open(&self, options: GpuOptions) -> Device {
+        let options = options.cache(&self.0);
+        Device::gpu(options.clone().software()).or_else(|_| Device::gpu(options)).unwrap()
+    }
+
+    /// The file of what was learned of the only device.
+    fn file(&self) -> PathBuf {
+        let all = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
+        let found: Vec<_> = all.filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn inner(device: &Device) -> &Arc<Gpu> {
+    let Backend::Gpu(gpu) = &device.0 else { panic!("{device} is no GPU") };
+    gpu
+}
+
+/// What was logged as a warning, for tests that look for a name of their own.
+fn warnings(about: &str) -> usize {
+    WARNINGS.lock().unwrap().iter().filter(|text| text.contains(about)).count()
+}
+
+static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn listen() {
+    struct Listener;
+    impl log::Log for Listener {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            if record.level() == log::Level::Warn {
+                WARNINGS.lock().unwrap().push(record.args().to_string());
+            }
+        }
+        fn flush(&self) {}
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Listener).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+    });
+}
+
+const HEAD: &str = "
+struct Dims { n: u32 }
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.x;
+    if i >= dims.n { return; }
+";
+
+const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: Vec::new }
+}
+
+static PLAIN: Kernel = kernel("test_twice", &[HEAD, "y[i] = 2.0 * x[i]; }"]);
+static SUM: Kernel = kernel("test_twice_by_sum", &[HEAD, "y[i] = x[i] + x[i]; }"]);
+static SUM_ANEW: Kernel = kernel("test_twice_by_sum", &[HEAD, "let v = x[i]; y[i] = v + v; }"]);
+static SQUARE: Kernel = kernel("test_square", &[HEAD, "y[i] = x[i] * x[i]; }"]);
+static NO_KERNEL: Kernel = kernel("test_no_kernel", &[HEAD, "y[i] = not_there(x[i]); }"]);
+/// Some seconds of one invocation, which no compiler can shorten.
+static ENDLESS: Kernel = kernel(
+    "test_endless",
+    &[
+        HEAD,
+        "if i > 0u { return; } for (var k = 0u; k < (1u << 29u); k++) { y[k & 7u] = y[(k + 1u) & 7u] * x[k & 7u] + 1.0; } }",
+    ],
+);
+
+fn twice(gpu: &Arc<Gpu>, kernel: &'static Kernel) -> Result<Vec<f32>> {
+    let device = Device(Backend::Gpu(gpu.clone()));
+    let values: Vec<_> = (0..100).map(|i| i as f32 - 30.0).collect();
+    let x = Tensor::from_slice(&values, [100], &device)?;
+    let y = Tensor::zeros([100], &device)?;
+    gpu.run(&Launch {
+        kernel,
+        grid: [2, 1, 1],
+        constants: &[],
+        uniform: &[100],
+        tensors: &[Some(&x), Some(&y)],
+    })?;
+    y.to_vec()
+}
+
+fn compare(gpu: &Arc<Gpu>, kernel: &'static Kernel, runs: &AtomicUsize) -> Result<Comparison> {
+    runs.fetch_add(1, Ordering::Relaxed);
+    Ok(Comparison { special: twice(gpu, kernel)?, plain: twice(gpu, &PLAIN)?, bound: 1e-6 })
+}
+
+#[test]
+fn a_right_kernel_is_checked_once_and_used() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static SPECIAL: Special =
+        Special { name: "right", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static ANEW: Special = Special {
+        name: "right",
+        kernels: &[&SUM_ANEW],
+        check: |gpu| compare(gpu, &SUM_ANEW, &RUNS),
+    };
+    let folder = Folder::new("right");
+    for device in [folder.device(), folder.device()] {
+        // Something is recorded and not submitted: the check leaves it alone.
+        let y = Tensor::zeros([1], &device).unwrap();
+        let before = device.counters();
+        assert!(inner(&device).trusts(&SPECIAL));
+        assert!(inner(&device).trusts(&SPECIAL));
+        assert_eq!(device.counters(), before);
+        assert_eq!(y.to_vec().unwrap(), [0.0]);
+    }
+    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
+    // Another text is another kernel.
+    assert!(inner(&folder.device()).trusts(&ANEW));
+    assert_eq!(RUNS.load(Ordering::Relaxed), 2);
+    // Without a cache each device checks for itself.
+    for _ in 0..2 {
+        assert!(inner(&gpu(GpuOptions::default())).trusts(&ANEW));
+    }
+    assert_eq!(RUNS.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn an_injected_fault_is_found_and_remembered() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static SPECIAL: Special =
+        Special { name: "faulty", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    listen();
+    let folder = Folder::new("fault");
+    let device = folder.open(GpuOptions::default().fault("faulty"));
+    assert!(!inner(&device).trusts(&SPECIAL));
+    assert_eq!(warnings("faulty is wrong on this device"), 1);
+    assert!(std::fs::read_to_string(folder.file()).unwrap().contains("faulty"));
+    // The verdict stays, whoever asks.
+    for device in [device, folder.device()] {
+        assert!(!inner(&device).trusts(&SPECIAL));
+    }
+    assert_eq!((RUNS.load(Ordering::Relaxed), warnings("faulty")), (1, 1));
+}
+
+#[test]
+fn a_kernel_that_is_wrong_fails_or_hangs_is_not_used_and_the_device_goes_on() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static WRONG: Special =
+        Special { name: "wrong", kernels: &[&SQUARE], check: |gpu| compare(gpu, &SQUARE, &RUNS) };
+    static BROKEN: Special = Special {
+        name: "broken",
+        kernels: &[&NO_KERNEL],
+        check: |gpu| compare(gpu, &NO_KERNEL, &RUNS),
+    };
+    static HANGING: Special = Special {
+        name: "hanging",
+        kernels: &[&ENDLESS],
+        check: |gpu| compare(gpu, &ENDLESS, &RUNS),
+    };
+    static SILENT: Special = Special {
+        name: "silent",
+        kernels: &[&SUM],
+        check: |_| Ok(Comparison { special: vec![], plain: vec![], bound: 1.0 }),
+    };
+    static NAN: Special = Special {
+        name: "nan",
+        kernels: &[&SUM],
+        check: |_| Ok(Comparison { special: vec![f32::NAN], plain: vec![1.0], bound: 1.0 }),
+    };
+    listen();
+    let folder = Folder::new("wrong");
+    let device = folder.open(GpuOptions::default().patience(Duration::from_millis(200)));
+    for special in [&WRONG, &BROKEN, &HANGING, &SILENT, &NAN] {
+        assert!(!inner(&device).trusts(special), "{}", special.name);
+        assert_eq!(warnings(&format!("{} is wrong", special.name)), 1, "{}", special.name);
+    }
+    assert_eq!(twice(inner(&device), &PLAIN).unwrap()[99], 138.0);
+    let again = folder.device();
+    for special in [&WRONG, &BROKEN, &HANGING] {
+        assert!(!inner(&again).trusts(special));
+    }
+    assert_eq!(RUNS.load(Ordering::Relaxed), 3);
+}
+
+/// Two candidates, the second some fifty times cheaper, and a third that fails.
+fn choose(device: &Device, prepared: &AtomicUsize) -> usize {
+    inner(device).choose(&Choice {
+        name: "test/1000000",
+        kernels: &[&PLAIN],
+        default: 0,
+        candidates: 3,
+        prepare: &|gpu, i| {
+            prepared.fetch_add(1, Ordering::Relaxed);
+            if i == 2 {
+                return Err(Error::Gpu { message: "the third candidate fails".into() });
+            }
+            let x = Tensor::zeros([1_000_000], &Device(Backend::Gpu(gpu.clone())))?;
+            let launches = if i == 0 { 50 } else { 1 };
+            Ok(Box::new(move || (0..launches).try_for_each(|_| fill(&x, 1.0))))
+        },
+    })
+}
+
+#[test]
+fn a_choice_is_timed_once() {
+    let prepared = AtomicUsize::new(0);
+    let count = || prepared.load(Ordering::Relaxed);
+    assert_eq!(choose(&gpu(GpuOptions::default()), &prepared), 0);
+    assert_eq!(count(), 0, "without a cache nothing is measured");
+    let folder = Folder::new("choice");
+    let device = folder.device();
+    let before = device.counters();
+    assert_eq!((choose(&device, &prepared), choose(&device, &prepared)), (1, 1));
+    assert_eq!(device.counters(), before);
+    assert_eq!(choose(&folder.device(), &prepared), 1);
+    assert_eq!(count(), 3, "measured once");
+    // What the file says is done, whatever a clock would say now.
+    let text = std::fs::read_to_string(folder.file()).unwrap();
+    std::fs::write(folder.file(), text.replace("\"chosen\": 1", "\"chosen\": 0")).unwrap();
+    assert_eq!((choose(&folder.device(), &prepared), count()), (0, 3));
+    // But no candidate that is not there.
+    std::fs::write(folder.file(), text.replace("\"chosen\": 1", "\"chosen\": 7")).unwrap();
+    assert_eq!((choose(&folder.device(), &prepared), count()), (1, 6));
+}
+
+fn spoil(file: &Path, content: &[u8]) {
+    std::fs::write(file, content).unwrap();
+}
+
+#[test]
+fn a_damaged_or_foreign_file_is_replaced() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static SPECIAL: Special =
+        Special { name: "spoiled", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    let folder = Folder::new("spoiled");
+    let trusts = || inner(&folder.device()).trusts(&SPECIAL);
+    assert!(trusts());
+    let text = std::fs::read_to_string(folder.file()).unwrap();
+    let foreign = text.replacen("\"device\": \"", "\"device\": \"another ", 1);
+    let spoiled = ["", "{", "\u{0}\u{0}", "[1,2]", &text[..text.len() / 2], &foreign];
+    for (i, content) in spoiled.iter().enumerate() {
+        spoil(&folder.file(), content.as_bytes());
+        assert!(trusts());
+        assert_eq!(RUNS.load(Ordering::Relaxed), i + 2, "{content:?} was believed");
+        assert!(trusts(), "what was found is not kept");
+    }
+    assert_eq!(RUNS.load(Ordering::Relaxed), spoiled.len() + 1);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_done_without() {
+    static SPECIAL: Special = Special {
+        name: "homeless",
+        kernels: &[&SUM],
+        check: |gpu| compare(gpu, &SUM, &AtomicUsize::new(0)),
+    };
+    let folder = Folder::new("homeless");
+    // A file where the folder should be: not even root can write below it.
+    spoil(&folder.0, b"a file");
+    let device = Folder(folder.0.join("below")).device();
+    assert!(inner(&device).trusts(&SPECIAL));
+    let prepared = AtomicUsize::new(0);
+    assert_eq!(choose(&device, &prepared), 0, "a choice that is not kept would differ next time");
+    let y = Tensor::zeros([3], &device).unwrap();
+    add_into(&Tensor::from_slice(&[1.0, 2.0, 3.0], [3], &device).unwrap(), &y).unwrap();
+    assert_eq!(y.to_vec().unwrap(), [1.0, 2.0, 3.0]);
+    drop(device);
+    std::fs::remove_file(&folder.0).unwrap();
+}

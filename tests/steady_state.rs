@@ -1,0 +1,120 @@
+//! What a training step asks of the host once it runs: no buffer, bind group or pipeline, few and
+//! small pieces of memory, and as many in the thousandth step as in the tenth.
+//!
+//! In a binary of its own, since it counts what the whole process allocates.
+
+mod common;
+
+use common::gpu;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use wgpu_lstm::nn::{Dense, Lstm, Params};
+use wgpu_lstm::train::Adam;
+use wgpu_lstm::{Device, GpuOptions, Tape, Tensor, Var, loss};
+
+/// From this size on a piece of memory is large: more than a tape's node or a command takes.
+const LARGE: usize = 16 << 10;
+
+static LARGE_PIECES: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static PIECES: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count(size: usize) {
+    // A thread that ends has no counter any more.
+    let _ = PIECES.try_with(|n| n.set(n.get() + 1));
+    if size >= LARGE {
+        LARGE_PIECES.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: all is handed on to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(old, layout, size) }
+    }
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// One test at a time: large pieces are counted in all threads.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Pieces of memory that ten calls take: of any size on this thread, and large ones on all.
+fn pieces(step: &mut impl FnMut()) -> (u64, u64) {
+    let before = (PIECES.get(), LARGE_PIECES.load(Ordering::Relaxed));
+    (0..10).for_each(|_| step());
+    (PIECES.get() - before.0, LARGE_PIECES.load(Ordering::Relaxed) - before.1)
+}
+
+/// A training step of `layers` LSTM layers and a dense one, without regard to the upload.
+fn training_step(device: &Device, layers: usize) -> impl FnMut() {
+    let device = device.clone();
+    let params = Params::new(&device);
+    let lstm = Lstm::new(32).num_layers(layers).build(&params, 24).unwrap();
+    let head = Dense::new(3).build(&params, 32).unwrap();
+    let mut adam = Adam::default();
+    let x = Var::from(Tensor::from_slice(&[0.5; 16 * 20 * 24], [16, 20, 24], &device).unwrap());
+    let labels = loss::Labels::new(&[1; 16], &device).unwrap();
+    move || {
+        let tape = Tape::new(&params);
+        let h = lstm.forward(&tape, &x).unwrap();
+        let logits = head.forward(&tape, &h).unwrap();
+        let loss = loss::cross_entropy(&tape, &logits, &labels, None).unwrap();
+        tape.backward(&loss).unwrap();
+        adam.step(&params).unwrap();
+        device.submit().unwrap();
+    }
+}
+
+#[test]
+fn a_step_on_a_gpu_takes_little_memory_of_the_host_and_none_of_the_device() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = gpu(GpuOptions::default());
+    for layers in [1, 3] {
+        let mut step = training_step(&device, layers);
+        (0..20).for_each(|_| step());
+        let before = device.counters();
+        let (first, _) = pieces(&mut step);
+        let after = device.counters();
+        (0..30).for_each(|_| step());
+        let (later, large) = pieces(&mut step);
+        let dispatches = after.dispatches - before.dispatches;
+        eprintln!("{layers} layers: {first} {later}, {large} large, {dispatches} dispatches");
+        assert_eq!(after.submissions - before.submissions, 10);
+        assert_eq!(device.counters().buffers_created, before.buffers_created);
+        assert_eq!(device.counters().bind_groups_created, before.bind_groups_created);
+        assert_eq!(device.counters().pipelines_created, before.pipelines_created);
+    }
+}
+
+#[test]
+fn a_step_on_the_cpu_takes_no_large_piece_of_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut step = training_step(&Device::cpu().unwrap(), 2);
+    (0..20).for_each(|_| step());
+    let (pieces, large) = pieces(&mut step);
+    eprintln!("cpu: {pieces} {large}");
+}
