@@ -113,7 +113,8 @@ fn a_step_on_a_gpu_takes_little_memory_of_the_host_and_none_of_the_device() {
 #[test]
 fn a_step_on_the_cpu_takes_no_large_piece_of_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut step = training_step(&Device::cpu().unwrap(), 2);
+    let device = Device::cpu().unwrap();
+    let mut step = training_step(&device, 2);
     (0..20).for_each(|_| step());
     let (pieces, large) = pieces(&mut step);
     eprintln!("cpu: {pieces} {large}");
