@@ -13,10 +13,11 @@
 //!
 //! `lengths/<device>/…` is a training step over rows of 1 to T timesteps, `mixed`, and over rows
 //! of T, `full`; their ratio is printed, from runs that take turns. `fit` prints how the cost grows
-//! with T and B, `startup` the time from the start of a process to its first prediction.
+//! with T and B, `profile` which kernels a GPU's time goes to, `startup` the time from the start of a process to its first prediction.
 
 mod fit;
 mod layer;
+mod profile;
 mod shapes;
 mod startup;
 
@@ -38,6 +39,9 @@ fn main() {
     // These are no benchmarks of criterion's.
     if wanted("fit") {
         fit::run();
+    }
+    if wanted("profile") {
+        profile::run();
     }
     if wanted("startup") {
         startup::run();

@@ -1,11 +1,17 @@
 //! Measures LSTM shapes through wgpu-lstm and through other libraries, side by side in one run,
 //! and prints Markdown tables. See README.md.
 
+#[cfg(feature = "burn")]
+mod burn;
+#[cfg(feature = "candle")]
+mod candle;
 mod case;
 mod ours;
 mod peer;
 mod python;
 mod report;
+#[cfg(feature = "tract")]
+mod tract;
 
 use anyhow::{Context, Result, bail};
 use case::{Case, Mode, Place, Set};
@@ -118,6 +124,9 @@ fn header(options: &Options) {
         Some(line.split_once(": ")?.1.to_owned())
     });
     let unknown = || "unknown".to_owned();
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    println!("# wgpu-lstm beside other libraries\n");
+    println!("What `peers {}` printed; benches/peers/README.md says how it measures.\n", args.join(" "));
     println!("- date: {}", say("date", &["-u", "+%F"]).unwrap_or_else(unknown));
     println!("- commit: {}", commit.unwrap_or_else(unknown));
     println!("- CPU: {}, {} threads", cpu.unwrap_or_else(unknown), options.threads);
@@ -163,7 +172,48 @@ fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<Str
             Err(error) => missing.push(format!("{name}: {error:#}")),
         }
     }
+    for (name, of) in rust_peers(place, options.threads) {
+        match of {
+            _ if !wanted(name) => {}
+            Some(peer) => there.push(peer),
+            None => missing.push(format!("{name}: built without `--features {name}`")),
+        }
+    }
     Ok((there, missing))
+}
+
+/// The other Rust libraries that do something at a place, as far as they are built in.
+fn rust_peers(place: Place, threads: usize) -> Vec<(&'static str, Option<Box<dyn Peer>>)> {
+    let cpu = place == Place::Cpu;
+    let mut peers: Vec<(_, Option<Box<dyn Peer>>)> = vec![];
+    #[cfg(feature = "burn")]
+    peers.push(("burn", Some(burn::open(place))));
+    #[cfg(not(feature = "burn"))]
+    peers.push(("burn", None));
+    if cpu {
+        #[cfg(feature = "candle")]
+        peers.push(("candle", Some(Box::new(candle::Candle::default()))));
+        #[cfg(not(feature = "candle"))]
+        peers.push(("candle", None));
+        #[cfg(feature = "tract")]
+        peers.push(("tract", Some(Box::new(tract::Tract::new(threads)))));
+        #[cfg(not(feature = "tract"))]
+        {
+            let _ = threads;
+            peers.push(("tract", None));
+        }
+    }
+    peers
+}
+
+/// What a peer answers; a panic counts as a failure, since some of them answer so.
+fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+    caught.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        bail!("it panicked: {}", text.unwrap_or("").lines().next().unwrap_or(""))
+    })
 }
 
 fn measure(place: Place, options: &Options) -> Result<()> {
@@ -211,7 +261,7 @@ fn measure_case(case: Case, peers: &mut [Box<dyn Peer>], options: &Options) -> R
             if !peer.does(case.mode) {
                 return Outcome::None;
             }
-            let results = match peer.prepare(&case) {
+            let results = match guarded(|| peer.prepare(&case)) {
                 Ok(results) => results,
                 Err(error) => return Outcome::Failed(format!("{}: {error:#}", peer.name())),
             };
@@ -232,14 +282,14 @@ fn measure_case(case: Case, peers: &mut [Box<dyn Peer>], options: &Options) -> R
             // The threads of the one before may still wait for work by spinning.
             std::thread::sleep(Duration::from_millis(20));
             let peer = &mut peers[at];
-            let visit = if round == 0 {
-                // The first run of all is not counted.
-                peer.run(1).and_then(|_| peer.run(1))
-            } else if reps[at] > 1 {
-                peer.run(1).and_then(|_| peer.run(reps[at]))
-            } else {
-                peer.run(1)
-            };
+            let reps_now = if round == 0 { 1 } else { reps[at] };
+            let visit = guarded(|| {
+                // The first run of a visit, and of all, is not counted.
+                if round == 0 || reps_now > 1 {
+                    peer.run(1)?;
+                }
+                peer.run(reps_now)
+            });
             match visit {
                 Ok(times) if round == 0 => {
                     let one = times.iter().sum::<f64>().max(1e-3);
