@@ -21,14 +21,15 @@ use peer::Peer;
 use python::Python;
 use report::{Outcome, Row};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const HELP: &str = "\
 peers [--set main|deepbench|flashrnn|all] [--place cpu|software|gpu]... [--only TEXT]...
-      [--peer TEXT]... [--threads N] [--rounds N] [--visit MS]
+      [--peer TEXT]... [--threads N] [--rounds N] [--visit MS] [--patience S]
 
 --only   cases whose line has this text, such as `H128 train`; --peer the same of peers.
---visit  how long a peer is measured in each round; at least one run.";
+--visit  how long a peer is measured in each round; at least one run.
+--patience  how long a peer is measured in a case; at least one round.";
 
 struct Options {
     sets: Vec<Set>,
@@ -38,6 +39,7 @@ struct Options {
     threads: usize,
     rounds: usize,
     visit: f64,
+    patience: f64,
 }
 
 fn options() -> Result<Options> {
@@ -49,6 +51,7 @@ fn options() -> Result<Options> {
         threads: std::thread::available_parallelism()?.get(),
         rounds: 7,
         visit: 200.0,
+        patience: 20.0,
     };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
@@ -70,6 +73,7 @@ fn options() -> Result<Options> {
             Long("threads") => options.threads = args.value()?.parse()?,
             Long("rounds") => options.rounds = args.value()?.parse()?,
             Long("visit") => options.visit = args.value()?.parse()?,
+            Long("patience") => options.patience = args.value()?.parse()?,
             Long("help") => {
                 println!("{HELP}");
                 std::process::exit(0);
@@ -126,15 +130,18 @@ fn header(options: &Options) {
     let unknown = || "unknown".to_owned();
     let args: Vec<_> = std::env::args().skip(1).collect();
     println!("# wgpu-lstm beside other libraries\n");
-    println!("What `peers {}` printed; benches/peers/README.md says how it measures.\n", args.join(" "));
+    println!(
+        "What `peers {}` printed; benches/peers/README.md says how it measures.\n",
+        args.join(" ")
+    );
     println!("- date: {}", say("date", &["-u", "+%F"]).unwrap_or_else(unknown));
     println!("- commit: {}", commit.unwrap_or_else(unknown));
     println!("- CPU: {}, {} threads", cpu.unwrap_or_else(unknown), options.threads);
     println!(
-        "- {} rounds in which the peers take turns, {} ms or one run each; milliseconds are the \
-         median of the rounds' medians (steps: p50 and p99 of all). In brackets: how many times \
-         the time of wgpu-lstm.",
-        options.rounds, options.visit
+        "- {} rounds in which the peers take turns, {} ms or one run each, fewer once a peer has \
+         used {} s; milliseconds are the median of the rounds' medians (steps: p50 and p99 of \
+         all). In brackets: how many times the time of wgpu-lstm.",
+        options.rounds, options.visit, options.patience
     );
     println!(
         "- forward: `[B,T,I]` to `[B,T,H]`; train: forward and backward to the gradients of the \
@@ -275,13 +282,18 @@ fn measure_case(case: Case, peers: &mut [Box<dyn Peer>], options: &Options) -> R
         .collect();
     // So many runs take as long as a visit shall.
     let mut reps = vec![0; peers.len()];
+    let mut used = vec![Duration::ZERO; peers.len()];
     for round in 0..=options.rounds {
         for turn in 0..peers.len() {
             let at = (turn + round) % peers.len();
             let Outcome::Times(rounds) = &mut outcomes[at] else { continue };
+            if !rounds.is_empty() && used[at].as_secs_f64() > options.patience {
+                continue;
+            }
             // The threads of the one before may still wait for work by spinning.
             std::thread::sleep(Duration::from_millis(20));
             let peer = &mut peers[at];
+            let start = Instant::now();
             let reps_now = if round == 0 { 1 } else { reps[at] };
             let visit = guarded(|| {
                 // The first run of a visit, and of all, is not counted.
@@ -290,6 +302,7 @@ fn measure_case(case: Case, peers: &mut [Box<dyn Peer>], options: &Options) -> R
                 }
                 peer.run(reps_now)
             });
+            used[at] += start.elapsed();
             match visit {
                 Ok(times) if round == 0 => {
                     let one = times.iter().sum::<f64>().max(1e-3);
