@@ -42,7 +42,8 @@ mod tensor;
 pub mod train;
 
 pub use device::{
-    AdapterInfo, CACHE_VARIABLE, Counters, DEVICE_VARIABLE, Device, GpuOptions, Memory,
+    AdapterInfo, CACHE_VARIABLE, Counters, DEVICE_VARIABLE, Device, GpuOptions, KernelTime, Memory,
+    Profile,
 };
 pub use error::{Error, Result};
 pub use lengths::{Lengths, Mask};

@@ -26,6 +26,7 @@ pub struct GpuOptions {
     pub(crate) portable: bool,
     pub(crate) checked: bool,
     pub(crate) poison: bool,
+    pub(crate) profile: bool,
     pub(crate) chunk_words: Option<usize>,
     pub(crate) threads: Option<usize>,
     pub(crate) cache: Cache,
@@ -95,6 +96,14 @@ impl GpuOptions {
     #[doc(hidden)]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
+        self
+    }
+
+    /// Measures each kernel: see [`crate::Device::profile`]. Each dispatch then stands alone and each
+    /// submission is waited for, which takes longer; the results are the same. Opening fails with
+    /// [`crate::Error::Option`] on an adapter without timestamp queries, and in a browser.
+    pub fn profile(mut self) -> Self {
+        self.profile = true;
         self
     }
 

@@ -4,6 +4,7 @@ use super::adapter::{self, GpuOptions};
 use super::cache::{self, PipelineCache};
 use super::kernel::Kernels;
 use super::pool::{self, Memory, Pool};
+use super::profile::{self, Profiler};
 use super::recorder::Recorder;
 use super::verdicts::Learned;
 use crate::{Error, Result};
@@ -88,10 +89,11 @@ impl Gpu {
     pub(super) async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {
         let info = adapter.get_info();
         let limits = adapter::limits(&adapter, options.portable);
+        let profiling = profile::features(&adapter, options.profile)?;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgpu-lstm"),
-                required_features: adapter::features(&adapter, options.portable),
+                required_features: adapter::features(&adapter, options.portable) | profiling,
                 required_limits: limits.clone(),
                 experimental_features: wgpu::ExperimentalFeatures::disabled(),
                 memory_hints: wgpu::MemoryHints::Performance,
@@ -123,7 +125,8 @@ impl Gpu {
         let unused = (0..limits.max_storage_buffers_per_shader_stage.min(16) as u64)
             .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
             .collect::<Vec<_>>();
-        let recorder = Recorder::new(&device, &limits);
+        let profiler = options.profile.then(|| Profiler::new(&device, &queue));
+        let recorder = Recorder::new(&device, &limits, profiler);
         let folder = cache::folder(&options);
         let pipeline_cache =
             folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));

@@ -6,6 +6,7 @@ pub(crate) mod cpu;
 pub(crate) mod gpu;
 pub(crate) mod kernel;
 mod pool;
+pub(crate) mod profile;
 mod readback;
 mod recorder;
 #[cfg_attr(
@@ -18,6 +19,7 @@ pub use adapter::{AdapterInfo, DEVICE_VARIABLE, GpuOptions};
 pub use cache::CACHE_VARIABLE;
 pub use gpu::Counters;
 pub use pool::Memory;
+pub use profile::{KernelTime, Profile};
 
 use crate::Result;
 use cpu::Cpu;

@@ -5,6 +5,7 @@
 
 use super::gpu::{Gpu, lock};
 use super::kernel::Launch;
+use super::profile::{Cost, Profiler};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,7 +19,9 @@ const IN_FLIGHT: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Recorder {
-    open: Option<(wgpu::CommandEncoder, wgpu::ComputePass<'static>)>,
+    /// The pass is none between two dispatches while a profile is made.
+    open: Option<(wgpu::CommandEncoder, Option<wgpu::ComputePass<'static>>)>,
+    pub(super) profiler: Option<Profiler>,
     pub(super) arena: wgpu::Buffer,
     uniforms: Vec<u8>,
     align: usize,
@@ -29,7 +32,11 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(device: &wgpu::Device, limits: &wgpu::Limits) -> Self {
+    pub(super) fn new(
+        device: &wgpu::Device,
+        limits: &wgpu::Limits,
+        profiler: Option<Profiler>,
+    ) -> Self {
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("uniforms"),
             size: ARENA,
@@ -38,6 +45,7 @@ impl Recorder {
         });
         Self {
             open: None,
+            profiler,
             arena,
             uniforms: Vec::with_capacity(1 << 16),
             align: limits.min_uniform_buffer_offset_alignment.max(16) as usize,
@@ -48,18 +56,28 @@ impl Recorder {
     }
 
     fn pass(&mut self, device: &wgpu::Device) -> &mut wgpu::ComputePass<'static> {
-        let (_, pass) = self.open.get_or_insert_with(|| {
-            let mut encoder = device.create_command_encoder(&Default::default());
-            let pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
-            (encoder, pass)
-        });
-        pass
+        let (encoder, pass) = self
+            .open
+            .get_or_insert_with(|| (device.create_command_encoder(&Default::default()), None));
+        pass.get_or_insert_with(|| match &self.profiler {
+            Some(profiler) => profiler.pass(encoder),
+            None => encoder.begin_compute_pass(&Default::default()).forget_lifetime(),
+        })
     }
 }
 
 impl Gpu {
     /// Records one kernel.
     pub(crate) fn run(self: &std::sync::Arc<Self>, launch: &Launch<'_>) -> Result<()> {
+        self.run_costing(launch, Cost::default())
+    }
+
+    /// The same, and tells a profile what work it is.
+    pub(crate) fn run_costing(
+        self: &std::sync::Arc<Self>,
+        launch: &Launch<'_>,
+        cost: Cost,
+    ) -> Result<()> {
         self.health()?;
         let max = self.limits.max_compute_workgroups_per_dimension;
         if launch.grid.iter().any(|&n| n == 0 || n > max) {
@@ -71,7 +89,8 @@ impl Gpu {
             });
         }
         let mut recorder = lock(&self.recorder);
-        if recorder.uniforms.len() as u64 + 1024 > ARENA {
+        let full = recorder.profiler.as_ref().is_some_and(Profiler::is_full);
+        if full || recorder.uniforms.len() as u64 + 1024 > ARENA {
             drop(recorder);
             self.submit()?;
             recorder = lock(&self.recorder);
@@ -91,6 +110,11 @@ impl Gpu {
         pass.set_bind_group(0, &bind_group, &[offset as u32]);
         pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
         recorder.dispatches += 1;
+        let recorder = &mut *recorder;
+        if let (Some(profiler), Some((_, pass))) = (&mut recorder.profiler, &mut recorder.open) {
+            profiler.note(launch.kernel.name, cost);
+            *pass = None;
+        }
         Ok(())
     }
 
@@ -120,10 +144,16 @@ impl Gpu {
             self.queue.write_buffer(&recorder.arena, 0, &recorder.uniforms);
             recorder.uniforms.clear();
         }
+        if let Some(profiler) = &recorder.profiler {
+            profiler.resolve(&mut encoder);
+        }
         let index = self.queue.submit([encoder.finish()]);
         recorder.generation += 1;
         recorder.in_flight.push_back(index);
         let oldest = (recorder.in_flight.len() > IN_FLIGHT).then(|| recorder.in_flight.pop_front());
+        if let Some(profiler) = &mut recorder.profiler {
+            profiler.collect(self)?;
+        }
         drop(recorder);
         if let Some(index) = oldest {
             self.poll(index)?;

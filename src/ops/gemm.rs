@@ -3,6 +3,7 @@
 use super::switches;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
+use crate::device::profile::Cost;
 use crate::{Error, Result, Tensor};
 
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
@@ -102,7 +103,9 @@ impl Gemm<'_> {
             let rows = slab.min(m - first);
             let (a, c) = (a.skip_rows(first), c.skip_rows(first));
             let words = [rows, n, k, a.stride, b.stride, c.stride, a.offset, b.offset, c.offset];
-            gpu.run(&Launch {
+            let words_moved = rows * k + k * n + rows * n * if self.accumulate { 2 } else { 1 };
+            let cost = Cost { flop: 2.0 * (rows * n * k) as f64, bytes: 4.0 * words_moved as f64 };
+            let launch = Launch {
                 kernel,
                 grid: [n.div_ceil(tile_n) as u32, rows.div_ceil(tile_m) as u32, 1],
                 constants: &[
@@ -113,7 +116,8 @@ impl Gemm<'_> {
                 ],
                 uniform: &words.map(|w| w as u32),
                 tensors: &[Some(a.tensor), Some(b.tensor), self.bias, Some(c.tensor)],
-            })?;
+            };
+            gpu.run_costing(&launch, cost)?;
         }
         Ok(())
     }

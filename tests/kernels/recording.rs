@@ -4,7 +4,7 @@
 use super::gpu;
 use crate::nn::{Dense, Lstm, Params};
 use crate::train::Adam;
-use crate::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
+use crate::{Device, Error, GpuOptions, Lengths, Strategy, Tape, Tensor, Var, loss};
 
 fn training_step(device: &Device) -> impl FnMut() {
     let device = device.clone();
@@ -81,6 +81,75 @@ fn a_layer_takes_few_dispatches() {
             .map(|training| dispatches(3, training, ragged) - dispatches(2, training, ragged));
         assert!(forward <= most[0], "ragged {ragged}: {forward} dispatches forward");
         assert!(training <= most[1], "ragged {ragged}: {training} dispatches in training");
+    }
+}
+
+/// One LSTM layer's training step: the gradients of its input and of its weights.
+fn gradients(device: &Device, strategy: Strategy) -> Vec<Vec<f32>> {
+    let params = Params::new(device);
+    let lstm = Lstm::new(16).strategy(strategy).return_sequences().build(&params, 4).unwrap();
+    let values: Vec<f32> = (0..5 * 6 * 16).map(|k| (k as f32).sin()).collect();
+    let tape = Tape::new(&params);
+    let x = tape.input(Tensor::from_slice(&values[..5 * 6 * 4], [5, 6, 4], device).unwrap());
+    let y = lstm.forward(&tape, &x).unwrap();
+    let d_y = Tensor::from_slice(&values, [5, 6, 16], device).unwrap();
+    let gradients = tape.backward_from(&[(&y, d_y)]).unwrap();
+    let mut found = vec![gradients.get(&x).unwrap().to_vec().unwrap()];
+    found.extend(params.names().iter().map(|name| params.gradient(name).unwrap()));
+    found
+}
+
+#[test]
+fn a_profile_tells_the_kernels_apart_and_changes_no_bit() {
+    let plain = gpu(GpuOptions::default());
+    let device = gpu(GpuOptions::default().profile());
+    for (strategy, forward, calls) in
+        [(Strategy::Sequence, "lstm_sequence", 1), (Strategy::Stepwise, "lstm_stepwise", 6)]
+    {
+        let before = device.counters().dispatches;
+        assert_eq!(gradients(&device, strategy), gradients(&plain, strategy), "{strategy:?}");
+        let dispatches = device.counters().dispatches - before;
+        let profile = device.profile().unwrap();
+        assert_eq!(profile.kernels.iter().map(|k| k.calls).sum::<u64>(), dispatches);
+        for kernel in &profile.kernels {
+            assert!(kernel.seconds > 0.0 && kernel.seconds < 10.0, "{kernel:?}");
+        }
+        let find = |name| profile.kernels.iter().find(|k| k.kernel == name).unwrap();
+        let forward = find(forward);
+        // 5 rows, 6 timesteps, 16 units.
+        assert_eq!((forward.calls, forward.flop), (calls, (8 * 5 * 6 * 16 * 16) as f64));
+        // The input's part, and the gradients of the input and of both weights.
+        let gemm = find("gemm_register");
+        assert_eq!(gemm.calls, 4);
+        assert_eq!(gemm.flop, (8 * 5 * 6 * 16 * (3 * 4 + 16)) as f64);
+        assert!(gemm.bytes > 0.0);
+        let table = profile.to_string();
+        assert!(table.contains("lstm_") && table.lines().count() == profile.kernels.len() + 2);
+        // Each profile begins anew.
+        assert_eq!(device.profile().unwrap().kernels, []);
+    }
+}
+
+/// More dispatches than the query set has room for.
+#[test]
+fn a_profile_of_a_long_recording_is_whole() {
+    let device = gpu(GpuOptions::default().profile());
+    let y = Tensor::zeros([1], &device).unwrap();
+    let one = Tensor::from_slice(&[1.0], [1], &device).unwrap();
+    for _ in 0..3_000 {
+        crate::ops::reduce_sum::reduce_sum(&one, 1.0, true, &y).unwrap();
+    }
+    let profile = device.profile().unwrap();
+    let sums = profile.kernels.iter().find(|k| k.kernel == "reduce_sum").unwrap();
+    assert_eq!(sums.calls, 3_000);
+    assert_eq!(y.to_vec().unwrap(), [3_000.0]);
+}
+
+#[test]
+fn a_profile_must_be_asked_for() {
+    for device in [gpu(GpuOptions::default()), Device::named("cpu").unwrap()] {
+        let error = device.profile().unwrap_err();
+        assert!(matches!(error, Error::Option { option: "Device::profile", .. }), "{error}");
     }
 }
 

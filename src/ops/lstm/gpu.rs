@@ -5,6 +5,7 @@ use super::transpose_gates::transpose_gates;
 use super::{Arriving, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
 use super::{Wanted, Weights, recompute, sequence, stepwise};
 use crate::device::kernel::Constant;
+use crate::device::profile::Cost;
 use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
@@ -73,6 +74,13 @@ impl Part<'_> {
         let Some(lengths) = self.steps.lengths() else { return self.chunk.rows };
         let rows = &lengths.rows()[self.chunk.first_row..][..self.chunk.rows];
         rows.partition_point(|row| row.length > self.chunk.first_step + step)
+    }
+
+    /// Of so many frames in one dispatch: `h Rᵀ` or its gradient, and R read once.
+    fn cost(&self, frames: usize, words_a_frame: usize) -> Cost {
+        let square = (self.hidden_size * self.hidden_size) as f64;
+        let words = 4.0 * square + (frames * words_a_frame * self.hidden_size) as f64;
+        Cost { flop: 8.0 * square * frames as f64, bytes: 4.0 * words }
     }
 
     fn lengths_constant(&self) -> Constant {
@@ -147,6 +155,13 @@ pub(super) struct ForwardChunk<'a> {
 impl ForwardChunk<'_> {
     pub(super) fn constants(&self) -> [Constant; 2] {
         [self.part.lengths_constant(), ("SAVE", self.save.into())]
+    }
+
+    pub(super) fn cost(&self, frames: usize) -> Cost {
+        // Gates in and, if they are kept, out; h and c before; the output.
+        let kept = if self.save { 4 } else { 0 };
+        let states = if self.before.is_some() { 2 } else { 0 };
+        self.part.cost(frames, 4 + kept + states + usize::from(self.part.y.is_some()))
     }
 
     pub(super) fn uniform(&self, step: usize) -> [u32; UNIFORM] {
@@ -296,6 +311,11 @@ pub(super) struct BackwardChunk<'a> {
 }
 
 impl BackwardChunk<'_> {
+    pub(super) fn cost(&self, frames: usize) -> Cost {
+        // Gates in, their gradients out; c before; the output's gradient.
+        self.part.cost(frames, 9 + usize::from(self.part.y.is_some()))
+    }
+
     pub(super) fn constants(&self) -> [Constant; 1] {
         [self.part.lengths_constant()]
     }

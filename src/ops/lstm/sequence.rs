@@ -79,17 +79,18 @@ fn backward_shape(hidden_size: usize, rows: usize) -> Constants {
 }
 
 pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> Result<()> {
-    gpu.run(&Launch {
+    let launch = Launch {
         kernel: &FORWARD[usize::from(pass.part.is_variant())],
         grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
         constants: &[&pass.constants()[..], &forward_shape(pass.part.hidden_size, rows)].concat(),
         uniform: &pass.uniform(0),
         tensors: &pass.tensors(),
-    })
+    };
+    gpu.run_costing(&launch, pass.cost(pass.part.chunk.frames))
 }
 
 pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) -> Result<()> {
-    gpu.run(&Launch {
+    let launch = Launch {
         kernel: match rows {
             4 => &BACKWARD[usize::from(pass.part.is_variant())],
             _ => &BACKWARD_WIDE,
@@ -98,5 +99,6 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) ->
         constants: &[&pass.constants()[..], &backward_shape(pass.part.hidden_size, rows)].concat(),
         uniform: &pass.uniform(0, pass.before),
         tensors: &pass.tensors(),
-    })
+    };
+    gpu.run_costing(&launch, pass.cost(pass.part.chunk.frames))
 }

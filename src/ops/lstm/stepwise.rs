@@ -35,26 +35,30 @@ fn grid(hidden_size: usize, rows: usize) -> [u32; 3] {
 
 pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
     for step in 0..pass.part.chunk.steps {
-        gpu.run(&Launch {
+        let rows = pass.part.running(step);
+        let launch = Launch {
             kernel: &FORWARD[usize::from(pass.part.is_variant())],
-            grid: grid(pass.part.hidden_size, pass.part.running(step)),
+            grid: grid(pass.part.hidden_size, rows),
             constants: &pass.constants(),
             uniform: &pass.uniform(step),
             tensors: &pass.tensors(),
-        })?;
+        };
+        gpu.run_costing(&launch, pass.cost(rows))?;
     }
     Ok(())
 }
 
 pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>) -> Result<()> {
     let launch = |step, before: bool| {
-        gpu.run(&Launch {
+        let rows = pass.part.running(step);
+        let launch = Launch {
             kernel: &BACKWARD[usize::from(pass.part.is_variant())],
-            grid: grid(pass.part.hidden_size, pass.part.running(step)),
+            grid: grid(pass.part.hidden_size, rows),
             constants: &pass.constants(),
             uniform: &pass.uniform(step, before),
             tensors: &pass.tensors(),
-        })
+        };
+        gpu.run_costing(&launch, pass.cost(rows))
     };
     for step in (0..pass.part.chunk.steps).rev() {
         launch(step, false)?;

@@ -1,0 +1,65 @@
+//! How the cost grows with the timesteps and with the rows: a straight line through medians.
+
+use crate::layer::{Layer, Pass, devices};
+use crate::shapes::Shape;
+use wgpu_lstm::{Result, Strategy};
+
+pub fn run() {
+    println!("\ncost, in ms: intercept + slope n, least squares");
+    for (name, device) in devices() {
+        for pass in Pass::ALL {
+            let cases: [(&str, [usize; 5], fn(usize) -> Shape); 2] = [
+                ("T", [64, 128, 192, 256, 320], |t| Shape::new([16, t, 64, 128], 1)),
+                ("B", [16, 32, 48, 64, 80], |b| Shape::new([b, 64, 64, 128], 1)),
+            ];
+            for (axis, sizes, shape) in cases {
+                let layers: Result<Vec<_>> =
+                    sizes.iter().map(|&n| Layer::new(&device, shape(n), Strategy::Auto)).collect();
+                match layers.and_then(|layers| medians(layers, pass)) {
+                    Ok(times) => {
+                        let points: Vec<_> = sizes.iter().map(|&n| n as f64).zip(times).collect();
+                        let [intercept, slope, r2] = line(&points);
+                        println!(
+                            "fit/{name}/{}/{axis}: {intercept:.3} + {slope:.5} {axis}, R² {r2:.4}",
+                            pass.name()
+                        );
+                    }
+                    Err(error) => println!("fit/{name}/{}/{axis}: {error}", pass.name()),
+                }
+            }
+        }
+    }
+}
+
+/// Milliseconds of each, in rounds that take turns.
+fn medians(mut layers: Vec<Layer>, pass: Pass) -> Result<Vec<f64>> {
+    let mut times = vec![vec![]; layers.len()];
+    for round in 0..9 {
+        for (layer, times) in layers.iter_mut().zip(&mut times) {
+            let took = layer.time(pass, 1)?.as_secs_f64() * 1e3;
+            // The first two rounds warm up.
+            if round > 1 {
+                times.push(took);
+            }
+        }
+    }
+    Ok(times
+        .into_iter()
+        .map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        })
+        .collect())
+}
+
+/// Intercept, slope and R² of the line with the least squares.
+fn line(points: &[(f64, f64)]) -> [f64; 3] {
+    let n = points.len() as f64;
+    let mean = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(&|p| p.0), mean(&|p| p.1));
+    let xx = mean(&|p| (p.0 - x).powi(2));
+    let xy = mean(&|p| (p.0 - x) * (p.1 - y));
+    let yy = mean(&|p| (p.1 - y).powi(2));
+    let slope = xy / xx;
+    [y - slope * x, slope, if yy > 0.0 { xy * xy / (xx * yy) } else { 1.0 }]
+}

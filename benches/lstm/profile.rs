@@ -1,0 +1,33 @@
+//! Where a GPU's time goes: a table of kernels, by timestamps, for each shape and pass.
+
+use crate::layer::{Layer, Pass};
+use crate::shapes;
+use wgpu_lstm::{Device, GpuOptions, Strategy};
+
+pub fn run() {
+    let options = GpuOptions::default().profile();
+    for (name, options) in [("gpu", options.clone()), ("software", options.software())] {
+        let device = match Device::gpu(options) {
+            Ok(device) => device,
+            Err(error) => {
+                println!("\nprofile/{name}: none ({error})");
+                continue;
+            }
+        };
+        for shape in shapes::chosen() {
+            for pass in Pass::ALL {
+                let profile = Layer::new(&device, shape, Strategy::Auto).and_then(|mut layer| {
+                    layer.time(pass, 1)?;
+                    device.profile()?;
+                    layer.time(pass, 5)?;
+                    device.profile()
+                });
+                println!("\nprofile/{name}/{}/{shape}, 5 runs:", pass.name());
+                match profile {
+                    Ok(profile) => print!("{profile}"),
+                    Err(error) => println!("none ({error})"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,391 @@
+"""A peer with a Python interface, as a process: asked by lines of JSON, answers so.
+
+    python3 worker.py <torch|onnxruntime|tensorflow> <cpu|gpu> <threads>
+
+It says hello with its name and version, or an error. Then each line asks for
+{"mode", "shape": [B, T, I, H, layers], "reps", "out"}: it gets ready for a mode and shape that it
+has not got, writes what is compared into the folder `out` if one is given, runs so often, and
+answers {"ms": [...], "tensors": [names]}. The numbers come from the same formula as those of the
+other peers, see `values` in src/case.rs. Each peer gets the layout it likes best: time-major.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+CHECKED_STEPS = 10
+
+
+def values(seed, shape, scale=1.0):
+    """The same numbers as in src/case.rs."""
+    k = np.arange(int(np.prod(shape)), dtype=np.uint32)
+    x = k * np.uint32(0x9E3779B9) + np.uint32(seed * 0x85EBCA6B & 0xFFFFFFFF)
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    v = (x >> np.uint32(8)).astype(np.float32) / np.float32(8388608) - np.float32(1)
+    return (v * np.float32(scale)).reshape(shape)
+
+
+class Numbers:
+    """What src/case.rs gives the other peers."""
+
+    def __init__(self, shape):
+        self.b, self.t, self.i, self.h, self.layers = shape
+        self.scale = np.float32(1) / np.sqrt(np.float32(self.h))
+
+    def x(self):
+        return values(1, (self.b, self.t, self.i))
+
+    def d_y(self):
+        return values(2, (self.b, self.t, self.h))
+
+    def labels(self):
+        return (values(3, (self.b, 1)) > 0).astype(np.float32)
+
+    def head(self):
+        return values(4, (1, self.h), self.scale)
+
+    def weights(self, layer):
+        seed, size = 10 * (layer + 1), self.i if layer == 0 else self.h
+        return (
+            values(seed, (4 * self.h, size), self.scale),
+            values(seed + 1, (4 * self.h, self.h), self.scale),
+            values(seed + 2, (4 * self.h,), self.scale),
+        )
+
+
+def time_major(a):
+    return np.ascontiguousarray(np.swapaxes(a, 0, 1))
+
+
+class Torch:
+    def __init__(self, place, threads):
+        import torch
+
+        self.torch = torch
+        torch.set_num_threads(threads)
+        torch.set_num_interop_threads(1)
+        self.cuda = place == "gpu"
+        self.name = f"PyTorch {torch.__version__.split('+')[0]}"
+        self.about = None
+        if self.cuda:
+            if not torch.cuda.is_available():
+                raise RuntimeError("torch.cuda is not available")
+            self.about = torch.cuda.get_device_name()
+            self.name += f" cuDNN {torch.backends.cudnn.version()}"
+            # Float32 throughout, as all others compute.
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+        self.device = "cuda" if self.cuda else "cpu"
+
+    def tensor(self, a):
+        return self.torch.from_numpy(np.ascontiguousarray(a)).to(self.device)
+
+    def wait(self):
+        if self.cuda:
+            self.torch.cuda.synchronize()
+
+    def lstm(self, n, **options):
+        lstm = self.torch.nn.LSTM(n.i, n.h, n.layers, **options)
+        with self.torch.no_grad():
+            for layer in range(n.layers):
+                w, r, b = map(self.torch.from_numpy, n.weights(layer))
+                getattr(lstm, f"weight_ih_l{layer}").copy_(w)
+                getattr(lstm, f"weight_hh_l{layer}").copy_(r)
+                getattr(lstm, f"bias_ih_l{layer}").copy_(b)
+                getattr(lstm, f"bias_hh_l{layer}").zero_()
+        lstm.to(self.device).flatten_parameters()
+        return lstm
+
+    def forward(self, n):
+        lstm = self.lstm(n)
+        x = self.tensor(time_major(n.x()))
+
+        def run():
+            with self.torch.inference_mode():
+                y, _ = lstm(x)
+            self.wait()
+            return y
+
+        return run, lambda: {"y": time_major(run().cpu().numpy())}
+
+    def train(self, n):
+        lstm = self.lstm(n)
+        x = self.tensor(time_major(n.x())).requires_grad_()
+        d_y = self.tensor(time_major(n.d_y()))
+
+        def run():
+            x.grad = None
+            for p in lstm.parameters():
+                p.grad = None
+            y, _ = lstm(x)
+            y.backward(d_y)
+            self.wait()
+
+        def check():
+            run()
+            return {
+                "d_x": time_major(x.grad.cpu().numpy()),
+                "d_weight_ih": lstm.weight_ih_l0.grad.cpu().numpy(),
+                "d_weight_hh": lstm.weight_hh_l0.grad.cpu().numpy(),
+                "d_bias": lstm.bias_ih_l0.grad.cpu().numpy(),
+            }
+
+        return run, check
+
+    def step(self, n):
+        lstm = self.lstm(n)
+        frame = n.x().reshape(1, 1, n.i)
+        state = None
+
+        def run():
+            nonlocal state
+            with self.torch.inference_mode():
+                y, state = lstm(self.tensor(frame), state)
+                return y.cpu().numpy()
+
+        return run, lambda: {"y": [run() for _ in range(CHECKED_STEPS)][-1]}
+
+    def epoch(self, n):
+        torch = self.torch
+        lstm = self.lstm(n, batch_first=True)
+        head = torch.nn.Linear(n.h, 1)
+        with torch.no_grad():
+            head.weight.copy_(torch.from_numpy(n.head()))
+            head.bias.zero_()
+        head.to(self.device)
+        adam = torch.optim.Adam([*lstm.parameters(), *head.parameters()])
+        x, labels = self.tensor(n.x()), self.tensor(n.labels())
+
+        def predict(x):
+            return torch.sigmoid(head(lstm(x)[0][:, -1]))
+
+        def run():
+            for rows in torch.randperm(n.b).split(32):
+                rows = rows.to(self.device)
+                adam.zero_grad()
+                torch.nn.functional.binary_cross_entropy(predict(x[rows]), labels[rows]).backward()
+                adam.step()
+            self.wait()
+
+        def check():
+            with torch.inference_mode():
+                return {"prediction": predict(x).cpu().numpy()}
+
+        return run, check
+
+
+class OnnxRuntime:
+    def __init__(self, place, threads):
+        import onnx
+        import onnxruntime
+
+        if place != "cpu":
+            raise RuntimeError("CPU alone")
+        self.onnx, self.ort, self.threads = onnx, onnxruntime, threads
+        self.name = f"ONNX Runtime {onnxruntime.__version__}"
+        self.about = f"an empty model takes {self.call_us():.1f} µs a call from Python"
+
+    def call_us(self):
+        """What is Python's part of a time."""
+        helper, f32 = self.onnx.helper, self.onnx.TensorProto.FLOAT
+        inputs, outputs = ([helper.make_tensor_value_info(name, f32, [1])] for name in "xy")
+        graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "nothing", inputs, outputs)
+        session, arrays = self.open(graph), [np.zeros(1, np.float32) for _ in range(2)]
+        binding = self.bind(session, {"x": arrays[0]}, {"y": arrays[1]})
+        times = []
+        for _ in range(1000):
+            start = time.perf_counter()
+            session.run_with_iobinding(binding)
+            times.append(time.perf_counter() - start)
+        return float(np.median(times)) * 1e6
+
+    def open(self, graph):
+        make = self.onnx.helper
+        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+        options = self.ort.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        return self.ort.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def session(self, n, states):
+        """A model of the layers; with `states`, they are inputs and outputs."""
+        helper, f32 = self.onnx.helper, self.onnx.TensorProto.FLOAT
+        info = lambda name, shape: helper.make_tensor_value_info(name, f32, shape)
+        nodes, constants, inputs, outputs = [], [], [info("x", [n.t, n.b, n.i])], []
+
+        def constant(name, a):
+            constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(a), name))
+
+        constant("axis", np.array([1], np.int64))
+        last = "x"
+        for layer in range(n.layers):
+            # ONNX has the gates in the order i, o, f, g.
+            gates = lambda a: np.concatenate([np.split(a, 4)[g] for g in (0, 3, 1, 2)])[None]
+            w, r, b = map(gates, n.weights(layer))
+            names = [f"{part}{layer}" for part in ("w", "r", "b")]
+            for name, a in zip(names, (w, r, np.concatenate([b, np.zeros_like(b)], 1))):
+                constant(name, a)
+            into, out = [last, *names], [f"all{layer}"]
+            if states:
+                into += ["", f"h{layer}", f"c{layer}"]
+                out += [f"next_h{layer}", f"next_c{layer}"]
+                state = [1, n.b, n.h]
+                inputs += [info(name, state) for name in into[-2:]]
+                outputs += [info(name, state) for name in out[-2:]]
+            nodes.append(helper.make_node("LSTM", into, out, hidden_size=n.h))
+            last = f"y{layer}"
+            nodes.append(helper.make_node("Squeeze", [f"all{layer}", "axis"], [last]))
+        outputs.append(info(last, [n.t, n.b, n.h]))
+        graph = helper.make_graph(nodes, "lstm", inputs, outputs, constants)
+        return self.open(graph)
+
+    def bind(self, session, inputs, outputs):
+        """Arrays that a run reads and writes in place: the quickest way to call it."""
+        binding = session.io_binding()  # by address: the caller keeps the arrays
+        for name, a in inputs.items():
+            binding.bind_input(name, "cpu", 0, np.float32, a.shape, a.ctypes.data)
+        for name, a in outputs.items():
+            binding.bind_output(name, "cpu", 0, np.float32, a.shape, a.ctypes.data)
+        return binding
+
+    def forward(self, n):
+        session = self.session(n, False)
+        x = time_major(n.x())
+        y = np.empty((n.t, n.b, n.h), np.float32)
+        binding = self.bind(session, {"x": x}, {f"y{n.layers - 1}": y})
+
+        def run():
+            session.run_with_iobinding(binding)
+
+        def check():
+            run()
+            return {"y": time_major(y)}
+
+        run.keep = x
+        return run, check
+
+    def step(self, n):
+        session = self.session(n, True)
+        frame = n.x().reshape(1, 1, n.i)
+        x, y = np.empty_like(frame), np.empty((1, 1, n.h), np.float32)
+        names = [f"{part}{layer}" for layer in range(n.layers) for part in "hc"]
+        # Two sets of states that take turns.
+        sets = [{name: np.zeros((1, 1, n.h), np.float32) for name in names} for _ in range(2)]
+        bindings = []
+        for now, after in (sets, sets[::-1]):
+            after = {f"next_{name}": a for name, a in after.items()}
+            bindings.append(
+                self.bind(session, {"x": x, **now}, {f"y{n.layers - 1}": y, **after})
+            )
+
+        def run():
+            x[:] = frame
+            session.run_with_iobinding(bindings[0])
+            bindings.reverse()
+            return y.copy()
+
+        run.keep = sets
+        return run, lambda: {"y": [run() for _ in range(CHECKED_STEPS)][-1]}
+
+
+class TensorFlow:
+    def __init__(self, place, threads):
+        if place != "cpu":
+            raise RuntimeError("CPU alone")
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        self.keras = tf.keras
+        self.name, self.about = f"TensorFlow {tf.__version__}", None
+
+    def epoch(self, n):
+        keras = self.keras
+        x, labels = n.x(), n.labels()
+
+        def build(jit):
+            model = keras.Sequential([
+                keras.layers.Input((n.t, n.i)),
+                keras.layers.LSTM(n.h),
+                keras.layers.Dense(1, activation="sigmoid"),
+            ])
+            w, r, b = n.weights(0)
+            model.set_weights([w.T, r.T, b, n.head().T, np.zeros(1, np.float32)])
+            model.compile("adam", "binary_crossentropy", jit_compile=jit)
+            return model
+
+        def epoch(model):
+            model.fit(x, labels, batch_size=32, epochs=1, verbose=0)
+
+        def timed(model):
+            epoch(model)
+            start = time.perf_counter()
+            epoch(model)
+            return time.perf_counter() - start
+
+        # Compiled by XLA or not: whichever is faster here.
+        models = [build(jit) for jit in (False, True)]
+        prediction = models[0].predict(x, verbose=0)
+        model = min(models, key=timed)
+        return lambda: epoch(model), lambda: {"prediction": prediction}
+
+
+PEERS = {"torch": Torch, "onnxruntime": OnnxRuntime, "tensorflow": TensorFlow}
+
+
+def serve(peer, say):
+    work = None
+    for line in sys.stdin:
+        ask = json.loads(line)
+        try:
+            key = ask["mode"], ask["shape"]
+            if work is None or work[0] != key:
+                work = None
+                work = (key, *getattr(peer, ask["mode"])(Numbers(ask["shape"])))
+            _, run, check = work
+            names = []
+            if ask["out"]:
+                for name, a in check().items():
+                    np.asarray(a, np.float32).tofile(os.path.join(ask["out"], name + ".f32"))
+                    names.append(name)
+            ms = []
+            for _ in range(ask["reps"]):
+                start = time.perf_counter()
+                run()
+                ms.append((time.perf_counter() - start) * 1e3)
+            say({"ms": ms, "tensors": names})
+        except Exception as error:  # whatever a peer throws is a line in the table
+            work = None
+            say({"error": f"{type(error).__name__}: {error}"})
+
+
+def main():
+    # Only JSON goes to stdout, whatever a library prints.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def say(answer):
+        print(json.dumps(answer), file=out, flush=True)
+
+    kind, place, threads = sys.argv[1:]
+    try:
+        peer = PEERS[kind](place, int(threads))
+    except Exception as error:
+        say({"error": f"{type(error).__name__}: {error}"})
+        return
+    say({"name": peer.name, "about": peer.about})
+    serve(peer, say)
+
+
+if __name__ == "__main__":
+    main()
