@@ -210,7 +210,7 @@ impl Profiler {
         }
         let bytes = self.open.len() as u64 * 16;
         self.staging.map_async(wgpu::MapMode::Read, ..bytes, |_| {});
-        gpu.poll(wgpu::PollType::wait_indefinitely())?;
+        gpu.poll(None)?;
         let view = self
             .staging
             .get_mapped_range(..bytes)

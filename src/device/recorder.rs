@@ -169,7 +169,7 @@ impl Gpu {
     }
 
     /// Waits for a submission, or for all of them.
-    fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    pub(super) fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let timeout = self.options.trial.then(|| self.options.patience.unwrap_or(PATIENCE));
         let how = wgpu::PollType::Wait { submission_index, timeout };
         if let Err(error) = self.device.poll(how) {
