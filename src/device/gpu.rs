@@ -40,6 +40,8 @@ pub(crate) struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(crate) info: adapter::AdapterInfo,
     pub(crate) limits: wgpu::Limits,
+    /// Invocations of a subgroup, where they can exchange values and it is always as large.
+    pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,
     pool: Mutex<Pool<Raw>>,
     next_id: AtomicU64,
@@ -130,8 +132,11 @@ impl Gpu {
         let folder = cache::folder(&options);
         let pipeline_cache =
             folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));
+        let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+        let fixed = subgroups && info.subgroup_min_size == info.subgroup_max_size;
         Ok(Arc::new(Self {
             info: (&adapter).into(),
+            subgroup_size: fixed.then_some(info.subgroup_min_size),
             adapter,
             next_id: AtomicU64::new(unused.len() as u64),
             device,

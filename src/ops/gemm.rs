@@ -1,10 +1,14 @@
 //! C = op(A) op(B) (+ bias) (+ C): every matrix product outside the recurrence.
 
 use super::switches;
+use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
 use crate::device::profile::Cost;
+use crate::device::verdicts::{Comparison, Special};
+use crate::device::{Backend, Device};
 use crate::{Error, Result, Tensor};
+use std::sync::Arc;
 
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
     &[("a", Read), ("b", Read), ("bias", Read), ("c", Write)];
@@ -24,6 +28,38 @@ pub(crate) static REGISTER: Kernel = Kernel {
     bindings: BINDINGS,
     variants: || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]),
 };
+
+/// For software adapters with subgroups of 8.
+pub(crate) static SUBGROUP: Kernel = Kernel {
+    name: "gemm_subgroup",
+    parts: &[include_str!("../../shaders/gemm_subgroup.wgsl")],
+    bindings: BINDINGS,
+    variants: || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]),
+};
+
+static TRUSTED_SUBGROUP: Special =
+    Special { name: "gemm_subgroup", kernels: &[&SUBGROUP, &REGISTER], check: compare };
+
+/// The same small product with subgroups and without.
+fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
+    let device = Device(Backend::Gpu(gpu.clone()));
+    let [m, n, k] = [37, 75, 29];
+    // Numbers without a pattern that lanes or rows share.
+    let values = |len: usize| -> Vec<f32> {
+        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_769) >> 8) as f32 / 8e6 - 1.0).collect()
+    };
+    let a = Tensor::from_slice(&values(m * k), [m, k], &device)?;
+    let b = Tensor::from_slice(&values(k * n), [k, n], &device)?;
+    let product = |kernel: &'static Kernel, tile| {
+        let c = Tensor::empty([m, n], &device)?;
+        let gemm = Gemm { m, n, k, bias: None, accumulate: false };
+        let [a, b] = [Matrix::new(&a, k), Matrix::new(&b, n)];
+        gemm.launch(gpu, (kernel, tile), a, b, Matrix::new(&c, n))?;
+        c.to_vec()
+    };
+    let (special, plain) = (product(&SUBGROUP, [16, 64])?, product(&REGISTER, [8, 64])?);
+    Ok(Comparison { special, plain, bound: 1e-5 })
+}
 
 /// A matrix inside a tensor, its rows `stride` words apart.
 #[derive(Clone, Copy)]
@@ -95,8 +131,27 @@ impl Gemm<'_> {
             self.twin(a, b, c);
             return Ok(());
         };
-        let (kernel, tile_m, tile_n) =
-            if gpu.info.software { (&REGISTER, 8, 64) } else { (&TILE, 64, 64) };
+        let way = match gpu.info.software {
+            false => (&TILE, [64, 64]),
+            // Below, half of its rows would be made for nothing.
+            true if m > 8 && gpu.subgroup_size == Some(8) && gpu.trusts(&TRUSTED_SUBGROUP) => {
+                (&SUBGROUP, [16, 64])
+            }
+            true => (&REGISTER, [8, 64]),
+        };
+        self.launch(gpu, way, a, b, c)
+    }
+
+    /// By this kernel, whose workgroups make tiles of this size.
+    fn launch(
+        self,
+        gpu: &Arc<Gpu>,
+        (kernel, [tile_m, tile_n]): (&'static Kernel, [usize; 2]),
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: Matrix<'_>,
+    ) -> Result<()> {
+        let Self { m, n, k, .. } = self;
         // More rows than a grid has room for go in several launches.
         let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * tile_m;
         for first in (0..m).step_by(slab) {

@@ -64,6 +64,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &fill::KERNEL,
     &gemm::TILE,
     &gemm::REGISTER,
+    &gemm::SUBGROUP,
     &halves::FORWARD,
     &halves::BACKWARD,
     &layer_norm::FORWARD,

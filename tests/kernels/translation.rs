@@ -12,7 +12,12 @@ fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
     let source = kernel.source();
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    // What a kernel needs beyond WebGPU is in its name.
+    let needs = match kernel.name.ends_with("_subgroup") {
+        true => Capabilities::SUBGROUP,
+        false => Capabilities::empty(),
+    };
+    let info = Validator::new(ValidationFlags::all(), needs)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     (module, info)
@@ -37,7 +42,8 @@ fn every_kernel_reaches_every_api() {
                 naga::back::pipeline_constants::process_overrides(&module, &info, None, &pipeline)
                     .unwrap_or_else(|e| panic!("{what}: {e:?}"));
 
-            spv::write_vec(&module, &info, &spv::Options::default(), None)
+            let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+            spv::write_vec(&module, &info, &options, None)
                 .unwrap_or_else(|e| panic!("{what} as SPIR-V: {e:?}"));
 
             let options = hlsl::Options {
