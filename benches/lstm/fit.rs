@@ -4,11 +4,14 @@ use crate::layer::{Layer, Pass, devices};
 use crate::shapes::Shape;
 use wgpu_lstm::{Result, Strategy};
 
+/// A size's name, its values, and the shape that has it.
+type Axis = (&'static str, [usize; 5], fn(usize) -> Shape);
+
 pub fn run() {
     println!("\ncost, in ms: intercept + slope n, least squares");
     for (name, device) in devices() {
         for pass in Pass::ALL {
-            let cases: [(&str, [usize; 5], fn(usize) -> Shape); 2] = [
+            let cases: [Axis; 2] = [
                 ("T", [64, 128, 192, 256, 320], |t| Shape::new([16, t, 64, 128], 1)),
                 ("B", [16, 32, 48, 64, 80], |b| Shape::new([b, 64, 64, 128], 1)),
             ];
