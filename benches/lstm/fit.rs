@@ -17,7 +17,7 @@ pub fn run() {
             ];
             for (axis, sizes, shape) in cases {
                 let layers: Result<Vec<_>> =
-                    sizes.iter().map(|&n| Layer::new(&device, shape(n), Strategy::Auto)).collect();
+                    sizes.iter().map(|&n| Layer::new(device, shape(n), Strategy::Auto)).collect();
                 match layers.and_then(|layers| medians(layers, pass)) {
                     Ok(times) => {
                         let points: Vec<_> = sizes.iter().map(|&n| n as f64).zip(times).collect();
@@ -34,10 +34,16 @@ pub fn run() {
     }
 }
 
-/// Milliseconds of each, in rounds that take turns.
+/// Milliseconds of each, in rounds that take turns: more of them where one is quick.
 fn medians(mut layers: Vec<Layer>, pass: Pass) -> Result<Vec<f64>> {
     let mut times = vec![vec![]; layers.len()];
-    for round in 0..9 {
+    let mut whole = 0.0;
+    for layer in &mut layers {
+        layer.time(pass, 1)?;
+        whole += layer.time(pass, 1)?.as_secs_f64();
+    }
+    let rounds = (1.5 / whole).clamp(7.0, 40.0) as usize;
+    for round in 0..rounds + 2 {
         for (layer, times) in layers.iter_mut().zip(&mut times) {
             let took = layer.time(pass, 1)?.as_secs_f64() * 1e3;
             // The first two rounds warm up.
