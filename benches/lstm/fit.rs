@@ -4,17 +4,20 @@ use crate::layer::{Layer, Pass, devices};
 use crate::shapes::Shape;
 use wgpu_lstm::{Result, Strategy};
 
+/// A size's name, its values, and the shape that has it.
+type Axis = (&'static str, [usize; 5], fn(usize) -> Shape);
+
 pub fn run() {
     println!("\ncost, in ms: intercept + slope n, least squares");
     for (name, device) in devices() {
         for pass in Pass::ALL {
-            let cases: [(&str, [usize; 5], fn(usize) -> Shape); 2] = [
+            let cases: [Axis; 2] = [
                 ("T", [64, 128, 192, 256, 320], |t| Shape::new([16, t, 64, 128], 1)),
                 ("B", [16, 32, 48, 64, 80], |b| Shape::new([b, 64, 64, 128], 1)),
             ];
             for (axis, sizes, shape) in cases {
                 let layers: Result<Vec<_>> =
-                    sizes.iter().map(|&n| Layer::new(&device, shape(n), Strategy::Auto)).collect();
+                    sizes.iter().map(|&n| Layer::new(device, shape(n), Strategy::Auto)).collect();
                 match layers.and_then(|layers| medians(layers, pass)) {
                     Ok(times) => {
                         let points: Vec<_> = sizes.iter().map(|&n| n as f64).zip(times).collect();
@@ -31,10 +34,16 @@ pub fn run() {
     }
 }
 
-/// Milliseconds of each, in rounds that take turns.
+/// Milliseconds of each, in rounds that take turns: more of them where one is quick.
 fn medians(mut layers: Vec<Layer>, pass: Pass) -> Result<Vec<f64>> {
     let mut times = vec![vec![]; layers.len()];
-    for round in 0..9 {
+    let mut whole = 0.0;
+    for layer in &mut layers {
+        layer.time(pass, 1)?;
+        whole += layer.time(pass, 1)?.as_secs_f64();
+    }
+    let rounds = (1.5 / whole).clamp(7.0, 40.0) as usize;
+    for round in 0..rounds + 2 {
         for (layer, times) in layers.iter_mut().zip(&mut times) {
             let took = layer.time(pass, 1)?.as_secs_f64() * 1e3;
             // The first two rounds warm up.

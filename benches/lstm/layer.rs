@@ -1,28 +1,32 @@
 //! What is run: an LSTM layer on a device, forward or a step of training.
 
 use crate::shapes::Shape;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use wgpu_lstm::nn::{Lstm, Params};
 use wgpu_lstm::train::Adam;
 use wgpu_lstm::{Device, GpuOptions, Result, Strategy, Tape, Tensor, Var};
 
 /// The CPU, the best hardware GPU and the software adapter, as far as they are there.
-pub fn devices() -> Vec<(&'static str, Device)> {
-    let mut devices = vec![];
-    for (name, device) in [
-        ("cpu", Device::named("cpu")),
-        ("gpu", Device::gpu(GpuOptions::default())),
-        ("software", Device::gpu(GpuOptions::default().software())),
-    ] {
-        match device {
-            Ok(device) => {
-                println!("{name}: {device}");
-                devices.push((name, device));
+pub fn devices() -> &'static [(&'static str, Device)] {
+    static DEVICES: OnceLock<Vec<(&str, Device)>> = OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let mut devices = vec![];
+        for (name, device) in [
+            ("cpu", Device::named("cpu")),
+            ("gpu", Device::gpu(GpuOptions::default())),
+            ("software", Device::gpu(GpuOptions::default().software())),
+        ] {
+            match device {
+                Ok(device) => {
+                    println!("{name}: {device}");
+                    devices.push((name, device));
+                }
+                Err(error) => println!("{name}: none ({error})"),
             }
-            Err(error) => println!("{name}: none ({error})"),
         }
-    }
-    devices
+        devices
+    })
 }
 
 /// What to force on a device; the CPU has one way.

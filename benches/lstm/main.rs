@@ -61,10 +61,9 @@ fn wanted(id: &str) -> bool {
 }
 
 fn passes(c: &mut Criterion) {
-    let devices = devices();
     for pass in Pass::ALL {
         for shape in shapes::chosen() {
-            for (name, device) in &devices {
+            for (name, device) in devices() {
                 for &(way, strategy) in strategies(device) {
                     measure(c, pass, shape, (name, device), (way, strategy));
                 }
@@ -115,14 +114,14 @@ fn steps(c: &mut Criterion) {
         Shape::new([1, 1, 512, 512], 1),
     ];
     for (name, device) in devices() {
-        for &(way, strategy) in strategies(&device) {
+        for &(way, strategy) in strategies(device) {
             for shape in SHAPES {
                 let group = format!("step/{name}/{way}");
                 let id = format!("{group}/{shape}");
                 if !wanted(&id) {
                     continue;
                 }
-                let (mut stepper, stream) = match stepper_of(&device, shape, strategy) {
+                let (mut stepper, stream) = match stepper_of(device, shape, strategy) {
                     Ok(made) => made,
                     Err(error) => {
                         println!("{id}: none ({error})");
@@ -177,9 +176,9 @@ fn lengths(c: &mut Criterion) {
         (0..shape.b).map(|row| 1 + (row * 13 % shape.b) * (shape.t - 1) / (shape.b - 1)).collect();
     for (name, device) in devices() {
         let layer = |mixed_lengths: bool| {
-            let mut layer = Layer::new(&device, shape, Strategy::Auto)?;
+            let mut layer = Layer::new(device, shape, Strategy::Auto)?;
             if mixed_lengths {
-                layer.x = layer.x.with_lengths(Some(Lengths::new(&mixed, &device)?));
+                layer.x = layer.x.with_lengths(Some(Lengths::new(&mixed, device)?));
             }
             Ok::<_, wgpu_lstm::Error>(layer)
         };

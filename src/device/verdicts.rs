@@ -281,7 +281,8 @@ impl Gpu {
 
     /// Runs something on a second device of this adapter, which waits for nothing long.
     fn trial<R>(&self, run: impl FnOnce(&Arc<Self>) -> Result<R>) -> Result<R> {
-        let options = super::GpuOptions { trial: true, ..self.options.clone() }.no_cache();
+        let options =
+            super::GpuOptions { trial: true, profile: false, ..self.options.clone() }.no_cache();
         let gpu = pollster::block_on(Self::on(self.adapter.clone(), options))?;
         let result = run(&gpu);
         if matches!(gpu.health(), Err(crate::Error::DeviceLost { .. })) {
