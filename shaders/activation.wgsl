@@ -1,7 +1,8 @@
 // activation: y = act(x), elementwise. KIND 0: sigmoid, 1: tanh, 2: relu.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/activation.rs
+// Parts   common/activations.wgsl, common/index.wgsl, common/is_nan.wgsl
+// Twin    src/ops/activation.rs
 
 override KIND: u32;
 
@@ -19,7 +20,10 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= dims.n { return; }
-    if KIND == 0u {
+    if is_nan(x[i]) {
+        // It stays: SwiftShader's exp and Mesa's tanh make numbers of it.
+        y[i] = x[i];
+    } else if KIND == 0u {
         y[i] = sigmoid1(x[i]);
     } else if KIND == 1u {
         y[i] = tanh1(x[i]);

@@ -8,7 +8,8 @@
 //
 // Shapes  x, y, d_x: [N,C]; weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
 // Grid    folded ceil(N*C/64)
-// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/pointwise_loss.rs
+// Parts   common/activations.wgsl, common/index.wgsl, common/is_nan.wgsl
+// Twin    src/ops/pointwise_loss.rs
 
 override KIND: u32;
 override WEIGHTS: bool;
@@ -30,15 +31,17 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= dims.n * dims.c { return; }
-    var d = x[i] - y[i];
+    let difference = x[i] - y[i];
+    var d = difference;
     switch KIND {
         case 0u: { d = sigmoid1(x[i]) - y[i]; }
         case 1u: { d *= 2.0; }
-        // Comparisons are false for NaN, which so stays: `d != d` may be taken for false.
         case 2u: { d = select(d, sign(d), abs(d) > 0.0); }
         case 3u: { d = select(d, dims.p * sign(d), abs(d) > dims.p); }
         default: { d = select(select(d, 1.0 - dims.p, d > 0.0), -dims.p, d < 0.0); }
     }
+    // A NaN stays; what compares with it, a compiler may take for true or false.
+    if is_nan(difference) { d = difference; }
     d *= d_loss[0] * dims.scale;
     if WEIGHTS {
         let w = weights[i / dims.c];

@@ -1,13 +1,13 @@
 //! Elementwise activations, and their gradients.
 
-use super::{ACTIVATIONS, INDEX};
+use super::{ACTIVATIONS, INDEX, IS_NAN};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "activation",
-    parts: &[ACTIVATIONS, INDEX, include_str!("../../shaders/activation.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/activation.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: kinds,
 };

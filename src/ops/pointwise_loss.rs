@@ -2,7 +2,7 @@
 
 use super::activation::sigmoid;
 use super::softmax::last_axis;
-use super::{ACTIVATIONS, INDEX, product, switches};
+use super::{ACTIVATIONS, INDEX, IS_NAN, product, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, Launch, folded};
 use crate::{Result, Tensor};
@@ -16,7 +16,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pointwise_loss_bwd",
-    parts: &[ACTIVATIONS, INDEX, include_str!("../../shaders/pointwise_loss_bwd.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/pointwise_loss_bwd.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants,
 };
