@@ -73,6 +73,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &lstm::recompute::KERNELS[1],
     &lstm::sequence::FORWARD[0],
     &lstm::sequence::FORWARD[1],
+    &lstm::sequence::FORWARD_SUBGROUP,
     &lstm::sequence::BACKWARD[0],
     &lstm::sequence::BACKWARD[1],
     &lstm::sequence::BACKWARD_WIDE,

@@ -203,6 +203,7 @@ impl Case {
             y: self.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
             save,
             how: How {
+                compared: None,
                 cell: self.cell,
                 reverse: self.layer.reverse,
                 zero_left_out: self.layer.zero_left_out,

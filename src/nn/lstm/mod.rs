@@ -506,6 +506,7 @@ impl Lstm {
             bias: optional(part.bias)?,
             peepholes: optional(part.peepholes)?,
             how: How {
+                compared: None,
                 cell: self.cell,
                 reverse,
                 // As Keras' `Bidirectional` has it, whose directions repeat other steps.

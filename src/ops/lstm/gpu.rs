@@ -62,7 +62,7 @@ pub(super) struct Part<'a> {
     timesteps: usize,
     c_offset: usize,
     steps: Steps<'a>,
-    how: How,
+    pub(super) how: How,
     y: Option<Columns<'a>>,
     /// How many shares of a grid's workgroups are run at a time, if they cost different times.
     deal: usize,
@@ -202,8 +202,10 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     let variant = is_variant(call.how, call.steps);
     let strategy = call.how.strategy;
     let ragged = call.steps.lengths().is_some();
-    let schedule =
-        plan::schedule(gpu, strategy, Pass::Forward, variant, ragged, batch, hidden_size)?;
+    let schedule = match call.how.compared {
+        Some(_) => Schedule::Sequence { rows: 16 },
+        None => plan::schedule(gpu, strategy, Pass::Forward, variant, ragged, batch, hidden_size)?,
+    };
     let deal = plan::deal(gpu, ragged);
     let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
     let columns = 4 * hidden_size;

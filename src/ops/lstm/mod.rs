@@ -145,6 +145,8 @@ pub(crate) struct How {
     /// Whether a backward pass computes the gates anew, instead of finding them saved.
     pub(crate) recompute: bool,
     pub(crate) noise: Noise,
+    /// Only where kernels are compared: 16 rows a workgroup, with subgroups or without.
+    pub(crate) compared: Option<bool>,
 }
 
 /// The arguments of a forward pass.

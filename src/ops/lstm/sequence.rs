@@ -1,15 +1,18 @@
 //! All timesteps of a chunk in one dispatch.
 
 use super::super::product;
-use super::gpu::{BackwardChunk, ForwardChunk};
+use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::plan::workgroup;
-use super::{PLAIN, VARIANT, lstm_variants, parts};
-use crate::Result;
+use super::{Columns, Forward, How, PLAIN, Steps, VARIANT, Weights, lstm_variants, parts};
+use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constants, Kernel, Launch};
+use crate::device::verdicts::{Comparison, Special};
+use crate::{Device, Result, Strategy, Tensor};
 use std::sync::Arc;
 
 const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
+const TEXT_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_subgroup.wgsl");
 const TEXT_BWD: &str = include_str!("../../../shaders/lstm_sequence_bwd.wgsl");
 const TEXT_BWD_WIDE: &str = include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl");
 
@@ -56,6 +59,59 @@ pub(crate) static BACKWARD_WIDE: Kernel = backward_kernel(
     || product(lstm_variants(false), &shapes(backward_shape, &[8])),
 );
 
+/// For software adapters with subgroups of 8: the plain cell, 16 rows.
+pub(crate) static FORWARD_SUBGROUP: Kernel =
+    forward_kernel("lstm_sequence_subgroup", &parts(PLAIN, super::FORWARD, TEXT_SUBGROUP), || {
+        product(lstm_variants(true), &shapes(|h, _| subgroup_shape(h), &[16]))
+    });
+
+fn subgroup_shape(hidden_size: usize) -> Constants {
+    let wg = workgroup(hidden_size.div_ceil(2)) as u32;
+    vec![("WG", wg), ("H", hidden_size as u32), ("STATE", 32 * hidden_size as u32)]
+}
+
+static TRUSTED_SUBGROUP: Special = Special {
+    name: "lstm_sequence_subgroup",
+    kernels: &[&FORWARD_SUBGROUP, &FORWARD[0]],
+    check: compare,
+};
+
+/// The same small layer with subgroups and without.
+fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
+    let device = Device(Backend::Gpu(gpu.clone()));
+    let (batch, timesteps, input_size, hidden_size) = (18, 3, 5, 19);
+    // Numbers without a pattern that lanes or rows share.
+    let tensor = |shape: &[usize]| {
+        let len = shape.iter().product::<usize>() as u32;
+        let values: Vec<f32> = (0..len)
+            .map(|i| (i.wrapping_mul(2_654_435_769) >> 8) as f32 / 16_777_216.0 - 0.5)
+            .collect();
+        Tensor::from_slice(&values, shape, &device)
+    };
+    let x = tensor(&[batch, timesteps, input_size])?;
+    let weights = Weights {
+        weight_ih: tensor(&[input_size, hidden_size, 4])?,
+        weight_hh: tensor(&[hidden_size, hidden_size, 4])?,
+        bias: None,
+        peepholes: None,
+    };
+    let run = |subgroup| {
+        let y = Tensor::empty([batch, timesteps, hidden_size], &device)?;
+        let how = How { strategy: Strategy::Sequence, compared: Some(subgroup), ..How::default() };
+        super::forward(&Forward {
+            x: &x,
+            weights: &weights,
+            steps: Steps::All,
+            state: None,
+            y: Some(Columns { tensor: &y, first: 0 }),
+            save: false,
+            how,
+        })?;
+        y.to_vec()
+    };
+    Ok(Comparison { special: run(true)?, plain: run(false)?, bound: 1e-5 })
+}
+
 /// Some sizes for the translation test; the text does not depend on them.
 fn shapes(of: fn(usize, usize) -> Constants, rows: &[usize]) -> Vec<Constants> {
     let sizes = [1, 7, 128, 200];
@@ -78,11 +134,24 @@ fn backward_shape(hidden_size: usize, rows: usize) -> Constants {
     shape
 }
 
+/// Whether the kernel for subgroups runs a pass.
+fn subgroup(gpu: &Arc<Gpu>, part: &Part<'_>, rows: usize) -> bool {
+    // A layer of fewer units leaves lanes idle.
+    let fits = rows == 16 && !part.is_variant() && part.hidden_size >= 16;
+    let chosen = || part.how.compared.unwrap_or_else(|| gpu.trusts(&TRUSTED_SUBGROUP));
+    fits && gpu.subgroup_size == Some(8) && chosen()
+}
+
 pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> Result<()> {
+    let hidden_size = pass.part.hidden_size;
+    let (kernel, shape) = match subgroup(gpu, &pass.part, rows) {
+        true => (&FORWARD_SUBGROUP, subgroup_shape(hidden_size)),
+        false => (&FORWARD[usize::from(pass.part.is_variant())], forward_shape(hidden_size, rows)),
+    };
     let launch = Launch {
-        kernel: &FORWARD[usize::from(pass.part.is_variant())],
+        kernel,
         grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
-        constants: &[&pass.constants()[..], &forward_shape(pass.part.hidden_size, rows)].concat(),
+        constants: &[&pass.constants()[..], &shape].concat(),
         uniform: &pass.uniform(0),
         tensors: &pass.tensors(),
     };
