@@ -387,7 +387,8 @@ fn hidden_size_200() {
 #[test]
 fn every_option_at_one_size() {
     for options in 0..8 {
-        let case = Case::new(options as u64, [33, 6, 3, 13], options);
+        // As many units as the kernel for subgroups takes, and no multiple of anything.
+        let case = Case::new(options as u64, [33, 6, 3, 21], options);
         check_everywhere(&case, &[false, true], &format!("options {options}"));
         let case = Case::new(options as u64, [9, 5, 2, 13], options);
         check_everywhere(&case, &[true], &format!("options {options}, eight rows"));

@@ -119,14 +119,44 @@ fn a_profile_tells_the_kernels_apart_and_changes_no_bit() {
         // 5 rows, 6 timesteps, 16 units.
         assert_eq!((forward.calls, forward.flop), (calls, (8 * 5 * 6 * 16 * 16) as f64));
         // The input's part, and the gradients of the input and of both weights.
-        let gemm = find("gemm_register");
-        assert_eq!(gemm.calls, 4);
-        assert_eq!(gemm.flop, (8 * 5 * 6 * 16 * (3 * 4 + 16)) as f64);
-        assert!(gemm.bytes > 0.0);
+        let gemms = || profile.kernels.iter().filter(|k| k.kernel.starts_with("gemm_"));
+        assert_eq!(gemms().map(|k| k.calls).sum::<u64>(), 4);
+        let flop: f64 = gemms().map(|k| k.flop).sum();
+        assert_eq!(flop, (8 * 5 * 6 * 16 * (3 * 4 + 16)) as f64);
+        assert!(gemms().all(|k| k.bytes > 0.0));
         let table = profile.to_string();
         assert!(table.contains("lstm_") && table.lines().count() == profile.kernels.len() + 2);
         // Each profile begins anew.
         assert_eq!(device.profile().unwrap().kernels, []);
+    }
+}
+
+/// Kernels for subgroups run where these have 8 lanes, and not where their check found them wrong.
+#[test]
+fn kernels_for_subgroups_run_where_they_were_seen_right() {
+    let run = |options: GpuOptions| {
+        let device = gpu(options.profile().threads(2).no_cache());
+        let params = Params::new(&device).with_seed(5);
+        let lstm = Lstm::new(16).return_sequences().build(&params, 3).unwrap();
+        let values: Vec<f32> = (0..32 * 2 * 3).map(|k| (k as f32).sin()).collect();
+        let x = Var::from(Tensor::from_slice(&values, [32, 2, 3], &device).unwrap());
+        let y = lstm.forward(&Tape::inference(&params), &x).unwrap().tensor().to_vec().unwrap();
+        let profile = device.profile().unwrap();
+        let names: Vec<_> = profile.kernels.iter().map(|k| k.kernel).collect();
+        let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("{device} is no GPU") };
+        (y, names, gpu.subgroup_size == Some(8) && gpu.info.software)
+    };
+    let (y, names, eight) = run(GpuOptions::default());
+    for (name, plain) in
+        [("lstm_sequence_subgroup", "lstm_sequence"), ("gemm_subgroup", "gemm_register")]
+    {
+        assert_eq!(names.contains(&name), eight, "{names:?}");
+        if eight {
+            let (other, names, _) = run(GpuOptions::default().fault(name));
+            assert!(!names.contains(&name) && names.contains(&plain), "{names:?}");
+            let far = y.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-6, "{far}");
+        }
     }
 }
 
