@@ -77,6 +77,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &lstm::sequence::BACKWARD[0],
     &lstm::sequence::BACKWARD[1],
     &lstm::sequence::BACKWARD_WIDE,
+    &lstm::sequence::BACKWARD_SUBGROUP,
     &lstm::stepwise::FORWARD[0],
     &lstm::stepwise::FORWARD[1],
     &lstm::stepwise::BACKWARD[0],

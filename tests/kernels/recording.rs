@@ -139,22 +139,29 @@ fn kernels_for_subgroups_run_where_they_were_seen_right() {
         let params = Params::new(&device).with_seed(5);
         let lstm = Lstm::new(16).return_sequences().build(&params, 3).unwrap();
         let values: Vec<f32> = (0..32 * 2 * 3).map(|k| (k as f32).sin()).collect();
-        let x = Var::from(Tensor::from_slice(&values, [32, 2, 3], &device).unwrap());
-        let y = lstm.forward(&Tape::inference(&params), &x).unwrap().tensor().to_vec().unwrap();
+        let tape = Tape::new(&params);
+        let x = tape.input(Tensor::from_slice(&values, [32, 2, 3], &device).unwrap());
+        let y = lstm.forward(&tape, &x).unwrap();
+        let mut found = y.tensor().to_vec().unwrap();
+        let d_y = Tensor::from_slice(&found, [32, 2, 16], &device).unwrap();
+        let gradients = tape.backward_from(&[(&y, d_y)]).unwrap();
+        found.extend(gradients.get(&x).unwrap().to_vec().unwrap());
         let profile = device.profile().unwrap();
         let names: Vec<_> = profile.kernels.iter().map(|k| k.kernel).collect();
         let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("{device} is no GPU") };
-        (y, names, gpu.subgroup_size == Some(8) && gpu.info.software)
+        (found, names, gpu.subgroup_size == Some(8) && gpu.info.software)
     };
-    let (y, names, eight) = run(GpuOptions::default());
-    for (name, plain) in
-        [("lstm_sequence_subgroup", "lstm_sequence"), ("gemm_subgroup", "gemm_register")]
-    {
+    let (found, names, eight) = run(GpuOptions::default());
+    for (name, plain) in [
+        ("lstm_sequence_subgroup", "lstm_sequence"),
+        ("lstm_sequence_bwd_subgroup", "lstm_sequence_bwd_wide"),
+        ("gemm_subgroup", "gemm_register"),
+    ] {
         assert_eq!(names.contains(&name), eight, "{names:?}");
         if eight {
             let (other, names, _) = run(GpuOptions::default().fault(name));
             assert!(!names.contains(&name) && names.contains(&plain), "{names:?}");
-            let far = y.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let far = found.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(far < 1e-6, "{far}");
         }
     }

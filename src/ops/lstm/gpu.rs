@@ -354,8 +354,12 @@ pub(super) fn backward(
     let device = x.device();
     let variant = is_variant(how, mask.steps());
     let ragged = mask.steps().lengths().is_some();
-    let schedule =
-        plan::schedule(gpu, how.strategy, Pass::Backward, variant, ragged, batch, hidden_size)?;
+    let schedule = match how.compared {
+        Some(_) => Schedule::Sequence { rows: 8 },
+        None => {
+            plan::schedule(gpu, how.strategy, Pass::Backward, variant, ragged, batch, hidden_size)?
+        }
+    };
     let deal = plan::deal(gpu, ragged);
     let columns = 4 * hidden_size;
 

@@ -3,7 +3,9 @@
 use super::super::product;
 use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::plan::workgroup;
-use super::{Columns, Forward, How, PLAIN, Steps, VARIANT, Weights, lstm_variants, parts};
+use super::{
+    Arriving, Columns, Forward, How, PLAIN, Steps, VARIANT, Wanted, Weights, lstm_variants, parts,
+};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constants, Kernel, Launch};
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
 const TEXT_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_subgroup.wgsl");
+const TEXT_BWD_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_bwd_subgroup.wgsl");
 const TEXT_BWD: &str = include_str!("../../../shaders/lstm_sequence_bwd.wgsl");
 const TEXT_BWD_WIDE: &str = include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl");
 
@@ -70,14 +73,32 @@ fn subgroup_shape(hidden_size: usize) -> Constants {
     vec![("WG", wg), ("H", hidden_size as u32), ("STATE", 32 * hidden_size as u32)]
 }
 
-static TRUSTED_SUBGROUP: Special = Special {
+/// The same for the backward pass: 8 rows.
+pub(crate) static BACKWARD_SUBGROUP: Kernel = backward_kernel(
+    "lstm_sequence_bwd_subgroup",
+    &parts(PLAIN, super::BACKWARD, TEXT_BWD_SUBGROUP),
+    || product(lstm_variants(false), &shapes(|h, _| backward_subgroup_shape(h), &[8])),
+);
+
+fn backward_subgroup_shape(hidden_size: usize) -> Constants {
+    let wg = workgroup(hidden_size.div_ceil(4)) as u32;
+    vec![("WG", wg), ("H", hidden_size as u32), ("WIDE", 32 * hidden_size as u32)]
+}
+
+static TRUSTED_FORWARD: Special = Special {
     name: "lstm_sequence_subgroup",
     kernels: &[&FORWARD_SUBGROUP, &FORWARD[0]],
-    check: compare,
+    check: |gpu| compare(gpu, false),
 };
 
-/// The same small layer with subgroups and without.
-fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
+static TRUSTED_BACKWARD: Special = Special {
+    name: "lstm_sequence_bwd_subgroup",
+    kernels: &[&BACKWARD_SUBGROUP, &BACKWARD_WIDE],
+    check: |gpu| compare(gpu, true),
+};
+
+/// The same small layer with subgroups and without: its outputs, or the gradient of its input.
+fn compare(gpu: &Arc<Gpu>, backward: bool) -> Result<Comparison> {
     let device = Device(Backend::Gpu(gpu.clone()));
     let (batch, timesteps, input_size, hidden_size) = (18, 3, 5, 19);
     // Numbers without a pattern that lanes or rows share.
@@ -97,17 +118,29 @@ fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
     };
     let run = |subgroup| {
         let y = Tensor::empty([batch, timesteps, hidden_size], &device)?;
-        let how = How { strategy: Strategy::Sequence, compared: Some(subgroup), ..How::default() };
-        super::forward(&Forward {
+        let compared = Some(subgroup);
+        let how = How { strategy: Strategy::Sequence, compared, ..How::default() };
+        let y_columns = Columns { tensor: &y, first: 0 };
+        let output = super::forward(&Forward {
             x: &x,
             weights: &weights,
             steps: Steps::All,
             state: None,
-            y: Some(Columns { tensor: &y, first: 0 }),
-            save: false,
+            y: Some(y_columns),
+            save: backward,
             how,
         })?;
-        y.to_vec()
+        let Some(saved) = output.saved else { return y.to_vec() };
+        let gradients = Weights {
+            weight_ih: Tensor::zeros(weights.weight_ih.shape(), &device)?,
+            weight_hh: Tensor::zeros(weights.weight_hh.shape(), &device)?,
+            bias: None,
+            peepholes: None,
+        };
+        let arriving = Arriving { d_y: Some(y_columns), ..Arriving::default() };
+        let wanted = Wanted { d_x: true, d_state: false };
+        let leaving = super::backward(saved, arriving, &gradients, wanted)?;
+        leaving.d_x.map_or_else(|| Ok(vec![]), |d_x| d_x.to_vec())
     };
     Ok(Comparison { special: run(true)?, plain: run(false)?, bound: 1e-5 })
 }
@@ -135,16 +168,16 @@ fn backward_shape(hidden_size: usize, rows: usize) -> Constants {
 }
 
 /// Whether the kernel for subgroups runs a pass.
-fn subgroup(gpu: &Arc<Gpu>, part: &Part<'_>, rows: usize) -> bool {
+fn subgroup(gpu: &Arc<Gpu>, part: &Part<'_>, special: &Special) -> bool {
     // A layer of fewer units leaves lanes idle.
-    let fits = rows == 16 && !part.is_variant() && part.hidden_size >= 16;
-    let chosen = || part.how.compared.unwrap_or_else(|| gpu.trusts(&TRUSTED_SUBGROUP));
+    let fits = !part.is_variant() && part.hidden_size >= 16;
+    let chosen = || part.how.compared.unwrap_or_else(|| gpu.trusts(special));
     fits && gpu.subgroup_size == Some(8) && chosen()
 }
 
 pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> Result<()> {
     let hidden_size = pass.part.hidden_size;
-    let (kernel, shape) = match subgroup(gpu, &pass.part, rows) {
+    let (kernel, shape) = match rows == 16 && subgroup(gpu, &pass.part, &TRUSTED_FORWARD) {
         true => (&FORWARD_SUBGROUP, subgroup_shape(hidden_size)),
         false => (&FORWARD[usize::from(pass.part.is_variant())], forward_shape(hidden_size, rows)),
     };
@@ -159,13 +192,18 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> R
 }
 
 pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) -> Result<()> {
+    let hidden_size = pass.part.hidden_size;
+    let (kernel, shape) = match rows {
+        4 => (&BACKWARD[usize::from(pass.part.is_variant())], backward_shape(hidden_size, rows)),
+        _ if subgroup(gpu, &pass.part, &TRUSTED_BACKWARD) => {
+            (&BACKWARD_SUBGROUP, backward_subgroup_shape(hidden_size))
+        }
+        _ => (&BACKWARD_WIDE, backward_shape(hidden_size, rows)),
+    };
     let launch = Launch {
-        kernel: match rows {
-            4 => &BACKWARD[usize::from(pass.part.is_variant())],
-            _ => &BACKWARD_WIDE,
-        },
+        kernel,
         grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
-        constants: &[&pass.constants()[..], &backward_shape(pass.part.hidden_size, rows)].concat(),
+        constants: &[&pass.constants()[..], &shape].concat(),
         uniform: &pass.uniform(0, pass.before),
         tensors: &pass.tensors(),
     };
