@@ -55,11 +55,12 @@ fn store(row: u32, column: u32, sum: vec4<f32>) {
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
+    @builtin(subgroup_invocation_id) hand: u32,
 ) {
     // Rows and columns past the end read the last one; their sums are not stored.
     let row0 = group.y * 16u;
-    let m0 = min(row0 + lane, dims.m - 1u);
-    let m1 = min(row0 + 8u + lane, dims.m - 1u);
+    let m0 = min(row0 + hand, dims.m - 1u);
+    let m1 = min(row0 + 8u + hand, dims.m - 1u);
     let column = group.x * 64u + lane;
     let n0 = min(column + 0u * 8u, dims.n - 1u);
     let n1 = min(column + 1u * 8u, dims.n - 1u);

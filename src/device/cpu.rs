@@ -160,25 +160,30 @@ impl CpuBuffer {
             let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
             (data.words.clone(), data.version)
         };
-        let mut all = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = all.iter().position(|p| p.order == order).unwrap_or_else(|| {
-            let words = Arc::new(Aligned::zeros(order.packed_len));
-            all.push(Packed { order, version: None, words });
-            all.len() - 1
-        });
-        let packed = &mut all[at];
-        if packed.version != Some(version) {
-            let words = match Arc::get_mut(&mut packed.words) {
-                Some(words) => words,
-                None => {
-                    packed.words = Arc::new(Aligned::zeros(order.packed_len));
-                    Arc::make_mut(&mut packed.words)
-                }
-            };
-            pack(&data[order.offset..order.offset + order.len], words);
-            packed.version = Some(version);
+        let lock = || self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = None;
+        if let Some(packed) = lock().iter_mut().find(|p| p.order == order) {
+            if packed.version == Some(version) {
+                return packed.words.clone();
+            }
+            packed.version = None;
+            spare = Arc::into_inner(std::mem::take(&mut packed.words));
         }
-        packed.words.clone()
+        // Not under the lock: packing may run threads, and one that waits may take up other work,
+        // which packs as well. Two that pack the same at a time do no harm.
+        let mut words = spare
+            .filter(|words| words.len == order.packed_len)
+            .unwrap_or_else(|| Aligned::zeros(order.packed_len));
+        pack(&data[order.offset..order.offset + order.len], &mut words);
+        let words = Arc::new(words);
+        let packed = Packed { order, version: Some(version), words: words.clone() };
+        let mut all = lock();
+        match all.iter_mut().find(|p| p.order == order) {
+            Some(old) if old.version > packed.version => {}
+            Some(old) => *old = packed,
+            None => all.push(packed),
+        }
+        words
     }
 
     pub(crate) fn read(&self) -> Arc<Aligned> {

@@ -16,7 +16,7 @@ const ARENA: u64 = 1 << 20;
 const IN_FLIGHT: usize = 3;
 
 /// How long a trial waits: a driver may compile only now.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Recorder {
     /// The pass is none between two dispatches while a profile is made.

@@ -264,6 +264,11 @@ impl ForwardRows<'_> {
         for (m, new) in new.iter().enumerate() {
             let place = at.place::<S>(m, units);
             store::<S>(&mut state.c[place..], new.c);
+            if varies {
+                // Padding may grow without bound under some activations, and infinity times a
+                // weight of zero is NaN.
+                state.c[place + blocks.range(at.block).len()..place + lanes].fill(0.0);
+            }
             let mut h_met = new.h;
             if !state.plain_h.is_empty() {
                 store::<S>(&mut state.plain_h[place..], new.h);

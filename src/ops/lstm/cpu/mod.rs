@@ -65,7 +65,9 @@ impl Task {
     fn deal(steps: Steps<'_>, sizes: Sizes) -> Arc<[Self]> {
         // Who has little to do is done before another thread wakes up.
         let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
-        let products = batch * timesteps * 4 * hidden_size * (input_size + hidden_size);
+        let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
+            .into_iter()
+            .fold(batch, usize::saturating_mul);
         let count = if products < SMALL * 16 { 1 } else { batch.min(Cpu::threads()) };
         let mut tasks: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
         match steps.lengths() {

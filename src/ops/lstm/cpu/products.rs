@@ -1,7 +1,7 @@
 //! Products over all frames of a batch at once, before and after the recurrence.
 
 use super::micro::{accumulate, accumulate_outer, load, most_rows, tiles, weights_of};
-use super::{Blocks, SMALL, each_chunk, each_job, threads_for};
+use super::{Blocks, SMALL, each_job, threads_for};
 use crate::device::cpu::Aligned;
 use crate::ops::lstm::{How, cell};
 use crate::{Result, Tensor};
@@ -20,7 +20,7 @@ fn each_run(
     f: impl Fn(usize, &mut [f32]) + Sync,
 ) {
     let frames = words.len() / width;
-    let threads = threads_for(frames * work_of_frame < SMALL * 8);
+    let threads = threads_for(frames.saturating_mul(work_of_frame) < SMALL * 8);
     let run = if threads == 1 { frames } else { FRAMES };
     let runs = words.chunks_mut(run * width).enumerate();
     each_job(runs, threads, |(n, words)| f(n * run, words));
@@ -202,7 +202,8 @@ pub(super) fn weight_gradients(
 ) -> Result<()> {
     let width = 4 * blocks.lanes;
     let device = factors[0].gradient.device();
-    let small = (factors[0].values.len() + factors[1].values.len()) * blocks.columns() < SMALL * 8;
+    let values = factors[0].values.len() + factors[1].values.len();
+    let small = values.saturating_mul(blocks.columns()) < SMALL * 8;
     let empty = |factor: Factor<'_>| Tensor::empty([blocks.blocks, factor.size, width], &device);
     let sums = [empty(factors[0])?, empty(factors[1])?];
     let mut column_sums = vec![0.0; blocks.columns()];
@@ -234,13 +235,15 @@ pub(super) fn weight_gradients(
     });
     for (factor, sums) in factors.iter().zip(&sums) {
         let sums = sums.cpu();
+        // On this thread alone: all gradients of a model share one buffer and its lock.
         factor.gradient.cpu_mut(|gradient| {
-            each_chunk(gradient, 4 * blocks.hidden_size, |row, gradient| {
+            let rows = gradient.chunks_exact_mut(4 * blocks.hidden_size);
+            for (row, gradient) in rows.enumerate() {
                 for block in 0..blocks.blocks {
                     let sums = &sums[(block * factor.size + row) * width..][..width];
                     add_unpacked(blocks, block, sums, gradient);
                 }
-            });
+            }
         });
     }
     if let Some(bias) = bias {
