@@ -40,7 +40,7 @@ section() {
 }
 
 run() {
-    local dir results scratch
+    local dir results
     dir=$(cd "$1" && pwd)
     results=${2:-$dir/RESULTS.md}
     mkdir -p "$(dirname "$results")"
@@ -48,7 +48,7 @@ run() {
     for program in peers lstm peak; do
         [ -x "$dir/$program" ] || { say "no $dir/$program: build it with $0 --build $dir"; exit 1; }
     done
-    # Criterion writes its samples where it runs.
+    # Criterion writes its samples where it runs. Not local: the trap outlives the function.
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     cd "$scratch"
