@@ -1,5 +1,6 @@
 // What every schedule of the LSTM's backward pass shares: its bindings, and how a step of one
-// unit is differentiated.
+// unit is differentiated. Bindings 7 and 8 are the schedule's: common/lstm_in_place.wgsl, or
+// lstm_persistent_bwd.
 //
 // Shapes  gates: [frames,H] of vec4: on entry the activated gates, on exit d_a, the gradients of
 //         W x + R h + b; rt: [H,H] of vec4: [to, from], R transposed; c_before: [frames,H];
@@ -14,8 +15,6 @@
 @group(0) @binding(4) var<storage, read> d_y: array<f32>;
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
 @group(0) @binding(6) var<storage, read_write> d_state: array<f32>;
-@group(0) @binding(7) var<storage, read> peepholes: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> d_peepholes: array<vec4<f32>>;
 
 struct Carry { d_a: vec4<f32>, d_c: f32 }
 
@@ -37,7 +36,7 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
         } else {
             let d_h = d_h_rec + from_y + select(0.0, d_state[state], step + 1u == here.steps);
             let back = cell_backward(gates[at], c_before[at], d_h, d_c_after, unit);
-            gates[at] = back.d_a;
+            keep_d_a(at, back.d_a);
             carry = Carry(back.d_a, back.d_c_prev);
         }
     }
@@ -50,14 +49,14 @@ fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f3
     let state = row.at * dims.h + unit;
     if left_out(row, step) {
         d_state[state] = d_h;
-        gates[at] = vec4(0.0);
+        keep_d_a(at, vec4(0.0));
         return Carry(vec4(0.0), d_c_after);
     }
     let stays = vec2(d_h, d_c_after) * zoneout(row, step, unit);
     d_state[state] = stays.x;
     let back = cell_backward(gates[at], c_before[at], d_h - stays.x, d_c_after - stays.y, unit);
-    gates[at] = back.d_a;
-    if dims.peepholes != 0u { d_peepholes[state] += back.d_peepholes; }
+    keep_d_a(at, back.d_a);
+    if dims.peepholes != 0u { add_d_peepholes(state, back.d_peepholes); }
     return Carry(back.d_a, back.d_c_prev + stays.y);
 }
 

@@ -1,5 +1,5 @@
 // What every schedule of the LSTM's forward pass shares: its bindings, and how a step of one
-// unit ends.
+// unit ends. Bindings 3 and 8 are the schedule's: common/lstm_history.wgsl, or lstm_persistent.
 //
 // Shapes  gates: [frames,H] of vec4 (i,f,g,o): on entry W x + b, on exit, if SAVE, the activated
 //         gates; r: [H,H] of vec4: [from, to]; h_before, c_before: [frames,H], the state before
@@ -12,12 +12,10 @@ override SAVE: bool;
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> h_before: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c_before: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 @group(0) @binding(6) var<storage, read> rows: array<u32>;
 @group(0) @binding(7) var<storage, read_write> state: array<f32>;
-@group(0) @binding(8) var<storage, read> peepholes: array<vec4<f32>>;
 
 fn plain_initial_h(row: Row, unit: u32) -> f32 {
     if dims.initial == 0u || row.steps == 0u { return 0.0; }
@@ -49,11 +47,7 @@ fn finish(row: u32, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<
     var next_state = vec2(h, c);
     if step < here.steps {
         let at = place(here, step, unit);
-        // Where a schedule hands the state on in these, they are there.
-        if SAVE && (!HANDED_ON || step == 0u) {
-            h_before[at] = h;
-            c_before[at] = c;
-        }
+        if SAVE { keep_before(at, step, h, c); }
         if VARIANT {
             next_state = finish_variant(here, step, unit, a, h, c);
         } else {

@@ -32,6 +32,8 @@ struct Dims {
     coupled: u32,
     clip: f32, cell_clip: f32,
     peepholes: u32,
+    // Of the persistent schedule alone: see common/exchange.wgsl.
+    until: u32, control: u32, mode: u32, polls: u32, fault: u32, team_rows: u32, offset: u32,
 }
 
 struct Row {

@@ -6,6 +6,7 @@ use super::kernel::Kernels;
 use super::pool::{self, Memory, Pool};
 use super::profile::{self, Profiler};
 use super::recorder::Recorder;
+use super::resident::Resident;
 use super::verdicts::Learned;
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +53,7 @@ pub(crate) struct Gpu {
     /// Bound where a kernel has an optional binding that a launch leaves out: one for each
     /// slot, since a browser refuses one buffer in two writable slots.
     pub(super) unused: Vec<Raw>,
+    pub(crate) resident: Resident,
     fault: Arc<Mutex<Option<Error>>>,
     pub(super) readbacks: AtomicU64,
 }
@@ -63,7 +65,8 @@ pub(crate) struct Raw {
     pub(crate) id: u64,
 }
 
-/// Bytes on a GPU; they go back to the pool when the last tensor on them is gone.
+/// Bytes on a GPU; they go back to the pool when the last tensor on them is gone, unless their
+/// class is 0.
 pub(crate) struct GpuBuffer {
     pub(crate) gpu: Arc<Gpu>,
     pub(crate) raw: Raw,
@@ -72,6 +75,9 @@ pub(crate) struct GpuBuffer {
 
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
+        if self.class == 0 {
+            return;
+        }
         let generation = lock(&self.gpu.recorder).generation;
         lock(&self.gpu.pool).give(self.class, self.raw.clone(), generation);
     }
@@ -124,9 +130,11 @@ impl Gpu {
             *lock(&seen) = Some(Error::DeviceLost { reason });
         });
 
-        let unused = (0..limits.max_storage_buffers_per_shader_stage.min(16) as u64)
+        let mut unused = (0..=limits.max_storage_buffers_per_shader_stage.min(16) as u64)
             .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
             .collect::<Vec<_>>();
+        // A new buffer holds zeros: no alarm.
+        let alarm = unused.remove(0);
         let profiler = options.profile.then(|| Profiler::new(&device, &queue));
         let recorder = Recorder::new(&device, &limits, profiler);
         let folder = cache::folder(&options);
@@ -138,7 +146,7 @@ impl Gpu {
             info: (&adapter).into(),
             subgroup_size: fixed.then_some(info.subgroup_min_size),
             adapter,
-            next_id: AtomicU64::new(unused.len() as u64),
+            next_id: AtomicU64::new(unused.len() as u64 + 1),
             device,
             queue,
             limits,
@@ -149,6 +157,7 @@ impl Gpu {
             pipeline_cache,
             learned: Mutex::new(Learned::new(&info, folder)),
             unused,
+            resident: Resident::new(alarm),
             fault,
             readbacks: AtomicU64::new(0),
         }))
@@ -203,6 +212,11 @@ impl Gpu {
             super::kernel::poison(self, &buffer)?;
         }
         Ok(buffer)
+    }
+
+    /// A buffer of the device's own, as a kernel can bind it.
+    pub(super) fn unpooled(self: &Arc<Self>, raw: &Raw) -> Arc<GpuBuffer> {
+        Arc::new(GpuBuffer { gpu: self.clone(), raw: raw.clone(), class: 0 })
     }
 
     fn make(self: &Arc<Self>, class: u64, what: &'static str) -> Result<Raw> {

@@ -9,6 +9,7 @@ mod pool;
 pub(crate) mod profile;
 mod readback;
 mod recorder;
+pub(crate) mod resident;
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "its first users are the kernels that need a feature")

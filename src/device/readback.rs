@@ -1,6 +1,8 @@
 //! From the device back to the host: the only place where the two wait for each other.
 
 use super::gpu::{Gpu, GpuBuffer};
+use super::recorder::Copy;
+use super::resident;
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use std::sync::Arc;
@@ -9,24 +11,33 @@ use std::sync::atomic::Ordering;
 struct Pending {
     staging: wgpu::Buffer,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
+    /// Of the buffer; the alarm may follow.
+    words: usize,
 }
 
 impl Gpu {
     fn start(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Pending> {
+        let alarm = if self.resident.watched() { 4 * resident::WORDS } else { 0 };
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read-back"),
-            size: bytes.max(4),
+            size: (bytes + alarm).max(4),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        self.submit_with(Some((&buffer.raw.buffer, offset, &staging, bytes)))?;
+        let copy =
+            |from, offset, to_offset, bytes| Copy { from, offset, to: &staging, to_offset, bytes };
+        let copies = [
+            copy(&buffer.raw.buffer, offset, 0, bytes),
+            copy(&self.resident.alarm.buffer, 0, bytes, alarm),
+        ];
+        self.submit_with(&copies[..if alarm > 0 { 2 } else { 1 }])?;
         self.readbacks.fetch_add(1, Ordering::Relaxed);
         let (sender, mapped) = oneshot_channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
             // The receiver is gone only if the caller gave up; then nobody wants the answer.
             let _ = sender.send(result);
         });
-        Ok(Pending { staging, mapped })
+        Ok(Pending { staging, mapped, words: bytes as usize / 4 })
     }
 
     async fn finish(&self, pending: Pending) -> Result<Vec<u32>> {
@@ -41,11 +52,13 @@ impl Gpu {
             .staging
             .get_mapped_range(..)
             .map_err(|e| Error::Gpu { message: e.to_string() })?;
-        let words =
+        let mut words: Vec<_> =
             view.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         drop(view);
         pending.staging.unmap();
         self.health()?;
+        self.resident.note(words.get(pending.words..).unwrap_or_default())?;
+        words.truncate(pending.words);
         Ok(words)
     }
 

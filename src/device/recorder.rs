@@ -18,6 +18,15 @@ const IN_FLIGHT: usize = 3;
 /// How long a trial waits: a driver may compile only now.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Bytes of a buffer to another.
+pub(super) struct Copy<'a> {
+    pub(super) from: &'a wgpu::Buffer,
+    pub(super) offset: u64,
+    pub(super) to: &'a wgpu::Buffer,
+    pub(super) to_offset: u64,
+    pub(super) bytes: u64,
+}
+
 pub(super) struct Recorder {
     /// The pass is none between two dispatches while a profile is made.
     open: Option<(wgpu::CommandEncoder, Option<wgpu::ComputePass<'static>>)>,
@@ -120,25 +129,23 @@ impl Gpu {
 
     /// Gives the queue what has been recorded.
     pub(crate) fn submit(&self) -> Result<()> {
-        self.submit_with(None)
+        self.submit_with(&[])
     }
 
-    /// The same with one copy behind it: `(from, offset, to, bytes)`.
-    pub(super) fn submit_with(
-        &self,
-        copy: Option<(&wgpu::Buffer, u64, &wgpu::Buffer, u64)>,
-    ) -> Result<()> {
+    /// The same with copies behind it.
+    pub(super) fn submit_with(&self, copies: &[Copy<'_>]) -> Result<()> {
         let mut recorder = lock(&self.recorder);
         let mut encoder = match recorder.open.take() {
             Some((encoder, pass)) => {
                 drop(pass);
                 encoder
             }
-            None if copy.is_some() => self.device.create_command_encoder(&Default::default()),
+            None if !copies.is_empty() => self.device.create_command_encoder(&Default::default()),
             None => return self.health(),
         };
-        if let Some((from, offset, to, bytes)) = copy {
-            encoder.copy_buffer_to_buffer(from, offset, to, 0, bytes);
+        for copy in copies {
+            let Copy { from, offset, to, to_offset, bytes } = *copy;
+            encoder.copy_buffer_to_buffer(from, offset, to, to_offset, bytes);
         }
         if !recorder.uniforms.is_empty() {
             self.queue.write_buffer(&recorder.arena, 0, &recorder.uniforms);

@@ -69,6 +69,8 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &halves::BACKWARD,
     &layer_norm::FORWARD,
     &layer_norm::BACKWARD,
+    &lstm::persistent::FORWARD,
+    &lstm::persistent::BACKWARD,
     &lstm::recompute::KERNELS[0],
     &lstm::recompute::KERNELS[1],
     &lstm::sequence::FORWARD[0],

@@ -178,7 +178,12 @@ impl Case {
         frames.chunks_exact(h).flat_map(frame).collect()
     }
 
-    fn forward(&self, device: &Device, strategy: Strategy, save: bool) -> (Output, Tensor) {
+    pub(super) fn forward(
+        &self,
+        device: &Device,
+        strategy: Strategy,
+        save: bool,
+    ) -> (Output, Tensor) {
         let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
         let x = tensor(&self.poisoned_x(), [batch, timesteps, input_size], device);
         let lengths = self.layer.lengths.as_ref().map(|l| Lengths::new(l, device).unwrap());
@@ -218,11 +223,11 @@ impl Case {
     }
 
     /// Both passes against the oracle.
-    fn check(&self, what: &str, device: &Device, strategy: Strategy, answer: &Answer) {
+    pub(super) fn check(&self, what: &str, device: &Device, strategy: Strategy, answer: &Answer) {
         self.check_passes(&[false, true], what, device, strategy, answer);
     }
 
-    fn check_passes(
+    pub(super) fn check_passes(
         &self,
         saves: &[bool],
         what: &str,
@@ -297,7 +302,25 @@ impl Case {
         }
     }
 
-    fn answer(&self) -> Answer {
+    /// Most of what both passes give.
+    pub(super) fn results(&self, device: &Device, strategy: Strategy) -> Vec<Tensor> {
+        let oracle::lstm::Lstm { batch, timesteps, hidden_size, .. } = self.layer;
+        let (output, y) = self.forward(device, strategy, true);
+        let gradients = self.weights(device);
+        let wanted = Wanted { d_x: true, d_state: true };
+        let d_h = tensor(&self.d_h, [batch, hidden_size], device);
+        let d_y = tensor(&self.d_y, [batch, timesteps, hidden_size], device);
+        let d_y = self.sequences.then_some(Columns { tensor: &d_y, first: 0 });
+        let arriving = Arriving { d_y, d_h_n: Some(&d_h), d_c_n: None };
+        let leaving = lstm::backward(output.saved.unwrap(), arriving, &gradients, wanted).unwrap();
+        let (d_h_0, d_c_0) = leaving.d_state.unwrap();
+        let Weights { weight_ih, weight_hh, bias, .. } = gradients;
+        let states = [output.h_n, output.c_n, y, d_h_0, d_c_0];
+        let gradients = [leaving.d_x.unwrap(), weight_ih, weight_hh, bias.unwrap()];
+        states.into_iter().chain(gradients).collect()
+    }
+
+    pub(super) fn answer(&self) -> Answer {
         let (x, h_0, c_0) = (widen(&self.x), widen(&self.h_0), widen(&self.c_0));
         let out = self.layer.forward(&x, &h_0, &c_0);
         let (d_y, d_h, d_c) = (widen(&self.d_y), widen(&self.d_h), widen(&self.d_c));
@@ -306,7 +329,7 @@ impl Case {
     }
 }
 
-struct Answer {
+pub(super) struct Answer {
     out: oracle::lstm::Outputs,
     gradients: oracle::lstm::Gradients,
 }
@@ -482,17 +505,7 @@ fn the_same_bits_every_time() {
     let case = Case::new(1, [33, 9, 5, 64], 7);
     for (name, device) in devices() {
         for &strategy in strategies(device) {
-            let run = || -> Vec<Tensor> {
-                let (output, _) = case.forward(device, strategy, true);
-                let gradients = case.weights(device);
-                let wanted = Wanted { d_x: true, d_state: true };
-                let d_h = tensor(&case.d_h, [33, 64], device);
-                let arriving = Arriving { d_y: None, d_h_n: Some(&d_h), d_c_n: None };
-                let leaving =
-                    lstm::backward(output.saved.unwrap(), arriving, &gradients, wanted).unwrap();
-                let Weights { weight_ih, weight_hh, bias, .. } = gradients;
-                vec![output.h_n, leaving.d_x.unwrap(), weight_ih, weight_hh, bias.unwrap()]
-            };
+            let run = || case.results(device, strategy);
             let bits = |tensors: Vec<Tensor>| -> Vec<Vec<f32>> {
                 tensors.iter().map(|t| t.to_vec().unwrap()).collect()
             };

@@ -4,11 +4,13 @@
 
 mod combinations;
 mod dense;
+mod exchange_model;
 mod layers;
 mod lstm;
 mod optimizers;
 #[path = "../oracle/mod.rs"]
 mod oracle;
+mod persistent;
 mod recording;
 mod rows;
 mod translation;

@@ -3,7 +3,7 @@
 use super::plan::{self, Chunk, Pass, RowLengths, Schedule};
 use super::transpose_gates::transpose_gates;
 use super::{Arriving, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
-use super::{Wanted, Weights, recompute, sequence, stepwise};
+use super::{Wanted, Weights, persistent, recompute, sequence, stepwise};
 use crate::device::kernel::Constant;
 use crate::device::profile::Cost;
 use crate::ops::column_sum::column_sum;
@@ -14,8 +14,8 @@ use crate::ops::mask_steps::mask_steps;
 use crate::ops::pack::{pack, unpack};
 use crate::{Device, Result, Tensor};
 
-/// Words of the kernels' uniform: 19 of the chunk, 19 of the cell.
-const UNIFORM: usize = 38;
+/// Words of the kernels' uniform: 19 of the chunk, 19 of the cell, and those of one schedule alone.
+pub(super) const UNIFORM: usize = 38 + persistent::UNIFORM;
 
 /// The values of a chunk's timesteps.
 pub(super) struct SavedChunk {
@@ -124,9 +124,10 @@ impl Part<'_> {
         ]
         .map(|w| w as u32);
         let mut all = [0; UNIFORM];
-        let (sizes, cell) = all.split_at_mut(words.len());
-        sizes.copy_from_slice(&words);
-        cell.copy_from_slice(&self.how.cell.uniform(self.how.noise));
+        let cell = self.how.cell.uniform(self.how.noise);
+        for (to, word) in all.iter_mut().zip(words.into_iter().chain(cell)) {
+            *to = word;
+        }
         all
     }
 
@@ -139,7 +140,7 @@ impl Part<'_> {
     }
 }
 
-/// One chunk of a forward pass, for either schedule.
+/// One chunk of a forward pass, for any schedule.
 pub(super) struct ForwardChunk<'a> {
     pub(super) part: Part<'a>,
     save: bool,
@@ -250,12 +251,19 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
             Matrix::new(&call.weights.weight_ih, columns),
             Matrix::new(&gates, columns),
         )?;
+        let exchange = match schedule {
+            Schedule::Persistent(team) => {
+                Some(persistent::Exchange::new(Pass::Forward, chunk, team, &device)?)
+            }
+            _ => None,
+        };
+        let history = || Tensor::empty([chunk.frames, hidden_size], &device);
         // `Stepwise` hands the state from dispatch to dispatch in these, saved or not.
         let before = match call.save || schedule == Schedule::Stepwise {
-            true => Some([
-                Tensor::empty([chunk.frames, hidden_size], &device)?,
-                Tensor::empty([chunk.frames, hidden_size], &device)?,
-            ]),
+            true => {
+                let h = exchange.as_ref().map(|exchange| exchange.frames(hidden_size));
+                Some([h.map_or_else(history, Ok)?, history()?])
+            }
             false => None,
         };
         let pass = ForwardChunk {
@@ -277,9 +285,12 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
             states: &states.tensor,
             pairs,
         };
-        match schedule {
-            Schedule::Sequence { rows } => sequence::forward(gpu, &pass, rows)?,
-            Schedule::Stepwise => stepwise::forward(gpu, &pass)?,
+        match (schedule, &exchange) {
+            (Schedule::Sequence { rows }, _) => sequence::forward(gpu, &pass, rows)?,
+            (Schedule::Persistent(team), Some(words)) => {
+                persistent::forward(gpu, &pass, team, words)?;
+            }
+            _ => stepwise::forward(gpu, &pass)?,
         }
         if let Some([h_before, c_before]) = before.filter(|_| call.save) {
             let gates = (!call.how.recompute).then_some(gates);
@@ -300,7 +311,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     })
 }
 
-/// One chunk of a backward pass, for either schedule.
+/// One chunk of a backward pass, for any schedule.
 pub(super) struct BackwardChunk<'a> {
     pub(super) part: Part<'a>,
     /// Whether d_h of the state before the chunk is wanted.
@@ -433,12 +444,26 @@ pub(super) fn backward(
             d_state: &d_state.tensor,
             peepholes: weights.peepholes.as_ref().zip(d_peepholes.as_ref()),
         };
-        match schedule {
-            Schedule::Sequence { rows } => sequence::backward(gpu, &pass, rows)?,
-            Schedule::Stepwise => stepwise::backward(gpu, &pass)?,
-        }
+        let exchanged = match schedule {
+            Schedule::Persistent(team) => 4 * persistent::exchange_len(Pass::Backward, chunk, team),
+            _ => 0,
+        };
+        let d_a = match schedule {
+            Schedule::Sequence { rows } => {
+                sequence::backward(gpu, &pass, rows)?;
+                gates
+            }
+            Schedule::Persistent(team) if exchanged as u64 <= gpu.max_binding() => {
+                persistent::backward(gpu, &pass, team)?
+            }
+            _ => {
+                stepwise::backward(gpu, &pass)?;
+                gates
+            }
+        };
         let (rows, first) = (chunk.frames, chunk.first_frame);
-        let d_a = Matrix::new(&gates, columns);
+        let sums = &d_a;
+        let d_a = Matrix::new(sums, columns);
         if let Some(d_x) = &d_x {
             Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate: false }.run(
                 d_a,
@@ -457,7 +482,7 @@ pub(super) fn backward(
             Matrix::new(&gradients.weight_hh, columns),
         )?;
         if let Some(bias) = &gradients.bias {
-            column_sum(&gates, bias)?;
+            column_sum(sums, bias)?;
         }
     }
     if let (Some(rows), Some(sum)) = (&d_peepholes, &gradients.peepholes) {

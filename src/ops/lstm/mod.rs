@@ -6,11 +6,13 @@
 pub(crate) mod cell;
 mod cpu;
 mod gpu;
+pub(crate) mod persistent;
 pub(crate) mod plan;
 pub(crate) mod recompute;
 pub(crate) mod sequence;
 pub(crate) mod stepwise;
 pub(crate) mod transpose_gates;
+pub(crate) mod trial;
 
 use super::{ACTIVATIONS, Check, switches, threefry};
 use crate::device::kernel::{Access, Constants};
@@ -20,18 +22,25 @@ use cell::{Cell, Noise};
 pub use plan::Strategy;
 
 const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
-const FORWARD: &str = include_str!("../../../shaders/common/lstm_forward.wgsl");
-const BACKWARD: &str = include_str!("../../../shaders/common/lstm_backward.wgsl");
+/// What each pass does with what it keeps, where no workgroup waits for another; then the rest.
+const FORWARD: [&str; 2] = [
+    include_str!("../../../shaders/common/lstm_history.wgsl"),
+    include_str!("../../../shaders/common/lstm_forward.wgsl"),
+];
+const BACKWARD: [&str; 2] = [
+    include_str!("../../../shaders/common/lstm_in_place.wgsl"),
+    include_str!("../../../shaders/common/lstm_backward.wgsl"),
+];
 const PLAIN: &str = include_str!("../../../shaders/cell/lstm.wgsl");
 const VARIANT: &str = include_str!("../../../shaders/cell/variant.wgsl");
 
 /// The WGSL of a kernel: its cell, what its pass's schedules share, its schedule.
 const fn parts(
     cell: &'static str,
-    pass: &'static str,
+    pass: [&'static str; 2],
     schedule: &'static str,
-) -> [&'static str; 6] {
-    [ACTIVATIONS, threefry::WGSL, ROWS, cell, pass, schedule]
+) -> [&'static str; 7] {
+    [ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
 }
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[
@@ -55,7 +64,7 @@ const BACKWARD_BINDINGS: &[(&str, Access)] = &[
     ("d_peepholes", Access::Write),
 ];
 
-/// The constants that both schedules share.
+/// The constants that all schedules share.
 fn lstm_variants(forward: bool) -> Vec<Constants> {
     if forward { switches(["SAVE", "LENGTHS"]) } else { switches(["LENGTHS"]) }
 }

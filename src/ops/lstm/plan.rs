@@ -1,8 +1,11 @@
 //! Which schedule runs a layer on a device, and how its batch is cut into chunks.
 
+use super::persistent::{self, Team};
+use super::trial;
 use crate::device::gpu::Gpu;
 use crate::lengths::PackedRow;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// How a GPU goes through the timesteps of an LSTM layer. The CPU device has one way and
 /// ignores this.
@@ -16,6 +19,14 @@ pub enum Strategy {
     Sequence,
     /// One dispatch for each timestep. Runs any size.
     Stepwise,
+    /// All timesteps in one dispatch: workgroups that run at once share the hidden units, keep
+    /// their slices of `weight_hh` in registers and shared memory, and hand each other h, or the
+    /// gates' gradients, at each step. For hidden sizes past those of `Sequence` on a hardware GPU.
+    ///
+    /// Where workgroups turn out not to run at once the pass ends all the same, with the same
+    /// bits, only later; the next read-back of anything tells, a warning is logged, and from then
+    /// on this device takes what `Auto` would. Runs the plain cell alone, without a mask.
+    Persistent,
 }
 
 impl Strategy {
@@ -24,6 +35,7 @@ impl Strategy {
             Self::Auto => "Auto",
             Self::Sequence => "Sequence",
             Self::Stepwise => "Stepwise",
+            Self::Persistent => "Persistent",
         }
     }
 }
@@ -42,7 +54,19 @@ pub(crate) enum Schedule {
     Sequence {
         rows: usize,
     },
+    Persistent(Team),
     Stepwise,
+}
+
+/// What `Auto` tries on an adapter, the first that can run the shape; `Stepwise` always can.
+///
+/// Conservative until it is measured on more hardware: `Persistent` only past the hidden sizes of
+/// `Sequence`, where all of R fits on chip.
+fn preferred(gpu: &Gpu) -> &'static [Strategy] {
+    match gpu.info.software {
+        true => &[Strategy::Sequence, Strategy::Stepwise],
+        false => &[Strategy::Sequence, Strategy::Persistent, Strategy::Stepwise],
+    }
 }
 
 /// Words of shared memory for each unit and row of a workgroup: h twice; d_a of four gates.
@@ -51,12 +75,8 @@ fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
 }
 
 /// The schedule for a layer.
-///
-/// `Sequence` reads R once for every few rows and step, but costs no dispatch; `Stepwise` spreads
-/// a step over the whole device. On software adapters, where a dispatch costs as much as
-/// a small step, `Sequence` has been measured to win wherever it fits.
 pub(crate) fn schedule(
-    gpu: &Gpu,
+    gpu: &Arc<Gpu>,
     strategy: Strategy,
     pass: Pass,
     variant: bool,
@@ -64,9 +84,47 @@ pub(crate) fn schedule(
     batch: usize,
     hidden_size: usize,
 ) -> Result<Schedule> {
-    if strategy == Strategy::Stepwise {
-        return Ok(Schedule::Stepwise);
+    // What has failed on this device is not tried again.
+    let given_up = gpu.resident.tripped();
+    let auto = strategy == Strategy::Auto || (strategy == Strategy::Persistent && given_up);
+    let tried = if auto { preferred(gpu) } else { &[strategy] };
+    for candidate in tried {
+        let found = match candidate {
+            Strategy::Sequence => sequence(gpu, pass, variant, ragged, batch, hidden_size),
+            Strategy::Persistent if variant => {
+                Err("it runs the plain cell alone, without a mask".into())
+            }
+            Strategy::Persistent if auto && (given_up || !gpu.trusts(&trial::PERSISTENT)) => {
+                Err("it was not seen to be right on this device".into())
+            }
+            Strategy::Persistent => {
+                persistent::team(gpu, pass, ragged, batch, hidden_size, threads(gpu), auto)?
+                    .map(Schedule::Persistent)
+            }
+            Strategy::Auto | Strategy::Stepwise => Ok(Schedule::Stepwise),
+        };
+        match found {
+            Ok(schedule) => return Ok(schedule),
+            Err(_) if auto => {}
+            Err(reason) => {
+                return Err(Error::Strategy { strategy: strategy.name(), hidden_size, reason });
+            }
+        }
     }
+    Ok(Schedule::Stepwise)
+}
+
+/// `Sequence` reads R once for every few rows and step, but costs no dispatch; `Stepwise` spreads
+/// a step over the whole device. On software adapters, where a dispatch costs as much as
+/// a small step, `Sequence` has been measured to win wherever it fits.
+fn sequence(
+    gpu: &Gpu,
+    pass: Pass,
+    variant: bool,
+    ragged: bool,
+    batch: usize,
+    hidden_size: usize,
+) -> Result<Schedule, String> {
     let limits = &gpu.limits;
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
@@ -87,21 +145,14 @@ pub(crate) fn schedule(
         _ if pass == Pass::Backward => 8,
         _ => 16,
     };
-    if let Some(rows) = [16, 8, 4].into_iter().find(|&rows| rows <= widest && fits(rows)) {
-        return Ok(Schedule::Sequence { rows });
-    }
-    if strategy == Strategy::Auto {
-        return Ok(Schedule::Stepwise);
-    }
-    Err(Error::Strategy {
-        strategy: strategy.name(),
-        hidden_size,
-        reason: format!(
+    let rows = [16, 8, 4].into_iter().find(|&rows| rows <= widest && fits(rows));
+    rows.map(|rows| Schedule::Sequence { rows }).ok_or_else(|| {
+        format!(
             "it needs {} invocations and {} bytes of shared memory in a workgroup, the device \
              has {invocations} and {shared}",
             workgroup(hidden_size),
             shared_bytes(pass, hidden_size, 4),
-        ),
+        )
     })
 }
 

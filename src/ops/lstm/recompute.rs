@@ -17,9 +17,9 @@ const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants }
 }
 
-const fn all(cell: &'static str) -> [&'static str; 7] {
-    let [a, b, c, d, e, f] = parts(cell, super::FORWARD, TEXT);
-    [INDEX, a, b, c, d, e, f]
+const fn all(cell: &'static str) -> [&'static str; 8] {
+    let [a, b, c, d, e, f, g] = parts(cell, super::FORWARD, TEXT);
+    [INDEX, a, b, c, d, e, f, g]
 }
 
 /// The plain cell's, and that of all others.

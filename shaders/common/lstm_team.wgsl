@@ -1,0 +1,47 @@
+// A team: the workgroups that take dims.team_rows rows of the LSTM through all steps together, each
+// for UNITS units, whose slice of R it keeps as near as it can: in registers, then in shared memory;
+// what does not fit comes from the cache.
+//
+// An invocation has the share `part` of the sum of one unit, `lane % UNITS` of its workgroup's: the
+// units k = part, part + SPLIT, .. of the step before. It also finishes that unit for row `part` of
+// the team's, so it carries one state. Rows go in tiles of TILE, so that one tile's words are on
+// their way while another is computed.
+
+const REGISTERS = 32u;
+
+override WG: u32;      // invocations: UNITS SPLIT
+override H: u32;
+override TEAM: u32;    // workgroups: ceil(H / UNITS)
+override UNITS: u32;
+override SPLIT: u32;
+override TILE: u32;    // rows: 1, 2 or 4
+override K: u32;       // ceil(H / SPLIT), of which
+override KR: u32;      // are kept in registers, at most REGISTERS
+override KS: u32;      // and in shared memory
+override STAGED: u32;  // K SPLIT TILE
+override PARTS: u32;   // WG TILE
+override SHARED: u32;  // max(KS WG, 1)
+
+var<workgroup> slice: array<vec4<f32>, SHARED>;  // [KS][WG]
+
+var<workgroup> team_row: array<Row, SPLIT>;      // those there are
+
+// Where the team's rows lie: once, instead of at each step. A barrier has to follow.
+fn find_team(row: u32, lane: u32) {
+    if lane < SPLIT { team_row[lane] = find_row(row + lane); }
+}
+
+// A value of the slice, from memory; 0 where there is none.
+fn weight_from(k: u32, unit: u32) -> vec4<f32> {
+    return select(vec4(0.0), weight(min(k, H - 1u), min(unit, H - 1u)), k < H && unit < H);
+}
+
+fn keep_slice(kept: ptr<function, array<vec4<f32>, REGISTERS>>, part: u32, unit: u32, lane: u32) {
+    for (var j = 0u; j < KR; j++) { (*kept)[j] = weight_from(j * SPLIT + part, unit); }
+    for (var j = 0u; j < KS; j++) { slice[j * WG + lane] = weight_from((KR + j) * SPLIT + part, unit); }
+}
+
+// Where an invocation leaves its share of a row's sums.
+fn part_place(row: u32, part: u32, column: u32) -> u32 {
+    return (row * SPLIT + part) * UNITS + column;
+}

@@ -1,0 +1,76 @@
+//! Whether a schedule that rests on more than an API promises is right on a device: one small layer
+//! by it and by the plain one, compared.
+
+use super::cell::Noise;
+use super::persistent;
+use super::{Arriving, Columns, Forward, How, Steps, Strategy, Wanted, Weights, backward, forward};
+use crate::device::Backend;
+use crate::device::gpu::Gpu;
+use crate::device::verdicts::{Comparison, Special};
+use crate::{Device, Result, Tensor};
+use std::sync::Arc;
+
+/// `Strategy::Persistent` against `Strategy::Stepwise`. A device where workgroups wait in vain fails.
+pub(crate) static PERSISTENT: Special = Special {
+    name: "lstm_persistent",
+    kernels: &[&persistent::FORWARD, &persistent::BACKWARD],
+    check: compare,
+};
+
+fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
+    let device = Device(Backend::Gpu(gpu.clone()));
+    let plain = run(&device, Strategy::Stepwise)?;
+    let special = run(&device, Strategy::Persistent)?;
+    let in_vain = gpu.resident.tripped();
+    let special = if in_vain { vec![] } else { special };
+    // Sums of hundreds of terms, taken in another order.
+    Ok(Comparison { special, plain, bound: 1e-4 })
+}
+
+/// Outputs, states and gradients of one layer, by one strategy.
+fn run(device: &Device, strategy: Strategy) -> Result<Vec<f32>> {
+    // So large that several workgroups share it, and not a multiple of anything.
+    let [b, t, i, h] = [5, 6, 3, 157];
+    let values = |shape: &[usize], size: f32, seed: f32| {
+        let n: usize = shape.iter().product();
+        let words: Vec<_> = (0..n).map(|k| size * (k as f32 * 12.9898 + seed).sin()).collect();
+        Tensor::from_slice(&words, shape, device)
+    };
+    let size = 1.0 / (h as f32).sqrt();
+    let weights = Weights {
+        weight_ih: values(&[i, h, 4], size, 1.0)?,
+        weight_hh: values(&[h, h, 4], size, 2.0)?,
+        bias: Some(values(&[h, 4], 0.5, 3.0)?),
+        peepholes: None,
+    };
+    let gradients = Weights {
+        weight_ih: Tensor::zeros([i, h, 4], device)?,
+        weight_hh: Tensor::zeros([h, h, 4], device)?,
+        bias: Some(Tensor::zeros([h, 4], device)?),
+        peepholes: None,
+    };
+    let x = values(&[b, t, i], 1.0, 4.0)?;
+    let (h_0, c_0) = (values(&[b, h], 1.0, 5.0)?, values(&[b, h], 1.0, 6.0)?);
+    let y = Tensor::zeros([b, t, h], device)?;
+    let output = forward(&Forward {
+        x: &x,
+        weights: &weights,
+        steps: Steps::All,
+        state: Some((&h_0, &c_0)),
+        y: Some(Columns { tensor: &y, first: 0 }),
+        save: true,
+        how: How { strategy, noise: Noise::default(), ..How::default() },
+    })?;
+    let mut found = vec![y, output.h_n, output.c_n];
+    let d_y = values(&[b, t, h], 1.0, 7.0)?;
+    let arriving =
+        Arriving { d_y: Some(Columns { tensor: &d_y, first: 0 }), d_h_n: None, d_c_n: None };
+    if let Some(saved) = output.saved {
+        let leaving = backward(saved, arriving, &gradients, Wanted { d_x: true, d_state: true })?;
+        found.extend(leaving.d_x);
+        found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
+    }
+    found.extend([gradients.weight_ih, gradients.weight_hh].into_iter().chain(gradients.bias));
+    let found: Result<Vec<_>> = found.iter().map(Tensor::to_vec).collect();
+    Ok(found?.concat())
+}

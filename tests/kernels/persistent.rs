@@ -1,0 +1,158 @@
+//! `Strategy::Persistent`: against the oracle with one, two and too many workgroups; with workgroups
+//! that never start and that give up at every step; and its protocol, in every order of events.
+
+use super::gpu;
+use super::lstm::Case;
+use crate::device::gpu::Gpu;
+use crate::device::resident::Forced;
+use crate::ops::lstm::{plan, trial};
+use crate::{Device, Error, GpuOptions, Strategy};
+use std::sync::Arc;
+
+fn forced(device: &Device, forced: Forced) -> Arc<Gpu> {
+    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
+    gpu.force(forced).unwrap();
+    gpu.clone()
+}
+
+fn device(checked: bool, portable: bool) -> Device {
+    let mut options = GpuOptions::default().poison().threads(2);
+    if checked {
+        options = options.checked();
+    }
+    if portable {
+        options = options.portable();
+    }
+    gpu(options)
+}
+
+/// Sizes around the edges of tiles and slices, in all modes; R in registers, in shared memory and
+/// from the cache. Three workgroups are more than some adapters run at once: then a pass is
+/// recovered, and nobody sees a difference.
+#[test]
+fn persistent_agrees_with_the_oracle() {
+    let modes = [[false, false], [true, true], [false, true]];
+    let cases = [
+        (1, [32, 99], [3, 2, 5, 1], 6),
+        (3, [1, 1], [9, 5, 2, 13], 7),
+        (2, [2, 1], [33, 17, 3, 64], 4),
+    ];
+    let devices = modes.map(|[checked, portable]| device(checked, portable));
+    // Each makes pipelines anew, which takes a software adapter seconds: modes take turns.
+    for (number, ((workgroups, keep, sizes, options), device)) in
+        cases.into_iter().zip(devices).enumerate()
+    {
+        let patience = Forced { polls: Some(1 << 14), ..Forced::default() };
+        forced(&device, Forced { workgroups: Some(workgroups), keep: Some(keep), ..patience });
+        let case = Case::new(number as u64, sizes, options);
+        let what = format!("{sizes:?} by {workgroups}, keep {keep:?}, in mode {:?}", modes[number]);
+        let saves: &[bool] = if number == 0 { &[false, true] } else { &[true] };
+        case.check_passes(saves, &what, &device, Strategy::Persistent, &case.answer());
+    }
+}
+
+/// All that both passes of a case give, bit by bit.
+fn bits(case: &Case, device: &Device) -> Vec<Vec<u32>> {
+    case.results(device, Strategy::Persistent)
+        .iter()
+        .map(|t| t.to_vec().unwrap().into_iter().map(f32::to_bits).collect())
+        .collect()
+}
+
+/// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass
+/// ends, with the bits that it has when nothing happens, and is remembered.
+#[test]
+fn a_workgroup_that_fails_changes_nothing() {
+    let device = device(false, false);
+    // Rows of different lengths, by three teams in two launches.
+    let case = Case::new(3, [17, 4, 3, 9], 7);
+    let usual = Forced { workgroups: Some(2), ..Forced::default() };
+    let gpu = forced(&device, usual);
+    let is_persistent = || {
+        let pass = plan::Pass::Forward;
+        let schedule = plan::schedule(&gpu, Strategy::Persistent, pass, false, true, 17, 9);
+        matches!(schedule, Ok(plan::Schedule::Persistent(_)))
+    };
+    let expected = bits(&case, &device);
+    for window in [None, Some(2), Some(3)] {
+        for fault in 0..2 + 2 * 5 {
+            // Who sleeps makes the others lose their patience; whoever gives up tells them.
+            let polls = Some(if fault % 2 == 1 { 1 << 10 } else { 1 << 20 });
+            forced(&device, Forced { window, fault, polls, ..usual });
+            assert!(is_persistent());
+            let found = bits(&case, &device);
+            assert!(found == expected, "window {window:?}, fault {fault}");
+            if fault > 0 && fault % 2 == 0 {
+                assert!(gpu.resident.tripped(), "window {window:?}, fault {fault}");
+                assert!(!is_persistent());
+            }
+        }
+    }
+}
+
+/// With as much patience as it takes, two workgroups that run at once need no recovery.
+#[test]
+fn the_trial_passes_and_counts_workgroups() {
+    let device = device(false, false);
+    let gpu = forced(&device, Forced { polls: Some(1 << 24), ..Forced::default() });
+    let compared = (trial::PERSISTENT.check)(&gpu).unwrap();
+    assert!(!gpu.resident.tripped());
+    let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
+    let error = super::oracle::relative_error(&compared.special, &plain);
+    assert!(error <= f64::from(compared.bound), "{error:e}");
+    // A software adapter is never given it unasked.
+    let auto = plan::schedule(&gpu, Strategy::Auto, plan::Pass::Forward, false, false, 1, 4000);
+    assert!(!gpu.info.software || auto.unwrap() == plan::Schedule::Stepwise);
+    let auto = plan::schedule(&gpu, Strategy::Auto, plan::Pass::Forward, false, false, 1, 9);
+    assert!(matches!(auto.unwrap(), plan::Schedule::Sequence { .. }));
+}
+
+#[test]
+fn chunks_by_workgroups() {
+    let device = gpu(GpuOptions::default().poison().chunk_words(4 * 5 * 4 + 8));
+    forced(&device, Forced { workgroups: Some(2), polls: Some(1 << 14), ..Forced::default() });
+    let mut case = Case::new(4, [3, 9, 2, 5], 7);
+    case.layer.reverse = true;
+    case.check_passes(&[true], "chunks", &device, Strategy::Persistent, &case.answer());
+}
+
+/// Past its first use, which may ask the device how many workgroups it runs.
+#[test]
+fn a_pass_by_workgroups_is_four_dispatches() {
+    let device = gpu(GpuOptions::default());
+    forced(&device, Forced { workgroups: Some(2), ..Forced::default() });
+    let case = Case::new(5, [2, 3, 4, 5], 4);
+    let (_, _) = case.forward(&device, Strategy::Persistent, false);
+    let before = device.counters();
+    let (output, _) = case.forward(&device, Strategy::Persistent, false);
+    let after = device.counters();
+    assert_eq!(after.dispatches - before.dispatches, 4);
+    assert_eq!(after.submissions, before.submissions);
+    assert_eq!(after.readbacks, before.readbacks);
+    output.h_n.to_vec().unwrap();
+}
+
+#[test]
+fn what_cannot_run_is_refused() {
+    let device = device(false, true);
+    let gpu = forced(&device, Forced { workgroups: Some(1), ..Forced::default() });
+    let plan = |variant, hidden_size| {
+        plan::schedule(
+            &gpu,
+            Strategy::Persistent,
+            plan::Pass::Forward,
+            variant,
+            false,
+            1,
+            hidden_size,
+        )
+    };
+    assert!(matches!(plan(false, 256), Ok(plan::Schedule::Persistent(_))));
+    for (variant, hidden_size) in [(true, 5), (false, 257)] {
+        let refused = plan(variant, hidden_size);
+        assert!(
+            matches!(refused, Err(Error::Strategy { strategy: "Persistent", .. })),
+            "{refused:?}"
+        );
+    }
+}
