@@ -27,12 +27,14 @@ fn predict(device: &Device) -> Vec<f32> {
     model.predict(&x).unwrap().values().to_vec()
 }
 
-/// The files of compiled kernels; none where the API keeps them by itself.
+/// The files of compiled kernels; none where the API keeps them by itself. What is learned of the
+/// device lies beside them.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let is = |p: &Path, wanted| p.extension().is_some_and(|e| e == wanted);
     let all = entries.map(|entry| entry.unwrap().path());
-    let (kept, others): (Vec<_>, Vec<_>) =
-        all.partition(|p| p.extension().is_some_and(|e| e == "pipelines"));
+    let all = all.filter(|p| !is(p, "json") && !is(p, "lock"));
+    let (kept, others): (Vec<_>, Vec<_>) = all.partition(|p| is(p, "pipelines"));
     assert_eq!(others, Vec::<PathBuf>::new(), "files are left over");
     kept
 }
