@@ -274,3 +274,31 @@ fn dropout_keeps_the_mean_and_its_gradient_the_same_places() {
         assert!(bad.build_on(&params, 3).is_err());
     }
 }
+
+/// Gates that grow without bound where nothing holds them: units that only fill a vector up would
+/// reach infinity, and infinity times a weight of zero is NaN.
+#[test]
+fn what_fills_a_vector_up_stays_finite() {
+    let device = Device::cpu().unwrap();
+    let params = Params::new(&device);
+    let lstm = Lstm::new(3)
+        .recurrent_activation(GateActivation::Affine { alpha: 1.0, beta: 2.0 })
+        .activation(GateActivation::Affine { alpha: 1.0, beta: 1.0 })
+        .output_activation(GateActivation::Affine { alpha: 1.0, beta: 0.0 })
+        .build(&params, 2)
+        .unwrap();
+    // All gates are 0.5 with these, and c goes to 0.5.
+    params.set("lstm.weight_ih_l0", &[0.0; 24]).unwrap();
+    params.set("lstm.weight_hh_l0", &[0.0; 36]).unwrap();
+    let bias: Vec<f32> = (0..12).map(|k| if k / 3 == 2 { -0.5 } else { -1.5 }).collect();
+    params.set("lstm.bias_l0", &bias).unwrap();
+    let tape = Tape::new(&params);
+    let x = tape.input(Tensor::from_slice(&[0.1; 400], [1, 200, 2], &device).unwrap());
+    let h = lstm.forward(&tape, &x).unwrap();
+    assert!(h.tensor().to_vec().unwrap().iter().all(|h| (h - 0.25).abs() < 1e-6));
+    let d_h = Tensor::from_slice(&[1.0; 3], [1, 3], &device).unwrap();
+    tape.backward_from(&[(&h, d_h)]).unwrap();
+    for name in params.names() {
+        assert!(params.gradient(&name).unwrap().iter().all(|d| d.is_finite()), "{name}");
+    }
+}
