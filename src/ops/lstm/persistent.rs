@@ -200,8 +200,9 @@ impl Team {
     /// Timesteps of a launch, so that even one that recovers ends within a second or two: its
     /// workgroups read all of R, at some 100 GB/s, for each tile of each step.
     fn window(self, gpu: &Gpu) -> usize {
-        let bytes = 16 * self.hidden_size * self.hidden_size * (self.rows / self.tile);
-        let window = (100_000_000_000 / bytes.max(1)).clamp(16, 8192);
+        let tiles = (self.rows / self.tile) as u64;
+        let bytes = 16 * (self.hidden_size as u64).pow(2) * tiles;
+        let window = (100_000_000_000 / bytes.max(1)).clamp(16, 8192) as usize;
         gpu.resident.forced().window.unwrap_or(window).max(1)
     }
 }
