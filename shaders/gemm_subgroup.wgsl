@@ -2,39 +2,11 @@
 // lane. For software adapters with subgroups of 8: a load, of one address or of eight, costs them
 // as much as six products, handing on next to nothing.
 //
-// Shapes  op(A): [M,K], stored [M,K] or, if TRANS_A, [K,M]; op(B): [K,N], stored [K,N] or, if
-//         TRANS_B, [N,K]; bias: [N]; C: [M,N]. Rows are lda, ldb, ldc words apart.
+// Shapes  common/gemm.wgsl
 // Grid    ceil(N/64), ceil(M/16), 1: a workgroup of one subgroup makes a tile of 16 x 64, an
 //         invocation 16 rows of 8 columns that are 8 apart; it loads two rows of A
-// Twin    src/ops/gemm.rs, cpu()
+// Parts   common/gemm.wgsl    Twin  src/ops/gemm.rs, twin()
 // Needs   subgroups of exactly 8 lanes
-
-override TRANS_A: bool;
-override TRANS_B: bool;
-override BIAS: bool;
-override ACCUMULATE: bool;
-
-struct Dims {
-    m: u32, n: u32, k: u32,
-    lda: u32, ldb: u32, ldc: u32,
-    a_offset: u32, b_offset: u32, c_offset: u32,
-}
-
-@group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> a: array<f32>;        // op(A) [M,K]
-@group(0) @binding(2) var<storage, read> b: array<f32>;        // op(B) [K,N]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;     // [N]
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;  // [M,N]
-
-fn load_a(row: u32, k: u32) -> f32 {
-    if TRANS_A { return a[dims.a_offset + k * dims.lda + row]; }
-    return a[dims.a_offset + row * dims.lda + k];
-}
-
-fn load_b(k: u32, column: u32) -> f32 {
-    if TRANS_B { return b[dims.b_offset + column * dims.ldb + k]; }
-    return b[dims.b_offset + k * dims.ldb + column];
-}
 
 // Four columns, 8 apart, of one row.
 fn store(row: u32, column: u32, sum: vec4<f32>) {
@@ -42,11 +14,7 @@ fn store(row: u32, column: u32, sum: vec4<f32>) {
     for (var i = 0u; i < 4u; i++) {
         let here = column + 8u * i;
         if here < dims.n {
-            var value = sum[i];
-            if BIAS { value += bias[here]; }
-            let at = dims.c_offset + row * dims.ldc + here;
-            if ACCUMULATE { value += c[at]; }
-            c[at] = value;
+            put(row, here, sum[i]);
         }
     }
 }

@@ -13,29 +13,24 @@ use std::sync::Arc;
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
     &[("a", Read), ("b", Read), ("bias", Read), ("c", Write)];
 
+const COMMON: &str = include_str!("../../shaders/common/gemm.wgsl");
+
+const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    let variants = || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]);
+    Kernel { name, parts, bindings: BINDINGS, variants }
+}
+
 /// For hardware GPUs.
-pub(crate) static TILE: Kernel = Kernel {
-    name: "gemm_tile",
-    parts: &[include_str!("../../shaders/gemm_tile.wgsl")],
-    bindings: BINDINGS,
-    variants: || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]),
-};
+pub(crate) static TILE: Kernel =
+    kernel("gemm_tile", &[COMMON, include_str!("../../shaders/gemm_tile.wgsl")]);
 
 /// For software adapters.
-pub(crate) static REGISTER: Kernel = Kernel {
-    name: "gemm_register",
-    parts: &[include_str!("../../shaders/gemm_register.wgsl")],
-    bindings: BINDINGS,
-    variants: || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]),
-};
+pub(crate) static REGISTER: Kernel =
+    kernel("gemm_register", &[COMMON, include_str!("../../shaders/gemm_register.wgsl")]);
 
 /// For software adapters with subgroups of 8.
-pub(crate) static SUBGROUP: Kernel = Kernel {
-    name: "gemm_subgroup",
-    parts: &[include_str!("../../shaders/gemm_subgroup.wgsl")],
-    bindings: BINDINGS,
-    variants: || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]),
-};
+pub(crate) static SUBGROUP: Kernel =
+    kernel("gemm_subgroup", &[COMMON, include_str!("../../shaders/gemm_subgroup.wgsl")]);
 
 static TRUSTED_SUBGROUP: Special =
     Special { name: "gemm_subgroup", kernels: &[&SUBGROUP, &REGISTER], check: compare };

@@ -1,0 +1,40 @@
+// What every kernel of the matrix product shares: C = op(A) op(B) (+ bias) (+ C).
+//
+// Shapes  op(A): [M,K], stored [M,K] or, if TRANS_A, [K,M]; op(B): [K,N], stored [K,N] or, if
+//         TRANS_B, [N,K]; bias: [N]; C: [M,N]. Rows are lda, ldb, ldc words apart.
+
+override TRANS_A: bool;
+override TRANS_B: bool;
+override BIAS: bool;
+override ACCUMULATE: bool;
+
+struct Dims {
+    m: u32, n: u32, k: u32,
+    lda: u32, ldb: u32, ldc: u32,
+    a_offset: u32, b_offset: u32, c_offset: u32,
+}
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> a: array<f32>;        // op(A) [M,K]
+@group(0) @binding(2) var<storage, read> b: array<f32>;        // op(B) [K,N]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;     // [N]
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;  // [M,N]
+
+fn load_a(row: u32, k: u32) -> f32 {
+    if TRANS_A { return a[dims.a_offset + k * dims.lda + row]; }
+    return a[dims.a_offset + row * dims.lda + k];
+}
+
+fn load_b(k: u32, column: u32) -> f32 {
+    if TRANS_B { return b[dims.b_offset + column * dims.ldb + k]; }
+    return b[dims.b_offset + k * dims.ldb + column];
+}
+
+// One element of C, from its sum.
+fn put(row: u32, column: u32, sum: f32) {
+    var value = sum;
+    if BIAS { value += bias[column]; }
+    let at = dims.c_offset + row * dims.ldc + column;
+    if ACCUMULATE { value += c[at]; }
+    c[at] = value;
+}
