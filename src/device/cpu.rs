@@ -1,8 +1,9 @@
 //! The CPU device: pooled buffers of 32-bit words, shared by snapshot.
 
+use super::gpu::lock;
 use super::pool::{self, Pool};
 use crate::{Error, Result};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// As many words as a cache line and the widest SIMD register have: vectors that begin at a
 /// multiple of it never lie across two lines.
@@ -79,20 +80,19 @@ impl Cpu {
             return Err(Error::TooLarge { what, bytes, limit });
         }
         let class = pool::class(bytes);
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock(&self.pool);
         // A buffer that somebody still read when it went back has left its words with the reader.
         let whole = |data: &Aligned| data.lines.len() * 16 >= len;
-        let mut data = match pool.take(class, u64::MAX) {
-            Some(data) if whole(&data) => data,
-            Some(_) => Aligned::try_zeros((class / 4) as usize)
+        let pooled = pool.take(class, u64::MAX);
+        let is_new = pooled.is_none();
+        let mut data = match pooled.filter(whole) {
+            Some(data) => data,
+            None => Aligned::try_zeros((class / 4) as usize)
                 .ok_or(Error::OutOfMemory { what, bytes: class })?,
-            None => {
-                let data = Aligned::try_zeros((class / 4) as usize)
-                    .ok_or(Error::OutOfMemory { what, bytes: class })?;
-                pool.made(class);
-                data
-            }
         };
+        if is_new {
+            pool.made(class);
+        }
         drop(pool);
         data.len = len;
         if self.poison {
@@ -103,15 +103,15 @@ impl Cpu {
     }
 
     pub(crate) fn memory(&self) -> pool::Memory {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).memory()
+        lock(&self.pool).memory()
     }
 
     pub(crate) fn buffers_created(&self) -> u64 {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).created
+        lock(&self.pool).created
     }
 
     pub(crate) fn trim(&self) {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).trim();
+        lock(&self.pool).trim();
     }
 }
 
@@ -157,12 +157,11 @@ impl CpuBuffer {
         pack: impl FnOnce(&[f32], &mut [f32]),
     ) -> Arc<Aligned> {
         let (data, version) = {
-            let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+            let data = lock(&self.data);
             (data.words.clone(), data.version)
         };
-        let lock = || self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut spare = None;
-        if let Some(packed) = lock().iter_mut().find(|p| p.order == order) {
+        if let Some(packed) = lock(&self.packed).iter_mut().find(|p| p.order == order) {
             if packed.version == Some(version) {
                 return packed.words.clone();
             }
@@ -177,7 +176,7 @@ impl CpuBuffer {
         pack(&data[order.offset..order.offset + order.len], &mut words);
         let words = Arc::new(words);
         let packed = Packed { order, version: Some(version), words: words.clone() };
-        let mut all = lock();
+        let mut all = lock(&self.packed);
         match all.iter_mut().find(|p| p.order == order) {
             Some(old) if old.version > packed.version => {}
             Some(old) => *old = packed,
@@ -187,12 +186,12 @@ impl CpuBuffer {
     }
 
     pub(crate) fn read(&self) -> Arc<Aligned> {
-        self.data.lock().unwrap_or_else(PoisonError::into_inner).words.clone()
+        lock(&self.data).words.clone()
     }
 
     /// Runs `f` on the words in place. `f` must not read this buffer by other ways.
     pub(crate) fn write<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
-        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut data = lock(&self.data);
         data.version += 1;
         let words: &mut Aligned = Arc::make_mut(&mut data.words);
         f(words)
@@ -201,9 +200,9 @@ impl CpuBuffer {
 
 impl Drop for CpuBuffer {
     fn drop(&mut self) {
-        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut data = lock(&self.data);
         let data = std::mem::take(&mut data.words);
         let data = Arc::try_unwrap(data).unwrap_or_default();
-        self.cpu.pool.lock().unwrap_or_else(PoisonError::into_inner).give(self.class, data, 0);
+        lock(&self.cpu.pool).give(self.class, data, 0);
     }
 }

@@ -348,16 +348,20 @@ pub(super) struct Exchange {
     words: usize,
 }
 
+/// Words of the frames among them.
+fn frame_words(pass: Pass, chunk: Chunk, team: Team) -> usize {
+    let values = if pass == Pass::Forward { 1 } else { 4 };
+    values * chunk.frames * team.hidden_size
+}
+
 /// How many words that takes.
 pub(super) fn exchange_len(pass: Pass, chunk: Chunk, team: Team) -> usize {
-    let values = if pass == Pass::Forward { 1 } else { 4 };
-    values * chunk.frames * team.hidden_size + CONTROL + team.workgroups * team.teams(chunk.rows)
+    frame_words(pass, chunk, team) + CONTROL + team.workgroups * team.teams(chunk.rows)
 }
 
 impl Exchange {
     pub(super) fn new(pass: Pass, chunk: Chunk, team: Team, device: &Device) -> Result<Self> {
-        let values = if pass == Pass::Forward { 1 } else { 4 };
-        let words = values * chunk.frames * team.hidden_size;
+        let words = frame_words(pass, chunk, team);
         Ok(Self { all: cleared(exchange_len(pass, chunk, team), device)?, words })
     }
 

@@ -3,14 +3,11 @@
 use super::super::product;
 use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::plan::workgroup;
-use super::{
-    Arriving, Columns, Forward, How, PLAIN, Steps, VARIANT, Wanted, Weights, lstm_variants, parts,
-};
-use crate::device::Backend;
+use super::{PLAIN, VARIANT, lstm_variants, parts, trial};
+use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constants, Kernel, Launch};
-use crate::device::verdicts::{Comparison, Special};
-use crate::{Device, Result, Strategy, Tensor};
+use crate::device::verdicts::Special;
 use std::sync::Arc;
 
 const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
@@ -85,67 +82,6 @@ fn backward_subgroup_shape(hidden_size: usize) -> Constants {
     vec![("WG", wg), ("H", hidden_size as u32), ("WIDE", 32 * hidden_size as u32)]
 }
 
-static TRUSTED_FORWARD: Special = Special {
-    name: "lstm_sequence_subgroup",
-    kernels: &[&FORWARD_SUBGROUP, &FORWARD[0]],
-    check: |gpu| compare(gpu, false),
-};
-
-static TRUSTED_BACKWARD: Special = Special {
-    name: "lstm_sequence_bwd_subgroup",
-    kernels: &[&BACKWARD_SUBGROUP, &BACKWARD_WIDE],
-    check: |gpu| compare(gpu, true),
-};
-
-/// The same small layer with subgroups and without: its outputs, or the gradient of its input.
-fn compare(gpu: &Arc<Gpu>, backward: bool) -> Result<Comparison> {
-    let device = Device(Backend::Gpu(gpu.clone()));
-    // Units of several subgroups, and a part of one.
-    let (batch, timesteps, input_size, hidden_size) = (18, 3, 5, 70);
-    // Numbers without a pattern that lanes or rows share.
-    let tensor = |shape: &[usize]| {
-        let len = shape.iter().product::<usize>() as u32;
-        let values: Vec<f32> = (0..len)
-            .map(|i| (i.wrapping_mul(2_654_435_769) >> 8) as f32 / 16_777_216.0 - 0.5)
-            .collect();
-        Tensor::from_slice(&values, shape, &device)
-    };
-    let x = tensor(&[batch, timesteps, input_size])?;
-    let weights = Weights {
-        weight_ih: tensor(&[input_size, hidden_size, 4])?,
-        weight_hh: tensor(&[hidden_size, hidden_size, 4])?,
-        bias: None,
-        peepholes: None,
-    };
-    let run = |subgroup| {
-        let y = Tensor::empty([batch, timesteps, hidden_size], &device)?;
-        let compared = Some(subgroup);
-        let how = How { strategy: Strategy::Sequence, compared, ..How::default() };
-        let y_columns = Columns { tensor: &y, first: 0 };
-        let output = super::forward(&Forward {
-            x: &x,
-            weights: &weights,
-            steps: Steps::All,
-            state: None,
-            y: Some(y_columns),
-            save: backward,
-            how,
-        })?;
-        let Some(saved) = output.saved else { return y.to_vec() };
-        let gradients = Weights {
-            weight_ih: Tensor::zeros(weights.weight_ih.shape(), &device)?,
-            weight_hh: Tensor::zeros(weights.weight_hh.shape(), &device)?,
-            bias: None,
-            peepholes: None,
-        };
-        let arriving = Arriving { d_y: Some(y_columns), ..Arriving::default() };
-        let wanted = Wanted { d_x: true, d_state: false };
-        let leaving = super::backward(saved, arriving, &gradients, wanted)?;
-        leaving.d_x.map_or_else(|| Ok(vec![]), |d_x| d_x.to_vec())
-    };
-    Ok(Comparison { special: run(true)?, plain: run(false)?, bound: 1e-5 })
-}
-
 /// Some sizes for the translation test; the text does not depend on them.
 fn shapes(of: fn(usize, usize) -> Constants, rows: &[usize]) -> Vec<Constants> {
     let sizes = [1, 7, 128, 200];
@@ -178,7 +114,7 @@ fn subgroup(gpu: &Arc<Gpu>, part: &Part<'_>, special: &Special) -> bool {
 
 pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> Result<()> {
     let hidden_size = pass.part.hidden_size;
-    let (kernel, shape) = match rows == 16 && subgroup(gpu, &pass.part, &TRUSTED_FORWARD) {
+    let (kernel, shape) = match rows == 16 && subgroup(gpu, &pass.part, &trial::SUBGROUP) {
         true => (&FORWARD_SUBGROUP, subgroup_shape(hidden_size)),
         false => (&FORWARD[usize::from(pass.part.is_variant())], forward_shape(hidden_size, rows)),
     };
@@ -196,7 +132,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) ->
     let hidden_size = pass.part.hidden_size;
     let (kernel, shape) = match rows {
         4 => (&BACKWARD[usize::from(pass.part.is_variant())], backward_shape(hidden_size, rows)),
-        _ if subgroup(gpu, &pass.part, &TRUSTED_BACKWARD) => {
+        _ if subgroup(gpu, &pass.part, &trial::SUBGROUP_BWD) => {
             (&BACKWARD_SUBGROUP, backward_subgroup_shape(hidden_size))
         }
         _ => (&BACKWARD_WIDE, backward_shape(hidden_size, rows)),

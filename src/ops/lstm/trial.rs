@@ -1,9 +1,8 @@
-//! Whether a schedule that rests on more than an API promises is right on a device: one small layer
-//! by it and by the plain one, compared.
+//! Whether a schedule that rests on more than every API promises is right on a device: one small
+//! layer by it and by the plain one, compared.
 
-use super::cell::Noise;
-use super::persistent;
-use super::{Arriving, Columns, Forward, How, Steps, Strategy, Wanted, Weights, backward, forward};
+use super::{Arriving, Columns, Forward, How, Steps, Strategy, Wanted, Weights, forward};
+use super::{persistent, sequence};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
@@ -14,23 +13,45 @@ use std::sync::Arc;
 pub(crate) static PERSISTENT: Special = Special {
     name: "lstm_persistent",
     kernels: &[&persistent::FORWARD, &persistent::BACKWARD],
-    check: compare,
+    check: |gpu| {
+        // So large that several workgroups share it, and not a multiple of anything.
+        let run = |strategy| run(gpu, [5, 6, 3, 157], true, How { strategy, ..How::default() });
+        let plain = run(Strategy::Stepwise)?;
+        let special = run(Strategy::Persistent)?;
+        let in_vain = gpu.resident.tripped();
+        let special = if in_vain { vec![] } else { special };
+        // Sums of hundreds of terms, taken in another order.
+        Ok(Comparison { special, plain, bound: 1e-4 })
+    },
 };
 
-fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
-    let device = Device(Backend::Gpu(gpu.clone()));
-    let plain = run(&device, Strategy::Stepwise)?;
-    let special = run(&device, Strategy::Persistent)?;
-    let in_vain = gpu.resident.tripped();
-    let special = if in_vain { vec![] } else { special };
-    // Sums of hundreds of terms, taken in another order.
-    Ok(Comparison { special, plain, bound: 1e-4 })
+/// `Strategy::Sequence` with subgroups and without.
+pub(crate) static SUBGROUP: Special = Special {
+    name: "lstm_sequence_subgroup",
+    kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0]],
+    check: |gpu| subgroups(gpu, false),
+};
+
+/// The same for the backward pass.
+pub(crate) static SUBGROUP_BWD: Special = Special {
+    name: "lstm_sequence_bwd_subgroup",
+    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD_WIDE],
+    check: |gpu| subgroups(gpu, true),
+};
+
+fn subgroups(gpu: &Arc<Gpu>, backward: bool) -> Result<Comparison> {
+    let run = |compared| {
+        let compared = Some(compared);
+        let how = How { strategy: Strategy::Sequence, compared, ..How::default() };
+        // Units of several subgroups, and a part of one.
+        run(gpu, [18, 3, 5, 70], backward, how)
+    };
+    Ok(Comparison { special: run(true)?, plain: run(false)?, bound: 1e-5 })
 }
 
-/// Outputs, states and gradients of one layer, by one strategy.
-fn run(device: &Device, strategy: Strategy) -> Result<Vec<f32>> {
-    // So large that several workgroups share it, and not a multiple of anything.
-    let [b, t, i, h] = [5, 6, 3, 157];
+/// Outputs and states of one layer, and its gradients if they are wanted.
+fn run(gpu: &Arc<Gpu>, [b, t, i, h]: [usize; 4], backward: bool, how: How) -> Result<Vec<f32>> {
+    let device = &Device(Backend::Gpu(gpu.clone()));
     let values = |shape: &[usize], size: f32, seed: f32| {
         let n: usize = shape.iter().product();
         let words: Vec<_> = (0..n).map(|k| size * (k as f32 * 12.9898 + seed).sin()).collect();
@@ -58,19 +79,22 @@ fn run(device: &Device, strategy: Strategy) -> Result<Vec<f32>> {
         steps: Steps::All,
         state: Some((&h_0, &c_0)),
         y: Some(Columns { tensor: &y, first: 0 }),
-        save: true,
-        how: How { strategy, noise: Noise::default(), ..How::default() },
+        save: backward,
+        how,
     })?;
     let mut found = vec![y, output.h_n, output.c_n];
     let d_y = values(&[b, t, h], 1.0, 7.0)?;
     let arriving =
         Arriving { d_y: Some(Columns { tensor: &d_y, first: 0 }), d_h_n: None, d_c_n: None };
     if let Some(saved) = output.saved {
-        let leaving = backward(saved, arriving, &gradients, Wanted { d_x: true, d_state: true })?;
+        let leaving =
+            super::backward(saved, arriving, &gradients, Wanted { d_x: true, d_state: true })?;
         found.extend(leaving.d_x);
         found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
     }
-    found.extend([gradients.weight_ih, gradients.weight_hh].into_iter().chain(gradients.bias));
+    if backward {
+        found.extend([gradients.weight_ih, gradients.weight_hh].into_iter().chain(gradients.bias));
+    }
     let found: Result<Vec<_>> = found.iter().map(Tensor::to_vec).collect();
     Ok(found?.concat())
 }

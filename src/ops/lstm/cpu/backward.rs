@@ -1,6 +1,6 @@
 //! The backward pass on the CPU, and the gates once more where they were not kept.
 
-use super::micro::{accumulate, load, most_rows, store, tiles};
+use super::micro::{accumulate, load, most_rows, peepholes_of, store, tiles};
 use super::products::{
     Activate, Factor, FrameSums, Term, add_row, input_gradient, weight_gradients,
 };
@@ -286,10 +286,7 @@ impl BackwardRows<'_> {
                         d = simd.sub_f32s(d, stays[0]);
                         d_c_cell = simd.sub_f32s(d_c_after, stays[1]);
                     }
-                    let p: [S::f32s; 4] = match peepholes {
-                        Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[block],
-                        None => [zero; 4],
-                    };
+                    let p = peepholes_of(simd, peepholes, block);
                     how.cell.backward(simd, *gates, c_prev, d, d_c_cell, p)
                 } else {
                     cell::plain_backward(simd, *gates, c_prev, d, d_c_after)

@@ -1,6 +1,6 @@
 //! The forward pass on the CPU.
 
-use super::micro::{accumulate, load, most_rows, store, tiles, weights_of};
+use super::micro::{accumulate, load, most_rows, peepholes_of, store, tiles, weights_of};
 use super::products::{FrameSums, Term};
 use super::{
     Blocks, Row, SavedBatch, Task, each_task, inputs, lanes, load_rows, parts, recurrent_scales,
@@ -298,10 +298,7 @@ impl ForwardRows<'_> {
         block: usize,
     ) -> cell::Forward<S::f32s> {
         let ForwardShared { blocks, how, peepholes, .. } = *self.shared;
-        let p: [S::f32s; 4] = match peepholes {
-            Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[block],
-            None => [simd.splat_f32s(0.0); 4],
-        };
+        let p = peepholes_of(simd, peepholes, block);
         let mut new = match how.cell.is_variant() {
             true => how.cell.forward(simd, a, c_old, p),
             false => cell::plain_forward(simd, a, c_old),

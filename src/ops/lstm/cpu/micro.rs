@@ -54,6 +54,19 @@ pub(super) fn weights_of<S: Simd>(packed: &[f32], from: usize, block: usize) -> 
     cast_slice(&packed[block * size..][..size])
 }
 
+/// The peepholes of a block of units; zeros without.
+#[inline(always)]
+pub(super) fn peepholes_of<S: Simd>(
+    simd: S,
+    peepholes: Option<&[f32]>,
+    block: usize,
+) -> [S::f32s; 4] {
+    match peepholes {
+        Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[block],
+        None => [simd.splat_f32s(0.0); 4],
+    }
+}
+
 /// sums += a b: `M` rows of `a` by `b` of four vectors a row.
 #[inline(always)]
 pub(super) fn accumulate<S: Simd, const M: usize>(

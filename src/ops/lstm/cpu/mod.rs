@@ -18,10 +18,11 @@ pub(super) use forward::forward;
 
 use super::{Columns, How, Sizes, Steps};
 use crate::device::cpu::{Aligned, Cpu};
+use crate::device::gpu::lock;
 use crate::{Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The values of every timestep, in blocks of `lanes` units, in the order of the tasks' rows.
 pub(super) struct SavedBatch {
@@ -258,7 +259,7 @@ fn each_job<J: Send>(jobs: impl Iterator<Item = J> + Send, threads: usize, f: im
         return;
     }
     let jobs = Mutex::new(jobs);
-    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let next = || lock(&jobs).next();
     let work = || {
         while let Some(job) = next() {
             f(job);

@@ -1,6 +1,8 @@
 //! Products over all frames of a batch at once, before and after the recurrence.
 
-use super::micro::{accumulate, accumulate_outer, load, most_rows, tiles, weights_of};
+use super::micro::{
+    accumulate, accumulate_outer, load, most_rows, peepholes_of, tiles, weights_of,
+};
 use super::{Blocks, SMALL, each_job, threads_for};
 use crate::device::cpu::Aligned;
 use crate::ops::lstm::{How, cell};
@@ -122,10 +124,7 @@ impl Activate<'_> {
         if !self.how.cell.is_variant() {
             return cell::plain_update(simd, sums, c).gates;
         }
-        let p: [S::f32s; 4] = match self.peepholes {
-            Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[block],
-            None => [simd.splat_f32s(0.0); 4],
-        };
+        let p = peepholes_of(simd, self.peepholes, block);
         self.how.cell.forward(simd, sums, c, p).gates
     }
 }
