@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub enum DType {
     /// 32-bit floats: values, parameters, gradients.
     F32,
+    /// 16-bit floats, two to a word: copies for products in mixed precision, on GPUs alone.
+    F16,
     /// 32-bit unsigned integers: labels, lengths.
     U32,
 }
@@ -20,6 +22,7 @@ impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
+            Self::F16 => "f16",
             Self::U32 => "u32",
         })
     }
@@ -122,12 +125,23 @@ impl Tensor {
         Ok(Self { shape, dtype: DType::F32, offset: 0, storage })
     }
 
+    /// The same for 16-bit floats, which lie two to a word. On a GPU that has them; a CPU buffer
+    /// holds no such numbers.
+    #[allow(dead_code, reason = "for mixed precision")]
+    pub(crate) fn empty_f16(shape: impl Into<Vec<usize>>, gpu: &Arc<Gpu>) -> Result<Self> {
+        let shape = shape.into();
+        let words = count(&shape).div_ceil(2);
+        let storage = Storage::Gpu(gpu.alloc(words, "a tensor of 16-bit floats", false)?);
+        Ok(Self { shape, dtype: DType::F16, offset: 0, storage })
+    }
+
     /// All of a storage as one axis.
     pub(crate) fn whole(storage: Storage, len: usize) -> Self {
         Self { shape: vec![len], dtype: DType::F32, offset: 0, storage }
     }
 
-    /// The same words under another shape of as many elements, from `offset` words on.
+    /// The same words under another shape of as many elements, from `offset` words on (each of
+    /// them two 16-bit floats).
     pub(crate) fn view(&self, offset: usize, shape: impl Into<Vec<usize>>) -> Self {
         Self {
             shape: shape.into(),
@@ -178,14 +192,14 @@ impl Tensor {
         Ok(self.view(0, shape))
     }
 
-    /// The values on the host. Waits for the device; native only.
+    /// The values on the host, 16-bit floats widened. Waits for the device; native only.
     ///
     /// # Errors
     /// [`Error::DType`] if these are not floats, [`Error::DeviceLost`], and any error that wgpu
     /// reported meanwhile.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
-        self.expect(DType::F32, "Tensor::to_vec")?;
-        Ok(self.words()?.into_iter().map(f32::from_bits).collect())
+        self.expect_floats("Tensor::to_vec")?;
+        Ok(self.floats(self.words()?))
     }
 
     /// The labels or lengths on the host. Waits for the device; native only.
@@ -203,15 +217,32 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::to_vec`].
     pub async fn to_vec_async(&self) -> Result<Vec<f32>> {
-        self.expect(DType::F32, "Tensor::to_vec_async")?;
+        self.expect_floats("Tensor::to_vec_async")?;
         let words = match &self.storage {
             Storage::Gpu(buffer) if !self.is_empty() => {
-                let (offset, bytes) = (self.offset as u64 * 4, self.len() as u64 * 4);
+                let (offset, bytes) = (self.offset as u64 * 4, self.bytes());
                 buffer.gpu.read_async(buffer, offset, bytes).await?
             }
             _ => self.words()?,
         };
-        Ok(words.into_iter().map(f32::from_bits).collect())
+        Ok(self.floats(words))
+    }
+
+    /// The bytes of the words that hold the numbers.
+    pub(crate) fn bytes(&self) -> u64 {
+        let words = match self.dtype {
+            DType::F16 => self.len().div_ceil(2),
+            DType::F32 | DType::U32 => self.len(),
+        };
+        (words as u64).saturating_mul(4)
+    }
+
+    fn floats(&self, words: Vec<u32>) -> Vec<f32> {
+        if self.dtype != DType::F16 {
+            return words.into_iter().map(f32::from_bits).collect();
+        }
+        let halves = words.into_iter().flat_map(|word| [word as u16, (word >> 16) as u16]);
+        halves.take(self.len()).map(|bits| half::f16::from_bits(bits).to_f32()).collect()
     }
 
     fn words(&self) -> Result<Vec<u32>> {
@@ -219,20 +250,21 @@ impl Tensor {
             return Ok(Vec::new());
         }
         match &self.storage {
-            Storage::Gpu(buffer) => {
-                buffer.gpu.read(buffer, self.offset as u64 * 4, self.len() as u64 * 4)
-            }
+            Storage::Gpu(buffer) => buffer.gpu.read(buffer, self.offset as u64 * 4, self.bytes()),
             Storage::Cpu(buffer) => Ok(bytemuck::cast_slice(&buffer.read()[self.range()]).to_vec()),
         }
     }
 
-    /// A copy on another device, by way of the host.
+    /// A copy on another device, by way of the host; 16-bit floats become 32-bit ones.
     ///
     /// # Errors
     /// As [`Tensor::to_vec`] and [`Tensor::from_slice`].
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         if self.device().same(device) {
             return Ok(self.clone());
+        }
+        if self.dtype == DType::F16 {
+            return Self::from_slice(&self.to_vec()?, self.shape.clone(), device);
         }
         Self::upload("Tensor::to_device", &self.words()?, self.shape.clone(), self.dtype, device)
     }
@@ -247,6 +279,10 @@ impl Tensor {
             Storage::Cpu(_) => self.cpu_mut(|words| words.copy_from_slice(values)),
         }
         Ok(())
+    }
+
+    fn expect_floats(&self, op: &'static str) -> Result<()> {
+        if self.dtype == DType::F16 { Ok(()) } else { self.expect(DType::F32, op) }
     }
 
     fn expect(&self, expected: DType, op: &'static str) -> Result<()> {

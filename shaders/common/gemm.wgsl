@@ -1,7 +1,8 @@
 // What every kernel of the matrix product shares: C = op(A) op(B) (+ bias) (+ C).
 //
 // Shapes  op(A): [M,K], stored [M,K] or, if TRANS_A, [K,M]; op(B): [K,N], stored [K,N] or, if
-//         TRANS_B, [N,K]; bias: [N]; C: [M,N]. Rows are lda, ldb, ldc words apart.
+//         TRANS_B, [N,K]; bias: [N]; C: [M,N]. Rows are lda, ldb, ldc elements apart.
+// Types   ElemA, ElemB, ElemC: f32 or f16 in memory, named by the host; sums are f32
 
 override TRANS_A: bool;
 override TRANS_B: bool;
@@ -15,19 +16,19 @@ struct Dims {
 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> a: array<f32>;        // op(A) [M,K]
-@group(0) @binding(2) var<storage, read> b: array<f32>;        // op(B) [K,N]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;     // [N]
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;  // [M,N]
+@group(0) @binding(1) var<storage, read> a: array<ElemA>;       // op(A) [M,K]
+@group(0) @binding(2) var<storage, read> b: array<ElemB>;       // op(B) [K,N]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [N]
+@group(0) @binding(4) var<storage, read_write> c: array<ElemC>; // [M,N]
 
 fn load_a(row: u32, k: u32) -> f32 {
-    if TRANS_A { return a[dims.a_offset + k * dims.lda + row]; }
-    return a[dims.a_offset + row * dims.lda + k];
+    if TRANS_A { return f32(a[dims.a_offset + k * dims.lda + row]); }
+    return f32(a[dims.a_offset + row * dims.lda + k]);
 }
 
 fn load_b(k: u32, column: u32) -> f32 {
-    if TRANS_B { return b[dims.b_offset + column * dims.ldb + k]; }
-    return b[dims.b_offset + k * dims.ldb + column];
+    if TRANS_B { return f32(b[dims.b_offset + column * dims.ldb + k]); }
+    return f32(b[dims.b_offset + k * dims.ldb + column]);
 }
 
 // One element of C, from its sum.
@@ -35,6 +36,6 @@ fn put(row: u32, column: u32, sum: f32) {
     var value = sum;
     if BIAS { value += bias[column]; }
     let at = dims.c_offset + row * dims.ldc + column;
-    if ACCUMULATE { value += c[at]; }
-    c[at] = value;
+    if ACCUMULATE { value += f32(c[at]); }
+    c[at] = ElemC(value);
 }

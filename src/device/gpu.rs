@@ -178,6 +178,11 @@ impl Gpu {
         *lock(&self.fault) = Some(error);
     }
 
+    /// Whether kernels can use 16-bit floats here.
+    pub(crate) fn has_f16(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
     /// The largest buffer that a kernel can bind, in bytes.
     pub(crate) fn max_binding(&self) -> u64 {
         // 4-byte words are counted in u32 in the kernels.

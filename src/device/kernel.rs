@@ -250,7 +250,7 @@ fn bound<'a>(
     match tensor.map(|tensor| (tensor, &tensor.storage)) {
         None => Ok((&gpu.unused[slot], 0, 256)),
         Some((tensor, Storage::Gpu(buffer))) => {
-            Ok((&buffer.raw, tensor.offset as u64 * 4, (tensor.len() as u64 * 4).max(4)))
+            Ok((&buffer.raw, tensor.offset as u64 * 4, tensor.bytes().max(4)))
         }
         Some((_, Storage::Cpu(_))) => {
             let message = format!("{}: a CPU tensor in slot {slot}", launch.kernel.name);

@@ -25,7 +25,7 @@ fn row(words: &Words, dtype: DType, place: usize, rows: usize) -> Option<usize> 
     match dtype {
         DType::U32 => Some(words.as_u32()[place] as usize).filter(|&id| id < rows),
         // NaN is in no range.
-        DType::F32 => {
+        DType::F32 | DType::F16 => {
             Some(words[place]).filter(|v| (0.0..rows as f32).contains(v)).map(|v| v as usize)
         }
     }

@@ -1,13 +1,13 @@
 //! C = op(A) op(B) (+ bias) (+ C): every matrix product outside the recurrence.
 
-use super::switches;
+use super::{half, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
 use crate::device::profile::Cost;
 use crate::device::verdicts::{Comparison, Special};
 use crate::device::{Backend, Device};
-use crate::{Error, Result, Tensor};
+use crate::{DType, Error, Result, Tensor};
 use std::sync::Arc;
 
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
@@ -20,43 +20,97 @@ const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     Kernel { name, parts, bindings: BINDINGS, variants }
 }
 
+/// How A, B and C may lie in memory. Sums are f32 always, and so is the bias.
+const TYPES: [[DType; 3]; 5] = {
+    use DType::{F16, F32};
+    [[F32, F32, F32], [F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
+};
+
+/// The kernels of one file, in the order of `TYPES`; a name tells which matrices are of f16.
+macro_rules! kernels {
+    ($name:literal) => {{
+        const FILE: &str = include_str!(concat!("../../shaders/", $name, ".wgsl"));
+        const F32: &str = "alias ElemA = f32; alias ElemB = f32; alias ElemC = f32;";
+        const B: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f32;";
+        const BC: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f16;";
+        const AB: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f32;";
+        const ABC: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f16;";
+        [
+            kernel($name, &[F32, COMMON, FILE]),
+            kernel(concat!($name, "_b16"), &[B, COMMON, FILE]),
+            kernel(concat!($name, "_bc16"), &[BC, COMMON, FILE]),
+            kernel(concat!($name, "_ab16"), &[AB, COMMON, FILE]),
+            kernel(concat!($name, "_abc16"), &[ABC, COMMON, FILE]),
+        ]
+    }};
+}
+
 /// For hardware GPUs.
-pub(crate) static TILE: Kernel =
-    kernel("gemm_tile", &[COMMON, include_str!("../../shaders/gemm_tile.wgsl")]);
+pub(crate) static TILE: [Kernel; 5] = kernels!("gemm_tile");
 
 /// For software adapters.
-pub(crate) static REGISTER: Kernel =
-    kernel("gemm_register", &[COMMON, include_str!("../../shaders/gemm_register.wgsl")]);
+pub(crate) static REGISTER: [Kernel; 5] = kernels!("gemm_register");
 
 /// For software adapters with subgroups of 8.
-pub(crate) static SUBGROUP: Kernel =
-    kernel("gemm_subgroup", &[COMMON, include_str!("../../shaders/gemm_subgroup.wgsl")]);
+pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm_subgroup");
 
 static TRUSTED_SUBGROUP: Special =
-    Special { name: "gemm_subgroup", kernels: &[&SUBGROUP, &REGISTER], check: compare };
+    Special { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
+
+/// Products of 16-bit floats. Who makes such tensors asks [`half::trusted`] before.
+pub(super) static TRUSTED_F16: Special = Special {
+    name: "gemm_f16",
+    kernels: &[&half::KERNEL, &TILE[4], &REGISTER[4]],
+    check: compare_f16,
+};
+
+/// Two small matrices, `[m,k]` and `[k,n]`, of numbers without a pattern that lanes or rows share.
+fn samples(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3]) -> Result<[Tensor; 2]> {
+    let device = Device(Backend::Gpu(gpu.clone()));
+    let matrix = |rows: usize, columns: usize| {
+        let values: Vec<_> = (0..(rows * columns) as u32)
+            .map(|i| (i.wrapping_mul(2_654_435_769) >> 8) as f32 / 8e6 - 1.0)
+            .collect();
+        Tensor::from_slice(&values, [rows, columns], &device)
+    };
+    Ok([matrix(m, k)?, matrix(k, n)?])
+}
 
 /// The same small product with subgroups and without.
 fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
     let device = Device(Backend::Gpu(gpu.clone()));
     let [m, n, k] = [37, 75, 29];
-    // Numbers without a pattern that lanes or rows share.
-    let values = |len: usize| -> Vec<f32> {
-        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_769) >> 8) as f32 / 8e6 - 1.0).collect()
-    };
-    let a = Tensor::from_slice(&values(m * k), [m, k], &device)?;
-    let b = Tensor::from_slice(&values(k * n), [k, n], &device)?;
-    let product = |kernel: &'static Kernel, tile| {
+    let [a, b] = samples(gpu, [m, n, k])?;
+    let product = |kernels: &'static [Kernel; 5], tile| {
         let c = Tensor::empty([m, n], &device)?;
         let gemm = Gemm { m, n, k, bias: None, accumulate: false };
         let [a, b] = [Matrix::new(&a, k), Matrix::new(&b, n)];
-        gemm.launch(gpu, (kernel, tile), a, b, Matrix::new(&c, n))?;
+        gemm.launch(gpu, (kernels, tile), a, b, Matrix::new(&c, n))?;
         c.to_vec()
     };
     let (special, plain) = (product(&SUBGROUP, [16, 64])?, product(&REGISTER, [8, 64])?);
     Ok(Comparison { special, plain, bound: 1e-5 })
 }
 
-/// A matrix inside a tensor, its rows `stride` words apart.
+/// The same small product of 16-bit and of 32-bit floats.
+fn compare_f16(gpu: &Arc<Gpu>) -> Result<Comparison> {
+    let device = Device(Backend::Gpu(gpu.clone()));
+    let [m, n, k] = [37, 75, 29];
+    let [a, b] = samples(gpu, [m, n, k])?;
+    let product = |a: &Tensor, b: &Tensor, c: Tensor| {
+        let gemm = Gemm { m, n, k, bias: None, accumulate: false };
+        gemm.run(Matrix::new(a, k), Matrix::new(b, n), Matrix::new(&c, n))?;
+        c.to_vec()
+    };
+    let plain = product(&a, &b, Tensor::empty([m, n], &device)?)?;
+    let [a, b] = [half::half(&a)?, half::half(&b)?];
+    let special = product(&a, &b, Tensor::empty_f16([m, n], gpu)?)?;
+    // Operands and result are each within half a unit of the last place of 11 bits, 5e-4; the
+    // operands' errors are of both signs.
+    Ok(Comparison { special, plain, bound: 2e-3 })
+}
+
+/// A matrix inside a tensor, its rows `stride` elements apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
     tensor: &'a Tensor,
@@ -66,7 +120,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows of `columns` words, side by side, from the tensor's begin.
+    /// Rows of `columns` elements, side by side, from the tensor's begin.
     pub(crate) fn new(tensor: &'a Tensor, columns: usize) -> Self {
         Self { tensor, offset: 0, stride: columns, transposed: false }
     }
@@ -76,9 +130,9 @@ impl<'a> Matrix<'a> {
         Self { transposed: !self.transposed, ..self }
     }
 
-    /// The same, `words` further on.
-    pub(crate) fn skip(self, words: usize) -> Self {
-        Self { offset: self.offset + words, ..self }
+    /// The same, `elements` further on.
+    pub(crate) fn skip(self, elements: usize) -> Self {
+        Self { offset: self.offset + elements, ..self }
     }
 
     /// The same with rows further apart.
@@ -92,7 +146,7 @@ impl<'a> Matrix<'a> {
         self.skip(first * if self.transposed { 1 } else { self.stride })
     }
 
-    /// The words from the begin of the tensor to the end of this matrix.
+    /// The elements from the begin of the tensor to the end of this matrix.
     fn extent(self, rows: usize, columns: usize) -> usize {
         let (rows, columns) = if self.transposed { (columns, rows) } else { (rows, columns) };
         self.offset + (rows - 1) * self.stride + columns
@@ -137,24 +191,32 @@ impl Gemm<'_> {
         self.launch(gpu, way, a, b, c)
     }
 
-    /// By this kernel, whose workgroups make tiles of this size.
-    fn launch(
+    /// By the kernel of this file, whose workgroups make tiles of this size.
+    pub(crate) fn launch(
         self,
         gpu: &Arc<Gpu>,
-        (kernel, [tile_m, tile_n]): (&'static Kernel, [usize; 2]),
+        (kernels, [tile_m, tile_n]): (&'static [Kernel; 5], [usize; 2]),
         a: Matrix<'_>,
         b: Matrix<'_>,
         c: Matrix<'_>,
     ) -> Result<()> {
         let Self { m, n, k, .. } = self;
+        let types = [a, b, c].map(|matrix| matrix.tensor.dtype());
+        let Some(at) = TYPES.iter().position(|t| *t == types) else {
+            let message = format!("gemm: no kernel for A, B, C of {types:?}; there are {TYPES:?}");
+            return Err(Error::Gpu { message });
+        };
+        let kernel = &kernels[at];
+        let bytes = types.map(|t| if t == DType::F16 { 2.0 } else { 4.0 });
         // More rows than a grid has room for go in several launches.
         let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * tile_m;
         for first in (0..m).step_by(slab) {
             let rows = slab.min(m - first);
             let (a, c) = (a.skip_rows(first), c.skip_rows(first));
             let words = [rows, n, k, a.stride, b.stride, c.stride, a.offset, b.offset, c.offset];
-            let words_moved = rows * k + k * n + rows * n * if self.accumulate { 2 } else { 1 };
-            let cost = Cost { flop: 2.0 * (rows * n * k) as f64, bytes: 4.0 * words_moved as f64 };
+            let passes = [rows * k, k * n, rows * n * if self.accumulate { 2 } else { 1 }];
+            let moved = passes.iter().zip(bytes).map(|(&n, bytes)| n as f64 * bytes).sum();
+            let cost = Cost { flop: 2.0 * (rows * n * k) as f64, bytes: moved };
             let launch = Launch {
                 kernel,
                 grid: [n.div_ceil(tile_n) as u32, rows.div_ceil(tile_m) as u32, 1],

@@ -18,6 +18,8 @@ pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod fill;
 pub(crate) mod gemm;
+#[allow(dead_code, reason = "for mixed precision")]
+pub(crate) mod half;
 pub(crate) mod halves;
 pub(crate) mod layer_norm;
 pub(crate) mod lstm;
@@ -62,9 +64,22 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &embedding::FORWARD,
     &embedding::BACKWARD,
     &fill::KERNEL,
-    &gemm::TILE,
-    &gemm::REGISTER,
-    &gemm::SUBGROUP,
+    &gemm::TILE[0],
+    &gemm::TILE[1],
+    &gemm::TILE[2],
+    &gemm::TILE[3],
+    &gemm::TILE[4],
+    &gemm::REGISTER[0],
+    &gemm::REGISTER[1],
+    &gemm::REGISTER[2],
+    &gemm::REGISTER[3],
+    &gemm::REGISTER[4],
+    &gemm::SUBGROUP[0],
+    &gemm::SUBGROUP[1],
+    &gemm::SUBGROUP[2],
+    &gemm::SUBGROUP[3],
+    &gemm::SUBGROUP[4],
+    &half::KERNEL,
     &halves::FORWARD,
     &halves::BACKWARD,
     &layer_norm::FORWARD,

@@ -2,9 +2,15 @@
 
 use super::oracle::{self, Random, widen};
 use super::{close, devices, gpu, tensor};
+use crate::device::Backend;
+use crate::device::gpu::Gpu;
+use crate::device::kernel::Kernel;
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix, REGISTER, SUBGROUP, TILE};
-use crate::{GpuOptions, Tensor};
+use crate::ops::half;
+use crate::{DType, Device, GpuOptions, Tensor};
+use ::half::f16;
+use std::sync::Arc;
 
 /// Odd ones, tiles' multiples and their neighbours.
 const SIZES: [[usize; 3]; 9] = [
@@ -53,58 +59,147 @@ fn products_of_every_form() {
     }
 }
 
-/// The product for hardware runs here too: by hand, since a software adapter gets the others.
+fn inner(device: &Device) -> &Arc<Gpu> {
+    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
+    gpu
+}
+
+type Way = (&'static [Kernel; 5], [usize; 2]);
+
+/// All kernels that run on a device, with their tiles: by hand, since each kind of adapter gets
+/// its own ones.
+fn ways(gpu: &Gpu) -> Vec<Way> {
+    let mut ways = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64])];
+    // Where subgroups have 8 lanes: lavapipe's do on most machines.
+    if gpu.subgroup_size == Some(8) {
+        ways.push((&SUBGROUP, [16, 64]));
+    }
+    ways
+}
+
 #[test]
 fn all_kernels_make_the_same_product() {
-    use crate::device::kernel::Launch;
-    let mut r = Random::new(2);
     let device = gpu(GpuOptions::default().poison());
-    let gpu = match &device.0 {
-        crate::device::Backend::Gpu(gpu) => gpu.clone(),
-        crate::device::Backend::Cpu(_) => panic!("this test needs a GPU adapter"),
+    every_form(&device, &ways(inner(&device)), [DType::F32; 3], 0..16);
+}
+
+/// Operands that 16 bits can hold, so that sums differ by their order alone. Two forms, which hold
+/// each constant on and off: drivers take seconds for some of these kernels.
+#[test]
+fn products_of_16_bit_floats() {
+    use DType::{F16, F32};
+    for checked in [false, true] {
+        let options = GpuOptions::default().poison();
+        let device = gpu(if checked { options.checked() } else { options });
+        if !inner(&device).has_f16() {
+            eprintln!("{device} has no 16-bit floats");
+            return;
+        }
+        let ways = ways(inner(&device));
+        if checked {
+            every_form(&device, &ways[..2], [F16, F16, F16], [5]);
+            continue;
+        }
+        for types in [[F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]] {
+            every_form(&device, &ways[..2], types, [5, 10]);
+            every_form(&device, &ways[2..], types, [10]);
+        }
+        assert!(half::trusted(inner(&device)), "{device}");
+    }
+}
+
+/// Products by these kernels with A, B and C of these types.
+fn every_form(
+    device: &Device,
+    ways: &[Way],
+    types: [DType; 3],
+    forms: impl IntoIterator<Item = u32> + Clone,
+) {
+    let mut r = Random::new(2);
+    let gpu = inner(device);
+    let [of_a, of_b, of_c] = types;
+    let mixed = types != [DType::F32; 3];
+    let mut values = |len| {
+        let mut values = r.uniform(len, -1.0, 1.0);
+        if mixed {
+            values.iter_mut().for_each(|v| *v = f16::from_f32(*v).to_f32());
+        }
+        values
     };
-    for [m, n, k] in SIZES {
-        let (av, bv) = (r.uniform(m * k, -1.0, 1.0), r.uniform(k * n, -1.0, 1.0));
-        let (biasv, before) = (r.uniform(n, -1.0, 1.0), r.uniform(m * n, -1.0, 1.0));
-        for form in 0..16 {
+    let matrix = |values: &[f32], of| match of {
+        DType::F16 => half::half(&tensor(values, [values.len()], device)).unwrap(),
+        _ => tensor(values, [values.len()], device),
+    };
+    // The result is rounded to 11 bits.
+    let bound = if of_c == DType::F16 { 5e-4 } else { 1e-5 };
+    for sizes @ [m, n, k] in SIZES {
+        let (av, bv) = (values(m * k), values(k * n));
+        let (biasv, before) = (values(n), values(m * n));
+        let (a, b, bias) = (matrix(&av, of_a), matrix(&bv, of_b), matrix(&biasv, DType::F32));
+        for form in forms.clone() {
             let [trans_a, trans_b, with_bias, accumulate] = [1, 2, 4, 8].map(|bit| form & bit != 0);
-            let (a, b) = (tensor(&av, [m * k], &device), tensor(&bv, [k * n], &device));
-            let bias = tensor(&biasv, [n], &device);
             let wide = widen(&biasv);
-            let mut expected = oracle::dense::gemm(
-                (trans_a, trans_b),
-                [m, n, k],
-                &widen(&av),
-                &widen(&bv),
-                with_bias.then_some(&wide),
-            );
+            let bias_of = with_bias.then_some(&wide[..]);
+            let mut expected =
+                oracle::dense::gemm((trans_a, trans_b), sizes, &widen(&av), &widen(&bv), bias_of);
             if accumulate {
                 expected.iter_mut().zip(&before).for_each(|(e, &b)| *e += f64::from(b));
             }
-            let mut kernels = vec![(&TILE, 64), (&REGISTER, 8)];
-            // Where subgroups have 8 lanes: lavapipe's do on most machines.
-            if gpu.subgroup_size == Some(8) {
-                kernels.push((&SUBGROUP, 16));
-            }
-            for (kernel, tile_m) in kernels {
-                let c = tensor(&before, [m, n], &device);
-                let (lda, ldb) = (if trans_a { m } else { k }, if trans_b { k } else { n });
-                gpu.run(&Launch {
-                    kernel,
-                    grid: [n.div_ceil(64) as u32, m.div_ceil(tile_m) as u32, 1],
-                    constants: &[
-                        ("TRANS_A", trans_a.into()),
-                        ("TRANS_B", trans_b.into()),
-                        ("BIAS", with_bias.into()),
-                        ("ACCUMULATE", accumulate.into()),
-                    ],
-                    uniform: &[m, n, k, lda, ldb, n, 0, 0, 0].map(|w| w as u32),
-                    tensors: &[Some(&a), Some(&b), with_bias.then_some(&bias), Some(&c)],
-                })
-                .unwrap();
-                close(&format!("{} {m} {n} {k}, form {form}", kernel.name), &c, &expected, 1e-5);
+            for way in ways {
+                let c = matrix(&before, of_c);
+                let a = if trans_a { Matrix::new(&a, m).t() } else { Matrix::new(&a, k) };
+                let b = if trans_b { Matrix::new(&b, k).t() } else { Matrix::new(&b, n) };
+                Gemm { m, n, k, bias: with_bias.then_some(&bias), accumulate }
+                    .launch(gpu, *way, a, b, Matrix::new(&c, n))
+                    .unwrap();
+                let what = format!("{} {sizes:?} {types:?}, form {form}", way.0[0].name);
+                close(&what, &c, &expected, bound);
             }
         }
+    }
+}
+
+/// The cast, with what is too large, too small, and not a number; then a view of it.
+#[test]
+fn sixteen_bits() {
+    let mut r = Random::new(5);
+    let device = gpu(GpuOptions::default().poison());
+    if !inner(&device).has_f16() {
+        eprintln!("{device} has no 16-bit floats");
+        return;
+    }
+    let special = [0.0, -0.0, 65504.0, 65536.0, -1e30, f32::INFINITY, 6e-8, 1e-10, 1.0 / 3.0];
+    for n in [1, 2, 3, 63, 64, 127, 129, 1000] {
+        let values: Vec<_> = special.into_iter().chain(r.uniform(n, -8.0, 8.0)).take(n).collect();
+        let twin = half::half(&tensor(&values, [n], &Device::cpu().unwrap())).unwrap();
+        assert_eq!(twin.dtype(), DType::F32);
+        let halves = half::half(&tensor(&values, [n], &device)).unwrap();
+        assert_eq!(halves.dtype(), DType::F16);
+        let found = halves.to_vec().unwrap();
+        assert_eq!(found.len(), n);
+        for (i, (found, twin)) in found.iter().zip(twin.to_vec().unwrap()).enumerate() {
+            // A GPU may flush what is too small, and round to either side.
+            let near = (found - twin).abs() <= twin.abs() / 1024.0 + 6.2e-5;
+            assert!(*found == twin || near, "{n}, {i}: {found}, not {twin}");
+        }
+        assert_eq!(halves.to_device(&Device::cpu().unwrap()).unwrap().to_vec().unwrap(), found);
+        if n > 4 {
+            assert_eq!(halves.view(1, [n - 2]).to_vec().unwrap(), found[2..]);
+        }
+    }
+    let nan = half::half(&tensor(&[f32::NAN], [1], &device)).unwrap();
+    assert!(nan.to_vec().unwrap()[0].is_nan());
+}
+
+#[test]
+fn types_without_a_kernel_are_refused() {
+    let device = gpu(GpuOptions::default());
+    let a = tensor(&[1.0; 4], [2, 2], &device);
+    if let Ok(c) = Tensor::empty_f16([2, 2], inner(&device)) {
+        let [a, c] = [&a, &c].map(|t| Matrix::new(t, 2));
+        let gemm = Gemm { m: 2, n: 2, k: 2, bias: None, accumulate: false };
+        let error = gemm.run(a, a, c).unwrap_err().to_string();
+        assert!(error.contains("[F32, F32, F16]"), "{error}");
     }
 }
 

@@ -13,10 +13,9 @@ fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     // What a kernel needs beyond WebGPU is in its name.
-    let needs = match kernel.name.ends_with("_subgroup") {
-        true => Capabilities::SUBGROUP,
-        false => Capabilities::empty(),
-    };
+    let mut needs = Capabilities::empty();
+    needs.set(Capabilities::SUBGROUP, kernel.name.contains("_subgroup"));
+    needs.set(Capabilities::SHADER_FLOAT16, kernel.name.ends_with("16"));
     let info = Validator::new(ValidationFlags::all(), needs)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
@@ -47,7 +46,7 @@ fn every_kernel_reaches_every_api() {
                 .unwrap_or_else(|e| panic!("{what} as SPIR-V: {e:?}"));
 
             let options = hlsl::Options {
-                shader_model: hlsl::ShaderModel::V6_0,
+                shader_model: hlsl::ShaderModel::V6_2, // the first with 16-bit floats
                 fake_missing_bindings: true,
                 ..hlsl::Options::default()
             };
