@@ -7,7 +7,7 @@
 struct Dims { n: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // [N,C]
+@group(0) @binding(1) var<storage, read> x: array<Real>;       // [N,C]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [C]
 
 var<workgroup> partials: array<f32, 256>;  // [16 groups][16 columns]
@@ -20,7 +20,7 @@ fn main(
     let column = group.x * 16u + id.x;
     var sum = 0.0;
     if column < dims.c {
-        for (var row = id.y; row < dims.n; row += 16u) { sum += x[row * dims.c + column]; }
+        for (var row = id.y; row < dims.n; row += 16u) { sum += f32(x[row * dims.c + column]); }
     }
     partials[id.y * 16u + id.x] = sum;
     workgroupBarrier();

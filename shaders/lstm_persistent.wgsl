@@ -14,7 +14,7 @@
 var<workgroup> h: array<f32, STAGED>;           // [K SPLIT][TILE]
 var<workgroup> parts: array<vec4<f32>, PARTS>;  // [TILE][SPLIT][UNITS]
 
-fn weight(k: u32, unit: u32) -> vec4<f32> { return r[k * H + unit]; }
+fn weight(k: u32, unit: u32) -> Gates { return r[k * H + unit]; }
 
 fn keep_before(at: u32, step: u32, h: f32, c: f32) {
     if step == 0u { publish(at, h); }
@@ -102,7 +102,7 @@ fn main(
     let column = lane % UNITS;
     let row = row0 + part;
     var unit = first * UNITS + column;
-    var kept: array<vec4<f32>, REGISTERS>;
+    var kept: array<Gates, REGISTERS>;
     var carry = vec2(0.0);  // h, c
     let carries = !recover && part < dims.team_rows && unit < H;
     if !recover { keep_slice(&kept, part, unit, lane); }
@@ -131,14 +131,14 @@ fn main(
                 var a2 = vec4(0.0);
                 var a3 = vec4(0.0);
                 for (var j = 0u; j < KR; j++) {
-                    multiply(&a0, &a1, &a2, &a3, j * SPLIT + part, kept[j]);
+                    multiply(&a0, &a1, &a2, &a3, j * SPLIT + part, vec4<f32>(kept[j]));
                 }
                 for (var j = 0u; j < KS; j++) {
-                    multiply(&a0, &a1, &a2, &a3, (KR + j) * SPLIT + part, slice[j * WG + lane]);
+                    multiply(&a0, &a1, &a2, &a3, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));
                 }
                 for (var j = KR + KS; j < K; j++) {
                     let k = j * SPLIT + part;
-                    multiply(&a0, &a1, &a2, &a3, k, weight_from(k, unit));
+                    multiply(&a0, &a1, &a2, &a3, k, vec4<f32>(weight_from(k, unit)));
                 }
                 parts[part_place(0u, part, column)] = a0;
                 if TILE > 1u { parts[part_place(1u, part, column)] = a1; }

@@ -14,7 +14,7 @@
 var<workgroup> d_a: array<vec4<f32>, STAGED>;  // [K SPLIT][TILE] of vec4 (i,f,g,o)
 var<workgroup> parts: array<f32, PARTS>;       // [TILE][SPLIT][UNITS]
 
-fn weight(k: u32, unit: u32) -> vec4<f32> { return rt[k * H + unit]; }
+fn weight(k: u32, unit: u32) -> Gates { return rt[k * H + unit]; }
 
 fn keep_d_a(at: u32, d: vec4<f32>) {
     publish(4u * at, d.x);
@@ -92,7 +92,7 @@ fn main(
     let column = lane % UNITS;
     let row = row0 + part;
     var unit = first * UNITS + column;
-    var kept: array<vec4<f32>, REGISTERS>;
+    var kept: array<Gates, REGISTERS>;
     var d_c = 0.0;
     let carries = !recover && part < dims.team_rows && unit < H;
     if !recover { keep_slice(&kept, part, unit, lane); }
@@ -115,13 +115,13 @@ fn main(
                     keep_slice(&kept, part, unit, lane);
                 }
                 var d_h = vec4(0.0);
-                for (var j = 0u; j < KR; j++) { multiply(&d_h, j * SPLIT + part, kept[j]); }
+                for (var j = 0u; j < KR; j++) { multiply(&d_h, j * SPLIT + part, vec4<f32>(kept[j])); }
                 for (var j = 0u; j < KS; j++) {
-                    multiply(&d_h, (KR + j) * SPLIT + part, slice[j * WG + lane]);
+                    multiply(&d_h, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));
                 }
                 for (var j = KR + KS; j < K; j++) {
                     let k = j * SPLIT + part;
-                    multiply(&d_h, k, weight_from(k, unit));
+                    multiply(&d_h, k, vec4<f32>(weight_from(k, unit)));
                 }
                 for (var j = 0u; j < TILE; j++) { parts[part_place(j, part, column)] = d_h[j]; }
                 workgroupBarrier();

@@ -15,5 +15,5 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= arrayLength(&gates) { return; }
-    gates[i] = cell_forward(gates[i], c_before[i], i % dims.h).gates;
+    gates[i] = Gates(cell_forward(vec4<f32>(gates[i]), c_before[i], i % dims.h).gates);
 }

@@ -43,7 +43,7 @@ fn multiply(
     a2: ptr<function, mat4x4<f32>>, a3: ptr<function, mat4x4<f32>>,
     now: u32, k: u32, unit: u32,
 ) {
-    let w = r[k * H + unit];
+    let w = vec4<f32>(r[k * H + unit]);
     let at = (now + k) * GROUPS;
     add_product(a0, h[at], w);
     if GROUPS > 1u { add_product(a1, h[at + 1u], w); }

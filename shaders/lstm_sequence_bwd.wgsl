@@ -14,7 +14,7 @@ var<workgroup> d_a: array<mat4x4<f32>, H>;  // [H][4 gates] of 4 rows
 
 fn multiply(unit: u32) -> vec4<f32> {
     var d_h = vec4(0.0);
-    for (var u = 0u; u < H; u++) { d_h += d_a[u] * rt[u * H + unit]; }
+    for (var u = 0u; u < H; u++) { d_h += d_a[u] * vec4<f32>(rt[u * H + unit]); }
     return d_h;
 }
 

@@ -20,7 +20,7 @@ fn multiply(
     a_low: mat4x4<f32>, a_high: mat4x4<f32>,
     u: u32, unit: u32,
 ) {
-    let w = rt[u * H + min(unit, H - 1u)];
+    let w = vec4<f32>(rt[u * H + min(unit, H - 1u)]);
     *low += a_low * w;
     *high += a_high * w;
 }

@@ -65,7 +65,7 @@ fn main(
         if inside {
             let count = min(64u, dims.h - k0);
             for (var j = 0u; j < count; j++) {
-                let w = r[(k0 + j) * dims.h + unit];
+                let w = vec4<f32>(r[(k0 + j) * dims.h + unit]);
                 let h4 = h_tile[j];
                 a0 += h4.x * w;
                 a1 += h4.y * w;

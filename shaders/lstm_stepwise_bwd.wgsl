@@ -37,14 +37,14 @@ fn main(
             for (var j = 0u; j < 4u; j++) {
                 var d = vec4(0.0);
                 let here = find_row(row + j);
-                if u < dims.h && behind < here.steps { d = gates[place(here, behind, u)]; }
+                if u < dims.h && behind < here.steps { d = vec4<f32>(gates[place(here, behind, u)]); }
                 d_a[lane * 4u + j] = d;
             }
             workgroupBarrier();
             if inside {
                 let count = min(64u, dims.h - u0);
                 for (var j = 0u; j < count; j++) {
-                    let w = rt[(u0 + j) * dims.h + unit];
+                    let w = vec4<f32>(rt[(u0 + j) * dims.h + unit]);
                     d_h += vec4(
                         dot(d_a[j * 4u], w), dot(d_a[j * 4u + 1u], w),
                         dot(d_a[j * 4u + 2u], w), dot(d_a[j * 4u + 3u], w),

@@ -2,8 +2,11 @@
 //
 //   v = momentum * v + g    p -= lr * (NESTEROV ? g + momentum * v : v)
 //
+// If SCALED, g is first divided by the loss scale; a step that has a gradient that is not finite
+// does nothing.
+//
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl    Twin  src/ops/sgd.rs
+// Parts   common/index.wgsl, common/loss_scale.wgsl    Twin  src/ops/sgd.rs
 // Source  Sutskever et al. 2013, in PyTorch's form
 
 override NESTEROV: bool;
@@ -14,6 +17,7 @@ struct Dims { n: u32, rate: f32, momentum: f32 }
 @group(0) @binding(1) var<storage, read_write> p: array<f32>;  // [N]
 @group(0) @binding(2) var<storage, read_write> g: array<f32>;  // [N]
 @group(0) @binding(3) var<storage, read_write> v: array<f32>;  // [N]
+@group(0) @binding(4) var<storage, read> scaling: array<f32>;  // [4] of loss_scale_update
 
 @compute @workgroup_size(64)
 fn main(
@@ -23,8 +27,14 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= dims.n { return; }
-    let v_new = dims.momentum * v[i] + g[i];
-    p[i] -= dims.rate * select(v_new, g[i] + dims.momentum * v_new, NESTEROV);
+    let inverse = inverse_scale();
+    if inverse == 0.0 {
+        g[i] = 0.0;
+        return;
+    }
+    let d = g[i] * inverse;
+    let v_new = dims.momentum * v[i] + d;
+    p[i] -= dims.rate * select(v_new, d + dims.momentum * v_new, NESTEROV);
     v[i] = v_new;
     g[i] = 0.0;
 }

@@ -1,4 +1,4 @@
-// transpose_gates: R [K,U] of vec4 -> R^T [U,K] of vec4, for the backward pass.
+// transpose_gates: R [K,U] of 4 -> R^T [U,K] of 4, for the backward pass.
 //
 // Grid    folded ceil(K*U/64)
 // Parts   common/index.wgsl    Twin  src/ops/lstm/cpu/ packs R anew instead
@@ -6,8 +6,8 @@
 struct Dims { rows: u32, columns: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;        // [K,U]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;  // [U,K]
+@group(0) @binding(1) var<storage, read> x: array<Gates>;        // [K,U]
+@group(0) @binding(2) var<storage, read_write> y: array<Gates>;  // [U,K]
 
 @compute @workgroup_size(64)
 fn main(

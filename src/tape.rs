@@ -150,7 +150,16 @@ impl Tape {
 
     /// A parameter's value and gradient, in the shape that an op wants.
     pub(crate) fn parameter(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
-        let tensors = self.params.tensors(id, shape)?;
+        self.tensors(id, shape, false)
+    }
+
+    /// The same, the value in the precision that products take.
+    pub(crate) fn weight(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
+        self.tensors(id, shape, true)
+    }
+
+    fn tensors(&self, id: ParamId, shape: &[usize], product: bool) -> Result<(Tensor, Tensor)> {
+        let tensors = self.params.tensors(id, shape, product)?;
         if self.generation.get().is_none() {
             self.generation.set(Some(self.params.generation()));
         }
@@ -237,8 +246,12 @@ impl Tape {
             "one number",
             &[1],
         )?;
-        let one = Tensor::from_slice(&[1.0], [1], &loss.tensor.device())?;
-        self.backward_from(&[(loss, one)])
+        let scaling = self.params.loss_scaling()?;
+        let seed = match &scaling {
+            Some(state) => state.view(0, [1]),
+            None => Tensor::from_slice(&[1.0], [1], &loss.tensor.device())?,
+        };
+        self.run(&[(loss, seed)], scaling)
     }
 
     /// As [`Tape::backward`], from any values, given the gradient of each.
@@ -247,7 +260,16 @@ impl Tape {
     /// [`Error::Shape`], [`Error::DType`] and [`Error::OtherDevice`] if a gradient is not like its
     /// value, and those of [`Tape::backward`].
     pub fn backward_from(self, seeds: &[(&Var, Tensor)]) -> Result<Gradients> {
-        let mut gradients = Gradients { tape: self.number, by_index: vec![None; self.next.get()] };
+        self.check(seeds)?;
+        let Some(state) = self.params.loss_scaling()? else { return self.run(seeds, None) };
+        let mut scaled = Vec::new();
+        for (var, gradient) in seeds {
+            scaled.push((*var, ops::loss_scale::rescale(gradient, &state, false)?));
+        }
+        self.run(&scaled, Some(state))
+    }
+
+    fn check(&self, seeds: &[(&Var, Tensor)]) -> Result<()> {
         if self.generation.get().is_some_and(|g| g != self.params.generation()) {
             return Err(Error::NotRecorded {
                 op: "Tape::backward",
@@ -273,6 +295,15 @@ impl Tape {
                 "the value's shape",
                 var.shape(),
             )?;
+        }
+        Ok(())
+    }
+
+    /// From seeds that are multiplied by a loss scale, if there is one.
+    fn run(self, seeds: &[(&Var, Tensor)], scaling: Option<Tensor>) -> Result<Gradients> {
+        self.check(seeds)?;
+        let mut gradients = Gradients { tape: self.number, by_index: vec![None; self.next.get()] };
+        for (var, gradient) in seeds {
             gradients.add(var.id, gradient.clone())?;
         }
         let nodes = self.nodes.map(RefCell::into_inner).unwrap_or_default();
@@ -281,6 +312,12 @@ impl Tape {
                 node.outputs.iter().map(|id| gradients.by_index[id.index].take()).collect();
             if d_outputs.iter().any(Option::is_some) {
                 (node.backward)(&d_outputs, &mut gradients)?;
+            }
+        }
+        if let Some(state) = scaling {
+            // What is left is the inputs'.
+            for gradient in gradients.by_index.iter_mut().flatten() {
+                *gradient = ops::loss_scale::rescale(gradient, &state, true)?;
             }
         }
         Ok(gradients)

@@ -127,12 +127,16 @@ impl Tensor {
 
     /// The same for 16-bit floats, which lie two to a word. On a GPU that has them; a CPU buffer
     /// holds no such numbers.
-    #[allow(dead_code, reason = "for mixed precision")]
     pub(crate) fn empty_f16(shape: impl Into<Vec<usize>>, gpu: &Arc<Gpu>) -> Result<Self> {
         let shape = shape.into();
         let words = count(&shape).div_ceil(2);
         let storage = Storage::Gpu(gpu.alloc(words, "a tensor of 16-bit floats", false)?);
         Ok(Self { shape, dtype: DType::F16, offset: 0, storage })
+    }
+
+    /// Whether these are 16-bit floats.
+    pub(crate) fn is_half(&self) -> bool {
+        self.dtype == DType::F16
     }
 
     /// All of a storage as one axis.

@@ -1,8 +1,8 @@
 //! How the cost grows with the timesteps and with the rows: a straight line through medians.
 
-use crate::layer::{Layer, Pass, devices};
+use crate::layer::{Layer, Pass, Way, devices};
 use crate::shapes::Shape;
-use wgpu_lstm::{Result, Strategy};
+use wgpu_lstm::Result;
 
 /// A size's name, its values, and the shape that has it.
 type Axis = (&'static str, [usize; 5], fn(usize) -> Shape);
@@ -17,7 +17,7 @@ pub fn run() {
             ];
             for (axis, sizes, shape) in cases {
                 let layers: Result<Vec<_>> =
-                    sizes.iter().map(|&n| Layer::new(device, shape(n), Strategy::Auto)).collect();
+                    sizes.iter().map(|&n| Layer::new(device, shape(n), Way::AUTO)).collect();
                 match layers.and_then(|layers| medians(layers, pass)) {
                     Ok(times) => {
                         let points: Vec<_> = sizes.iter().map(|&n| n as f64).zip(times).collect();

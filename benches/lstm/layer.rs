@@ -3,7 +3,7 @@
 use crate::shapes::Shape;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use wgpu_lstm::nn::{Lstm, Params};
+use wgpu_lstm::nn::{Lstm, Params, Precision};
 use wgpu_lstm::train::Adam;
 use wgpu_lstm::{Device, GpuOptions, Result, Strategy, Tape, Tensor, Var};
 
@@ -29,14 +29,45 @@ pub fn devices() -> &'static [(&'static str, Device)] {
     })
 }
 
+/// How a layer is run: the strategy, the precision.
+#[derive(Clone, Copy)]
+pub struct Way {
+    pub name: &'static str,
+    pub strategy: Strategy,
+    pub precision: Precision,
+}
+
+impl Way {
+    pub const AUTO: Self = Self::full("auto", Strategy::Auto);
+
+    const fn full(name: &'static str, strategy: Strategy) -> Self {
+        Self { name, strategy, precision: Precision::Full }
+    }
+}
+
 /// What to force on a device; the CPU has one way.
-pub fn strategies(device: &Device) -> &'static [(&'static str, Strategy)] {
-    const ALL: [(&str, Strategy); 3] = [
-        ("auto", Strategy::Auto),
-        ("sequence", Strategy::Sequence),
-        ("stepwise", Strategy::Stepwise),
+pub fn ways(device: &Device) -> &'static [Way] {
+    const ALL: [Way; 5] = [
+        Way::AUTO,
+        Way::full("sequence", Strategy::Sequence),
+        Way::full("stepwise", Strategy::Stepwise),
+        Way::full("persistent", Strategy::Persistent),
+        Way { name: "auto-f16", strategy: Strategy::Auto, precision: Precision::Mixed },
     ];
-    if device.is_gpu() { &ALL } else { &ALL[..1] }
+    let half = device.adapter().is_some_and(|adapter| adapter.half_precision);
+    match device.is_gpu() {
+        true if half => &ALL,
+        true => &ALL[..4],
+        false => &ALL[..1],
+    }
+}
+
+/// Parameters in a precision, which the device has.
+pub fn params(device: &Device, precision: Precision) -> Params {
+    let params = Params::new(device);
+    params.set_precision(precision);
+    assert_eq!(params.precision(), precision, "{device} computed wrong in half precision");
+    params
 }
 
 pub struct Layer {
@@ -49,11 +80,11 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub fn new(device: &Device, shape: Shape, strategy: Strategy) -> Result<Self> {
+    pub fn new(device: &Device, shape: Shape, way: Way) -> Result<Self> {
         let Shape { b, t, i, h, layers } = shape;
-        let params = Params::new(device);
+        let params = params(device, way.precision);
         let values = |n: usize| -> Vec<f32> { (0..n).map(|k| (k as f32).sin()).collect() };
-        let lstm = Lstm::new(h).num_layers(layers).return_sequences().strategy(strategy);
+        let lstm = Lstm::new(h).num_layers(layers).return_sequences().strategy(way.strategy);
         Ok(Self {
             device: device.clone(),
             lstm: lstm.build(&params, i)?,

@@ -2,8 +2,8 @@
 //!
 //!     cargo bench --bench lstm [-- FILTER]
 //!
-//! Ids are `forward/<device>/<strategy>/<shape>`, the same with `train`, and
-//! `step/<device>/<strategy>/<shape>` for a stepper with one stream. Criterion's `elem/s` are tokens
+//! Ids are `forward/<device>/<way>/<shape>`, the same with `train`, and `step/<device>/<way>/<shape>`
+//! for a stepper with one stream. A way is a strategy, or `auto-f16` for mixed precision. Criterion's `elem/s` are tokens
 //! a second (rows times timesteps); GFLOP/s and, for steps, p50 and p99 are printed after each.
 //! A training step is forward, backward with the gradient of the input, and Adam: three times the
 //! arithmetic of a forward pass.
@@ -22,11 +22,11 @@ mod shapes;
 mod startup;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group};
-use layer::{Layer, Pass, devices, strategies};
+use layer::{Layer, Pass, Way, devices, params, ways};
 use shapes::Shape;
 use std::time::{Duration, Instant};
-use wgpu_lstm::nn::{Lstm, LstmStepper, Params, StreamId};
-use wgpu_lstm::{Device, Lengths, Result, Strategy};
+use wgpu_lstm::nn::{Lstm, LstmStepper, StreamId};
+use wgpu_lstm::{Device, Lengths, Result};
 
 fn main() {
     match startup::is_child() {
@@ -64,28 +64,22 @@ fn passes(c: &mut Criterion) {
     for pass in Pass::ALL {
         for shape in shapes::chosen() {
             for (name, device) in devices() {
-                for &(way, strategy) in strategies(device) {
-                    measure(c, pass, shape, (name, device), (way, strategy));
+                for &way in ways(device) {
+                    measure(c, pass, shape, (name, device), way);
                 }
             }
         }
     }
 }
 
-fn measure(
-    c: &mut Criterion,
-    pass: Pass,
-    shape: Shape,
-    (name, device): (&str, &Device),
-    (way, strategy): (&str, Strategy),
-) {
-    let group = format!("{}/{name}/{way}", pass.name());
+fn measure(c: &mut Criterion, pass: Pass, shape: Shape, (name, device): (&str, &Device), way: Way) {
+    let group = format!("{}/{name}/{}", pass.name(), way.name);
     let id = format!("{group}/{shape}");
     if !wanted(&id) {
         return;
     }
-    let layer = Layer::new(device, shape, strategy)
-        .and_then(|mut layer| layer.time(pass, 2).map(|_| layer));
+    let layer =
+        Layer::new(device, shape, way).and_then(|mut layer| layer.time(pass, 2).map(|_| layer));
     let mut layer = match layer {
         Ok(layer) => layer,
         // The strategy does not do this shape.
@@ -114,14 +108,14 @@ fn steps(c: &mut Criterion) {
         Shape::new([1, 1, 512, 512], 1),
     ];
     for (name, device) in devices() {
-        for &(way, strategy) in strategies(device) {
+        for &way in ways(device) {
             for shape in SHAPES {
-                let group = format!("step/{name}/{way}");
+                let group = format!("step/{name}/{}", way.name);
                 let id = format!("{group}/{shape}");
                 if !wanted(&id) {
                     continue;
                 }
-                let (mut stepper, stream) = match stepper_of(device, shape, strategy) {
+                let (mut stepper, stream) = match stepper_of(device, shape, way) {
                     Ok(made) => made,
                     Err(error) => {
                         println!("{id}: none ({error})");
@@ -155,13 +149,9 @@ fn steps(c: &mut Criterion) {
 }
 
 /// A stepper with one stream, which has made its first step.
-fn stepper_of(
-    device: &Device,
-    shape: Shape,
-    strategy: Strategy,
-) -> Result<(LstmStepper, StreamId)> {
-    let params = Params::new(device);
-    let lstm = Lstm::new(shape.h).num_layers(shape.layers).strategy(strategy);
+fn stepper_of(device: &Device, shape: Shape, way: Way) -> Result<(LstmStepper, StreamId)> {
+    let params = params(device, way.precision);
+    let lstm = Lstm::new(shape.h).num_layers(shape.layers).strategy(way.strategy);
     let mut stepper = lstm.build(&params, shape.i)?.stepper(&params, 1)?;
     let stream = stepper.join()?;
     stepper.step(&[(stream, &vec![0.5; shape.i])])?;
@@ -176,7 +166,7 @@ fn lengths(c: &mut Criterion) {
         (0..shape.b).map(|row| 1 + (row * 13 % shape.b) * (shape.t - 1) / (shape.b - 1)).collect();
     for (name, device) in devices() {
         let layer = |mixed_lengths: bool| {
-            let mut layer = Layer::new(device, shape, Strategy::Auto)?;
+            let mut layer = Layer::new(device, shape, Way::AUTO)?;
             if mixed_lengths {
                 layer.x = layer.x.with_lengths(Some(Lengths::new(&mixed, device)?));
             }

@@ -1,8 +1,8 @@
 //! Where a GPU's time goes: a table of kernels, by timestamps, for each shape and pass.
 
-use crate::layer::{Layer, Pass};
+use crate::layer::{Layer, Pass, Way};
 use crate::shapes;
-use wgpu_lstm::{Device, GpuOptions, Strategy};
+use wgpu_lstm::{Device, GpuOptions};
 
 pub fn run() {
     let options = GpuOptions::default().profile();
@@ -16,7 +16,7 @@ pub fn run() {
         };
         for shape in shapes::chosen() {
             for pass in Pass::ALL {
-                let profile = Layer::new(&device, shape, Strategy::Auto).and_then(|mut layer| {
+                let profile = Layer::new(&device, shape, Way::AUTO).and_then(|mut layer| {
                     layer.time(pass, 1)?;
                     device.profile()?;
                     layer.time(pass, 5)?;

@@ -2,15 +2,15 @@
 // unit is differentiated. Bindings 7 and 8 are the schedule's: common/lstm_in_place.wgsl, or
 // lstm_persistent_bwd.
 //
-// Shapes  gates: [frames,H] of vec4: on entry the activated gates, on exit d_a, the gradients of
-//         W x + R h + b; rt: [H,H] of vec4: [to, from], R transposed; c_before: [frames,H];
+// Shapes  gates: [frames,H] of 4: on entry the activated gates, on exit d_a, the gradients of
+//         W x + R h + b; rt: [H,H] of 4: [to, from], R transposed; c_before: [frames,H];
 //         d_y: [B,T,..], if dims.sequences; d_state: d_h at 0, d_c at c_offset, each [B,H]: on entry of
 //         the state after the chunk, on exit of the state before it, d_h only if dims.before;
 //         peepholes: [H] of vec4; d_peepholes: [B,H] of vec4, added to, both if dims.peepholes
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> rt: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;
+@group(0) @binding(2) var<storage, read> rt: array<Gates>;
 @group(0) @binding(3) var<storage, read> c_before: array<f32>;
 @group(0) @binding(4) var<storage, read> d_y: array<f32>;
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
@@ -35,7 +35,7 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
             carry = differentiate_variant(here, step, unit, d_h, d_c_after);
         } else {
             let d_h = d_h_rec + from_y + select(0.0, d_state[state], step + 1u == here.steps);
-            let back = cell_backward(gates[at], c_before[at], d_h, d_c_after, unit);
+            let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h, d_c_after, unit);
             keep_d_a(at, back.d_a);
             carry = Carry(back.d_a, back.d_c_prev);
         }
@@ -54,7 +54,7 @@ fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f3
     }
     let stays = vec2(d_h, d_c_after) * zoneout(row, step, unit);
     d_state[state] = stays.x;
-    let back = cell_backward(gates[at], c_before[at], d_h - stays.x, d_c_after - stays.y, unit);
+    let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h - stays.x, d_c_after - stays.y, unit);
     keep_d_a(at, back.d_a);
     if dims.peepholes != 0u { add_d_peepholes(state, back.d_peepholes); }
     return Carry(back.d_a, back.d_c_prev + stays.y);

@@ -1,8 +1,8 @@
 // What every schedule of the LSTM's forward pass shares: its bindings, and how a step of one
 // unit ends. Bindings 3 and 8 are the schedule's: common/lstm_history.wgsl, or lstm_persistent.
 //
-// Shapes  gates: [frames,H] of vec4 (i,f,g,o): on entry W x + b, on exit, if SAVE, the activated
-//         gates; r: [H,H] of vec4: [from, to]; h_before, c_before: [frames,H], the state before
+// Shapes  gates: [frames,H] of 4 (i,f,g,o): on entry W x + b, on exit, if SAVE, the activated
+//         gates; r: [H,H] of 4: [from, to]; h_before, c_before: [frames,H], the state before
 //         each step, h as R meets it, if SAVE; y: [B,T,..], if dims.sequences; state: two of h at
 //         0, c at c_offset, each [B,H], of which one is read, if dims.initial, and one written;
 //         peepholes: [H] of vec4, if dims.peepholes
@@ -10,8 +10,8 @@
 override SAVE: bool;
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;
+@group(0) @binding(2) var<storage, read> r: array<Gates>;
 @group(0) @binding(4) var<storage, read_write> c_before: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 @group(0) @binding(6) var<storage, read> rows: array<u32>;
@@ -38,7 +38,7 @@ fn initial_c(row: u32, unit: u32) -> f32 {
 
 // W x + b; past a row's end anything.
 fn x_part(row: u32, step: u32, unit: u32) -> vec4<f32> {
-    return gates[place(find_row(row), step, unit)];
+    return vec4<f32>(gates[place(find_row(row), step, unit)]);
 }
 
 // Ends a step of one unit of one row: a = W x + R h + b. Returns h, as R meets it, and c.
@@ -52,7 +52,7 @@ fn finish(row: u32, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<
             next_state = finish_variant(here, step, unit, a, h, c);
         } else {
             let cell = cell_forward(a, c, unit);
-            if SAVE { gates[at] = cell.gates; }
+            if SAVE { gates[at] = Gates(cell.gates); }
             next_state = vec2(cell.h, cell.c);
             if dims.sequences != 0u { y[y_place(here, step, unit)] = cell.h; }
         }
@@ -70,10 +70,10 @@ fn finish_variant(row: Row, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) 
     var next_state = old;
     let skip = left_out(row, step);
     if skip {
-        if SAVE { gates[at] = vec4(0.0); }
+        if SAVE { gates[at] = Gates(); }
     } else {
         let cell = cell_forward(a, c, unit);
-        if SAVE { gates[at] = cell.gates; }
+        if SAVE { gates[at] = Gates(cell.gates); }
         next_state = mix(vec2(cell.h, cell.c), old, zoneout(row, step, unit));
     }
     if dims.sequences != 0u {

@@ -7,8 +7,6 @@
 // the team's, so it carries one state. Rows go in tiles of TILE, so that one tile's words are on
 // their way while another is computed.
 
-const REGISTERS = 32u;
-
 override WG: u32;      // invocations: UNITS SPLIT
 override H: u32;
 override TEAM: u32;    // workgroups: ceil(H / UNITS)
@@ -22,7 +20,7 @@ override STAGED: u32;  // K SPLIT TILE
 override PARTS: u32;   // WG TILE
 override SHARED: u32;  // max(KS WG, 1)
 
-var<workgroup> slice: array<vec4<f32>, SHARED>;  // [KS][WG]
+var<workgroup> slice: array<Gates, SHARED>;  // [KS][WG]
 
 var<workgroup> team_row: array<Row, SPLIT>;      // those there are
 
@@ -32,11 +30,11 @@ fn find_team(row: u32, lane: u32) {
 }
 
 // A value of the slice, from memory; 0 where there is none.
-fn weight_from(k: u32, unit: u32) -> vec4<f32> {
-    return select(vec4(0.0), weight(min(k, H - 1u), min(unit, H - 1u)), k < H && unit < H);
+fn weight_from(k: u32, unit: u32) -> Gates {
+    return select(Gates(), weight(min(k, H - 1u), min(unit, H - 1u)), k < H && unit < H);
 }
 
-fn keep_slice(kept: ptr<function, array<vec4<f32>, REGISTERS>>, part: u32, unit: u32, lane: u32) {
+fn keep_slice(kept: ptr<function, array<Gates, REGISTERS>>, part: u32, unit: u32, lane: u32) {
     for (var j = 0u; j < KR; j++) { (*kept)[j] = weight_from(j * SPLIT + part, unit); }
     for (var j = 0u; j < KS; j++) { slice[j * WG + lane] = weight_from((KR + j) * SPLIT + part, unit); }
 }

@@ -159,7 +159,7 @@ impl Dense {
             return Err(Error::NotBuilt { what: "this Dense", call: "build" });
         };
         let units = self.units;
-        let (weight, d_weight) = tape.parameter(weight, &[input_size, units])?;
+        let (weight, d_weight) = tape.weight(weight, &[input_size, units])?;
         let (bias, d_bias) = tape.parameter(bias, &[units])?;
         let tensor = x.tensor();
         let check = Check::new("dense", "the layer was built for that input_size");

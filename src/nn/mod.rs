@@ -24,7 +24,7 @@ pub use functions::concat;
 pub use layer_norm::LayerNorm;
 pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
 pub(crate) use params::ParamId;
-pub use params::Params;
+pub use params::{Params, Precision};
 pub use pool::{Pool, Pooling, Repeat};
 pub use regularizer::Regularizer;
 pub use rnn::Rnn;

@@ -1,7 +1,9 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
+use crate::device::Backend;
 use crate::ops::penalty::max_norm;
 use crate::ops::threefry::Key;
+use crate::ops::{half, loss_scale, lstm};
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 use rand_chacha::ChaCha8Rng;
@@ -10,8 +12,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Words between the begins of two parameters: 256 bytes, which every GPU can bind at.
-const ALIGN: usize = 64;
+/// Words between the begins of two parameters: of 16 bits they are 256 bytes, which every GPU can
+/// bind at.
+const ALIGN: usize = 128;
 
 /// How a parameter lies in memory, against how the world sees it (PyTorch's layout).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,27 @@ impl Layout {
             })),
         }
     }
+}
+
+/// The numbers that layers compute with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// Floats of 32 bits.
+    #[default]
+    Full,
+    /// Where the device can, the products of `Lstm` (not the layer-normalised), `Rnn` and `Dense` take
+    /// their weights, and what an LSTM keeps of its gates, from floats of 16 bits: half the memory
+    /// to hold and to read. Sums, states, outputs, the parameters themselves, their gradients and
+    /// everything else stay in 32.
+    ///
+    /// Gradients of 16 bits vanish below 6e-8, so [`crate::Tape::backward`] multiplies the loss by a
+    /// scale, and the optimizers of this crate divide by it: as large as all gradients stay finite.
+    /// A step whose gradients do not is left out, and halves the scale; after 2,000 others it
+    /// doubles (Micikevicius et al. 2018, arXiv 1710.03740). All of that is the device's work.
+    ///
+    /// A GPU can if its adapter has half precision and computed right with it when this crate tried.
+    /// The CPU device, and every other, stays with [`Precision::Full`].
+    Mixed,
 }
 
 /// A parameter's number in its [`Params`].
@@ -93,6 +117,11 @@ struct Inner {
     /// First values of parameters that are not in the buffers yet, from `arena.len` on.
     pending: Vec<f32>,
     arena: Option<Arena>,
+    precision: Precision,
+    /// The values as floats of 16 bits, unless they have changed since.
+    half: Option<Tensor>,
+    /// Of mixed precision: see [`loss_scale`].
+    loss_scaling: Option<Tensor>,
 }
 
 #[derive(Clone)]
@@ -134,6 +163,9 @@ impl Params {
             len: 0,
             pending: Vec::new(),
             arena: None,
+            precision: Precision::default(),
+            half: None,
+            loss_scaling: None,
         })))
     }
 
@@ -150,6 +182,44 @@ impl Params {
     /// The device that holds the parameters.
     pub fn device(&self) -> Device {
         self.lock().device.clone()
+    }
+
+    /// Sets the precision of all that is computed with these parameters from now on, as far as the
+    /// device has it: see [`Precision`].
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, nn::{Params, Precision}};
+    /// let params = Params::new(&Device::auto()?);
+    /// params.set_precision(Precision::Mixed);
+    /// println!("computes in {:?} precision", params.precision());
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn set_precision(&self, precision: Precision) {
+        let mut inner = self.lock();
+        inner.precision = match (precision, &inner.device.0) {
+            (Precision::Mixed, Backend::Gpu(gpu)) if lstm::has_half(gpu) => Precision::Mixed,
+            (Precision::Mixed, _) => {
+                log::info!("{} computes in full precision", inner.device);
+                Precision::Full
+            }
+            (Precision::Full, _) => Precision::Full,
+        };
+    }
+
+    /// The precision in effect.
+    pub fn precision(&self) -> Precision {
+        self.lock().precision
+    }
+
+    /// What gradients are multiplied by at present: 1, but in mixed precision. Waits for the device.
+    ///
+    /// # Errors
+    /// Those of [`Tensor::to_vec`].
+    pub fn loss_scale(&self) -> Result<f32> {
+        Ok(match self.loss_scaling()? {
+            Some(state) => state.to_vec()?[0],
+            None => 1.0,
+        })
     }
 
     /// The number of trainable values.
@@ -180,12 +250,16 @@ impl Params {
         self.read(name, |arena| &arena.value)
     }
 
-    /// A parameter's gradient, in PyTorch's layout. Waits for the device.
+    /// A parameter's gradient, in PyTorch's layout. Waits for the device. In mixed precision it may
+    /// be infinite or NaN: then a step is to be left out, as the optimizers of this crate do.
     ///
     /// # Errors
     /// As [`Params::get`].
     pub fn gradient(&self, name: &str) -> Result<Vec<f32>> {
-        self.read(name, |arena| &arena.grad)
+        let mut gradient = self.read(name, |arena| &arena.grad)?;
+        let scale = self.loss_scale()?;
+        gradient.iter_mut().for_each(|g| *g /= scale);
+        Ok(gradient)
     }
 
     fn read(&self, name: &str, which: impl Fn(&Arena) -> &Tensor) -> Result<Vec<f32>> {
@@ -226,7 +300,9 @@ impl Params {
         }
         let places = spec.layout.outside(spec.len);
         let inside: Vec<f32> = places.map(|place| place.map_or(0.0, |p| values[p])).collect();
-        arena.value.view(spec.offset, [spec.len]).overwrite(&inside)
+        let value = arena.value.view(spec.offset, [spec.len]);
+        inner.half = None;
+        value.overwrite(&inside)
     }
 
     /// Sets all gradients to zero. [`crate::train::Adam::step`] and its like do so themselves.
@@ -336,6 +412,7 @@ impl Params {
                 }
             }
         }
+        self.lock().half = None;
         limits.iter().try_for_each(|(x, columns, limit)| max_norm(x, *columns, *limit))
     }
 
@@ -362,8 +439,14 @@ impl Params {
         inner.len = offset;
     }
 
-    /// A parameter's value and gradient, in the shape that an op wants.
-    pub(crate) fn tensors(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
+    /// A parameter's value and gradient, in the shape that an op wants. With `product` the value has
+    /// the precision that products take.
+    pub(crate) fn tensors(
+        &self,
+        id: ParamId,
+        shape: &[usize],
+        product: bool,
+    ) -> Result<(Tensor, Tensor)> {
         let mut inner = self.lock();
         let arena = inner.arena()?;
         let Some(spec) = inner.spec(id) else {
@@ -372,11 +455,39 @@ impl Params {
         if crate::tensor::count(shape) != spec.len {
             return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
         }
-        Ok((arena.value.view(spec.offset, shape), arena.grad.view(spec.offset, shape)))
+        let gradient = arena.grad.view(spec.offset, shape);
+        if !product || inner.precision == Precision::Full {
+            return Ok((arena.value.view(spec.offset, shape), gradient));
+        }
+        // Two to a word.
+        let offset = spec.offset / 2;
+        let half = match &inner.half {
+            Some(half) => half.clone(),
+            None => half::half(&arena.value)?,
+        };
+        inner.half = Some(half.clone());
+        Ok((half.view(offset, shape), gradient))
     }
 
+    /// The buffers, for an optimizer, which is about to change them.
     pub(crate) fn arena(&self) -> Result<Arena> {
-        self.lock().arena()
+        let mut inner = self.lock();
+        inner.half = None;
+        inner.arena()
+    }
+
+    /// What the gradients are multiplied by, in mixed precision.
+    pub(crate) fn loss_scaling(&self) -> Result<Option<Tensor>> {
+        let mut inner = self.lock();
+        if inner.precision == Precision::Full {
+            return Ok(None);
+        }
+        let state = match &inner.loss_scaling {
+            Some(state) => state.clone(),
+            None => loss_scale::state(&inner.device)?,
+        };
+        inner.loss_scaling = Some(state.clone());
+        Ok(Some(state))
     }
 }
 
@@ -416,6 +527,7 @@ impl Inner {
         };
         self.pending.clear();
         self.generation += 1;
+        self.half = None;
         self.arena = Some(arena.clone());
         Ok(arena)
     }

@@ -89,7 +89,7 @@ impl Rnn {
             let plain = parameter(tape, tape.parameter(id, &[rows * h_size, 1])?);
             // Units of four gates, of which this is g.
             let all = as_g(tape, &plain, [0.0; 4])?;
-            Ok((Operand::value(tape, &all, &[rows, h_size, 4])?, all.shape().to_vec()))
+            Ok((Operand::weight(tape, &all, &[rows, h_size, 4])?, all.shape().to_vec()))
         };
         let (weight_ih, weight_ih_shape) = weight(built.weight_ih, built.input_size)?;
         let (weight_hh, weight_hh_shape) = weight(built.weight_hh, h_size)?;

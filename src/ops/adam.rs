@@ -1,50 +1,96 @@
 //! One step of Adam for all parameters at once.
 
-use super::INDEX;
-use crate::device::kernel::Access::Write;
+use super::{INDEX, LOSS_SCALE, switches};
+use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "adam",
-    parts: &[INDEX, include_str!("../../shaders/adam.wgsl")],
-    bindings: &[("p", Write), ("g", Write), ("m", Write), ("v", Write)],
-    variants: || vec![vec![]],
+    parts: &[INDEX, LOSS_SCALE, include_str!("../../shaders/adam.wgsl")],
+    bindings: &[
+        ("p", Write),
+        ("g", Write),
+        ("m", Write),
+        ("v", Write),
+        ("scaling", Read),
+        ("count", Read),
+    ],
+    variants: || switches(["SCALED"]),
 };
 
 /// The factors of one step; see the kernel.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Factors {
     pub(crate) rate: f32,
-    pub(crate) root: f32,
+    /// The number of this step, from 1 on; with a loss scale the device counts.
+    pub(crate) step: i32,
     pub(crate) beta1: f32,
     pub(crate) beta2: f32,
     pub(crate) epsilon: f32,
     pub(crate) decay: f32,
 }
 
-/// Moves the parameters `p` along the gradients `g`, which are then zero.
-pub(crate) fn adam(p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, f: Factors) -> Result<()> {
+impl Factors {
+    /// The rate and the root of the kernel's equation, for this step.
+    fn corrected(self) -> [f32; 2] {
+        let correction = |beta: f32| 1.0 - f64::from(beta).powi(self.step);
+        let rate = f64::from(self.rate) / correction(self.beta1);
+        [rate as f32, correction(self.beta2).sqrt() as f32]
+    }
+}
+
+/// Moves the parameters `p` along the gradients `g`, which are then zero. `scaling`: the loss scale
+/// that they have and the number of the step, settled by [`super::loss_scale`].
+pub(crate) fn adam(
+    p: &Tensor,
+    g: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    mut f: Factors,
+    scaling: Option<[&Tensor; 2]>,
+) -> Result<()> {
     let Some(gpu) = p.gpu() else {
-        p.cpu_mut(|p| g.cpu_mut(|g| m.cpu_mut(|m| v.cpu_mut(|v| twin(p, g, m, v, f)))));
+        let mut inverse = 1.0;
+        if let Some([scaling, count]) = scaling {
+            inverse = scaling.cpu()[1];
+            f.step = count.cpu()[0] as i32;
+        }
+        p.cpu_mut(|p| g.cpu_mut(|g| m.cpu_mut(|m| v.cpu_mut(|v| twin(p, g, m, v, f, inverse)))));
         return Ok(());
     };
-    let [rate, root, beta1, beta2, epsilon, decay] =
-        [f.rate, f.root, f.beta1, f.beta2, f.epsilon, f.decay].map(f32::to_bits);
+    let [rate, root] = if scaling.is_some() { [f.rate, 1.0] } else { f.corrected() };
+    // The logarithm of 0 as one that leaves nothing.
+    let log = |beta: f32| beta.ln().max(-200.0);
+    let words = [rate, root, f.beta1, f.beta2, f.epsilon, f.decay, log(f.beta1), log(f.beta2)];
+    let [rate, root, beta1, beta2, epsilon, decay, log1, log2] = words.map(f32::to_bits);
     gpu.run(&Launch {
         kernel: &KERNEL,
         grid: folded(p.len().div_ceil(64)),
-        constants: &[],
-        uniform: &[p.len() as u32, rate, root, beta1, beta2, epsilon, decay],
-        tensors: &[Some(p), Some(g), Some(m), Some(v)],
+        constants: &[("SCALED", scaling.is_some().into())],
+        uniform: &[p.len() as u32, rate, root, beta1, beta2, epsilon, decay, log1, log2],
+        tensors: &[
+            Some(p),
+            Some(g),
+            Some(m),
+            Some(v),
+            scaling.map(|[scaling, _]| scaling),
+            scaling.map(|[_, count]| count),
+        ],
     })
 }
 
-fn twin(p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32], f: Factors) {
+fn twin(p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32], f: Factors, inverse: f32) {
+    if inverse == 0.0 {
+        g.fill(0.0);
+        return;
+    }
+    let [rate, root] = f.corrected();
     for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-        *m = f.beta1 * *m + (1.0 - f.beta1) * *g;
-        *v = f.beta2 * *v + (1.0 - f.beta2) * *g * *g;
-        *p = *p * (1.0 - f.decay) - f.rate * *m / (v.sqrt() / f.root + f.epsilon);
+        let d = *g * inverse;
+        *m = f.beta1 * *m + (1.0 - f.beta1) * d;
+        *v = f.beta2 * *v + (1.0 - f.beta2) * d * d;
+        *p = *p * (1.0 - f.decay) - rate * *m / (v.sqrt() / root + f.epsilon);
         *g = 0.0;
     }
 }

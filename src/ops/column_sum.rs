@@ -1,15 +1,19 @@
 //! y += the sum of the rows of x: the gradient of a bias.
 
+use super::REAL;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
 use crate::{Result, Tensor};
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    name: "column_sum",
-    parts: &[include_str!("../../shaders/column_sum.wgsl")],
-    bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
-};
+/// For x of 32 bits and of 16.
+pub(crate) static KERNELS: [Kernel; 2] =
+    [kernel("column_sum", &[REAL[0], TEXT]), kernel("column_sum_f16", &[REAL[1], TEXT])];
+
+const TEXT: &str = include_str!("../../shaders/column_sum.wgsl");
+
+const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
+}
 
 /// `x` is read as `[rows, C]`, where C is the length of `y`.
 pub(crate) fn column_sum(x: &Tensor, y: &Tensor) -> Result<()> {
@@ -27,7 +31,7 @@ pub(crate) fn column_sum(x: &Tensor, y: &Tensor) -> Result<()> {
         return Ok(());
     };
     gpu.run(&Launch {
-        kernel: &KERNEL,
+        kernel: &KERNELS[usize::from(x.is_half())],
         grid: [c.div_ceil(16) as u32, 1, 1],
         constants: &[],
         uniform: &[rows as u32, c as u32],

@@ -18,10 +18,10 @@ pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod fill;
 pub(crate) mod gemm;
-#[allow(dead_code, reason = "for mixed precision")]
 pub(crate) mod half;
 pub(crate) mod halves;
 pub(crate) mod layer_norm;
+pub(crate) mod loss_scale;
 pub(crate) mod lstm;
 pub(crate) mod mask_steps;
 mod math;
@@ -53,7 +53,8 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &attention::SCORES_BACKWARD,
     &attention::QUERY_BACKWARD,
     &attention::KEY_BACKWARD,
-    &column_sum::KERNEL,
+    &column_sum::KERNELS[0],
+    &column_sum::KERNELS[1],
     &columns::KERNEL,
     &copy::KERNEL,
     &cross_entropy::FORWARD,
@@ -84,22 +85,39 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &halves::BACKWARD,
     &layer_norm::FORWARD,
     &layer_norm::BACKWARD,
-    &lstm::persistent::FORWARD,
-    &lstm::persistent::BACKWARD,
-    &lstm::recompute::KERNELS[0],
-    &lstm::recompute::KERNELS[1],
-    &lstm::sequence::FORWARD[0],
-    &lstm::sequence::FORWARD[1],
+    &loss_scale::CHECK,
+    &loss_scale::UPDATE,
+    &loss_scale::RESCALE,
+    &lstm::persistent::FORWARD[0],
+    &lstm::persistent::FORWARD[1],
+    &lstm::persistent::BACKWARD[0],
+    &lstm::persistent::BACKWARD[1],
+    &lstm::recompute::KERNELS[0][0],
+    &lstm::recompute::KERNELS[0][1],
+    &lstm::recompute::KERNELS[1][0],
+    &lstm::recompute::KERNELS[1][1],
+    &lstm::sequence::FORWARD[0][0],
+    &lstm::sequence::FORWARD[0][1],
+    &lstm::sequence::FORWARD[1][0],
+    &lstm::sequence::FORWARD[1][1],
     &lstm::sequence::FORWARD_SUBGROUP,
-    &lstm::sequence::BACKWARD[0],
-    &lstm::sequence::BACKWARD[1],
-    &lstm::sequence::BACKWARD_WIDE,
+    &lstm::sequence::BACKWARD[0][0],
+    &lstm::sequence::BACKWARD[0][1],
+    &lstm::sequence::BACKWARD[1][0],
+    &lstm::sequence::BACKWARD[1][1],
+    &lstm::sequence::BACKWARD_WIDE[0],
+    &lstm::sequence::BACKWARD_WIDE[1],
     &lstm::sequence::BACKWARD_SUBGROUP,
-    &lstm::stepwise::FORWARD[0],
-    &lstm::stepwise::FORWARD[1],
-    &lstm::stepwise::BACKWARD[0],
-    &lstm::stepwise::BACKWARD[1],
-    &lstm::transpose_gates::KERNEL,
+    &lstm::stepwise::FORWARD[0][0],
+    &lstm::stepwise::FORWARD[0][1],
+    &lstm::stepwise::FORWARD[1][0],
+    &lstm::stepwise::FORWARD[1][1],
+    &lstm::stepwise::BACKWARD[0][0],
+    &lstm::stepwise::BACKWARD[0][1],
+    &lstm::stepwise::BACKWARD[1][0],
+    &lstm::stepwise::BACKWARD[1][1],
+    &lstm::transpose_gates::KERNELS[0],
+    &lstm::transpose_gates::KERNELS[1],
     &mask_steps::KERNEL,
     &norm_lstm::FORWARD,
     &norm_lstm::BACKWARD,
@@ -136,9 +154,14 @@ pub fn kernels() -> impl Iterator<Item = KernelSource> {
     })
 }
 
+/// How the numbers of a kernel lie in memory: in 32 bits, in 16.
+pub(crate) const REAL: [&str; 2] =
+    [include_str!("../../shaders/common/f32.wgsl"), include_str!("../../shaders/common/f16.wgsl")];
+
 /// WGSL that several kernels include.
 pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
 pub(crate) const IS_NAN: &str = include_str!("../../shaders/common/is_nan.wgsl");
+pub(crate) const LOSS_SCALE: &str = include_str!("../../shaders/common/loss_scale.wgsl");
 pub(crate) const ROW_REDUCE: &str = concat!(
     include_str!("../../shaders/common/is_nan.wgsl"),
     include_str!("../../shaders/common/row_reduce.wgsl")

@@ -1,7 +1,7 @@
 //! Adam and gradient descent.
 
 use crate::nn::Params;
-use crate::ops::{adam, sgd};
+use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
 /// Moves parameters along their gradients.
@@ -30,6 +30,8 @@ pub struct Adam {
     weight_decay: f32,
     steps: i32,
     moments: Option<(Tensor, Tensor)>,
+    /// Steps made, where a loss scale may leave some out: only the device knows.
+    count: Option<Tensor>,
     /// Of the parameters that the moments belong to.
     generation: u64,
 }
@@ -52,6 +54,7 @@ impl Adam {
             weight_decay: 0.0,
             steps: 0,
             moments: None,
+            count: None,
             generation: 0,
         }
     }
@@ -101,23 +104,36 @@ impl Adam {
             Some(moments) if self.generation == params.generation() => moments.clone(),
             _ => {
                 // Other parameters, or more of them: their means begin anew.
-                self.steps = 0;
+                (self.steps, self.count) = (0, None);
                 self.generation = params.generation();
                 (zeros()?, zeros()?)
             }
         };
         self.moments = Some((m.clone(), v.clone()));
+        let scaling = match params.loss_scaling()? {
+            None => None,
+            Some(state) => {
+                let steps = [self.steps as f32];
+                let count = match &self.count {
+                    Some(count) => count.clone(),
+                    None => Tensor::from_slice(&steps, [1], &params.device())?,
+                };
+                self.count = Some(count.clone());
+                loss_scale::settle(&arena.grad, &state, &count)?;
+                Some((state, count))
+            }
+        };
         self.steps += 1;
-        let correction = |beta: f32| 1.0 - f64::from(beta).powi(self.steps);
         let factors = adam::Factors {
-            rate: (f64::from(self.learning_rate) / correction(beta1)) as f32,
-            root: correction(beta2).sqrt() as f32,
+            rate: self.learning_rate,
+            step: self.steps,
             beta1,
             beta2,
             epsilon: self.epsilon,
             decay: self.learning_rate * self.weight_decay,
         };
-        adam::adam(&arena.value, &arena.grad, &m, &v, factors)?;
+        let scaling = scaling.as_ref().map(|(state, count)| [state, count]);
+        adam::adam(&arena.value, &arena.grad, &m, &v, factors, scaling)?;
         params.constrain()
     }
 }
@@ -184,8 +200,15 @@ impl Sgd {
             }
         };
         self.velocity = Some(velocity.clone());
-        let (rate, momentum) = (self.learning_rate, self.momentum);
-        sgd::sgd(&arena.value, &arena.grad, &velocity, rate, momentum, self.nesterov)?;
+        let scaling = params.loss_scaling()?;
+        if let Some(state) = &scaling {
+            // Which nobody asks for.
+            let count = Tensor::zeros([1], &params.device())?;
+            loss_scale::settle(&arena.grad, state, &count)?;
+        }
+        let (rate, momentum, nesterov) = (self.learning_rate, self.momentum, self.nesterov);
+        let factors = sgd::Factors { rate, momentum, nesterov };
+        sgd::sgd(&arena.value, &arena.grad, &velocity, factors, scaling.as_ref())?;
         params.constrain()
     }
 }

@@ -7,6 +7,7 @@ mod dense;
 mod exchange_model;
 mod layers;
 mod lstm;
+mod mixed;
 mod optimizers;
 #[path = "../oracle/mod.rs"]
 mod oracle;

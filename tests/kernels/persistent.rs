@@ -5,7 +5,8 @@ use super::gpu;
 use super::lstm::Case;
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
-use crate::ops::lstm::{plan, trial};
+use crate::ops::lstm::plan::{self, Task};
+use crate::ops::lstm::trial;
 use crate::{Device, Error, GpuOptions, Strategy};
 use std::sync::Arc;
 
@@ -59,6 +60,11 @@ fn bits(case: &Case, device: &Device) -> Vec<Vec<u32>> {
         .collect()
 }
 
+fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
+    let pass = plan::Pass::Forward;
+    Task { pass, variant: false, ragged, half: false, batch, hidden_size }
+}
+
 /// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass
 /// ends, with the bits that it has when nothing happens, and is remembered.
 #[test]
@@ -69,8 +75,7 @@ fn a_workgroup_that_fails_changes_nothing() {
     let usual = Forced { workgroups: Some(2), ..Forced::default() };
     let gpu = forced(&device, usual);
     let is_persistent = || {
-        let pass = plan::Pass::Forward;
-        let schedule = plan::schedule(&gpu, Strategy::Persistent, pass, false, true, 17, 9);
+        let schedule = plan::schedule(&gpu, Strategy::Persistent, task(true, 17, 9));
         matches!(schedule, Ok(plan::Schedule::Persistent(_)))
     };
     let expected = bits(&case, &device);
@@ -95,15 +100,15 @@ fn a_workgroup_that_fails_changes_nothing() {
 fn the_trial_passes_and_counts_workgroups() {
     let device = device(false, false);
     let gpu = forced(&device, Forced { polls: Some(1 << 24), ..Forced::default() });
-    let compared = (trial::PERSISTENT.check)(&gpu).unwrap();
+    let compared = (trial::PERSISTENT[0].check)(&gpu).unwrap();
     assert!(!gpu.resident.tripped());
     let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
     let error = super::oracle::relative_error(&compared.special, &plain);
     assert!(error <= f64::from(compared.bound), "{error:e}");
     // A software adapter is never given it unasked.
-    let auto = plan::schedule(&gpu, Strategy::Auto, plan::Pass::Forward, false, false, 1, 4000);
+    let auto = plan::schedule(&gpu, Strategy::Auto, task(false, 1, 4000));
     assert!(!gpu.info.software || auto.unwrap() == plan::Schedule::Stepwise);
-    let auto = plan::schedule(&gpu, Strategy::Auto, plan::Pass::Forward, false, false, 1, 9);
+    let auto = plan::schedule(&gpu, Strategy::Auto, task(false, 1, 9));
     assert!(matches!(auto.unwrap(), plan::Schedule::Sequence { .. }));
 }
 
@@ -137,15 +142,7 @@ fn what_cannot_run_is_refused() {
     let device = device(false, true);
     let gpu = forced(&device, Forced { workgroups: Some(1), ..Forced::default() });
     let plan = |variant, hidden_size| {
-        plan::schedule(
-            &gpu,
-            Strategy::Persistent,
-            plan::Pass::Forward,
-            variant,
-            false,
-            1,
-            hidden_size,
-        )
+        plan::schedule(&gpu, Strategy::Persistent, Task { variant, ..task(false, 1, hidden_size) })
     };
     assert!(matches!(plan(false, 256), Ok(plan::Schedule::Persistent(_))));
     for (variant, hidden_size) in [(true, 5), (false, 257)] {

@@ -1,8 +1,9 @@
 //! One level of a layer on the tape: a direction, or both, over one input.
 
 use super::LstmState;
+use crate::nn::Precision;
 use crate::ops::lstm::{self, Arriving, Columns, Forward, How, Steps, Wanted, Weights};
-use crate::ops::{Check, fill};
+use crate::ops::{Check, fill, half};
 use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
 use crate::{DType, Result};
@@ -27,6 +28,15 @@ impl Operand {
 
     pub(in crate::nn) fn value(tape: &Tape, var: &Var, shape: &[usize]) -> Result<Self> {
         Ok(Self { value: var.tensor().reshape(shape)?, sink: Sink::Value(tape.id(var)) })
+    }
+
+    /// As [`Operand::value`], in the precision that products take.
+    pub(in crate::nn) fn weight(tape: &Tape, var: &Var, shape: &[usize]) -> Result<Self> {
+        let mut operand = Self::value(tape, var, shape)?;
+        if tape.params().precision() == Precision::Mixed {
+            operand.value = half::half(&operand.value)?;
+        }
+        Ok(operand)
     }
 
     /// Where an op adds the gradient.

@@ -456,14 +456,13 @@ impl Lstm {
     ) -> Result<(Direction, Option<Var>)> {
         let (params, h) = (tape.params(), self.hidden_size);
         let size = self.direction_size();
-        let weight_hh = tape.parameter(part.weight_hh, &[size, 4 * h])?;
         let mut weight_hr = None;
         let mut with_state = None;
         let (weight_hh, weight_hh_shape) = if self.weight_drop == 0.0 && part.weight_hr.is_none() {
-            let (value, gradient) = weight_hh;
             let shape = [h, h, 4];
-            (Operand::parameter((value.reshape(shape)?, gradient.reshape(shape)?)), shape.to_vec())
+            (Operand::parameter(tape.weight(part.weight_hh, &shape)?), shape.to_vec())
         } else {
+            let weight_hh = tape.parameter(part.weight_hh, &[size, 4 * h])?;
             let mut weight = dropout(tape, &parameter(tape, weight_hh), self.weight_drop, false)?;
             if initial {
                 // Side by side in one row: one below the other.
@@ -478,7 +477,7 @@ impl Lstm {
                 weight = matmul(tape, &projection, &weight)?;
                 weight_hr = Some(projection);
             }
-            (Operand::value(tape, &weight, &[h, h, 4])?, vec![h, 4 * h])
+            (Operand::weight(tape, &weight, &[h, h, 4])?, vec![h, 4 * h])
         };
         let optional = |id: Option<ParamId>| -> Result<Option<Operand>> {
             id.map(|id| Ok(Operand::parameter(tape.parameter(id, &[h, 4])?))).transpose()
@@ -491,11 +490,11 @@ impl Lstm {
         let (weight_ih, weight_ih_shape) = match with_state {
             Some(all) => {
                 let shape = [part.input_size + size, h, 4];
-                (Operand::value(tape, &all, &shape)?, all.shape().to_vec())
+                (Operand::weight(tape, &all, &shape)?, all.shape().to_vec())
             }
             None => {
                 let shape = [part.input_size, h, 4];
-                (Operand::parameter(tape.parameter(part.weight_ih, &shape)?), shape.to_vec())
+                (Operand::parameter(tape.weight(part.weight_ih, &shape)?), shape.to_vec())
             }
         };
         let direction = Direction {

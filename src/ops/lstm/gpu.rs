@@ -1,9 +1,11 @@
 //! The passes of a layer on a GPU: products over whole chunks, and the recurrence between them.
 
-use super::plan::{self, Chunk, Pass, RowLengths, Schedule};
+use super::plan::{self, Chunk, Pass, RowLengths, Schedule, Task};
 use super::transpose_gates::transpose_gates;
 use super::{Arriving, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
 use super::{Wanted, Weights, persistent, recompute, sequence, stepwise};
+use crate::device::Backend;
+use crate::device::gpu::Gpu;
 use crate::device::kernel::Constant;
 use crate::device::profile::Cost;
 use crate::ops::column_sum::column_sum;
@@ -13,6 +15,7 @@ use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::mask_steps::mask_steps;
 use crate::ops::pack::{pack, unpack};
 use crate::{Device, Result, Tensor};
+use std::sync::Arc;
 
 /// Words of the kernels' uniform: 19 of the chunk, 19 of the cell, and those of one schedule alone.
 pub(super) const UNIFORM: usize = 38 + persistent::UNIFORM;
@@ -59,6 +62,8 @@ impl States {
 pub(super) struct Part<'a> {
     pub(super) chunk: Chunk,
     pub(super) hidden_size: usize,
+    /// Whether gates and R are in 16 bits.
+    pub(super) half: bool,
     timesteps: usize,
     c_offset: usize,
     steps: Steps<'a>,
@@ -187,6 +192,14 @@ fn is_variant(how: How, steps: Steps<'_>) -> bool {
     how.cell.is_variant() || steps.mask().is_some()
 }
 
+/// Sums, gates or their gradients, before anything is in them.
+fn empty_gates(gpu: &Arc<Gpu>, half: bool, shape: [usize; 2]) -> Result<Tensor> {
+    match half {
+        true => Tensor::empty_f16(shape, gpu),
+        false => Tensor::empty(shape, &Device(Backend::Gpu(gpu.clone()))),
+    }
+}
+
 fn row_lengths(steps: Steps<'_>, sizes: Sizes) -> RowLengths<'_> {
     match steps.lengths() {
         Some(lengths) => RowLengths::Table(lengths.rows()),
@@ -201,11 +214,16 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
         return super::cpu::forward(call, sizes);
     };
     let variant = is_variant(call.how, call.steps);
+    let half = call.weights.is_half();
     let strategy = call.how.strategy;
     let ragged = call.steps.lengths().is_some();
     let schedule = match call.how.compared {
         Some(_) => Schedule::Sequence { rows: 16 },
-        None => plan::schedule(gpu, strategy, Pass::Forward, variant, ragged, batch, hidden_size)?,
+        None => {
+            let pass = Pass::Forward;
+            let task = Task { pass, variant, ragged, half, batch, hidden_size };
+            plan::schedule(gpu, strategy, task)?
+        }
     };
     let deal = plan::deal(gpu, ragged);
     let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
@@ -238,7 +256,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
         let continues = number > 0 && rows[number - 1] == chunk.first_row;
         let left = rows[number + 1..].iter().take_while(|&&row| row == chunk.first_row).count();
         let pairs = if left % 2 == 0 { [0, 1] } else { [1, 0] };
-        let gates = Tensor::empty([chunk.frames, columns], &device)?;
+        let gates = empty_gates(gpu, half, [chunk.frames, columns])?;
         Gemm {
             m: chunk.frames,
             n: columns,
@@ -270,6 +288,7 @@ pub(super) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
             part: Part {
                 chunk,
                 hidden_size,
+                half,
                 timesteps,
                 c_offset: states.c_offset,
                 steps: call.steps,
@@ -364,11 +383,14 @@ pub(super) fn backward(
     };
     let device = x.device();
     let variant = is_variant(how, mask.steps());
+    let half = weights.is_half();
     let ragged = mask.steps().lengths().is_some();
     let schedule = match how.compared {
         Some(_) => Schedule::Sequence { rows: 8 },
         None => {
-            plan::schedule(gpu, how.strategy, Pass::Backward, variant, ragged, batch, hidden_size)?
+            let pass = Pass::Backward;
+            let task = Task { pass, variant, ragged, half, batch, hidden_size };
+            plan::schedule(gpu, how.strategy, task)?
         }
     };
     let deal = plan::deal(gpu, ragged);
@@ -395,6 +417,7 @@ pub(super) fn backward(
         let part = |y| Part {
             chunk,
             hidden_size,
+            half,
             timesteps,
             c_offset: d_state.c_offset,
             steps: mask.steps(),
@@ -405,7 +428,7 @@ pub(super) fn backward(
         let gates = match gates {
             Some(gates) => gates,
             None => {
-                let gates = Tensor::empty([chunk.frames, columns], &device)?;
+                let gates = empty_gates(gpu, half, [chunk.frames, columns])?;
                 let sums = Matrix::new(&gates, columns);
                 let bias = weights.bias.as_ref();
                 let (m, n, k) = (chunk.frames, columns, input_size);

@@ -14,12 +14,14 @@ pub(crate) mod stepwise;
 pub(crate) mod transpose_gates;
 pub(crate) mod trial;
 
-use super::{ACTIVATIONS, Check, switches, threefry};
+use super::{ACTIVATIONS, Check, REAL, half, switches, threefry};
+use crate::device::gpu::Gpu;
 use crate::device::kernel::{Access, Constants};
 use crate::lengths::Counted;
 use crate::{DType, Error, Lengths, Mask, Result, Tensor};
 use cell::{Cell, Noise};
 pub use plan::Strategy;
+use std::sync::Arc;
 
 const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
 /// What each pass does with what it keeps, where no workgroup waits for another; then the rest.
@@ -34,13 +36,14 @@ const BACKWARD: [&str; 2] = [
 const PLAIN: &str = include_str!("../../../shaders/cell/lstm.wgsl");
 const VARIANT: &str = include_str!("../../../shaders/cell/variant.wgsl");
 
-/// The WGSL of a kernel: its cell, what its pass's schedules share, its schedule.
+/// The WGSL of a kernel: its numbers, its cell, what its pass's schedules share, its schedule.
 const fn parts(
+    real: &'static str,
     cell: &'static str,
     pass: [&'static str; 2],
     schedule: &'static str,
-) -> [&'static str; 7] {
-    [ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
+) -> [&'static str; 8] {
+    [real, ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
 }
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[
@@ -77,6 +80,14 @@ pub(crate) struct Weights {
     pub(crate) bias: Option<Tensor>,
     /// Of i, f and o; that of g is 0.
     pub(crate) peepholes: Option<Tensor>,
+}
+
+impl Weights {
+    /// Whether the products are to be made from numbers of 16 bits: those of the weights, not of
+    /// the bias and the peepholes.
+    fn is_half(&self) -> bool {
+        self.weight_hh.dtype() == DType::F16
+    }
 }
 
 /// The sizes of one call.
@@ -217,6 +228,11 @@ pub(crate) struct Leaving {
 pub(crate) struct Wanted {
     pub(crate) d_x: bool,
     pub(crate) d_state: bool,
+}
+
+/// Whether a layer with weights of 16 bits, and their products, were seen right on this device.
+pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
+    half::trusted(gpu) && gpu.trusts(&trial::HALF)
 }
 
 /// Runs a layer.

@@ -23,8 +23,8 @@
 //! Without a backward pass `[B,T,H]` words of memory, in the backward pass `[B,T,H,4]`.
 
 use super::gpu::{BackwardChunk, ForwardChunk};
-use super::plan::{Chunk, Pass};
-use super::{PLAIN, lstm_variants};
+use super::plan::{Chunk, Pass, Task};
+use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
@@ -37,61 +37,70 @@ use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
 const TEAM: &str = include_str!("../../../shaders/common/lstm_team.wgsl");
+const TEXT: &str = include_str!("../../../shaders/lstm_persistent.wgsl");
+const TEXT_BWD: &str = include_str!("../../../shaders/lstm_persistent_bwd.wgsl");
 const EXCHANGE: &str = include_str!("../../../shaders/common/exchange.wgsl");
 
-pub(crate) static FORWARD: Kernel = Kernel {
-    name: "lstm_persistent",
-    parts: &[
-        ACTIVATIONS,
-        super::ROWS,
-        PLAIN,
-        super::FORWARD[1],
-        TEAM,
-        EXCHANGE,
-        include_str!("../../../shaders/lstm_persistent.wgsl"),
-    ],
-    bindings: &[
-        ("gates", Write),
-        ("r", Read),
-        ("exchange", Write),
-        ("c_before", Write),
-        ("y", Write),
-        ("rows", Read),
-        ("state", Write),
-        ("alarm", Write),
-    ],
-    variants: || product(lstm_variants(true), &shapes(Pass::Forward)),
-};
+/// With gates of 32 bits and of 16.
+pub(crate) static FORWARD: [Kernel; 2] = [
+    forward_kernel("lstm_persistent", &parts(REAL[0], super::FORWARD[1], TEXT)),
+    forward_kernel("lstm_persistent_f16", &parts(REAL[1], super::FORWARD[1], TEXT)),
+];
 
-pub(crate) static BACKWARD: Kernel = Kernel {
-    name: "lstm_persistent_bwd",
-    parts: &[
-        ACTIVATIONS,
-        super::ROWS,
-        PLAIN,
-        super::BACKWARD[1],
-        TEAM,
-        EXCHANGE,
-        include_str!("../../../shaders/lstm_persistent_bwd.wgsl"),
-    ],
-    bindings: &[
-        ("gates", Write),
-        ("rt", Read),
-        ("c_before", Read),
-        ("d_y", Read),
-        ("rows", Read),
-        ("d_state", Write),
-        ("exchange", Write),
-        ("alarm", Write),
-    ],
-    variants: || product(lstm_variants(false), &shapes(Pass::Backward)),
-};
+pub(crate) static BACKWARD: [Kernel; 2] = [
+    backward_kernel("lstm_persistent_bwd", &parts(REAL[0], super::BACKWARD[1], TEXT_BWD)),
+    backward_kernel("lstm_persistent_bwd_f16", &parts(REAL[1], super::BACKWARD[1], TEXT_BWD)),
+];
+
+const fn parts(
+    real: &'static str,
+    pass: &'static str,
+    schedule: &'static str,
+) -> [&'static str; 8] {
+    [real, ACTIVATIONS, super::ROWS, PLAIN, pass, TEAM, EXCHANGE, schedule]
+}
+
+const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    Kernel {
+        name,
+        parts,
+        bindings: &[
+            ("gates", Write),
+            ("r", Read),
+            ("exchange", Write),
+            ("c_before", Write),
+            ("y", Write),
+            ("rows", Read),
+            ("state", Write),
+            ("alarm", Write),
+        ],
+        variants: || product(lstm_variants(true), &shapes(Pass::Forward)),
+    }
+}
+
+const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    Kernel {
+        name,
+        parts,
+        bindings: &[
+            ("gates", Write),
+            ("rt", Read),
+            ("c_before", Read),
+            ("d_y", Read),
+            ("rows", Read),
+            ("d_state", Write),
+            ("exchange", Write),
+            ("alarm", Write),
+        ],
+        variants: || product(lstm_variants(false), &shapes(Pass::Backward)),
+    }
+}
 
 /// Invocations of a workgroup, which WebGPU has everywhere; a large GPU gives each of so few all the
 /// registers that it can name.
 const INVOCATIONS: usize = 256;
-/// The most values of R, each a vec4, that an invocation keeps in registers, `REGISTERS` in the
-/// shader, and in shared memory: as many as fit.
+/// The most values of R, each of four gates, that an invocation keeps in registers, `REGISTERS` in
+/// the shader, if they have 32 bits, and in shared memory: as many as fit.
 const KEEP: [usize; 2] = [32, usize::MAX];
 /// On a software adapter all of it is the same memory, and loops are quicker to compile.
 const KEEP_SOFTWARE: [usize; 2] = [0, 0];
@@ -128,14 +137,8 @@ pub(crate) struct Team {
 
 impl Team {
     /// The team of `workgroups` or fewer for up to `rows` rows, if such workgroups fit.
-    fn new(
-        pass: Pass,
-        limits: &wgpu::Limits,
-        keep: [usize; 2],
-        hidden_size: usize,
-        workgroups: usize,
-        rows: usize,
-    ) -> Option<Self> {
+    fn new(task: Task, limits: &wgpu::Limits, keep: [usize; 2], workgroups: usize) -> Option<Self> {
+        let Task { hidden_size, batch: rows, .. } = task;
         let units = hidden_size.div_ceil(workgroups.max(1));
         let invocations = INVOCATIONS
             .min(limits.max_compute_invocations_per_workgroup as usize)
@@ -145,12 +148,14 @@ impl Team {
         let room = limits.max_compute_workgroup_storage_size as usize;
         [4, 2, 1].into_iter().filter(|&tile| tile <= split && tile < 2 * rows).find_map(|tile| {
             // A staged word is of h, or of d_a of four gates; a part of four gates, or of d_h.
-            let [staged, part] = if pass == Pass::Forward { [4, 16] } else { [16, 4] };
+            let [staged, part] = if task.pass == Pass::Forward { [4, 16] } else { [16, 4] };
             let bytes = staged * share * split * tile + part * units * split * tile;
             // The rows; the words of the exchange; and a slice that is empty has a value.
             let left = room.checked_sub(bytes + 16 * split + 48)?;
-            let registers = share.min(keep[0]);
-            let shared = (left / (16 * units * split)).min(share - registers).min(keep[1]);
+            // Two of 16 bits take the room of one.
+            let packed = if task.half { 2 } else { 1 };
+            let registers = share.min(keep[0].saturating_mul(packed));
+            let shared = (packed * left / (16 * units * split)).min(share - registers).min(keep[1]);
             Some(Self {
                 hidden_size,
                 workgroups: hidden_size.div_ceil(units),
@@ -211,7 +216,11 @@ impl Team {
 fn shapes(pass: Pass) -> Vec<Constants> {
     let limits = wgpu::Limits::defaults();
     let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
-    let team = |(h, workgroups, rows)| Team::new(pass, &limits, KEEP, h, workgroups, rows);
+    let team = |(hidden_size, workgroups, batch)| {
+        let (variant, ragged, half) = (false, false, false);
+        let task = Task { pass, variant, ragged, half, batch, hidden_size };
+        Team::new(task, &limits, KEEP, workgroups)
+    };
     teams.into_iter().filter_map(team).map(Team::constants).collect()
 }
 
@@ -222,18 +231,16 @@ fn shapes(pass: Pass) -> Vec<Constants> {
 /// many as it has threads.
 pub(crate) fn team(
     gpu: &Arc<Gpu>,
-    pass: Pass,
-    ragged: bool,
-    batch: usize,
-    hidden_size: usize,
+    task: Task,
     threads: usize,
     on_chip: bool,
 ) -> Result<Result<Team, String>> {
     let limits = &gpu.limits;
+    let Task { batch, hidden_size, .. } = task;
     let usual = if gpu.info.software { KEEP_SOFTWARE } else { KEEP };
     let forced = gpu.resident.forced();
     let keep = forced.keep.unwrap_or(usual);
-    let make = |workgroups| Team::new(pass, limits, keep, hidden_size, workgroups, batch);
+    let make = |workgroups| Team::new(task, limits, keep, workgroups);
     let fewest = hidden_size.div_ceil(INVOCATIONS);
     let fitting = || (fewest..=hidden_size).filter_map(make).find(|team| team.on_chip());
     let found = match forced.workgroups {
@@ -251,7 +258,7 @@ pub(crate) fn team(
     // A forced team is for tests, which see two launches where there are more than two.
     let mut at_once = 2 * team.workgroups;
     while forced.workgroups.is_none() && team.workgroups > 1 {
-        at_once = count(gpu, pass, ragged, team)?;
+        at_once = count(gpu, task, team)?;
         if at_once >= team.workgroups {
             break;
         }
@@ -276,17 +283,18 @@ pub(crate) fn team(
 
 /// How many workgroups of a team's kernel run at once. The first time it asks the device, and waits
 /// for the answer; a browser, where nobody can wait, is taken to run one team.
-fn count(gpu: &Arc<Gpu>, pass: Pass, ragged: bool, team: Team) -> Result<usize> {
+fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     if cfg!(target_arch = "wasm32") {
         return Ok(team.workgroups);
     }
-    let mut constants = vec![("LENGTHS", ragged.into())];
-    let kernel = match pass {
+    let mut constants = vec![("LENGTHS", task.ragged.into())];
+    let half = usize::from(task.half);
+    let kernel = match task.pass {
         Pass::Forward => {
             constants.push(("SAVE", 1));
-            &FORWARD
+            &FORWARD[half]
         }
-        Pass::Backward => &BACKWARD,
+        Pass::Backward => &BACKWARD[half],
     };
     constants.extend(team.constants());
     gpu.workgroups_at_once((kernel.name, constants.clone()), || {
@@ -447,7 +455,7 @@ pub(super) fn forward(
 ) -> Result<()> {
     let chunk = pass.part.chunk;
     let windows = Windows {
-        kernel: &FORWARD,
+        kernel: &FORWARD[usize::from(pass.part.half)],
         team,
         chunk,
         turns: chunk.steps,
@@ -464,7 +472,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, team: Team) -> 
     let chunk = pass.part.chunk;
     let exchange = Exchange::new(Pass::Backward, chunk, team, &device(gpu))?;
     let windows = Windows {
-        kernel: &BACKWARD,
+        kernel: &BACKWARD[usize::from(pass.part.half)],
         team,
         chunk,
         turns: chunk.steps + usize::from(pass.before),

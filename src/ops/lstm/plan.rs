@@ -47,6 +47,19 @@ pub(crate) enum Pass {
     Backward,
 }
 
+/// What a schedule is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Task {
+    pub(crate) pass: Pass,
+    /// Whether the plain cell is not enough.
+    pub(crate) variant: bool,
+    pub(crate) ragged: bool,
+    /// Whether gates and R have 16 bits.
+    pub(crate) half: bool,
+    pub(crate) batch: usize,
+    pub(crate) hidden_size: usize,
+}
+
 /// A strategy that is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schedule {
@@ -75,31 +88,25 @@ fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
 }
 
 /// The schedule for a layer.
-pub(crate) fn schedule(
-    gpu: &Arc<Gpu>,
-    strategy: Strategy,
-    pass: Pass,
-    variant: bool,
-    ragged: bool,
-    batch: usize,
-    hidden_size: usize,
-) -> Result<Schedule> {
+pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result<Schedule> {
     // What has failed on this device is not tried again.
     let given_up = gpu.resident.tripped();
     let auto = strategy == Strategy::Auto || (strategy == Strategy::Persistent && given_up);
     let tried = if auto { preferred(gpu) } else { &[strategy] };
     for candidate in tried {
         let found = match candidate {
-            Strategy::Sequence => sequence(gpu, pass, variant, ragged, batch, hidden_size),
-            Strategy::Persistent if variant => {
+            Strategy::Sequence => sequence(gpu, task),
+            Strategy::Persistent if task.variant => {
                 Err("it runs the plain cell alone, without a mask".into())
             }
-            Strategy::Persistent if auto && (given_up || !gpu.trusts(&trial::PERSISTENT)) => {
+            Strategy::Persistent
+                if auto
+                    && (given_up || !gpu.trusts(&trial::PERSISTENT[usize::from(task.half)])) =>
+            {
                 Err("it was not seen to be right on this device".into())
             }
             Strategy::Persistent => {
-                persistent::team(gpu, pass, ragged, batch, hidden_size, threads(gpu), auto)?
-                    .map(Schedule::Persistent)
+                persistent::team(gpu, task, threads(gpu), auto)?.map(Schedule::Persistent)
             }
             Strategy::Auto | Strategy::Stepwise => Ok(Schedule::Stepwise),
         };
@@ -107,7 +114,8 @@ pub(crate) fn schedule(
             Ok(schedule) => return Ok(schedule),
             Err(_) if auto => {}
             Err(reason) => {
-                return Err(Error::Strategy { strategy: strategy.name(), hidden_size, reason });
+                let (strategy, hidden_size) = (strategy.name(), task.hidden_size);
+                return Err(Error::Strategy { strategy, hidden_size, reason });
             }
         }
     }
@@ -117,14 +125,8 @@ pub(crate) fn schedule(
 /// `Sequence` reads R once for every few rows and step, but costs no dispatch; `Stepwise` spreads
 /// a step over the whole device. On software adapters, where a dispatch costs as much as
 /// a small step, `Sequence` has been measured to win wherever it fits.
-fn sequence(
-    gpu: &Gpu,
-    pass: Pass,
-    variant: bool,
-    ragged: bool,
-    batch: usize,
-    hidden_size: usize,
-) -> Result<Schedule, String> {
+fn sequence(gpu: &Gpu, task: Task) -> Result<Schedule, String> {
+    let Task { pass, variant, ragged, batch, hidden_size, .. } = task;
     let limits = &gpu.limits;
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);

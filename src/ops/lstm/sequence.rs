@@ -3,7 +3,7 @@
 use super::super::product;
 use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::plan::workgroup;
-use super::{PLAIN, VARIANT, lstm_variants, parts, trial};
+use super::{PLAIN, REAL, VARIANT, lstm_variants, parts, trial};
 use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constants, Kernel, Launch};
@@ -32,38 +32,88 @@ const fn backward_kernel(
     Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants }
 }
 
-/// The plain cell's, and that of all others.
-pub(crate) static FORWARD: [Kernel; 2] = [
-    forward_kernel("lstm_sequence", &parts(PLAIN, super::FORWARD, TEXT), || {
-        product(lstm_variants(true), &shapes(forward_shape, &[4, 8, 16]))
-    }),
-    forward_kernel("lstm_sequence_variant", &parts(VARIANT, super::FORWARD, TEXT), || {
-        product(lstm_variants(true), &shapes(forward_shape, &[4]))
-    }),
+/// With gates of 32 bits and of 16: the plain cell's, and that of all others.
+pub(crate) static FORWARD: [[Kernel; 2]; 2] = [
+    [
+        forward_kernel("lstm_sequence", &parts(REAL[0], PLAIN, super::FORWARD, TEXT), plain),
+        forward_kernel(
+            "lstm_sequence_variant",
+            &parts(REAL[0], VARIANT, super::FORWARD, TEXT),
+            variant,
+        ),
+    ],
+    [
+        forward_kernel("lstm_sequence_f16", &parts(REAL[1], PLAIN, super::FORWARD, TEXT), plain),
+        forward_kernel(
+            "lstm_sequence_variant_f16",
+            &parts(REAL[1], VARIANT, super::FORWARD, TEXT),
+            variant,
+        ),
+    ],
 ];
 
-pub(crate) static BACKWARD: [Kernel; 2] = [
-    backward_kernel("lstm_sequence_bwd", &parts(PLAIN, super::BACKWARD, TEXT_BWD), || {
-        product(lstm_variants(false), &shapes(backward_shape, &[4]))
-    }),
+fn plain() -> Vec<Constants> {
+    product(lstm_variants(true), &shapes(forward_shape, &[4, 8, 16]))
+}
+
+fn variant() -> Vec<Constants> {
+    product(lstm_variants(true), &shapes(forward_shape, &[4]))
+}
+
+pub(crate) static BACKWARD: [[Kernel; 2]; 2] = [
+    [
+        backward_kernel(
+            "lstm_sequence_bwd",
+            &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD),
+            narrow,
+        ),
+        backward_kernel(
+            "lstm_sequence_bwd_variant",
+            &parts(REAL[0], VARIANT, super::BACKWARD, TEXT_BWD),
+            narrow,
+        ),
+    ],
+    [
+        backward_kernel(
+            "lstm_sequence_bwd_f16",
+            &parts(REAL[1], PLAIN, super::BACKWARD, TEXT_BWD),
+            narrow,
+        ),
+        backward_kernel(
+            "lstm_sequence_bwd_variant_f16",
+            &parts(REAL[1], VARIANT, super::BACKWARD, TEXT_BWD),
+            narrow,
+        ),
+    ],
+];
+
+pub(crate) static BACKWARD_WIDE: [Kernel; 2] = [
     backward_kernel(
-        "lstm_sequence_bwd_variant",
-        &parts(VARIANT, super::BACKWARD, TEXT_BWD),
-        || product(lstm_variants(false), &shapes(backward_shape, &[4])),
+        "lstm_sequence_bwd_wide",
+        &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD_WIDE),
+        wide,
+    ),
+    backward_kernel(
+        "lstm_sequence_bwd_wide_f16",
+        &parts(REAL[1], PLAIN, super::BACKWARD, TEXT_BWD_WIDE),
+        wide,
     ),
 ];
 
-pub(crate) static BACKWARD_WIDE: Kernel = backward_kernel(
-    "lstm_sequence_bwd_wide",
-    &parts(PLAIN, super::BACKWARD, TEXT_BWD_WIDE),
-    || product(lstm_variants(false), &shapes(backward_shape, &[8])),
-);
+fn narrow() -> Vec<Constants> {
+    product(lstm_variants(false), &shapes(backward_shape, &[4]))
+}
+
+fn wide() -> Vec<Constants> {
+    product(lstm_variants(false), &shapes(backward_shape, &[8]))
+}
 
 /// For software adapters with subgroups of 8: the plain cell, 16 rows.
-pub(crate) static FORWARD_SUBGROUP: Kernel =
-    forward_kernel("lstm_sequence_subgroup", &parts(PLAIN, super::FORWARD, TEXT_SUBGROUP), || {
-        product(lstm_variants(true), &shapes(|h, _| subgroup_shape(h), &[16]))
-    });
+pub(crate) static FORWARD_SUBGROUP: Kernel = forward_kernel(
+    "lstm_sequence_subgroup",
+    &parts(REAL[0], PLAIN, super::FORWARD, TEXT_SUBGROUP),
+    || product(lstm_variants(true), &shapes(|h, _| subgroup_shape(h), &[16])),
+);
 
 fn subgroup_shape(hidden_size: usize) -> Constants {
     let wg = workgroup(hidden_size.div_ceil(2)) as u32;
@@ -73,7 +123,7 @@ fn subgroup_shape(hidden_size: usize) -> Constants {
 /// The same for the backward pass: 8 rows.
 pub(crate) static BACKWARD_SUBGROUP: Kernel = backward_kernel(
     "lstm_sequence_bwd_subgroup",
-    &parts(PLAIN, super::BACKWARD, TEXT_BWD_SUBGROUP),
+    &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD_SUBGROUP),
     || product(lstm_variants(false), &shapes(|h, _| backward_subgroup_shape(h), &[8])),
 );
 
@@ -107,16 +157,18 @@ fn backward_shape(hidden_size: usize, rows: usize) -> Constants {
 /// Whether the kernel for subgroups runs a pass.
 fn subgroup(gpu: &Arc<Gpu>, part: &Part<'_>, special: &Special) -> bool {
     // A layer of fewer units leaves lanes idle.
-    let fits = !part.is_variant() && part.hidden_size >= 16;
+    let fits = !part.half && !part.is_variant() && part.hidden_size >= 16;
     let chosen = || part.how.compared.unwrap_or_else(|| gpu.trusts(special));
     fits && gpu.subgroup_size == Some(8) && chosen()
 }
 
 pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> Result<()> {
-    let hidden_size = pass.part.hidden_size;
+    let (hidden_size, half) = (pass.part.hidden_size, usize::from(pass.part.half));
     let (kernel, shape) = match rows == 16 && subgroup(gpu, &pass.part, &trial::SUBGROUP) {
         true => (&FORWARD_SUBGROUP, subgroup_shape(hidden_size)),
-        false => (&FORWARD[usize::from(pass.part.is_variant())], forward_shape(hidden_size, rows)),
+        false => {
+            (&FORWARD[half][usize::from(pass.part.is_variant())], forward_shape(hidden_size, rows))
+        }
     };
     let launch = Launch {
         kernel,
@@ -129,13 +181,16 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> R
 }
 
 pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) -> Result<()> {
-    let hidden_size = pass.part.hidden_size;
+    let (hidden_size, half) = (pass.part.hidden_size, usize::from(pass.part.half));
     let (kernel, shape) = match rows {
-        4 => (&BACKWARD[usize::from(pass.part.is_variant())], backward_shape(hidden_size, rows)),
+        4 => (
+            &BACKWARD[half][usize::from(pass.part.is_variant())],
+            backward_shape(hidden_size, rows),
+        ),
         _ if subgroup(gpu, &pass.part, &trial::SUBGROUP_BWD) => {
             (&BACKWARD_SUBGROUP, backward_subgroup_shape(hidden_size))
         }
-        _ => (&BACKWARD_WIDE, backward_shape(hidden_size, rows)),
+        _ => (&BACKWARD_WIDE[half], backward_shape(hidden_size, rows)),
     };
     let launch = Launch {
         kernel,

@@ -1,7 +1,7 @@
 //! One dispatch for each timestep of a chunk.
 
 use super::gpu::{BackwardChunk, ForwardChunk};
-use super::{PLAIN, VARIANT, lstm_variants, parts};
+use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Launch};
@@ -18,15 +18,33 @@ const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> 
     Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants: || lstm_variants(false) }
 }
 
-/// The plain cell's, and that of all others.
-pub(crate) static FORWARD: [Kernel; 2] = [
-    forward_kernel("lstm_stepwise", &parts(PLAIN, super::FORWARD, TEXT)),
-    forward_kernel("lstm_stepwise_variant", &parts(VARIANT, super::FORWARD, TEXT)),
+/// With gates of 32 bits and of 16: the plain cell's, and that of all others.
+pub(crate) static FORWARD: [[Kernel; 2]; 2] = [
+    [
+        forward_kernel("lstm_stepwise", &parts(REAL[0], PLAIN, super::FORWARD, TEXT)),
+        forward_kernel("lstm_stepwise_variant", &parts(REAL[0], VARIANT, super::FORWARD, TEXT)),
+    ],
+    [
+        forward_kernel("lstm_stepwise_f16", &parts(REAL[1], PLAIN, super::FORWARD, TEXT)),
+        forward_kernel("lstm_stepwise_variant_f16", &parts(REAL[1], VARIANT, super::FORWARD, TEXT)),
+    ],
 ];
 
-pub(crate) static BACKWARD: [Kernel; 2] = [
-    backward_kernel("lstm_stepwise_bwd", &parts(PLAIN, super::BACKWARD, TEXT_BWD)),
-    backward_kernel("lstm_stepwise_bwd_variant", &parts(VARIANT, super::BACKWARD, TEXT_BWD)),
+pub(crate) static BACKWARD: [[Kernel; 2]; 2] = [
+    [
+        backward_kernel("lstm_stepwise_bwd", &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD)),
+        backward_kernel(
+            "lstm_stepwise_bwd_variant",
+            &parts(REAL[0], VARIANT, super::BACKWARD, TEXT_BWD),
+        ),
+    ],
+    [
+        backward_kernel("lstm_stepwise_bwd_f16", &parts(REAL[1], PLAIN, super::BACKWARD, TEXT_BWD)),
+        backward_kernel(
+            "lstm_stepwise_bwd_variant_f16",
+            &parts(REAL[1], VARIANT, super::BACKWARD, TEXT_BWD),
+        ),
+    ],
 ];
 
 fn grid(hidden_size: usize, rows: usize) -> [u32; 3] {
@@ -37,7 +55,7 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
     for step in 0..pass.part.chunk.steps {
         let rows = pass.part.running(step);
         let launch = Launch {
-            kernel: &FORWARD[usize::from(pass.part.is_variant())],
+            kernel: &FORWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
             grid: grid(pass.part.hidden_size, rows),
             constants: &pass.constants(),
             uniform: &pass.uniform(step),
@@ -52,7 +70,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>) -> Result<()> {
     let launch = |step, before: bool| {
         let rows = pass.part.running(step);
         let launch = Launch {
-            kernel: &BACKWARD[usize::from(pass.part.is_variant())],
+            kernel: &BACKWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
             grid: grid(pass.part.hidden_size, rows),
             constants: &pass.constants(),
             uniform: &pass.uniform(step, before),

@@ -1,24 +1,33 @@
 //! R, from `[from, to]` to `[to, from]`, for the backward pass.
 
-use super::super::INDEX;
+use super::super::{INDEX, REAL};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    name: "transpose_gates",
-    parts: &[INDEX, include_str!("../../../shaders/transpose_gates.wgsl")],
-    bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
-};
+/// Of 32 bits and of 16.
+pub(crate) static KERNELS: [Kernel; 2] = [
+    kernel("transpose_gates", &[REAL[0], INDEX, TEXT]),
+    kernel("transpose_gates_f16", &[REAL[1], INDEX, TEXT]),
+];
+
+const TEXT: &str = include_str!("../../../shaders/transpose_gates.wgsl");
+
+const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
+}
 
 /// `x` is `[rows, columns, 4]` on a GPU.
 pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
     let (rows, columns) = (x.shape()[0], x.shape()[1]);
-    let y = Tensor::empty([columns, rows, 4], &x.device())?;
+    let shape = [columns, rows, 4];
+    let y = match x.gpu().filter(|_| x.is_half()) {
+        Some(gpu) => Tensor::empty_f16(shape, gpu)?,
+        None => Tensor::empty(shape, &x.device())?,
+    };
     if let Some(gpu) = x.gpu() {
         gpu.run(&Launch {
-            kernel: &KERNEL,
+            kernel: &KERNELS[usize::from(x.is_half())],
             grid: folded((rows * columns).div_ceil(64)),
             constants: &[],
             uniform: &[rows as u32, columns as u32],

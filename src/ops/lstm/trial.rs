@@ -2,40 +2,77 @@
 //! layer by it and by the plain one, compared.
 
 use super::{Arriving, Columns, Forward, How, Steps, Strategy, Wanted, Weights, forward};
-use super::{persistent, sequence};
+use super::{persistent, sequence, stepwise};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
+use crate::ops::half::half;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
-/// `Strategy::Persistent` against `Strategy::Stepwise`. A device where workgroups wait in vain fails.
-pub(crate) static PERSISTENT: Special = Special {
-    name: "lstm_persistent",
-    kernels: &[&persistent::FORWARD, &persistent::BACKWARD],
-    check: |gpu| {
-        // So large that several workgroups share it, and not a multiple of anything.
-        let run = |strategy| run(gpu, [5, 6, 3, 157], true, How { strategy, ..How::default() });
-        let plain = run(Strategy::Stepwise)?;
-        let special = run(Strategy::Persistent)?;
-        let in_vain = gpu.resident.tripped();
-        let special = if in_vain { vec![] } else { special };
+/// `Strategy::Persistent` against `Strategy::Stepwise`, with gates of 32 bits and of 16. A device where
+/// workgroups wait in vain fails.
+pub(crate) static PERSISTENT: [Special; 2] = [
+    Special {
+        name: "lstm_persistent",
+        kernels: &[&persistent::FORWARD[0], &persistent::BACKWARD[0]],
         // Sums of hundreds of terms, taken in another order.
-        Ok(Comparison { special, plain, bound: 1e-4 })
+        check: |gpu| workgroups(gpu, false, 1e-4),
+    },
+    Special {
+        name: "lstm_persistent_f16",
+        kernels: &[&persistent::FORWARD[1], &persistent::BACKWARD[1]],
+        check: |gpu| workgroups(gpu, true, ROUNDED),
+    },
+];
+
+/// Numbers of 16 bits against those of 32.
+pub(crate) static HALF: Special = Special {
+    name: "lstm_f16",
+    kernels: &[
+        &sequence::FORWARD[1][0],
+        &sequence::BACKWARD[1][0],
+        &stepwise::FORWARD[1][0],
+        &stepwise::BACKWARD[1][0],
+    ],
+    check: |gpu| {
+        let (mut special, mut plain) = (Vec::new(), Vec::new());
+        for strategy in [Strategy::Sequence, Strategy::Stepwise] {
+            let run = |half| {
+                let how = How { strategy, ..How::default() };
+                run(gpu, [5, 6, 3, 70], true, half, how)
+            };
+            special.extend(run(true)?);
+            plain.extend(run(false)?);
+        }
+        Ok(Comparison { special, plain, bound: ROUNDED })
     },
 };
+
+/// How far results may differ whose gates are rounded to 11 bits on the way.
+const ROUNDED: f32 = 1e-2;
+
+fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
+    // So large that several workgroups share it, and not a multiple of anything.
+    let run = |strategy| run(gpu, [5, 6, 3, 157], true, half, How { strategy, ..How::default() });
+    let plain = run(Strategy::Stepwise)?;
+    let special = run(Strategy::Persistent)?;
+    let in_vain = gpu.resident.tripped();
+    let special = if in_vain { vec![] } else { special };
+    Ok(Comparison { special, plain, bound })
+}
 
 /// `Strategy::Sequence` with subgroups and without.
 pub(crate) static SUBGROUP: Special = Special {
     name: "lstm_sequence_subgroup",
-    kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0]],
+    kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0][0]],
     check: |gpu| subgroups(gpu, false),
 };
 
 /// The same for the backward pass.
 pub(crate) static SUBGROUP_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup",
-    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD_WIDE],
+    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD_WIDE[0]],
     check: |gpu| subgroups(gpu, true),
 };
 
@@ -44,13 +81,19 @@ fn subgroups(gpu: &Arc<Gpu>, backward: bool) -> Result<Comparison> {
         let compared = Some(compared);
         let how = How { strategy: Strategy::Sequence, compared, ..How::default() };
         // Units of several subgroups, and a part of one.
-        run(gpu, [18, 3, 5, 70], backward, how)
+        run(gpu, [18, 3, 5, 70], backward, false, how)
     };
     Ok(Comparison { special: run(true)?, plain: run(false)?, bound: 1e-5 })
 }
 
 /// Outputs and states of one layer, and its gradients if they are wanted.
-fn run(gpu: &Arc<Gpu>, [b, t, i, h]: [usize; 4], backward: bool, how: How) -> Result<Vec<f32>> {
+fn run(
+    gpu: &Arc<Gpu>,
+    [b, t, i, h]: [usize; 4],
+    backward: bool,
+    in_half: bool,
+    how: How,
+) -> Result<Vec<f32>> {
     let device = &Device(Backend::Gpu(gpu.clone()));
     let values = |shape: &[usize], size: f32, seed: f32| {
         let n: usize = shape.iter().product();
@@ -58,9 +101,14 @@ fn run(gpu: &Arc<Gpu>, [b, t, i, h]: [usize; 4], backward: bool, how: How) -> Re
         Tensor::from_slice(&words, shape, device)
     };
     let size = 1.0 / (h as f32).sqrt();
+    // Numbers that have 16 bits either way.
+    let weight = |shape: &[usize], seed| {
+        let rounded = half(&values(shape, size, seed)?)?;
+        if in_half { Ok(rounded) } else { Tensor::from_slice(&rounded.to_vec()?, shape, device) }
+    };
     let weights = Weights {
-        weight_ih: values(&[i, h, 4], size, 1.0)?,
-        weight_hh: values(&[h, h, 4], size, 2.0)?,
+        weight_ih: weight(&[i, h, 4], 1.0)?,
+        weight_hh: weight(&[h, h, 4], 2.0)?,
         bias: Some(values(&[h, 4], 0.5, 3.0)?),
         peepholes: None,
     };

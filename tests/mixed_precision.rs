@@ -1,0 +1,207 @@
+//! Mixed precision, on an adapter that has it: models, losses and optimizers.
+
+mod common;
+
+use common::{close, gpu, relative_error};
+use std::sync::OnceLock;
+use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, Merge, Params, Precision, Rnn};
+use wgpu_lstm::train::{Adam, Sgd};
+use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
+
+fn device() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE.get_or_init(|| gpu(GpuOptions::default().poison()))
+}
+
+/// Parameters in mixed precision; where the adapter has no 16-bit floats they say so.
+fn mixed(device: &Device) -> Params {
+    let params = Params::new(device).with_seed(3);
+    params.set_precision(Precision::Mixed);
+    let able = device.adapter().is_some_and(|a| a.half_precision);
+    assert_eq!(params.precision(), if able { Precision::Mixed } else { Precision::Full });
+    params
+}
+
+type Model = Box<dyn Fn(&Tape, &Var) -> Var>;
+type Make<'a> = &'a dyn Fn(&Params) -> Model;
+
+fn numbers(len: usize, seed: f32) -> Vec<f32> {
+    (0..len).map(|i| (i as f32 * 12.9898 + seed).sin()).collect()
+}
+
+/// What a model gives for a batch, and the gradients of all parameters and of the input, of a loss
+/// that is `size` times as large.
+fn pass(
+    params: &Params,
+    forward: &dyn Fn(&Tape, &Var) -> Var,
+    lengths: bool,
+    size: f32,
+) -> Vec<(String, Vec<f32>)> {
+    let device = params.device();
+    let x = Tensor::from_slice(&numbers(5 * 7 * 3, 1.0), [5, 7, 3], &device).unwrap();
+    let lengths = lengths.then(|| Lengths::new(&[7, 1, 4, 7, 3], &device).unwrap());
+    params.zero_gradients().unwrap();
+    let tape = Tape::new(params);
+    let x = tape.input(x).with_lengths(lengths);
+    let y = forward(&tape, &x);
+    let d_y: Vec<f32> = numbers(y.tensor().len(), 2.0).iter().map(|d| size * d).collect();
+    let d_y = Tensor::from_slice(&d_y, y.shape(), &device).unwrap();
+    let gradients = tape.backward_from(&[(&y, d_y)]).unwrap();
+    let mut found = vec![
+        ("y".to_owned(), y.tensor().to_vec().unwrap()),
+        ("d_x".to_owned(), gradients.get(&x).unwrap().to_vec().unwrap()),
+    ];
+    for name in params.names() {
+        found.push((name.clone(), params.gradient(&name).unwrap()));
+    }
+    found
+}
+
+/// Outputs and gradients are those of full precision but for the rounding, and are rounded.
+#[test]
+fn layers_agree_with_full_precision() {
+    let models: [(&str, Make); 5] = [
+        ("a stack in both directions", &|params| {
+            let lstm = Lstm::new(10).num_layers(2).bidirectional(Merge::Concat).return_sequences();
+            let lstm = lstm.build(params, 3).unwrap();
+            let dense = Dense::new(5).activation(Activation::Tanh).build(params, 20).unwrap();
+            Box::new(move |tape, x| dense.forward(tape, &lstm.forward(tape, x).unwrap()).unwrap())
+        }),
+        ("peepholes, recomputed", &|params| {
+            let lstm = Lstm::new(9).peepholes().recompute().return_sequences();
+            let lstm = lstm.build(params, 3).unwrap();
+            Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
+        }),
+        ("a projection", &|params| {
+            let lstm = Lstm::new(12).projection(5).build(params, 3).unwrap();
+            Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
+        }),
+        ("a plain recurrent layer", &|params| {
+            let rnn = Rnn::new(11).build(params, 3).unwrap();
+            Box::new(move |tape, x| rnn.forward(tape, x).unwrap())
+        }),
+        ("layer normalisation, in full precision", &|params| {
+            let lstm = Lstm::new(8).layer_norm().build(params, 3).unwrap();
+            Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
+        }),
+    ];
+    for (name, model) in models {
+        for lengths in [false, true] {
+            let full = Params::new(device()).with_seed(3);
+            let expected = pass(&full, &model(&full), lengths, 1.0);
+            let half = mixed(device());
+            let found = pass(&half, &model(&half), lengths, 1.0);
+            let rounded = half.precision() == Precision::Mixed && !name.contains("full");
+            for ((what, found), (_, expected)) in found.iter().zip(&expected) {
+                close(&format!("{what} of {name}"), found, expected, 1e-2);
+                if rounded {
+                    assert_ne!(found, expected, "{what} of {name}");
+                }
+            }
+        }
+    }
+}
+
+/// Without a loss scale, gradients of 1e-8 would all be 0 in 16 bits.
+#[test]
+fn small_gradients_do_not_vanish() {
+    let run = |params: &Params| {
+        let lstm = Lstm::new(10).num_layers(2).build(params, 3).unwrap();
+        pass(params, &|tape, x| lstm.forward(tape, x).unwrap(), false, 1e-8)
+    };
+    let (full, half) = (Params::new(device()).with_seed(3), mixed(device()));
+    for ((what, found), (_, expected)) in run(&half).iter().zip(&run(&full)).skip(1) {
+        let size = |values: &[f32]| values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!(size(expected) < 1e-6);
+        let scaled = |values: &[f32]| values.iter().map(|v| v * 1e8).collect::<Vec<_>>();
+        let error = relative_error(&scaled(found), &scaled(expected));
+        assert!(error < 1e-2, "{what}: {error:e}");
+    }
+}
+
+/// A step whose gradients overflow moves nothing and does not count; the scale falls until they do
+/// not.
+#[test]
+fn steps_that_overflow_are_left_out() {
+    let params = mixed(device());
+    if params.precision() == Precision::Full {
+        return;
+    }
+    let lstm = Lstm::new(10).build(&params, 3).unwrap();
+    let weights = || params.names().iter().map(|n| params.get(n).unwrap()).collect::<Vec<_>>();
+    assert_eq!(params.loss_scale().unwrap(), 65_536.0);
+    let mut adam = Adam::new(1e-2);
+    let mut moved = 0;
+    for _ in 0..12 {
+        let before = (weights(), params.loss_scale().unwrap());
+        // 16 bits end at 65,504.
+        let found = pass(&params, &|tape, x| lstm.forward(tape, x).unwrap(), false, 100.0);
+        let finite = found.iter().skip(2).all(|(_, g)| g.iter().all(|g| g.is_finite()));
+        adam.step(&params).unwrap();
+        let scale = params.loss_scale().unwrap();
+        match finite {
+            true => {
+                if moved == 0 {
+                    // Adam's first step, whatever was left out before, is as large as its rate.
+                    for (before, after) in before.0.iter().flatten().zip(weights().iter().flatten())
+                    {
+                        assert!(((after - before).abs() - 1e-2).abs() < 1e-5, "{before} {after}");
+                    }
+                }
+                moved += 1;
+                assert_ne!(weights(), before.0);
+                assert_eq!(scale, before.1);
+            }
+            false => {
+                assert_eq!(moved, 0, "the scale falls once");
+                assert_eq!(weights(), before.0);
+                assert_eq!(scale, before.1 / 2.0);
+            }
+        }
+    }
+    assert!((1..12).contains(&moved), "{moved}");
+}
+
+/// What was written to the parameters is what products take next, by whatever way.
+#[test]
+fn the_copies_of_16_bits_are_never_stale() {
+    let params = mixed(device());
+    let dense = Dense::new(2).kernel_max_norm(0.1).build(&params, 3).unwrap();
+    let x: Var = Tensor::from_slice(&numbers(3, 1.0), [1, 3], device()).unwrap().into();
+    let y = || dense.forward(&Tape::inference(&params), &x).unwrap().tensor().to_vec().unwrap();
+    let expected = || -> Vec<f32> {
+        let (w, b) = (params.get("dense.weight").unwrap(), params.get("dense.bias").unwrap());
+        let x = x.tensor().to_vec().unwrap();
+        (0..2).map(|o| b[o] + (0..3).map(|i| w[3 * o + i] * x[i]).sum::<f32>()).collect()
+    };
+    close("first values", &y(), &expected(), 2e-3);
+    params.constrain().unwrap();
+    close("limited", &y(), &expected(), 2e-3);
+    params.set("dense.weight", &[1.0, -2.0, 3.0, -4.0, 5.0, -6.0]).unwrap();
+    close("set", &y(), &expected(), 2e-3);
+    let mut sgd = Sgd::new(100.0).momentum(0.5);
+    for _ in 0..2 {
+        let tape = Tape::new(&params);
+        let target = Tensor::from_slice(&[0.5, -0.5], [1, 2], device()).unwrap();
+        let prediction = dense.forward(&tape, &x).unwrap();
+        let loss = loss::mean_squared_error(&tape, &prediction, &target, None).unwrap();
+        tape.backward(&loss).unwrap();
+        sgd.step(&params).unwrap();
+        close("trained", &y(), &expected(), 2e-3);
+    }
+    // More parameters make the buffers anew.
+    Dense::new(1).build(&params, 2).unwrap();
+    close("grown", &y(), &expected(), 2e-3);
+    params.set_precision(Precision::Full);
+    close("full", &y(), &expected(), 1e-6);
+}
+
+#[test]
+fn the_cpu_and_plain_gpus_stay_with_full_precision() {
+    for device in [Device::poisoned_cpu(), gpu(GpuOptions::default().portable())] {
+        let params = Params::new(&device);
+        params.set_precision(Precision::Mixed);
+        assert_eq!(params.precision(), Precision::Full, "{device}");
+        assert_eq!(params.loss_scale().unwrap(), 1.0);
+    }
+}
