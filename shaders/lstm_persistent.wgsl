@@ -4,7 +4,7 @@
 //
 // Shapes  common/lstm_forward.wgsl; exchange: [frames,H], then the words of common/exchange.wgsl:
 //         h before each step, as R meets it
-// Grid    teams TEAM, 1, 1, a team of workgroups takes team_rows rows: common/lstm_team.wgsl;
+// Grid    teams TEAM, 1, 1, a team of workgroups takes team_rows rows of a way: common/lstm_team.wgsl;
 //         teams, 1, 1 to recover. h and c in registers, h of the step before in shared memory
 // Parts   those of src/ops/lstm/persistent.rs    Twin  src/ops/lstm/cpu/
 // Source  Diamos et al. 2016 (persistent RNN, its bounded wait and relaunch)
@@ -14,7 +14,7 @@
 var<workgroup> h: array<f32, STAGED>;           // [K SPLIT][TILE]
 var<workgroup> parts: array<vec4<f32>, PARTS>;  // [TILE][SPLIT][UNITS]
 
-fn weight(k: u32, unit: u32) -> Gates { return r[k * H + unit]; }
+fn weight(k: u32, unit: u32) -> Gates { return r[way * dims.r_way + k * H + unit]; }
 
 fn keep_before(at: u32, step: u32, h: f32, c: f32) {
     if step == 0u { publish(at, h); }
@@ -66,7 +66,7 @@ fn state_before(row: u32, step: u32, unit: u32) -> vec2<f32> {
     if step == 0u { return vec2(initial_h(row, unit), initial_c(row, unit)); }
     let here = find_row(row);
     if here.steps == 0u { return vec2(0.0); }
-    let at = dims.state_out + here.at * dims.h + unit;
+    let at = state_place(dims.state_out, here, unit);
     return vec2(state[at], state[at + dims.c_offset]);
 }
 
@@ -88,7 +88,7 @@ fn main(
     let first = select(number % TEAM, 0u, recover);
     let end = select(first + 1u, TEAM, recover);
     let tiles = dims.team_rows / TILE;
-    let row0 = team * dims.team_rows;
+    let row0 = enter_way(team);
     // The first row is the longest.
     let steps = min(find_row(row0).steps, dims.until);
     var begin = dims.step;

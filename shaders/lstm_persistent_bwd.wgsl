@@ -14,7 +14,7 @@
 var<workgroup> d_a: array<vec4<f32>, STAGED>;  // [K SPLIT][TILE] of vec4 (i,f,g,o)
 var<workgroup> parts: array<f32, PARTS>;       // [TILE][SPLIT][UNITS]
 
-fn weight(k: u32, unit: u32) -> Gates { return rt[k * H + unit]; }
+fn weight(k: u32, unit: u32) -> Gates { return rt[way * dims.r_way + k * H + unit]; }
 
 fn keep_d_a(at: u32, d: vec4<f32>) {
     publish(4u * at, d.x);
@@ -77,7 +77,7 @@ fn main(
     let first = select(number % TEAM, 0u, recover);
     let end = select(first + 1u, TEAM, recover);
     let tiles = dims.team_rows / TILE;
-    let row0 = team * dims.team_rows;
+    let row0 = enter_way(team);
     // The first row is the longest.
     let steps = find_row(row0).steps;
     let turns = min(steps + dims.before, dims.until);

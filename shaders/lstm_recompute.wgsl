@@ -2,7 +2,7 @@
 // kept: gates hold W x + R h + b on entry.
 //
 // Shapes  common/lstm_forward.wgsl
-// Grid    folded ceil(frames*H/64)
+// Grid    folded ceil(ways*frames*H/64)
 // Parts   those of src/ops/lstm/mod.rs, common/index.wgsl    Twin  src/ops/lstm/cpu/
 
 const HANDED_ON = false;
@@ -15,5 +15,6 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= arrayLength(&gates) { return; }
+    way = i / (dims.frames * dims.h);
     gates[i] = Gates(cell_forward(vec4<f32>(gates[i]), c_before[i], i % dims.h).gates);
 }

@@ -3,7 +3,7 @@
 //   a = x_part + R h    then the cell, for each step in turn
 //
 // Shapes  common/lstm_forward.wgsl
-// Grid    ceil(b / (4 GROUPS)), 1, 1: a workgroup takes 1, 2 or 4 groups of 4 rows through all
+// Grid    ceil(b / (4 GROUPS)), 1, ways: a workgroup takes 1, 2 or 4 groups of 4 rows through all
 //         steps, an invocation one unit; h in shared memory, twice, so that a step costs one
 //         barrier; c in registers; R from the cache, each value for all rows
 // Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
@@ -41,9 +41,9 @@ fn add_product(a: ptr<function, mat4x4<f32>>, h4: vec4<f32>, w: vec4<f32>) {
 fn multiply(
     a0: ptr<function, mat4x4<f32>>, a1: ptr<function, mat4x4<f32>>,
     a2: ptr<function, mat4x4<f32>>, a3: ptr<function, mat4x4<f32>>,
-    now: u32, k: u32, unit: u32,
+    now: u32, k: u32, column: u32,
 ) {
-    let w = vec4<f32>(r[k * H + unit]);
+    let w = vec4<f32>(r[k * H + column]);
     let at = (now + k) * GROUPS;
     add_product(a0, h[at], w);
     if GROUPS > 1u { add_product(a1, h[at + 1u], w); }
@@ -59,7 +59,9 @@ fn main(
     @builtin(num_workgroups) groups_of_grid: vec3<u32>,
     @builtin(local_invocation_index) unit: u32,
 ) {
+    way = group.z;
     let row = dealt(group.x, groups_of_grid.x) * 4u * GROUPS;
+    let column = way * dims.r_way + unit;
     let groups = rolled(GROUPS);
     var c: array<vec4<f32>, 4>;
     if unit < H {
@@ -85,12 +87,12 @@ fn main(
             }
             // Four at a time: a software adapter masks what a loop carries from turn to turn.
             for (var k = 0u; k < H - H % 4u; k += 4u) {
-                multiply(&a0, &a1, &a2, &a3, now, k, unit);
-                multiply(&a0, &a1, &a2, &a3, now, k + 1u, unit);
-                multiply(&a0, &a1, &a2, &a3, now, k + 2u, unit);
-                multiply(&a0, &a1, &a2, &a3, now, k + 3u, unit);
+                multiply(&a0, &a1, &a2, &a3, now, k, column);
+                multiply(&a0, &a1, &a2, &a3, now, k + 1u, column);
+                multiply(&a0, &a1, &a2, &a3, now, k + 2u, column);
+                multiply(&a0, &a1, &a2, &a3, now, k + 3u, column);
             }
-            for (var k = H - H % 4u; k < H; k++) { multiply(&a0, &a1, &a2, &a3, now, k, unit); }
+            for (var k = H - H % 4u; k < H; k++) { multiply(&a0, &a1, &a2, &a3, now, k, column); }
             let old = (now + unit) * GROUPS;
             let new_at = (H - now + unit) * GROUPS;
             var a = array(a0, a1, a2, a3);

@@ -3,7 +3,7 @@
 //   d_h = d_y + d_a[t+1] R^T    then the cell's backward, from the last step to the first
 //
 // Shapes  common/lstm_backward.wgsl
-// Grid    ceil(b/4), 1, 1: a workgroup takes 4 rows through all steps, an invocation one unit;
+// Grid    ceil(b/4), 1, ways: a workgroup takes 4 rows through all steps, an invocation one unit;
 //         d_a in shared memory, d_c in registers, R^T from the cache
 // Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
 
@@ -13,8 +13,9 @@ override H: u32;
 var<workgroup> d_a: array<mat4x4<f32>, H>;  // [H][4 gates] of 4 rows
 
 fn multiply(unit: u32) -> vec4<f32> {
+    let column = way * dims.r_way + unit;
     var d_h = vec4(0.0);
-    for (var u = 0u; u < H; u++) { d_h += d_a[u] * vec4<f32>(rt[u * H + unit]); }
+    for (var u = 0u; u < H; u++) { d_h += d_a[u] * vec4<f32>(rt[u * H + column]); }
     return d_h;
 }
 
@@ -24,6 +25,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) unit: u32,
 ) {
+    way = group.z;
     let row = dealt(group.x, groups.x) * 4u;
     var d_c = vec4(0.0);
     if unit < H { d_c = d_c_after(row, unit); }

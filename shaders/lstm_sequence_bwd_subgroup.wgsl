@@ -4,7 +4,7 @@
 //   d_h = d_y + d_a[t+1] R^T    then the cell's backward, from the last step to the first
 //
 // Shapes  common/lstm_backward.wgsl
-// Grid    ceil(b/8), 1, 1: a workgroup takes 8 rows through all steps, an invocation 4 units that
+// Grid    ceil(b/8), 1, ways: a workgroup takes 8 rows through all steps, an invocation 4 units that
 //         are WG apart; d_a in shared memory: an invocation loads one row's of a unit, and the
 //         subgroup hands them on; d_c in private memory
 // Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
@@ -32,6 +32,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
     @builtin(subgroup_invocation_id) hand: u32,
 ) {
+    way = group.z;
     let row = dealt(group.x, groups.x) * 8u;
     let parts = rolled(8u);
     // Of unit `lane + j/2 WG` and, where j is odd, the higher rows.
@@ -42,10 +43,10 @@ fn main(
         if unit < H { c[j] = d_c_after(row + j % 2u * 4u, unit); }
     }
     // Units past the last one have its sums, which nobody takes.
-    let unit_0 = min(lane, H - 1u);
-    let unit_1 = min(lane + WG, H - 1u);
-    let unit_2 = min(lane + 2u * WG, H - 1u);
-    let unit_3 = min(lane + 3u * WG, H - 1u);
+    let column_0 = way * dims.r_way + min(lane, H - 1u);
+    let column_1 = way * dims.r_way + min(lane + WG, H - 1u);
+    let column_2 = way * dims.r_way + min(lane + 2u * WG, H - 1u);
+    let column_3 = way * dims.r_way + min(lane + 3u * WG, H - 1u);
     // The first row is the longest. Behind its first step one more gives d_h of the state before.
     let steps = find_row(row).steps;
     for (var back = 0u; back < steps + dims.before; back++) {
@@ -62,61 +63,61 @@ fn main(
                 let d_x = d_a[(u * 4u + 0u) * 8u + hand];
                 let low_x = low_rows(d_x);
                 let high_x = high_rows(d_x);
-                let w0_x = rt[u * H + unit_0].x;
+                let w0_x = rt[u * H + column_0].x;
                 h0 += low_x * w0_x;
                 h1 += high_x * w0_x;
-                let w1_x = rt[u * H + unit_1].x;
+                let w1_x = rt[u * H + column_1].x;
                 h2 += low_x * w1_x;
                 h3 += high_x * w1_x;
-                let w2_x = rt[u * H + unit_2].x;
+                let w2_x = rt[u * H + column_2].x;
                 h4 += low_x * w2_x;
                 h5 += high_x * w2_x;
-                let w3_x = rt[u * H + unit_3].x;
+                let w3_x = rt[u * H + column_3].x;
                 h6 += low_x * w3_x;
                 h7 += high_x * w3_x;
                 let d_y = d_a[(u * 4u + 1u) * 8u + hand];
                 let low_y = low_rows(d_y);
                 let high_y = high_rows(d_y);
-                let w0_y = rt[u * H + unit_0].y;
+                let w0_y = rt[u * H + column_0].y;
                 h0 += low_y * w0_y;
                 h1 += high_y * w0_y;
-                let w1_y = rt[u * H + unit_1].y;
+                let w1_y = rt[u * H + column_1].y;
                 h2 += low_y * w1_y;
                 h3 += high_y * w1_y;
-                let w2_y = rt[u * H + unit_2].y;
+                let w2_y = rt[u * H + column_2].y;
                 h4 += low_y * w2_y;
                 h5 += high_y * w2_y;
-                let w3_y = rt[u * H + unit_3].y;
+                let w3_y = rt[u * H + column_3].y;
                 h6 += low_y * w3_y;
                 h7 += high_y * w3_y;
                 let d_z = d_a[(u * 4u + 2u) * 8u + hand];
                 let low_z = low_rows(d_z);
                 let high_z = high_rows(d_z);
-                let w0_z = rt[u * H + unit_0].z;
+                let w0_z = rt[u * H + column_0].z;
                 h0 += low_z * w0_z;
                 h1 += high_z * w0_z;
-                let w1_z = rt[u * H + unit_1].z;
+                let w1_z = rt[u * H + column_1].z;
                 h2 += low_z * w1_z;
                 h3 += high_z * w1_z;
-                let w2_z = rt[u * H + unit_2].z;
+                let w2_z = rt[u * H + column_2].z;
                 h4 += low_z * w2_z;
                 h5 += high_z * w2_z;
-                let w3_z = rt[u * H + unit_3].z;
+                let w3_z = rt[u * H + column_3].z;
                 h6 += low_z * w3_z;
                 h7 += high_z * w3_z;
                 let d_w = d_a[(u * 4u + 3u) * 8u + hand];
                 let low_w = low_rows(d_w);
                 let high_w = high_rows(d_w);
-                let w0_w = rt[u * H + unit_0].w;
+                let w0_w = rt[u * H + column_0].w;
                 h0 += low_w * w0_w;
                 h1 += high_w * w0_w;
-                let w1_w = rt[u * H + unit_1].w;
+                let w1_w = rt[u * H + column_1].w;
                 h2 += low_w * w1_w;
                 h3 += high_w * w1_w;
-                let w2_w = rt[u * H + unit_2].w;
+                let w2_w = rt[u * H + column_2].w;
                 h4 += low_w * w2_w;
                 h5 += high_w * w2_w;
-                let w3_w = rt[u * H + unit_3].w;
+                let w3_w = rt[u * H + column_3].w;
                 h6 += low_w * w3_w;
                 h7 += high_w * w3_w;
             }

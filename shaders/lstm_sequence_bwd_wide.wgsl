@@ -4,7 +4,7 @@
 //   d_h = d_y + d_a[t+1] R^T    then the cell's backward, from the last step to the first
 //
 // Shapes  common/lstm_backward.wgsl
-// Grid    ceil(b/8), 1, 1: a workgroup takes 8 rows through all steps, an invocation 4 units that
+// Grid    ceil(b/8), 1, ways: a workgroup takes 8 rows through all steps, an invocation 4 units that
 //         are WG apart; d_a in shared memory, d_c in registers
 // Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
 
@@ -20,7 +20,7 @@ fn multiply(
     a_low: mat4x4<f32>, a_high: mat4x4<f32>,
     u: u32, unit: u32,
 ) {
-    let w = vec4<f32>(rt[u * H + min(unit, H - 1u)]);
+    let w = vec4<f32>(rt[way * dims.r_way + u * H + min(unit, H - 1u)]);
     *low += a_low * w;
     *high += a_high * w;
 }
@@ -31,6 +31,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    way = group.z;
     let row = dealt(group.x, groups.x) * 8u;
     let parts = rolled(8u);
     // Of unit `lane + j/2 WG` and, where j is odd, the higher rows.

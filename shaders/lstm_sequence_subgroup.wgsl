@@ -4,7 +4,7 @@
 //   a = x_part + R h    then the cell, for each step in turn
 //
 // Shapes  common/lstm_forward.wgsl
-// Grid    ceil(b/16), 1, 1: a workgroup takes 16 rows through all steps, an invocation two units that
+// Grid    ceil(b/16), 1, ways: a workgroup takes 16 rows through all steps, an invocation two units that
 //         are WG apart; h in shared memory, twice, so that a step costs one barrier: an invocation
 //         loads two rows' h of a unit, and the subgroup hands them on; c in private memory
 // Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
@@ -24,10 +24,13 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
     @builtin(subgroup_invocation_id) hand: u32,
 ) {
+    way = group.z;
     let row = dealt(group.x, groups_of_grid.x) * 16u;
     // Units past the last one have its sums, which nobody finishes.
     let unit_a = min(lane, H - 1u);
     let unit_b = min(lane + WG, H - 1u);
+    let column_a = way * dims.r_way + unit_a;
+    let column_b = way * dims.r_way + unit_b;
     // Of unit `lane + j/16 WG` and row `row + j%16`, here and below.
     let parts = rolled(32u);
     var c: array<f32, 32>;
@@ -76,8 +79,8 @@ fn main(
         var a15 = x_part(row + 15u, step, unit_a);
         var b15 = x_part(row + 15u, step, unit_b);
         for (var k = 0u; k < H; k++) {
-            let w_a = r[k * H + unit_a];
-            let w_b = r[k * H + unit_b];
+            let w_a = r[k * H + column_a];
+            let w_b = r[k * H + column_b];
             // Row by row, so that only one of them is in a register at a time.
             let low = h[(now + k) * 16u + hand];
             let h0 = subgroupBroadcast(low, 0u);

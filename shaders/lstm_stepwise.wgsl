@@ -4,7 +4,7 @@
 //
 // Shapes  common/lstm_forward.wgsl; h_before and c_before are always there: a step writes the
 //         next one's
-// Grid    ceil(H/64), ceil(b/4), 1: a workgroup takes 64 units of 4 rows, an invocation one
+// Grid    ceil(H/64), ceil(b/4), ways: a workgroup takes 64 units of 4 rows, an invocation one
 //         unit; h goes through shared memory in tiles of 64 units
 // Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
 
@@ -43,8 +43,10 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    way = group.z;
     let row = group.y * 4u;
     let unit = group.x * 64u + lane;
+    let column = way * dims.r_way + unit;
     let inside = unit < dims.h;
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
@@ -65,7 +67,7 @@ fn main(
         if inside {
             let count = min(64u, dims.h - k0);
             for (var j = 0u; j < count; j++) {
-                let w = vec4<f32>(r[(k0 + j) * dims.h + unit]);
+                let w = vec4<f32>(r[(k0 + j) * dims.h + column]);
                 let h4 = h_tile[j];
                 a0 += h4.x * w;
                 a1 += h4.y * w;

@@ -3,7 +3,7 @@
 //   d_h = d_y + d_a[t+1] R^T    then the cell's backward; with dims.before only d_h = d_a[0] R^T
 //
 // Shapes  common/lstm_backward.wgsl; d_c is carried in d_state
-// Grid    ceil(H/64), ceil(b/4), 1: a workgroup takes 64 units of 4 rows, an invocation one
+// Grid    ceil(H/64), ceil(b/4), ways: a workgroup takes 64 units of 4 rows, an invocation one
 //         unit; d_a goes through shared memory in tiles of 64 units
 // Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
 
@@ -25,8 +25,10 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    way = group.z;
     let row = group.y * 4u;
     let unit = group.x * 64u + lane;
+    let column = way * dims.r_way + unit;
     let inside = unit < dims.h;
     var d_h = vec4(0.0);
     // The step behind this one in time.
@@ -44,7 +46,7 @@ fn main(
             if inside {
                 let count = min(64u, dims.h - u0);
                 for (var j = 0u; j < count; j++) {
-                    let w = vec4<f32>(rt[(u0 + j) * dims.h + unit]);
+                    let w = vec4<f32>(rt[(u0 + j) * dims.h + column]);
                     d_h += vec4(
                         dot(d_a[j * 4u], w), dot(d_a[j * 4u + 1u], w),
                         dot(d_a[j * 4u + 2u], w), dot(d_a[j * 4u + 3u], w),

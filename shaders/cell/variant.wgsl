@@ -76,7 +76,7 @@ fn gate_slope(y: f32) -> f32 {
 
 fn peephole(unit: u32) -> vec4<f32> {
     if dims.peepholes == 0u { return vec4(0.0); }
-    return peepholes[unit];
+    return peepholes[way * dims.p_way + unit];
 }
 
 fn cell_forward(a: vec4<f32>, c_prev: f32, unit: u32) -> Cell {
@@ -120,10 +120,14 @@ fn left_out(row: Row, step: u32) -> bool {
     return rows[batch_frame(row, step)] == 0u;
 }
 
+fn key() -> vec2<u32> {
+    return select(vec2(dims.key0, dims.key1), vec2(dims.key2, dims.key3), way == 1u);
+}
+
 // What dropout makes of h on its way to the next step: the same at every step.
 fn recurrent_scale(row: Row, unit: u32) -> f32 {
     if dims.dropout == 0.0 || dims.training == 0u { return 1.0; }
-    let random = unit_floats(threefry(vec2(dims.key0, dims.key1), vec2(row.at * dims.h + unit, 0u)));
+    let random = unit_floats(threefry(key(), vec2(row.at * dims.h + unit, 0u)));
     return select(1.0 / (1.0 - dims.dropout), 0.0, random.x < dims.dropout);
 }
 
@@ -132,6 +136,6 @@ fn zoneout(row: Row, step: u32, unit: u32) -> vec2<f32> {
     let share = vec2(dims.zoneout_h, dims.zoneout_c);
     if dims.training == 0u || all(share == vec2(0.0)) { return share; }
     let counter = vec2(batch_frame(row, step) * dims.h + unit, 1u);
-    let random = unit_floats(threefry(vec2(dims.key0, dims.key1), counter));
+    let random = unit_floats(threefry(key(), counter));
     return select(vec2(0.0), vec2(1.0), random < share);
 }

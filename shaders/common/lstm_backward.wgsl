@@ -6,7 +6,8 @@
 //         W x + R h + b; rt: [H,H] of 4: [to, from], R transposed; c_before: [frames,H];
 //         d_y: [B,T,..], if dims.sequences; d_state: d_h at 0, d_c at c_offset, each [B,H]: on entry of
 //         the state after the chunk, on exit of the state before it, d_h only if dims.before;
-//         peepholes: [H] of vec4; d_peepholes: [B,H] of vec4, added to, both if dims.peepholes
+//         peepholes: [H] of vec4; d_peepholes: [B,H] of vec4, a way's c_offset behind the one's before,
+//         added to, both if dims.peepholes
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read_write> gates: array<Gates>;
@@ -15,6 +16,15 @@
 @group(0) @binding(4) var<storage, read> d_y: array<f32>;
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
 @group(0) @binding(6) var<storage, read_write> d_state: array<f32>;
+
+// Where d_h of a way's state lies.
+fn d_h_place(row: Row, unit: u32) -> u32 {
+    return way * 2u * dims.c_offset + row.at * dims.h + unit;
+}
+
+fn d_c_place(row: Row, unit: u32) -> u32 {
+    return d_h_place(row, unit) + dims.c_offset;
+}
 
 struct Carry { d_a: vec4<f32>, d_c: f32 }
 
@@ -25,7 +35,7 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
     var carry = Carry(vec4(0.0), d_c_after);
     if step < here.steps {
         let at = place(here, step, unit);
-        let state = here.at * dims.h + unit;
+        let state = d_h_place(here, unit);
         // Without sequences the load is of any word.
         let with_y = dims.sequences != 0u;
         let from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
@@ -46,7 +56,7 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
 // With what only cell/variant.wgsl has. d_state is what reaches the step before other than by R.
 fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f32) -> Carry {
     let at = place(row, step, unit);
-    let state = row.at * dims.h + unit;
+    let state = d_h_place(row, unit);
     if left_out(row, step) {
         d_state[state] = d_h;
         keep_d_a(at, vec4(0.0));
@@ -56,7 +66,7 @@ fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f3
     d_state[state] = stays.x;
     let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h - stays.x, d_c_after - stays.y, unit);
     keep_d_a(at, back.d_a);
-    if dims.peepholes != 0u { add_d_peepholes(state, back.d_peepholes); }
+    if dims.peepholes != 0u { add_d_peepholes(state - way * dims.c_offset, back.d_peepholes); }
     return Carry(back.d_a, back.d_c_prev + stays.y);
 }
 
@@ -64,16 +74,12 @@ fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f3
 fn end_d_h(row: u32, unit: u32, d_h_rec: f32) {
     let here = find_row(row);
     if here.steps == 0u { return; }
-    let state = here.at * dims.h + unit;
+    let state = d_h_place(here, unit);
     if VARIANT {
         d_state[state] += d_h_rec * recurrent_scale(here, unit);
     } else {
         d_state[state] = d_h_rec;
     }
-}
-
-fn d_c_place(here: Row, unit: u32) -> u32 {
-    return dims.c_offset + here.at * dims.h + unit;
 }
 
 // The same for 4 rows from `row` on.

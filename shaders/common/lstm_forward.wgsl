@@ -17,9 +17,14 @@ override SAVE: bool;
 @group(0) @binding(6) var<storage, read> rows: array<u32>;
 @group(0) @binding(7) var<storage, read_write> state: array<f32>;
 
+// Where h lies in a way's state that begins at `pair`; c is c_offset further on.
+fn state_place(pair: u32, row: Row, unit: u32) -> u32 {
+    return pair + way * 4u * dims.c_offset + row.at * dims.h + unit;
+}
+
 fn plain_initial_h(row: Row, unit: u32) -> f32 {
     if dims.initial == 0u || row.steps == 0u { return 0.0; }
-    return state[dims.state_in + row.at * dims.h + unit];
+    return state[state_place(dims.state_in, row, unit)];
 }
 
 // As R meets it.
@@ -33,7 +38,7 @@ fn initial_h(row: u32, unit: u32) -> f32 {
 fn initial_c(row: u32, unit: u32) -> f32 {
     let here = find_row(row);
     if dims.initial == 0u || here.steps == 0u { return 0.0; }
-    return state[dims.state_in + dims.c_offset + here.at * dims.h + unit];
+    return state[state_place(dims.state_in, here, unit) + dims.c_offset];
 }
 
 // W x + b; past a row's end anything.
@@ -64,7 +69,7 @@ fn finish(row: u32, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<
 // zeroed the h that R met, so what may have to stay is kept apart.
 fn finish_variant(row: Row, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<f32> {
     let at = place(row, step, unit);
-    let out = dims.state_out + row.at * dims.h + unit;
+    let out = state_place(dims.state_out, row, unit);
     var old = vec2(h, c);
     if step == 0u { old.x = plain_initial_h(row, unit); } else { old.x = state[out]; }
     var next_state = old;
@@ -90,7 +95,7 @@ fn store_state(row: u32, unit: u32, h: f32, c: f32) {
     if VARIANT { return; }
     let here = find_row(row);
     if here.steps == 0u { return; }
-    let out = dims.state_out + here.at * dims.h + unit;
+    let out = state_place(dims.state_out, here, unit);
     state[out] = h;
     state[out + dims.c_offset] = c;
 }

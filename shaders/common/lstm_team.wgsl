@@ -24,6 +24,13 @@ var<workgroup> slice: array<Gates, SHARED>;  // [KS][WG]
 
 var<workgroup> team_row: array<Row, SPLIT>;      // those there are
 
+// The first row of a team, whose way becomes this workgroup's.
+fn enter_way(team: u32) -> u32 {
+    let teams = (dims.b + dims.team_rows - 1u) / dims.team_rows;
+    way = team / teams;
+    return team % teams * dims.team_rows;
+}
+
 // Where the team's rows lie: once, instead of at each step. A barrier has to follow.
 fn find_team(row: u32, lane: u32) {
     if lane < SPLIT { team_row[lane] = find_row(row + lane); }

@@ -4,7 +4,8 @@ use super::oracle::{self, Random, widen};
 use super::{close, devices, gpu, tensor};
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{self, Arriving, Columns, Forward, How, Output, Steps, Wanted, Weights};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Leaving, Output, Steps};
+use crate::ops::lstm::{Saved, Wanted, Weights};
 use crate::ops::threefry::Key;
 use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
 
@@ -226,7 +227,7 @@ impl Case {
         let y = self.widened(&vec![0.0; batch * timesteps * hidden_size], 7.0);
         let width = y.len() / batch / timesteps;
         let y = tensor(&y, [batch, timesteps, width], device);
-        let output = lstm::forward(&Forward {
+        let output = lstm::forward(&[Forward {
             x: &x,
             weights: &self.weights(device),
             steps,
@@ -243,8 +244,9 @@ impl Case {
                 recompute: self.with_state,
                 noise: self.noise,
             },
-        })
-        .unwrap();
+        }])
+        .unwrap()
+        .remove(0);
         (output, y)
     }
 
@@ -300,7 +302,7 @@ impl Case {
             };
             // As in most trainings without a state, where no gradient of one is wanted.
             let wanted = Wanted { d_x: true, d_state: self.with_state };
-            let leaving = lstm::backward(saved, arriving, &gradients, wanted).unwrap();
+            let leaving = backward(saved, arriving, &gradients, wanted);
             let d = &answer.gradients;
             // Sums that cancel are as exact as their terms.
             let close = |what: &str, found: &Tensor, expected: &[f64]| match self.half {
@@ -344,7 +346,7 @@ impl Case {
         let d_y = tensor(&self.d_y, [batch, timesteps, hidden_size], device);
         let d_y = self.sequences.then_some(Columns { tensor: &d_y, first: 0 });
         let arriving = Arriving { d_y, d_h_n: Some(&d_h), d_c_n: None };
-        let leaving = lstm::backward(output.saved.unwrap(), arriving, &gradients, wanted).unwrap();
+        let leaving = backward(output.saved.unwrap(), arriving, &gradients, wanted);
         let (d_h_0, d_c_0) = leaving.d_state.unwrap();
         let Weights { weight_ih, weight_hh, bias, .. } = gradients;
         let states = [output.h_n, output.c_n, y, d_h_0, d_c_0];
@@ -359,6 +361,11 @@ impl Case {
         let gradients = self.layer.backward(&x, &out, &d_y, &d_h, &d_c);
         Answer { out, gradients }
     }
+}
+
+fn backward(saved: Saved, arriving: Arriving<'_>, sums: &Weights, wanted: Wanted) -> Leaving {
+    let pass = Backward { saved, arriving, gradients: sums };
+    lstm::backward(vec![pass], wanted).unwrap().remove(0)
 }
 
 pub(super) struct Answer {
@@ -458,7 +465,7 @@ fn a_hidden_size_past_a_workgroup() {
     let device = gpu(GpuOptions::default().poison().portable());
     case.check("H300", &device, Strategy::Auto, &answer);
     let x = tensor(&case.x, [2, 3, 2], &device);
-    let refused = lstm::forward(&Forward {
+    let refused = lstm::forward(&[Forward {
         x: &x,
         weights: &case.weights(&device),
         steps: Steps::All,
@@ -466,7 +473,7 @@ fn a_hidden_size_past_a_workgroup() {
         y: None,
         save: false,
         how: How { strategy: Strategy::Sequence, ..How::default() },
-    });
+    }]);
     assert!(matches!(refused, Err(crate::Error::Strategy { hidden_size: 300, .. })));
 }
 

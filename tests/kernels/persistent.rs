@@ -10,7 +10,7 @@ use crate::ops::lstm::trial;
 use crate::{Device, Error, GpuOptions, Strategy};
 use std::sync::Arc;
 
-fn forced(device: &Device, forced: Forced) -> Arc<Gpu> {
+pub(super) fn forced(device: &Device, forced: Forced) -> Arc<Gpu> {
     let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
     gpu.force(forced).unwrap();
     gpu.clone()
@@ -62,7 +62,7 @@ fn bits(case: &Case, device: &Device) -> Vec<Vec<u32>> {
 
 fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
     let pass = plan::Pass::Forward;
-    Task { pass, variant: false, ragged, half: false, batch, hidden_size }
+    Task { pass, variant: false, ragged, half: false, ways: 1, batch, hidden_size }
 }
 
 /// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass

@@ -2,7 +2,7 @@
 
 use super::LstmState;
 use crate::nn::Precision;
-use crate::ops::lstm::{self, Arriving, Columns, Forward, How, Steps, Wanted, Weights};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Steps, Wanted, Weights};
 use crate::ops::{Check, fill, half};
 use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
@@ -125,20 +125,24 @@ pub(in crate::nn) fn level(
     let mut outputs = Vec::new();
     let mut saved = Vec::new();
     let mut state_ids = Vec::new();
-    for (number, direction) in directions.iter().enumerate() {
+    let weights: Vec<_> = directions.iter().map(Direction::weights).collect();
+    let mut calls = Vec::new();
+    for (number, (direction, weights)) in directions.iter().zip(&weights).enumerate() {
         let state = states.and_then(|states| states.get(number));
-        let output = lstm::forward(&Forward {
+        calls.push(Forward {
             x: x.tensor(),
-            weights: &direction.weights(),
+            weights,
             steps,
             state: state.map(|s| (s.h.tensor(), s.c.tensor())),
             y: y.as_ref().map(|y| Columns { tensor: y, first: number * hidden_size }),
             save: tape.records(),
             how: direction.how,
-        })?;
+        });
+        state_ids.push(state.map_or((None, None), |s| (tape.id(&s.h), tape.id(&s.c))));
+    }
+    for output in lstm::forward(&calls)? {
         outputs.extend([output.h_n, output.c_n]);
         saved.extend(output.saved);
-        state_ids.push(state.map_or((None, None), |s| (tape.id(&s.h), tape.id(&s.c))));
     }
     outputs.extend(y);
 
@@ -146,17 +150,22 @@ pub(in crate::nn) fn level(
     let mut vars = tape.push(outputs, tape.records(), move |d, gradients| {
         let at = |i: usize| d.get(i).and_then(Option::as_ref);
         let d_y = at(2 * directions.len());
-        let passes = directions.into_iter().zip(saved).zip(state_ids).enumerate();
-        for (number, ((direction, saved), (h_id, c_id))) in passes {
+        let all_sums = directions.iter().map(Direction::begin).collect::<Result<Vec<_>>>()?;
+        let passes = saved.into_iter().zip(&all_sums).enumerate().map(|(number, (saved, sums))| {
             let arriving = Arriving {
                 d_y: d_y.map(|tensor| Columns { tensor, first: number * hidden_size }),
                 d_h_n: at(2 * number),
                 d_c_n: at(2 * number + 1),
             };
-            let d_state = h_id.is_some() || c_id.is_some();
-            let wanted = Wanted { d_x: x_id.is_some(), d_state };
-            let sums = direction.begin()?;
-            let leaving = lstm::backward(saved, arriving, &sums, wanted)?;
+            Backward { saved, arriving, gradients: sums }
+        });
+        let d_state = state_ids.iter().any(|(h_id, c_id)| h_id.or(*c_id).is_some());
+        let wanted = Wanted { d_x: x_id.is_some(), d_state };
+        let leaving = lstm::backward(passes.collect(), wanted)?;
+        let ends = leaving.into_iter().zip(state_ids);
+        for ((direction, sums), (leaving, (h_id, c_id))) in
+            directions.into_iter().zip(all_sums).zip(ends)
+        {
             if let Some(d_x) = leaving.d_x {
                 gradients.add(x_id, d_x)?;
             }

@@ -13,6 +13,7 @@ pub(crate) mod sequence;
 pub(crate) mod stepwise;
 pub(crate) mod transpose_gates;
 pub(crate) mod trial;
+mod ways;
 
 use super::{ACTIVATIONS, Check, REAL, half, switches, threefry};
 use crate::device::gpu::Gpu;
@@ -169,7 +170,7 @@ pub(crate) struct How {
     pub(crate) compared: Option<bool>,
 }
 
-/// The arguments of a forward pass.
+/// The arguments of a forward pass of one direction.
 pub(crate) struct Forward<'a> {
     /// `[B,T,I]`.
     pub(crate) x: &'a Tensor,
@@ -184,7 +185,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) how: How,
 }
 
-/// What a forward pass gives.
+/// What a forward pass of one direction gives.
 pub(crate) struct Output {
     /// `[B,H]`, after each row's last timestep.
     pub(crate) h_n: Tensor,
@@ -192,7 +193,7 @@ pub(crate) struct Output {
     pub(crate) saved: Option<Saved>,
 }
 
-/// What the backward pass needs.
+/// What the backward pass of one direction needs.
 pub(crate) struct Saved {
     sizes: Sizes,
     /// Without padding or what is left out: `[frames,I]`.
@@ -217,8 +218,16 @@ pub(crate) struct Arriving<'a> {
     pub(crate) d_c_n: Option<&'a Tensor>,
 }
 
+/// A backward pass of one direction: what was saved, and where the gradients of its weights are added.
+pub(crate) struct Backward<'a> {
+    pub(crate) saved: Saved,
+    pub(crate) arriving: Arriving<'a>,
+    pub(crate) gradients: &'a Weights,
+}
+
 /// The gradients that leave it.
 pub(crate) struct Leaving {
+    /// A part of the input's: the sum of what all directions give.
     pub(crate) d_x: Option<Tensor>,
     pub(crate) d_state: Option<(Tensor, Tensor)>,
 }
@@ -235,23 +244,25 @@ pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
     half::trusted(gpu) && gpu.trusts(&trial::HALF)
 }
 
-/// Runs a layer.
-pub(crate) fn forward(call: &Forward<'_>) -> Result<Output> {
-    let sizes = check(call)?;
-    if call.x.gpu().is_some() { gpu::forward(call, sizes) } else { cpu::forward(call, sizes) }
+/// Runs the directions of a layer: a GPU in the same dispatches, where it can. They differ only in
+/// weights, in states, in columns of `y`, which follow each other, and in which way and with which dice
+/// they go.
+pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
+    let sizes = calls.iter().map(check).collect::<Result<Vec<_>>>()?;
+    match calls.first().and_then(|call| call.x.gpu()) {
+        Some(gpu) => gpu::forward(gpu, calls, &sizes),
+        None => calls.iter().zip(sizes).map(|(call, sizes)| cpu::forward(call, sizes)).collect(),
+    }
 }
 
-/// Differentiates it: adds to the gradients of the weights, returns the others.
-pub(crate) fn backward(
-    saved: Saved,
-    arriving: Arriving<'_>,
-    gradients: &Weights,
-    wanted: Wanted,
-) -> Result<Leaving> {
-    if saved.x.gpu().is_some() {
-        gpu::backward(saved, arriving, gradients, wanted)
-    } else {
-        cpu::backward(saved, arriving, gradients, wanted)
+/// Differentiates them: adds to the gradients of the weights, returns the others.
+pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
+    let gpu = passes.first().and_then(|pass| pass.saved.x.gpu()).cloned();
+    let alone =
+        |pass: Backward<'_>| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted);
+    match gpu {
+        Some(gpu) => gpu::backward(&gpu, passes, wanted),
+        None => passes.into_iter().map(alone).collect(),
     }
 }
 

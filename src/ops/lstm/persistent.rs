@@ -24,6 +24,7 @@
 
 use super::gpu::{BackwardChunk, ForwardChunk};
 use super::plan::{Chunk, Pass, Task};
+use super::ways::{Beside, Ways};
 use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
@@ -218,7 +219,7 @@ fn shapes(pass: Pass) -> Vec<Constants> {
     let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
     let team = |(hidden_size, workgroups, batch)| {
         let (variant, ragged, half) = (false, false, false);
-        let task = Task { pass, variant, ragged, half, batch, hidden_size };
+        let task = Task { pass, variant, ragged, half, ways: 1, batch, hidden_size };
         Team::new(task, &limits, KEEP, workgroups)
     };
     teams.into_iter().filter_map(team).map(Team::constants).collect()
@@ -236,7 +237,7 @@ pub(crate) fn team(
     on_chip: bool,
 ) -> Result<Result<Team, String>> {
     let limits = &gpu.limits;
-    let Task { batch, hidden_size, .. } = task;
+    let Task { ways, batch, hidden_size, .. } = task;
     let usual = if gpu.info.software { KEEP_SOFTWARE } else { KEEP };
     let forced = gpu.resident.forced();
     let keep = forced.keep.unwrap_or(usual);
@@ -272,9 +273,9 @@ pub(crate) fn team(
         team = fewer;
     }
     team.at_once = (at_once / team.workgroups).max(1);
-    team.rows = batch.div_ceil(team.at_once).next_multiple_of(team.tile).min(team.rows);
+    team.rows = (ways * batch).div_ceil(team.at_once).next_multiple_of(team.tile).min(team.rows);
     let most = limits.max_compute_workgroups_per_dimension as usize;
-    let grid = team.teams(batch).max(team.workgroups * team.at_once);
+    let grid = (ways * team.teams(batch)).max(team.workgroups * team.at_once);
     if grid > most {
         return Ok(Err(format!("it needs {grid} workgroups, a dispatch has at most {most}")));
     }
@@ -357,25 +358,32 @@ pub(super) struct Exchange {
 }
 
 /// Words of the frames among them.
-fn frame_words(pass: Pass, chunk: Chunk, team: Team) -> usize {
+fn frame_words(pass: Pass, ways: Ways, team: Team) -> usize {
     let values = if pass == Pass::Forward { 1 } else { 4 };
-    values * chunk.frames * team.hidden_size
+    values * ways.count * ways.frames * team.hidden_size
 }
 
 /// How many words that takes.
-pub(super) fn exchange_len(pass: Pass, chunk: Chunk, team: Team) -> usize {
-    frame_words(pass, chunk, team) + CONTROL + team.workgroups * team.teams(chunk.rows)
+pub(super) fn exchange_len(pass: Pass, chunk: Chunk, ways: Ways, team: Team) -> usize {
+    let teams = ways.count * team.teams(chunk.rows);
+    frame_words(pass, ways, team) + CONTROL + team.workgroups * teams
 }
 
 impl Exchange {
-    pub(super) fn new(pass: Pass, chunk: Chunk, team: Team, device: &Device) -> Result<Self> {
-        let words = frame_words(pass, chunk, team);
-        Ok(Self { all: cleared(exchange_len(pass, chunk, team), device)?, words })
+    pub(super) fn new(
+        pass: Pass,
+        chunk: Chunk,
+        ways: Ways,
+        team: Team,
+        device: &Device,
+    ) -> Result<Self> {
+        let words = frame_words(pass, ways, team);
+        Ok(Self { all: cleared(exchange_len(pass, chunk, ways, team), device)?, words })
     }
 
-    /// The frames: h before each step, or d_a.
-    pub(super) fn frames(&self, columns: usize) -> Tensor {
-        self.all.view(0, [self.words / columns, columns])
+    /// The frames of each way: h before each step, or d_a.
+    pub(super) fn frames(&self, ways: Ways) -> Beside {
+        Beside { tensor: self.all.view(0, [self.words]), stride: self.words / ways.count }
     }
 }
 
@@ -383,7 +391,7 @@ impl Exchange {
 struct Windows<'a> {
     kernel: &'static Kernel,
     team: Team,
-    chunk: Chunk,
+    teams: usize,
     /// Timesteps, and one more if d_h of the state before is wanted.
     turns: usize,
     constants: &'a [Constant],
@@ -429,7 +437,7 @@ impl Windows<'_> {
             }
             gpu.run(&launch)
         };
-        let teams = team.teams(self.chunk.rows);
+        let teams = self.teams;
         let mut tickets = 0;
         for first in (0..teams).step_by(team.at_once) {
             let workgroups = team.workgroups * team.at_once.min(teams - first);
@@ -457,7 +465,7 @@ pub(super) fn forward(
     let windows = Windows {
         kernel: &FORWARD[usize::from(pass.part.half)],
         team,
-        chunk,
+        teams: pass.part.ways.count * team.teams(chunk.rows),
         turns: chunk.steps,
         constants: &pass.constants(),
         tensors: pass.tensors(),
@@ -468,13 +476,13 @@ pub(super) fn forward(
 }
 
 /// Returns d_a: the gates stay as they are, so that nobody reads what another wrote too early.
-pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, team: Team) -> Result<Tensor> {
-    let chunk = pass.part.chunk;
-    let exchange = Exchange::new(Pass::Backward, chunk, team, &device(gpu))?;
+pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, team: Team) -> Result<Beside> {
+    let (chunk, ways) = (pass.part.chunk, pass.part.ways);
+    let exchange = Exchange::new(Pass::Backward, chunk, ways, team, &device(gpu))?;
     let windows = Windows {
         kernel: &BACKWARD[usize::from(pass.part.half)],
         team,
-        chunk,
+        teams: ways.count * team.teams(chunk.rows),
         turns: chunk.steps + usize::from(pass.before),
         constants: &pass.constants(),
         tensors: pass.tensors(),
@@ -482,5 +490,5 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, team: Team) -> 
         cost: pass.cost(chunk.frames),
     };
     windows.launch(gpu, |step| pass.uniform(step, pass.before))?;
-    Ok(exchange.frames(4 * team.hidden_size))
+    Ok(exchange.frames(ways))
 }

@@ -56,6 +56,8 @@ pub(crate) struct Task {
     pub(crate) ragged: bool,
     /// Whether gates and R have 16 bits.
     pub(crate) half: bool,
+    /// Directions in one dispatch.
+    pub(crate) ways: usize,
     pub(crate) batch: usize,
     pub(crate) hidden_size: usize,
 }
@@ -126,7 +128,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
 /// a step over the whole device. On software adapters, where a dispatch costs as much as
 /// a small step, `Sequence` has been measured to win wherever it fits.
 fn sequence(gpu: &Gpu, task: Task) -> Result<Schedule, String> {
-    let Task { pass, variant, ragged, batch, hidden_size, .. } = task;
+    let Task { pass, variant, ragged, ways, batch, hidden_size, .. } = task;
     let limits = &gpu.limits;
     let invocations =
         limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
@@ -139,7 +141,7 @@ fn sequence(gpu: &Gpu, task: Task) -> Result<Schedule, String> {
     // the better, as long as every core has some.
     // Rows of different lengths in more groups, so that who has the longest gets no others.
     let shares = threads(gpu) * if ragged { 2 } else { 1 };
-    let widest = match batch.div_ceil(shares) {
+    let widest = match (ways * batch).div_ceil(shares) {
         // The code of a variant for more rows takes long to compile.
         _ if !gpu.info.software || variant => 4,
         0..=4 => 4,
@@ -165,9 +167,10 @@ fn threads(gpu: &Gpu) -> usize {
 }
 
 /// Among how many runs of workgroups the rows are dealt, the longest first: a software adapter
-/// gives each thread a run, a GPU takes one workgroup after the other.
-pub(crate) fn deal(gpu: &Gpu, ragged: bool) -> usize {
-    if gpu.info.software && ragged { threads(gpu) } else { 1 }
+/// gives each thread a run, first of the one way, then of the other; a GPU takes one workgroup after
+/// the other.
+pub(crate) fn deal(gpu: &Gpu, ragged: bool, ways: usize) -> usize {
+    if gpu.info.software && ragged { (threads(gpu) / ways).max(1) } else { 1 }
 }
 
 /// Invocations of a workgroup that has one for each unit.

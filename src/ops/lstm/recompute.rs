@@ -34,7 +34,7 @@ pub(crate) static KERNELS: [[Kernel; 2]; 2] = [
     ],
 ];
 
-/// Activates `gates`, which hold the sums.
+/// Activates `gates`, which hold the sums, of all ways.
 pub(super) fn activate(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, gates: &Tensor) -> Result<()> {
     gpu.run(&Launch {
         kernel: &KERNELS[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],

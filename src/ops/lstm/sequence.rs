@@ -172,7 +172,7 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> R
     };
     let launch = Launch {
         kernel,
-        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
+        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, pass.part.ways.count as u32],
         constants: &[&pass.constants()[..], &shape].concat(),
         uniform: &pass.uniform(0),
         tensors: &pass.tensors(),
@@ -194,7 +194,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) ->
     };
     let launch = Launch {
         kernel,
-        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, 1],
+        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, pass.part.ways.count as u32],
         constants: &[&pass.constants()[..], &shape].concat(),
         uniform: &pass.uniform(0, pass.before),
         tensors: &pass.tensors(),

@@ -1,6 +1,6 @@
 //! One dispatch for each timestep of a chunk.
 
-use super::gpu::{BackwardChunk, ForwardChunk};
+use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
@@ -47,8 +47,9 @@ pub(crate) static BACKWARD: [[Kernel; 2]; 2] = [
     ],
 ];
 
-fn grid(hidden_size: usize, rows: usize) -> [u32; 3] {
-    [hidden_size.div_ceil(64) as u32, rows.div_ceil(4) as u32, 1]
+fn grid(part: &Part<'_>, rows: usize) -> [u32; 3] {
+    let units = part.hidden_size.div_ceil(64);
+    [units as u32, rows.div_ceil(4) as u32, part.ways.count as u32]
 }
 
 pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
@@ -56,7 +57,7 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
         let rows = pass.part.running(step);
         let launch = Launch {
             kernel: &FORWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
-            grid: grid(pass.part.hidden_size, rows),
+            grid: grid(&pass.part, rows),
             constants: &pass.constants(),
             uniform: &pass.uniform(step),
             tensors: &pass.tensors(),
@@ -71,7 +72,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>) -> Result<()> {
         let rows = pass.part.running(step);
         let launch = Launch {
             kernel: &BACKWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
-            grid: grid(pass.part.hidden_size, rows),
+            grid: grid(&pass.part, rows),
             constants: &pass.constants(),
             uniform: &pass.uniform(step, before),
             tensors: &pass.tensors(),

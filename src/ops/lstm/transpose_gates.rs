@@ -19,20 +19,26 @@ const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
 
 /// `x` is `[rows, columns, 4]` on a GPU.
 pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
-    let (rows, columns) = (x.shape()[0], x.shape()[1]);
-    let shape = [columns, rows, 4];
+    let shape = [x.shape()[1], x.shape()[0], 4];
     let y = match x.gpu().filter(|_| x.is_half()) {
         Some(gpu) => Tensor::empty_f16(shape, gpu)?,
         None => Tensor::empty(shape, &x.device())?,
     };
+    transpose_gates_into(x, &y)?;
+    Ok(y)
+}
+
+/// The same into `y`, in another buffer.
+pub(super) fn transpose_gates_into(x: &Tensor, y: &Tensor) -> Result<()> {
+    let (rows, columns) = (x.shape()[0], x.shape()[1]);
     if let Some(gpu) = x.gpu() {
         gpu.run(&Launch {
             kernel: &KERNELS[usize::from(x.is_half())],
             grid: folded((rows * columns).div_ceil(64)),
             constants: &[],
             uniform: &[rows as u32, columns as u32],
-            tensors: &[Some(x), Some(&y)],
+            tensors: &[Some(x), Some(y)],
         })?;
     }
-    Ok(y)
+    Ok(())
 }

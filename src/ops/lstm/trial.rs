@@ -1,8 +1,8 @@
 //! Whether a schedule that rests on more than every API promises is right on a device: one small
 //! layer by it and by the plain one, compared.
 
-use super::{Arriving, Columns, Forward, How, Steps, Strategy, Wanted, Weights, forward};
-use super::{persistent, sequence, stepwise};
+use super::{Arriving, Backward, Columns, Forward, How, Output, Steps, Strategy, Wanted, Weights};
+use super::{backward, forward, persistent, sequence, stepwise};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
@@ -90,7 +90,7 @@ fn subgroups(gpu: &Arc<Gpu>, backward: bool) -> Result<Comparison> {
 fn run(
     gpu: &Arc<Gpu>,
     [b, t, i, h]: [usize; 4],
-    backward: bool,
+    save: bool,
     in_half: bool,
     how: How,
 ) -> Result<Vec<f32>> {
@@ -121,26 +121,29 @@ fn run(
     let x = values(&[b, t, i], 1.0, 4.0)?;
     let (h_0, c_0) = (values(&[b, h], 1.0, 5.0)?, values(&[b, h], 1.0, 6.0)?);
     let y = Tensor::zeros([b, t, h], device)?;
-    let output = forward(&Forward {
+    let outputs = forward(&[Forward {
         x: &x,
         weights: &weights,
         steps: Steps::All,
         state: Some((&h_0, &c_0)),
         y: Some(Columns { tensor: &y, first: 0 }),
-        save: backward,
+        save,
         how,
-    })?;
-    let mut found = vec![y, output.h_n, output.c_n];
+    }])?;
+    let mut found = vec![y.clone()];
     let d_y = values(&[b, t, h], 1.0, 7.0)?;
     let arriving =
         Arriving { d_y: Some(Columns { tensor: &d_y, first: 0 }), d_h_n: None, d_c_n: None };
-    if let Some(saved) = output.saved {
-        let leaving =
-            super::backward(saved, arriving, &gradients, Wanted { d_x: true, d_state: true })?;
+    let mut passes = Vec::new();
+    for Output { h_n, c_n, saved } in outputs {
+        found.extend([h_n, c_n]);
+        passes.extend(saved.map(|saved| Backward { saved, arriving, gradients: &gradients }));
+    }
+    for leaving in backward(passes, Wanted { d_x: true, d_state: true })? {
         found.extend(leaving.d_x);
         found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
     }
-    if backward {
+    if save {
         found.extend([gradients.weight_ih, gradients.weight_hh].into_iter().chain(gradients.bias));
     }
     let found: Result<Vec<_>> = found.iter().map(Tensor::to_vec).collect();

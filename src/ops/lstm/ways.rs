@@ -1,0 +1,137 @@
+//! The directions of a layer in the same dispatches.
+//!
+//! wgpu lets two dispatches of a pass run at once only if nothing that either binds was written since
+//! the last barrier that named it: barriers are for each buffer as a whole, and on Vulkan each
+//! also waits for all that came before. Two recurrences that follow their own products never get
+//! there, and Metal runs dispatches one by one anyway. So both directions of a layer are one dispatch, each
+//! workgroup in one of them (`way` in `shaders/common/lstm_rows.wgsl`), and what they have apart lies in
+//! one buffer, one way's after the other's.
+
+use super::How;
+use crate::device::Backend;
+use crate::device::gpu::Gpu;
+use crate::ops::copy::copy;
+use crate::tensor::Storage;
+use crate::{Device, Result, Tensor};
+use std::sync::Arc;
+
+/// Words of 256 bytes, a place where every GPU can bind.
+pub(super) const PLACE: usize = 64;
+
+/// A tensor for each way, in one buffer.
+pub(super) struct Beside {
+    pub(super) tensor: Tensor,
+    /// Elements from one way's to the next's.
+    pub(super) stride: usize,
+}
+
+/// The words of so many elements, which fill them.
+fn words(tensor: &Tensor, elements: usize) -> usize {
+    if tensor.is_half() { elements / 2 } else { elements }
+}
+
+/// The elements of so many words.
+fn elements(tensor: &Tensor, words: usize) -> usize {
+    if tensor.is_half() { 2 * words } else { words }
+}
+
+impl Beside {
+    /// So many elements for each way, before anything is in them. Where there are several ways and
+    /// a kernel binds one alone, a multiple of [`PLACE`] words.
+    pub(super) fn empty(gpu: &Arc<Gpu>, half: bool, ways: usize, elements: usize) -> Result<Self> {
+        let tensor = match half {
+            true => Tensor::empty_f16([ways * elements], gpu)?,
+            false => Tensor::empty([ways * elements], &Device(Backend::Gpu(gpu.clone())))?,
+        };
+        Ok(Self { tensor, stride: elements })
+    }
+
+    /// These, if they lie in one buffer, as parameters and what was made by [`Self::empty`] do.
+    pub(super) fn view(tensors: &[&Tensor]) -> Option<Self> {
+        let (first, last) = (tensors.first()?, tensors.last()?);
+        let stride = match tensors.get(1) {
+            Some(second) => elements(first, second.offset.checked_sub(first.offset)?),
+            None => first.len(),
+        };
+        let here = |(way, tensor): (usize, &&Tensor)| {
+            same_buffer(first, tensor) && tensor.offset == first.offset + words(first, way * stride)
+        };
+        // Kernels count in vec4.
+        let fits = tensors.len() == 1 || stride.is_multiple_of(4) && stride >= first.len();
+        let span = elements(first, last.offset.checked_sub(first.offset)?) + last.len();
+        (fits && tensors.iter().enumerate().all(here))
+            .then(|| Self { tensor: first.view(0, [span]), stride })
+    }
+
+    /// The same of one or more; copies where they do not.
+    pub(super) fn of(gpu: &Arc<Gpu>, tensors: &[&Tensor]) -> Result<Self> {
+        if let Some(view) = Self::view(tensors) {
+            return Ok(view);
+        }
+        let (half, len) = (tensors[0].is_half(), tensors[0].len());
+        let copies = Self::empty(gpu, half, tensors.len(), len.next_multiple_of(2 * PLACE))?;
+        for (way, tensor) in tensors.iter().enumerate() {
+            copy(&as_words(tensor), &as_words(&copies.way(way, [len])))?;
+        }
+        Ok(copies)
+    }
+
+    /// One way's.
+    pub(super) fn way(&self, way: usize, shape: impl Into<Vec<usize>>) -> Tensor {
+        self.tensor.view(words(&self.tensor, way * self.stride), shape)
+    }
+}
+
+/// The words of a tensor, whatever they mean.
+fn as_words(tensor: &Tensor) -> Tensor {
+    let mut all = Tensor::whole(tensor.storage.clone(), words(tensor, tensor.len()));
+    all.offset = tensor.offset;
+    all
+}
+
+fn same_buffer(a: &Tensor, b: &Tensor) -> bool {
+    match (&a.storage, &b.storage) {
+        (Storage::Gpu(a), Storage::Gpu(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}
+
+/// The frames from one way's to the next's: a way's begin where a kernel can bind them, whether
+/// a frame has one value of each unit or four.
+pub(super) fn frames_apart(ways: usize, frames: usize, hidden_size: usize) -> usize {
+    frames.next_multiple_of(if ways == 1 { 1 } else { frames_place(hidden_size) })
+}
+
+/// Of so many frames each the next may begin.
+pub(super) fn frames_place(hidden_size: usize) -> usize {
+    PLACE >> hidden_size.trailing_zeros().min(PLACE.trailing_zeros())
+}
+
+/// What the kernels are told of the ways.
+#[derive(Clone, Copy)]
+pub(super) struct Ways {
+    pub(super) count: usize,
+    /// From one way's to the next's: frames, and vec4s of R and of the peepholes.
+    pub(super) frames: usize,
+    pub(super) r: usize,
+    pub(super) peepholes: usize,
+    /// By bits, for each way.
+    pub(super) reverse: usize,
+    /// Of the second way's dice.
+    key: [u32; 2],
+}
+
+impl Ways {
+    pub(super) fn new(hows: &[How], frames: usize, r: &Beside, peepholes: Option<&Beside>) -> Self {
+        let reverse = hows.iter().rev().fold(0, |bits, how| 2 * bits + usize::from(how.reverse));
+        let key = hows.get(1).map_or([0; 2], |how| how.noise.key.0);
+        let peepholes = peepholes.map_or(0, |p| p.stride / 4);
+        Self { count: hows.len(), frames, r: r.stride / 4, peepholes, reverse, key }
+    }
+
+    /// As `Dims` in `shaders/common/lstm_rows.wgsl` has them.
+    pub(super) fn uniform(self) -> [usize; 5] {
+        let [key2, key3] = self.key.map(|word| word as usize);
+        [self.frames, self.r, self.peepholes, key2, key3]
+    }
+}

@@ -1,0 +1,309 @@
+//! Both directions of a layer in the same dispatches: with the bits that each has alone, whatever the
+//! schedule, the cell and the rows; and in as many dispatches as one direction.
+
+use super::oracle::Random;
+use super::persistent::forced;
+use super::{close, devices, gpu, tensor};
+use crate::device::resident::Forced;
+use crate::nn::{Lstm, Merge, Params};
+use crate::ops::half::half as to_half;
+use crate::ops::lstm::cell::{Cell, Noise};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps};
+use crate::ops::lstm::{Wanted, Weights};
+use crate::ops::threefry::Key;
+use crate::{Device, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor};
+
+/// Which frames of a case are run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rows {
+    All,
+    Lengths,
+    Mask,
+}
+
+/// Two directions over one input.
+struct Both {
+    sizes: [usize; 4],
+    rows: Rows,
+    with_state: bool,
+    /// Whether the weights of both lie in one buffer, as parameters do.
+    one_buffer: bool,
+    /// Whether the weights have 16 bits.
+    half: bool,
+    how: How,
+}
+
+impl Both {
+    fn new(sizes: [usize; 4], rows: Rows, with_state: bool, strategy: Strategy) -> Self {
+        let how = How { strategy, ..How::default() };
+        Self { sizes, rows, with_state, one_buffer: true, half: false, how }
+    }
+
+    /// Tensors of these sizes for each way, their values from `seed`.
+    fn tensors(
+        &self,
+        device: &Device,
+        seed: u64,
+        half: bool,
+        shapes: &[Vec<usize>],
+    ) -> [Vec<Tensor>; 2] {
+        let len = |shape: &Vec<usize>| shape.iter().product::<usize>();
+        let mut random = Random::new(seed);
+        // Parameters begin where a kernel can bind them.
+        let places: Vec<_> = shapes.iter().map(|shape| len(shape).next_multiple_of(128)).collect();
+        let words: usize = places.iter().sum();
+        let values = random.uniform(2 * words, -0.4, 0.4);
+        let rounded = |tensor: Tensor| if half { to_half(&tensor).unwrap() } else { tensor };
+        let all = rounded(tensor(&values, [2 * words], device));
+        [0, 1].map(|way| {
+            let mut offset = way * words;
+            let one = |(shape, place): (&Vec<usize>, &usize)| {
+                let begin = offset;
+                offset += place;
+                match self.one_buffer {
+                    true => all.view(if half { begin / 2 } else { begin }, shape.clone()),
+                    false => rounded(tensor(&values[begin..][..len(shape)], shape.clone(), device)),
+                }
+            };
+            shapes.iter().zip(&places).map(one).collect()
+        })
+    }
+
+    fn weights(&self, device: &Device, seed: u64, half: bool) -> [Weights; 2] {
+        let [_, _, i, h] = self.sizes;
+        let shapes = [vec![i, h, 4], vec![h, h, 4], vec![h, 4], vec![h, 4]];
+        let mut plain = self.tensors(device, seed, false, &shapes).into_iter();
+        let products = self.tensors(device, seed, half, &shapes);
+        products.map(|all| {
+            let [weight_ih, weight_hh, _, _] = all.try_into().unwrap();
+            let [_, _, bias, peepholes] = plain.next().unwrap().try_into().unwrap();
+            let peepholes = self.how.cell.peepholes.then_some(peepholes);
+            Weights { weight_ih, weight_hh, bias: Some(bias), peepholes }
+        })
+    }
+
+    /// All that both passes give, by name; the gradient of x of each call's part.
+    fn run(&self, device: &Device, together: bool) -> Vec<(&'static str, Tensor)> {
+        let [b, t, i, h] = self.sizes;
+        let mut random = Random::new(5);
+        let mut values = |shape: &[usize]| {
+            tensor(&random.uniform(shape.iter().product(), -1.0, 1.0), shape, device)
+        };
+        let x = values(&[b, t, i]);
+        let states = [0, 1].map(|_| [values(&[b, h]), values(&[b, h])]);
+        let d_ends = [0, 1].map(|_| [values(&[b, h]), values(&[b, h])]);
+        let d_y = values(&[b, t, 2 * h]);
+        let y = Tensor::zeros([b, t, 2 * h], device).unwrap();
+        let lengths: Vec<_> = (0..b).map(|row| 1 + (3 * row + 2) % t).collect();
+        let lengths = Lengths::new(&lengths, device).unwrap();
+        let mask: Vec<_> = (0..b * t).map(|frame| frame % 3 != 1).collect();
+        let mask = Mask::new(&mask, [b, t], device).unwrap();
+        let steps = match self.rows {
+            Rows::All => Steps::All,
+            Rows::Lengths => Steps::Lengths(&lengths),
+            Rows::Mask => Steps::Mask(&mask),
+        };
+        let weights = self.weights(device, 1, self.half);
+        let gradients = self.weights(device, 2, false);
+        let calls = [0, 1].map(|way| Forward {
+            x: &x,
+            weights: &weights[way],
+            steps,
+            state: self.with_state.then_some((&states[way][0], &states[way][1])),
+            y: Some(Columns { tensor: &y, first: way * h }),
+            save: true,
+            how: How {
+                reverse: way == 1,
+                noise: Noise { training: true, key: Key([7, way as u32]) },
+                ..self.how
+            },
+        });
+        let outputs: Vec<_> = match together {
+            true => lstm::forward(&calls).unwrap(),
+            false => calls.chunks(1).flat_map(|call| lstm::forward(call).unwrap()).collect(),
+        };
+        let mut found = vec![("y", y.clone())];
+        let mut passes = Vec::new();
+        for (way, Output { h_n, c_n, saved }) in outputs.into_iter().enumerate() {
+            found.extend([("h_n", h_n), ("c_n", c_n)]);
+            let arriving = Arriving {
+                d_y: Some(Columns { tensor: &d_y, first: way * h }),
+                d_h_n: self.with_state.then_some(&d_ends[way][0]),
+                d_c_n: self.with_state.then_some(&d_ends[way][1]),
+            };
+            passes.push(Backward { saved: saved.unwrap(), arriving, gradients: &gradients[way] });
+        }
+        let wanted = Wanted { d_x: true, d_state: self.with_state };
+        let leaving: Vec<_> = match together {
+            true => lstm::backward(passes, wanted).unwrap(),
+            false => passes
+                .into_iter()
+                .flat_map(|pass| lstm::backward(vec![pass], wanted).unwrap())
+                .collect(),
+        };
+        let mut d_x: Option<Tensor> = None;
+        for leaving in leaving {
+            d_x = match (d_x, leaving.d_x) {
+                (Some(a), Some(b)) => Some(crate::ops::add::add(&a, &b).unwrap()),
+                (a, b) => a.or(b),
+            };
+            if let Some((d_h, d_c)) = leaving.d_state {
+                found.extend([("d_h_0", d_h), ("d_c_0", d_c)]);
+            }
+        }
+        found.push(("d_x", d_x.unwrap()));
+        for Weights { weight_ih, weight_hh, bias, peepholes } in gradients {
+            found.extend([("d_weight_ih", weight_ih), ("d_weight_hh", weight_hh)]);
+            found.extend(bias.map(|b| ("d_bias", b)));
+            found.extend(peepholes.map(|p| ("d_peepholes", p)));
+        }
+        found
+    }
+
+    fn check(&self, what: &str, device: &Device) {
+        let (together, alone) = (self.run(device, true), self.run(device, false));
+        assert_eq!(together.len(), alone.len());
+        for ((name, together), (_, alone)) in together.iter().zip(&alone) {
+            let [a, b] = [together, alone].map(|t| t.to_vec().unwrap());
+            let different = a.iter().zip(&b).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+            assert_eq!(
+                different,
+                0,
+                "{name} of {what}, {:?}, {:?}: {different} of {} values differ",
+                self.sizes,
+                self.rows,
+                a.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn both_directions_have_the_bits_of_each_alone() {
+    for (name, device) in devices() {
+        for strategy in [Strategy::Sequence, Strategy::Stepwise] {
+            for (number, rows) in [Rows::All, Rows::Lengths].into_iter().enumerate() {
+                // So many rows that a software adapter takes as many at a time for one as for both.
+                let both = Both::new([33, 4, 3, 21], rows, number == 1, strategy);
+                both.check(&format!("{strategy:?} on {name}"), device);
+            }
+        }
+    }
+}
+
+#[test]
+fn both_directions_of_every_cell() {
+    let cell = Cell {
+        peepholes: true,
+        recurrent_dropout: 0.3,
+        zoneout: [0.2, 0.1],
+        clip: Some(3.0),
+        ..Cell::default()
+    };
+    let device = gpu(GpuOptions::default().poison().threads(2));
+    for strategy in [Strategy::Sequence, Strategy::Stepwise] {
+        for (cell, rows, recompute, one_buffer) in [
+            (cell, Rows::All, false, true),
+            (cell, Rows::Lengths, true, false),
+            (cell, Rows::Mask, false, false),
+            (Cell::default(), Rows::Mask, true, true),
+            (Cell::default(), Rows::All, true, false),
+        ] {
+            let mut both = Both::new([3, 5, 2, 7], rows, recompute, strategy);
+            both.how = How { cell, recompute, zero_left_out: true, ..both.how };
+            both.one_buffer = one_buffer;
+            both.check(&format!("{strategy:?}, {cell:?}, recompute {recompute}"), &device);
+        }
+    }
+}
+
+#[test]
+fn both_directions_in_mixed_precision() {
+    let device = gpu(GpuOptions::default().poison().threads(2));
+    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
+    if !gpu.has_f16() {
+        return;
+    }
+    for (strategy, one_buffer, recompute) in [
+        (Strategy::Sequence, true, false),
+        (Strategy::Stepwise, false, true),
+        (Strategy::Persistent, true, false),
+    ] {
+        forced(&device, Forced { workgroups: Some(2), polls: Some(1 << 20), ..Forced::default() });
+        let mut both = Both::new([3, 5, 2, 7], Rows::All, true, strategy);
+        both.how.recompute = recompute;
+        (both.half, both.one_buffer) = (true, one_buffer);
+        both.check(&format!("{strategy:?} in 16 bits"), &device);
+    }
+}
+
+/// Also when workgroups give up at some step.
+#[test]
+fn both_directions_by_teams() {
+    let device = gpu(GpuOptions::default().poison().threads(2));
+    let patience = Forced { workgroups: Some(2), polls: Some(1 << 20), ..Forced::default() };
+    for rows in [Rows::All, Rows::Lengths] {
+        let both = Both::new([17, 4, 3, 9], rows, true, Strategy::Persistent);
+        for fault in [0, 2, 6] {
+            let gpu = forced(&device, Forced { fault, ..patience });
+            both.check(&format!("teams, fault {fault}"), &device);
+            assert!(fault == 0 || gpu.resident.tripped());
+        }
+    }
+}
+
+/// Chunks of whole rows hold both directions; where one row is cut, each direction goes alone.
+#[test]
+fn both_directions_in_chunks() {
+    let sizes @ [_, _, _, h] = [5, 6, 2, 16];
+    for (frames, whole_rows) in [(28, true), (9, false)] {
+        let device = gpu(GpuOptions::default().poison().profile().chunk_words(frames * 4 * h));
+        let whole = gpu(GpuOptions::default().poison());
+        for rows in [Rows::All, Rows::Lengths] {
+            let both = Both::new(sizes, rows, true, Strategy::Sequence);
+            let found = both.run(&device, true);
+            let profile = device.profile().unwrap();
+            let kernel = profile.kernels.iter().find(|k| k.kernel == "lstm_sequence").unwrap();
+            if whole_rows && rows == Rows::All {
+                // Two rows of both at a time.
+                assert_eq!(kernel.calls, 3);
+            }
+            for ((name, found), (_, expected)) in found.iter().zip(both.run(&whole, true)) {
+                let expected: Vec<f64> =
+                    expected.to_vec().unwrap().into_iter().map(f64::from).collect();
+                close(&format!("{name}, chunks of {frames}, {rows:?}"), found, &expected, 1e-5);
+            }
+        }
+    }
+}
+
+/// The recurrence of both is one dispatch, or one for each step, and needs no copies.
+#[test]
+fn both_directions_share_dispatches() {
+    let device = gpu(GpuOptions::default().profile());
+    let params = Params::new(&device);
+    let calls = |strategy, bidirectional: bool| {
+        let mut lstm = Lstm::new(16).return_sequences().strategy(strategy);
+        if bidirectional {
+            lstm = lstm.bidirectional(Merge::Concat);
+        }
+        let lstm = lstm.build(&params, 4).unwrap();
+        let tape = Tape::new(&params);
+        let x = tape.input(Tensor::zeros([5, 6, 4], &device).unwrap());
+        device.profile().unwrap();
+        let y = lstm.forward(&tape, &x).unwrap();
+        let d_y = Tensor::zeros(y.shape(), &device).unwrap();
+        tape.backward_from(&[(&y, d_y)]).unwrap();
+        let profile = device.profile().unwrap();
+        let recurrence = profile.kernels.iter().filter(|k| k.kernel.starts_with("lstm_"));
+        let all: u64 = profile.kernels.iter().map(|k| k.calls).sum();
+        (recurrence.map(|k| k.calls).sum::<u64>(), all)
+    };
+    for (strategy, recurrence) in [(Strategy::Sequence, 2), (Strategy::Stepwise, 12)] {
+        let (one, all_of_one) = calls(strategy, false);
+        let (both, all_of_both) = calls(strategy, true);
+        assert_eq!((one, both), (recurrence, recurrence), "{strategy:?}");
+        // A product and R's transpose, three products and a sum for the weights, one for x.
+        assert_eq!(all_of_both, all_of_one + 6, "{strategy:?}");
+    }
+}
