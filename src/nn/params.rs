@@ -65,8 +65,9 @@ pub enum Precision {
     /// A step whose gradients do not is left out, and halves the scale; after 2,000 others it
     /// doubles (Micikevicius et al. 2018, arXiv 1710.03740). All of that is the device's work.
     ///
-    /// A GPU can if its adapter has half precision and computed right with it when this crate tried.
-    /// The CPU device, and every other, stays with [`Precision::Full`].
+    /// A GPU can if its adapter has half precision and computed right with it when this crate tried,
+    /// which a browser lets nobody wait for. The CPU device, and every other, stays with
+    /// [`Precision::Full`]: the same program runs there.
     Mixed,
 }
 

@@ -43,7 +43,7 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
-/// Prints every configuration of the kernels whose names contain `part`.
+/// Prints every configuration of the kernels of hardware whose names contain `part`.
 pub fn print(part: &str) -> Result<()> {
     let (driver, rows) = compile(part)?;
     if rows.is_empty() {
@@ -109,7 +109,7 @@ pub fn chip(part: &str) -> Result<()> {
     println!("{}", device.driver);
     for kernel in wgpu_lstm::kernels().filter(|kernel| kernel.name.contains(part)) {
         let parsed = Parsed::new(&kernel)?;
-        for constants in &kernel.variants {
+        for constants in kernel.variants.iter().filter(|c| on_hardware(kernel.name, c)) {
             let what = || format!("{} {constants:?}", kernel.name);
             let statistics = device.compile(&parsed.pipeline(constants)?).with_context(what)?;
             let constants: Vec<_> = constants.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -118,6 +118,14 @@ pub fn chip(part: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a GPU runs a kernel so, and not a software adapter alone, for which a few kernels and
+/// sizes are made that need as many registers as they like.
+fn on_hardware(kernel: &str, constants: &[(&str, u32)]) -> bool {
+    let of_software = ["gemm_register", "_subgroup", "lstm_sequence_bwd_wide"];
+    let rows = |&(name, value): &(&str, u32)| name == "GROUPS" && value > 1;
+    !of_software.iter().any(|part| kernel.contains(part)) && !constants.iter().any(rows)
 }
 
 fn parse(line: &str, chip: &'static str) -> Result<Row> {

@@ -10,7 +10,8 @@ const HEAD: &str = "\
 Made by `cargo xtask isa`: every kernel of the library in every configuration that its ops use,
 translated as wgpu does it (no run-time checks, constants substituted) and compiled by DRIVER on a
 device that is not there: navi21 is RDNA 2, navi31 RDNA 3, gfx1201 RDNA 4, vega20 GCN 5. Nothing
-was run, so this says nothing of speed measured, and nothing of results.
+was run, so this says nothing of speed measured, and nothing of results. Kernels and sizes that only
+software adapters run are left out.
 
 A row is the worst configuration of a kernel on a chip: the one that spills most, else the one with
 the fewest waves, else the one with the highest inverse throughput, \"of\" so many. `cargo xtask isa
