@@ -3,8 +3,8 @@
 // A chunk is `b` rows and `t` steps. gates, h_before and c_before hold the chunk's frames alone,
 // a row's one after another; y and the states hold the whole batch.
 //
-// A dispatch runs one direction of a layer, or both, each of its workgroups one of them: its `way`. What
-// they have apart lies one way's after the other's; y has the second way's columns behind the first's.
+// A dispatch runs one direction of a layer, or both, or several layers of a stack, each of its
+// workgroups one of them: its `way`. What they have apart lies one way's after the other's.
 
 override LENGTHS: bool;  // rows differ in length: `rows` is [B,3]: row, length, first frame; the
                          // longest first
@@ -28,6 +28,7 @@ struct Dims {
     before: u32,       // whether d_h of the state before the chunk is wanted
     frames: u32,       // from a way's frames to the next's, in gates, h_before and c_before
     r_way: u32, p_way: u32,    // from a way's R to the next's, and its peepholes, in vec4
+    y_way: u32,        // from a way's outputs to the next's
     key2: u32, key3: u32,      // of the second way
     key0: u32, key1: u32,
     dropout: f32, zoneout_h: f32, zoneout_c: f32,
@@ -91,7 +92,7 @@ fn batch_frame(row: Row, step: u32) -> u32 {
 }
 
 fn y_place(row: Row, step: u32, unit: u32) -> u32 {
-    return batch_frame(row, step) * dims.y_stride + dims.y_offset + way * dims.h + unit;
+    return batch_frame(row, step) * dims.y_stride + dims.y_offset + way * dims.y_way + unit;
 }
 
 // n, as a number that no compiler knows and so unrolls no loop by: a cell's code is long, and each

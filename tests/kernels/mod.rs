@@ -16,6 +16,7 @@ mod recording;
 mod rows;
 mod translation;
 mod verdicts;
+mod wave;
 mod ways;
 
 use crate::{Device, GpuOptions, Tensor};

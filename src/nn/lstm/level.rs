@@ -2,7 +2,9 @@
 
 use super::LstmState;
 use crate::nn::Precision;
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Steps, Wanted, Weights};
+use crate::ops::lstm::Weights;
+use crate::ops::lstm::wave::{self, Stack, Stacked};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps, Wanted};
 use crate::ops::{Check, fill, half};
 use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
@@ -122,27 +124,80 @@ pub(in crate::nn) fn level(
         }
         y = Some(outputs);
     }
+    let weights: Vec<_> = directions.iter().map(Direction::weights).collect();
+    let calls =
+        directions.iter().zip(&weights).enumerate().map(|(number, (direction, weights))| {
+            let state = states.and_then(|states| states.get(number));
+            Forward {
+                x: x.tensor(),
+                weights,
+                steps,
+                state: state.map(|s| (s.h.tensor(), s.c.tensor())),
+                y: y.as_ref().map(|y| Columns { tensor: y, first: number * hidden_size }),
+                save: tape.records(),
+                how: direction.how,
+            }
+        });
+    let outputs = lstm::forward(&calls.collect::<Vec<_>>())?;
+    Ok(record(tape, x, hidden_size, directions, states, (outputs, y)))
+}
+
+/// Runs layers that feed each other, with nothing between them, as a wavefront; none where each is
+/// better run alone. Gives the last one's outputs, if `sequences`, else its h, and all last states.
+pub(in crate::nn) fn stack(
+    tape: &Tape,
+    x: &Var,
+    hidden_size: usize,
+    layers: Vec<Direction>,
+    states: Option<&[LstmState]>,
+    sequences: bool,
+) -> Result<Option<(Var, Vec<LstmState>)>> {
+    let Some(how) = layers.first().map(|layer| layer.how) else { return Ok(None) };
+    let weights: Vec<_> = layers.iter().map(Direction::weights).collect();
+    let stacked = wave::forward(&Stack {
+        x: x.tensor(),
+        layers: &weights,
+        states: states.map(|all| all.iter().map(|s| (s.h.tensor(), s.c.tensor())).collect()),
+        save: tape.records(),
+        how,
+    })?;
+    let Some(Stacked { outputs, ys }) = stacked else { return Ok(None) };
+    let last = layers.len() - 1;
+    let (mut output, mut ends) = (x.clone(), Vec::new());
+    for (number, ((layer, end), y)) in layers.into_iter().zip(outputs).zip(ys).enumerate() {
+        let y = (number < last || sequences).then_some(y);
+        let state = states.and_then(|states| states.get(number)).map(std::slice::from_ref);
+        let (y, end) = record(tape, &output, hidden_size, vec![layer], state, (vec![end], y));
+        ends.extend(end);
+        output = match (y, ends.last()) {
+            (Some(y), _) => y,
+            (None, Some(end)) => end.h.clone(),
+            (None, None) => output,
+        };
+    }
+    Ok(Some((output, ends)))
+}
+
+/// Notes on the tape what directions gave, and how to differentiate them.
+fn record(
+    tape: &Tape,
+    x: &Var,
+    hidden_size: usize,
+    directions: Vec<Direction>,
+    states: Option<&[LstmState]>,
+    (results, y): (Vec<Output>, Option<Tensor>),
+) -> (Option<Var>, Vec<LstmState>) {
+    let sequences = y.is_some();
+    let state_id = |number: usize| {
+        let state = states.and_then(|states| states.get(number));
+        state.map_or((None, None), |s| (tape.id(&s.h), tape.id(&s.c)))
+    };
+    let state_ids: Vec<_> = (0..directions.len()).map(state_id).collect();
     let mut outputs = Vec::new();
     let mut saved = Vec::new();
-    let mut state_ids = Vec::new();
-    let weights: Vec<_> = directions.iter().map(Direction::weights).collect();
-    let mut calls = Vec::new();
-    for (number, (direction, weights)) in directions.iter().zip(&weights).enumerate() {
-        let state = states.and_then(|states| states.get(number));
-        calls.push(Forward {
-            x: x.tensor(),
-            weights,
-            steps,
-            state: state.map(|s| (s.h.tensor(), s.c.tensor())),
-            y: y.as_ref().map(|y| Columns { tensor: y, first: number * hidden_size }),
-            save: tape.records(),
-            how: direction.how,
-        });
-        state_ids.push(state.map_or((None, None), |s| (tape.id(&s.h), tape.id(&s.c))));
-    }
-    for output in lstm::forward(&calls)? {
-        outputs.extend([output.h_n, output.c_n]);
-        saved.extend(output.saved);
+    for result in results {
+        outputs.extend([result.h_n, result.c_n]);
+        saved.extend(result.saved);
     }
     outputs.extend(y);
 
@@ -188,5 +243,5 @@ pub(in crate::nn) fn level(
     while let (Some(h), Some(c)) = (vars.next(), vars.next()) {
         ends.push(LstmState { h, c });
     }
-    Ok((y, ends))
+    (y, ends)
 }

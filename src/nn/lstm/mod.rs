@@ -19,7 +19,7 @@ use crate::ops::mask_steps::mask_steps;
 use crate::ops::{Check, add};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Mask, Result, Strategy, Tensor};
-use level::{Direction, Operand, level};
+use level::{Direction, Operand, level, stack};
 use std::sync::{Arc, Mutex, PoisonError};
 pub use stepper::{LstmStepper, StreamId};
 
@@ -292,7 +292,13 @@ impl Lstm {
         let swapped = self.time_major.then(|| swap_axes(tape, x)).transpose()?;
         let mut output = dropout(tape, swapped.as_ref().unwrap_or(x), self.input_dropout, true)?;
         let mut states = Vec::with_capacity(built.parts.len());
-        for (number, parts) in built.parts.chunks(directions).enumerate() {
+        let wave = self.wave(tape, &output, &built.parts, state)?;
+        let alone = if wave.is_some() { &[] } else { &built.parts[..] };
+        if let Some((outputs, ends)) = wave {
+            output = outputs;
+            states = ends;
+        }
+        for (number, parts) in alone.chunks(directions).enumerate() {
             if number > 0 {
                 output = dropout(tape, &output, self.dropout, false)?;
             }
@@ -315,6 +321,25 @@ impl Lstm {
             output = swap_axes(tape, &output)?.with_lengths(None).with_mask(None);
         }
         Ok(LstmOutput { output, state: states })
+    }
+
+    /// All layers of the stack as a wavefront, where that is possible and faster than each alone.
+    fn wave(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        parts: &[Part],
+        state: Option<&[LstmState]>,
+    ) -> Result<Option<(Var, Vec<LstmState>)>> {
+        let noisy = self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2];
+        let between = tape.records() && (self.dropout > 0.0 || noisy);
+        let plain = self.way == Way::Forward && !self.layer_norm && self.projection.is_none();
+        let all_steps = x.lengths().is_none() && x.mask().is_none();
+        if parts.len() == 1 || between || !plain || !all_steps || self.weight_drop > 0.0 {
+            return Ok(None);
+        }
+        let layers = parts.iter().map(|part| Ok(self.direction(tape, part, false, false)?.0));
+        stack(tape, x, self.hidden_size, layers.collect::<Result<_>>()?, state, self.sequences)
     }
 
     /// One layer of the stack.

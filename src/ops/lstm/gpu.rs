@@ -1,46 +1,43 @@
 //! The passes of a layer on a GPU: products over whole chunks, and the recurrence between them.
 
 use super::plan::{self, Chunk, Pass, RowLengths, Schedule, Task};
-use super::transpose_gates::transpose_gates_into;
 use super::ways::{Beside, PLACE, Ways, frames_apart, frames_place};
-use super::{Backward, Columns, Forward, How, Leaving, Output, Saved, SavedSteps, Sizes, Steps};
-use super::{Wanted, Weights, persistent, recompute, sequence, stepwise};
+use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps};
+use super::{Weights, persistent, sequence, stepwise};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Constant;
 use crate::device::profile::Cost;
-use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
-use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::mask_steps::mask_steps;
-use crate::ops::pack::{pack, unpack};
+use crate::ops::pack::pack;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
-/// Words of the kernels' uniform: 24 of the chunk, 19 of the cell, and those of one schedule alone.
-pub(super) const UNIFORM: usize = 43 + persistent::UNIFORM;
+/// Words of the kernels' uniform: 25 of the chunk, 19 of the cell, and those of one schedule alone.
+pub(super) const UNIFORM: usize = 44 + persistent::UNIFORM;
 
 /// The values of a chunk's timesteps, of one direction.
 pub(super) struct SavedChunk {
-    chunk: Chunk,
+    pub(super) chunk: Chunk,
     /// `[frames,H,4]`, activated, unless they are computed anew; the backward pass turns them into
     /// d_a.
-    gates: Option<Tensor>,
+    pub(super) gates: Option<Tensor>,
     /// `[frames,H]`, of the state before each step.
-    h_before: Tensor,
-    c_before: Tensor,
+    pub(super) h_before: Tensor,
+    pub(super) c_before: Tensor,
 }
 
 /// For each way pairs of `[B,H]` in one buffer: h, then c.
-struct States {
-    tensor: Tensor,
+pub(super) struct States {
+    pub(super) tensor: Tensor,
     pairs: usize,
-    c_offset: usize,
+    pub(super) c_offset: usize,
     shape: [usize; 2],
 }
 
 impl States {
-    fn new(ways: usize, pairs: usize, sizes: Sizes, device: &Device) -> Result<Self> {
+    pub(super) fn new(ways: usize, pairs: usize, sizes: Sizes, device: &Device) -> Result<Self> {
         let c_offset = (sizes.batch * sizes.hidden_size).next_multiple_of(PLACE);
         Ok(Self {
             tensor: Tensor::empty([ways * 2 * pairs, c_offset], device)?,
@@ -50,11 +47,17 @@ impl States {
         })
     }
 
-    fn h(&self, way: usize, pair: usize) -> Tensor {
+    /// All from this way on.
+    pub(super) fn after(&self, way: usize) -> Tensor {
+        let first = 2 * way * self.pairs * self.c_offset;
+        self.tensor.view(first, [self.tensor.len() - first])
+    }
+
+    pub(super) fn h(&self, way: usize, pair: usize) -> Tensor {
         self.tensor.view(2 * (way * self.pairs + pair) * self.c_offset, self.shape)
     }
 
-    fn c(&self, way: usize, pair: usize) -> Tensor {
+    pub(super) fn c(&self, way: usize, pair: usize) -> Tensor {
         self.tensor.view((2 * (way * self.pairs + pair) + 1) * self.c_offset, self.shape)
     }
 }
@@ -65,16 +68,16 @@ pub(super) struct Part<'a> {
     pub(super) hidden_size: usize,
     /// Whether gates and R are in 16 bits.
     pub(super) half: bool,
-    timesteps: usize,
-    c_offset: usize,
-    steps: Steps<'a>,
+    pub(super) timesteps: usize,
+    pub(super) c_offset: usize,
+    pub(super) steps: Steps<'a>,
     pub(super) ways: Ways,
     /// Of all ways, but for what `ways` says.
     pub(super) how: How,
     /// The first way's; the second's follow.
-    y: Option<Columns<'a>>,
+    pub(super) y: Option<Columns<'a>>,
     /// How many shares of a grid's workgroups are run at a time, if they cost different times.
-    deal: usize,
+    pub(super) deal: usize,
 }
 
 impl Part<'_> {
@@ -155,15 +158,15 @@ impl Part<'_> {
 /// One chunk of a forward pass, for any schedule.
 pub(super) struct ForwardChunk<'a> {
     pub(super) part: Part<'a>,
-    save: bool,
-    initial: bool,
-    gates: &'a Beside,
-    r: &'a Beside,
-    peepholes: Option<&'a Beside>,
-    before: Option<&'a [Beside; 2]>,
-    states: &'a Tensor,
+    pub(super) save: bool,
+    pub(super) initial: bool,
+    pub(super) gates: &'a Beside,
+    pub(super) r: &'a Beside,
+    pub(super) peepholes: Option<&'a Beside>,
+    pub(super) before: Option<&'a [Beside; 2]>,
+    pub(super) states: &'a Tensor,
     /// The pair of states that is read, and the one that is written.
-    pairs: [usize; 2],
+    pub(super) pairs: [usize; 2],
 }
 
 impl ForwardChunk<'_> {
@@ -196,7 +199,7 @@ impl ForwardChunk<'_> {
     }
 }
 
-fn is_variant(how: How, steps: Steps<'_>) -> bool {
+pub(super) fn is_variant(how: How, steps: Steps<'_>) -> bool {
     how.cell.is_variant() || steps.mask().is_some()
 }
 
@@ -296,10 +299,10 @@ pub(super) fn forward(
         let left = rows[number + 1..].iter().take_while(|&&row| row == chunk.first_row).count();
         let pairs = if left % 2 == 0 { [0, 1] } else { [1, 0] };
         let frames = frames_apart(count, chunk.frames, hidden_size);
-        let ways = Ways::new(&hows, frames, &r, peepholes.as_ref());
+        let ways = Ways::new(&hows, frames, &r, peepholes.as_ref(), hidden_size);
         let gates = Beside::empty(gpu, half, count, frames * columns)?;
         for (way, weights) in weights.iter().enumerate() {
-            input_product(&x, weights, chunk, &gates, way)?;
+            input_product(&x, weights, chunk, &gates.tensor, way * gates.stride)?;
         }
         let exchange = match schedule {
             Schedule::Persistent(team) => {
@@ -367,14 +370,14 @@ pub(super) fn forward(
             weights: call.weights.clone(),
             mask: call.steps.save(),
             how: call.how,
-            steps: SavedSteps::Gpu(saved),
+            steps: SavedSteps::Gpu { chunks: saved, parts: 1 },
         }),
     });
     Ok(outputs.collect())
 }
 
 /// R of each way, and the peepholes.
-fn recurrent(gpu: &Arc<Gpu>, weights: &[&Weights]) -> Result<(Beside, Option<Beside>)> {
+pub(super) fn recurrent(gpu: &Arc<Gpu>, weights: &[&Weights]) -> Result<(Beside, Option<Beside>)> {
     let r: Vec<_> = weights.iter().map(|w| &w.weight_hh).collect();
     let peepholes: Vec<_> = weights.iter().filter_map(|w| w.peepholes.as_ref()).collect();
     Ok((
@@ -383,13 +386,13 @@ fn recurrent(gpu: &Arc<Gpu>, weights: &[&Weights]) -> Result<(Beside, Option<Bes
     ))
 }
 
-/// `gates = x W + b`, of a way.
-fn input_product(
+/// `gates = x W + b`, from element `at` on.
+pub(super) fn input_product(
     x: &Tensor,
     weights: &Weights,
     chunk: Chunk,
-    gates: &Beside,
-    way: usize,
+    gates: &Tensor,
+    at: usize,
 ) -> Result<()> {
     let [input_size, hidden_size, _] = *weights.weight_ih.shape() else { return Ok(()) };
     let columns = 4 * hidden_size;
@@ -397,7 +400,7 @@ fn input_product(
     Gemm { m: chunk.frames, n: columns, k: input_size, bias, accumulate: false }.run(
         Matrix::new(x, input_size).skip(chunk.first_frame * input_size),
         Matrix::new(&weights.weight_ih, columns),
-        Matrix::new(&gates.tensor, columns).skip(way * gates.stride),
+        Matrix::new(gates, columns).skip(at),
     )
 }
 
@@ -406,11 +409,11 @@ pub(super) struct BackwardChunk<'a> {
     pub(super) part: Part<'a>,
     /// Whether d_h of the state before the chunk is wanted.
     pub(super) before: bool,
-    gates: &'a Beside,
-    rt: &'a Beside,
-    c_before: &'a Beside,
-    d_state: &'a Tensor,
-    peepholes: Option<(&'a Beside, &'a Beside)>,
+    pub(super) gates: &'a Beside,
+    pub(super) rt: &'a Beside,
+    pub(super) c_before: &'a Beside,
+    pub(super) d_state: &'a Tensor,
+    pub(super) peepholes: Option<(&'a Beside, &'a Beside)>,
 }
 
 impl BackwardChunk<'_> {
@@ -439,227 +442,4 @@ impl BackwardChunk<'_> {
             self.peepholes.map(|p| &p.1.tensor),
         ]
     }
-}
-
-/// The chunks of each way, if they lie side by side.
-fn saved_together(passes: &[Backward<'_>]) -> bool {
-    let chunks = |pass: &Backward<'_>| match &pass.saved.steps {
-        SavedSteps::Gpu(chunks) => chunks.iter().map(|c| c.c_before.clone()).collect(),
-        SavedSteps::Cpu(_) => vec![],
-    };
-    let ways: Vec<Vec<Tensor>> = passes.iter().map(chunks).collect();
-    let same = ways.iter().all(|way| way.len() == ways[0].len());
-    let beside = |number: usize| {
-        let all: Vec<_> = ways.iter().map(|way| &way[number]).collect();
-        Beside::view(&all).is_some()
-    };
-    same && (0..ways[0].len()).all(beside)
-}
-
-pub(super) fn backward(
-    gpu: &Arc<Gpu>,
-    passes: Vec<Backward<'_>>,
-    wanted: Wanted,
-) -> Result<Vec<Leaving>> {
-    let count = passes.len();
-    if count > 1 && !saved_together(&passes) {
-        let alone = passes.into_iter().map(|pass| backward(gpu, vec![pass], wanted));
-        return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
-    }
-    let Some(first) = passes.first() else { return Ok(vec![]) };
-    let (sizes, x, mask) = (first.saved.sizes, first.saved.x.clone(), first.saved.mask.clone());
-    let (how, d_y) = (first.saved.how, first.arriving.d_y);
-    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
-    let device = x.device();
-    let half = first.saved.weights.is_half();
-    let ragged = mask.steps().lengths().is_some();
-    let schedule = match how.compared {
-        Some(_) => Schedule::Sequence { rows: 8 },
-        None => {
-            let task = Task {
-                pass: Pass::Backward,
-                variant: is_variant(how, mask.steps()),
-                ragged,
-                half,
-                ways: count,
-                batch,
-                hidden_size,
-            };
-            plan::schedule(gpu, how.strategy, task)?
-        }
-    };
-    let deal = plan::deal(gpu, ragged, count);
-    let columns = 4 * hidden_size;
-
-    let d_state = States::new(count, 1, sizes, &device)?;
-    let arrives = |pass: &Backward<'_>| pass.arriving.d_h_n.or(pass.arriving.d_c_n).is_some();
-    if passes.iter().any(arrives) {
-        for (way, Backward { arriving, .. }) in passes.iter().enumerate() {
-            for (arriving, slot) in
-                [(arriving.d_h_n, d_state.h(way, 0)), (arriving.d_c_n, d_state.c(way, 0))]
-            {
-                match arriving {
-                    Some(gradient) => copy(gradient, &slot)?,
-                    None => fill(&slot, 0.0)?,
-                }
-            }
-        }
-    } else {
-        fill(&d_state.tensor, 0.0)?;
-    }
-    let mut chunks = Vec::new();
-    let mut all_weights = Vec::new();
-    let mut gradients = Vec::new();
-    let mut hows = Vec::new();
-    for Backward { saved, gradients: sums, .. } in passes {
-        let SavedSteps::Gpu(saved_chunks) = saved.steps else { continue };
-        chunks.push(saved_chunks);
-        all_weights.push(saved.weights);
-        gradients.push(sums);
-        hows.push(saved.how);
-    }
-    let weights: Vec<_> = all_weights.iter().collect();
-    let (r, peepholes) = recurrent(gpu, &weights)?;
-    let square = (columns * hidden_size).next_multiple_of(2 * PLACE);
-    let rt = Beside::empty(gpu, half, count, square)?;
-    for (way, weights) in weights.iter().enumerate() {
-        transpose_gates_into(&weights.weight_hh, &rt.way(way, weights.weight_hh.shape()))?;
-    }
-    let d_peepholes = match &peepholes {
-        Some(_) => {
-            let d = Beside::empty(gpu, false, count, 4 * d_state.c_offset)?;
-            fill(&d.tensor, 0.0)?;
-            Some(d)
-        }
-        None => None,
-    };
-    let d_x = match wanted.d_x {
-        true => Some(Tensor::empty(x.shape(), &device)?),
-        false => None,
-    };
-    loop {
-        // The last chunk of each way.
-        let saved: Vec<_> = chunks.iter_mut().filter_map(Vec::pop).collect();
-        let Some(&SavedChunk { chunk, .. }) = saved.first() else { break };
-        let next = chunks.first().and_then(|chunks| chunks.last());
-        let goes_on = next.is_some_and(|next| next.chunk.first_row == chunk.first_row);
-        let c_before = Beside::of(gpu, &saved.iter().map(|s| &s.c_before).collect::<Vec<_>>())?;
-        let frames = c_before.stride / hidden_size;
-        let part = |y, r| Part {
-            chunk,
-            hidden_size,
-            half,
-            timesteps,
-            c_offset: d_state.c_offset,
-            steps: mask.steps(),
-            ways: Ways::new(&hows, frames, r, peepholes.as_ref()),
-            how,
-            y,
-            deal,
-        };
-        let kept: Vec<_> = saved.iter().filter_map(|saved| saved.gates.as_ref()).collect();
-        let gates = match kept.is_empty() {
-            false => Beside::of(gpu, &kept)?,
-            true => {
-                let gates = Beside::empty(gpu, half, count, frames * columns)?;
-                for (way, (weights, saved)) in weights.iter().zip(&saved).enumerate() {
-                    input_product(&x, weights, chunk, &gates, way)?;
-                    let (m, n, k) = (chunk.frames, columns, hidden_size);
-                    Gemm { m, n, k, bias: None, accumulate: true }.run(
-                        Matrix::new(&saved.h_before, hidden_size),
-                        Matrix::new(&weights.weight_hh, columns),
-                        Matrix::new(&gates.tensor, columns).skip(way * gates.stride),
-                    )?;
-                }
-                let h_before =
-                    Beside::of(gpu, &saved.iter().map(|s| &s.h_before).collect::<Vec<_>>())?;
-                let c_before = Beside { tensor: c_before.tensor.clone(), stride: c_before.stride };
-                let pass = ForwardChunk {
-                    part: part(None, &r),
-                    save: true,
-                    initial: false,
-                    gates: &gates,
-                    r: &r,
-                    peepholes: peepholes.as_ref(),
-                    before: Some(&[h_before, c_before]),
-                    states: &d_state.tensor,
-                    pairs: [0, 0],
-                };
-                recompute::activate(gpu, &pass, &gates.tensor)?;
-                gates
-            }
-        };
-        let pass = BackwardChunk {
-            part: part(d_y, &rt),
-            before: wanted.d_state || goes_on,
-            gates: &gates,
-            rt: &rt,
-            c_before: &c_before,
-            d_state: &d_state.tensor,
-            peepholes: peepholes.as_ref().zip(d_peepholes.as_ref()),
-        };
-        let exchanged = match schedule {
-            Schedule::Persistent(team) => {
-                4 * persistent::exchange_len(Pass::Backward, chunk, pass.part.ways, team)
-            }
-            _ => 0,
-        };
-        let d_a = match schedule {
-            Schedule::Sequence { rows } => {
-                sequence::backward(gpu, &pass, rows)?;
-                gates
-            }
-            Schedule::Persistent(team) if exchanged as u64 <= gpu.max_binding() => {
-                persistent::backward(gpu, &pass, team)?
-            }
-            _ => {
-                stepwise::backward(gpu, &pass)?;
-                gates
-            }
-        };
-        let (rows, first) = (chunk.frames, chunk.first_frame);
-        for (way, ((weights, gradients), saved)) in
-            weights.iter().zip(&gradients).zip(&saved).enumerate()
-        {
-            let sums = d_a.way(way, [rows, columns]);
-            let d_a = Matrix::new(&sums, columns);
-            if let Some(d_x) = &d_x {
-                let accumulate = way > 0;
-                Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.run(
-                    d_a,
-                    Matrix::new(&weights.weight_ih, columns).t(),
-                    Matrix::new(d_x, input_size).skip(first * input_size),
-                )?;
-            }
-            Gemm { m: input_size, n: columns, k: rows, bias: None, accumulate: true }.run(
-                Matrix::new(&x, input_size).skip(first * input_size).t(),
-                d_a,
-                Matrix::new(&gradients.weight_ih, columns),
-            )?;
-            Gemm { m: hidden_size, n: columns, k: rows, bias: None, accumulate: true }.run(
-                Matrix::new(&saved.h_before, hidden_size).t(),
-                d_a,
-                Matrix::new(&gradients.weight_hh, columns),
-            )?;
-            if let Some(bias) = &gradients.bias {
-                column_sum(&sums, bias)?;
-            }
-        }
-    }
-    if let Some(rows) = &d_peepholes {
-        for (way, gradients) in gradients.iter().enumerate() {
-            if let Some(sum) = &gradients.peepholes {
-                column_sum(&rows.way(way, [batch, columns]), sum)?;
-            }
-        }
-    }
-    let mut d_x = match (d_x, mask.steps()) {
-        (Some(packed), Steps::Lengths(lengths)) => Some(unpack(&packed, lengths, timesteps)?),
-        (d_x, _) => d_x,
-    };
-    let leaving = (0..count).map(|way| Leaving {
-        d_x: d_x.take(),
-        d_state: wanted.d_state.then(|| (d_state.h(way, 0), d_state.c(way, 0))),
-    });
-    Ok(leaving.collect())
 }

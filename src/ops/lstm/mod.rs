@@ -6,6 +6,7 @@
 pub(crate) mod cell;
 mod cpu;
 mod gpu;
+mod gpu_bwd;
 pub(crate) mod persistent;
 pub(crate) mod plan;
 pub(crate) mod recompute;
@@ -13,6 +14,7 @@ pub(crate) mod sequence;
 pub(crate) mod stepwise;
 pub(crate) mod transpose_gates;
 pub(crate) mod trial;
+pub(crate) mod wave;
 mod ways;
 
 use super::{ACTIVATIONS, Check, REAL, half, switches, threefry};
@@ -206,7 +208,11 @@ pub(crate) struct Saved {
 
 /// The values of every timestep, as each device has them.
 enum SavedSteps {
-    Gpu(Vec<gpu::SavedChunk>),
+    Gpu {
+        chunks: Vec<gpu::SavedChunk>,
+        /// In how many parts the timesteps lie: see [`wave`].
+        parts: usize,
+    },
     Cpu(cpu::SavedBatch),
 }
 
@@ -261,7 +267,7 @@ pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<
     let alone =
         |pass: Backward<'_>| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted);
     match gpu {
-        Some(gpu) => gpu::backward(&gpu, passes, wanted),
+        Some(gpu) => gpu_bwd::backward(&gpu, passes, wanted),
         None => passes.into_iter().map(alone).collect(),
     }
 }

@@ -161,7 +161,7 @@ fn sequence(gpu: &Gpu, task: Task) -> Result<Schedule, String> {
 }
 
 /// The threads of a software adapter.
-fn threads(gpu: &Gpu) -> usize {
+pub(crate) fn threads(gpu: &Gpu) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     gpu.options.threads.unwrap_or_else(cores).max(1)
 }

@@ -1,11 +1,13 @@
-//! The directions of a layer in the same dispatches.
+//! The directions of a layer, or layers of a stack, in the same dispatches.
 //!
-//! wgpu lets two dispatches of a pass run at once only if nothing that either binds was written since
-//! the last barrier that named it: barriers are for each buffer as a whole, and on Vulkan each
-//! also waits for all that came before. Two recurrences that follow their own products never get
-//! there, and Metal runs dispatches one by one anyway. So both directions of a layer are one dispatch, each
-//! workgroup in one of them (`way` in `shaders/common/lstm_rows.wgsl`), and what they have apart lies in
-//! one buffer, one way's after the other's.
+//! Two dispatches of one pass overlap only where wgpu puts no barrier between them. It puts one before a
+//! dispatch that binds any buffer, as a whole, which was written since that buffer's last barrier, and
+//! on Vulkan a barrier waits for all work before it, not for that buffer's alone. So of two recurrences,
+//! each of which follows its own product, the second always waits for the first, whatever the order and the
+//! buffers; a buffer that the pool hands out twice in one pass does the same; and Metal runs the
+//! dispatches of a pass one by one. What is to overlap therefore is one dispatch, each of whose
+//! workgroups runs one of its *ways* (`way` in `shaders/common/lstm_rows.wgsl`), and what the ways have
+//! apart lies in one buffer, one way's after the other's, since a kernel has no bindings left.
 
 use super::How;
 use crate::device::Backend;
@@ -76,6 +78,13 @@ impl Beside {
         Ok(copies)
     }
 
+    /// Other ways in the same buffer: the first from element `at` on, each `stride` behind the one
+    /// before, with `len` elements.
+    pub(super) fn span(&self, at: usize, ways: usize, stride: usize, len: usize) -> Self {
+        let span = (ways - 1) * stride + len;
+        Self { tensor: self.tensor.view(words(&self.tensor, at), [span]), stride }
+    }
+
     /// One way's.
     pub(super) fn way(&self, way: usize, shape: impl Into<Vec<usize>>) -> Tensor {
         self.tensor.view(words(&self.tensor, way * self.stride), shape)
@@ -115,6 +124,8 @@ pub(super) struct Ways {
     pub(super) frames: usize,
     pub(super) r: usize,
     pub(super) peepholes: usize,
+    /// And outputs.
+    pub(super) y: usize,
     /// By bits, for each way.
     pub(super) reverse: usize,
     /// Of the second way's dice.
@@ -122,16 +133,22 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    pub(super) fn new(hows: &[How], frames: usize, r: &Beside, peepholes: Option<&Beside>) -> Self {
+    pub(super) fn new(
+        hows: &[How],
+        frames: usize,
+        r: &Beside,
+        peepholes: Option<&Beside>,
+        y: usize,
+    ) -> Self {
         let reverse = hows.iter().rev().fold(0, |bits, how| 2 * bits + usize::from(how.reverse));
         let key = hows.get(1).map_or([0; 2], |how| how.noise.key.0);
         let peepholes = peepholes.map_or(0, |p| p.stride / 4);
-        Self { count: hows.len(), frames, r: r.stride / 4, peepholes, reverse, key }
+        Self { count: hows.len(), frames, r: r.stride / 4, peepholes, y, reverse, key }
     }
 
     /// As `Dims` in `shaders/common/lstm_rows.wgsl` has them.
-    pub(super) fn uniform(self) -> [usize; 5] {
+    pub(super) fn uniform(self) -> [usize; 6] {
         let [key2, key3] = self.key.map(|word| word as usize);
-        [self.frames, self.r, self.peepholes, key2, key3]
+        [self.frames, self.r, self.peepholes, self.y, key2, key3]
     }
 }

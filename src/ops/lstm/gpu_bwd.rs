@@ -1,0 +1,260 @@
+//! The backward pass of a layer on a GPU: the recurrence of each chunk, then products over all of its
+//! timesteps.
+
+use super::gpu::{
+    BackwardChunk, ForwardChunk, Part, SavedChunk, States, input_product, is_variant, recurrent,
+};
+use super::plan::{self, Pass, Schedule, Task};
+use super::transpose_gates::transpose_gates_into;
+use super::wave::swapped;
+use super::ways::{Beside, PLACE, Ways};
+use super::{Backward, Leaving, SavedSteps, Sizes, Steps, Wanted};
+use super::{persistent, recompute, sequence, stepwise};
+use crate::device::gpu::Gpu;
+use crate::ops::column_sum::column_sum;
+use crate::ops::copy::copy;
+use crate::ops::fill::fill;
+use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::pack::unpack;
+use crate::{Result, Tensor};
+use std::sync::Arc;
+
+/// The chunks of each way, if they lie side by side.
+fn saved_together(passes: &[Backward<'_>]) -> bool {
+    let chunks = |pass: &Backward<'_>| match &pass.saved.steps {
+        SavedSteps::Gpu { chunks, .. } => chunks.iter().map(|c| c.c_before.clone()).collect(),
+        SavedSteps::Cpu(_) => vec![],
+    };
+    let ways: Vec<Vec<Tensor>> = passes.iter().map(chunks).collect();
+    let same = ways.iter().all(|way| way.len() == ways[0].len());
+    let beside = |number: usize| {
+        let all: Vec<_> = ways.iter().map(|way| &way[number]).collect();
+        Beside::view(&all).is_some()
+    };
+    same && (0..ways[0].len()).all(beside)
+}
+
+pub(super) fn backward(
+    gpu: &Arc<Gpu>,
+    passes: Vec<Backward<'_>>,
+    wanted: Wanted,
+) -> Result<Vec<Leaving>> {
+    let count = passes.len();
+    if count > 1 && !saved_together(&passes) {
+        let alone = passes.into_iter().map(|pass| backward(gpu, vec![pass], wanted));
+        return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
+    }
+    let Some(first) = passes.first() else { return Ok(vec![]) };
+    let (sizes, x, mask) = (first.saved.sizes, first.saved.x.clone(), first.saved.mask.clone());
+    let (how, d_y) = (first.saved.how, first.arriving.d_y);
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
+    let device = x.device();
+    let half = first.saved.weights.is_half();
+    let ragged = mask.steps().lengths().is_some();
+    let schedule = match how.compared {
+        Some(_) => Schedule::Sequence { rows: 8 },
+        None => {
+            let task = Task {
+                pass: Pass::Backward,
+                variant: is_variant(how, mask.steps()),
+                ragged,
+                half,
+                ways: count,
+                batch,
+                hidden_size,
+            };
+            plan::schedule(gpu, how.strategy, task)?
+        }
+    };
+    let deal = plan::deal(gpu, ragged, count);
+    let columns = 4 * hidden_size;
+
+    let d_state = States::new(count, 1, sizes, &device)?;
+    let arrives = |pass: &Backward<'_>| pass.arriving.d_h_n.or(pass.arriving.d_c_n).is_some();
+    if passes.iter().any(arrives) {
+        for (way, Backward { arriving, .. }) in passes.iter().enumerate() {
+            for (arriving, slot) in
+                [(arriving.d_h_n, d_state.h(way, 0)), (arriving.d_c_n, d_state.c(way, 0))]
+            {
+                match arriving {
+                    Some(gradient) => copy(gradient, &slot)?,
+                    None => fill(&slot, 0.0)?,
+                }
+            }
+        }
+    } else {
+        fill(&d_state.tensor, 0.0)?;
+    }
+    let mut chunks = Vec::new();
+    let mut parts = 1;
+    let mut all_weights = Vec::new();
+    let mut gradients = Vec::new();
+    let mut hows = Vec::new();
+    for Backward { saved, gradients: sums, .. } in passes {
+        let SavedSteps::Gpu { chunks: own, parts: cut } = saved.steps else { continue };
+        chunks.push(own);
+        parts = cut;
+        all_weights.push(saved.weights);
+        gradients.push(sums);
+        hows.push(saved.how);
+    }
+    let weights: Vec<_> = all_weights.iter().collect();
+    let (r, peepholes) = recurrent(gpu, &weights)?;
+    let square = (columns * hidden_size).next_multiple_of(2 * PLACE);
+    let rt = Beside::empty(gpu, half, count, square)?;
+    for (way, weights) in weights.iter().enumerate() {
+        transpose_gates_into(&weights.weight_hh, &rt.way(way, weights.weight_hh.shape()))?;
+    }
+    let d_peepholes = match &peepholes {
+        Some(_) => {
+            let d = Beside::empty(gpu, false, count, 4 * d_state.c_offset)?;
+            fill(&d.tensor, 0.0)?;
+            Some(d)
+        }
+        None => None,
+    };
+    let d_x = match wanted.d_x {
+        true => Some(Tensor::empty(x.shape(), &device)?),
+        false => None,
+    };
+    loop {
+        // The last chunk of each way.
+        let saved: Vec<_> = chunks.iter_mut().filter_map(Vec::pop).collect();
+        let Some(&SavedChunk { chunk, .. }) = saved.first() else { break };
+        let next = chunks.first().and_then(|chunks| chunks.last());
+        let goes_on = next.is_some_and(|next| next.chunk.first_row == chunk.first_row);
+        let c_before = Beside::of(gpu, &saved.iter().map(|s| &s.c_before).collect::<Vec<_>>())?;
+        let frames = c_before.stride / hidden_size;
+        let part = |y, r| Part {
+            chunk,
+            hidden_size,
+            half,
+            timesteps,
+            c_offset: d_state.c_offset,
+            steps: mask.steps(),
+            ways: Ways::new(&hows, frames, r, peepholes.as_ref(), hidden_size),
+            how,
+            y,
+            deal,
+        };
+        let kept: Vec<_> = saved.iter().filter_map(|saved| saved.gates.as_ref()).collect();
+        let gates = match kept.is_empty() {
+            false => Beside::of(gpu, &kept)?,
+            true => {
+                let gates = Beside::empty(gpu, half, count, frames * columns)?;
+                for (way, (weights, saved)) in weights.iter().zip(&saved).enumerate() {
+                    input_product(&x, weights, chunk, &gates.tensor, way * gates.stride)?;
+                    let (m, n, k) = (chunk.frames, columns, hidden_size);
+                    Gemm { m, n, k, bias: None, accumulate: true }.run(
+                        Matrix::new(&saved.h_before, hidden_size),
+                        Matrix::new(&weights.weight_hh, columns),
+                        Matrix::new(&gates.tensor, columns).skip(way * gates.stride),
+                    )?;
+                }
+                let h_before =
+                    Beside::of(gpu, &saved.iter().map(|s| &s.h_before).collect::<Vec<_>>())?;
+                let c_before = Beside { tensor: c_before.tensor.clone(), stride: c_before.stride };
+                let pass = ForwardChunk {
+                    part: part(None, &r),
+                    save: true,
+                    initial: false,
+                    gates: &gates,
+                    r: &r,
+                    peepholes: peepholes.as_ref(),
+                    before: Some(&[h_before, c_before]),
+                    states: &d_state.tensor,
+                    pairs: [0, 0],
+                };
+                recompute::activate(gpu, &pass, &gates.tensor)?;
+                gates
+            }
+        };
+        let pass = BackwardChunk {
+            part: part(d_y, &rt),
+            before: wanted.d_state || goes_on,
+            gates: &gates,
+            rt: &rt,
+            c_before: &c_before,
+            d_state: &d_state.tensor,
+            peepholes: peepholes.as_ref().zip(d_peepholes.as_ref()),
+        };
+        let exchanged = match schedule {
+            Schedule::Persistent(team) => {
+                4 * persistent::exchange_len(Pass::Backward, chunk, pass.part.ways, team)
+            }
+            _ => 0,
+        };
+        let persistent = matches!(schedule, Schedule::Persistent(_));
+        let in_place = !kept.is_empty() && !persistent;
+        let d_a = match schedule {
+            Schedule::Sequence { rows } => {
+                sequence::backward(gpu, &pass, rows)?;
+                gates
+            }
+            Schedule::Persistent(team) if exchanged as u64 <= gpu.max_binding() => {
+                persistent::backward(gpu, &pass, team)?
+            }
+            _ => {
+                stepwise::backward(gpu, &pass)?;
+                gates
+            }
+        };
+        // The parts of a wavefront follow each other, so that one product takes all of them.
+        let whole = parts > 1 && in_place;
+        if whole && chunk.first_step > 0 {
+            continue;
+        }
+        let (rows, first) = match whole {
+            true => (parts * chunk.frames, 0),
+            false => (chunk.frames, chunk.first_frame),
+        };
+        for (way, ((weights, gradients), saved)) in
+            weights.iter().zip(&gradients).zip(&saved).enumerate()
+        {
+            let sums = d_a.way(way, [rows, columns]);
+            let h_before = saved.h_before.view(0, [rows, hidden_size]);
+            let d_a = Matrix::new(&sums, columns);
+            if let Some(d_x) = &d_x {
+                let accumulate = way > 0;
+                Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.run(
+                    d_a,
+                    Matrix::new(&weights.weight_ih, columns).t(),
+                    Matrix::new(d_x, input_size).skip(first * input_size),
+                )?;
+            }
+            Gemm { m: input_size, n: columns, k: rows, bias: None, accumulate: true }.run(
+                Matrix::new(&x, input_size).skip(first * input_size).t(),
+                d_a,
+                Matrix::new(&gradients.weight_ih, columns),
+            )?;
+            Gemm { m: hidden_size, n: columns, k: rows, bias: None, accumulate: true }.run(
+                Matrix::new(&h_before, hidden_size).t(),
+                d_a,
+                Matrix::new(&gradients.weight_hh, columns),
+            )?;
+            if let Some(bias) = &gradients.bias {
+                column_sum(&sums, bias)?;
+            }
+        }
+    }
+    if let Some(rows) = &d_peepholes {
+        for (way, gradients) in gradients.iter().enumerate() {
+            if let Some(sum) = &gradients.peepholes {
+                column_sum(&rows.way(way, [batch, columns]), sum)?;
+            }
+        }
+    }
+    let mut d_x = match (d_x, mask.steps()) {
+        (Some(packed), Steps::Lengths(lengths)) => Some(unpack(&packed, lengths, timesteps)?),
+        (Some(d_x), Steps::All) if parts > 1 => {
+            let d_x = swapped(&d_x, [parts, batch, timesteps / parts * input_size])?;
+            Some(d_x.reshape([batch, timesteps, input_size])?)
+        }
+        (d_x, _) => d_x,
+    };
+    let leaving = (0..count).map(|way| Leaving {
+        d_x: d_x.take(),
+        d_state: wanted.d_state.then(|| (d_state.h(way, 0), d_state.c(way, 0))),
+    });
+    Ok(leaving.collect())
+}

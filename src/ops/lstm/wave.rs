@@ -1,0 +1,226 @@
+//! A wavefront over stacked layers: while a layer takes one part of the timesteps, the layer above
+//! takes the part before, in the same dispatch, so L layers take K + L - 1 parts' time instead of K L.
+//!
+//! The frames of a part follow each other: `[K,B,T/K,..]`. The gates of all layers, their outputs and
+//! their states lie in one buffer each, so a wave is a launch of [`super::ways`] whose ways are
+//! layers, from one's part to the part before of the next.
+
+use super::gpu::{ForwardChunk, Part, SavedChunk, States, input_product, recurrent};
+use super::plan::{self, Chunk, Pass, Schedule, Task};
+use super::ways::{Beside, Ways, frames_place};
+use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps, Weights};
+use super::{check, sequence};
+use crate::device::gpu::Gpu;
+use crate::lengths::Counted;
+use crate::ops::copy::copy;
+use crate::ops::fill::fill;
+use crate::ops::swap_axes::swap_axes;
+use crate::{Result, Tensor};
+use std::sync::Arc;
+
+/// Layers of one size, each the input of the next, with nothing between them.
+pub(crate) struct Stack<'a> {
+    /// `[B,T,I]`.
+    pub(crate) x: &'a Tensor,
+    pub(crate) layers: &'a [Weights],
+    /// h and c of each layer before the first timestep, each `[B,H]`.
+    pub(crate) states: Option<Vec<(&'a Tensor, &'a Tensor)>>,
+    pub(crate) save: bool,
+    /// Of all layers; forwards, without dice.
+    pub(crate) how: How,
+}
+
+/// What each layer gives, and the outputs: of the last layer `[B,T,H]`, of the others in the order that
+/// the next one has read.
+pub(crate) struct Stacked {
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) ys: Vec<Tensor>,
+}
+
+/// Timesteps of a part, at least: each costs a product and a dispatch of its own.
+const STEPS: usize = 16;
+/// Parts, at most.
+const PARTS: usize = 8;
+/// Workgroups that every hardware GPU runs at once.
+const AT_ONCE: usize = 16;
+
+/// Into how many parts the timesteps are cut, and the rows that a workgroup takes; none where layers do
+/// better one after the other: a layer that fills the device leaves no room for another.
+fn cut(gpu: &Arc<Gpu>, stack: &Stack<'_>, sizes: Sizes) -> Option<[usize; 2]> {
+    let Sizes { batch, timesteps, hidden_size, .. } = sizes;
+    let task = Task {
+        pass: Pass::Forward,
+        variant: stack.how.cell.is_variant(),
+        ragged: false,
+        half: stack.layers[0].is_half(),
+        // As many rows as a layer alone would take, for the same bits.
+        ways: 1,
+        batch,
+        hidden_size,
+    };
+    let Ok(Schedule::Sequence { rows }) = plan::schedule(gpu, stack.how.strategy, task) else {
+        return None;
+    };
+    let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
+    let can = |parts: usize| {
+        timesteps.is_multiple_of(parts)
+            && (batch * timesteps / parts).is_multiple_of(frames_place(hidden_size))
+            && stack.layers.len() * (batch * timesteps).max(hidden_size + 1) * 4 * hidden_size
+                <= words
+    };
+    let at_once = if gpu.info.software { plan::threads(gpu) } else { AT_ONCE };
+    let parts = match gpu.resident.forced().parts {
+        Some(parts) => parts,
+        None if 2 * batch.div_ceil(rows) > at_once => 1,
+        None => (2..=PARTS).rev().find(|&parts| can(parts) && timesteps / parts >= STEPS)?,
+    };
+    (parts > 1 && can(parts)).then_some([parts, rows])
+}
+
+/// Runs the layers, or none of them where each is better run alone.
+pub(crate) fn forward(stack: &Stack<'_>) -> Result<Option<Stacked>> {
+    let (Some(gpu), [first, ..]) = (stack.x.gpu(), stack.layers) else { return Ok(None) };
+    let (x, save, how) = (stack.x, stack.save, stack.how);
+    let call = Forward { x, weights: first, steps: Steps::All, state: None, y: None, save, how };
+    // Whoever runs them alone says what is wrong with them.
+    let Ok(sizes) = check(&call) else { return Ok(None) };
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
+    let fits =
+        |state: &Tensor| state.shape() == [batch, hidden_size] && state.device().same(&x.device());
+    if stack.states.iter().flatten().any(|(h, c)| !fits(h) || !fits(c)) {
+        return Ok(None);
+    }
+    let Some([parts, rows]) = cut(gpu, stack, sizes) else { return Ok(None) };
+    let (layers, half) = (stack.layers.len(), first.is_half());
+    let (steps, frames) = (timesteps / parts, batch * timesteps / parts);
+    let columns = 4 * hidden_size;
+
+    let x = swapped(x, [batch, parts, steps * input_size])?;
+    let weights: Vec<_> = stack.layers.iter().collect();
+    let (r, peepholes) = recurrent(gpu, &weights)?;
+    let states = States::new(layers, 2, sizes, &x.device())?;
+    match &stack.states {
+        None => fill(&states.tensor, 0.0)?,
+        Some(all) => {
+            for (layer, (h_0, c_0)) in all.iter().enumerate() {
+                copy(h_0, &states.h(layer, 0))?;
+                copy(c_0, &states.c(layer, 0))?;
+            }
+        }
+    }
+    let gates = Beside::empty(gpu, half, layers, parts * frames * columns)?;
+    let values = || Beside::empty(gpu, false, layers, parts * frames * hidden_size);
+    let ys = values()?;
+    let before = if save { Some([values()?, values()?]) } else { None };
+    let part = |number: usize, frames: usize| Chunk {
+        first_row: 0,
+        rows: batch,
+        first_step: number * steps,
+        steps,
+        first_frame: number * frames,
+        frames,
+    };
+    input_product(&x, first, part(0, parts * frames), &gates.tensor, 0)?;
+    for wave in 0..parts + layers - 1 {
+        // The layers that have a part in this wave.
+        let (from, to) = (wave.saturating_sub(parts - 1), wave.min(layers - 1));
+        for (layer, weights) in weights.iter().enumerate().take(to + 1).skip(from.max(1)) {
+            let below = ys.way(layer - 1, [parts * frames, hidden_size]);
+            let number = wave - layer;
+            let at = layer * gates.stride + number * frames * columns;
+            input_product(&below, weights, part(number, frames), &gates.tensor, at)?;
+        }
+        let count = to - from + 1;
+        let begin = (from * parts + wave - from) * frames;
+        let apart = (parts - 1) * frames;
+        let of =
+            |all: &Beside, width| all.span(begin * width, count, apart * width, frames * width);
+        let y = of(&ys, hidden_size);
+        let tensor = &y.tensor.reshape([y.tensor.len() / hidden_size, hidden_size])?;
+        let square = columns * hidden_size;
+        let r = r.span(from * r.stride, count, r.stride, square);
+        let peepholes =
+            peepholes.as_ref().map(|p| p.span(from * p.stride, count, p.stride, columns));
+        let before = before.as_ref().map(|[h, c]| [of(h, hidden_size), of(c, hidden_size)]);
+        let pass = ForwardChunk {
+            part: Part {
+                chunk: part(0, frames),
+                hidden_size,
+                half,
+                timesteps: steps,
+                c_offset: states.c_offset,
+                steps: Steps::All,
+                ways: Ways::new(
+                    &vec![how; count],
+                    apart,
+                    &r,
+                    peepholes.as_ref(),
+                    apart * hidden_size,
+                ),
+                how,
+                y: Some(Columns { tensor, first: 0 }),
+                deal: 1,
+            },
+            save,
+            initial: true,
+            gates: &of(&gates, columns),
+            r: &r,
+            peepholes: peepholes.as_ref(),
+            before: before.as_ref(),
+            states: &states.after(from),
+            // A unit reads its state before it writes it, and nobody else does.
+            pairs: [0, 0],
+        };
+        sequence::forward(gpu, &pass, rows)?;
+    }
+    let mut outputs = Vec::new();
+    for (layer, weights) in stack.layers.iter().enumerate() {
+        let kept = |number: usize, [h, c]: &[Beside; 2]| {
+            let of = |all: &Beside, width| {
+                all.span(layer * all.stride + number * frames * width, 1, 0, frames * width).tensor
+            };
+            SavedChunk {
+                chunk: part(number, frames),
+                gates: (!how.recompute).then(|| of(&gates, columns)),
+                h_before: of(h, hidden_size),
+                c_before: of(c, hidden_size),
+            }
+        };
+        let (x, input_size) = match layer {
+            0 => (x.clone(), input_size),
+            _ => (ys.way(layer - 1, [batch, timesteps, hidden_size]), hidden_size),
+        };
+        outputs.push(Output {
+            h_n: states.h(layer, 0),
+            c_n: states.c(layer, 0),
+            saved: before.as_ref().map(|before| Saved {
+                sizes: Sizes { input_size, ..sizes },
+                x,
+                weights: weights.clone(),
+                mask: Counted::All,
+                how,
+                steps: SavedSteps::Gpu {
+                    chunks: (0..parts).map(|number| kept(number, before)).collect(),
+                    parts,
+                },
+            }),
+        });
+    }
+    let mut all_ys = Vec::new();
+    for layer in 0..layers {
+        let y = ys.way(layer, [batch, timesteps, hidden_size]);
+        let last = layer + 1 == layers;
+        let y = if last { swapped(&y, [parts, batch, steps * hidden_size])? } else { y };
+        all_ys.push(y.reshape([batch, timesteps, hidden_size])?);
+    }
+    Ok(Some(Stacked { outputs, ys: all_ys }))
+}
+
+/// The same numbers with their first two axes swapped.
+pub(super) fn swapped(x: &Tensor, [a, b, c]: [usize; 3]) -> Result<Tensor> {
+    match a.min(b) {
+        // Nothing moves.
+        1 => Ok(x.clone()),
+        _ => swap_axes(&x.reshape([a, b, c])?),
+    }
+}

@@ -1,0 +1,150 @@
+//! Stacked layers as a wavefront: the outputs and states have the bits that layers one after the other
+//! give; the gradients are sums of other parts.
+
+use super::gpu;
+use super::persistent::forced;
+use crate::device::resident::Forced;
+use crate::nn::{Lstm, LstmState, Params, Precision};
+use crate::{Device, GpuOptions, Strategy, Tape, Tensor};
+
+/// How a case differs from a plain one.
+#[derive(Clone, Copy, Default)]
+struct Options {
+    peepholes: bool,
+    with_state: bool,
+    last_alone: bool,
+    recompute: bool,
+    mixed: bool,
+    inference: bool,
+}
+
+/// `[B,T,I,H]`, of so many layers, in so many parts: what has the same bits, then the gradients; and
+/// the dispatches of the forward pass.
+fn run(
+    device: &Device,
+    [b, t, i, h]: [usize; 4],
+    layers: usize,
+    parts: usize,
+    options: Options,
+) -> ([Vec<Vec<f32>>; 2], u64) {
+    forced(device, Forced { parts: Some(parts), ..Forced::default() });
+    let params = Params::new(device).with_seed(3);
+    if options.mixed {
+        params.set_precision(Precision::Mixed);
+    }
+    let mut lstm = Lstm::new(h).num_layers(layers).strategy(Strategy::Sequence);
+    if !options.last_alone {
+        lstm = lstm.return_sequences();
+    }
+    if options.peepholes {
+        lstm = lstm.peepholes();
+    }
+    if options.recompute {
+        lstm = lstm.recompute();
+    }
+    let lstm = lstm.build(&params, i).unwrap();
+    let values = |shape: &[usize], seed: f32| {
+        let n: usize = shape.iter().product();
+        let values: Vec<_> = (0..n).map(|k| (k as f32 * 1.37 + seed).sin()).collect();
+        Tensor::from_slice(&values, shape, device).unwrap()
+    };
+    let tape = if options.inference { Tape::inference(&params) } else { Tape::new(&params) };
+    let x = tape.input(values(&[b, t, i], 0.0));
+    let state: Vec<_> = (0..layers)
+        .map(|layer| LstmState {
+            h: tape.input(values(&[b, h], layer as f32)),
+            c: tape.input(values(&[b, h], 0.5 + layer as f32)),
+        })
+        .collect();
+    let before = device.counters().dispatches;
+    let out = lstm.run(&tape, &x, options.with_state.then_some(&state[..])).unwrap();
+    let dispatches = device.counters().dispatches - before;
+    let mut same = vec![out.output.tensor().to_vec().unwrap()];
+    for state in &out.state {
+        same.extend([&state.h, &state.c].map(|v| v.tensor().to_vec().unwrap()));
+    }
+    if options.inference {
+        return ([same, vec![]], dispatches);
+    }
+    let d_y = values(out.output.shape(), 2.0);
+    let d_h = values(&[b, h], 3.0);
+    let gradients = tape.backward_from(&[(&out.output, d_y), (&out.state[0].h, d_h)]).unwrap();
+    let mut wanted = vec![&x];
+    if options.with_state {
+        wanted.extend(state.iter().flat_map(|s| [&s.h, &s.c]));
+    }
+    let mut found: Vec<_> =
+        wanted.iter().map(|var| gradients.get(var).unwrap().to_vec().unwrap()).collect();
+    found.extend(params.names().iter().map(|name| params.gradient(name).unwrap()));
+    ([same, found], dispatches)
+}
+
+fn check(device: &Device, sizes: [usize; 4], layers: usize, parts: usize, options: Options) {
+    let ([plain, plain_gradients], few) = run(device, sizes, layers, 1, options);
+    let ([wave, gradients], more) = run(device, sizes, layers, parts, options);
+    let what = format!("{sizes:?}, {layers} layers, {parts} parts");
+    assert!(more > few, "{what}: {more} dispatches, {few} without");
+    assert!(plain.iter().flatten().all(|v| v.is_finite()), "{what}");
+    for (number, (a, b)) in wave.iter().zip(&plain).enumerate() {
+        assert!(a == b, "output {number} of {what}");
+    }
+    // In mixed precision gradients of gates are rounded to 11 bits either way.
+    let bound = if options.mixed { 1e-2 } else { 1e-5 };
+    assert_eq!(gradients.len(), plain_gradients.len());
+    for (number, (a, b)) in gradients.iter().zip(&plain_gradients).enumerate() {
+        let b: Vec<f64> = b.iter().map(|&v| v.into()).collect();
+        let error = super::oracle::relative_error(a, &b);
+        assert!(error <= bound, "gradient {number} of {what}: {error:e}");
+    }
+}
+
+#[test]
+fn a_wavefront_has_the_bits_of_layers_alone() {
+    let device = gpu(GpuOptions::default().poison().threads(2));
+    let plain = Options::default();
+    for (sizes, layers, parts, options) in [
+        ([3, 12, 5, 16], 2, 3, plain),
+        ([3, 12, 5, 16], 3, 2, Options { with_state: true, ..plain }),
+        ([3, 12, 5, 16], 2, 3, Options { last_alone: true, recompute: true, ..plain }),
+        ([3, 12, 5, 16], 2, 3, Options { inference: true, ..plain }),
+        ([1, 128, 3, 7], 4, 2, plain),
+        ([4, 32, 3, 16], 3, 4, Options { peepholes: true, with_state: true, ..plain }),
+        // More layers than parts.
+        ([9, 8, 3, 16], 5, 2, plain),
+    ] {
+        check(&device, sizes, layers, parts, options);
+    }
+}
+
+#[test]
+fn a_wavefront_in_mixed_precision() {
+    let device = gpu(GpuOptions::default().poison().threads(2));
+    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
+    if gpu.has_f16() {
+        check(&device, [3, 12, 5, 16], 2, 3, Options { mixed: true, ..Options::default() });
+    }
+}
+
+/// Its recurrences, and those of layers that go alone.
+#[test]
+fn a_wave_is_one_dispatch() {
+    let device = gpu(GpuOptions::default().profile().threads(2));
+    let calls = |[b, t]: [usize; 2], parts| {
+        forced(&device, Forced { parts, ..Forced::default() });
+        let params = Params::new(&device);
+        let lstm = Lstm::new(16).num_layers(3).return_sequences().build(&params, 4).unwrap();
+        device.profile().unwrap();
+        let x = Tensor::zeros([b, t, 4], &device).unwrap().into();
+        lstm.forward(&Tape::inference(&params), &x).unwrap();
+        let profile = device.profile().unwrap();
+        let recurrences = profile.kernels.iter().filter(|k| k.kernel.starts_with("lstm_sequence"));
+        recurrences.map(|k| k.calls).sum::<u64>()
+    };
+    assert_eq!(calls([3, 12], Some(3)), 3 + 3 - 1);
+    // Parts of four steps are too short; 13 is no multiple of anything.
+    assert_eq!(calls([3, 12], None), 3);
+    assert_eq!(calls([3, 13], Some(3)), 3);
+    // A layer of one workgroup leaves one thread idle; eight leave none.
+    assert_eq!(calls([4, 64], None), 4 + 3 - 1);
+    assert_eq!(calls([128, 64], None), 3);
+}
