@@ -3,7 +3,7 @@
 use super::LstmState;
 use crate::nn::Precision;
 use crate::ops::lstm::Weights;
-use crate::ops::lstm::wave::{self, Stack, Stacked};
+use crate::ops::lstm::wave::{self, Cut, Stack, Stacked};
 use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps, Wanted};
 use crate::ops::{Check, fill, half};
 use crate::tape::{Gradients, Tape, Var, VarId};
@@ -142,26 +142,26 @@ pub(in crate::nn) fn level(
     Ok(record(tape, x, hidden_size, directions, states, (outputs, y)))
 }
 
-/// Runs layers that feed each other, with nothing between them, as a wavefront; none where each is
-/// better run alone. Gives the last one's outputs, if `sequences`, else its h, and all last states.
+/// Runs layers that feed each other, with nothing between them, as a wavefront; none of them if an
+/// argument is wrong. Gives the last one's outputs, if `sequences`, else its h, and all last states.
 pub(in crate::nn) fn stack(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
     layers: Vec<Direction>,
     states: Option<&[LstmState]>,
-    sequences: bool,
+    (cut, sequences): (Cut, bool),
 ) -> Result<Option<(Var, Vec<LstmState>)>> {
     let Some(how) = layers.first().map(|layer| layer.how) else { return Ok(None) };
     let weights: Vec<_> = layers.iter().map(Direction::weights).collect();
-    let stacked = wave::forward(&Stack {
+    let stack = Stack {
         x: x.tensor(),
         layers: &weights,
         states: states.map(|all| all.iter().map(|s| (s.h.tensor(), s.c.tensor())).collect()),
         save: tape.records(),
         how,
-    })?;
-    let Some(Stacked { outputs, ys }) = stacked else { return Ok(None) };
+    };
+    let Some(Stacked { outputs, ys }) = wave::forward(&stack, cut)? else { return Ok(None) };
     let last = layers.len() - 1;
     let (mut output, mut ends) = (x.clone(), Vec::new());
     for (number, ((layer, end), y)) in layers.into_iter().zip(outputs).zip(ys).enumerate() {

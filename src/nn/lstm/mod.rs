@@ -10,11 +10,11 @@ use super::functions::{
 };
 use super::params::{Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
-use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
+use super::{Layer, Params, Precision, Regularizer, check_size, check_weights, init, is_built};
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
-use crate::ops::lstm::How;
 use crate::ops::lstm::cell::{Cell, Noise};
+use crate::ops::lstm::{How, wave};
 use crate::ops::mask_steps::mask_steps;
 use crate::ops::{Check, add};
 use crate::tape::{Tape, Var};
@@ -338,8 +338,13 @@ impl Lstm {
         if parts.len() == 1 || between || !plain || !all_steps || self.weight_drop > 0.0 {
             return Ok(None);
         }
+        let half = tape.params().precision() == Precision::Mixed;
+        let how = (self.strategy, self.cell);
+        let cut = wave::cut(x.tensor(), parts.len(), self.hidden_size, half, how);
+        let Some(cut) = cut else { return Ok(None) };
         let layers = parts.iter().map(|part| Ok(self.direction(tape, part, false, false)?.0));
-        stack(tape, x, self.hidden_size, layers.collect::<Result<_>>()?, state, self.sequences)
+        let how = (cut, self.sequences);
+        stack(tape, x, self.hidden_size, layers.collect::<Result<_>>()?, state, how)
     }
 
     /// One layer of the stack.

@@ -276,9 +276,7 @@ pub(super) fn forward(
         Steps::Lengths(lengths) => pack(call.x, lengths)?,
         Steps::Mask(mask) => mask_steps(call.x, mask)?,
     };
-    let weights: Vec<_> = calls.iter().map(|call| call.weights).collect();
-    let (r, peepholes) = recurrent(gpu, &weights)?;
-    let hows: Vec<_> = calls.iter().map(|call| call.how).collect();
+    let (r, peepholes) = recurrent(gpu, count, |way| calls[way].weights)?;
     let states = States::new(count, 2, all, &device)?;
     if call.how.reverse {
         chunks.reverse();
@@ -299,10 +297,11 @@ pub(super) fn forward(
         let left = rows[number + 1..].iter().take_while(|&&row| row == chunk.first_row).count();
         let pairs = if left % 2 == 0 { [0, 1] } else { [1, 0] };
         let frames = frames_apart(count, chunk.frames, hidden_size);
-        let ways = Ways::new(&hows, frames, &r, peepholes.as_ref(), hidden_size);
+        let hows = calls.iter().map(|call| call.how);
+        let ways = Ways::new(hows, frames, &r, peepholes.as_ref(), hidden_size);
         let gates = Beside::empty(gpu, half, count, frames * columns)?;
-        for (way, weights) in weights.iter().enumerate() {
-            input_product(&x, weights, chunk, &gates.tensor, way * gates.stride)?;
+        for (way, call) in calls.iter().enumerate() {
+            input_product(&x, call.weights, chunk, &gates.tensor, way * gates.stride)?;
         }
         let exchange = match schedule {
             Schedule::Persistent(team) => {
@@ -349,14 +348,12 @@ pub(super) fn forward(
             _ => stepwise::forward(gpu, &pass)?,
         }
         if let Some([h, c]) = before.filter(|_| call.save) {
-            for (way, saved) in saved.iter_mut().enumerate() {
-                let kept = (!call.how.recompute).then_some(&gates);
-                saved.push(SavedChunk {
-                    chunk,
-                    gates: kept.map(|gates| gates.way(way, [chunk.frames, columns])),
-                    h_before: h.way(way, [chunk.frames, hidden_size]),
-                    c_before: c.way(way, [chunk.frames, hidden_size]),
-                });
+            let len = chunk.frames * hidden_size;
+            let mut gates = (!call.how.recompute).then(|| gates.into_ways(count, 4 * len));
+            let before = h.into_ways(count, len).zip(c.into_ways(count, len));
+            for (saved, (h_before, c_before)) in saved.iter_mut().zip(before) {
+                let gates = gates.as_mut().and_then(Iterator::next);
+                saved.push(SavedChunk { chunk, gates, h_before, c_before });
             }
         }
     }
@@ -377,13 +374,15 @@ pub(super) fn forward(
 }
 
 /// R of each way, and the peepholes.
-pub(super) fn recurrent(gpu: &Arc<Gpu>, weights: &[&Weights]) -> Result<(Beside, Option<Beside>)> {
-    let r: Vec<_> = weights.iter().map(|w| &w.weight_hh).collect();
-    let peepholes: Vec<_> = weights.iter().filter_map(|w| w.peepholes.as_ref()).collect();
-    Ok((
-        Beside::of(gpu, &r)?,
-        if peepholes.is_empty() { None } else { Some(Beside::of(gpu, &peepholes)?) },
-    ))
+pub(super) fn recurrent<'a>(
+    gpu: &Arc<Gpu>,
+    ways: usize,
+    at: impl Fn(usize) -> &'a Weights + Copy,
+) -> Result<(Beside, Option<Beside>)> {
+    let r = Beside::of(gpu, ways, |way| &at(way).weight_hh)?;
+    let Some(first) = &at(0).peepholes else { return Ok((r, None)) };
+    let peepholes = Beside::of(gpu, ways, |way| at(way).peepholes.as_ref().unwrap_or(first))?;
+    Ok((r, Some(peepholes)))
 }
 
 /// `gates = x W + b`, from element `at` on.

@@ -8,7 +8,7 @@ use super::plan::{self, Pass, Schedule, Task};
 use super::transpose_gates::transpose_gates_into;
 use super::wave::swapped;
 use super::ways::{Beside, PLACE, Ways};
-use super::{Backward, Leaving, SavedSteps, Sizes, Steps, Wanted};
+use super::{Backward, How, Leaving, SavedSteps, Sizes, Steps, Wanted, Weights};
 use super::{persistent, recompute, sequence, stepwise};
 use crate::device::gpu::Gpu;
 use crate::ops::column_sum::column_sum;
@@ -21,17 +21,23 @@ use std::sync::Arc;
 
 /// The chunks of each way, if they lie side by side.
 fn saved_together(passes: &[Backward<'_>]) -> bool {
-    let chunks = |pass: &Backward<'_>| match &pass.saved.steps {
-        SavedSteps::Gpu { chunks, .. } => chunks.iter().map(|c| c.c_before.clone()).collect(),
-        SavedSteps::Cpu(_) => vec![],
+    let chunks = |way: usize| match &passes[way].saved.steps {
+        SavedSteps::Gpu { chunks, .. } => &chunks[..],
+        SavedSteps::Cpu(_) => &[],
     };
-    let ways: Vec<Vec<Tensor>> = passes.iter().map(chunks).collect();
-    let same = ways.iter().all(|way| way.len() == ways[0].len());
-    let beside = |number: usize| {
-        let all: Vec<_> = ways.iter().map(|way| &way[number]).collect();
-        Beside::view(&all).is_some()
-    };
-    same && (0..ways[0].len()).all(beside)
+    let same = (0..passes.len()).all(|way| chunks(way).len() == chunks(0).len());
+    let beside =
+        |number: usize| Beside::view(passes.len(), |way| &chunks(way)[number].c_before).is_some();
+    same && (0..chunks(0).len()).all(beside)
+}
+
+/// What a direction brings to the pass.
+struct Own<'a> {
+    chunks: Vec<SavedChunk>,
+    weights: Weights,
+    /// Of these.
+    gradients: &'a Weights,
+    how: How,
 }
 
 pub(super) fn backward(
@@ -85,24 +91,17 @@ pub(super) fn backward(
     } else {
         fill(&d_state.tensor, 0.0)?;
     }
-    let mut chunks = Vec::new();
     let mut parts = 1;
-    let mut all_weights = Vec::new();
-    let mut gradients = Vec::new();
-    let mut hows = Vec::new();
-    for Backward { saved, gradients: sums, .. } in passes {
-        let SavedSteps::Gpu { chunks: own, parts: cut } = saved.steps else { continue };
-        chunks.push(own);
+    let mut own = Vec::with_capacity(count);
+    for Backward { saved, gradients, .. } in passes {
+        let SavedSteps::Gpu { chunks, parts: cut } = saved.steps else { continue };
+        own.push(Own { chunks, weights: saved.weights, gradients, how: saved.how });
         parts = cut;
-        all_weights.push(saved.weights);
-        gradients.push(sums);
-        hows.push(saved.how);
     }
-    let weights: Vec<_> = all_weights.iter().collect();
-    let (r, peepholes) = recurrent(gpu, &weights)?;
+    let (r, peepholes) = recurrent(gpu, count, |way| &own[way].weights)?;
     let square = (columns * hidden_size).next_multiple_of(2 * PLACE);
     let rt = Beside::empty(gpu, half, count, square)?;
-    for (way, weights) in weights.iter().enumerate() {
+    for (way, Own { weights, .. }) in own.iter().enumerate() {
         transpose_gates_into(&weights.weight_hh, &rt.way(way, weights.weight_hh.shape()))?;
     }
     let d_peepholes = match &peepholes {
@@ -119,12 +118,13 @@ pub(super) fn backward(
     };
     loop {
         // The last chunk of each way.
-        let saved: Vec<_> = chunks.iter_mut().filter_map(Vec::pop).collect();
+        let saved: Vec<_> = own.iter_mut().filter_map(|own| own.chunks.pop()).collect();
         let Some(&SavedChunk { chunk, .. }) = saved.first() else { break };
-        let next = chunks.first().and_then(|chunks| chunks.last());
+        let next = own.first().and_then(|own| own.chunks.last());
         let goes_on = next.is_some_and(|next| next.chunk.first_row == chunk.first_row);
-        let c_before = Beside::of(gpu, &saved.iter().map(|s| &s.c_before).collect::<Vec<_>>())?;
+        let c_before = Beside::of(gpu, count, |way| &saved[way].c_before)?;
         let frames = c_before.stride / hidden_size;
+        let hows = || own.iter().map(|own| own.how);
         let part = |y, r| Part {
             chunk,
             hidden_size,
@@ -132,17 +132,19 @@ pub(super) fn backward(
             timesteps,
             c_offset: d_state.c_offset,
             steps: mask.steps(),
-            ways: Ways::new(&hows, frames, r, peepholes.as_ref(), hidden_size),
+            ways: Ways::new(hows(), frames, r, peepholes.as_ref(), hidden_size),
             how,
             y,
             deal,
         };
-        let kept: Vec<_> = saved.iter().filter_map(|saved| saved.gates.as_ref()).collect();
-        let gates = match kept.is_empty() {
-            false => Beside::of(gpu, &kept)?,
-            true => {
+        let kept = saved[0].gates.as_ref();
+        let gates = match kept {
+            Some(first) => {
+                Beside::of(gpu, count, |way| saved[way].gates.as_ref().unwrap_or(first))?
+            }
+            None => {
                 let gates = Beside::empty(gpu, half, count, frames * columns)?;
-                for (way, (weights, saved)) in weights.iter().zip(&saved).enumerate() {
+                for (way, (Own { weights, .. }, saved)) in own.iter().zip(&saved).enumerate() {
                     input_product(&x, weights, chunk, &gates.tensor, way * gates.stride)?;
                     let (m, n, k) = (chunk.frames, columns, hidden_size);
                     Gemm { m, n, k, bias: None, accumulate: true }.run(
@@ -151,8 +153,7 @@ pub(super) fn backward(
                         Matrix::new(&gates.tensor, columns).skip(way * gates.stride),
                     )?;
                 }
-                let h_before =
-                    Beside::of(gpu, &saved.iter().map(|s| &s.h_before).collect::<Vec<_>>())?;
+                let h_before = Beside::of(gpu, count, |way| &saved[way].h_before)?;
                 let c_before = Beside { tensor: c_before.tensor.clone(), stride: c_before.stride };
                 let pass = ForwardChunk {
                     part: part(None, &r),
@@ -185,7 +186,7 @@ pub(super) fn backward(
             _ => 0,
         };
         let persistent = matches!(schedule, Schedule::Persistent(_));
-        let in_place = !kept.is_empty() && !persistent;
+        let in_place = kept.is_some() && !persistent;
         let d_a = match schedule {
             Schedule::Sequence { rows } => {
                 sequence::backward(gpu, &pass, rows)?;
@@ -208,11 +209,13 @@ pub(super) fn backward(
             true => (parts * chunk.frames, 0),
             false => (chunk.frames, chunk.first_frame),
         };
-        for (way, ((weights, gradients), saved)) in
-            weights.iter().zip(&gradients).zip(&saved).enumerate()
-        {
+        for (way, (own, saved)) in own.iter().zip(saved).enumerate() {
+            let Own { weights, gradients, .. } = own;
             let sums = d_a.way(way, [rows, columns]);
-            let h_before = saved.h_before.view(0, [rows, hidden_size]);
+            let h_before = match whole {
+                true => saved.h_before.view(0, [rows, hidden_size]),
+                false => saved.h_before,
+            };
             let d_a = Matrix::new(&sums, columns);
             if let Some(d_x) = &d_x {
                 let accumulate = way > 0;
@@ -238,8 +241,8 @@ pub(super) fn backward(
         }
     }
     if let Some(rows) = &d_peepholes {
-        for (way, gradients) in gradients.iter().enumerate() {
-            if let Some(sum) = &gradients.peepholes {
+        for (way, own) in own.iter().enumerate() {
+            if let Some(sum) = &own.gradients.peepholes {
                 column_sum(&rows.way(way, [batch, columns]), sum)?;
             }
         }

@@ -5,18 +5,17 @@
 //! their states lie in one buffer each, so a wave is a launch of [`super::ways`] whose ways are
 //! layers, from one's part to the part before of the next.
 
+use super::cell::Cell;
 use super::gpu::{ForwardChunk, Part, SavedChunk, States, input_product, recurrent};
 use super::plan::{self, Chunk, Pass, Schedule, Task};
 use super::ways::{Beside, Ways, frames_place};
-use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps, Weights};
+use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps, Strategy, Weights};
 use super::{check, sequence};
-use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
 use crate::ops::swap_axes::swap_axes;
 use crate::{Result, Tensor};
-use std::sync::Arc;
 
 /// Layers of one size, each the input of the next, with nothing between them.
 pub(crate) struct Stack<'a> {
@@ -44,45 +43,59 @@ const PARTS: usize = 8;
 /// Workgroups that every hardware GPU runs at once.
 const AT_ONCE: usize = 16;
 
-/// Into how many parts the timesteps are cut, and the rows that a workgroup takes; none where layers do
-/// better one after the other: a layer that fills the device leaves no room for another.
-fn cut(gpu: &Arc<Gpu>, stack: &Stack<'_>, sizes: Sizes) -> Option<[usize; 2]> {
-    let Sizes { batch, timesteps, hidden_size, .. } = sizes;
+/// How a stack goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    /// Of the timesteps.
+    parts: usize,
+    /// That a workgroup takes.
+    rows: usize,
+}
+
+/// How `layers` of `hidden_size` go over `x`; none where each does better alone: one that fills the
+/// device leaves no room for another.
+pub(crate) fn cut(
+    x: &Tensor,
+    layers: usize,
+    hidden_size: usize,
+    half: bool,
+    how: (Strategy, Cell),
+) -> Option<Cut> {
+    let &[batch, timesteps, _] = x.shape() else { return None };
+    let gpu = x.gpu()?;
+    let (strategy, cell) = how;
+    let forced = gpu.resident.forced().parts;
+    let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
+    let can = |parts: usize| {
+        timesteps.is_multiple_of(parts)
+            && (batch * timesteps / parts).is_multiple_of(frames_place(hidden_size))
+            && layers * (batch * timesteps).max(hidden_size + 1) * 4 * hidden_size <= words
+    };
+    let longest = || (2..=PARTS).rev().find(|&parts| can(parts) && timesteps / parts >= STEPS);
+    let parts = forced.map_or_else(longest, Some).filter(|&parts| parts > 1 && can(parts))?;
     let task = Task {
         pass: Pass::Forward,
-        variant: stack.how.cell.is_variant(),
+        variant: cell.is_variant(),
         ragged: false,
-        half: stack.layers[0].is_half(),
+        half,
         // As many rows as a layer alone would take, for the same bits.
         ways: 1,
         batch,
         hidden_size,
     };
-    let Ok(Schedule::Sequence { rows }) = plan::schedule(gpu, stack.how.strategy, task) else {
+    let Ok(Schedule::Sequence { rows }) = plan::schedule(gpu, strategy, task) else {
         return None;
     };
-    let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
-    let can = |parts: usize| {
-        timesteps.is_multiple_of(parts)
-            && (batch * timesteps / parts).is_multiple_of(frames_place(hidden_size))
-            && stack.layers.len() * (batch * timesteps).max(hidden_size + 1) * 4 * hidden_size
-                <= words
-    };
     let at_once = if gpu.info.software { plan::threads(gpu) } else { AT_ONCE };
-    let parts = match gpu.resident.forced().parts {
-        Some(parts) => parts,
-        None if 2 * batch.div_ceil(rows) > at_once => 1,
-        None => (2..=PARTS).rev().find(|&parts| can(parts) && timesteps / parts >= STEPS)?,
-    };
-    (parts > 1 && can(parts)).then_some([parts, rows])
+    let idle = forced.is_some() || 2 * batch.div_ceil(rows) <= at_once;
+    idle.then_some(Cut { parts, rows })
 }
 
-/// Runs the layers, or none of them where each is better run alone.
-pub(crate) fn forward(stack: &Stack<'_>) -> Result<Option<Stacked>> {
+/// Runs the layers; none of them if an argument is wrong, which whoever runs them alone explains.
+pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
     let (Some(gpu), [first, ..]) = (stack.x.gpu(), stack.layers) else { return Ok(None) };
     let (x, save, how) = (stack.x, stack.save, stack.how);
     let call = Forward { x, weights: first, steps: Steps::All, state: None, y: None, save, how };
-    // Whoever runs them alone says what is wrong with them.
     let Ok(sizes) = check(&call) else { return Ok(None) };
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let fits =
@@ -90,14 +103,13 @@ pub(crate) fn forward(stack: &Stack<'_>) -> Result<Option<Stacked>> {
     if stack.states.iter().flatten().any(|(h, c)| !fits(h) || !fits(c)) {
         return Ok(None);
     }
-    let Some([parts, rows]) = cut(gpu, stack, sizes) else { return Ok(None) };
+    let Cut { parts, rows } = cut;
     let (layers, half) = (stack.layers.len(), first.is_half());
     let (steps, frames) = (timesteps / parts, batch * timesteps / parts);
     let columns = 4 * hidden_size;
 
     let x = swapped(x, [batch, parts, steps * input_size])?;
-    let weights: Vec<_> = stack.layers.iter().collect();
-    let (r, peepholes) = recurrent(gpu, &weights)?;
+    let (r, peepholes) = recurrent(gpu, layers, |layer| &stack.layers[layer])?;
     let states = States::new(layers, 2, sizes, &x.device())?;
     match &stack.states {
         None => fill(&states.tensor, 0.0)?,
@@ -124,7 +136,7 @@ pub(crate) fn forward(stack: &Stack<'_>) -> Result<Option<Stacked>> {
     for wave in 0..parts + layers - 1 {
         // The layers that have a part in this wave.
         let (from, to) = (wave.saturating_sub(parts - 1), wave.min(layers - 1));
-        for (layer, weights) in weights.iter().enumerate().take(to + 1).skip(from.max(1)) {
+        for (layer, weights) in stack.layers.iter().enumerate().take(to + 1).skip(from.max(1)) {
             let below = ys.way(layer - 1, [parts * frames, hidden_size]);
             let number = wave - layer;
             let at = layer * gates.stride + number * frames * columns;
@@ -151,7 +163,7 @@ pub(crate) fn forward(stack: &Stack<'_>) -> Result<Option<Stacked>> {
                 c_offset: states.c_offset,
                 steps: Steps::All,
                 ways: Ways::new(
-                    &vec![how; count],
+                    std::iter::repeat_n(how, count),
                     apart,
                     &r,
                     peepholes.as_ref(),

@@ -48,34 +48,50 @@ impl Beside {
         Ok(Self { tensor, stride: elements })
     }
 
-    /// These, if they lie in one buffer, as parameters and what was made by [`Self::empty`] do.
-    pub(super) fn view(tensors: &[&Tensor]) -> Option<Self> {
-        let (first, last) = (tensors.first()?, tensors.last()?);
-        let stride = match tensors.get(1) {
-            Some(second) => elements(first, second.offset.checked_sub(first.offset)?),
-            None => first.len(),
+    /// The tensor of each way, if they lie in one buffer, as parameters and what was made by
+    /// [`Self::empty`] do.
+    pub(super) fn view<'a>(ways: usize, at: impl Fn(usize) -> &'a Tensor) -> Option<Self> {
+        let (first, last) = (at(0), at(ways - 1));
+        let stride = match ways {
+            1 => first.len(),
+            _ => elements(first, at(1).offset.checked_sub(first.offset)?),
         };
-        let here = |(way, tensor): (usize, &&Tensor)| {
-            same_buffer(first, tensor) && tensor.offset == first.offset + words(first, way * stride)
+        let here = |way: usize| {
+            let place = first.offset + words(first, way * stride);
+            same_buffer(first, at(way)) && at(way).offset == place
         };
         // Kernels count in vec4.
-        let fits = tensors.len() == 1 || stride.is_multiple_of(4) && stride >= first.len();
+        let fits = ways == 1 || stride.is_multiple_of(4) && stride >= first.len();
         let span = elements(first, last.offset.checked_sub(first.offset)?) + last.len();
-        (fits && tensors.iter().enumerate().all(here))
-            .then(|| Self { tensor: first.view(0, [span]), stride })
+        (fits && (0..ways).all(here)).then(|| Self { tensor: first.view(0, [span]), stride })
     }
 
-    /// The same of one or more; copies where they do not.
-    pub(super) fn of(gpu: &Arc<Gpu>, tensors: &[&Tensor]) -> Result<Self> {
-        if let Some(view) = Self::view(tensors) {
+    /// The same; copies where they do not.
+    pub(super) fn of<'a>(
+        gpu: &Arc<Gpu>,
+        ways: usize,
+        at: impl Fn(usize) -> &'a Tensor + Copy,
+    ) -> Result<Self> {
+        if let Some(view) = Self::view(ways, at) {
             return Ok(view);
         }
-        let (half, len) = (tensors[0].is_half(), tensors[0].len());
-        let copies = Self::empty(gpu, half, tensors.len(), len.next_multiple_of(2 * PLACE))?;
-        for (way, tensor) in tensors.iter().enumerate() {
-            copy(&as_words(tensor), &as_words(&copies.way(way, [len])))?;
+        let (half, len) = (at(0).is_half(), at(0).len());
+        let copies = Self::empty(gpu, half, ways, len.next_multiple_of(2 * PLACE))?;
+        for way in 0..ways {
+            copy(&as_words(at(way)), &as_words(&copies.way(way, [len])))?;
         }
         Ok(copies)
+    }
+
+    /// Each way's `len` elements.
+    pub(super) fn into_ways(self, ways: usize, len: usize) -> impl Iterator<Item = Tensor> {
+        let stride = words(&self.tensor, self.stride);
+        let mut whole = Some(self.tensor);
+        (0..ways).filter_map(move |way| match ways {
+            // Without a piece of memory for another shape.
+            1 => whole.take(),
+            _ => whole.as_ref().map(|whole| whole.view(way * stride, [len])),
+        })
     }
 
     /// Other ways in the same buffer: the first from element `at` on, each `stride` behind the one
@@ -134,16 +150,22 @@ pub(super) struct Ways {
 
 impl Ways {
     pub(super) fn new(
-        hows: &[How],
+        hows: impl Iterator<Item = How>,
         frames: usize,
         r: &Beside,
         peepholes: Option<&Beside>,
         y: usize,
     ) -> Self {
-        let reverse = hows.iter().rev().fold(0, |bits, how| 2 * bits + usize::from(how.reverse));
-        let key = hows.get(1).map_or([0; 2], |how| how.noise.key.0);
+        let (mut count, mut reverse, mut key) = (0, 0, [0; 2]);
+        for how in hows {
+            reverse |= usize::from(how.reverse) << count;
+            if count == 1 {
+                key = how.noise.key.0;
+            }
+            count += 1;
+        }
         let peepholes = peepholes.map_or(0, |p| p.stride / 4);
-        Self { count: hows.len(), frames, r: r.stride / 4, peepholes, y, reverse, key }
+        Self { count, frames, r: r.stride / 4, peepholes, y, reverse, key }
     }
 
     /// As `Dims` in `shaders/common/lstm_rows.wgsl` has them.
