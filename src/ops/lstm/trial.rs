@@ -8,6 +8,7 @@ use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
 use crate::ops::half::half;
 use crate::{Device, Result, Tensor};
+use ::half::f16;
 use std::sync::Arc;
 
 /// `Strategy::Persistent` against `Strategy::Stepwise`, with gates of 32 bits and of 16. A device where
@@ -95,16 +96,16 @@ fn run(
     how: How,
 ) -> Result<Vec<f32>> {
     let device = &Device(Backend::Gpu(gpu.clone()));
+    // Numbers that 16 bits hold.
     let values = |shape: &[usize], size: f32, seed: f32| {
         let n: usize = shape.iter().product();
-        let words: Vec<_> = (0..n).map(|k| size * (k as f32 * 12.9898 + seed).sin()).collect();
-        Tensor::from_slice(&words, shape, device)
+        let word = |k| f16::from_f32(size * (k as f32 * 12.9898 + seed).sin()).to_f32();
+        Tensor::from_slice(&(0..n).map(word).collect::<Vec<_>>(), shape, device)
     };
     let size = 1.0 / (h as f32).sqrt();
-    // Numbers that have 16 bits either way.
     let weight = |shape: &[usize], seed| {
-        let rounded = half(&values(shape, size, seed)?)?;
-        if in_half { Ok(rounded) } else { Tensor::from_slice(&rounded.to_vec()?, shape, device) }
+        let weight = values(shape, size, seed)?;
+        if in_half { half(&weight) } else { Ok(weight) }
     };
     let weights = Weights {
         weight_ih: weight(&[i, h, 4], 1.0)?,
