@@ -356,14 +356,22 @@ impl Tensor {
         order: &'static str,
         packed_len: usize,
         pack: impl FnOnce(&[f32], &mut [f32]),
-    ) -> Arc<Aligned> {
+    ) -> Result<Arc<Aligned>> {
         let range = self.range();
         match &self.storage {
             Storage::Cpu(buffer) => buffer.packed(
                 PackedOrder { offset: range.start, len: range.len(), order, packed_len },
                 pack,
             ),
-            Storage::Gpu(_) => Arc::default(),
+            Storage::Gpu(_) => Ok(Arc::default()),
+        }
+    }
+
+    /// Changes whenever words of the storage do. Of the CPU's storages.
+    pub(crate) fn version(&self) -> u64 {
+        match &self.storage {
+            Storage::Cpu(buffer) => buffer.version(),
+            Storage::Gpu(_) => 0,
         }
     }
 

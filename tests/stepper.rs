@@ -142,6 +142,66 @@ fn steps_make_no_new_buffers() {
     }
 }
 
+/// What has changed since the last step counts from the next on: a parameter, or where all of
+/// them lie, since a layer was built.
+#[test]
+fn a_stepper_follows_its_parameters() {
+    for device in devices() {
+        let params = Params::new(device).with_seed(9);
+        let layer = Lstm::new(6).num_layers(2).build(&params, 3).unwrap();
+        let mut stepper = layer.stepper(&params, 2).unwrap();
+        let stream = stepper.join().unwrap();
+        let mut state: Option<Vec<LstmState>> = None;
+        for t in 0..5 {
+            match t {
+                2 => {
+                    let doubled = params.get("lstm.weight_hh_l1").unwrap();
+                    let doubled: Vec<_> = doubled.iter().map(|w| 2.0 * w).collect();
+                    params.set("lstm.weight_hh_l1", &doubled).unwrap();
+                }
+                3 => drop(Lstm::new(4).build(&params, 3).unwrap()),
+                _ => {}
+            }
+            let x = tensor(&frame(0, t), &[1, 1, 3], device).into();
+            let out = layer.run(&Tape::inference(&params), &x, state.as_deref()).unwrap();
+            let y = stepper.step(&[(stream, &frame(0, t))]).unwrap();
+            close(&format!("step {t} on {device}"), &y[0], &value(&out.output), 1e-6);
+            state = Some(out.state);
+        }
+    }
+}
+
+/// So many streams that threads share them, and not all of them have a frame: each is as it would be
+/// alone, bit for bit.
+#[test]
+fn streams_on_several_threads_are_as_alone() {
+    let device = Device::cpu().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let params = Params::new(&device).with_seed(2);
+    let layer = Lstm::new(67).num_layers(2).zoneout(0.1, 0.2).build(&params, 3).unwrap();
+    let mut together = pool.install(|| layer.stepper(&params, 11)).unwrap();
+    let streams: Vec<_> = (0..11).map(|_| together.join().unwrap()).collect();
+    let mut alone: Vec<_> = streams
+        .iter()
+        .map(|_| {
+            let mut stepper = layer.stepper(&params, 1).unwrap();
+            let stream = stepper.join().unwrap();
+            (stepper, stream)
+        })
+        .collect();
+    for t in 0..4 {
+        let frames: Vec<_> =
+            (0..11).filter(|n| (n + t) % 4 != 0).map(|n| (n, frame(n, t))).collect();
+        let calls: Vec<_> = frames.iter().map(|(n, frame)| (streams[*n], &frame[..])).collect();
+        let outputs = pool.install(|| together.step(&calls)).unwrap();
+        for ((n, frame), found) in frames.iter().zip(outputs) {
+            let (stepper, stream) = &mut alone[*n];
+            let expected = stepper.step(&[(*stream, frame)]).unwrap();
+            assert_eq!(found, expected[0], "stream {n}, step {t}");
+        }
+    }
+}
+
 #[test]
 fn time_major_is_batch_first_with_other_axes() {
     for device in devices() {

@@ -9,7 +9,11 @@ use std::sync::{Arc, Mutex};
 /// multiple of it never lie across two lines.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+pub(crate) struct Line([f32; 16]);
+
+impl Line {
+    pub(crate) const ZERO: Self = Self([0.0; 16]);
+}
 
 // SAFETY: 16 floats side by side, 64 bytes with an alignment of 64: no padding, and every
 // pattern of bits is a value.
@@ -25,15 +29,10 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
-    /// Zeros.
-    pub(crate) fn zeros(len: usize) -> Self {
-        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
-    }
-
     fn try_zeros(len: usize) -> Option<Self> {
         let mut lines = Vec::new();
         lines.try_reserve_exact(len.div_ceil(16)).ok()?;
-        lines.resize(len.div_ceil(16), Line([0.0; 16]));
+        lines.resize(len.div_ceil(16), Line::ZERO);
         Some(Self { lines, len })
     }
 }
@@ -85,10 +84,16 @@ impl Cpu {
         let whole = |data: &Aligned| data.lines.len() * 16 >= len;
         let pooled = pool.take(class, u64::MAX);
         let is_new = pooled.is_none();
-        let mut data = match pooled.filter(whole) {
-            Some(data) => data,
-            None => Aligned::try_zeros((class / 4) as usize)
-                .ok_or(Error::OutOfMemory { what, bytes: class })?,
+        let (data, class) = pooled.unwrap_or((Aligned::default(), class));
+        let mut data = Some(data).filter(whole);
+        if data.is_none() {
+            data = Aligned::try_zeros((class / 4) as usize);
+        }
+        let Some(mut data) = data else {
+            if !is_new {
+                pool.give(class, Aligned::default(), 0);
+            }
+            return Err(Error::OutOfMemory { what, bytes: class });
         };
         if is_new {
             pool.made(class);
@@ -134,8 +139,8 @@ struct Versioned {
 /// Words of a buffer in another order, as they were at a version.
 struct Packed {
     order: PackedOrder,
-    version: Option<u64>,
-    words: Arc<Aligned>,
+    version: u64,
+    words: Arc<CpuBuffer>,
 }
 
 /// Which words a packed copy has, and in which order.
@@ -155,34 +160,45 @@ impl CpuBuffer {
         &self,
         order: PackedOrder,
         pack: impl FnOnce(&[f32], &mut [f32]),
-    ) -> Arc<Aligned> {
+    ) -> Result<Arc<Aligned>> {
         let (data, version) = {
             let data = lock(&self.data);
             (data.words.clone(), data.version)
         };
-        let mut spare = None;
-        if let Some(packed) = lock(&self.packed).iter_mut().find(|p| p.order == order) {
-            if packed.version == Some(version) {
-                return packed.words.clone();
+        let mut old = None;
+        {
+            let mut all = lock(&self.packed);
+            if let Some(at) = all.iter().position(|p| p.order == order) {
+                if all[at].version == version {
+                    return Ok(all[at].words.read());
+                }
+                old = Some(all.swap_remove(at).words);
             }
-            packed.version = None;
-            spare = Arc::into_inner(std::mem::take(&mut packed.words));
         }
         // Not under the lock: packing may run threads, and one that waits may take up other work,
         // which packs as well. Two that pack the same at a time do no harm.
-        let mut words = spare
-            .filter(|words| words.len == order.packed_len)
-            .unwrap_or_else(|| Aligned::zeros(order.packed_len));
-        pack(&data[order.offset..order.offset + order.len], &mut words);
-        let words = Arc::new(words);
-        let packed = Packed { order, version: Some(version), words: words.clone() };
+        let words = match old {
+            Some(words) => words,
+            None => {
+                let words = self.cpu.alloc(order.packed_len, "packed weights")?;
+                words.write(|words| words.fill(0.0));
+                words
+            }
+        };
+        words.write(|words| pack(&data[order.offset..order.offset + order.len], words));
+        let packed = words.read();
         let mut all = lock(&self.packed);
         match all.iter_mut().find(|p| p.order == order) {
-            Some(old) if old.version > packed.version => {}
-            Some(old) => *old = packed,
-            None => all.push(packed),
+            Some(other) if other.version > version => {}
+            Some(other) => *other = Packed { order, version, words },
+            None => all.push(Packed { order, version, words }),
         }
-        words
+        Ok(packed)
+    }
+
+    /// Changes whenever the words do.
+    pub(crate) fn version(&self) -> u64 {
+        lock(&self.data).version
     }
 
     pub(crate) fn read(&self) -> Arc<Aligned> {

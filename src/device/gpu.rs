@@ -208,9 +208,9 @@ impl Gpu {
         let generation = lock(&self.recorder).generation;
         let before = if upload { generation } else { u64::MAX };
         let pooled = lock(&self.pool).take(class, before);
-        let raw = match pooled {
-            Some(raw) => raw,
-            None => self.make(class, what)?,
+        let (raw, class) = match pooled {
+            Some(pooled) => pooled,
+            None => (self.make(class, what)?, class),
         };
         let buffer = Arc::new(GpuBuffer { gpu: self.clone(), raw, class });
         if self.options.poison && !upload {

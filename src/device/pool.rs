@@ -13,10 +13,10 @@ pub struct Memory {
     pub peak: u64,
 }
 
-/// The size class of `bytes`: four classes for each power of two, so at most a fifth is waste.
+/// The size class of `bytes`: eight classes for each power of two, so at most a ninth is waste.
 pub(super) fn class(bytes: u64) -> u64 {
     let bytes = bytes.max(256);
-    let step = (bytes.next_power_of_two() / 8).max(256);
+    let step = (bytes.next_power_of_two() / 16).max(256);
     bytes.div_ceil(step) * step
 }
 
@@ -37,14 +37,17 @@ impl<B> Pool<B> {
         Self { free: BTreeMap::new(), memory: Memory::default(), created: 0 }
     }
 
-    /// A free buffer of this class, released before `before`.
-    pub(super) fn take(&mut self, class: u64, before: u64) -> Option<B> {
-        let stack = self.free.get_mut(&class)?;
-        let at = stack.iter().rposition(|(_, released)| *released < before)?;
-        let (buffer, _) = stack.remove(at);
+    /// A free buffer of this class, or of one not much larger, released before `before`; and its
+    /// class. A batch that is a little shorter than another then takes what that one left.
+    pub(super) fn take(&mut self, class: u64, before: u64) -> Option<(B, u64)> {
+        let near = self.free.range_mut(class..=class / 4 * 5);
+        let (class, buffer) = near.into_iter().find_map(|(&class, stack)| {
+            let at = stack.iter().rposition(|(_, released)| *released < before)?;
+            Some((class, stack.remove(at).0))
+        })?;
         self.memory.pooled -= class;
         self.memory.in_use += class;
-        Some(buffer)
+        Some((buffer, class))
     }
 
     /// Counts a buffer that was made outside.
@@ -80,7 +83,7 @@ mod tests {
         for bytes in [0, 1, 255, 256, 257, 1000, 4096, 4097, 1 << 20, (1 << 20) + 1, 123_456_789] {
             let class = class(bytes);
             assert!(class >= bytes && class.is_multiple_of(256), "{bytes} -> {class}");
-            assert!(class <= bytes.max(256) * 5 / 4 + 256, "{bytes} -> {class}");
+            assert!(class <= bytes.max(256) * 9 / 8 + 256, "{bytes} -> {class}");
         }
     }
 
@@ -90,7 +93,20 @@ mod tests {
         pool.made(256);
         pool.give(256, "a", 3);
         assert_eq!(pool.take(256, 3), None);
-        assert_eq!(pool.take(256, 4), Some("a"));
+        assert_eq!(pool.take(256, 4), Some(("a", 256)));
         assert_eq!(pool.memory(), Memory { in_use: 256, pooled: 0, peak: 256 });
+    }
+
+    #[test]
+    fn what_is_a_little_larger_serves_too_but_not_before_what_fits() {
+        let mut pool = Pool::new();
+        for (class, buffer) in [(1280, "large"), (1024, "fits"), (1536, "too large")] {
+            pool.made(class);
+            pool.give(class, buffer, 0);
+        }
+        assert_eq!(pool.take(1024, 1), Some(("fits", 1024)));
+        assert_eq!(pool.take(1024, 1), Some(("large", 1280)));
+        assert_eq!(pool.take(1024, 1), None);
+        assert_eq!(pool.memory(), Memory { in_use: 2304, pooled: 1536, peak: 3840 });
     }
 }

@@ -534,18 +534,22 @@ impl Lstm {
             weight_hh_shape,
             bias: optional(part.bias)?,
             peepholes: optional(part.peepholes)?,
-            how: How {
-                compared: None,
-                cell: self.cell,
-                reverse,
-                // As Keras' `Bidirectional` has it, whose directions repeat other steps.
-                zero_left_out: matches!(self.way, Way::Both(_)),
-                strategy: self.strategy,
-                recompute: self.recompute,
-                noise,
-            },
+            how: self.how(reverse, noise),
         };
         Ok((direction, weight_hr))
+    }
+
+    fn how(&self, reverse: bool, noise: Noise) -> How {
+        How {
+            compared: None,
+            cell: self.cell,
+            reverse,
+            // As Keras' `Bidirectional` has it, whose directions repeat other steps.
+            zero_left_out: matches!(self.way, Way::Both(_)),
+            strategy: self.strategy,
+            recompute: self.recompute,
+            noise,
+        }
     }
 }
 

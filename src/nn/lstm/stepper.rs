@@ -1,8 +1,10 @@
 //! An LSTM layer frame by frame, for streams that come as they come.
 
-use super::{Lstm, LstmState, Way, keep_rows};
+use super::{Built, Lstm, LstmState, Way, keep_rows};
 use crate::nn::Params;
 use crate::ops::Check;
+use crate::ops::lstm::cell::Noise;
+use crate::ops::lstm::{Stack, Weights};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Mask, Result, Tensor};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,9 +34,26 @@ pub struct LstmStepper {
     params: Params,
     input_size: usize,
     streams: Vec<Stream>,
-    states: Vec<LstmState>,
-    /// The mask of the last call, which the next may use again.
-    mask: Option<Mask>,
+    states: States,
+    /// Of the call at hand: which streams have a frame, and the frames.
+    active: Vec<bool>,
+    frames: Vec<f32>,
+}
+
+/// The streams' states, and how a step comes about.
+enum States {
+    /// By the layer itself.
+    Layer {
+        states: Vec<LstmState>,
+        /// The mask of the last call, which the next may use again.
+        mask: Option<Mask>,
+    },
+    /// On the CPU, without a tensor.
+    Stack {
+        stack: Box<Stack>,
+        /// Of the parameters that it has.
+        generation: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,22 +99,43 @@ impl Lstm {
         let mut layer = self.clone();
         (layer.sequences, layer.memory, layer.time_major) = (false, None, false);
         let device = params.device();
-        let zeros = |size: usize| Ok(Var::from(Tensor::zeros([streams, size], &device)?));
-        let states = built
-            .parts
-            .iter()
-            .map(|_| {
-                Ok(LstmState { h: zeros(self.direction_size())?, c: zeros(self.hidden_size)? })
-            })
-            .collect::<Result<_>>()?;
+        let states = if device.is_gpu() || self.projection.is_some() || self.layer_norm {
+            let zeros = |size: usize| Ok(Var::from(Tensor::zeros([streams, size], &device)?));
+            let state =
+                || Ok(LstmState { h: zeros(self.direction_size())?, c: zeros(self.hidden_size)? });
+            let states = built.parts.iter().map(|_| state()).collect::<Result<_>>()?;
+            States::Layer { states, mask: None }
+        } else {
+            let weights = self.weights(params, built)?;
+            let stack = Stack::new(streams, weights, self.how(false, Noise::default()));
+            States::Stack { stack: Box::new(stack), generation: params.generation() }
+        };
+        let input_size = built.parts.first().map_or(0, |part| part.input_size);
         Ok(LstmStepper {
             layer,
             params: params.clone(),
-            input_size: built.parts.first().map_or(0, |part| part.input_size),
+            input_size,
             streams: vec![Stream::default(); streams],
             states,
-            mask: None,
+            active: vec![false; streams],
+            frames: vec![0.0; streams * input_size],
         })
+    }
+
+    /// The weights of each layer, of a stepper that needs no other parameters.
+    fn weights(&self, params: &Params, built: &Built) -> Result<Vec<Weights>> {
+        let (tape, h) = (Tape::inference(params), self.hidden_size);
+        let value = |id, shape: &[usize]| Ok(tape.weight(id, shape)?.0);
+        let layer = |part: &super::Part| {
+            let row = |id: Option<_>| id.map(|id| value(id, &[h, 4])).transpose();
+            Ok(Weights {
+                weight_ih: value(part.weight_ih, &[part.input_size, h, 4])?,
+                weight_hh: value(part.weight_hh, &[h, h, 4])?,
+                bias: row(part.bias)?,
+                peepholes: row(part.peepholes)?,
+            })
+        };
+        built.parts.iter().map(layer).collect()
     }
 }
 
@@ -156,11 +196,11 @@ impl LstmStepper {
     /// [`Error::Option`] for a stream that is not there or comes twice, [`Error::Count`] for a
     /// frame of another size, and those of the device. None changes a state.
     pub fn step(&mut self, frames: &[(StreamId, &[f32])]) -> Result<Vec<Vec<f32>>> {
-        let mut active = vec![false; self.streams.len()];
-        let mut values = vec![0.0; self.streams.len() * self.input_size];
+        self.active.fill(false);
+        self.frames.fill(0.0);
         for &(stream, frame) in frames {
             self.check(stream)?;
-            if std::mem::replace(&mut active[stream.place], true) {
+            if std::mem::replace(&mut self.active[stream.place], true) {
                 return Err(Error::Option {
                     option: "a stream",
                     found: format!("{stream:?}, twice"),
@@ -175,15 +215,20 @@ impl LstmStepper {
                     found: frame.len(),
                 });
             }
-            values[stream.place * self.input_size..][..self.input_size].copy_from_slice(frame);
+            let place = stream.place * self.input_size;
+            self.frames[place..place + self.input_size].copy_from_slice(frame);
         }
         if frames.is_empty() {
             return Ok(Vec::new());
         }
+        self.prepare()?;
+        if let States::Stack { stack, .. } = &mut self.states {
+            stack.step(&self.frames, &self.active);
+            return Ok(frames.iter().map(|(s, _)| stack.output(s.place).to_vec()).collect());
+        }
         let shape = [self.streams.len(), 1, self.input_size];
-        let x = Tensor::from_slice(&values, shape, &self.params.device())?;
-        let y = self.run(x, &active)?;
-        let words = y.to_vec()?;
+        let x = Tensor::from_slice(&self.frames, shape, &self.params.device())?;
+        let words = self.run(x)?.to_vec()?;
         let size = words.len() / self.streams.len();
         Ok(frames.iter().map(|(s, _)| words[s.place * size..][..size].to_vec()).collect())
     }
@@ -199,19 +244,54 @@ impl LstmStepper {
         check.dtype("frames", frames, DType::F32)?;
         let shape = [self.streams.len(), self.input_size];
         check.shape("frames", frames, "[streams,I]", &shape)?;
-        if let Some(state) = self.states.first() {
-            check.device(state.h.tensor(), &[("frames", frames)])?;
+        let own = match &self.states {
+            States::Layer { states, .. } => states.first().map(|state| state.h.tensor()),
+            States::Stack { stack, .. } => stack.weight(),
+        };
+        if let Some(own) = own {
+            check.device(own, &[("frames", frames)])?;
         }
-        let active: Vec<_> = self.streams.iter().map(|s| s.number.is_some()).collect();
-        self.run(frames.reshape([self.streams.len(), 1, self.input_size])?, &active)
+        for (active, stream) in self.active.iter_mut().zip(&self.streams) {
+            *active = stream.number.is_some();
+        }
+        let rows = self.streams.len();
+        self.prepare()?;
+        if let States::Stack { stack, .. } = &mut self.states {
+            let y = Tensor::empty([rows, self.layer.hidden_size], &frames.device())?;
+            stack.step(&frames.cpu(), &self.active);
+            stack.outputs(&y);
+            return Ok(y);
+        }
+        self.run(frames.reshape([rows, 1, self.input_size])?)
     }
 
-    fn run(&mut self, x: Tensor, active: &[bool]) -> Result<Tensor> {
+    /// Makes the stack ready for a step, if there is one.
+    fn prepare(&mut self) -> Result<()> {
+        let States::Stack { stack, generation } = &mut self.states else { return Ok(()) };
+        let now = self.params.generation();
+        if let (Some(built), true) = (&self.layer.built, *generation != now) {
+            stack.set_weights(self.layer.weights(&self.params, built)?);
+            *generation = now;
+        }
+        stack.prepare()?;
+        // Nothing fails from here on.
+        for (place, stream) in self.streams.iter_mut().enumerate() {
+            if std::mem::take(&mut stream.fresh) {
+                stack.reset(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the layer on the frames `[streams,1,I]` of the active streams.
+    fn run(&mut self, x: Tensor) -> Result<Tensor> {
+        let Self { layer, params, streams, active, states, .. } = self;
+        let States::Layer { states: before, mask } = states else { return Ok(x) };
         let device = x.device();
-        let rows = self.streams.len();
-        let mut states = self.states.clone();
-        if self.streams.iter().any(|s| s.fresh) {
-            let keep: Vec<_> = self.streams.iter().map(|s| !s.fresh).collect();
+        let rows = streams.len();
+        let mut states = before.clone();
+        if streams.iter().any(|s| s.fresh) {
+            let keep: Vec<_> = streams.iter().map(|s| !s.fresh).collect();
             let keep = Mask::new(&keep, [rows, 1], &device)?;
             for state in &mut states {
                 for var in [&mut state.h, &mut state.c] {
@@ -221,15 +301,15 @@ impl LstmStepper {
         }
         let mut x = Var::from(x);
         if active.iter().any(|on| !on) {
-            if self.mask.as_ref().is_none_or(|mask| mask.values() != active) {
-                self.mask = Some(Mask::new(active, [rows, 1], &device)?);
+            if mask.as_ref().is_none_or(|mask| mask.values() != active) {
+                *mask = Some(Mask::new(active, [rows, 1], &device)?);
             }
-            x = x.with_mask(self.mask.clone());
+            x = x.with_mask(mask.clone());
         }
-        let out = self.layer.run(&Tape::inference(&self.params), &x, Some(&states))?;
+        let out = layer.run(&Tape::inference(params), &x, Some(&states))?;
         // Nothing failed: from here on the streams have moved.
-        self.states = out.state;
-        self.streams.iter_mut().for_each(|s| s.fresh = false);
+        *before = out.state;
+        streams.iter_mut().for_each(|s| s.fresh = false);
         Ok(out.output.tensor().clone())
     }
 }

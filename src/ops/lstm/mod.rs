@@ -23,6 +23,7 @@ use crate::device::kernel::{Access, Constants};
 use crate::lengths::Counted;
 use crate::{DType, Error, Lengths, Mask, Result, Tensor};
 use cell::{Cell, Noise};
+pub(crate) use cpu::Stack;
 pub use plan::Strategy;
 use std::sync::Arc;
 

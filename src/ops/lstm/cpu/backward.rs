@@ -1,6 +1,6 @@
 //! The backward pass on the CPU, and the gates once more where they were not kept.
 
-use super::micro::{accumulate, load, most_rows, peepholes_of, store, tiles};
+use super::micro::{accumulate, load, most_rows, row_of, store, tiles};
 use super::products::{
     Activate, Factor, FrameSums, Term, add_row, input_gradient, weight_gradients,
 };
@@ -27,8 +27,8 @@ pub(in crate::ops::lstm) fn backward(
     let SavedBatch { lanes, tasks, gates, h_before, c_before } = batch_steps;
     let blocks = Blocks::new(lanes, hidden_size);
     let device = x.device();
-    let rt = blocks.packed_backward(&weights.weight_hh);
-    let peepholes = weights.peepholes.as_ref().map(|p| blocks.packed_row(Some(p)));
+    let rt = blocks.packed_backward(&weights.weight_hh)?;
+    let [_, peepholes] = blocks.packed_rows(&weights)?;
     let d_h = arriving.d_h_n.map(Tensor::cpu);
     let d_c = arriving.d_c_n.map(Tensor::cpu);
     let saved_c = c_before.cpu();
@@ -37,19 +37,12 @@ pub(in crate::ops::lstm) fn backward(
         None => recompute(&x, &weights, &how, blocks, [&h_before, &c_before])?,
     };
     let lengths = mask.steps().lengths();
-    let packed;
-    let whole;
-    let d_y: Option<&[f32]> = match arriving.d_y {
-        Some(y) if lengths.is_none() && y.stride() == hidden_size => {
-            whole = y.tensor.cpu();
-            Some(&whole)
-        }
-        Some(y) => {
-            packed = gather(&tasks, &y.tensor.cpu(), timesteps, hidden_size, y);
-            Some(&packed)
-        }
+    let d_y = match arriving.d_y {
+        Some(y) if lengths.is_none() && y.stride() == hidden_size => Some(y.tensor.clone()),
+        Some(y) => Some(gather(&tasks, timesteps, hidden_size, y)?),
         None => None,
     };
+    let d_y_values = d_y.as_ref().map(Tensor::cpu);
     let shared = BackwardShared {
         blocks,
         how: &how,
@@ -57,7 +50,7 @@ pub(in crate::ops::lstm) fn backward(
         rt: &rt,
         peepholes: peepholes.as_deref().map(|p| &**p),
         c_before: &saved_c,
-        d_y,
+        d_y: d_y_values.as_deref(),
         mask: mask.steps().mask().map(|m| m.values()),
     };
     let ends: Vec<[Vec<f32>; 3]> = gates.cpu_mut(|gates| {
@@ -95,6 +88,9 @@ pub(in crate::ops::lstm) fn backward(
         },
     ];
     weight_gradients(blocks, factors, &d_a, gradients.bias.as_ref())?;
+    // The gradient of the input may take their memory.
+    drop((x_values, h_values, saved_c));
+    drop((h_before, c_before));
     if let Some(into) = &gradients.peepholes {
         for [_, _, d_peepholes] in &ends {
             into.cpu_mut(|into| add_row(blocks, d_peepholes, into));
@@ -102,7 +98,7 @@ pub(in crate::ops::lstm) fn backward(
     }
     let mut d_x = None;
     if wanted.d_x {
-        let weight_ih = blocks.packed_backward(&weights.weight_ih);
+        let weight_ih = blocks.packed_backward(&weights.weight_ih)?;
         let packed = Tensor::empty([batch, frames.div_ceil(batch), input_size], &device)?;
         // Rows of different lengths leave a part of it unused.
         let len = frames * input_size;
@@ -147,9 +143,10 @@ fn recompute(
 ) -> Result<Tensor> {
     let frames = h_before.len() / blocks.units();
     let gates = Tensor::empty([frames, blocks.columns()], &x.device())?;
-    let bias = blocks.packed_row(weights.bias.as_ref());
-    let peepholes = weights.peepholes.as_ref().map(|p| blocks.packed_row(Some(p)));
-    let [w, r] = [&weights.weight_ih, &weights.weight_hh].map(|w| blocks.packed_forward(w));
+    let [bias, peepholes] = blocks.packed_rows(weights)?;
+    let bias = bias.as_deref().map(|b| &**b);
+    let w = blocks.packed_forward(&weights.weight_ih)?;
+    let r = blocks.packed_forward(&weights.weight_hh)?;
     let (x_values, h_values, c_before) = (x.cpu(), h_before.cpu(), c_before.cpu());
     let input_size = x.len() / frames;
     let terms = &[
@@ -158,7 +155,7 @@ fn recompute(
     ];
     let peepholes = peepholes.as_deref().map(|p| &**p);
     let activate = Activate { how, peepholes, c_before: &c_before };
-    gates.cpu_mut(|gates| FrameSums { blocks, bias: &bias, terms }.run(gates, Some(activate)));
+    gates.cpu_mut(|gates| FrameSums { blocks, bias, terms }.run(gates, Some(activate)));
     Ok(gates)
 }
 
@@ -286,7 +283,7 @@ impl BackwardRows<'_> {
                         d = simd.sub_f32s(d, stays[0]);
                         d_c_cell = simd.sub_f32s(d_c_after, stays[1]);
                     }
-                    let p = peepholes_of(simd, peepholes, block);
+                    let p = row_of(simd, peepholes, block);
                     how.cell.backward(simd, *gates, c_prev, d, d_c_cell, p)
                 } else {
                     cell::plain_backward(simd, *gates, c_prev, d, d_c_after)

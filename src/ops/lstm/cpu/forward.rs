@@ -1,14 +1,14 @@
 //! The forward pass on the CPU.
 
-use super::micro::{accumulate, load, most_rows, peepholes_of, store, tiles, weights_of};
+use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of};
 use super::products::{FrameSums, Term};
 use super::{
-    Blocks, Row, SavedBatch, Task, each_task, inputs, lanes, load_rows, parts, recurrent_scales,
-    scatter, store_rows, zoneout,
+    Blocks, Row, SavedBatch, Task, cell_of, each_task, inputs, lanes, load_rows, parts,
+    recurrent_scales, scatter, store_rows,
 };
 use crate::ops::lstm::{Forward, How, Output, Saved, SavedSteps, Sizes, cell};
 use crate::{Result, Tensor};
-use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Rows of a task from which on W x is added where R h is, step by step. Fewer rows would read W anew
@@ -24,10 +24,9 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
     let packed_x = inputs(call.x, &tasks, call.steps, sizes)?;
     let x = packed_x.cpu();
     let weights = call.weights;
-    let bias = blocks.packed_row(weights.bias.as_ref());
-    let peepholes = weights.peepholes.as_ref().map(|p| blocks.packed_row(Some(p)));
-    let weight_ih = blocks.packed_forward(&weights.weight_ih);
-    let r = blocks.packed_forward(&weights.weight_hh);
+    let [bias, peepholes] = blocks.packed_rows(weights)?;
+    let weight_ih = blocks.packed_forward(&weights.weight_ih)?;
+    let r = blocks.packed_forward(&weights.weight_hh)?;
 
     let ahead = tasks.iter().any(|task| task.rows.len() < FUSED_ROWS);
     let gate_columns = if ahead || call.save { blocks.columns() } else { 0 };
@@ -51,7 +50,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         ahead,
         x: &x,
         weight_ih: &weight_ih,
-        bias: &bias,
+        bias: bias.as_deref().map(|b| &**b),
         peepholes: peepholes.as_deref().map(|p| &**p),
         r: &r,
         mask: call.steps.mask().map(|m| m.values()),
@@ -60,7 +59,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         if ahead {
             let terms =
                 &[Term { values: &x, stride: input_size, size: input_size, weights: &weight_ih }];
-            FrameSums { blocks, bias: &bias, terms }.run(gates, None);
+            FrameSums { blocks, bias: shared.bias, terms }.run(gates, None);
         }
         h_before.cpu_mut(|h_before| {
             c_before.cpu_mut(|c_before| {
@@ -130,7 +129,7 @@ struct ForwardShared<'a> {
     ahead: bool,
     x: &'a [f32],
     weight_ih: &'a [f32],
-    bias: &'a [f32],
+    bias: Option<&'a [f32]>,
     peepholes: Option<&'a [f32]>,
     r: &'a [f32],
     mask: Option<&'a [bool]>,
@@ -215,11 +214,10 @@ impl ForwardRows<'_> {
                 *sums = *self.gates_at::<S>(frame, at.block);
             }
         } else {
-            let bias: &[[S::f32s; 4]] = cast_slice(self.shared.bias);
             let first = self.task.first_frame;
             let x =
                 frames.map(|frame| &self.shared.x[(first + frame) * input_size..][..input_size]);
-            sums = [bias[at.block]; M];
+            sums = [row_of(simd, self.shared.bias, at.block); M];
             let w = weights_of::<S>(self.shared.weight_ih, input_size, at.block);
             accumulate(simd, &mut sums, x, w);
         }
@@ -253,7 +251,10 @@ impl ForwardRows<'_> {
             zero_y[m] = left_out && how.zero_left_out;
             new[m] = match left_out {
                 true => cell::Forward { gates: [zero; 4], c: c_old, h: h_old },
-                false => self.variant(simd, sums[m], [h_old, c_old], frame, at.block),
+                false => {
+                    let p = row_of(simd, self.shared.peepholes, at.block);
+                    cell_of(simd, how, blocks, sums[m], [h_old, c_old], p, (frame, at.block))
+                }
             };
         }
         if !varies {
@@ -287,42 +288,11 @@ impl ForwardRows<'_> {
         }
     }
 
-    /// What only other cells than the plain one have.
-    #[inline(always)]
-    fn variant<S: Simd>(
-        &self,
-        simd: S,
-        a: [S::f32s; 4],
-        [h_old, c_old]: [S::f32s; 2],
-        frame: usize,
-        block: usize,
-    ) -> cell::Forward<S::f32s> {
-        let ForwardShared { blocks, how, peepholes, .. } = *self.shared;
-        let p = peepholes_of(simd, peepholes, block);
-        let mut new = match how.cell.is_variant() {
-            true => how.cell.forward(simd, a, c_old, p),
-            false => cell::plain_forward(simd, a, c_old),
-        };
-        if how.cell.has_zoneout() {
-            let [h, c] = zoneout::<S>(how, blocks, frame, block);
-            new.h = stay(simd, new.h, h_old, h);
-            new.c = stay(simd, new.c, c_old, c);
-        }
-        new
-    }
-
     #[inline(always)]
     fn gates_at<S: Simd>(&mut self, frame: usize, block: usize) -> &mut [S::f32s; 4] {
         let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
         &mut gates[frame * self.shared.blocks.blocks + block]
     }
-}
-
-/// `new` where `stays` is 0, `old` where it is 1.
-#[inline(always)]
-fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s {
-    let rest = simd.sub_f32s(simd.splat_f32s(1.0), stays);
-    simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
 }
 
 /// A tile's place.

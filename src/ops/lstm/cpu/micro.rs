@@ -54,15 +54,11 @@ pub(super) fn weights_of<S: Simd>(packed: &[f32], from: usize, block: usize) -> 
     cast_slice(&packed[block * size..][..size])
 }
 
-/// The peepholes of a block of units; zeros without.
+/// The bias or the peepholes of a block of units; zeros without.
 #[inline(always)]
-pub(super) fn peepholes_of<S: Simd>(
-    simd: S,
-    peepholes: Option<&[f32]>,
-    block: usize,
-) -> [S::f32s; 4] {
-    match peepholes {
-        Some(p) => cast_slice::<f32, [S::f32s; 4]>(p)[block],
+pub(super) fn row_of<S: Simd>(simd: S, row: Option<&[f32]>, block: usize) -> [S::f32s; 4] {
+    match row {
+        Some(row) => cast_slice::<f32, [S::f32s; 4]>(row)[block],
         None => [simd.splat_f32s(0.0); 4],
     }
 }

@@ -12,11 +12,13 @@ mod backward;
 mod forward;
 mod micro;
 mod products;
+mod step;
 
 pub(super) use backward::backward;
 pub(super) use forward::forward;
+pub(crate) use step::Stack;
 
-use super::{Columns, How, Sizes, Steps};
+use super::{Columns, How, Sizes, Steps, Weights, cell};
 use crate::device::cpu::{Aligned, Cpu};
 use crate::device::gpu::lock;
 use crate::{Result, Tensor};
@@ -116,24 +118,26 @@ impl Task {
     }
 }
 
-/// Copies between `[B,T,..]` columns and frames in the tasks' order.
-fn gather(
-    tasks: &[Task],
-    from: &[f32],
-    timesteps: usize,
-    width: usize,
-    y: Columns<'_>,
-) -> Vec<f32> {
-    let mut frames = Vec::with_capacity(tasks.iter().map(|t| t.frames).sum::<usize>() * width);
-    for row in tasks.iter().flat_map(|t| &t.rows) {
-        for step in 0..row.length {
-            let at = (row.at * timesteps + step) * y.stride() + y.first;
-            frames.extend_from_slice(&from[at..at + width]);
+/// Copies `[B,T,..]` columns to frames in the tasks' order.
+fn gather(tasks: &[Task], timesteps: usize, width: usize, y: Columns<'_>) -> Result<Tensor> {
+    let count = tasks.iter().map(|t| t.frames).sum::<usize>();
+    let frames = Tensor::empty([count, width], &y.tensor.device())?;
+    let from = y.tensor.cpu();
+    frames.cpu_mut(|frames| {
+        let mut frames = frames.chunks_exact_mut(width);
+        for row in tasks.iter().flat_map(|t| &t.rows) {
+            for step in 0..row.length {
+                let at = (row.at * timesteps + step) * y.stride() + y.first;
+                if let Some(frame) = frames.next() {
+                    frame.copy_from_slice(&from[at..at + width]);
+                }
+            }
         }
-    }
-    frames
+    });
+    Ok(frames)
 }
 
+/// The other way.
 fn scatter(
     tasks: &[Task],
     frames: &[f32],
@@ -193,7 +197,7 @@ impl Blocks {
     }
 
     /// Weights `[from, to, 4]` as `[blocks of to][from][4][lanes]`, packed once for each change.
-    fn packed_forward(self, weights: &Tensor) -> Arc<Aligned> {
+    fn packed_forward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
         let (row, lanes) = (4 * self.hidden_size, self.lanes);
         let block_len = weights.len() / row * 4 * lanes;
         weights.packed("lstm forward", self.blocks * block_len, |w, packed| {
@@ -212,7 +216,7 @@ impl Blocks {
     }
 
     /// Weights `[from, to, 4]` as `[groups of four blocks of from][a column of the gates][4][lanes]`.
-    fn packed_backward(self, weights: &Tensor) -> Arc<Aligned> {
+    fn packed_backward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
         let (row, width) = (4 * self.hidden_size, 4 * self.lanes);
         let group_len = self.columns() * width;
         let groups = (weights.len() / row).div_ceil(width);
@@ -233,18 +237,21 @@ impl Blocks {
         })
     }
 
-    /// One row of `[H, 4]` in blocks, or zeros.
-    fn packed_row(self, row: Option<&Tensor>) -> Arc<Aligned> {
-        match row {
-            None => Arc::new(Aligned::zeros(self.columns())),
-            Some(row) => row.packed("lstm row", self.columns(), |row, packed| {
-                for (unit, gates) in row.chunks_exact(4).enumerate() {
-                    for (gate, &w) in gates.iter().enumerate() {
-                        packed[self.column(unit, gate)] = w;
-                    }
+    /// The bias and the peepholes, as far as there are.
+    fn packed_rows(self, weights: &Weights) -> Result<[Option<Arc<Aligned>>; 2]> {
+        let row = |row: &Option<Tensor>| row.as_ref().map(|r| self.packed_row(r)).transpose();
+        Ok([row(&weights.bias)?, row(&weights.peepholes)?])
+    }
+
+    /// One row of `[H, 4]` in blocks.
+    fn packed_row(self, row: &Tensor) -> Result<Arc<Aligned>> {
+        row.packed("lstm row", self.columns(), |row, packed| {
+            for (unit, gates) in row.chunks_exact(4).enumerate() {
+                for (gate, &w) in gates.iter().enumerate() {
+                    packed[self.column(unit, gate)] = w;
                 }
-            }),
-        }
+            }
+        })
     }
 }
 
@@ -366,6 +373,36 @@ fn zoneout<S: Simd>(how: &How, blocks: Blocks, frame: usize, block: usize) -> [S
     stays
 }
 
+/// A cell of a block of units at a frame, with all that its options ask for.
+#[inline(always)]
+fn cell_of<S: Simd>(
+    simd: S,
+    how: &How,
+    blocks: Blocks,
+    a: [S::f32s; 4],
+    [h_old, c_old]: [S::f32s; 2],
+    peepholes: [S::f32s; 4],
+    (frame, block): (usize, usize),
+) -> cell::Forward<S::f32s> {
+    let mut new = match how.cell.is_variant() {
+        true => how.cell.forward(simd, a, c_old, peepholes),
+        false => cell::plain_forward(simd, a, c_old),
+    };
+    if how.cell.has_zoneout() {
+        let [h, c] = zoneout::<S>(how, blocks, frame, block);
+        new.h = stay(simd, new.h, h_old, h);
+        new.c = stay(simd, new.c, c_old, c);
+    }
+    new
+}
+
+/// `new` where `stays` is 0, `old` where it is 1.
+#[inline(always)]
+fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s {
+    let rest = simd.sub_f32s(simd.splat_f32s(1.0), stays);
+    simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
+}
+
 /// The words of a call's input, without padding, in the tasks' order; masked steps are zeros.
 fn inputs(x: &Tensor, tasks: &[Task], steps: Steps<'_>, sizes: Sizes) -> Result<Tensor> {
     match steps {
@@ -373,9 +410,7 @@ fn inputs(x: &Tensor, tasks: &[Task], steps: Steps<'_>, sizes: Sizes) -> Result<
         Steps::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
         Steps::Lengths(_) => {
             let all = Columns { tensor: x, first: 0 };
-            let packed = gather(tasks, &x.cpu(), sizes.timesteps, sizes.input_size, all);
-            let frames = tasks.iter().map(|t| t.frames).sum();
-            Tensor::from_slice(&packed, [frames, sizes.input_size], &x.device())
+            gather(tasks, sizes.timesteps, sizes.input_size, all)
         }
     }
 }

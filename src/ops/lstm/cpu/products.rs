@@ -1,10 +1,8 @@
 //! Products over all frames of a batch at once, before and after the recurrence.
 
-use super::micro::{
-    accumulate, accumulate_outer, load, most_rows, peepholes_of, tiles, weights_of,
-};
+use super::micro::{accumulate, accumulate_outer, load, most_rows, row_of, tiles, weights_of};
 use super::{Blocks, SMALL, each_job, threads_for};
-use crate::device::cpu::Aligned;
+use crate::device::cpu::Line;
 use crate::ops::lstm::{How, cell};
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
@@ -44,7 +42,7 @@ pub(super) struct Term<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct FrameSums<'a> {
     pub(super) blocks: Blocks,
-    pub(super) bias: &'a [f32],
+    pub(super) bias: Option<&'a [f32]>,
     pub(super) terms: &'a [Term<'a>],
 }
 
@@ -82,13 +80,13 @@ impl WithSimd for FrameSumsRun<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { sums: FrameSums { blocks, bias, terms }, activate, first, gates } = self;
-        let bias: &[[S::f32s; 4]] = cast_slice(bias);
         for (run, gates) in gates.chunks_mut(FRAMES * blocks.columns()).enumerate() {
             let first = first + run * FRAMES;
             let gates: &mut [[S::f32s; 4]] = cast_slice_mut(gates);
             for block in 0..blocks.blocks {
+                let bias = row_of(simd, bias, block);
                 tiles!(gates.len() / blocks.blocks, most_rows::<S>(), |frame, M| {
-                    let mut sums = [bias[block]; M];
+                    let mut sums = [bias; M];
                     for term in terms {
                         let values: [&[f32]; M] = std::array::from_fn(|m| {
                             &term.values[(first + frame + m) * term.stride..][..term.size]
@@ -124,7 +122,7 @@ impl Activate<'_> {
         if !self.how.cell.is_variant() {
             return cell::plain_update(simd, sums, c).gates;
         }
-        let p = peepholes_of(simd, self.peepholes, block);
+        let p = row_of(simd, self.peepholes, block);
         self.how.cell.forward(simd, sums, c, p).gates
     }
 }
@@ -294,7 +292,8 @@ impl WithSimd for WeightGradient<'_> {
         let d_a: &[[S::f32s; 4]] = cast_slice(d_a);
         let sums: &mut [[S::f32s; 4]] = cast_slice_mut(self.sums);
         let mut panel = [[zero; 4]; FRAMES];
-        let mut near = Aligned::zeros(FRAMES * ROWS);
+        let mut near = [Line::ZERO; FRAMES * ROWS / 16];
+        let near: &mut [f32] = cast_slice_mut(&mut near);
         let mut total = [zero; 4];
         for (values, d_a) in values.chunks(FRAMES * stride).zip(d_a.chunks(FRAMES * blocks)) {
             let frames = d_a.len() / blocks;

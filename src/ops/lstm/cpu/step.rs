@@ -1,0 +1,244 @@
+//! One timestep of a stack of layers, for streams: of the rows that have a frame, all layers on one
+//! thread, in memory that stays. A step takes as long as the weights take to come by; making tensors
+//! for it would take as long again.
+
+use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of};
+use super::{Blocks, SMALL, cell_of, each_job, lanes};
+use crate::device::cpu::{Aligned, Cpu};
+use crate::ops::lstm::{How, Weights};
+use crate::{Result, Tensor};
+use pulp::{Arch, Simd, WithSimd};
+use std::sync::Arc;
+
+/// Layers of one width above each other, with a state for each row.
+pub(crate) struct Stack {
+    blocks: Blocks,
+    input_size: usize,
+    how: How,
+    layers: Vec<Layer>,
+    /// The rows in even shares, one for each thread that is worth its waking up.
+    shares: Vec<Share>,
+    /// Rows of a share, but for the last.
+    each: usize,
+    /// Of the weights that are packed.
+    version: Option<u64>,
+}
+
+struct Layer {
+    input_size: usize,
+    weights: Weights,
+    packed: Option<Packed>,
+}
+
+struct Packed {
+    weight_ih: Arc<Aligned>,
+    r: Arc<Aligned>,
+    bias: Option<Arc<Aligned>>,
+    peepholes: Option<Arc<Aligned>>,
+}
+
+/// Some rows.
+struct Share {
+    /// In the stack.
+    first: usize,
+    /// Of each layer, `[rows, units]`.
+    h: Vec<Vec<f32>>,
+    c: Vec<Vec<f32>>,
+    h_next: Vec<f32>,
+    /// The rows that have a frame now, among the share's.
+    running: Vec<usize>,
+}
+
+impl Stack {
+    /// Rows in a state of zeros; `layers` are the lowest first, their weights on the CPU.
+    pub(crate) fn new(rows: usize, layers: Vec<Weights>, how: How) -> Self {
+        let shape = |layer: &Weights| [layer.weight_ih.shape()[0], layer.weight_hh.shape()[0]];
+        let [input_size, hidden_size] = layers.first().map_or([0; 2], shape);
+        let blocks = Blocks::new(lanes(), hidden_size);
+        let weights: usize = layers.iter().map(|l| l.weight_ih.len() + l.weight_hh.len()).sum();
+        let shares = match rows.saturating_mul(weights) < SMALL * 16 {
+            true => 1,
+            false => rows.clamp(1, Cpu::threads().max(1)),
+        };
+        let each = rows.div_ceil(shares);
+        let firsts = (0..rows).step_by(each.max(1));
+        let shares = firsts.map(|first| {
+            let zeros = vec![0.0; each.min(rows - first) * blocks.units()];
+            let (h, c) = (vec![zeros.clone(); layers.len()], vec![zeros.clone(); layers.len()]);
+            Share { first, h, c, h_next: zeros, running: Vec::with_capacity(each) }
+        });
+        let shares = shares.collect();
+        let mut stack =
+            Self { blocks, input_size, how, layers: vec![], shares, each, version: None };
+        stack.set_weights(layers);
+        stack
+    }
+
+    /// Other weights of the same shapes.
+    pub(crate) fn set_weights(&mut self, layers: Vec<Weights>) {
+        let layers = layers.into_iter().map(|weights| {
+            let input_size = weights.weight_ih.shape()[0];
+            Layer { input_size, weights, packed: None }
+        });
+        self.layers = layers.collect();
+        self.version = None;
+    }
+
+    /// A weight of the lowest layer.
+    pub(crate) fn weight(&self) -> Option<&Tensor> {
+        self.layers.first().map(|layer| &layer.weights.weight_ih)
+    }
+
+    /// Sets a row's state to zero.
+    pub(crate) fn reset(&mut self, row: usize) {
+        let (share, units) = (&mut self.shares[row / self.each], self.blocks.units());
+        let row = (row - share.first) * units..(row - share.first + 1) * units;
+        for state in share.h.iter_mut().chain(&mut share.c) {
+            state[row.clone()].fill(0.0);
+        }
+    }
+
+    /// Packs the weights, if they have changed. It alone can fail, and changes no state.
+    pub(crate) fn prepare(&mut self) -> Result<()> {
+        // They share one buffer.
+        let version = self.layers.first().map(|layer| layer.weights.weight_hh.version());
+        if self.version == version {
+            return Ok(());
+        }
+        for Layer { weights, packed, .. } in &mut self.layers {
+            *packed = None;
+            let [bias, peepholes] = self.blocks.packed_rows(weights)?;
+            *packed = Some(Packed {
+                weight_ih: self.blocks.packed_forward(&weights.weight_ih)?,
+                r: self.blocks.packed_forward(&weights.weight_hh)?,
+                bias,
+                peepholes,
+            });
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    /// Takes a frame of each active row: `x` is `[rows, input_size]`. Comes after `prepare`.
+    pub(crate) fn step(&mut self, x: &[f32], active: &[bool]) {
+        let Self { blocks, input_size, ref how, ref layers, ref mut shares, each, .. } = *self;
+        for share in &mut *shares {
+            let active = active[share.first..].iter().take(each).enumerate();
+            share.running.clear();
+            share.running.extend(active.filter(|(_, on)| **on).map(|(row, _)| row));
+        }
+        let busy = |share: &&mut Share| !share.running.is_empty();
+        let threads = shares.iter_mut().filter(busy).count();
+        each_job(shares.iter_mut().filter(busy), threads, |share| {
+            let x = &x[share.first * input_size..];
+            Arch::new().dispatch(Step { blocks, how, layers, x, input_size, share });
+        });
+    }
+
+    /// A row's output after the last step.
+    pub(crate) fn output(&self, row: usize) -> &[f32] {
+        let share = &self.shares[row / self.each];
+        let h = share.h.last().map_or(&[][..], |h| h);
+        &h[(row - share.first) * self.blocks.units()..][..self.blocks.hidden_size]
+    }
+
+    /// All of them.
+    pub(crate) fn outputs(&self, into: &Tensor) {
+        into.cpu_mut(|into| {
+            for (row, into) in into.chunks_exact_mut(self.blocks.hidden_size).enumerate() {
+                into.copy_from_slice(self.output(row));
+            }
+        });
+    }
+}
+
+/// A timestep of a share's rows.
+struct Step<'a> {
+    blocks: Blocks,
+    how: &'a How,
+    layers: &'a [Layer],
+    x: &'a [f32],
+    input_size: usize,
+    share: &'a mut Share,
+}
+
+/// What the tiles of a layer read and write.
+struct Tiles<'a> {
+    blocks: Blocks,
+    how: &'a How,
+    packed: &'a Packed,
+    /// Frames of `input_size` words, `stride` apart.
+    input: &'a [f32],
+    stride: usize,
+    input_size: usize,
+    running: &'a [usize],
+    h: &'a [f32],
+    c: &'a mut [f32],
+    h_next: &'a mut [f32],
+}
+
+impl WithSimd for Step<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { blocks, how, layers, x, input_size, share } = self;
+        let Share { h, c, h_next, running, .. } = share;
+        let units = blocks.units();
+        for (number, layer) in layers.iter().enumerate() {
+            let Some(packed) = &layer.packed else { return };
+            let (below, h) = h.split_at_mut(number);
+            let (input, stride) = match below.last() {
+                Some(h) => (&h[..], units),
+                None => (x, input_size),
+            };
+            let mut tiles = Tiles {
+                blocks,
+                how,
+                packed,
+                input,
+                stride,
+                input_size: layer.input_size,
+                running,
+                h: &h[0],
+                c: &mut c[number],
+                h_next,
+            };
+            for block in 0..blocks.blocks {
+                tiles!(running.len(), most_rows::<S>(), |row, M| {
+                    tiles.tile::<S, M>(simd, row, block);
+                });
+            }
+            for row in running.iter().map(|row| row * units..(row + 1) * units) {
+                h[0][row.clone()].copy_from_slice(&h_next[row]);
+            }
+        }
+    }
+}
+
+impl Tiles<'_> {
+    /// A block of units of `M` rows: what a longer sequence computes, in the same order.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize>(&mut self, simd: S, first: usize, block: usize) {
+        let Blocks { hidden_size, lanes, .. } = self.blocks;
+        let units = self.blocks.units();
+        let rows: [usize; M] = std::array::from_fn(|m| self.running[first + m]);
+        let mut sums = [row_of(simd, self.packed.bias.as_deref().map(|b| &**b), block); M];
+        let x = rows.map(|row| &self.input[row * self.stride..][..self.input_size]);
+        let weights = weights_of::<S>(&self.packed.weight_ih, self.input_size, block);
+        accumulate(simd, &mut sums, x, weights);
+        let h = rows.map(|row| &self.h[row * units..][..hidden_size]);
+        accumulate(simd, &mut sums, h, weights_of::<S>(&self.packed.r, hidden_size, block));
+        let peepholes = row_of(simd, self.packed.peepholes.as_deref().map(|p| &**p), block);
+        for (&row, &sums) in rows.iter().zip(&sums) {
+            let place = row * units + block * lanes;
+            let old = [load::<S>(&self.h[place..]), load::<S>(&self.c[place..])];
+            let new = cell_of(simd, self.how, self.blocks, sums, old, peepholes, (0, block));
+            store::<S>(&mut self.c[place..], new.c);
+            store::<S>(&mut self.h_next[place..], new.h);
+            if self.how.cell.is_variant() {
+                self.c[place + self.blocks.range(block).len()..place + lanes].fill(0.0);
+            }
+        }
+    }
+}
