@@ -222,3 +222,44 @@ impl Drop for CpuBuffer {
         lock(&self.cpu.pool).give(self.class, data, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(packed_len: usize) -> PackedOrder {
+        PackedOrder { offset: 1, len: 2, order: "test", packed_len }
+    }
+
+    #[test]
+    fn packed_words_are_counted_kept_and_given_back() {
+        let cpu = Cpu::new(true);
+        let buffer = cpu.alloc(3, "a test").unwrap();
+        buffer.write(|words| words.copy_from_slice(&[1.0, 2.0, 3.0]));
+        let pack = || {
+            buffer.packed(order(1000), |from, to| {
+                assert!(to[2..].iter().all(|&word| word == 0.0));
+                to[..2].copy_from_slice(from);
+            })
+        };
+        assert_eq!(pack().unwrap()[..3], [2.0, 3.0, 0.0]);
+        assert_eq!(cpu.memory().in_use, 256 + 4096);
+        let same = buffer.packed(order(1000), |_, _| panic!("nothing was written since"));
+        buffer.write(|words| words[1] = 5.0);
+        // Who still reads the old ones keeps them.
+        assert_eq!(pack().unwrap()[..3], [5.0, 3.0, 0.0]);
+        assert_eq!(same.unwrap()[..3], [2.0, 3.0, 0.0]);
+        assert_eq!(cpu.memory().in_use, 256 + 4096);
+        drop(buffer);
+        assert_eq!(cpu.memory(), pool::Memory { in_use: 0, pooled: 4352, peak: 4352 });
+    }
+
+    #[test]
+    fn packed_words_that_no_memory_holds_are_an_error() {
+        let cpu = Cpu::new(false);
+        let buffer = cpu.alloc(3, "a test").unwrap();
+        let packed = buffer.packed(order(1 << 50), |_, _| panic!("there is nothing to write to"));
+        assert!(matches!(packed, Err(Error::TooLarge { .. })));
+        assert_eq!(cpu.memory().in_use, 256);
+    }
+}

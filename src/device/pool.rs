@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Memory of a device, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Held by tensors.
+    /// Held by tensors, and on the CPU by their copies in the order in which products read them.
     pub in_use: u64,
     /// Held by the pool, ready for the next tensor.
     pub pooled: u64,

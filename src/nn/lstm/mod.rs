@@ -79,6 +79,26 @@ impl Way {
 /// starts at each row's own end. Steps that [`Var::with_mask`] leaves out keep the state, and
 /// the output repeats; of a bidirectional layer it is 0; both as in Keras.
 ///
+/// # Memory
+/// A training step with Adam holds so many floats of 4 bytes at its peak, as [`crate::Device::memory`]
+/// counts them, within 15 %; F = B T frames, L layers of H units, I input features, P = 4H (I + H + 1)
+/// parameters of a layer, H standing for I in the layers above the first:
+///
+/// | floats | of what |
+/// |---|---|
+/// | 4 ΣP | parameters, their gradients, Adam's two moments |
+/// | 6 F H L | saved for the backward pass: the gates, h and c before each step |
+/// | F (I + H L) | the input, and each layer's output: the next one's input, or the result |
+/// | F (H + max(H, I)) | gradients of the last output, and of one layer's input |
+/// | 6 B H L | states and their gradients |
+/// | 4 H² on a GPU | workspace: `weight_hh` transposed |
+/// | 2 ΣP + max P on the CPU | workspace: weights in the order in which products read them, for each pass; a layer's gradient |
+///
+/// Gates, saved states and parameters count H up to a multiple of the SIMD lanes on the CPU, of at
+/// most 16. Each direction of a bidirectional layer counts as a layer. With [`Lstm::recompute`] the
+/// saved values of all layers but one are 2 F H; mixed precision halves the gates, and adds 16-bit
+/// copies of the parameters.
+///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, Var, nn::{Lstm, Merge, Params}};
 /// let device = Device::auto()?;
