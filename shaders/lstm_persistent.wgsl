@@ -83,7 +83,7 @@ fn main(
     let number = workgroupUniformLoad(&told);
     if number == NOBODY { return; }
     // A workgroup that recovers does the work of its whole team.
-    let recover = dims.mode == RECOVER;
+    let recover = dims.mode != RUN;
     let team = select(number / TEAM, number, recover);
     let first = select(number % TEAM, 0u, recover);
     let end = select(first + 1u, TEAM, recover);

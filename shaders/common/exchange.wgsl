@@ -10,6 +10,7 @@
 //            ticket, so that those of the lowest numbers have started
 //   RECOVER  one workgroup a team; returns at once if nobody gave up, else does what is left of
 //            the team's work with the same code, so the results have the same bits
+//   ALONE    instead of both, where workgroups were seen to wait in vain: as RECOVER, from the begin
 //   PROBE    apart from a pass: counts how many workgroups of this kernel run at once
 //
 // Shapes  exchange: the words, then from dims.control on: a ticket; whether somebody gave up; for
@@ -22,6 +23,7 @@
 const RUN = 0u;
 const RECOVER = 1u;
 const PROBE = 2u;
+const ALONE = 3u;
 
 const TICKET = 0u;
 const FAILED = 1u;
@@ -45,7 +47,7 @@ fn somebody_failed() -> bool {
 
 fn give_up() {
     atomicStore(&lost, 1u);
-    if dims.mode == RECOVER {
+    if dims.mode != RUN {
         atomicStore(&alarm[1], 1u);
     } else {
         atomicStore(&exchange[dims.control + FAILED], 1u);
@@ -120,7 +122,7 @@ fn enter(group: u32, groups: u32) -> u32 {
         probe(groups);
         return NOBODY;
     }
-    if !somebody_failed() { return NOBODY; }
+    if dims.mode == RECOVER && !somebody_failed() { return NOBODY; }
     atomicStore(&alarm[0], 1u);
     return group;
 }

@@ -71,7 +71,7 @@ impl Resident {
         {
             log::warn!(
                 "workgroups waited for each other in vain; what they left was computed without \
-                 them, and from now on Strategy::Persistent is not used on this device"
+                 them, and from now on none waits for another on this device"
             );
         }
         match alarm.get(1) {

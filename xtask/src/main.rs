@@ -2,6 +2,7 @@
 
 mod isa;
 mod roofline;
+mod strategies;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -10,7 +11,10 @@ const USAGE: &str = "\
 cargo xtask isa             compile every kernel for AMD's chips, write benches/ISA.md
 cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
 cargo xtask isa PART        print each configuration of the kernels whose names contain PART
-cargo xtask roofline        how fast named cards can be: write benches/ROOFLINE.md";
+cargo xtask roofline        how fast named cards can be: write benches/ROOFLINE.md
+cargo xtask strategies [DEVICE]
+                        time every strategy on a device (default: the software adapter), write
+                        what Strategy::Auto takes there: src/ops/lstm/strategies.csv";
 
 fn main() -> ExitCode {
     match run() {
@@ -30,6 +34,8 @@ fn run() -> Result<()> {
         ["isa", "--check"] => isa::check(),
         ["isa", part] if !part.starts_with('-') => isa::print(part),
         ["roofline"] => roofline::write(),
+        ["strategies"] => strategies::write("software"),
+        ["strategies", device] => strategies::write(device),
         // For `isa` itself.
         ["isa-chip", part] => isa::chip(part),
         [] | ["help" | "-h" | "--help"] => {

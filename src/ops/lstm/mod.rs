@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod recompute;
 pub(crate) mod sequence;
 pub(crate) mod stepwise;
+pub(crate) mod table;
 pub(crate) mod transpose_gates;
 pub(crate) mod trial;
 pub(crate) mod wave;

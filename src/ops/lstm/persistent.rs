@@ -118,6 +118,7 @@ pub(super) const UNIFORM: usize = 7;
 const RUN: u32 = 0;
 const RECOVER: u32 = 1;
 const PROBE: u32 = 2;
+const ALONE: u32 = 3;
 
 /// How a layer is spread over workgroups: see `shaders/common/lstm_team.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +135,8 @@ pub(crate) struct Team {
     /// How many teams run at once. What waits for room on the device while others run out of
     /// patience is never launched.
     at_once: usize,
+    /// Whether one workgroup does a team's work, since several were seen to wait in vain.
+    pub(crate) alone: bool,
 }
 
 impl Team {
@@ -166,6 +169,7 @@ impl Team {
                 kept: [registers, shared],
                 rows: rows.next_multiple_of(tile).min(split / tile * tile),
                 at_once: 1,
+                alone: false,
             })
         })
     }
@@ -228,8 +232,11 @@ fn shapes(pass: Pass) -> Vec<Constants> {
 /// The team for a layer, or why there is none. `on_chip` says whether all of R has to fit there.
 ///
 /// The fewest workgroups that hold R on chip, as far as so many run at once; then the rows are
-/// spread over as many teams as run at once. A software adapter, which has no such memory, takes as
-/// many as it has threads.
+/// spread over as many teams as run at once.
+///
+/// A software adapter has no such memory: it takes as many workgroups as it has threads, asks
+/// nothing, and, once they have waited in vain, one for a team's work. A machine that is busy
+/// with something else then gets the same bits as one that is not.
 pub(crate) fn team(
     gpu: &Arc<Gpu>,
     task: Task,
@@ -246,7 +253,7 @@ pub(crate) fn team(
     let fitting = || (fewest..=hidden_size).filter_map(make).find(|team| team.on_chip());
     let found = match forced.workgroups {
         Some(workgroups) => make(workgroups),
-        None if gpu.info.software && !on_chip => make(threads.max(fewest)),
+        None if gpu.info.software => make(threads.max(fewest)),
         None => fitting(),
     };
     let Some(mut team) = found else {
@@ -258,7 +265,11 @@ pub(crate) fn team(
     };
     // A forced team is for tests, which see two launches where there are more than two.
     let mut at_once = 2 * team.workgroups;
-    while forced.workgroups.is_none() && team.workgroups > 1 {
+    if gpu.info.software {
+        team.alone = gpu.resident.tripped();
+        at_once = if forced.workgroups.is_none() { threads } else { at_once };
+    }
+    while forced.workgroups.is_none() && team.workgroups > 1 && !gpu.info.software {
         at_once = count(gpu, task, team)?;
         if at_once >= team.workgroups {
             break;
@@ -284,7 +295,7 @@ pub(crate) fn team(
 
 /// How many workgroups of a team's kernel run at once. The first time it asks the device, and waits
 /// for the answer; a browser, where nobody can wait, is taken to run one team.
-fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
+pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     if cfg!(target_arch = "wasm32") {
         return Ok(team.workgroups);
     }
@@ -432,26 +443,27 @@ impl Windows<'_> {
                 tensors: &tensors,
             };
             // All of the work is the first launch's, for who reads a profile.
-            if mode == RUN && begin == 0 && offset == 0 {
+            if mode != RECOVER && begin == 0 && offset == 0 {
                 return gpu.run_costing(&launch, self.cost);
             }
             gpu.run(&launch)
         };
         let teams = self.teams;
+        let windows = || (0..self.turns).step_by(window);
+        if team.alone {
+            return windows().try_for_each(|begin| launch(ALONE, teams, begin, 0));
+        }
         let mut tickets = 0;
         for first in (0..teams).step_by(team.at_once) {
             let workgroups = team.workgroups * team.at_once.min(teams - first);
-            for begin in (0..self.turns).step_by(window) {
+            for begin in windows() {
                 // From a ticket of this launch to the number of a workgroup.
                 let offset = ((first * team.workgroups) as u32).wrapping_sub(tickets);
                 launch(RUN, workgroups, begin, offset)?;
                 tickets = tickets.wrapping_add(workgroups as u32);
             }
         }
-        for begin in (0..self.turns).step_by(window) {
-            launch(RECOVER, teams, begin, 0)?;
-        }
-        Ok(())
+        windows().try_for_each(|begin| launch(RECOVER, teams, begin, 0))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which schedule runs a layer on a device, and how its batch is cut into chunks.
 
 use super::persistent::{self, Team};
-use super::trial;
+use super::{table, trial};
 use crate::device::gpu::Gpu;
 use crate::lengths::PackedRow;
 use crate::{Error, Result};
@@ -21,16 +21,18 @@ pub enum Strategy {
     Stepwise,
     /// All timesteps in one dispatch: workgroups that run at once share the hidden units, keep
     /// their slices of `weight_hh` in registers and shared memory, and hand each other h, or the
-    /// gates' gradients, at each step. For hidden sizes past those of `Sequence` on a hardware GPU.
+    /// gates' gradients, at each step. For hidden sizes past those of `Sequence` on a hardware GPU, and
+    /// for single rows on a software adapter.
     ///
     /// Where workgroups turn out not to run at once the pass ends all the same, with the same
     /// bits, only later; the next read-back of anything tells, a warning is logged, and from then
-    /// on this device takes what `Auto` would. Runs the plain cell alone, without a mask.
+    /// on a GPU takes what `Auto` would, a software adapter one workgroup for all. Runs the plain cell
+    /// alone, without a mask.
     Persistent,
 }
 
 impl Strategy {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Auto => "Auto",
             Self::Sequence => "Sequence",
@@ -73,17 +75,6 @@ pub(crate) enum Schedule {
     Stepwise,
 }
 
-/// What `Auto` tries on an adapter, the first that can run the shape; `Stepwise` always can.
-///
-/// Conservative until it is measured on more hardware: `Persistent` only past the hidden sizes of
-/// `Sequence`, where all of R fits on chip.
-fn preferred(gpu: &Gpu) -> &'static [Strategy] {
-    match gpu.info.software {
-        true => &[Strategy::Sequence, Strategy::Stepwise],
-        false => &[Strategy::Sequence, Strategy::Persistent, Strategy::Stepwise],
-    }
-}
-
 /// Words of shared memory for each unit and row of a workgroup: h twice; d_a of four gates.
 fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
     4 * hidden_size * rows * if pass == Pass::Forward { 2 } else { 4 }
@@ -91,10 +82,10 @@ fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
 
 /// The schedule for a layer.
 pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result<Schedule> {
-    // What has failed on this device is not tried again.
-    let given_up = gpu.resident.tripped();
+    // What has failed on a GPU is not tried again there; a software adapter has another way to do it.
+    let given_up = gpu.resident.tripped() && !gpu.info.software;
     let auto = strategy == Strategy::Auto || (strategy == Strategy::Persistent && given_up);
-    let tried = if auto { preferred(gpu) } else { &[strategy] };
+    let tried = if auto { table::order(gpu.info.software, task) } else { &[strategy] };
     for candidate in tried {
         let found = match candidate {
             Strategy::Sequence => sequence(gpu, task),

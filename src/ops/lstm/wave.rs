@@ -83,6 +83,8 @@ pub(crate) fn cut(
         batch,
         hidden_size,
     };
+    // By the one strategy that a wavefront has: two layers at a time are faster than either alone.
+    let strategy = if strategy == Strategy::Auto { Strategy::Sequence } else { strategy };
     let Ok(Schedule::Sequence { rows }) = plan::schedule(gpu, strategy, task) else {
         return None;
     };

@@ -1,0 +1,151 @@
+//! `cargo xtask strategies`: times every strategy over a grid of shapes on a device, and writes into
+//! `src/ops/lstm/strategies.csv` in which order `Strategy::Auto` is to try them there. A backward pass is
+//! judged by the time of both passes: a difference of two times has the errors of both.
+
+use anyhow::{Context, Result};
+use std::fmt::Write;
+use std::time::Instant;
+use wgpu_lstm::nn::{Lstm, Params};
+use wgpu_lstm::{Device, Error, Strategy, Tape, Tensor, Var};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/ops/lstm/strategies.csv");
+
+const BATCHES: [usize; 4] = [1, 4, 16, 64];
+const HIDDEN_SIZES: [usize; 4] = [32, 128, 256, 512];
+const TIMESTEPS: usize = 64;
+const INPUT_SIZE: usize = 32;
+const ROUNDS: usize = 5;
+
+/// With how much slower each has to be before a simpler one is taken instead of it.
+const STRATEGIES: [(&str, Strategy, f64); 3] = [
+    ("sequence", Strategy::Sequence, 1.0),
+    ("persistent", Strategy::Persistent, 1.1),
+    ("stepwise", Strategy::Stepwise, 1.2),
+];
+
+/// A layer that goes by one strategy.
+struct Layer {
+    device: Device,
+    params: Params,
+    lstm: Lstm,
+    x: Var,
+    d_y: Tensor,
+}
+
+impl Layer {
+    /// None where the strategy cannot run the shape.
+    fn new(
+        device: &Device,
+        strategy: Strategy,
+        batch: usize,
+        hidden: usize,
+    ) -> Result<Option<Self>> {
+        let params = Params::new(device);
+        let tensor = |width: usize| {
+            let words: Vec<_> = (0..batch * TIMESTEPS * width).map(|i| (i as f32).sin()).collect();
+            Tensor::from_slice(&words, [batch, TIMESTEPS, width], device)
+        };
+        let lstm = Lstm::new(hidden).return_sequences().strategy(strategy);
+        let layer = Self {
+            device: device.clone(),
+            lstm: lstm.build(&params, INPUT_SIZE)?,
+            params,
+            x: tensor(INPUT_SIZE)?.into(),
+            d_y: tensor(hidden)?,
+        };
+        // The first time kernels are compiled.
+        match layer.seconds(true).and_then(|_| layer.seconds(true)) {
+            Ok(_) => Ok(Some(layer)),
+            Err(Error::Strategy { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The time of a forward pass, or of both.
+    fn seconds(&self, train: bool) -> wgpu_lstm::Result<f64> {
+        self.device.synchronize()?;
+        let (begin, mut runs) = (Instant::now(), 0);
+        // Long enough for the clock, and for a submission not to matter.
+        while runs == 0 || (begin.elapsed().as_secs_f64() < 0.03 && runs < 100) {
+            if train {
+                let tape = Tape::new(&self.params);
+                let y = self.lstm.forward(&tape, &self.x)?;
+                tape.backward_from(&[(&y, self.d_y.clone())])?;
+            } else {
+                self.lstm.forward(&Tape::inference(&self.params), &self.x)?;
+            }
+            self.device.synchronize()?;
+            runs += 1;
+        }
+        Ok(begin.elapsed().as_secs_f64() / f64::from(runs))
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Measures the device of this name.
+pub fn write(name_of_device: &str) -> Result<()> {
+    let device = Device::named(name_of_device)?;
+    let adapter =
+        device.adapter().context("the CPU has one strategy: name a GPU, or `software`")?;
+    let class = if adapter.software { "software" } else { "hardware" };
+    let mut rows = [String::new(), String::new()];
+    for hidden in HIDDEN_SIZES {
+        for batch in BATCHES {
+            let mut layers = Vec::new();
+            for (name, strategy, handicap) in STRATEGIES {
+                // A device of its own: what another strategy's waiting taught it would go on.
+                let device = Device::named(name_of_device)?;
+                match Layer::new(&device, strategy, batch, hidden)? {
+                    Some(layer) => layers.push((name, handicap, layer, vec![], vec![])),
+                    None => println!("B{batch} H{hidden}: {name} cannot"),
+                }
+            }
+            for round in 0..ROUNDS {
+                let first = |l: &(_, _, _, Vec<f64>, _)| l.3.first().copied().unwrap_or(0.0);
+                let best = layers.iter().map(first).fold(f64::INFINITY, f64::min);
+                for (_, _, layer, forward, both) in &mut layers {
+                    // Far behind: once is enough.
+                    if round > 0 && forward[0] > 3.0 * best {
+                        continue;
+                    }
+                    forward.push(layer.seconds(false)?);
+                    both.push(layer.seconds(true)?);
+                }
+            }
+            for (pass, rows) in ["forward", "backward"].iter().zip(&mut rows) {
+                let mut times: Vec<_> = layers
+                    .iter()
+                    .map(|(name, handicap, _, forward, both)| {
+                        let times = if *pass == "forward" { forward } else { both };
+                        (*name, median(times.clone()), *handicap)
+                    })
+                    .collect();
+                times.sort_by(|a, b| (a.1 * a.2).total_cmp(&(b.1 * b.2)));
+                let shown: Vec<_> =
+                    times.iter().map(|(name, s, _)| format!("{name} {:.3}", s * 1e3)).collect();
+                println!("B{batch} H{hidden} {pass}, ms: {}", shown.join(", "));
+                let order: Vec<_> = times.iter().map(|(name, ..)| *name).collect();
+                writeln!(rows, "{class},{pass},{batch},{hidden},{}", order.join(" "))?;
+            }
+        }
+    }
+    let old = std::fs::read_to_string(FILE).context(FILE)?;
+    let others = |line: &&str| {
+        !line.starts_with(&format!("{class},")) && !line.starts_with(&format!("# {class}:"))
+    };
+    let mut table: String = old.lines().filter(others).map(|line| format!("{line}\n")).collect();
+    writeln!(table, "# {class}: {device}, T {TIMESTEPS}, I {INPUT_SIZE}, {} threads", threads())?;
+    table.push_str(&rows.concat());
+    std::fs::write(FILE, table).context(FILE)?;
+    println!("written to src/ops/lstm/strategies.csv");
+    Ok(())
+}
+
+/// Of this machine, which a software adapter uses.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
