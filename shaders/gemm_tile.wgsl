@@ -2,11 +2,15 @@
 //
 // Shapes  common/gemm.wgsl
 // Grid    ceil(N/64), ceil(M/64), 1: a workgroup of 16 x 16 makes a tile of 64 x 64, an
-//         invocation 4 x 4 of it; K in steps of 16
+//         invocation 4 x 4 of it; K in turns of 16
 // Parts   common/gemm.wgsl    Twin  src/ops/gemm.rs, twin()
 
-var<workgroup> a_tile: array<vec4<f32>, 256>;  // [16 k][16] of 4 rows
-var<workgroup> b_tile: array<vec4<f32>, 256>;  // [16 k][16] of 4 columns
+const STEPS = 16u;  // of K in a turn
+const WIDE = 16u;   // vec4s of a tile's row
+
+// Twice: the next turn's come while this turn's are used, and a turn costs one barrier.
+var<workgroup> a_tile: array<vec4<f32>, 512>;  // [2][STEPS][WIDE] of 4 rows
+var<workgroup> b_tile: array<vec4<f32>, 512>;  // [2][STEPS][WIDE] of 4 columns
 
 fn a_inside(row: u32, k: u32) -> f32 {
     if row >= dims.m || k >= dims.k { return 0.0; }
@@ -16,6 +20,14 @@ fn a_inside(row: u32, k: u32) -> f32 {
 fn b_inside(k: u32, column: u32) -> f32 {
     if column >= dims.n || k >= dims.k { return 0.0; }
     return load_b(k, column);
+}
+
+fn a_rows(row: u32, k: u32) -> vec4<f32> {
+    return vec4(a_inside(row, k), a_inside(row + 1u, k), a_inside(row + 2u, k), a_inside(row + 3u, k));
+}
+
+fn b_columns(k: u32, column: u32) -> vec4<f32> {
+    return vec4(b_inside(k, column), b_inside(k, column + 1u), b_inside(k, column + 2u), b_inside(k, column + 3u));
 }
 
 fn store(row: u32, column: u32, sum: vec4<f32>) {
@@ -35,43 +47,46 @@ fn main(
 ) {
     let row0 = group.y * 64u;
     let column0 = group.x * 64u;
-    var sum0 = vec4(0.0);
-    var sum1 = vec4(0.0);
-    var sum2 = vec4(0.0);
-    var sum3 = vec4(0.0);
-    for (var k0 = 0u; k0 < dims.k; k0 += 16u) {
-        // Each invocation stages one vec4 of either tile, neighbours along the storage.
-        var ak = lane / 16u;
-        var ar = lane % 16u;
-        if !TRANS_A { ak = lane % 16u; ar = lane / 16u; }
-        let r = row0 + ar * 4u;
-        a_tile[ak * 16u + ar] = vec4(
-            a_inside(r, k0 + ak), a_inside(r + 1u, k0 + ak),
-            a_inside(r + 2u, k0 + ak), a_inside(r + 3u, k0 + ak),
-        );
-        var bk = lane / 16u;
-        var bc = lane % 16u;
-        if TRANS_B { bk = lane % 16u; bc = lane / 16u; }
-        let q = column0 + bc * 4u;
-        b_tile[bk * 16u + bc] = vec4(
-            b_inside(k0 + bk, q), b_inside(k0 + bk, q + 1u),
-            b_inside(k0 + bk, q + 2u), b_inside(k0 + bk, q + 3u),
-        );
-        workgroupBarrier();
-        for (var k = 0u; k < 16u; k++) {
-            let av = a_tile[k * 16u + id.y];
-            let bv = b_tile[k * 16u + id.x];
-            sum0 += av.x * bv;
-            sum1 += av.y * bv;
-            sum2 += av.z * bv;
-            sum3 += av.w * bv;
+    // Each invocation stages one vec4 of either tile, neighbours along the storage.
+    var ak = lane / WIDE;
+    var ar = lane % WIDE;
+    if !TRANS_A { ak = lane % STEPS; ar = lane / STEPS; }
+    var bk = lane / WIDE;
+    var bc = lane % WIDE;
+    if TRANS_B { bk = lane % STEPS; bc = lane / STEPS; }
+    let a_place = ak * WIDE + ar;
+    let b_place = bk * WIDE + bc;
+    let row_staged = row0 + ar * 4u;
+    let column_staged = column0 + bc * 4u;
+    a_tile[a_place] = a_rows(row_staged, ak);
+    b_tile[b_place] = b_columns(bk, column_staged);
+    workgroupBarrier();
+    var s0 = vec4(0.0);
+    var s1 = vec4(0.0);
+    var s2 = vec4(0.0);
+    var s3 = vec4(0.0);
+    var now = 0u;
+    for (var k0 = 0u; k0 < dims.k; k0 += STEPS) {
+        let next_a = a_rows(row_staged, k0 + STEPS + ak);
+        let next_b = b_columns(k0 + STEPS + bk, column_staged);
+        for (var k = 0u; k < STEPS; k++) {
+            let at = now + k * WIDE;
+            let a0 = a_tile[at + id.y];
+            let b0 = b_tile[at + id.x];
+            s0 += a0.x * b0;
+            s1 += a0.y * b0;
+            s2 += a0.z * b0;
+            s3 += a0.w * b0;
         }
+        now = STEPS * WIDE - now;
+        a_tile[now + a_place] = next_a;
+        b_tile[now + b_place] = next_b;
         workgroupBarrier();
     }
     let row = row0 + id.y * 4u;
     let column = column0 + id.x * 4u;
-    store(row, column, sum0);
-    store(row + 1u, column, sum1);
-    store(row + 2u, column, sum2);
-    store(row + 3u, column, sum3);
+    store(row, column, s0);
+    store(row + 1u, column, s1);
+    store(row + 2u, column, s2);
+    store(row + 3u, column, s3);
 }

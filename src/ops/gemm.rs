@@ -5,7 +5,7 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
 use crate::device::profile::Cost;
-use crate::device::verdicts::{Comparison, Special};
+use crate::device::verdicts::{Choice, Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Error, Result, Tensor};
 use std::sync::Arc;
@@ -48,11 +48,20 @@ macro_rules! kernels {
 /// For hardware GPUs.
 pub(crate) static TILE: [Kernel; 5] = kernels!("gemm_tile");
 
+/// For large products there, if it is the faster of the two.
+pub(crate) static WIDE: [Kernel; 5] = kernels!("gemm_tile_wide");
+
+/// For products of a few rows there.
+pub(crate) static ROWS: [Kernel; 5] = kernels!("gemm_rows");
+
 /// For software adapters.
 pub(crate) static REGISTER: [Kernel; 5] = kernels!("gemm_register");
 
 /// For software adapters with subgroups of 8.
 pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm_subgroup");
+
+/// The kernels of a file, and the rows and columns of C that a workgroup of theirs makes.
+pub(crate) type Way = (&'static [Kernel; 5], [usize; 2]);
 
 static TRUSTED_SUBGROUP: Special =
     Special { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
@@ -108,6 +117,34 @@ fn compare_f16(gpu: &Arc<Gpu>) -> Result<Comparison> {
     // Operands and result are each within half a unit of the last place of 11 bits, 5e-4; the
     // operands' errors are of both signs.
     Ok(Comparison { special, plain, bound: 2e-3 })
+}
+
+/// The kernel for tiles of a large product on a hardware GPU, by a clock. It is timed on 32-bit floats
+/// and taken for all.
+pub(crate) fn tiles(gpu: &Arc<Gpu>, m: usize, n: usize) -> Way {
+    const SIZES: [usize; 3] = [1024, 1024, 512];
+    const WAYS: [Way; 2] = [(&TILE, [64, 64]), (&WIDE, [128, 128])];
+    // Below, there are too few large tiles to fill a device.
+    if m * n < SIZES[0] * SIZES[1] / 2 {
+        return WAYS[0];
+    }
+    let prepare = |gpu: &Arc<Gpu>, candidate: usize| -> Result<Box<dyn Fn() -> Result<()>>> {
+        let (gpu, [m, n, k]) = (gpu.clone(), SIZES);
+        let [a, b] = samples(&gpu, SIZES)?;
+        let c = Tensor::empty([m, n], &Device(Backend::Gpu(gpu.clone())))?;
+        Ok(Box::new(move || {
+            let gemm = Gemm { m, n, k, bias: None, accumulate: false };
+            let [a, b, c] = [(&a, k), (&b, n), (&c, n)].map(|(t, columns)| Matrix::new(t, columns));
+            gemm.launch(&gpu, WAYS[candidate], a, b, c)
+        }))
+    };
+    WAYS[gpu.choose(&Choice {
+        name: "gemm_tiles",
+        kernels: &[&TILE[0], &WIDE[0]],
+        default: 0,
+        candidates: WAYS.len(),
+        prepare: &prepare,
+    })]
 }
 
 /// A matrix inside a tensor, its rows `stride` elements apart.
@@ -181,7 +218,8 @@ impl Gemm<'_> {
             return Ok(());
         };
         let way = match gpu.info.software {
-            false => (&TILE, [64, 64]),
+            false if m <= 8 => (&ROWS, [8, 32]),
+            false => tiles(gpu, m, n),
             // Below, half of its rows would be made for nothing.
             true if m > 8 && gpu.subgroup_size == Some(8) && gpu.trusts(&TRUSTED_SUBGROUP) => {
                 (&SUBGROUP, [16, 64])
@@ -195,7 +233,7 @@ impl Gemm<'_> {
     pub(crate) fn launch(
         self,
         gpu: &Arc<Gpu>,
-        (kernels, [tile_m, tile_n]): (&'static [Kernel; 5], [usize; 2]),
+        (kernels, [tile_m, tile_n]): Way,
         a: Matrix<'_>,
         b: Matrix<'_>,
         c: Matrix<'_>,

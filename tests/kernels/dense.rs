@@ -4,9 +4,8 @@ use super::oracle::{self, Random, widen};
 use super::{close, devices, gpu, tensor};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::Kernel;
 use crate::ops::column_sum::column_sum;
-use crate::ops::gemm::{Gemm, Matrix, REGISTER, SUBGROUP, TILE};
+use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
 use crate::ops::half;
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
@@ -64,12 +63,10 @@ fn inner(device: &Device) -> &Arc<Gpu> {
     gpu
 }
 
-type Way = (&'static [Kernel; 5], [usize; 2]);
-
 /// All kernels that run on a device, with their tiles: by hand, since each kind of adapter gets
 /// its own ones.
 fn ways(gpu: &Gpu) -> Vec<Way> {
-    let mut ways = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64])];
+    let mut ways: Vec<Way> = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64]), (&ROWS, [8, 32])];
     // Where subgroups have 8 lanes: lavapipe's do on most machines.
     if gpu.subgroup_size == Some(8) {
         ways.push((&SUBGROUP, [16, 64]));
@@ -81,6 +78,26 @@ fn ways(gpu: &Gpu) -> Vec<Way> {
 fn all_kernels_make_the_same_product() {
     let device = gpu(GpuOptions::default().poison());
     every_form(&device, &ways(inner(&device)), [DType::F32; 3], 0..16);
+    // Long to compile, and much like another.
+    every_form(&device, &[(&WIDE, [128, 128])], [DType::F32; 3], [0, 7, 9, 14]);
+}
+
+/// What a clock chooses is one of those that make tiles, and stays; few rows and columns ask no clock.
+#[test]
+fn large_products_have_the_faster_tiles() {
+    let folder = std::env::temp_dir().join(format!("wgpu-lstm-tiles-{}", std::process::id()));
+    let device = Device::gpu(GpuOptions::default().software().cache(&folder)).unwrap();
+    let name = |m, n| gemm::tiles(inner(&device), m, n).0[0].name;
+    let first = name(1024, 1024);
+    assert!(["gemm_tile", "gemm_tile_wide"].contains(&first), "{first}");
+    assert_eq!(name(4000, 600), first);
+    assert_eq!(name(64, 512), "gemm_tile");
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
+    let kept = files.iter().filter(|f| f.extension().is_some_and(|e| e == "json"));
+    let kept: String = kept.map(|f| std::fs::read_to_string(f).unwrap()).collect();
+    assert!(kept.contains("gemm_tiles"), "{files:?}: {kept}");
+    drop(device);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// Operands that 16 bits can hold, so that sums differ by their order alone. Two forms, which hold
