@@ -197,6 +197,26 @@ fn the_copies_of_16_bits_are_never_stale() {
     close("full", &y(), &expected(), 1e-6);
 }
 
+/// Gradients of one scale are not taken for those of another.
+#[test]
+fn gradients_do_not_outlive_a_change_of_precision() {
+    let params = mixed(device());
+    if params.precision() == Precision::Full {
+        return;
+    }
+    let dense = Dense::new(2).build(&params, 3).unwrap();
+    let gradient = || params.gradient("dense.weight").unwrap();
+    for precision in [Precision::Full, Precision::Mixed] {
+        pass(&params, &|tape, x| dense.forward(tape, x).unwrap(), false, 1.0);
+        let before = gradient();
+        assert!(before.iter().all(|g| *g != 0.0 && g.abs() < 1e3));
+        params.set_precision(params.precision());
+        assert_eq!(gradient(), before);
+        params.set_precision(precision);
+        assert_eq!(gradient(), [0.0; 6]);
+    }
+}
+
 #[test]
 fn the_cpu_and_plain_gpus_stay_with_full_precision() {
     for device in [Device::poisoned_cpu(), gpu(GpuOptions::default().portable())] {

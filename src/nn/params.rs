@@ -186,7 +186,8 @@ impl Params {
     }
 
     /// Sets the precision of all that is computed with these parameters from now on, as far as the
-    /// device has it: see [`Precision`].
+    /// device has it: see [`Precision`]. Gradients that no optimizer has used yet are dropped if it
+    /// changes, since they have another scale.
     ///
     /// ```
     /// use wgpu_lstm::{Device, nn::{Params, Precision}};
@@ -197,6 +198,7 @@ impl Params {
     /// ```
     pub fn set_precision(&self, precision: Precision) {
         let mut inner = self.lock();
+        let before = inner.precision;
         inner.precision = match (precision, &inner.device.0) {
             (Precision::Mixed, Backend::Gpu(gpu)) if lstm::has_half(gpu) => Precision::Mixed,
             (Precision::Mixed, _) => {
@@ -205,6 +207,10 @@ impl Params {
             }
             (Precision::Full, _) => Precision::Full,
         };
+        if let Some(arena) = inner.arena.as_ref().filter(|_| inner.precision != before) {
+            // It fails on a lost device alone, which every later call reports.
+            let _ = crate::ops::fill::fill(&arena.grad, 0.0);
+        }
     }
 
     /// The precision in effect.

@@ -116,6 +116,23 @@ fn the_trial_passes_and_counts_workgroups() {
     assert!((1..=1024).contains(&seen), "{seen}");
 }
 
+/// What the table says of a software adapter, where the trial passed: single rows of many units only.
+#[test]
+fn auto_takes_it_for_single_rows() {
+    let device = gpu(GpuOptions::default());
+    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
+    let taken = |batch, hidden_size| {
+        let schedule = plan::schedule(gpu, Strategy::Auto, task(false, batch, hidden_size));
+        matches!(schedule.unwrap(), plan::Schedule::Persistent(_))
+    };
+    assert_eq!(taken(1, 128), gpu.info.software && gpu.trusts(&trial::PERSISTENT[0]));
+    assert!(!taken(1, 9));
+    assert!(!taken(32, 128));
+    let variant = Task { variant: true, ..task(false, 1, 128) };
+    let schedule = plan::schedule(gpu, Strategy::Auto, variant).unwrap();
+    assert!(!matches!(schedule, plan::Schedule::Persistent(_)));
+}
+
 #[test]
 fn chunks_by_workgroups() {
     let device = gpu(GpuOptions::default().poison().chunk_words(4 * 5 * 4 + 8));
