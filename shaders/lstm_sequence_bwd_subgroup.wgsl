@@ -71,7 +71,7 @@ fn main(
         var h7 = vec4(0.0);
         if back > 0u {
             for (var u = 0u; u < kept; u++) {
-                    let at = 4u * subgroupBroadcast(u, 0u);
+                let at = 4u * subgroupBroadcast(u, 0u);
                 let d_x = d_a[(u * 4u + 0u) * 8u + hand];
                 let low_x = low_rows(d_x);
                 let high_x = high_rows(d_x);
