@@ -62,7 +62,7 @@ fn bits(case: &Case, device: &Device) -> Vec<Vec<u32>> {
 
 fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
     let pass = plan::Pass::Forward;
-    Task { pass, variant: false, ragged, half: false, ways: 1, batch, hidden_size }
+    Task { pass, variant: false, ragged, half: false, ways: 1, batch, timesteps: 64, hidden_size }
 }
 
 /// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass
@@ -128,9 +128,13 @@ fn auto_takes_it_for_single_rows() {
     assert_eq!(taken(1, 128), gpu.info.software && gpu.trusts(&trial::PERSISTENT[0]));
     assert!(!taken(1, 9));
     assert!(!taken(32, 128));
+    // Neither other cells nor a single step.
     let variant = Task { variant: true, ..task(false, 1, 128) };
-    let schedule = plan::schedule(gpu, Strategy::Auto, variant).unwrap();
-    assert!(!matches!(schedule, plan::Schedule::Persistent(_)));
+    let step = Task { timesteps: 1, ..task(false, 1, 128) };
+    for task in [variant, step] {
+        let schedule = plan::schedule(gpu, Strategy::Auto, task).unwrap();
+        assert!(!matches!(schedule, plan::Schedule::Persistent(_)), "{task:?}");
+    }
 }
 
 #[test]

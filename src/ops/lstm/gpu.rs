@@ -262,6 +262,7 @@ pub(super) fn forward(
                 half,
                 ways: count,
                 batch,
+                timesteps,
                 hidden_size,
             };
             plan::schedule(gpu, call.how.strategy, task)?

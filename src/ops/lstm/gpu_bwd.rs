@@ -67,6 +67,7 @@ pub(super) fn backward(
                 half,
                 ways: count,
                 batch,
+                timesteps,
                 hidden_size,
             };
             plan::schedule(gpu, how.strategy, task)?

@@ -223,7 +223,7 @@ fn shapes(pass: Pass) -> Vec<Constants> {
     let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
     let team = |(hidden_size, workgroups, batch)| {
         let (variant, ragged, half) = (false, false, false);
-        let task = Task { pass, variant, ragged, half, ways: 1, batch, hidden_size };
+        let task = Task { pass, variant, ragged, half, ways: 1, batch, timesteps: 1, hidden_size };
         Team::new(task, &limits, KEEP, workgroups)
     };
     teams.into_iter().filter_map(team).map(Team::constants).collect()

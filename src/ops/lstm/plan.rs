@@ -61,8 +61,12 @@ pub(crate) struct Task {
     /// Directions in one dispatch.
     pub(crate) ways: usize,
     pub(crate) batch: usize,
+    pub(crate) timesteps: usize,
     pub(crate) hidden_size: usize,
 }
+
+/// Fewer timesteps than this are not worth what `Persistent` does around them.
+const FEW: usize = 8;
 
 /// A strategy that is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,9 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
             Strategy::Sequence => sequence(gpu, task),
             Strategy::Persistent if task.variant => {
                 Err("it runs the plain cell alone, without a mask".into())
+            }
+            Strategy::Persistent if auto && task.timesteps < FEW => {
+                Err("there are few timesteps".into())
             }
             Strategy::Persistent
                 if auto

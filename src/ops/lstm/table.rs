@@ -82,7 +82,7 @@ mod tests {
     fn the_nearest_shape_decides() {
         let task = |pass, batch, hidden_size| {
             let (variant, ragged, half, ways) = (false, false, false, 1);
-            Task { pass, variant, ragged, half, ways, batch, hidden_size }
+            Task { pass, variant, ragged, half, ways, batch, timesteps: 64, hidden_size }
         };
         for row in TABLE.lines().filter_map(parse) {
             let (batch, hidden_size) = (row.batch as usize, row.hidden_size as usize);

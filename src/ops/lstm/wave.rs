@@ -81,6 +81,7 @@ pub(crate) fn cut(
         // As many rows as a layer alone would take, for the same bits.
         ways: 1,
         batch,
+        timesteps,
         hidden_size,
     };
     // By the one strategy that a wavefront has: two layers at a time are faster than either alone.
