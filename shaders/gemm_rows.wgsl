@@ -4,7 +4,7 @@
 // Shapes  common/gemm.wgsl
 // Grid    ceil(N/32), ceil(M/8), 1: a workgroup of 32 columns x 8 parts of the sums: part p has
 //         k = p, p + 8, ..; parts are added up in a fixed order
-// Parts   common/gemm.wgsl    Twin  src/ops/gemm.rs, twin()
+// Parts   common/gemm.wgsl, common/gemm_elements.wgsl    Twin  src/ops/gemm.rs, twin()
 
 const PARTS = 8u;
 

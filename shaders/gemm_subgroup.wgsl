@@ -5,7 +5,7 @@
 // Shapes  common/gemm.wgsl
 // Grid    ceil(N/64), ceil(M/16), 1: a workgroup of one subgroup makes a tile of 16 x 64, an
 //         invocation 16 rows of 8 columns that are 8 apart; it loads two rows of A
-// Parts   common/gemm.wgsl    Twin  src/ops/gemm.rs, twin()
+// Parts   common/gemm.wgsl, common/gemm_elements.wgsl    Twin  src/ops/gemm.rs, twin()
 // Needs   subgroups of exactly 8 lanes
 
 // Four columns, 8 apart, of one row.

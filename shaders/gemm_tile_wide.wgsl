@@ -3,7 +3,7 @@
 // Shapes  common/gemm.wgsl
 // Grid    ceil(N/128), ceil(M/128), 1: a workgroup of 16 x 16 makes a tile of 128 x 128, an
 //         invocation 8 x 8 of it, in quarters that are 64 apart; K in turns of 8
-// Parts   common/gemm.wgsl    Twin  src/ops/gemm.rs, twin()
+// Parts   common/gemm.wgsl, common/gemm_elements.wgsl    Twin  src/ops/gemm.rs, twin()
 
 const STEPS = 8u;  // of K in a turn
 const WIDE = 32u;   // vec4s of a tile's row

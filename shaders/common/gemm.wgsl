@@ -2,7 +2,8 @@
 //
 // Shapes  op(A): [M,K], stored [M,K] or, if TRANS_A, [K,M]; op(B): [K,N], stored [K,N] or, if
 //         TRANS_B, [N,K]; bias: [N]; C: [M,N]. Rows are lda, ldb, ldc elements apart.
-// Types   ElemA, ElemB, ElemC: f32 or f16 in memory, named by the host; sums are f32
+// Types   ElemA, ElemB, ElemC: f32 or f16 in memory, or for A and B vec4s of them, named by the host;
+//         sums are f32
 
 override TRANS_A: bool;
 override TRANS_B: bool;
@@ -20,16 +21,6 @@ struct Dims {
 @group(0) @binding(2) var<storage, read> b: array<ElemB>;       // op(B) [K,N]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;      // [N]
 @group(0) @binding(4) var<storage, read_write> c: array<ElemC>; // [M,N]
-
-fn load_a(row: u32, k: u32) -> f32 {
-    if TRANS_A { return f32(a[dims.a_offset + k * dims.lda + row]); }
-    return f32(a[dims.a_offset + row * dims.lda + k]);
-}
-
-fn load_b(k: u32, column: u32) -> f32 {
-    if TRANS_B { return f32(b[dims.b_offset + column * dims.ldb + k]); }
-    return f32(b[dims.b_offset + k * dims.ldb + column]);
-}
 
 // One element of C, from its sum.
 fn put(row: u32, column: u32, sum: f32) {

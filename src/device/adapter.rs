@@ -139,6 +139,9 @@ pub struct AdapterInfo {
     pub half_precision: bool,
     /// Whether the invocations of a subgroup can exchange values.
     pub subgroups: bool,
+    /// Whether a subgroup can multiply matrices of 16 x 16 16-bit floats, with sums of 32 bits, as
+    /// matrix units do.
+    pub cooperative_matrices: bool,
 }
 
 impl From<&wgpu::Adapter> for AdapterInfo {
@@ -147,6 +150,7 @@ impl From<&wgpu::Adapter> for AdapterInfo {
         Self {
             half_precision: features.contains(wgpu::Features::SHADER_F16),
             subgroups: features.contains(wgpu::Features::SUBGROUP),
+            cooperative_matrices: has_cooperative_matrices(adapter),
             name: info.name.clone(),
             backend: format!("{:?}", info.backend),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
@@ -157,6 +161,22 @@ impl From<&wgpu::Adapter> for AdapterInfo {
 
 fn is_software(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu
+}
+
+fn has_cooperative_matrices(adapter: &wgpu::Adapter) -> bool {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP;
+    let fits = |has: &wgpu::CooperativeMatrixProperties| {
+        let sizes = [has.m_size, has.n_size, has.k_size] == [16; 3];
+        sizes && (has.ab_type, has.cr_type) == (F16, F32)
+    };
+    adapter.features().contains(needed)
+        && adapter.cooperative_matrix_properties().iter().any(fits)
+        // The kernel shares its tile out between two subgroups of 128 invocations at least.
+        && adapter.get_info().subgroup_max_size <= 64
+        && adapter.limits().max_compute_workgroup_storage_size >= 18_432
 }
 
 fn instance() -> wgpu::Instance {
@@ -221,9 +241,26 @@ pub(crate) fn features(adapter: &wgpu::Adapter, portable: bool) -> wgpu::Feature
     if portable {
         return wgpu::Features::empty();
     }
-    let useful =
+    let mut useful =
         wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
+    if has_cooperative_matrices(adapter) {
+        useful |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    }
     adapter.features() & useful
+}
+
+/// wgpu's leave for experimental features, if one is asked for.
+pub(crate) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.intersects(wgpu::Features::all_experimental_mask()) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: the word asked for is that one knows of possible faults in wgpu's code for such a
+    // feature. The only one that `features` ever asks for is that of cooperative matrices, and only
+    // `shaders/gemm_cooperative.wgsl` uses it: with a type and size that the adapter lists, all lanes of
+    // a subgroup together, on shared memory within its arrays. A device that asks for the feature
+    // compiles all other kernels as without it, and the kernel runs on a second device first, where it
+    // is compared with the plain one (`verdicts.rs`).
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// The limits to ask for: WebGPU's defaults, or all that the adapter has.

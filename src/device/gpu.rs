@@ -98,12 +98,13 @@ impl Gpu {
         let info = adapter.get_info();
         let limits = adapter::limits(&adapter, options.portable);
         let profiling = profile::features(&adapter, options.profile)?;
+        let features = adapter::features(&adapter, options.portable) | profiling;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgpu-lstm"),
-                required_features: adapter::features(&adapter, options.portable) | profiling,
+                required_features: features,
                 required_limits: limits.clone(),
-                experimental_features: wgpu::ExperimentalFeatures::disabled(),
+                experimental_features: adapter::experimental(features),
                 memory_hints: wgpu::MemoryHints::Performance,
                 trace: wgpu::Trace::Off,
             })
@@ -181,6 +182,11 @@ impl Gpu {
     /// Whether kernels can use 16-bit floats here.
     pub(crate) fn has_f16(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
+    /// Whether kernels can use cooperative matrices here.
+    pub(crate) fn has_cooperative(&self) -> bool {
+        self.device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
     }
 
     /// The largest buffer that a kernel can bind, in bytes.

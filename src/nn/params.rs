@@ -58,7 +58,9 @@ pub enum Precision {
     /// Where the device can, the products of `Lstm` (not the layer-normalised), `Rnn` and `Dense` take
     /// their weights, and what an LSTM keeps of its gates, from floats of 16 bits: half the memory
     /// to hold and to read. Sums, states, outputs, the parameters themselves, their gradients and
-    /// everything else stay in 32.
+    /// everything else stay in 32. Where the GPU has matrix units that wgpu can use, and a clock finds
+    /// them faster, large products round their other factor to 16 bits too, as other libraries do: a
+    /// feature above 65,504 is infinite there.
     ///
     /// Gradients of 16 bits vanish below 6e-8, so [`crate::Tape::backward`] multiplies the loss by a
     /// scale, and the optimizers of this crate divide by it: as large as all gradients stay finite.

@@ -1,6 +1,6 @@
 //! C = op(A) op(B) (+ bias) (+ C): every matrix product outside the recurrence.
 
-use super::{half, switches};
+use super::{gemm_cooperative, half, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
@@ -13,9 +13,10 @@ use std::sync::Arc;
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
     &[("a", Read), ("b", Read), ("bias", Read), ("c", Write)];
 
-const COMMON: &str = include_str!("../../shaders/common/gemm.wgsl");
+pub(crate) const COMMON: &str = include_str!("../../shaders/common/gemm.wgsl");
+const ELEMENTS: &str = include_str!("../../shaders/common/gemm_elements.wgsl");
 
-const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+pub(crate) const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     let variants = || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]);
     Kernel { name, parts, bindings: BINDINGS, variants }
 }
@@ -36,11 +37,11 @@ macro_rules! kernels {
         const AB: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f32;";
         const ABC: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f16;";
         [
-            kernel($name, &[F32, COMMON, FILE]),
-            kernel(concat!($name, "_b16"), &[B, COMMON, FILE]),
-            kernel(concat!($name, "_bc16"), &[BC, COMMON, FILE]),
-            kernel(concat!($name, "_ab16"), &[AB, COMMON, FILE]),
-            kernel(concat!($name, "_abc16"), &[ABC, COMMON, FILE]),
+            kernel($name, &[F32, COMMON, ELEMENTS, FILE]),
+            kernel(concat!($name, "_b16"), &[B, COMMON, ELEMENTS, FILE]),
+            kernel(concat!($name, "_bc16"), &[BC, COMMON, ELEMENTS, FILE]),
+            kernel(concat!($name, "_ab16"), &[AB, COMMON, ELEMENTS, FILE]),
+            kernel(concat!($name, "_abc16"), &[ABC, COMMON, ELEMENTS, FILE]),
         ]
     }};
 }
@@ -60,8 +61,9 @@ pub(crate) static REGISTER: [Kernel; 5] = kernels!("gemm_register");
 /// For software adapters with subgroups of 8.
 pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm_subgroup");
 
-/// The kernels of a file, and the rows and columns of C that a workgroup of theirs makes.
-pub(crate) type Way = (&'static [Kernel; 5], [usize; 2]);
+/// The kernels of a file, for all of `TYPES` or the last ones, and the rows and columns of C that a
+/// workgroup of theirs makes.
+pub(crate) type Way = (&'static [Kernel], [usize; 2]);
 
 static TRUSTED_SUBGROUP: Special =
     Special { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
@@ -74,7 +76,7 @@ pub(super) static TRUSTED_F16: Special = Special {
 };
 
 /// Two small matrices, `[m,k]` and `[k,n]`, of numbers without a pattern that lanes or rows share.
-fn samples(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3]) -> Result<[Tensor; 2]> {
+pub(super) fn samples(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3]) -> Result<[Tensor; 2]> {
     let device = Device(Backend::Gpu(gpu.clone()));
     let matrix = |rows: usize, columns: usize| {
         let values: Vec<_> = (0..(rows * columns) as u32)
@@ -90,14 +92,14 @@ fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
     let device = Device(Backend::Gpu(gpu.clone()));
     let [m, n, k] = [37, 75, 29];
     let [a, b] = samples(gpu, [m, n, k])?;
-    let product = |kernels: &'static [Kernel; 5], tile| {
+    let product = |way: Way| {
         let c = Tensor::empty([m, n], &device)?;
         let gemm = Gemm { m, n, k, bias: None, accumulate: false };
         let [a, b] = [Matrix::new(&a, k), Matrix::new(&b, n)];
-        gemm.launch(gpu, (kernels, tile), a, b, Matrix::new(&c, n))?;
+        gemm.launch(gpu, way, a, b, Matrix::new(&c, n))?;
         c.to_vec()
     };
-    let (special, plain) = (product(&SUBGROUP, [16, 64])?, product(&REGISTER, [8, 64])?);
+    let (special, plain) = (product((&SUBGROUP, [16, 64]))?, product((&REGISTER, [8, 64]))?);
     Ok(Comparison { special, plain, bound: 1e-5 })
 }
 
@@ -183,6 +185,17 @@ impl<'a> Matrix<'a> {
         self.skip(first * if self.transposed { 1 } else { self.stride })
     }
 
+    /// Whether it can be read in vectors of 4: each row begins at one, and the last one ends in the
+    /// tensor.
+    pub(super) fn in_fours(self, rows: usize, columns: usize) -> bool {
+        let whole = self.extent(rows, columns).next_multiple_of(4) <= self.tensor.len();
+        self.offset.is_multiple_of(4) && self.stride.is_multiple_of(4) && whole
+    }
+
+    pub(super) fn dtype(self) -> DType {
+        self.tensor.dtype()
+    }
+
     /// The elements from the begin of the tensor to the end of this matrix.
     fn extent(self, rows: usize, columns: usize) -> usize {
         let (rows, columns) = if self.transposed { (columns, rows) } else { (rows, columns) };
@@ -217,8 +230,11 @@ impl Gemm<'_> {
             self.twin(a, b, c);
             return Ok(());
         };
-        let way = match gpu.info.software {
+        let way: Way = match gpu.info.software {
             false if m <= 8 => (&ROWS, [8, 32]),
+            false if gemm_cooperative::takes([m, n, k], a, b) && gemm_cooperative::pays(gpu) => {
+                gemm_cooperative::WAY
+            }
             false => tiles(gpu, m, n),
             // Below, half of its rows would be made for nothing.
             true if m > 8 && gpu.subgroup_size == Some(8) && gpu.trusts(&TRUSTED_SUBGROUP) => {
@@ -240,11 +256,11 @@ impl Gemm<'_> {
     ) -> Result<()> {
         let Self { m, n, k, .. } = self;
         let types = [a, b, c].map(|matrix| matrix.tensor.dtype());
-        let Some(at) = TYPES.iter().position(|t| *t == types) else {
+        let mut of_types = TYPES.iter().rev().zip(kernels.iter().rev());
+        let Some((_, kernel)) = of_types.find(|(found, _)| **found == types) else {
             let message = format!("gemm: no kernel for A, B, C of {types:?}; there are {TYPES:?}");
             return Err(Error::Gpu { message });
         };
-        let kernel = &kernels[at];
         let bytes = types.map(|t| if t == DType::F16 { 2.0 } else { 4.0 });
         // More rows than a grid has room for go in several launches.
         let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * tile_m;

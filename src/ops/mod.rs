@@ -18,6 +18,7 @@ pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod fill;
 pub(crate) mod gemm;
+pub(crate) mod gemm_cooperative;
 pub(crate) mod half;
 pub(crate) mod halves;
 pub(crate) mod layer_norm;
@@ -90,6 +91,10 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &gemm::SUBGROUP[2],
     &gemm::SUBGROUP[3],
     &gemm::SUBGROUP[4],
+    &gemm_cooperative::KERNELS[0],
+    &gemm_cooperative::KERNELS[1],
+    &gemm_cooperative::KERNELS[2],
+    &gemm_cooperative::KERNELS[3],
     &half::KERNEL,
     &halves::FORWARD,
     &halves::BACKWARD,

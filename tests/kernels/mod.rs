@@ -5,6 +5,7 @@
 mod combinations;
 mod dense;
 mod exchange_model;
+mod gemm_cooperative;
 mod layers;
 mod lstm;
 mod mixed;

@@ -14,12 +14,19 @@ fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     // What a kernel needs beyond WebGPU is in its name.
     let mut needs = Capabilities::empty();
-    needs.set(Capabilities::SUBGROUP, kernel.name.contains("_subgroup"));
+    let cooperative = of_vulkan(kernel);
+    needs.set(Capabilities::COOPERATIVE_MATRIX, cooperative);
+    needs.set(Capabilities::SUBGROUP, kernel.name.contains("_subgroup") || cooperative);
     needs.set(Capabilities::SHADER_FLOAT16, kernel.name.ends_with("16"));
     let info = Validator::new(ValidationFlags::all(), needs)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     (module, info)
+}
+
+/// Matrices of this size are Vulkan's alone.
+fn of_vulkan(kernel: &Kernel) -> bool {
+    kernel.name.contains("_cooperative")
 }
 
 #[test]
@@ -44,6 +51,9 @@ fn every_kernel_reaches_every_api() {
             let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
             spv::write_vec(&module, &info, &options, None)
                 .unwrap_or_else(|e| panic!("{what} as SPIR-V: {e:?}"));
+            if of_vulkan(kernel) {
+                continue;
+            }
 
             let options = hlsl::Options {
                 shader_model: hlsl::ShaderModel::V6_2, // the first with 16-bit floats

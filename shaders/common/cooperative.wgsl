@@ -1,0 +1,41 @@
+// Tiles of 16 x 16 that a subgroup holds together, by the matrix units of the device; and the entry
+// of gemm_cooperative. Tests have another text in its place that any device can run.
+//
+// Needs   wgpu_cooperative_matrix with 16-bit factors and 32-bit sums
+
+alias Left = coop_mat16x16<f16, A>;
+alias Right = coop_mat16x16<f16, B>;
+alias Sums = coop_mat16x16<f32, C>;
+
+// 16 rows and 16 of K.
+fn load_left(at: u32) -> Left {
+    return coopLoadT<Left>(&a_tile[at], STRIDE);
+}
+
+// 16 columns and 16 of K: row by row of the staged tile, which are the matrix' columns.
+fn load_right(at: u32) -> Right {
+    return coopLoad<Right>(&b_tile[at], STRIDE);
+}
+
+// From memory that holds zeros: some compilers take `Sums()` for whatever is in the registers.
+fn no_sums() -> Sums {
+    return coopLoadT<Sums>(&c_tile[0], 16u);
+}
+
+fn add_product(a: Left, b: Right, sums: Sums) -> Sums {
+    return coopMultiplyAdd(a, b, sums);
+}
+
+fn store_sums(sums: Sums, at: u32) {
+    coopStoreT(sums, &c_tile[at], SIDE);
+}
+
+@compute @workgroup_size(128)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(subgroup_id) team: u32,
+    @builtin(num_subgroups) teams: u32,
+) {
+    tile(group, lane, team, teams);
+}

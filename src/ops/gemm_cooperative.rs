@@ -1,0 +1,99 @@
+//! The matrix product by cooperative matrices, 16 x 16 numbers that a subgroup holds together: the
+//! matrix units of a GPU. For large products of mixed precision.
+
+use super::gemm::{COMMON, Gemm, Matrix, TILE, WIDE, Way, kernel, samples, tiles};
+use super::half::half;
+use crate::device::gpu::Gpu;
+use crate::device::kernel::Kernel;
+use crate::device::verdicts::{Choice, Comparison, Special};
+use crate::device::{Backend, Device};
+use crate::{DType, Result, Tensor};
+use std::sync::Arc;
+
+pub(crate) const FILE: &str = include_str!("../../shaders/gemm_cooperative.wgsl");
+const ENABLE: &str = "enable wgpu_cooperative_matrix;";
+const MATRICES: &str = include_str!("../../shaders/common/cooperative.wgsl");
+
+/// How A, B and C may lie in memory: B has 16 bits always, which is what mixed precision has.
+pub(crate) const B: &str = "enable f16;
+    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f32;";
+pub(crate) const BC: &str = "enable f16;
+    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f16;";
+pub(crate) const AB: &str = "enable f16;
+    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f32;";
+pub(crate) const ABC: &str = "enable f16;
+    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f16;";
+
+pub(crate) static KERNELS: [Kernel; 4] = [
+    kernel("gemm_cooperative_b16", &[ENABLE, B, COMMON, FILE, MATRICES]),
+    kernel("gemm_cooperative_bc16", &[ENABLE, BC, COMMON, FILE, MATRICES]),
+    kernel("gemm_cooperative_ab16", &[ENABLE, AB, COMMON, FILE, MATRICES]),
+    kernel("gemm_cooperative_abc16", &[ENABLE, ABC, COMMON, FILE, MATRICES]),
+];
+
+pub(crate) const WAY: Way = (&KERNELS, [64, 64]);
+
+pub(crate) static TRUSTED: Special = Special {
+    name: "gemm_cooperative",
+    kernels: &[&KERNELS[0], &KERNELS[1], &KERNELS[2], &KERNELS[3], &TILE[1]],
+    check: compare,
+};
+
+/// Whether the kernels can make a product, and more than a part of a tile would be of use.
+pub(crate) fn takes([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>) -> bool {
+    let large = m.min(n).min(k) >= 32;
+    large && b.dtype() == DType::F16 && a.in_fours(m, k) && b.in_fours(k, n)
+}
+
+/// Whether the device has them, they were seen right there, and they are the faster ones by a clock.
+pub(super) fn pays(gpu: &Arc<Gpu>) -> bool {
+    const SIZES: [usize; 3] = [1024, 1024, 512];
+    if !gpu.has_cooperative() || !gpu.trusts(&TRUSTED) {
+        return false;
+    }
+    let [m, n, k] = SIZES;
+    let ways = [tiles(gpu, m, n), WAY];
+    let prepare = |gpu: &Arc<Gpu>, candidate: usize| -> Result<Box<dyn Fn() -> Result<()>>> {
+        let gpu = gpu.clone();
+        let [a, b] = samples(&gpu, SIZES)?;
+        let b = half(&b)?;
+        let c = Tensor::empty([m, n], &Device(Backend::Gpu(gpu.clone())))?;
+        Ok(Box::new(move || {
+            let gemm = Gemm { m, n, k, bias: None, accumulate: false };
+            let [a, b, c] = [(&a, k), (&b, n), (&c, n)].map(|(t, columns)| Matrix::new(t, columns));
+            gemm.launch(&gpu, ways[candidate], a, b, c)
+        }))
+    };
+    gpu.choose(&Choice {
+        name: "gemm_cooperative",
+        kernels: &[&KERNELS[0], &TILE[1], &WIDE[1]],
+        default: 0,
+        candidates: ways.len(),
+        prepare: &prepare,
+    }) == 1
+}
+
+/// Small products, not of whole tiles, with A of 32 and of 16 bits, as it is and transposed.
+fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
+    let device = Device(Backend::Gpu(gpu.clone()));
+    let [m, n, k] = [100, 84, 76];
+    let [a, b] = samples(gpu, [m, n, k])?;
+    let [a16, b16] = [half(&a)?, half(&b)?];
+    // What 16 bits can hold, so that sums differ by their order alone.
+    let a32 = Tensor::from_slice(&a16.to_vec()?, [m, k], &device)?;
+    let products = |kernels: &'static [Kernel]| {
+        let product = |a: &Tensor, transposed: bool| {
+            // Whatever is left unwritten differs from everything.
+            let c = Tensor::from_slice(&vec![f32::NAN; m * n], [m, n], &device)?;
+            let (a, b) = match transposed {
+                false => (Matrix::new(a, k), Matrix::new(&b16, n)),
+                true => (Matrix::new(a, m).t(), Matrix::new(&b16, k).t()),
+            };
+            let gemm = Gemm { m, n, k, bias: None, accumulate: false };
+            gemm.launch(gpu, (kernels, [64, 64]), a, b, Matrix::new(&c, n))?;
+            c.to_vec()
+        };
+        Ok([product(&a32, false)?, product(&a16, true)?].concat())
+    };
+    Ok(Comparison { special: products(&KERNELS)?, plain: products(&TILE)?, bound: 1e-4 })
+}

@@ -1,0 +1,221 @@
+//! The product by cooperative matrices: all of its text but the few lines that name such matrices, which
+//! software adapters lack; and the whole of it where the adapter has them.
+
+use super::oracle::{self, Random, widen};
+use super::{close, gpu, tensor};
+use crate::device::Backend;
+use crate::device::gpu::Gpu;
+use crate::device::kernel::Kernel;
+use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel};
+use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE};
+use crate::ops::half;
+use crate::{DType, Device, GpuOptions, Tensor};
+use ::half::f16;
+use std::sync::Arc;
+
+const PLAIN: &str = include_str!("cooperative.wgsl");
+
+/// With subgroups so large that a workgroup has eight of them, four and two.
+static EIGHT: [Kernel; 4] = emulated(
+    ["eight_b16", "eight_bc16", "eight_ab16", "eight_abc16"],
+    [
+        &[B, "const LANES = 16u;", COMMON, FILE, PLAIN],
+        &[BC, "const LANES = 16u;", COMMON, FILE, PLAIN],
+        &[AB, "const LANES = 16u;", COMMON, FILE, PLAIN],
+        &[ABC, "const LANES = 16u;", COMMON, FILE, PLAIN],
+    ],
+);
+static FOUR: [Kernel; 4] = emulated(
+    ["four_b16", "four_bc16", "four_ab16", "four_abc16"],
+    [
+        &[B, "const LANES = 32u;", COMMON, FILE, PLAIN],
+        &[BC, "const LANES = 32u;", COMMON, FILE, PLAIN],
+        &[AB, "const LANES = 32u;", COMMON, FILE, PLAIN],
+        &[ABC, "const LANES = 32u;", COMMON, FILE, PLAIN],
+    ],
+);
+static TWO: [Kernel; 4] = emulated(
+    ["two_b16", "two_bc16", "two_ab16", "two_abc16"],
+    [
+        &[B, "const LANES = 64u;", COMMON, FILE, PLAIN],
+        &[BC, "const LANES = 64u;", COMMON, FILE, PLAIN],
+        &[AB, "const LANES = 64u;", COMMON, FILE, PLAIN],
+        &[ABC, "const LANES = 64u;", COMMON, FILE, PLAIN],
+    ],
+);
+
+const fn emulated(names: [&'static str; 4], parts: [&'static [&'static str]; 4]) -> [Kernel; 4] {
+    [
+        kernel(names[0], parts[0]),
+        kernel(names[1], parts[1]),
+        kernel(names[2], parts[2]),
+        kernel(names[3], parts[3]),
+    ]
+}
+
+const TYPES: [[DType; 3]; 4] = {
+    use DType::{F16, F32};
+    [[F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
+};
+
+/// Odd ones, a block's, a turn's and a tile's multiples and their neighbours.
+const SIZES: [[usize; 3]; 10] = [
+    [1, 1, 1],
+    [1, 67, 3],
+    [5, 1, 37],
+    [16, 32, 31],
+    [31, 17, 32],
+    [33, 63, 33],
+    [64, 64, 64],
+    [65, 61, 97],
+    [127, 129, 7],
+    [131, 65, 130],
+];
+
+fn inner(device: &Device) -> &Arc<Gpu> {
+    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
+    gpu
+}
+
+/// A matrix whose rows begin at multiples of 4 elements, the first one behind a row's length of them,
+/// with something else between and around.
+struct Padded {
+    tensor: Tensor,
+    stride: usize,
+}
+
+impl Padded {
+    fn new(values: &[f32], columns: usize, other: f32, of: DType, device: &Device) -> Self {
+        let stride = columns.next_multiple_of(4) + 4;
+        let mut padded = vec![other; stride];
+        for row in values.chunks_exact(columns) {
+            padded.extend(row);
+            padded.extend(std::iter::repeat_n(other, stride - columns));
+        }
+        let tensor = tensor(&padded, [padded.len()], device);
+        let tensor = if of == DType::F16 { half::half(&tensor).unwrap() } else { tensor };
+        Self { tensor, stride }
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(&self.tensor, self.stride).skip(self.stride)
+    }
+}
+
+/// What lies beyond a matrix is NaN, and what lies beyond the result stays as it is.
+fn products(device: &Device, way: Way, types: [DType; 3], forms: &[u32]) {
+    let mut r = Random::new(21);
+    let mut values = |len| -> Vec<f32> {
+        let values = r.uniform(len, -1.0, 1.0);
+        values.into_iter().map(|v| f16::from_f32(v).to_f32()).collect()
+    };
+    // The result is rounded to 11 bits.
+    let bound = if types[2] == DType::F16 { 5e-4 } else { 1e-5 };
+    for sizes @ [m, n, k] in SIZES {
+        let (av, bv) = (values(m * k), values(k * n));
+        let (biasv, before) = (values(n), values(m * n));
+        for form in forms {
+            let [trans_a, trans_b, with_bias, accumulate] = [1, 2, 4, 8].map(|bit| form & bit != 0);
+            let wide = widen(&biasv);
+            let bias_of = with_bias.then_some(&wide[..]);
+            let mut expected =
+                oracle::dense::gemm((trans_a, trans_b), sizes, &widen(&av), &widen(&bv), bias_of);
+            if accumulate {
+                expected.iter_mut().zip(&before).for_each(|(e, &b)| *e += f64::from(b));
+            }
+            let (a_columns, b_columns) = (if trans_a { m } else { k }, if trans_b { k } else { n });
+            let a = Padded::new(&av, a_columns, f32::NAN, types[0], device);
+            let b = Padded::new(&bv, b_columns, f32::NAN, types[1], device);
+            let bias = tensor(&biasv, [n], device);
+            let c = Padded::new(&before, n, 0.25, types[2], device);
+            let (a, b) = (a.matrix(), b.matrix());
+            Gemm { m, n, k, bias: with_bias.then_some(&bias), accumulate }
+                .launch(
+                    inner(device),
+                    way,
+                    if trans_a { a.t() } else { a },
+                    if trans_b { b.t() } else { b },
+                    c.matrix(),
+                )
+                .unwrap();
+            let what = format!("{} {sizes:?} {types:?}, form {form}", way.0[0].name);
+            let found = c.tensor.to_vec().unwrap();
+            let (around, rows) = found.split_at(c.stride);
+            let mut inside = Vec::new();
+            let mut others = around.to_vec();
+            for row in rows.chunks_exact(c.stride) {
+                inside.extend(&row[..n]);
+                others.extend(&row[n..]);
+            }
+            assert!(others.iter().all(|&v| v == 0.25), "{what}: wrote beside the result");
+            close(&what, &tensor(&inside, [m, n], device), &expected, bound);
+        }
+    }
+}
+
+/// Subgroups of each number, each type, each form of A and B; drivers take a second for each kernel.
+#[test]
+fn all_but_the_matrices_themselves() {
+    for checked in [false, true] {
+        let options = GpuOptions::default().poison();
+        let device = gpu(if checked { options.checked() } else { options });
+        if !inner(&device).has_f16() {
+            eprintln!("{device} has no 16-bit floats");
+            return;
+        }
+        if checked {
+            products(&device, (&FOUR, [64, 64]), TYPES[3], &[9]);
+            continue;
+        }
+        products(&device, (&FOUR, [64, 64]), TYPES[0], &[0, 1, 2, 3, 12]);
+        products(&device, (&FOUR, [64, 64]), TYPES[1], &[4]);
+        products(&device, (&FOUR, [64, 64]), TYPES[2], &[2]);
+        products(&device, (&FOUR, [64, 64]), TYPES[3], &[13]);
+        products(&device, (&EIGHT, [64, 64]), TYPES[2], &[10]);
+        products(&device, (&TWO, [64, 64]), TYPES[0], &[9]);
+    }
+}
+
+/// Where there are such matrices, whatever adapter is the best one here.
+#[test]
+fn matrices_where_there_are_any() {
+    let device = match Device::gpu(GpuOptions::default().poison().no_cache()) {
+        Ok(device) if inner(&device).has_cooperative() => device,
+        other => return eprintln!("no cooperative matrices: {other:?}"),
+    };
+    for types in TYPES {
+        products(&device, gemm_cooperative::WAY, types, &[0, 1, 2, 3, 4, 9, 15]);
+    }
+    assert!(inner(&device).trusts(&gemm_cooperative::TRUSTED), "{device}");
+}
+
+/// What the kernels cannot read goes another way.
+#[test]
+fn only_large_products_in_fours_are_taken() {
+    let device = gpu(GpuOptions::default());
+    if !inner(&device).has_f16() {
+        eprintln!("{device} has no 16-bit floats");
+        return;
+    }
+    let a = Tensor::zeros([64 * 68], &device).unwrap();
+    let b = Tensor::empty_f16([64 * 68], inner(&device)).unwrap();
+    let takes = |[m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>| {
+        gemm_cooperative::takes([m, n, k], a, b)
+    };
+    assert!(takes([64, 64, 64], Matrix::new(&a, 64), Matrix::new(&b, 64)));
+    assert!(takes([64, 63, 33], Matrix::new(&a, 36), Matrix::new(&b, 64).skip(4)));
+    assert!(takes([33, 32, 35], Matrix::new(&a, 36).t(), Matrix::new(&b, 36).t()));
+    for (why, sizes, first, second) in [
+        ("few rows", [16, 64, 64], Matrix::new(&a, 64), Matrix::new(&b, 64)),
+        ("few terms", [64, 64, 31], Matrix::new(&a, 64), Matrix::new(&b, 64)),
+        ("odd rows of A", [64, 64, 63], Matrix::new(&a, 63), Matrix::new(&b, 64)),
+        ("odd rows of B", [64, 62, 64], Matrix::new(&a, 64), Matrix::new(&b, 62)),
+        ("odd begin", [32, 64, 64], Matrix::new(&a, 64).skip(2), Matrix::new(&b, 64)),
+        ("B of 32 bits", [64, 64, 64], Matrix::new(&a, 64), Matrix::new(&a, 64)),
+    ] {
+        assert!(!takes(sizes, first, second), "{why}");
+    }
+    // The last four of the last row would reach past the tensor.
+    let short = Tensor::zeros([31 * 36 + 33], &device).unwrap();
+    assert!(!takes([32, 64, 33], Matrix::new(&short, 36), Matrix::new(&b, 64)));
+}
