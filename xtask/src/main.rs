@@ -37,7 +37,7 @@ fn run() -> Result<()> {
         ["strategies"] => strategies::write("software"),
         ["strategies", device] => strategies::write(device),
         // For `isa` itself.
-        ["isa-chip", part] => isa::chip(part),
+        ["isa-chip", part, chip] => isa::chip(part, chip),
         [] | ["help" | "-h" | "--help"] => {
             println!("{USAGE}");
             Ok(())

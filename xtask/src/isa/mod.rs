@@ -16,6 +16,9 @@ use translate::Parsed;
 /// RDNA 2, RDNA 3, RDNA 4 and GCN 5, by the driver's names.
 const CHIPS: [&str; 4] = ["navi21", "navi31", "gfx1201", "vega20"];
 
+/// Those with matrix units. Older drivers compile for both, and list the extension for the first alone.
+const WITH_MATRICES: [&str; 2] = ["navi31", "gfx1201"];
+
 /// Where the table goes.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/ISA.md");
 
@@ -73,7 +76,7 @@ fn compile(part: &str) -> Result<(String, Vec<Row>)> {
     let mut children = Vec::new();
     for chip in CHIPS {
         let child = Command::new(&program)
-            .args(["isa-chip", part])
+            .args(["isa-chip", part, chip])
             .env("RADV_FORCE_FAMILY", chip)
             .env("VK_DRIVER_FILES", &manifest)
             .env("VK_ICD_FILENAMES", &manifest)
@@ -103,11 +106,14 @@ fn compile(part: &str) -> Result<(String, Vec<Row>)> {
     Ok((driver, rows))
 }
 
-/// In a process of its own: compiles for the chip of the environment.
-pub fn chip(part: &str) -> Result<()> {
+/// In a process of its own: compiles for a chip, which the environment names too.
+pub fn chip(part: &str, chip: &str) -> Result<()> {
     let device = NullDevice::open()?;
     println!("{}", device.driver);
     for kernel in wgpu_lstm::kernels().filter(|kernel| kernel.name.contains(part)) {
+        if kernel.name.contains("_cooperative") && !WITH_MATRICES.contains(&chip) {
+            continue;
+        }
         let parsed = Parsed::new(&kernel)?;
         for constants in kernel.variants.iter().filter(|c| on_hardware(kernel.name, c)) {
             let what = || format!("{} {constants:?}", kernel.name);

@@ -11,7 +11,8 @@ Made by `cargo xtask isa`: every kernel of the library in every configuration th
 translated as wgpu does it (no run-time checks, constants substituted) and compiled by DRIVER on a
 device that is not there: navi21 is RDNA 2, navi31 RDNA 3, gfx1201 RDNA 4, vega20 GCN 5. Nothing
 was run, so this says nothing of speed measured, and nothing of results. Kernels and sizes that only
-software adapters run are left out.
+software adapters run are left out, and kernels for matrix units on the chips that have none, which
+are RDNA 2 and GCN 5.
 
 A row is the worst configuration of a kernel on a chip: the one that spills most, else the one with
 the fewest waves, else the one with the highest inverse throughput, \"of\" so many. `cargo xtask isa
