@@ -2,8 +2,8 @@
 //!
 //!     cargo bench --bench peak
 //!
-//! For each adapter: 32-bit and, where there are, 16-bit multiply-adds in a WGSL loop; bytes copied
-//! by a kernel; then a product of the library, in GFLOP/s and as a share of the first. For the CPU:
+//! For each adapter: 32-bit and, where there are, 16-bit multiply-adds in a WGSL loop, and products of
+//! 16-bit matrices by matrix units; bytes copied by a kernel; then a product of the library, in GFLOP/s and as a share of the first. For the CPU:
 //! the largest of several sizes of the `gemm` crate's product, and the same product through the library.
 
 use std::time::Instant;
@@ -11,6 +11,7 @@ use wgpu_lstm::nn::{Dense, Params};
 use wgpu_lstm::{Device, Tape, Tensor, Var};
 
 const WGSL: &str = include_str!("peak.wgsl");
+const MATRIX_WGSL: &str = include_str!("peak_matrix.wgsl");
 /// Multiply-adds of an invocation in one turn of the kernel's loop: 16 vec4.
 const FMAS: f64 = 64.0;
 
@@ -116,23 +117,41 @@ fn products(device: &Device, peak: f64) {
     }
 }
 
+/// The kernels of the first file on such numbers.
+fn source(elem: &str) -> String {
+    let enable = if elem == "f16" { "enable f16;\n" } else { "" };
+    format!("{enable}alias Elem = {elem};\n{WGSL}")
+}
+
 struct Bench {
     device: wgpu::Device,
     queue: wgpu::Queue,
     f16: bool,
+    matrices: bool,
     software: bool,
 }
 
 impl Bench {
     fn open(adapter: wgpu::Adapter, software: bool) -> Result<Self, wgpu::RequestDeviceError> {
-        let f16 = adapter.features() & wgpu::Features::SHADER_F16;
+        let mut features = adapter.features() & wgpu::Features::SHADER_F16;
+        let f16 = !features.is_empty();
+        let name = adapter.get_info().name;
+        let matrices = Device::adapters().iter().any(|a| a.name == name && a.cooperative_matrices);
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if matrices {
+            features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SUBGROUP;
+            // SAFETY: the word asked for is that one knows of possible faults behind such a feature.
+            // One kernel uses it, with a type and size that the adapter lists, within its buffers.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let (device, queue) =
             pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-                required_features: f16,
+                required_features: features,
                 required_limits: adapter.limits(),
+                experimental_features,
                 ..Default::default()
             }))?;
-        Ok(Self { device, queue, f16: !f16.is_empty(), software })
+        Ok(Self { device, queue, f16, matrices, software })
     }
 
     fn run(&self, name: &str) {
@@ -141,9 +160,12 @@ impl Bench {
         if self.f16 {
             println!("  f16 FMA peak    {:>9.1} GFLOP/s", self.fma("f16"));
         }
+        if self.matrices {
+            println!("  f16 matrix peak {:>9.1} GFLOP/s", self.matrix());
+        }
         // Larger than any cache, within the default limit of a binding.
         let bytes = if self.software { 64 << 20 } else { 128 << 20 };
-        let seconds = self.seconds("copy_peak", "f32", 1, bytes, {
+        let seconds = self.seconds("copy_peak", source("f32"), None, bytes, {
             let groups = bytes as u32 / 16 / 64;
             [groups.min(32_768), groups.div_ceil(32_768)]
         });
@@ -156,33 +178,48 @@ impl Bench {
 
     fn fma(&self, elem: &str) -> f64 {
         let (groups, steps) = if self.software { (256, 1 << 10) } else { (1 << 14, 1 << 11) };
-        let seconds = self.seconds("fma_peak", elem, steps, groups as u64 * 64 * 16, [groups, 1]);
+        let bytes = groups as u64 * 64 * 16;
+        let seconds = self.seconds("fma_peak", source(elem), Some(steps), bytes, [groups, 1]);
         2.0 * FMAS * f64::from(steps) * f64::from(groups) * 64.0 / seconds * 1e-9
     }
 
+    /// Subgroups have at least 32 lanes there, so that a workgroup has at most eight.
+    fn matrix(&self) -> f64 {
+        let (groups, steps) = (1 << 11, 1 << 12);
+        let (bytes, source) = (groups as u64 * 8 * 256 * 4, MATRIX_WGSL.to_owned());
+        let seconds = self.seconds("matrix_peak", source, Some(steps), bytes, [groups, 1]);
+        2.0 * 8.0 * 4096.0 * f64::from(steps) * f64::from(groups) / seconds * 1e-9
+    }
+
     /// The time of one dispatch, of some in a row.
-    fn seconds(&self, entry: &str, elem: &str, steps: u32, bytes: u64, grid: [u32; 2]) -> f64 {
-        let enable = if elem == "f16" { "enable f16;\n" } else { "" };
-        let source = format!("{enable}alias Elem = {elem};\n{WGSL}");
+    fn seconds(
+        &self,
+        entry: &str,
+        source: String,
+        steps: Option<u32>,
+        bytes: u64,
+        grid: [u32; 2],
+    ) -> f64 {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(entry),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         };
         // SAFETY: the loop ends after STEPS turns. `fma_peak` reads 10 and writes as many vectors
         // as there are invocations, for which the buffers are made; `copy_peak` looks at its length,
-        // which is that of both.
+        // which is that of both; `matrix_peak` reads six matrices and has one for each subgroup.
         let module = unsafe {
             self.device
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
         };
-        let constants = [("STEPS", f64::from(steps))];
+        let constants: Vec<_> =
+            steps.map(|steps| ("STEPS", f64::from(steps))).into_iter().collect();
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),
             layout: None,
             module: &module,
             entry_point: Some(entry),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants[usize::from(entry != "fma_peak")..],
+                constants: &constants,
                 ..Default::default()
             },
             cache: None,
