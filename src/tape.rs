@@ -237,15 +237,10 @@ impl Tape {
     /// the inputs.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `loss` has more than one element, [`Error::NotRecorded`] if it is not
-    /// of this tape or if layers were built since the tape used others, and those of the ops.
+    /// [`Error::Shape`] and [`Error::DType`] if `loss` is not one number, [`Error::NotRecorded`] if
+    /// it is not of this tape or if layers were built since the tape used others, and those of the ops.
     pub fn backward(self, loss: &Var) -> Result<Gradients> {
-        ops::Check::new("Tape::backward", "a loss is one number").shape(
-            "loss",
-            &loss.tensor,
-            "one number",
-            &[1],
-        )?;
+        ops::Check::new("Tape::backward", "a loss is one number").number("loss", &loss.tensor)?;
         let scaling = self.params.loss_scaling()?;
         let seed = match &scaling {
             Some(state) => state.view(0, [1]),

@@ -5,7 +5,9 @@ mod common;
 use common::{devices, gpu};
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
-use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params, Sequential};
+use wgpu_lstm::nn::{
+    Activation, Dense, Dropout, Layer, Lstm, LstmState, Merge, Params, Sequential,
+};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
 use wgpu_lstm::{DType, Device, Error, GpuOptions, Lengths, Result, Strategy, Tape, Tensor, Var};
 
@@ -71,6 +73,52 @@ fn an_lstm_checks_lengths_and_states() {
             layer.run(tape, &zeros(&[2, 5, 3], device), Some(&[state])).map(|_| ())
         });
         assert!(matches!(error, Error::Shape { arg: "c_0", .. }));
+    }
+}
+
+/// Whether the layers of a stack go one by one or, on a GPU, as a wavefront, which these are for.
+#[test]
+fn a_stack_checks_its_states() {
+    for device in devices() {
+        let params = Params::new(device);
+        let stack = Lstm::new(4).num_layers(2).return_sequences().build(&params, 3).unwrap();
+        for training in [false, true] {
+            let tape = if training { Tape::new(&params) } else { Tape::inference(&params) };
+            let good = LstmState { h: zeros(&[2, 4], device), c: zeros(&[2, 4], device) };
+            let numbers = Tensor::from_u32(&[1; 8], [2, 4], device).unwrap();
+            let bad = LstmState { h: good.h.clone(), c: numbers.into() };
+            let x = zeros(&[2, 64, 3], device);
+            let error = stack.run(&tape, &x, Some(&[good, bad])).unwrap_err();
+            let (expected, found) = (DType::F32, DType::U32);
+            assert_eq!(error, Error::DType { op: "lstm", arg: "c_0", expected, found });
+        }
+    }
+}
+
+#[test]
+fn a_loss_and_what_is_dropped_are_floats() {
+    for device in devices() {
+        let params = Params::new(device);
+        let wrong = |result: Result<()>| {
+            matches!(result, Err(Error::DType { expected: DType::F32, found: DType::U32, .. }))
+        };
+        let numbers = |shape: &[usize]| {
+            let n = shape.iter().product();
+            Tensor::from_u32(&vec![1; n], shape, device).unwrap()
+        };
+        let tape = Tape::new(&params);
+        let loss = tape.input(numbers(&[1]));
+        assert!(wrong(tape.regularized(&loss).map(|_| ())));
+        assert!(wrong(tape.backward(&loss).map(|_| ())));
+        let tape = Tape::new(&params);
+        let layer = Lstm::new(4).input_dropout(0.5).build(&params, 3).unwrap();
+        assert!(wrong(layer.forward(&tape, &numbers(&[2, 5, 3]).into()).map(|_| ())));
+        assert!(wrong(Dropout::new(0.5).forward(&tape, &numbers(&[2, 3]).into()).map(|_| ())));
+        // Nothing, of however many rows, is no error.
+        let nothing = zeros(&[0, usize::MAX, 3], device);
+        let y = Dropout::new(0.5).features().forward(&tape, &nothing).unwrap();
+        assert_eq!(y.shape(), nothing.shape());
+        assert!(matches!(layer.forward(&tape, &nothing), Err(Error::Empty { .. })));
     }
 }
 
@@ -168,9 +216,15 @@ fn sizes_and_rates_are_checked() {
         for error in [
             Lstm::new(1 << 20).build(&params, 1).unwrap_err(),
             Dense::new(1 << 24).build(&params, 1 << 24).unwrap_err(),
+            Lstm::new(1).num_layers(1 << 24).build(&params, 1).unwrap_err(),
+            Lstm::new(65).build(&params, 1).unwrap().stepper(&params, 1 << 24).err().unwrap(),
+            Lstm::new(1).build(&params, 999).unwrap().stepper(&params, 1 << 24).err().unwrap(),
         ] {
             assert!(matches!(error, Error::TooLarge { .. }), "{error}");
         }
+        let lengths = Lengths::new(&[3, 2], device).unwrap();
+        let error = RowWeights::from_lengths(&lengths, usize::MAX).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
         Dense::new(1).build(&params, 1).unwrap();
         for error in [
             Adam::new(f32::NAN).step(&params).unwrap_err(),
@@ -400,6 +454,8 @@ fn options_of_an_lstm_that_make_no_sense() {
     for layer in [
         Lstm::new(4).projection(4),
         Lstm::new(4).projection(0),
+        Lstm::new(4).projection(usize::MAX),
+        Lstm::new(4).projection(usize::MAX).bidirectional(Merge::Concat),
         Lstm::new(4).projection(2).zoneout(0.1, 0.0),
         Lstm::new(4).projection(2).recurrent_dropout(0.1),
         Lstm::new(4).num_layers(0),
@@ -416,6 +472,7 @@ fn options_of_an_lstm_that_make_no_sense() {
         Lstm::new(4).recurrent_activation(GateActivation::Elu { alpha: -1.0 }),
     ] {
         let text = format!("{layer:?}");
+        Sequential::new(&params.device()).add(layer.clone()).summary();
         assert!(matches!(layer.build(&params, 3), Err(Error::Option { .. })), "{text}");
     }
     assert_eq!(params.count(), 0);

@@ -224,6 +224,35 @@ fn gradients_do_not_outlive_a_change_of_precision() {
     }
 }
 
+/// Steps that were left out do not count in full precision either, nor do those of full precision
+/// twice.
+#[test]
+fn adam_counts_its_steps_over_a_change_of_precision() {
+    let params = mixed(device());
+    if params.precision() == Precision::Full {
+        return;
+    }
+    let dense = Dense::new(2).build(&params, 3).unwrap();
+    let mut adam = Adam::new(1e-2);
+    let mut step = |precision, size| {
+        params.set_precision(precision);
+        let before = params.get("dense.weight").unwrap();
+        pass(&params, &|tape, x| dense.forward(tape, x).unwrap(), false, size);
+        adam.step(&params).unwrap();
+        let after = params.get("dense.weight").unwrap();
+        before.iter().zip(after).map(|(before, after)| (after - before).abs()).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert_eq!(step(Precision::Mixed, f32::MAX), [0.0; 6]);
+    }
+    // Of gradients that are always the same, each step is as large as the rate.
+    for precision in [Precision::Full, Precision::Full, Precision::Mixed, Precision::Full] {
+        for moved in step(precision, 1.0) {
+            assert!((moved - 1e-2).abs() < 1e-5, "{moved} in {precision:?}");
+        }
+    }
+}
+
 #[test]
 fn the_cpu_and_plain_gpus_stay_with_full_precision() {
     for device in [Device::poisoned_cpu(), gpu(GpuOptions::default().portable())] {

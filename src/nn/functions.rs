@@ -49,9 +49,10 @@ pub(super) fn clean(op: &'static str, x: &Var) -> Result<Tensor> {
 
 /// Drops values in training: on a tape that records.
 pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Result<Var> {
-    if rate == 0.0 || !tape.records() {
+    if rate == 0.0 || !tape.records() || x.tensor().is_empty() {
         return Ok(x.clone());
     }
+    crate::ops::Check::new("dropout", "").dtype("x", x.tensor(), crate::DType::F32)?;
     let key = tape.params().next_key();
     let y = dropout::dropout(x.tensor(), rate, key, same_steps)?;
     let y = unary(tape, x, y, move |d_y| dropout::dropout(d_y, rate, key, same_steps));

@@ -118,9 +118,15 @@ fn check_size(option: &'static str, size: usize) -> Result<()> {
 
 /// That a weight of this size can be bound on a GPU: at most 4 GiB.
 fn check_weights(rows: usize, columns: usize) -> Result<()> {
-    let (bytes, limit) = (4 * rows as u64 * columns as u64, 1 << 32);
+    check_floats("a weight", rows, columns)
+}
+
+/// The same of what else has so many floats.
+fn check_floats(what: &'static str, rows: usize, columns: usize) -> Result<()> {
+    let bytes = (rows as u64).saturating_mul(columns as u64).saturating_mul(4);
+    let limit = 1 << 32;
     if bytes <= limit {
         return Ok(());
     }
-    Err(Error::TooLarge { what: "a weight", bytes, limit })
+    Err(Error::TooLarge { what, bytes, limit })
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Words between the begins of two parameters: of 16 bits they are 256 bytes, which every GPU can
 /// bind at.
-const ALIGN: usize = 128;
+pub(super) const ALIGN: usize = 128;
 
 /// How a parameter lies in memory, against how the world sees it (PyTorch's layout).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -408,21 +408,18 @@ impl Params {
     /// # Errors
     /// [`Error::DeviceLost`].
     pub fn constrain(&self) -> Result<()> {
-        let mut limits = Vec::new();
-        {
-            let mut inner = self.lock();
-            if inner.specs.iter().all(|s| s.max_norm.is_none()) {
-                return Ok(());
-            }
-            let arena = inner.arena()?;
-            for spec in &inner.specs {
-                if let Some((limit, columns)) = spec.max_norm {
-                    limits.push((arena.value.view(spec.offset, [spec.len]), columns, limit));
-                }
-            }
+        let mut inner = self.lock();
+        if inner.specs.iter().all(|s| s.max_norm.is_none()) {
+            return Ok(());
         }
-        self.lock().half = None;
-        limits.iter().try_for_each(|(x, columns, limit)| max_norm(x, *columns, *limit))
+        let arena = inner.arena()?;
+        inner.half = None;
+        inner.specs.iter().try_for_each(|spec| match spec.max_norm {
+            Some((limit, columns)) => {
+                max_norm(&arena.value.view(spec.offset, [spec.len]), columns, limit)
+            }
+            None => Ok(()),
+        })
     }
 
     /// Changes whenever the buffers are made anew, and differs between `Params`.
@@ -478,11 +475,16 @@ impl Params {
         Ok((half.view(offset, shape), gradient))
     }
 
-    /// The buffers, for an optimizer, which is about to change them.
+    /// The buffers, for an optimizer, which writes to them in [`Self::change`].
     pub(crate) fn arena(&self) -> Result<Arena> {
+        self.lock().arena()
+    }
+
+    /// Runs what writes to the values, while no other thread makes a copy of 16 bits.
+    pub(crate) fn change<R>(&self, write: impl FnOnce() -> R) -> R {
         let mut inner = self.lock();
         inner.half = None;
-        inner.arena()
+        write()
     }
 
     /// What the gradients are multiplied by, in mixed precision.

@@ -1,7 +1,7 @@
 //! What keeps parameters and outputs small.
 
 use super::params::ParamId;
-use crate::ops::{add, check_positive, penalty};
+use crate::ops::{Check, add, check_positive, penalty};
 use crate::tape::{Tape, Var};
 use crate::{Error, Result};
 
@@ -91,8 +91,9 @@ impl Tape {
     /// ```
     ///
     /// # Errors
-    /// Those of the device.
+    /// [`Error::Shape`] and [`Error::DType`] if `loss` is not one number, and those of the device.
     pub fn regularized(&self, loss: &Var) -> Result<Var> {
+        Check::new("Tape::regularized", "a loss is one number").number("loss", loss.tensor())?;
         let mut terms = vec![loss.clone()];
         for (id, len, factors) in self.params().penalties() {
             let (value, gradient) = self.parameter(id, &[len])?;

@@ -83,6 +83,12 @@ impl Check {
         self.shape(arg, tensor, axes, &[rows, &[size]].concat())
     }
 
+    /// That there is one float.
+    pub(crate) fn number(self, arg: &'static str, tensor: &Tensor) -> Result<()> {
+        self.dtype(arg, tensor, DType::F32)?;
+        self.shape(arg, tensor, "one number", &[1])
+    }
+
     pub(crate) fn dtype(self, arg: &'static str, tensor: &Tensor, expected: DType) -> Result<()> {
         if tensor.dtype() == expected {
             return Ok(());

@@ -111,7 +111,13 @@ impl Adam {
         };
         self.moments = Some((m.clone(), v.clone()));
         let scaling = match params.loss_scaling()? {
-            None => None,
+            None => {
+                // After a change of precision.
+                if let Some(count) = self.count.take() {
+                    self.steps = count.to_vec()?[0] as i32;
+                }
+                None
+            }
             Some(state) => {
                 let steps = [self.steps as f32];
                 let count = match &self.count {
@@ -133,7 +139,7 @@ impl Adam {
             decay: self.learning_rate * self.weight_decay,
         };
         let scaling = scaling.as_ref().map(|(state, count)| [state, count]);
-        adam::adam(&arena.value, &arena.grad, &m, &v, factors, scaling)?;
+        params.change(|| adam::adam(&arena.value, &arena.grad, &m, &v, factors, scaling))?;
         params.constrain()
     }
 }
@@ -208,7 +214,8 @@ impl Sgd {
         }
         let (rate, momentum, nesterov) = (self.learning_rate, self.momentum, self.nesterov);
         let factors = sgd::Factors { rate, momentum, nesterov };
-        sgd::sgd(&arena.value, &arena.grad, &velocity, factors, scaling.as_ref())?;
+        params
+            .change(|| sgd::sgd(&arena.value, &arena.grad, &velocity, factors, scaling.as_ref()))?;
         params.constrain()
     }
 }

@@ -1,11 +1,13 @@
 //! The LSTM op with weights and gates of 16 bits: every strategy against the oracle.
 
 use super::lstm::Case;
-use super::{devices, gpu};
+use super::{devices, gpu, tensor};
 use crate::device::resident::Forced;
+use crate::nn::{Dense, Params, Precision};
+use crate::ops::fill::fill;
 use crate::ops::lstm::cell::Cell;
 use crate::ops::lstm::{self, trial};
-use crate::{Device, GpuOptions, Strategy};
+use crate::{Device, GpuOptions, Strategy, Tape, Var};
 
 /// Those of [`devices`] whose adapter has 16-bit floats, and asks for them.
 fn able() -> impl Iterator<Item = &'static (String, Device)> {
@@ -84,4 +86,19 @@ fn the_trials_of_16_bits_pass_where_the_adapter_has_them() {
             assert!(error > 0.0 || special.name != trial::HALF.name, "16 bits were not used");
         }
     }
+}
+
+/// What another thread copies while an optimizer is at work is not taken for what it wrote.
+#[test]
+fn a_change_of_the_parameters_leaves_no_stale_copies() {
+    let device = gpu(GpuOptions::default());
+    let params = Params::new(&device);
+    params.set_precision(Precision::Mixed);
+    let dense = Dense::new(2).build(&params, 3).unwrap();
+    let x = Var::from(tensor(&[1.0, 2.0, 3.0], [1, 3], &device));
+    let y = || dense.forward(&Tape::inference(&params), &x).unwrap().tensor().to_vec().unwrap();
+    let arena = params.arena().unwrap();
+    assert_ne!(y(), [7.0, 7.0]);
+    params.change(|| fill(&arena.value, 1.0)).unwrap();
+    assert_eq!(y(), [7.0, 7.0]);
 }

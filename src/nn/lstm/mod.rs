@@ -8,7 +8,7 @@ mod stepper;
 use super::functions::{
     at_first_step, concat, dropout, matmul, merge, parameter, reshape, swap_axes,
 };
-use super::params::{Layout, ParamId};
+use super::params::{ALIGN, Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
 use super::{Layer, Params, Precision, Regularizer, check_size, check_weights, init, is_built};
 use crate::ops::dropout::check_rate;
@@ -203,7 +203,8 @@ impl Lstm {
 
     fn width(&self) -> usize {
         match self.way {
-            Way::Both(Merge::Concat) => 2 * self.direction_size(),
+            // Also of sizes that `check` refuses.
+            Way::Both(Merge::Concat) => self.direction_size().saturating_mul(2),
             _ => self.direction_size(),
         }
     }
@@ -212,7 +213,6 @@ impl Lstm {
         check_size("Lstm::hidden_size", self.hidden_size)?;
         check_size("Lstm input_size", input_size)?;
         check_size("Lstm::num_layers", self.num_layers)?;
-        check_weights(4 * self.hidden_size, input_size.max(self.hidden_size).max(self.width()))?;
         self.cell.check()?;
         for (option, rate) in [
             ("dropout", self.dropout),
@@ -262,7 +262,12 @@ impl Lstm {
                 return refuse("projection", found, "neither; weight_drop goes with it");
             }
         }
-        Ok(())
+        let columns = 4 * self.hidden_size;
+        check_weights(columns, input_size.max(self.hidden_size).max(self.width()))?;
+        // Those of the layers above the first, in the parameters' one buffer.
+        let rows = [self.width(), self.direction_size(), 1];
+        let layer = rows.map(|rows| (columns * rows).next_multiple_of(ALIGN)).iter().sum();
+        check_weights((self.num_layers - 1) * self.way.directions().len(), layer)
     }
 
     /// Runs the layer from a state of zeros or, if it is stateful, from where the last batch

@@ -1,7 +1,7 @@
 //! An LSTM layer frame by frame, for streams that come as they come.
 
 use super::{Built, Lstm, LstmState, Way, keep_rows};
-use crate::nn::Params;
+use crate::nn::{Params, check_floats};
 use crate::ops::Check;
 use crate::ops::lstm::cell::Noise;
 use crate::ops::lstm::{Stack, Weights};
@@ -76,7 +76,8 @@ impl Lstm {
     ///
     /// # Errors
     /// [`Error::NotBuilt`]; [`Error::Option`] for no streams, and for a layer that looks at
-    /// frames to come: one that is bidirectional or goes backwards.
+    /// frames to come: one that is bidirectional or goes backwards; [`Error::TooLarge`] and
+    /// [`Error::OutOfMemory`] for more streams than there is memory for.
     pub fn stepper(&self, params: &Params, streams: usize) -> Result<LstmStepper> {
         let Some(built) = &self.built else {
             return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
@@ -89,6 +90,9 @@ impl Lstm {
             });
         }
         super::check_size("streams", streams)?;
+        let input_size = built.parts.first().map_or(0, |part| part.input_size);
+        let floats = input_size.max(self.hidden_size);
+        check_floats("the frames or states of all streams", streams, floats)?;
         if !built.parts.iter().all(|part| params.owns(part.weight_ih)) {
             return Err(Error::Option {
                 option: "the Params of a stepper",
@@ -107,10 +111,9 @@ impl Lstm {
             States::Layer { states, mask: None }
         } else {
             let weights = self.weights(params, built)?;
-            let stack = Stack::new(streams, weights, self.how(false, Noise::default()));
+            let stack = Stack::new(streams, weights, self.how(false, Noise::default()))?;
             States::Stack { stack: Box::new(stack), generation: params.generation() }
         };
-        let input_size = built.parts.first().map_or(0, |part| part.input_size);
         Ok(LstmStepper {
             layer,
             params: params.clone(),

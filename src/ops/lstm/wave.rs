@@ -15,7 +15,7 @@ use crate::lengths::Counted;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
 use crate::ops::swap_axes::swap_axes;
-use crate::{Result, Tensor};
+use crate::{DType, Result, Tensor};
 
 /// Layers of one size, each the input of the next, with nothing between them.
 pub(crate) struct Stack<'a> {
@@ -101,8 +101,10 @@ pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
     let call = Forward { x, weights: first, steps: Steps::All, state: None, y: None, save, how };
     let Ok(sizes) = check(&call) else { return Ok(None) };
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
-    let fits =
-        |state: &Tensor| state.shape() == [batch, hidden_size] && state.device().same(&x.device());
+    let fits = |state: &Tensor| {
+        let numbers = state.dtype() == DType::F32 && state.device().same(&x.device());
+        numbers && state.shape() == [batch, hidden_size]
+    };
     if stack.states.iter().flatten().any(|(h, c)| !fits(h) || !fits(c)) {
         return Ok(None);
     }

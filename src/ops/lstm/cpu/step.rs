@@ -6,7 +6,7 @@ use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of
 use super::{Blocks, SMALL, cell_of, each_job, lanes};
 use crate::device::cpu::{Aligned, Cpu};
 use crate::ops::lstm::{How, Weights};
-use crate::{Result, Tensor};
+use crate::{Error, Result, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::Arc;
 
@@ -49,9 +49,19 @@ struct Share {
     running: Vec<usize>,
 }
 
+/// A state of so many words.
+fn zeros(len: usize) -> Result<Vec<f32>> {
+    let mut zeros = Vec::new();
+    let bytes = (len as u64).saturating_mul(4);
+    let none = |_| Error::OutOfMemory { what: "the states of streams", bytes };
+    zeros.try_reserve_exact(len).map_err(none)?;
+    zeros.resize(len, 0.0);
+    Ok(zeros)
+}
+
 impl Stack {
     /// Rows in a state of zeros; `layers` are the lowest first, their weights on the CPU.
-    pub(crate) fn new(rows: usize, layers: Vec<Weights>, how: How) -> Self {
+    pub(crate) fn new(rows: usize, layers: Vec<Weights>, how: How) -> Result<Self> {
         let shape = |layer: &Weights| [layer.weight_ih.shape()[0], layer.weight_hh.shape()[0]];
         let [input_size, hidden_size] = layers.first().map_or([0; 2], shape);
         let blocks = Blocks::new(lanes(), hidden_size);
@@ -63,15 +73,16 @@ impl Stack {
         let each = rows.div_ceil(shares);
         let firsts = (0..rows).step_by(each.max(1));
         let shares = firsts.map(|first| {
-            let zeros = vec![0.0; each.min(rows - first) * blocks.units()];
-            let (h, c) = (vec![zeros.clone(); layers.len()], vec![zeros.clone(); layers.len()]);
-            Share { first, h, c, h_next: zeros, running: Vec::with_capacity(each) }
+            let zeros = || zeros(each.min(rows - first) * blocks.units());
+            let all = || layers.iter().map(|_| zeros()).collect::<Result<Vec<_>>>();
+            let running = Vec::with_capacity(each);
+            Ok(Share { first, h: all()?, c: all()?, h_next: zeros()?, running })
         });
-        let shares = shares.collect();
+        let shares = shares.collect::<Result<_>>()?;
         let mut stack =
             Self { blocks, input_size, how, layers: vec![], shares, each, version: None };
         stack.set_weights(layers);
-        stack
+        Ok(stack)
     }
 
     /// Other weights of the same shapes.
