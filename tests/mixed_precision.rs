@@ -198,7 +198,11 @@ fn stale(dense: Dense) {
         close("trained", &y(), &expected(), 2e-2);
     }
     // More parameters make the buffers anew.
-    Dense::new(1).build(&params, 2).unwrap();
+    let late = Dense::new(1).build(&params, 2).unwrap();
+    let ones: Var = Tensor::from_slice(&[1.0, 1.0], [1, 2], device()).unwrap().into();
+    let of_late = late.forward(&Tape::inference(&params), &ones).unwrap();
+    let sum: f32 = params.get("dense_1.weight").unwrap().iter().sum();
+    close("late", &of_late.tensor().to_vec().unwrap(), &[sum], 2e-3);
     close("grown", &y(), &expected(), 2e-2);
     params.set_precision(Precision::Full);
     close("full", &y(), &expected(), 1e-6);
@@ -250,6 +254,12 @@ fn adam_counts_its_steps_over_a_change_of_precision() {
         for moved in step(precision, 1.0) {
             assert!((moved - 1e-2).abs() < 1e-5, "{moved} in {precision:?}");
         }
+    }
+    // With more parameters it begins anew.
+    step(Precision::Mixed, 0.5);
+    Dense::new(1).build(&params, 1).unwrap();
+    for moved in step(Precision::Mixed, 1.0) {
+        assert!((moved - 1e-2).abs() < 1e-5, "{moved} of more parameters");
     }
 }
 

@@ -200,6 +200,19 @@ fn streams_on_several_threads_are_as_alone() {
             assert_eq!(found, expected[0], "stream {n}, step {t}");
         }
     }
+    // Whoever joins in the place of another begins from zero, on every thread.
+    for stream in streams {
+        together.leave(stream).unwrap();
+    }
+    let first = frame(1, 1);
+    let mut new = layer.stepper(&params, 1).unwrap();
+    let stream = new.join().unwrap();
+    let expected = new.step(&[(stream, &first)]).unwrap();
+    let streams: Vec<_> = (0..11).map(|_| together.join().unwrap()).collect();
+    let calls: Vec<_> = streams.iter().map(|&stream| (stream, &first[..])).collect();
+    for (place, found) in pool.install(|| together.step(&calls)).unwrap().iter().enumerate() {
+        assert_eq!(found, &expected[0], "place {place}");
+    }
 }
 
 #[test]

@@ -324,3 +324,20 @@ fn recomputing_the_gates_saves_memory_and_changes_nothing_else() {
         close(&format!("gradient on {device}"), &same, &gradient, 1e-5);
     }
 }
+
+/// What is recorded but not submitted computes with the values of before.
+#[test]
+fn what_is_set_comes_after_what_was_computed() {
+    for device in devices() {
+        let params = Params::new(device);
+        let dense = Dense::new(1).build(&params, 2).unwrap();
+        params.set("dense.weight", &[1.0, 2.0]).unwrap();
+        let x = Var::from(Tensor::from_slice(&[3.0, 4.0], [1, 2], device).unwrap());
+        let y = || dense.forward(&Tape::inference(&params), &x).unwrap();
+        let before = y();
+        params.set("dense.weight", &[5.0, 6.0]).unwrap();
+        let after = y();
+        assert_eq!(before.tensor().to_vec().unwrap(), [11.0], "{device}");
+        assert_eq!(after.tensor().to_vec().unwrap(), [39.0], "{device}");
+    }
+}

@@ -12,12 +12,13 @@ use ::half::f16;
 use std::sync::Arc;
 
 /// Odd ones, tiles' multiples and their neighbours.
-const SIZES: [[usize; 3]; 9] = [
+const SIZES: [[usize; 3]; 10] = [
     [1, 1, 1],
     [1, 5, 3],
     [3, 1, 7],
     [8, 64, 16],
     [9, 65, 17],
+    [13, 31, 9],
     [33, 130, 5],
     [64, 64, 64],
     [65, 63, 33],

@@ -32,7 +32,8 @@ fn five_steps_of_each() {
         let gradients: Vec<_> = (0..5).map(|_| r.uniform(n, -1.0, 1.0)).collect();
         for decay in [0.0, 0.1] {
             let zeros = vec![0.0; n];
-            let (beta1, beta2, eps, lr) = (0.9, 0.999, 1e-8, 0.01);
+            // A large rate, so that an error of it shows.
+            let (beta1, beta2, eps, lr) = (0.9, 0.999, 1e-8, 1.0);
             let (m, v) = (zeros.clone(), zeros.clone());
             let mut expected = oracle::optim::Adam { lr, beta1, beta2, eps, decay, m, v, t: 0 };
             let mut p64 = widen(&p_0);

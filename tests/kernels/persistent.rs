@@ -5,9 +5,10 @@ use super::gpu;
 use super::lstm::Case;
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
+use crate::nn::{Lstm, Params};
 use crate::ops::lstm::plan::{self, Task};
 use crate::ops::lstm::{persistent, trial};
-use crate::{Device, Error, GpuOptions, Strategy};
+use crate::{Device, Error, GpuOptions, Strategy, Tape, Tensor};
 use std::sync::Arc;
 
 pub(super) fn forced(device: &Device, forced: Forced) -> Arc<Gpu> {
@@ -97,6 +98,30 @@ fn a_workgroup_that_fails_changes_nothing() {
     }
 }
 
+/// Zeros are not taken for words that nobody has written.
+#[test]
+fn zeros_are_exchanged_like_other_numbers() {
+    let device = device(false, false);
+    let patience = Forced { polls: Some(1 << 22), ..Forced::default() };
+    let gpu = forced(&device, Forced { workgroups: Some(2), ..patience });
+    let params = Params::new(&device);
+    let lstm = Lstm::new(9).return_sequences().strategy(Strategy::Persistent);
+    let lstm = lstm.build(&params, 1).unwrap();
+    for name in params.names() {
+        let zeros = vec![0.0; params.get(&name).unwrap().len()];
+        params.set(&name, &zeros).unwrap();
+    }
+    let tape = Tape::new(&params);
+    let x = tape.input(Tensor::zeros([3, 4, 1], &device).unwrap());
+    let y = lstm.forward(&tape, &x).unwrap();
+    let d_y = Tensor::zeros(y.shape(), &device).unwrap();
+    let gradients = tape.backward_from(&[(&y, d_y)]).unwrap();
+    for found in [y.tensor(), gradients.get(&x).unwrap()] {
+        assert!(found.to_vec().unwrap().iter().all(|&v| v == 0.0));
+    }
+    assert!(!gpu.resident.tripped());
+}
+
 /// With as much patience as it takes, two workgroups that run at once need no recovery.
 #[test]
 fn the_trial_passes_and_counts_workgroups() {
@@ -170,6 +195,9 @@ fn what_cannot_run_is_refused() {
         plan::schedule(&gpu, Strategy::Persistent, Task { variant, ..task(false, 1, hidden_size) })
     };
     assert!(matches!(plan(false, 256), Ok(plan::Schedule::Persistent(_))));
+    // So many rows that no grid holds their teams.
+    let rows = plan::schedule(&gpu, Strategy::Persistent, task(false, 65_536 * 256, 2));
+    assert!(matches!(rows, Err(Error::Strategy { .. })), "{rows:?}");
     for (variant, hidden_size) in [(true, 5), (false, 257)] {
         let refused = plan(variant, hidden_size);
         assert!(

@@ -151,23 +151,29 @@ fn a_wavefront_in_mixed_precision() {
 /// Its recurrences, and those of layers that go alone.
 #[test]
 fn a_wave_is_one_dispatch() {
-    let device = gpu(GpuOptions::default().profile().threads(2));
-    let calls = |[b, t]: [usize; 2], parts| {
-        forced(&device, Forced { parts, ..Forced::default() });
-        let params = Params::new(&device);
+    let options = || GpuOptions::default().profile().threads(2);
+    let calls = |device: &Device, [b, t]: [usize; 2], parts| {
+        forced(device, Forced { parts, ..Forced::default() });
+        let params = Params::new(device);
         let lstm = Lstm::new(16).num_layers(3).return_sequences().build(&params, 4).unwrap();
         device.profile().unwrap();
-        let x = Tensor::zeros([b, t, 4], &device).unwrap().into();
+        let x = Tensor::zeros([b, t, 4], device).unwrap().into();
         lstm.forward(&Tape::inference(&params), &x).unwrap();
         let profile = device.profile().unwrap();
         let recurrences = profile.kernels.iter().filter(|k| k.kernel.starts_with("lstm_sequence"));
         recurrences.map(|k| k.calls).sum::<u64>()
     };
-    assert_eq!(calls([3, 12], Some(3)), 3 + 3 - 1);
+    let device = gpu(options());
+    assert_eq!(calls(&device, [3, 12], Some(3)), 3 + 3 - 1);
     // Parts of four steps are too short; 13 is no multiple of anything.
-    assert_eq!(calls([3, 12], None), 3);
-    assert_eq!(calls([3, 13], Some(3)), 3);
+    assert_eq!(calls(&device, [3, 12], None), 3);
+    assert_eq!(calls(&device, [3, 13], Some(3)), 3);
     // A layer of one workgroup leaves one thread idle; eight leave none.
-    assert_eq!(calls([4, 64], None), 4 + 3 - 1);
-    assert_eq!(calls([128, 64], None), 3);
+    assert_eq!(calls(&device, [4, 64], None), 4 + 3 - 1);
+    assert_eq!(calls(&device, [128, 64], None), 3);
+    // The gates of all layers fit in one binding, or each layer goes alone.
+    let gates = 3 * 3 * 12 * 4 * 16;
+    for (words, expected) in [(gates, 3 + 3 - 1), (gates - 1, 3)] {
+        assert_eq!(calls(&gpu(options().chunk_words(words)), [3, 12], Some(3)), expected);
+    }
 }

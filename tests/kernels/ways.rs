@@ -114,7 +114,7 @@ impl Both {
             save: true,
             how: How {
                 reverse: way == 1,
-                noise: Noise { training: true, key: Key([7, way as u32]) },
+                noise: Noise { training: true, key: Key([7 + way as u32, 3 - way as u32]) },
                 ..self.how
             },
         });

@@ -297,6 +297,13 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_has_no_more_rows_than_a_grid() {
+        let rows = 65_535 * 4;
+        let chunks = chunks(RowLengths::Same { rows: rows + 1, timesteps: 1 }, 1, 1 << 22).unwrap();
+        assert_eq!(chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [rows, 1]);
+    }
+
+    #[test]
     fn a_timestep_that_fits_nowhere_is_an_error() {
         let lengths = RowLengths::Same { rows: 1, timesteps: 1 };
         assert!(matches!(chunks(lengths, 2, 7), Err(Error::TooLarge { bytes: 32, limit: 28, .. })));
