@@ -99,7 +99,7 @@ fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
         gemm.launch(gpu, way, a, b, Matrix::new(&c, n))?;
         c.to_vec()
     };
-    let (special, plain) = (product((&SUBGROUP, [16, 64]))?, product((&REGISTER, [8, 64]))?);
+    let (special, plain) = (product((&SUBGROUP, [32, 64]))?, product((&REGISTER, [8, 64]))?);
     Ok(Comparison { special, plain, bound: 1e-5 })
 }
 
@@ -236,9 +236,9 @@ impl Gemm<'_> {
                 gemm_cooperative::WAY
             }
             false => tiles(gpu, m, n),
-            // Below, half of its rows would be made for nothing.
+            // Below, most of its rows would be made for nothing.
             true if m > 8 && gpu.subgroup_size == Some(8) && gpu.trusts(&TRUSTED_SUBGROUP) => {
-                (&SUBGROUP, [16, 64])
+                (&SUBGROUP, [32, 64])
             }
             true => (&REGISTER, [8, 64]),
         };

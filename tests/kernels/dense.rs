@@ -70,7 +70,7 @@ fn ways(gpu: &Gpu) -> Vec<Way> {
     let mut ways: Vec<Way> = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64]), (&ROWS, [8, 32])];
     // Where subgroups have 8 lanes: lavapipe's do on most machines.
     if gpu.subgroup_size == Some(8) {
-        ways.push((&SUBGROUP, [16, 64]));
+        ways.push((&SUBGROUP, [32, 64]));
     }
     ways
 }

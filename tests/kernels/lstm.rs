@@ -457,6 +457,17 @@ fn every_option_at_one_size() {
     }
 }
 
+/// More units than the kernels for one row keep in private memory.
+#[test]
+fn few_rows_of_many_units() {
+    let device = gpu(GpuOptions::default().poison().threads(2));
+    for (options, b) in [(7, 3), (4, 1)] {
+        let case = Case::new(options as u64, [b, 4, 3, 499], options);
+        let what = format!("B{b} H499, options {options}");
+        case.check_passes(&[true], &what, &device, Strategy::Sequence, &case.answer());
+    }
+}
+
 /// A hidden size that no workgroup holds: `Auto` goes by steps, `Sequence` is refused.
 #[test]
 fn a_hidden_size_past_a_workgroup() {

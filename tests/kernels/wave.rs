@@ -169,7 +169,7 @@ fn a_wave_is_one_dispatch() {
     assert_eq!(calls(&device, [3, 12], None), 3);
     assert_eq!(calls(&device, [3, 13], Some(3)), 3);
     // A layer of one workgroup leaves one thread idle; eight leave none.
-    assert_eq!(calls(&device, [4, 64], None), 4 + 3 - 1);
+    assert_eq!(calls(&device, [1, 64], None), 4 + 3 - 1);
     assert_eq!(calls(&device, [128, 64], None), 3);
     // The gates of all layers fit in one binding, or each layer goes alone.
     let gates = 3 * 3 * 12 * 4 * 16;

@@ -253,7 +253,7 @@ pub(super) fn forward(
     let half = call.weights.is_half();
     let ragged = call.steps.lengths().is_some();
     let schedule = match call.how.compared {
-        Some(_) => Schedule::Sequence { rows: 16 },
+        Some(rows) => Schedule::Sequence(rows),
         None => {
             let task = Task {
                 pass: Pass::Forward,
@@ -342,7 +342,7 @@ pub(super) fn forward(
             pairs,
         };
         match (schedule, &exchange) {
-            (Schedule::Sequence { rows }, _) => sequence::forward(gpu, &pass, rows)?,
+            (Schedule::Sequence(rows), _) => sequence::forward(gpu, &pass, rows)?,
             (Schedule::Persistent(team), Some(words)) => {
                 persistent::forward(gpu, &pass, team, words)?;
             }

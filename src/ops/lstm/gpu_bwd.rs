@@ -58,7 +58,7 @@ pub(super) fn backward(
     let half = first.saved.weights.is_half();
     let ragged = mask.steps().lengths().is_some();
     let schedule = match how.compared {
-        Some(_) => Schedule::Sequence { rows: 8 },
+        Some(rows) => Schedule::Sequence(rows),
         None => {
             let task = Task {
                 pass: Pass::Backward,
@@ -189,7 +189,7 @@ pub(super) fn backward(
         let persistent = matches!(schedule, Schedule::Persistent(_));
         let in_place = kept.is_some() && !persistent;
         let d_a = match schedule {
-            Schedule::Sequence { rows } => {
+            Schedule::Sequence(rows) => {
                 sequence::backward(gpu, &pass, rows)?;
                 gates
             }

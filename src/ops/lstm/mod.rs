@@ -170,8 +170,8 @@ pub(crate) struct How {
     /// Whether a backward pass computes the gates anew, instead of finding them saved.
     pub(crate) recompute: bool,
     pub(crate) noise: Noise,
-    /// Only where kernels are compared: 16 rows a workgroup, with subgroups or without.
-    pub(crate) compared: Option<bool>,
+    /// Only where kernels are compared: `Sequence` so.
+    pub(crate) compared: Option<plan::Rows>,
 }
 
 /// The arguments of a forward pass of one direction.

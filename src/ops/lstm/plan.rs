@@ -1,7 +1,7 @@
 //! Which schedule runs a layer on a device, and how its batch is cut into chunks.
 
 use super::persistent::{self, Team};
-use super::{table, trial};
+use super::{sequence, table, trial};
 use crate::device::gpu::Gpu;
 use crate::lengths::PackedRow;
 use crate::{Error, Result};
@@ -71,17 +71,52 @@ const FEW: usize = 8;
 /// A strategy that is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schedule {
-    /// With the rows that a workgroup takes.
-    Sequence {
-        rows: usize,
-    },
+    Sequence(Rows),
     Persistent(Team),
     Stepwise,
+}
+
+/// The rows that a workgroup of `Sequence` takes, and whether its invocations hand each other what
+/// they load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) count: usize,
+    pub(crate) subgroups: bool,
 }
 
 /// Words of shared memory for each unit and row of a workgroup: h twice; d_a of four gates.
 fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
     4 * hidden_size * rows * if pass == Pass::Forward { 2 } else { 4 }
+}
+
+/// Where a software adapter's thread has more rows than this, it takes them together: one for all of
+/// them is then cheaper than R in private memory for each.
+const FEW_ROWS: usize = 8;
+
+/// What a workgroup of a kernel for subgroups of 8 takes, if one is right here.
+fn by_subgroups(gpu: &Arc<Gpu>, task: Task, each: usize) -> Option<Rows> {
+    let Task { pass, variant, half, hidden_size, .. } = task;
+    // A layer of fewer units leaves lanes idle.
+    if !gpu.info.software || gpu.subgroup_size != Some(8) || variant || half || hidden_size < 16 {
+        return None;
+    }
+    let few = each <= FEW_ROWS;
+    let (invocations, bytes, special) = match (pass, few) {
+        (Pass::Forward, true) => (sequence::row_workgroup(hidden_size), 8, &trial::ROW),
+        (Pass::Backward, true) => (sequence::row_workgroup(hidden_size), 32, &trial::ROW_BWD),
+        (Pass::Forward, false) => (workgroup(hidden_size.div_ceil(2)), 128, &trial::SUBGROUP),
+        (Pass::Backward, false) => (workgroup(hidden_size.div_ceil(4)), 0, &trial::SUBGROUP_BWD),
+    };
+    let fits = invocations <= widest_workgroup(gpu)
+        && bytes * hidden_size.next_multiple_of(32)
+            <= gpu.limits.max_compute_workgroup_storage_size as usize;
+    let rows = Rows { count: if few { 1 } else { 16 }, subgroups: true };
+    (fits && gpu.trusts(special)).then_some(rows)
+}
+
+fn widest_workgroup(gpu: &Gpu) -> usize {
+    let limits = &gpu.limits;
+    limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize
 }
 
 /// The schedule for a layer.
@@ -92,7 +127,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
     let tried = if auto { table::order(gpu.info.software, task) } else { &[strategy] };
     for candidate in tried {
         let found = match candidate {
-            Strategy::Sequence => sequence(gpu, task),
+            Strategy::Sequence => by_sequence(gpu, task),
             Strategy::Persistent if task.variant => {
                 Err("it runs the plain cell alone, without a mask".into())
             }
@@ -125,21 +160,22 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
 /// `Sequence` reads R once for every few rows and step, but costs no dispatch; `Stepwise` spreads
 /// a step over the whole device. On software adapters, where a dispatch costs as much as
 /// a small step, `Sequence` has been measured to win wherever it fits.
-fn sequence(gpu: &Gpu, task: Task) -> Result<Schedule, String> {
+fn by_sequence(gpu: &Arc<Gpu>, task: Task) -> Result<Schedule, String> {
     let Task { pass, variant, ragged, ways, batch, hidden_size, .. } = task;
-    let limits = &gpu.limits;
-    let invocations =
-        limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
-    let shared = limits.max_compute_workgroup_storage_size as usize;
+    let invocations = widest_workgroup(gpu);
+    let shared = gpu.limits.max_compute_workgroup_storage_size as usize;
     let fits = |rows| {
-        workgroup(hidden_size) <= invocations as usize
-            && shared_bytes(pass, hidden_size, rows) <= shared
+        workgroup(hidden_size) <= invocations && shared_bytes(pass, hidden_size, rows) <= shared
     };
     // A load costs a software adapter more than what it is used for: the more rows share one,
     // the better, as long as every core has some.
     // Rows of different lengths in more groups, so that who has the longest gets no others.
     let shares = threads(gpu) * if ragged { 2 } else { 1 };
-    let widest = match (ways * batch).div_ceil(shares) {
+    let each = (ways * batch).div_ceil(shares);
+    if let Some(rows) = by_subgroups(gpu, task, each) {
+        return Ok(Schedule::Sequence(rows));
+    }
+    let widest = match each {
         // The code of a variant for more rows takes long to compile.
         _ if !gpu.info.software || variant => 4,
         0..=4 => 4,
@@ -147,8 +183,9 @@ fn sequence(gpu: &Gpu, task: Task) -> Result<Schedule, String> {
         _ if pass == Pass::Backward => 8,
         _ => 16,
     };
-    let rows = [16, 8, 4].into_iter().find(|&rows| rows <= widest && fits(rows));
-    rows.map(|rows| Schedule::Sequence { rows }).ok_or_else(|| {
+    let count = [16, 8, 4].into_iter().find(|&rows| rows <= widest && fits(rows));
+    let rows = count.map(|count| Rows { count, subgroups: false });
+    rows.map(Schedule::Sequence).ok_or_else(|| {
         format!(
             "it needs {} invocations and {} bytes of shared memory in a workgroup, the device \
              has {invocations} and {shared}",

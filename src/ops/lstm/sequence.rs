@@ -2,17 +2,18 @@
 
 use super::super::product;
 use super::gpu::{BackwardChunk, ForwardChunk, Part};
-use super::plan::workgroup;
-use super::{PLAIN, REAL, VARIANT, lstm_variants, parts, trial};
+use super::plan::{Rows, workgroup};
+use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constants, Kernel, Launch};
-use crate::device::verdicts::Special;
 use std::sync::Arc;
 
 const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
 const TEXT_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_subgroup.wgsl");
 const TEXT_BWD_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_bwd_subgroup.wgsl");
+const TEXT_ROW: &str = include_str!("../../../shaders/lstm_sequence_subgroup_row.wgsl");
+const TEXT_BWD_ROW: &str = include_str!("../../../shaders/lstm_sequence_bwd_subgroup_row.wgsl");
 const TEXT_BWD: &str = include_str!("../../../shaders/lstm_sequence_bwd.wgsl");
 const TEXT_BWD_WIDE: &str = include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl");
 
@@ -120,16 +121,44 @@ fn subgroup_shape(hidden_size: usize) -> Constants {
     vec![("WG", wg), ("H", hidden_size as u32), ("STATE", 32 * hidden_size as u32)]
 }
 
-/// The same for the backward pass: 8 rows.
+/// The same for the backward pass.
 pub(crate) static BACKWARD_SUBGROUP: Kernel = backward_kernel(
     "lstm_sequence_bwd_subgroup",
     &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD_SUBGROUP),
-    || product(lstm_variants(false), &shapes(|h, _| backward_subgroup_shape(h), &[8])),
+    || product(lstm_variants(false), &shapes(|h, _| backward_subgroup_shape(h), &[16])),
 );
 
 fn backward_subgroup_shape(hidden_size: usize) -> Constants {
-    let wg = workgroup(hidden_size.div_ceil(4)) as u32;
-    vec![("WG", wg), ("H", hidden_size as u32), ("WIDE", 32 * hidden_size as u32)]
+    vec![("WG", workgroup(hidden_size.div_ceil(4)) as u32), ("H", hidden_size as u32)]
+}
+
+/// For software adapters with subgroups of 8, too: the plain cell, one row.
+pub(crate) static FORWARD_ROW: Kernel = forward_kernel(
+    "lstm_sequence_subgroup_row",
+    &parts(REAL[0], PLAIN, super::FORWARD, TEXT_ROW),
+    || product(lstm_variants(true), &shapes(|h, _| row_shape(h), &[1])),
+);
+
+fn row_shape(hidden_size: usize) -> Constants {
+    let wg = row_workgroup(hidden_size) as u32;
+    vec![("WG", wg), ("H", hidden_size as u32), ("STATE", wg / 2)]
+}
+
+/// The same for the backward pass.
+pub(crate) static BACKWARD_ROW: Kernel = backward_kernel(
+    "lstm_sequence_bwd_subgroup_row",
+    &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD_ROW),
+    || product(lstm_variants(false), &shapes(|h, _| backward_row_shape(h), &[1])),
+);
+
+fn backward_row_shape(hidden_size: usize) -> Constants {
+    let wg = row_workgroup(hidden_size) as u32;
+    vec![("WG", wg), ("H", hidden_size as u32), ("WIDE", 2 * wg)]
+}
+
+/// Invocations of the kernels for one row, which add 32 units' terms at a time.
+pub(super) fn row_workgroup(hidden_size: usize) -> usize {
+    hidden_size.next_multiple_of(32)
 }
 
 /// Some sizes for the translation test; the text does not depend on them.
@@ -154,25 +183,19 @@ fn backward_shape(hidden_size: usize, rows: usize) -> Constants {
     shape
 }
 
-/// Whether the kernel for subgroups runs a pass.
-fn subgroup(gpu: &Arc<Gpu>, part: &Part<'_>, special: &Special) -> bool {
-    // A layer of fewer units leaves lanes idle.
-    let fits = !part.half && !part.is_variant() && part.hidden_size >= 16;
-    let chosen = || part.how.compared.unwrap_or_else(|| gpu.trusts(special));
-    fits && gpu.subgroup_size == Some(8) && chosen()
-}
-
-pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> Result<()> {
-    let (hidden_size, half) = (pass.part.hidden_size, usize::from(pass.part.half));
-    let (kernel, shape) = match rows == 16 && subgroup(gpu, &pass.part, &trial::SUBGROUP) {
-        true => (&FORWARD_SUBGROUP, subgroup_shape(hidden_size)),
-        false => {
-            (&FORWARD[half][usize::from(pass.part.is_variant())], forward_shape(hidden_size, rows))
+pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: Rows) -> Result<()> {
+    let Part { hidden_size, half, .. } = pass.part;
+    let (kernel, shape) = match (rows.subgroups, rows.count) {
+        (true, 1) => (&FORWARD_ROW, row_shape(hidden_size)),
+        (true, _) => (&FORWARD_SUBGROUP, subgroup_shape(hidden_size)),
+        (false, count) => {
+            let variant = usize::from(pass.part.is_variant());
+            (&FORWARD[usize::from(half)][variant], forward_shape(hidden_size, count))
         }
     };
     let launch = Launch {
         kernel,
-        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, pass.part.ways.count as u32],
+        grid: grid(&pass.part, rows),
         constants: &[&pass.constants()[..], &shape].concat(),
         uniform: &pass.uniform(0),
         tensors: &pass.tensors(),
@@ -180,24 +203,27 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: usize) -> R
     gpu.run_costing(&launch, pass.cost(pass.part.chunk.frames))
 }
 
-pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: usize) -> Result<()> {
-    let (hidden_size, half) = (pass.part.hidden_size, usize::from(pass.part.half));
-    let (kernel, shape) = match rows {
-        4 => (
-            &BACKWARD[half][usize::from(pass.part.is_variant())],
-            backward_shape(hidden_size, rows),
-        ),
-        _ if subgroup(gpu, &pass.part, &trial::SUBGROUP_BWD) => {
-            (&BACKWARD_SUBGROUP, backward_subgroup_shape(hidden_size))
+pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: Rows) -> Result<()> {
+    let Part { hidden_size, half, .. } = pass.part;
+    let (kernel, shape) = match (rows.subgroups, rows.count) {
+        (true, 1) => (&BACKWARD_ROW, backward_row_shape(hidden_size)),
+        (true, _) => (&BACKWARD_SUBGROUP, backward_subgroup_shape(hidden_size)),
+        (false, 4) => {
+            let variant = usize::from(pass.part.is_variant());
+            (&BACKWARD[usize::from(half)][variant], backward_shape(hidden_size, 4))
         }
-        _ => (&BACKWARD_WIDE[half], backward_shape(hidden_size, rows)),
+        (false, count) => (&BACKWARD_WIDE[usize::from(half)], backward_shape(hidden_size, count)),
     };
     let launch = Launch {
         kernel,
-        grid: [pass.part.chunk.rows.div_ceil(rows) as u32, 1, pass.part.ways.count as u32],
+        grid: grid(&pass.part, rows),
         constants: &[&pass.constants()[..], &shape].concat(),
         uniform: &pass.uniform(0, pass.before),
         tensors: &pass.tensors(),
     };
     gpu.run_costing(&launch, pass.cost(pass.part.chunk.frames))
+}
+
+fn grid(part: &Part<'_>, rows: Rows) -> [u32; 3] {
+    [part.chunk.rows.div_ceil(rows.count) as u32, 1, part.ways.count as u32]
 }

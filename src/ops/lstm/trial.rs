@@ -1,6 +1,7 @@
 //! Whether a schedule that rests on more than every API promises is right on a device: one small
 //! layer by it and by the plain one, compared.
 
+use super::plan::Rows;
 use super::{Arriving, Backward, Columns, Forward, How, Output, Steps, Strategy, Wanted, Weights};
 use super::{backward, forward, persistent, sequence, stepwise};
 use crate::device::Backend;
@@ -63,28 +64,42 @@ fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
     Ok(Comparison { special, plain, bound })
 }
 
-/// `Strategy::Sequence` with subgroups and without.
+/// `Strategy::Sequence` with subgroups and without: 16 rows.
 pub(crate) static SUBGROUP: Special = Special {
     name: "lstm_sequence_subgroup",
     kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0][0]],
-    check: |gpu| subgroups(gpu, false),
+    check: |gpu| subgroups(gpu, 16, false),
 };
 
 /// The same for the backward pass.
 pub(crate) static SUBGROUP_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup",
-    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD_WIDE[0]],
-    check: |gpu| subgroups(gpu, true),
+    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD[0][0]],
+    check: |gpu| subgroups(gpu, 16, true),
 };
 
-fn subgroups(gpu: &Arc<Gpu>, backward: bool) -> Result<Comparison> {
-    let run = |compared| {
-        let compared = Some(compared);
+/// One row.
+pub(crate) static ROW: Special = Special {
+    name: "lstm_sequence_subgroup_row",
+    kernels: &[&sequence::FORWARD_ROW, &sequence::FORWARD[0][0]],
+    check: |gpu| subgroups(gpu, 1, false),
+};
+
+/// The same for the backward pass.
+pub(crate) static ROW_BWD: Special = Special {
+    name: "lstm_sequence_bwd_subgroup_row",
+    kernels: &[&sequence::BACKWARD_ROW, &sequence::BACKWARD[0][0]],
+    check: |gpu| subgroups(gpu, 1, true),
+};
+
+fn subgroups(gpu: &Arc<Gpu>, rows: usize, backward: bool) -> Result<Comparison> {
+    let run = |count, subgroups| {
+        let compared = Some(Rows { count, subgroups });
         let how = How { strategy: Strategy::Sequence, compared, ..How::default() };
         // Units of several subgroups, and a part of one.
-        run(gpu, [18, 3, 5, 70], backward, false, how)
+        run(gpu, [rows + 2, 3, 5, 70], backward, false, how)
     };
-    Ok(Comparison { special: run(true)?, plain: run(false)?, bound: 1e-5 })
+    Ok(Comparison { special: run(rows, true)?, plain: run(4, false)?, bound: 1e-5 })
 }
 
 /// Outputs and states of one layer, and its gradients if they are wanted.

@@ -49,7 +49,7 @@ pub(crate) struct Cut {
     /// Of the timesteps.
     parts: usize,
     /// That a workgroup takes.
-    rows: usize,
+    rows: plan::Rows,
 }
 
 /// How `layers` of `hidden_size` go over `x`; none where each does better alone: one that fills the
@@ -86,11 +86,11 @@ pub(crate) fn cut(
     };
     // By the one strategy that a wavefront has: two layers at a time are faster than either alone.
     let strategy = if strategy == Strategy::Auto { Strategy::Sequence } else { strategy };
-    let Ok(Schedule::Sequence { rows }) = plan::schedule(gpu, strategy, task) else {
+    let Ok(Schedule::Sequence(rows)) = plan::schedule(gpu, strategy, task) else {
         return None;
     };
     let at_once = if gpu.info.software { plan::threads(gpu) } else { AT_ONCE };
-    let idle = forced.is_some() || 2 * batch.div_ceil(rows) <= at_once;
+    let idle = forced.is_some() || 2 * batch.div_ceil(rows.count) <= at_once;
     idle.then_some(Cut { parts, rows })
 }
 
