@@ -54,7 +54,7 @@ impl Layer {
             d_y: tensor(hidden)?,
         };
         // The first time kernels are compiled.
-        match layer.seconds(true).and_then(|_| layer.seconds(true)) {
+        match layer.seconds(true).and_then(|_| layer.seconds(false)) {
             Ok(_) => Ok(Some(layer)),
             Err(Error::Strategy { .. }) => Ok(None),
             Err(error) => Err(error.into()),

@@ -91,7 +91,7 @@ fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
 
 /// Where a software adapter's thread has more rows than this, it takes them together: one for all of
 /// them is then cheaper than R in private memory for each.
-const FEW_ROWS: usize = 8;
+const FEW_ROWS: usize = 12;
 
 /// What a workgroup of a kernel for subgroups of 8 takes, if one is right here.
 fn by_subgroups(gpu: &Arc<Gpu>, task: Task, each: usize) -> Option<Rows> {
