@@ -136,6 +136,9 @@ pub(crate) struct Arena {
 /// The parameters of a model with their gradients. Cheap to clone: clones are the same
 /// parameters.
 ///
+/// Several threads may use them at a time, to train and to predict; layers are built by one, since
+/// names and first values go by their order.
+///
 /// Layers put theirs in by `build`. To the world a parameter has PyTorch's name, shape and
 /// order of gates (i, f, g, o): `lstm.weight_ih_l0` is `[4H, I]`, `lstm.weight_hh_l0` `[4H, H]`,
 /// `lstm.bias_l0` `[4H]`, `dense.weight` `[O, I]`, `dense.bias` `[O]`.
