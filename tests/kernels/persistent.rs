@@ -141,25 +141,23 @@ fn the_trial_passes_and_counts_workgroups() {
     assert!((1..=1024).contains(&seen), "{seen}");
 }
 
-/// What the table says of a software adapter, where the trial passed: single rows of many units only.
+/// What the table says of a software adapter: past the hidden sizes of `Sequence`, where the trial passed.
 #[test]
-fn auto_takes_it_for_single_rows() {
-    let device = gpu(GpuOptions::default());
+fn auto_takes_it_where_no_workgroup_is_wide_enough() {
+    let device = gpu(GpuOptions::default().software());
     let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
-    let taken = |batch, hidden_size| {
-        let schedule = plan::schedule(gpu, Strategy::Auto, task(false, batch, hidden_size));
-        matches!(schedule.unwrap(), plan::Schedule::Persistent(_))
-    };
-    assert_eq!(taken(1, 128), gpu.info.software && gpu.trusts(&trial::PERSISTENT[0]));
-    assert!(!taken(1, 9));
-    assert!(!taken(32, 128));
-    // Neither other cells nor a single step.
-    let variant = Task { variant: true, ..task(false, 1, 128) };
-    let step = Task { timesteps: 1, ..task(false, 1, 128) };
-    for task in [variant, step] {
+    let taken = |task| {
         let schedule = plan::schedule(gpu, Strategy::Auto, task).unwrap();
-        assert!(!matches!(schedule, plan::Schedule::Persistent(_)), "{task:?}");
+        matches!(schedule, plan::Schedule::Persistent(_))
+    };
+    for (batch, hidden_size) in [(1, 9), (1, 128), (4, 64), (32, 128)] {
+        assert!(!taken(task(false, batch, hidden_size)), "B{batch} H{hidden_size}");
     }
+    let large = task(false, 1, 4096);
+    assert_eq!(taken(large), gpu.trusts(&trial::PERSISTENT[0]));
+    // Neither other cells nor a single step.
+    assert!(!taken(Task { variant: true, ..large }));
+    assert!(!taken(Task { timesteps: 1, ..large }));
 }
 
 #[test]

@@ -21,8 +21,7 @@ pub enum Strategy {
     Stepwise,
     /// All timesteps in one dispatch: workgroups that run at once share the hidden units, keep
     /// their slices of `weight_hh` in registers and shared memory, and hand each other h, or the
-    /// gates' gradients, at each step. For hidden sizes past those of `Sequence` on a hardware GPU, and
-    /// for single rows on a software adapter.
+    /// gates' gradients, at each step. For hidden sizes past those of `Sequence`.
     ///
     /// Where workgroups turn out not to run at once the pass ends all the same, with the same
     /// bits, only later; the next read-back of anything tells, a warning is logged, and from then
@@ -171,11 +170,11 @@ fn by_sequence(gpu: &Arc<Gpu>, task: Task) -> Result<Schedule, String> {
     // the better, as long as every core has some.
     // Rows of different lengths in more groups, so that who has the longest gets no others.
     let shares = threads(gpu) * if ragged { 2 } else { 1 };
-    let each = (ways * batch).div_ceil(shares);
-    if let Some(rows) = by_subgroups(gpu, task, each) {
+    // These kernels do not all add in one order: a direction has the bits of one that goes alone.
+    if let Some(rows) = by_subgroups(gpu, task, batch.div_ceil(shares)) {
         return Ok(Schedule::Sequence(rows));
     }
-    let widest = match each {
+    let widest = match (ways * batch).div_ceil(shares) {
         // The code of a variant for more rows takes long to compile.
         _ if !gpu.info.software || variant => 4,
         0..=4 => 4,
