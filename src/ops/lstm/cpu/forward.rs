@@ -3,9 +3,10 @@
 use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of};
 use super::products::{FrameSums, Term};
 use super::{
-    Blocks, Row, SavedBatch, Task, cell_of, each_task, inputs, lanes, load_rows, parts,
+    Blocks, Row, SavedBatch, Task, cell_of, each_task, inputs, lanes, load_rows, pair, parts,
     recurrent_scales, scatter, store_rows,
 };
+use crate::device::cpu::Cpu;
 use crate::ops::lstm::{Forward, How, Output, Saved, SavedSteps, Sizes, cell};
 use crate::{Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
@@ -55,38 +56,64 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         r: &r,
         mask: call.steps.mask().map(|m| m.values()),
     };
-    let ends: Vec<[Vec<f32>; 2]> = gates.cpu_mut(|gates| {
-        if ahead {
-            let terms =
-                &[Term { values: &x, stride: input_size, size: input_size, weights: &weight_ih }];
-            FrameSums { blocks, bias: shared.bias, terms }.run(gates, None);
-        }
-        h_before.cpu_mut(|h_before| {
-            c_before.cpu_mut(|c_before| {
-                y.cpu_mut(|y| {
-                    let gates = parts(gates, &tasks, gate_columns);
-                    let h_before = parts(h_before, &tasks, before[1]);
-                    let c_before = parts(c_before, &tasks, before[1]);
-                    let y = parts(y, &tasks, width);
-                    let saved = h_before.into_iter().zip(c_before).zip(y);
-                    let work: Vec<_> = gates.into_iter().zip(saved).zip(tasks.iter()).collect();
-                    each_task(work, |((gates, ((h_before, c_before), y)), task)| {
-                        Arch::new().dispatch(ForwardRows {
-                            shared: &shared,
-                            task,
-                            gates,
-                            h_before,
-                            c_before,
-                            y,
-                            h: load_rows(state.as_ref().map(|s| &*s.0), task, blocks),
-                            c: load_rows(state.as_ref().map(|s| &*s.1), task, blocks),
-                            scales: recurrent_scales(&call.how, task, blocks),
+    if ahead {
+        let terms =
+            &[Term { values: &x, stride: input_size, size: input_size, weights: &weight_ih }];
+        gates.cpu_mut(|gates| FrameSums { blocks, bias: shared.bias, terms }.run(gates, None));
+    }
+    let state_of = |task: &Task| {
+        let rows = |words: Option<&[f32]>| load_rows(words, task, blocks);
+        [rows(state.as_ref().map(|s| &*s.0)), rows(state.as_ref().map(|s| &*s.1))]
+    };
+    let paired = batch == 1
+        && Cpu::threads() > 1
+        && hidden_size >= pair::UNITS
+        && !call.save
+        && !call.how.noise.training
+        && shared.mask.is_none();
+    let run_pair = || {
+        let (sums, row) = (gates.cpu(), tasks[0].rows[0]);
+        let job = pair::Job {
+            blocks,
+            how: call.how,
+            row,
+            sums,
+            r: r.clone(),
+            peepholes: peepholes.clone(),
+        };
+        y.cpu_mut(|y| pair::run(job, state_of(&tasks[0]), y))
+    };
+    let run_tasks = || {
+        gates.cpu_mut(|gates| {
+            h_before.cpu_mut(|h_before| {
+                c_before.cpu_mut(|c_before| {
+                    y.cpu_mut(|y| {
+                        let gates = parts(gates, &tasks, gate_columns);
+                        let h_before = parts(h_before, &tasks, before[1]);
+                        let c_before = parts(c_before, &tasks, before[1]);
+                        let y = parts(y, &tasks, width);
+                        let saved = h_before.into_iter().zip(c_before).zip(y);
+                        let work: Vec<_> = gates.into_iter().zip(saved).zip(tasks.iter()).collect();
+                        each_task(work, |((gates, ((h_before, c_before), y)), task)| {
+                            let [h, c] = state_of(task);
+                            Arch::new().dispatch(ForwardRows {
+                                shared: &shared,
+                                task,
+                                gates,
+                                h_before,
+                                c_before,
+                                y,
+                                h,
+                                c,
+                                scales: recurrent_scales(&call.how, task, blocks),
+                            })
                         })
                     })
                 })
             })
         })
-    });
+    };
+    let ends: Vec<[Vec<f32>; 2]> = if paired { vec![run_pair()] } else { run_tasks() };
     if let (Some(columns), None) = (call.y, direct) {
         let frames = y.cpu();
         columns.tensor.cpu_mut(|to| scatter(&tasks, &frames, timesteps, width, to, columns));

@@ -1,5 +1,6 @@
 //! A layer on the CPU: the rows of a batch are split over the threads, and each thread takes
-//! its rows through the whole sequence, so no thread waits for another.
+//! its rows through the whole sequence, so no thread waits for another. A single row may run on two
+//! threads: see `pair`.
 //!
 //! Layout of a row's gates at a timestep: blocks of as many units as a SIMD register has lanes,
 //! in each block the lanes of i, then f, g, o. R is packed to match, so that the recurrent
@@ -11,6 +12,7 @@
 mod backward;
 mod forward;
 mod micro;
+mod pair;
 mod products;
 mod step;
 
