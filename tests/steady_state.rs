@@ -107,8 +107,9 @@ fn a_step_on_a_gpu_takes_little_memory_of_the_host_and_none_of_the_device() {
         assert_eq!(last.buffers_created, before.buffers_created);
         assert_eq!(last.bind_groups_created, before.bind_groups_created);
         assert_eq!(last.pipelines_created, before.pipelines_created);
-        // wgpu's list of commands may grow once more.
-        assert!(later <= first + 10, "{first} pieces of memory, then {later}");
+        // wgpu's lists may grow once more, by how many submissions are under way; what grew with each
+        // step would have grown by 30 or more for each piece.
+        assert!(later <= first + 25, "{first} pieces of memory, then {later}");
         assert_eq!(large, 0, "pieces of {LARGE} bytes and more");
         // Seen: 67 a step and 9 a dispatch. wgpu takes some to encode and submit; ours are the shapes
         // and counts of the tensors that an op makes and the tape's nodes.
