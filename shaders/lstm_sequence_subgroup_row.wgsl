@@ -63,6 +63,8 @@ fn add32(sum: vec4<f32>, now: u32, first: u32, hand: u32) -> vec4<f32> {
 
 fn h_at(place: u32) -> f32 { return h[place / 4u][place % 4u]; }
 
+// Four invocations write to a vector, each its part: WGSL lets an implementation write all of it, the
+// adapters that this is for do not, and the check at first use would notice.
 fn keep_h(place: u32, value: f32) { h[place / 4u][place % 4u] = value; }
 
 @compute @workgroup_size(WG)
