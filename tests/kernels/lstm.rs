@@ -461,10 +461,14 @@ fn every_option_at_one_size() {
 #[test]
 fn few_rows_of_many_units() {
     let device = gpu(GpuOptions::default().poison().threads(2));
+    // Not every adapter has so wide workgroups.
+    let crate::device::Backend::Gpu(inner) = &device.0 else { panic!("a CPU") };
+    let wide = inner.limits.max_compute_invocations_per_workgroup >= 512;
+    let strategy = if wide { Strategy::Sequence } else { Strategy::Auto };
     for (options, b) in [(7, 3), (4, 1)] {
         let case = Case::new(options as u64, [b, 4, 3, 499], options);
         let what = format!("B{b} H499, options {options}");
-        case.check_passes(&[true], &what, &device, Strategy::Sequence, &case.answer());
+        case.check_passes(&[true], &what, &device, strategy, &case.answer());
     }
 }
 
