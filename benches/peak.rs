@@ -3,8 +3,9 @@
 //!     cargo bench --bench peak
 //!
 //! For each adapter: 32-bit and, where there are, 16-bit multiply-adds in a WGSL loop, and products of
-//! 16-bit matrices by matrix units; bytes copied by a kernel; then a product of the library, in GFLOP/s and as a share of the first. For the CPU:
-//! the largest of several sizes of the `gemm` crate's product, and the same product through the library.
+//! 16-bit matrices by matrix units; bytes copied by a kernel; then a product of the library, in GFLOP/s
+//! and as a share of the first. For the CPU: the largest of several sizes of the `gemm` crate's product,
+//! and the same product through the library.
 
 use std::time::Instant;
 use wgpu_lstm::nn::{Dense, Params};

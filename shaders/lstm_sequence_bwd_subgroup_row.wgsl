@@ -6,18 +6,12 @@
 // Grid    b, 1, ways: a workgroup takes a row through all steps, an invocation a unit; d_a in shared
 //         memory, twice, so that a step costs one barrier: an invocation loads a unit's, and the
 //         subgroup hands them on; R^T in private memory
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Parts   those of src/ops/lstm/mod.rs, common/lstm_row.wgsl    Twin  src/ops/lstm/cpu/
 // Needs   subgroups of exactly 8 lanes
 
-const KEPT = 480u;   // units whose part of R^T private memory holds, within WGSL's 8 KiB
-override WG: u32;    // invocations: H, up to a multiple of 32
-override H: u32;
 override WIDE: u32;  // 2 WG
 
 var<workgroup> d_a: array<vec4<f32>, WIDE>;  // [2][WG] of 4 gates
-// From place to place in it no compiler may have to compute: the eight lanes' values of a place that
-// it knows lie side by side, and cost one load instead of eight.
-var<private> kept_rt: array<vec4<f32>, KEPT>;
 
 // Adds what 32 units of the step behind, from `first` on, give, by gates. The loads come before all
 // else: each is a chain of eight, and those next to each other are on their way together.
@@ -28,38 +22,38 @@ fn add32(sum: vec4<f32>, now: u32, first: u32, hand: u32) -> vec4<f32> {
     let e3 = d_a[now + first + 24u + hand];
     var a = sum;
     var b = vec4(0.0);
-    a += subgroupBroadcast(e0, 0u) * kept_rt[first + 0u];
-    b += subgroupBroadcast(e0, 1u) * kept_rt[first + 1u];
-    a += subgroupBroadcast(e0, 2u) * kept_rt[first + 2u];
-    b += subgroupBroadcast(e0, 3u) * kept_rt[first + 3u];
-    a += subgroupBroadcast(e0, 4u) * kept_rt[first + 4u];
-    b += subgroupBroadcast(e0, 5u) * kept_rt[first + 5u];
-    a += subgroupBroadcast(e0, 6u) * kept_rt[first + 6u];
-    b += subgroupBroadcast(e0, 7u) * kept_rt[first + 7u];
-    a += subgroupBroadcast(e1, 0u) * kept_rt[first + 8u];
-    b += subgroupBroadcast(e1, 1u) * kept_rt[first + 9u];
-    a += subgroupBroadcast(e1, 2u) * kept_rt[first + 10u];
-    b += subgroupBroadcast(e1, 3u) * kept_rt[first + 11u];
-    a += subgroupBroadcast(e1, 4u) * kept_rt[first + 12u];
-    b += subgroupBroadcast(e1, 5u) * kept_rt[first + 13u];
-    a += subgroupBroadcast(e1, 6u) * kept_rt[first + 14u];
-    b += subgroupBroadcast(e1, 7u) * kept_rt[first + 15u];
-    a += subgroupBroadcast(e2, 0u) * kept_rt[first + 16u];
-    b += subgroupBroadcast(e2, 1u) * kept_rt[first + 17u];
-    a += subgroupBroadcast(e2, 2u) * kept_rt[first + 18u];
-    b += subgroupBroadcast(e2, 3u) * kept_rt[first + 19u];
-    a += subgroupBroadcast(e2, 4u) * kept_rt[first + 20u];
-    b += subgroupBroadcast(e2, 5u) * kept_rt[first + 21u];
-    a += subgroupBroadcast(e2, 6u) * kept_rt[first + 22u];
-    b += subgroupBroadcast(e2, 7u) * kept_rt[first + 23u];
-    a += subgroupBroadcast(e3, 0u) * kept_rt[first + 24u];
-    b += subgroupBroadcast(e3, 1u) * kept_rt[first + 25u];
-    a += subgroupBroadcast(e3, 2u) * kept_rt[first + 26u];
-    b += subgroupBroadcast(e3, 3u) * kept_rt[first + 27u];
-    a += subgroupBroadcast(e3, 4u) * kept_rt[first + 28u];
-    b += subgroupBroadcast(e3, 5u) * kept_rt[first + 29u];
-    a += subgroupBroadcast(e3, 6u) * kept_rt[first + 30u];
-    b += subgroupBroadcast(e3, 7u) * kept_rt[first + 31u];
+    a += subgroupBroadcast(e0, 0u) * kept_r[first + 0u];
+    b += subgroupBroadcast(e0, 1u) * kept_r[first + 1u];
+    a += subgroupBroadcast(e0, 2u) * kept_r[first + 2u];
+    b += subgroupBroadcast(e0, 3u) * kept_r[first + 3u];
+    a += subgroupBroadcast(e0, 4u) * kept_r[first + 4u];
+    b += subgroupBroadcast(e0, 5u) * kept_r[first + 5u];
+    a += subgroupBroadcast(e0, 6u) * kept_r[first + 6u];
+    b += subgroupBroadcast(e0, 7u) * kept_r[first + 7u];
+    a += subgroupBroadcast(e1, 0u) * kept_r[first + 8u];
+    b += subgroupBroadcast(e1, 1u) * kept_r[first + 9u];
+    a += subgroupBroadcast(e1, 2u) * kept_r[first + 10u];
+    b += subgroupBroadcast(e1, 3u) * kept_r[first + 11u];
+    a += subgroupBroadcast(e1, 4u) * kept_r[first + 12u];
+    b += subgroupBroadcast(e1, 5u) * kept_r[first + 13u];
+    a += subgroupBroadcast(e1, 6u) * kept_r[first + 14u];
+    b += subgroupBroadcast(e1, 7u) * kept_r[first + 15u];
+    a += subgroupBroadcast(e2, 0u) * kept_r[first + 16u];
+    b += subgroupBroadcast(e2, 1u) * kept_r[first + 17u];
+    a += subgroupBroadcast(e2, 2u) * kept_r[first + 18u];
+    b += subgroupBroadcast(e2, 3u) * kept_r[first + 19u];
+    a += subgroupBroadcast(e2, 4u) * kept_r[first + 20u];
+    b += subgroupBroadcast(e2, 5u) * kept_r[first + 21u];
+    a += subgroupBroadcast(e2, 6u) * kept_r[first + 22u];
+    b += subgroupBroadcast(e2, 7u) * kept_r[first + 23u];
+    a += subgroupBroadcast(e3, 0u) * kept_r[first + 24u];
+    b += subgroupBroadcast(e3, 1u) * kept_r[first + 25u];
+    a += subgroupBroadcast(e3, 2u) * kept_r[first + 26u];
+    b += subgroupBroadcast(e3, 3u) * kept_r[first + 27u];
+    a += subgroupBroadcast(e3, 4u) * kept_r[first + 28u];
+    b += subgroupBroadcast(e3, 5u) * kept_r[first + 29u];
+    a += subgroupBroadcast(e3, 6u) * kept_r[first + 30u];
+    b += subgroupBroadcast(e3, 7u) * kept_r[first + 31u];
     return a + b;
 }
 
@@ -77,7 +71,7 @@ fn main(
     let unit = min(lane, H - 1u);
     let column = way * dims.r_way + unit;
     for (var u = 0u; u < min(H, KEPT); u++) {
-        kept_rt[subgroupBroadcast(u, 0u)] = vec4<f32>(rt[u * H + column]);
+        kept_r[subgroupBroadcast(u, 0u)] = vec4<f32>(rt[u * H + column]);
     }
     d_a[lane] = vec4(0.0);
     d_a[WG + lane] = vec4(0.0);
@@ -89,21 +83,7 @@ fn main(
     for (var back = 0u; back < here.steps + dims.before; back++) {
         let now = (back & 1u) * WG;
         // Of the last step nothing is behind: zeros.
-        var a = add32(vec4(0.0), now, 0u, hand);
-        if H > 32u { a = add32(a, now, 32u, hand); }
-        if H > 64u { a = add32(a, now, 64u, hand); }
-        if H > 96u { a = add32(a, now, 96u, hand); }
-        if H > 128u { a = add32(a, now, 128u, hand); }
-        if H > 160u { a = add32(a, now, 160u, hand); }
-        if H > 192u { a = add32(a, now, 192u, hand); }
-        if H > 224u { a = add32(a, now, 224u, hand); }
-        if H > 256u { a = add32(a, now, 256u, hand); }
-        if H > 288u { a = add32(a, now, 288u, hand); }
-        if H > 320u { a = add32(a, now, 320u, hand); }
-        if H > 352u { a = add32(a, now, 352u, hand); }
-        if H > 384u { a = add32(a, now, 384u, hand); }
-        if H > 416u { a = add32(a, now, 416u, hand); }
-        if H > 448u { a = add32(a, now, 448u, hand); }
+        var a = add_kept(vec4(0.0), now, hand);
         for (var u = KEPT; u < H; u++) {
             a += d_a[now + u] * vec4<f32>(rt[u * H + column]);
         }

@@ -6,19 +6,13 @@
 // Grid    b, 1, ways: a workgroup takes a row through all steps, an invocation a unit; h in shared
 //         memory, twice, so that a step costs one barrier: an invocation loads four units' h, and the
 //         subgroup hands them on; R in private memory
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Parts   those of src/ops/lstm/mod.rs, common/lstm_row.wgsl    Twin  src/ops/lstm/cpu/
 // Needs   subgroups of exactly 8 lanes
 
 const HANDED_ON = false;
-const KEPT = 480u;    // units whose part of R private memory holds, within WGSL's 8 KiB
-override WG: u32;     // invocations: H, up to a multiple of 32
-override H: u32;
 override STATE: u32;  // WG / 2
 
 var<workgroup> h: array<vec4<f32>, STATE>;  // [2][WG / 4] of 4 units
-// From place to place in it no compiler may have to compute: the eight lanes' values of a place that
-// it knows lie side by side, and cost one load instead of eight.
-var<private> kept_r: array<vec4<f32>, KEPT>;
 
 // Adds what 32 units of the step before, from `first` on, give. The loads come before all else: each is
 // a chain of eight, and those next to each other are on their way together.
@@ -94,21 +88,7 @@ fn main(
     for (var step = 0u; step < steps; step++) {
         let now = (step & 1u) * WG;
         var a = x_part(row, step, unit);
-        a = add32(a, now, 0u, hand);
-        if H > 32u { a = add32(a, now, 32u, hand); }
-        if H > 64u { a = add32(a, now, 64u, hand); }
-        if H > 96u { a = add32(a, now, 96u, hand); }
-        if H > 128u { a = add32(a, now, 128u, hand); }
-        if H > 160u { a = add32(a, now, 160u, hand); }
-        if H > 192u { a = add32(a, now, 192u, hand); }
-        if H > 224u { a = add32(a, now, 224u, hand); }
-        if H > 256u { a = add32(a, now, 256u, hand); }
-        if H > 288u { a = add32(a, now, 288u, hand); }
-        if H > 320u { a = add32(a, now, 320u, hand); }
-        if H > 352u { a = add32(a, now, 352u, hand); }
-        if H > 384u { a = add32(a, now, 384u, hand); }
-        if H > 416u { a = add32(a, now, 416u, hand); }
-        if H > 448u { a = add32(a, now, 448u, hand); }
+        a = add_kept(a, now, hand);
         for (var k = KEPT; k < H; k++) {
             a += h_at(now + k) * vec4<f32>(r[k * H + column]);
         }

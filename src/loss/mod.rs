@@ -14,7 +14,7 @@ use crate::ops::reduce_sum::reduce_sum;
 use crate::ops::softmax::last_axis;
 use crate::ops::{Check, check_positive};
 use crate::tape::{Tape, Var};
-use crate::tensor::count;
+use crate::tensor::{count, room_for};
 use crate::{DType, Device, Error, Lengths, Result, Tensor};
 use std::sync::Arc;
 
@@ -58,10 +58,7 @@ impl RowWeights {
     /// Those of [`RowWeights::new`].
     pub fn from_lengths(lengths: &Lengths, timesteps: usize) -> Result<Self> {
         let len = count(&[lengths.values().len(), timesteps]);
-        let bytes = (len as u64).saturating_mul(4);
-        let mut weights = Vec::new();
-        let none = |_| Error::OutOfMemory { what: "a weight for each frame", bytes };
-        weights.try_reserve_exact(len).map_err(none)?;
+        let mut weights = room_for("a weight for each frame", len)?;
         for &length in lengths.values() {
             weights.extend((0..timesteps).map(|t| f32::from(t < length as usize)));
         }

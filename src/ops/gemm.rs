@@ -121,32 +121,42 @@ fn compare_f16(gpu: &Arc<Gpu>) -> Result<Comparison> {
     Ok(Comparison { special, plain, bound: 2e-3 })
 }
 
-/// The kernel for tiles of a large product on a hardware GPU, by a clock. It is timed on 32-bit floats
-/// and taken for all.
-pub(crate) fn tiles(gpu: &Arc<Gpu>, m: usize, n: usize) -> Way {
-    const SIZES: [usize; 3] = [1024, 1024, 512];
-    const WAYS: [Way; 2] = [(&TILE, [64, 64]), (&WIDE, [128, 128])];
-    // Below, there are too few large tiles to fill a device.
-    if m * n < SIZES[0] * SIZES[1] / 2 {
-        return WAYS[0];
-    }
+/// The sizes of a large product, by which a clock chooses.
+pub(super) const LARGE: [usize; 3] = [1024, 1024, 512];
+
+/// Which of two ways makes a large product in less time, with B of 16 bits or of 32; without a clock the
+/// first. The choice is made anew after `kernels` have changed.
+pub(super) fn fastest(
+    gpu: &Arc<Gpu>,
+    name: &'static str,
+    kernels: &[&'static Kernel],
+    ways: [Way; 2],
+    b_half: bool,
+) -> usize {
     let prepare = |gpu: &Arc<Gpu>, candidate: usize| -> Result<Box<dyn Fn() -> Result<()>>> {
-        let (gpu, [m, n, k]) = (gpu.clone(), SIZES);
-        let [a, b] = samples(&gpu, SIZES)?;
+        let (gpu, [m, n, k]) = (gpu.clone(), LARGE);
+        let [a, b] = samples(&gpu, LARGE)?;
+        let b = if b_half { half::half(&b)? } else { b };
         let c = Tensor::empty([m, n], &Device(Backend::Gpu(gpu.clone())))?;
         Ok(Box::new(move || {
             let gemm = Gemm { m, n, k, bias: None, accumulate: false };
             let [a, b, c] = [(&a, k), (&b, n), (&c, n)].map(|(t, columns)| Matrix::new(t, columns));
-            gemm.launch(&gpu, WAYS[candidate], a, b, c)
+            gemm.launch(&gpu, ways[candidate], a, b, c)
         }))
     };
-    WAYS[gpu.choose(&Choice {
-        name: "gemm_tiles",
-        kernels: &[&TILE[0], &WIDE[0]],
-        default: 0,
-        candidates: WAYS.len(),
-        prepare: &prepare,
-    })]
+    let candidates = ways.len();
+    gpu.choose(&Choice { name, kernels, default: 0, candidates, prepare: &prepare })
+}
+
+/// The kernel for tiles of a large product on a hardware GPU, by a clock. It is timed on 32-bit floats
+/// and taken for all.
+pub(crate) fn tiles(gpu: &Arc<Gpu>, m: usize, n: usize) -> Way {
+    const WAYS: [Way; 2] = [(&TILE, [64, 64]), (&WIDE, [128, 128])];
+    // Below, there are too few large tiles to fill a device.
+    if m * n < LARGE[0] * LARGE[1] / 2 {
+        return WAYS[0];
+    }
+    WAYS[fastest(gpu, "gemm_tiles", &[&TILE[0], &WIDE[0]], WAYS, false)]
 }
 
 /// A matrix inside a tensor, its rows `stride` elements apart.

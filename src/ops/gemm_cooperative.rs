@@ -1,11 +1,11 @@
 //! The matrix product by cooperative matrices, 16 x 16 numbers that a subgroup holds together: the
 //! matrix units of a GPU. For large products of mixed precision.
 
-use super::gemm::{COMMON, Gemm, Matrix, TILE, WIDE, Way, kernel, samples, tiles};
+use super::gemm::{COMMON, Gemm, LARGE, Matrix, TILE, WIDE, Way, fastest, kernel, samples, tiles};
 use super::half::half;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Kernel;
-use crate::device::verdicts::{Choice, Comparison, Special};
+use crate::device::verdicts::{Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Result, Tensor};
 use std::sync::Arc;
@@ -47,30 +47,11 @@ pub(crate) fn takes([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>) -> bool
 
 /// Whether the device has them, they were seen right there, and they are the faster ones by a clock.
 pub(super) fn pays(gpu: &Arc<Gpu>) -> bool {
-    const SIZES: [usize; 3] = [1024, 1024, 512];
     if !gpu.has_cooperative() || !gpu.trusts(&TRUSTED) {
         return false;
     }
-    let [m, n, k] = SIZES;
-    let ways = [tiles(gpu, m, n), WAY];
-    let prepare = |gpu: &Arc<Gpu>, candidate: usize| -> Result<Box<dyn Fn() -> Result<()>>> {
-        let gpu = gpu.clone();
-        let [a, b] = samples(&gpu, SIZES)?;
-        let b = half(&b)?;
-        let c = Tensor::empty([m, n], &Device(Backend::Gpu(gpu.clone())))?;
-        Ok(Box::new(move || {
-            let gemm = Gemm { m, n, k, bias: None, accumulate: false };
-            let [a, b, c] = [(&a, k), (&b, n), (&c, n)].map(|(t, columns)| Matrix::new(t, columns));
-            gemm.launch(&gpu, ways[candidate], a, b, c)
-        }))
-    };
-    gpu.choose(&Choice {
-        name: "gemm_cooperative",
-        kernels: &[&KERNELS[0], &TILE[1], &WIDE[1]],
-        default: 0,
-        candidates: ways.len(),
-        prepare: &prepare,
-    }) == 1
+    let ways = [tiles(gpu, LARGE[0], LARGE[1]), WAY];
+    fastest(gpu, "gemm_cooperative", &[&KERNELS[0], &TILE[1], &WIDE[1]], ways, true) == 1
 }
 
 /// Small products, not of whole tiles, with A of 32 and of 16 bits, as it is and transposed.

@@ -12,8 +12,14 @@ use std::sync::Arc;
 const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
 const TEXT_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_subgroup.wgsl");
 const TEXT_BWD_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_bwd_subgroup.wgsl");
-const TEXT_ROW: &str = include_str!("../../../shaders/lstm_sequence_subgroup_row.wgsl");
-const TEXT_BWD_ROW: &str = include_str!("../../../shaders/lstm_sequence_bwd_subgroup_row.wgsl");
+const TEXT_ROW: &str = concat!(
+    include_str!("../../../shaders/common/lstm_row.wgsl"),
+    include_str!("../../../shaders/lstm_sequence_subgroup_row.wgsl"),
+);
+const TEXT_BWD_ROW: &str = concat!(
+    include_str!("../../../shaders/common/lstm_row.wgsl"),
+    include_str!("../../../shaders/lstm_sequence_bwd_subgroup_row.wgsl"),
+);
 const TEXT_BWD: &str = include_str!("../../../shaders/lstm_sequence_bwd.wgsl");
 const TEXT_BWD_WIDE: &str = include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl");
 

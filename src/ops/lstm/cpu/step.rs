@@ -6,7 +6,8 @@ use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of
 use super::{Blocks, SMALL, cell_of, each_job, lanes};
 use crate::device::cpu::{Aligned, Cpu};
 use crate::ops::lstm::{How, Weights};
-use crate::{Error, Result, Tensor};
+use crate::tensor::room_for;
+use crate::{Result, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::Arc;
 
@@ -51,10 +52,7 @@ struct Share {
 
 /// A state of so many words.
 fn zeros(len: usize) -> Result<Vec<f32>> {
-    let mut zeros = Vec::new();
-    let bytes = (len as u64).saturating_mul(4);
-    let none = |_| Error::OutOfMemory { what: "the states of streams", bytes };
-    zeros.try_reserve_exact(len).map_err(none)?;
+    let mut zeros = room_for("the states of streams", len)?;
     zeros.resize(len, 0.0);
     Ok(zeros)
 }
