@@ -228,9 +228,8 @@ impl ForwardRows<'_> {
     /// One timestep of a block of units of `M` rows.
     #[inline(always)]
     fn tile<S: Simd, const M: usize>(&mut self, simd: S, at: At, state: &mut Running<'_>) {
-        let ForwardShared { blocks, how, timesteps, input_size, .. } = *self.shared;
-        let (units, hidden_size, lanes) = (blocks.units(), blocks.hidden_size, S::F32_LANES);
-        let varies = how.cell.is_variant() || self.shared.mask.is_some();
+        let ForwardShared { blocks, how, input_size, .. } = *self.shared;
+        let (units, hidden_size) = (blocks.units(), blocks.hidden_size);
         let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[at.row + m]);
         let frames = rows.map(|row| row.frame(at.step, how.reverse));
         let zero = simd.splat_f32s(0.0);
@@ -253,64 +252,113 @@ impl ForwardRows<'_> {
         let r = weights_of::<S>(self.shared.r, hidden_size, at.block);
         accumulate(simd, &mut sums, h, r);
 
-        let saves = !self.h_before.is_empty();
-        let mut new = [cell::Forward { gates: [zero; 4], c: zero, h: zero }; M];
-        let mut zero_y = [false; M];
-        // In two rounds: what one row waits for, the others use.
+        if how.cell.is_variant() || self.shared.mask.is_some() {
+            self.variants(simd, at, (rows, frames), sums, state);
+        } else {
+            self.plain(simd, at, frames, sums, state);
+        }
+    }
+
+    /// Plain cells of a tile, in rounds: what one row waits for, the others use.
+    #[inline(always)]
+    fn plain<S: Simd, const M: usize>(
+        &mut self,
+        simd: S,
+        at: At,
+        frames: [usize; M],
+        sums: [[S::f32s; 4]; M],
+        state: &mut Running<'_>,
+    ) {
+        let units = self.shared.blocks.units();
+        let (mut gates, mut c) = (sums, [simd.splat_f32s(0.0); M]);
+        for m in 0..M {
+            let c_old = load::<S>(&state.c[at.place::<S>(m, units)..]);
+            let new = cell::plain_update(simd, gates[m], c_old);
+            (gates[m], c[m]) = (new.gates, new.c);
+        }
+        let mut h = c;
+        for m in 0..M {
+            h[m] = cell::plain_output(simd, gates[m][3], c[m]);
+        }
         for m in 0..M {
             let place = at.place::<S>(m, units);
-            let (h_met, c_old) = (load::<S>(&state.h[place..]), load::<S>(&state.c[place..]));
-            if saves {
-                let before = frames[m] * units + at.block * lanes;
-                store::<S>(&mut self.h_before[before..], h_met);
-                store::<S>(&mut self.c_before[before..], c_old);
-            }
-            if !varies {
-                new[m] = cell::plain_update(simd, sums[m], c_old);
-                continue;
-            }
+            self.save::<S>((at, place, frames[m]), state, gates[m]);
+            store::<S>(&mut state.c[place..], c[m]);
+            store::<S>(&mut state.h_next[place..], h[m]);
+            self.output::<S>(simd, at, frames[m], h[m]);
+        }
+    }
+
+    /// Cells of a tile with all that options and masks ask for.
+    #[inline(always)]
+    fn variants<S: Simd, const M: usize>(
+        &mut self,
+        simd: S,
+        at: At,
+        (rows, frames): ([Row; M], [usize; M]),
+        sums: [[S::f32s; 4]; M],
+        state: &mut Running<'_>,
+    ) {
+        let ForwardShared { blocks, how, timesteps, peepholes, mask, .. } = *self.shared;
+        let zero = simd.splat_f32s(0.0);
+        for m in 0..M {
+            let place = at.place::<S>(m, blocks.units());
+            let c_old = load::<S>(&state.c[place..]);
             let h_old = match state.plain_h {
-                [] => h_met,
+                [] => load::<S>(&state.h[place..]),
                 ref plain_h => load::<S>(&plain_h[place..]),
             };
             let frame = rows[m].at * timesteps + frames[m] - rows[m].start;
-            let left_out = self.shared.mask.is_some_and(|mask| !mask[frame]);
-            zero_y[m] = left_out && how.zero_left_out;
-            new[m] = match left_out {
+            let left_out = mask.is_some_and(|mask| !mask[frame]);
+            let new = match left_out {
                 true => cell::Forward { gates: [zero; 4], c: c_old, h: h_old },
                 false => {
-                    let p = row_of(simd, self.shared.peepholes, at.block);
+                    let p = row_of(simd, peepholes, at.block);
                     cell_of(simd, how, blocks, sums[m], [h_old, c_old], p, (frame, at.block))
                 }
             };
-        }
-        if !varies {
-            for new in &mut new {
-                new.h = cell::plain_output(simd, new.gates[3], new.c);
-            }
-        }
-        for (m, new) in new.iter().enumerate() {
-            let place = at.place::<S>(m, units);
+            self.save::<S>((at, place, frames[m]), state, new.gates);
             store::<S>(&mut state.c[place..], new.c);
-            if varies {
-                // Padding may grow without bound under some activations, and infinity times a
-                // weight of zero is NaN.
-                state.c[place + blocks.range(at.block).len()..place + lanes].fill(0.0);
-            }
+            // Padding may grow without bound under some activations, and infinity times a
+            // weight of zero is NaN.
+            let padding = place + blocks.range(at.block).len()..place + S::F32_LANES;
+            state.c[padding].fill(0.0);
             let mut h_met = new.h;
             if !state.plain_h.is_empty() {
                 store::<S>(&mut state.plain_h[place..], new.h);
                 h_met = simd.mul_f32s(new.h, load::<S>(&self.scales[place..]));
             }
             store::<S>(&mut state.h_next[place..], h_met);
-            if saves {
-                *self.gates_at::<S>(frames[m], at.block) = new.gates;
-            }
-            let width = self.shared.hidden_width;
-            if width > 0 {
-                let y = &mut self.y[frames[m] * width..][blocks.range(at.block)];
-                let value = if zero_y[m] { zero } else { new.h };
-                simd.partial_store_f32s(y, value);
+            let y = if left_out && how.zero_left_out { zero } else { new.h };
+            self.output::<S>(simd, at, frames[m], y);
+        }
+    }
+
+    /// Keeps what the backward pass needs, before the state is overwritten.
+    #[inline(always)]
+    fn save<S: Simd>(
+        &mut self,
+        (at, place, frame): (At, usize, usize),
+        state: &Running<'_>,
+        gates: [S::f32s; 4],
+    ) {
+        if self.h_before.is_empty() {
+            return;
+        }
+        let before = frame * self.shared.blocks.units() + at.block * S::F32_LANES;
+        store::<S>(&mut self.h_before[before..], load::<S>(&state.h[place..]));
+        store::<S>(&mut self.c_before[before..], load::<S>(&state.c[place..]));
+        *self.gates_at::<S>(frame, at.block) = gates;
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(&mut self, simd: S, at: At, frame: usize, y: S::f32s) {
+        let width = self.shared.hidden_width;
+        if width > 0 {
+            let to = &mut self.y[frame * width..][self.shared.blocks.range(at.block)];
+            match to.len() == S::F32_LANES {
+                true => store::<S>(to, y),
+                false => simd.partial_store_f32s(to, y),
             }
         }
     }

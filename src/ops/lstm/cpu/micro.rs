@@ -71,7 +71,12 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     a: [&[f32]; M],
     b: &[[S::f32s; 4]],
 ) {
-    let a = a.map(|row| &row[..b.len()]);
+    let mut a = a;
+    // No closure here: what it is given to is compiled without SIMD instructions, and the sums
+    // would not stay in registers over its call.
+    for row in &mut a {
+        *row = &row[..b.len()];
+    }
     // A copy that the compiler keeps in registers.
     let mut acc = *sums;
     for (k, b) in b.iter().enumerate() {
