@@ -14,7 +14,9 @@ cargo xtask isa PART        print each configuration of the kernels whose names 
 cargo xtask roofline        how fast named cards can be: write benches/ROOFLINE.md
 cargo xtask strategies [DEVICE]
                         time every strategy on a device (default: the software adapter), write
-                        what Strategy::Auto takes there: src/ops/lstm/strategies.csv";
+                        what Strategy::Auto takes there: src/ops/lstm/strategies.csv
+cargo xtask strategies predicted
+                        the same for hardware that was not measured, by the roofline's model";
 
 fn main() -> ExitCode {
     match run() {
@@ -35,6 +37,7 @@ fn run() -> Result<()> {
         ["isa", part] if !part.starts_with('-') => isa::print(part),
         ["roofline"] => roofline::write(),
         ["strategies"] => strategies::write("software"),
+        ["strategies", "predicted"] => strategies::predict(),
         ["strategies", device] => strategies::write(device),
         // For `isa` itself.
         ["isa-chip", part, chip] => isa::chip(part, chip),

@@ -1,7 +1,11 @@
 //! `cargo xtask strategies`: times every strategy over a grid of shapes on a device, and writes into
 //! `src/ops/lstm/strategies.csv` in which order `Strategy::Auto` is to try them there. A backward pass is
 //! judged by the time of both passes: a difference of two times has the errors of both.
+//!
+//! For hardware that nobody has measured yet, `cargo xtask strategies predicted` writes what the model of
+//! `cargo xtask roofline` says of named cards.
 
+use crate::roofline;
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::time::Instant;
@@ -12,6 +16,8 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/ops/lstm/strateg
 
 const BATCHES: [usize; 4] = [1, 4, 16, 64];
 const HIDDEN_SIZES: [usize; 4] = [32, 128, 256, 512];
+const PREDICTED_BATCHES: [usize; 5] = [1, 4, 16, 64, 256];
+const PREDICTED_HIDDEN_SIZES: [usize; 7] = [32, 64, 128, 256, 512, 1024, 2048];
 const TIMESTEPS: usize = 64;
 const INPUT_SIZE: usize = 32;
 const ROUNDS: usize = 5;
@@ -22,6 +28,9 @@ const STRATEGIES: [(&str, Strategy, f64); 3] = [
     ("persistent", Strategy::Persistent, 1.1),
     ("stepwise", Strategy::Stepwise, 1.2),
 ];
+
+/// The same for what a model says, which knows less.
+const PREDICTED: [(&str, f64); 3] = [("sequence", 1.0), ("persistent", 1.3), ("stepwise", 1.2)];
 
 /// A layer that goes by one strategy.
 struct Layer {
@@ -133,13 +142,54 @@ pub fn write(name_of_device: &str) -> Result<()> {
             }
         }
     }
+    let of = format!("{device}, T {TIMESTEPS}, I {INPUT_SIZE}, {} threads", threads());
+    renew(class, &of, &rows.concat())
+}
+
+/// Writes what a model says of the hardware that it knows. A strategy is judged by the geometric mean of its
+/// time, as a multiple of the best, over the cards that have room for it: the others pass it by. What fits
+/// few of them is not judged by those.
+pub fn predict() -> Result<()> {
+    let mut rows = String::new();
+    for pass in ["forward", "backward"] {
+        for hidden in PREDICTED_HIDDEN_SIZES {
+            for batch in PREDICTED_BATCHES {
+                let shape = [batch, TIMESTEPS, INPUT_SIZE, hidden];
+                let cards = roofline::times(shape, pass == "backward", PREDICTED.map(|p| p.0));
+                let best = |times: &[Option<f64>]| {
+                    times.iter().flatten().copied().fold(f64::INFINITY, f64::min)
+                };
+                let mut order = Vec::new();
+                for (which, (name, handicap)) in PREDICTED.into_iter().enumerate() {
+                    let slower = |times: &[Option<f64>; 3]| Some(times[which]? / best(times));
+                    let slower: Vec<f64> = cards.iter().filter_map(slower).collect();
+                    let mean = slower.iter().map(|s| s.ln()).sum::<f64>() / slower.len() as f64;
+                    if 2 * slower.len() >= cards.len() {
+                        order.push((name, mean.exp() * handicap));
+                    }
+                }
+                order.sort_by(|a, b| a.1.total_cmp(&b.1));
+                let shown: Vec<_> =
+                    order.iter().map(|(name, times)| format!("{name} {times:.2}")).collect();
+                println!("B{batch} H{hidden} {pass}, of the best: {}", shown.join(", "));
+                let order: Vec<_> = order.into_iter().map(|(name, _)| name).collect();
+                writeln!(rows, "hardware,{pass},{batch},{hidden},{}", order.join(" "))?;
+            }
+        }
+    }
+    let of =
+        format!("not measured; by the model of benches/ROOFLINE.md, T {TIMESTEPS}, I {INPUT_SIZE}");
+    renew("hardware", &of, &rows)
+}
+
+/// Writes the rows of a class in the place of those that are there.
+fn renew(class: &str, of: &str, rows: &str) -> Result<()> {
     let old = std::fs::read_to_string(FILE).context(FILE)?;
     let others = |line: &&str| {
         !line.starts_with(&format!("{class},")) && !line.starts_with(&format!("# {class}:"))
     };
     let mut table: String = old.lines().filter(others).map(|line| format!("{line}\n")).collect();
-    writeln!(table, "# {class}: {device}, T {TIMESTEPS}, I {INPUT_SIZE}, {} threads", threads())?;
-    table.push_str(&rows.concat());
+    write!(table, "# {class}: {of}\n{rows}")?;
     std::fs::write(FILE, table).context(FILE)?;
     println!("written to src/ops/lstm/strategies.csv");
     Ok(())

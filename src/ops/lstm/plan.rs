@@ -21,7 +21,8 @@ pub enum Strategy {
     Stepwise,
     /// All timesteps in one dispatch: workgroups that run at once share the hidden units, keep
     /// their slices of `weight_hh` in registers and shared memory, and hand each other h, or the
-    /// gates' gradients, at each step. For hidden sizes past those of `Sequence`.
+    /// gates' gradients, at each step. On a GPU for hidden sizes from some 128 on, where what one
+    /// workgroup reads of `weight_hh` at each step takes longer.
     ///
     /// Where workgroups turn out not to run at once the pass ends all the same, with the same
     /// bits, only later; the next read-back of anything tells, a warning is logged, and from then
@@ -156,9 +157,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
     Ok(Schedule::Stepwise)
 }
 
-/// `Sequence` reads R once for every few rows and step, but costs no dispatch; `Stepwise` spreads
-/// a step over the whole device. On software adapters, where a dispatch costs as much as
-/// a small step, `Sequence` has been measured to win wherever it fits.
+/// `Sequence` reads R once for every few rows and step, but costs no dispatch and waits for nobody.
 fn by_sequence(gpu: &Arc<Gpu>, task: Task) -> Result<Schedule, String> {
     let Task { pass, variant, ragged, ways, batch, hidden_size, .. } = task;
     let invocations = widest_workgroup(gpu);

@@ -84,8 +84,7 @@ pub(crate) fn cut(
         timesteps,
         hidden_size,
     };
-    // By the one strategy that a wavefront has: two layers at a time are faster than either alone.
-    let strategy = if strategy == Strategy::Auto { Strategy::Sequence } else { strategy };
+    // The one strategy that a wavefront has; where another is faster, it is so by more than layers at once.
     let Ok(Schedule::Sequence(rows)) = plan::schedule(gpu, strategy, task) else {
         return None;
     };

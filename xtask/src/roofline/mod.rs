@@ -21,6 +21,21 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
+/// What each card needs for `[B,T,I,H]` by each of the strategies, in µs; none where there is no room.
+pub fn times<const N: usize>(
+    [batch, timesteps, input, hidden]: [usize; 4],
+    training: bool,
+    strategies: [&str; N],
+) -> Vec<[Option<f64>; N]> {
+    let pass = if training { Pass::Training } else { Pass::Forward };
+    let shape = Shape { of: "", pass, hidden, batch, timesteps, input };
+    let time = |card, name: &str| {
+        let strategy = STRATEGIES.into_iter().find(|s| format!("{s:?}").eq_ignore_ascii_case(name));
+        Some(predict(card, &shape, strategy?, Precision::F32)?.total())
+    };
+    CARDS.iter().map(|card| strategies.map(|name| time(card, name))).collect()
+}
+
 const HEAD: &str = "\
 # How fast named cards can be
 
