@@ -1,14 +1,16 @@
-// column_sum: y += sum of the rows of x, in a fixed order: the gradient of a bias.
+// column_sum: y (+)= sum of the rows of x, in a fixed order: the gradient of a bias.
 //
-// Shapes  x: [N,C]; y: [C]
-// Grid    ceil(C/16), 1, 1: a workgroup of 16 columns x 16 groups of rows
+// Shapes  x: [N,C]; y: [slices,C]
+// Grid    ceil(C/16), slices, 1: a workgroup of 16 columns x 16 groups of the rows of a slice
 // Twin    src/ops/column_sum.rs
 
-struct Dims { n: u32, c: u32 }
+override ACCUMULATE: bool;
+
+struct Dims { n: u32, c: u32, slice: u32 }  // slice: its rows
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<Real>;       // [N,C]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [C]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [slices,C]
 
 var<workgroup> partials: array<f32, 256>;  // [16 groups][16 columns]
 
@@ -19,8 +21,10 @@ fn main(
 ) {
     let column = group.x * 16u + id.x;
     var sum = 0.0;
+    let first = group.y * dims.slice;
+    let end = min(dims.n, first + dims.slice);
     if column < dims.c {
-        for (var row = id.y; row < dims.n; row += 16u) { sum += f32(x[row * dims.c + column]); }
+        for (var row = first + id.y; row < end; row += 16u) { sum += f32(x[row * dims.c + column]); }
     }
     partials[id.y * 16u + id.x] = sum;
     workgroupBarrier();
@@ -28,5 +32,10 @@ fn main(
         if id.y < stride { partials[id.y * 16u + id.x] += partials[(id.y + stride) * 16u + id.x]; }
         workgroupBarrier();
     }
-    if id.y == 0u && column < dims.c { y[column] += partials[id.x]; }
+    if id.y == 0u && column < dims.c {
+        var sum = partials[id.x];
+        let at = group.y * dims.c + column;
+        if ACCUMULATE { sum += y[at]; }
+        y[at] = sum;
+    }
 }

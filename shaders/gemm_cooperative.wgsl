@@ -3,7 +3,7 @@
 //
 // Shapes  common/gemm.wgsl; offset, stride and length of the rows that A and B have in memory are
 //         multiples of 4, and ElemA and ElemB are vec4s
-// Grid    ceil(N/64), ceil(M/64), 1: a workgroup of 128 makes a tile of 64 x 64, in four blocks of
+// Grid    ceil(N/64), ceil(M/64), slices: a workgroup of 128 makes a tile of 64 x 64, in four blocks of
 //         32 x 32 that its subgroups share out; K in turns of 32
 // Parts   common/gemm.wgsl, common/cooperative.wgsl    Twin  src/ops/gemm.rs, twin()
 // Needs   f16; at least two subgroups in a workgroup
@@ -17,6 +17,8 @@ const BLOCKS = 4u;
 var<workgroup> a_tile: array<vec4<f16>, 640>;  // [SIDE][STRIDE] of 4 of K
 var<workgroup> b_tile: array<vec4<f16>, 640>;  // [SIDE][STRIDE] of 4 of K
 var<workgroup> c_tile: array<f32, 2048>;       // [SIDE/2][SIDE]
+
+var<private> k_end: u32;  // of this workgroup's slice
 
 // As they come from memory. Nothing is done with them until they are staged, since that would wait.
 struct FourA { v0: ElemA, v1: ElemA, v2: ElemA, v3: ElemA }
@@ -53,8 +55,8 @@ fn four_b(k: u32, column: u32) -> FourB {
 fn along_k(four: mat4x4<f16>, across: bool, k: u32) -> mat4x4<f16> {
     var rows = four;
     if across { rows = transpose(four); }
-    if k + 4u > dims.k {
-        let inside = vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(dims.k);
+    if k + 4u > k_end {
+        let inside = vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(k_end);
         let zero = vec4<f16>();
         rows = mat4x4<f16>(
             select(zero, rows[0], inside),
@@ -102,8 +104,10 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
     let b_place = bc * 4u * STRIDE + bk;
     let row_staged = row0 + ar * 4u;
     let column_staged = column0 + bc * 4u;
-    var next_a = four_a(row_staged, ak * 4u);
-    var next_b = four_b(bk * 4u, column_staged);
+    let k_begin = group.z * dims.k_slice;
+    k_end = min(dims.k, k_begin + dims.k_slice);
+    var next_a = four_a(row_staged, k_begin + ak * 4u);
+    var next_b = four_b(k_begin + bk * 4u, column_staged);
 
     c_tile[lane] = 0.0;
     c_tile[lane + 128u] = 0.0;
@@ -122,7 +126,7 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
     var q01 = no_sums();
     var q10 = no_sums();
     var q11 = no_sums();
-    for (var k0 = 0u; k0 < dims.k; k0 += STEPS) {
+    for (var k0 = k_begin; k0 < k_end; k0 += STEPS) {
         stage_a(a_place, next_a, k0 + ak * 4u);
         stage_b(b_place, next_b, k0 + bk * 4u);
         workgroupBarrier();
@@ -176,7 +180,7 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
             for (var row = lane / SIDE; row < SIDE / 2u; row += 2u) {
                 let here = row0 + pair * (SIDE / 2u) + row;
                 if here < dims.m {
-                    put(here, column0 + column, c_tile[row * SIDE + column]);
+                    put_slice(group.z, here, column0 + column, c_tile[row * SIDE + column]);
                 }
             }
         }

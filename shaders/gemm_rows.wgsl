@@ -2,7 +2,7 @@
 // whatever the rows, and need more workgroups than there are tiles of so few.
 //
 // Shapes  common/gemm.wgsl
-// Grid    ceil(N/32), ceil(M/8), 1: a workgroup of 32 columns x 8 parts of the sums: part p has
+// Grid    ceil(N/32), ceil(M/8), slices: a workgroup of 32 columns x 8 parts of the sums: part p has
 //         k = p, p + 8, ..; parts are added up in a fixed order
 // Parts   common/gemm.wgsl, common/gemm_elements.wgsl    Twin  src/ops/gemm.rs, twin()
 
@@ -30,13 +30,15 @@ fn main(
     let column = group.x * 32u + id.x;
     let here = min(column, dims.n - 1u);
     let rows = min(dims.m - row, 8u);
+    let first = group.z * dims.k_slice + id.y;
+    let k_end = min(dims.k, (group.z + 1u) * dims.k_slice);
     var low = vec4(0.0);
     var high = vec4(0.0);
     // The same for all of a workgroup: one row alone costs one load of A.
     if rows == 1u {
-        for (var k = id.y; k < dims.k; k += PARTS) { low.x += load_a(row, k) * load_b(k, here); }
+        for (var k = first; k < k_end; k += PARTS) { low.x += load_a(row, k) * load_b(k, here); }
     } else {
-        for (var k = id.y; k < dims.k; k += PARTS) {
+        for (var k = first; k < k_end; k += PARTS) {
             let value = load_b(k, here);
             low += load_rows(row, k) * value;
             if rows > 4u { high += load_rows(row + 4u, k) * value; }
@@ -55,6 +57,6 @@ fn main(
     // An invocation for each row.
     if column < dims.n && id.y < rows {
         let sums = select(low_parts[id.x], high_parts[id.x], id.y >= 4u);
-        put(row + id.y, column, sums[id.y % 4u]);
+        put_slice(group.z, row + id.y, column, sums[id.y % 4u]);
     }
 }

@@ -1,7 +1,7 @@
 // gemm_tile_wide: as gemm_tile, with half of the loads for each product, and more registers.
 //
 // Shapes  common/gemm.wgsl
-// Grid    ceil(N/128), ceil(M/128), 1: a workgroup of 16 x 16 makes a tile of 128 x 128, an
+// Grid    ceil(N/128), ceil(M/128), slices: a workgroup of 16 x 16 makes a tile of 128 x 128, an
 //         invocation 8 x 8 of it, in quarters that are 64 apart; K in turns of 8
 // Parts   common/gemm.wgsl, common/gemm_elements.wgsl    Twin  src/ops/gemm.rs, twin()
 
@@ -12,13 +12,15 @@ const WIDE = 32u;   // vec4s of a tile's row
 var<workgroup> a_tile: array<vec4<f32>, 512>;  // [2][STEPS][WIDE] of 4 rows
 var<workgroup> b_tile: array<vec4<f32>, 512>;  // [2][STEPS][WIDE] of 4 columns
 
+var<private> k_end: u32;  // of this workgroup's slice
+
 fn a_inside(row: u32, k: u32) -> f32 {
-    if row >= dims.m || k >= dims.k { return 0.0; }
+    if row >= dims.m || k >= k_end { return 0.0; }
     return load_a(row, k);
 }
 
 fn b_inside(k: u32, column: u32) -> f32 {
-    if column >= dims.n || k >= dims.k { return 0.0; }
+    if column >= dims.n || k >= k_end { return 0.0; }
     return load_b(k, column);
 }
 
@@ -30,11 +32,11 @@ fn b_columns(k: u32, column: u32) -> vec4<f32> {
     return vec4(b_inside(k, column), b_inside(k, column + 1u), b_inside(k, column + 2u), b_inside(k, column + 3u));
 }
 
-fn store(row: u32, column: u32, sum: vec4<f32>) {
+fn store(slice: u32, row: u32, column: u32, sum: vec4<f32>) {
     if row >= dims.m { return; }
     for (var j = 0u; j < 4u; j++) {
         if column + j < dims.n {
-            put(row, column + j, sum[j]);
+            put_slice(slice, row, column + j, sum[j]);
         }
     }
 }
@@ -58,8 +60,10 @@ fn main(
     let b_place = bk * WIDE + bc;
     let row_staged = row0 + ar * 4u;
     let column_staged = column0 + bc * 4u;
-    a_tile[a_place] = a_rows(row_staged, ak);
-    b_tile[b_place] = b_columns(bk, column_staged);
+    let k_begin = group.z * dims.k_slice;
+    k_end = min(dims.k, k_begin + dims.k_slice);
+    a_tile[a_place] = a_rows(row_staged, k_begin + ak);
+    b_tile[b_place] = b_columns(k_begin + bk, column_staged);
     workgroupBarrier();
     var s0a = vec4(0.0);
     var s0b = vec4(0.0);
@@ -78,7 +82,7 @@ fn main(
     var s7a = vec4(0.0);
     var s7b = vec4(0.0);
     var now = 0u;
-    for (var k0 = 0u; k0 < dims.k; k0 += STEPS) {
+    for (var k0 = k_begin; k0 < k_end; k0 += STEPS) {
         let next_a = a_rows(row_staged, k0 + STEPS + ak);
         let next_b = b_columns(k0 + STEPS + bk, column_staged);
         for (var k = 0u; k < STEPS; k++) {
@@ -111,20 +115,20 @@ fn main(
     }
     let row = row0 + id.y * 4u;
     let column = column0 + id.x * 4u;
-    store(row, column, s0a);
-    store(row, column + 64u, s0b);
-    store(row + 1u, column, s1a);
-    store(row + 1u, column + 64u, s1b);
-    store(row + 2u, column, s2a);
-    store(row + 2u, column + 64u, s2b);
-    store(row + 3u, column, s3a);
-    store(row + 3u, column + 64u, s3b);
-    store(row + 64u, column, s4a);
-    store(row + 64u, column + 64u, s4b);
-    store(row + 65u, column, s5a);
-    store(row + 65u, column + 64u, s5b);
-    store(row + 66u, column, s6a);
-    store(row + 66u, column + 64u, s6b);
-    store(row + 67u, column, s7a);
-    store(row + 67u, column + 64u, s7b);
+    store(group.z, row, column, s0a);
+    store(group.z, row, column + 64u, s0b);
+    store(group.z, row + 1u, column, s1a);
+    store(group.z, row + 1u, column + 64u, s1b);
+    store(group.z, row + 2u, column, s2a);
+    store(group.z, row + 2u, column + 64u, s2b);
+    store(group.z, row + 3u, column, s3a);
+    store(group.z, row + 3u, column + 64u, s3b);
+    store(group.z, row + 64u, column, s4a);
+    store(group.z, row + 64u, column + 64u, s4b);
+    store(group.z, row + 65u, column, s5a);
+    store(group.z, row + 65u, column + 64u, s5b);
+    store(group.z, row + 66u, column, s6a);
+    store(group.z, row + 66u, column + 64u, s6b);
+    store(group.z, row + 67u, column, s7a);
+    store(group.z, row + 67u, column + 64u, s7b);
 }

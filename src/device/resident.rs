@@ -25,6 +25,8 @@ pub(crate) struct Forced {
     pub(crate) polls: Option<u32>,
     /// The timesteps of a launch.
     pub(crate) window: Option<usize>,
+    /// Into how many slices a long sum is cut, by the kernels of hardware GPUs.
+    pub(crate) slices: Option<usize>,
     /// Into how many parts stacked layers cut the timesteps.
     pub(crate) parts: Option<usize>,
     /// See `shaders/common/exchange.wgsl`.

@@ -1,6 +1,7 @@
 //! y += the sum of the rows of x: the gradient of a bias.
 
-use super::REAL;
+use super::gemm_slices::{self, add_slices};
+use super::{REAL, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
 use crate::{Result, Tensor};
@@ -12,7 +13,12 @@ pub(crate) static KERNELS: [Kernel; 2] =
 const TEXT: &str = include_str!("../../shaders/column_sum.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
-    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
+    Kernel {
+        name,
+        parts,
+        bindings: &[("x", Read), ("y", Write)],
+        variants: || switches(["ACCUMULATE"]),
+    }
 }
 
 /// `x` is read as `[rows, C]`, where C is the length of `y`.
@@ -30,11 +36,21 @@ pub(crate) fn column_sum(x: &Tensor, y: &Tensor) -> Result<()> {
         });
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNELS[usize::from(x.is_half())],
-        grid: [c.div_ceil(16) as u32, 1, 1],
-        constants: &[],
-        uniform: &[rows as u32, c as u32],
-        tensors: &[Some(x), Some(y)],
-    })
+    let rows_slice = gemm_slices::terms(gpu, c.div_ceil(16), rows);
+    let slices = rows.div_ceil(rows_slice);
+    let launch = |y: &Tensor| {
+        gpu.run(&Launch {
+            kernel: &KERNELS[usize::from(x.is_half())],
+            grid: [c.div_ceil(16) as u32, slices as u32, 1],
+            constants: &[("ACCUMULATE", (slices == 1).into())],
+            uniform: &[rows, c, rows_slice].map(|word| word as u32),
+            tensors: &[Some(x), Some(y)],
+        })
+    };
+    if slices == 1 {
+        return launch(y);
+    }
+    let parts = Tensor::empty([slices, 1, c], &y.device())?;
+    launch(&parts)?;
+    add_slices(&parts, None, true, (y, 0, c))
 }

@@ -1,5 +1,6 @@
 //! C = op(A) op(B) (+ bias) (+ C): every matrix product outside the recurrence.
 
+use super::gemm_slices::{self, add_slices};
 use super::{gemm_cooperative, half, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
@@ -240,7 +241,8 @@ impl Gemm<'_> {
             self.twin(a, b, c);
             return Ok(());
         };
-        let way: Way = match gpu.info.software {
+        let software = gpu.info.software && gpu.resident.forced().slices.is_none();
+        let way: Way = match software {
             false if m <= 8 => (&ROWS, [8, 32]),
             false if gemm_cooperative::takes([m, n, k], a, b) && gemm_cooperative::pays(gpu) => {
                 gemm_cooperative::WAY
@@ -252,19 +254,58 @@ impl Gemm<'_> {
             }
             true => (&REGISTER, [8, 64]),
         };
-        self.launch(gpu, way, a, b, c)
+        let [tile_m, tile_n] = way.1;
+        let tiles = m.div_ceil(tile_m) * n.div_ceil(tile_n);
+        let whole = software || c.tensor.is_half();
+        let k_slice = if whole { k } else { gemm_slices::terms(gpu, tiles, k) };
+        self.sliced(gpu, way, k_slice, a, b, c)
+    }
+
+    /// By kernels for hardware GPUs, with so many terms of each sum in a workgroup.
+    pub(crate) fn sliced(
+        self,
+        gpu: &Arc<Gpu>,
+        way: Way,
+        k_slice: usize,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: Matrix<'_>,
+    ) -> Result<()> {
+        let Self { m, n, k, bias, accumulate } = self;
+        if k_slice >= k {
+            return self.launch(gpu, way, a, b, c);
+        }
+        let device = Device(Backend::Gpu(gpu.clone()));
+        let parts = Tensor::empty([k.div_ceil(k_slice), m, n], &device)?;
+        let of_parts = Self { bias: None, accumulate: false, ..self };
+        of_parts.launch_slices(gpu, way, k_slice, a, b, Matrix::new(&parts, n))?;
+        add_slices(&parts, bias, accumulate, (c.tensor, c.offset, c.stride))
     }
 
     /// By the kernel of this file, whose workgroups make tiles of this size.
     pub(crate) fn launch(
         self,
         gpu: &Arc<Gpu>,
+        way: Way,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: Matrix<'_>,
+    ) -> Result<()> {
+        self.launch_slices(gpu, way, self.k, a, b, c)
+    }
+
+    /// The same; C has a matrix for each slice of K.
+    fn launch_slices(
+        self,
+        gpu: &Arc<Gpu>,
         (kernels, [tile_m, tile_n]): Way,
+        k_slice: usize,
         a: Matrix<'_>,
         b: Matrix<'_>,
         c: Matrix<'_>,
     ) -> Result<()> {
         let Self { m, n, k, .. } = self;
+        let slices = k.div_ceil(k_slice);
         let types = [a, b, c].map(|matrix| matrix.tensor.dtype());
         let mut of_types = TYPES.iter().rev().zip(kernels.iter().rev());
         let Some((_, kernel)) = of_types.find(|(found, _)| **found == types) else {
@@ -277,20 +318,27 @@ impl Gemm<'_> {
         for first in (0..m).step_by(slab) {
             let rows = slab.min(m - first);
             let (a, c) = (a.skip_rows(first), c.skip_rows(first));
-            let words = [rows, n, k, a.stride, b.stride, c.stride, a.offset, b.offset, c.offset];
-            let passes = [rows * k, k * n, rows * n * if self.accumulate { 2 } else { 1 }];
+            let [sizes, strides] = [[rows, n, k], [a, b, c].map(|matrix| matrix.stride)];
+            let offsets = [a, b, c].map(|matrix| matrix.offset);
+            let slicing = [k_slice, m * n];
+            let words = sizes.into_iter().chain(strides).chain(offsets).chain(slicing);
+            let written = rows * n * slices * if self.accumulate { 2 } else { 1 };
+            let passes = [rows * k, k * n, written];
             let moved = passes.iter().zip(bytes).map(|(&n, bytes)| n as f64 * bytes).sum();
             let cost = Cost { flop: 2.0 * (rows * n * k) as f64, bytes: moved };
+            let mut uniform = [0; 11];
+            uniform.iter_mut().zip(words).for_each(|(to, word)| *to = word as u32);
             let launch = Launch {
                 kernel,
-                grid: [n.div_ceil(tile_n) as u32, rows.div_ceil(tile_m) as u32, 1],
+                grid: [n.div_ceil(tile_n), rows.div_ceil(tile_m), slices]
+                    .map(|groups| groups as u32),
                 constants: &[
                     ("TRANS_A", a.transposed.into()),
                     ("TRANS_B", b.transposed.into()),
                     ("BIAS", self.bias.is_some().into()),
                     ("ACCUMULATE", self.accumulate.into()),
                 ],
-                uniform: &words.map(|w| w as u32),
+                uniform: &uniform,
                 tensors: &[Some(a.tensor), Some(b.tensor), self.bias, Some(c.tensor)],
             };
             gpu.run_costing(&launch, cost)?;

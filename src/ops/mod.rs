@@ -19,6 +19,7 @@ pub(crate) mod embedding;
 pub(crate) mod fill;
 pub(crate) mod gemm;
 pub(crate) mod gemm_cooperative;
+pub(crate) mod gemm_slices;
 pub(crate) mod half;
 pub(crate) mod halves;
 pub(crate) mod layer_norm;
@@ -95,6 +96,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &gemm_cooperative::KERNELS[1],
     &gemm_cooperative::KERNELS[2],
     &gemm_cooperative::KERNELS[3],
+    &gemm_slices::KERNEL,
     &half::KERNEL,
     &halves::FORWARD,
     &halves::BACKWARD,

@@ -4,9 +4,10 @@ use super::oracle::{self, Random, widen};
 use super::{close, devices, gpu, tensor};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
+use crate::device::resident::Forced;
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
-use crate::ops::half;
+use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
 use std::sync::Arc;
@@ -83,6 +84,48 @@ fn all_kernels_make_the_same_product() {
     every_form(&device, &[(&WIDE, [128, 128])], [DType::F32; 3], [0, 7, 9, 14]);
 }
 
+/// Sums that are cut along K: slices of all sizes, the last one short, more of them than there are terms.
+#[test]
+fn sliced_products_are_the_same() {
+    let device = gpu(GpuOptions::default().poison());
+    let [tile, wide, rows]: [Way; 3] = [(&TILE, [64, 64]), (&WIDE, [128, 128]), (&ROWS, [8, 32])];
+    let f32 = [DType::F32; 3];
+    for slices in [2, 3, 7] {
+        every_form_sliced(&device, &[tile, rows], f32, [0, 1, 6, 11, 13], slices);
+    }
+    every_form_sliced(&device, &[wide], f32, [7, 9, 14], 3);
+    if inner(&device).has_f16() {
+        let types = [DType::F16, DType::F16, DType::F32];
+        every_form_sliced(&device, &[tile, rows], types, [10], 2);
+    }
+}
+
+/// What a GPU makes in slices has the bits of the run before, and few slices where there are many tiles.
+#[test]
+fn slices_depend_on_sizes_alone() {
+    let device = gpu(GpuOptions::default().poison());
+    let mut r = Random::new(6);
+    let [m, n, k] = [12, 40, 900];
+    let (a, b) = (r.uniform(m * k, -1.0, 1.0), r.uniform(k * n, -1.0, 1.0));
+    let (a, b) = (tensor(&a, [k, m], &device), tensor(&b, [k, n], &device));
+    let product = || {
+        let c = Tensor::zeros([m, n], &device).unwrap();
+        let gemm = Gemm { m, n, k, bias: None, accumulate: true };
+        gemm.run(Matrix::new(&a, m).t(), Matrix::new(&b, n), Matrix::new(&c, n)).unwrap();
+        c.to_vec().unwrap()
+    };
+    let whole = product();
+    inner(&device).force(Forced { slices: Some(5), ..Forced::default() }).unwrap();
+    let [first, second] = [product(), product()];
+    assert_eq!(first, second);
+    assert_ne!(first, whole, "another order of the sums has other bits");
+    let terms = |workgroups, terms| gemm_slices::planned(workgroups, terms);
+    assert_eq!(terms(256, 1 << 20), 1 << 20);
+    assert_eq!(terms(64, 8192), 2048);
+    assert_eq!(terms(1, 500), 500);
+    assert_eq!(terms(1, 1024), 256);
+}
+
 /// What a clock chooses is one of those that make tiles, and stays; few rows and columns ask no clock.
 #[test]
 fn large_products_have_the_faster_tiles() {
@@ -133,6 +176,17 @@ fn every_form(
     types: [DType; 3],
     forms: impl IntoIterator<Item = u32> + Clone,
 ) {
+    every_form_sliced(device, ways, types, forms, 1);
+}
+
+/// The same with sums cut into so many slices.
+fn every_form_sliced(
+    device: &Device,
+    ways: &[Way],
+    types: [DType; 3],
+    forms: impl IntoIterator<Item = u32> + Clone,
+    slices: usize,
+) {
     let mut r = Random::new(2);
     let gpu = inner(device);
     let [of_a, of_b, of_c] = types;
@@ -168,9 +222,10 @@ fn every_form(
                 let a = if trans_a { Matrix::new(&a, m).t() } else { Matrix::new(&a, k) };
                 let b = if trans_b { Matrix::new(&b, k).t() } else { Matrix::new(&b, n) };
                 Gemm { m, n, k, bias: with_bias.then_some(&bias), accumulate }
-                    .launch(gpu, *way, a, b, Matrix::new(&c, n))
+                    .sliced(gpu, *way, gemm_slices::cut(k, slices), a, b, Matrix::new(&c, n))
                     .unwrap();
-                let what = format!("{} {sizes:?} {types:?}, form {form}", way.0[0].name);
+                let name = way.0[0].name;
+                let what = format!("{name} {sizes:?} {types:?}, form {form}, {slices} slices");
                 close(&what, &c, &expected, bound);
             }
         }
@@ -268,6 +323,13 @@ fn sums_of_columns() {
             let y = tensor(&y, [columns], device);
             column_sum(&tensor(&x, [rows, columns], device), &y).unwrap();
             close(&format!("{rows} x {columns}, {name}"), &y, &expected, 1e-5);
+        }
+        let device = gpu(GpuOptions::default().poison());
+        for slices in [2, 5] {
+            inner(&device).force(Forced { slices: Some(slices), ..Forced::default() }).unwrap();
+            let y = tensor(&y, [columns], &device);
+            column_sum(&tensor(&x, [rows, columns], &device), &y).unwrap();
+            close(&format!("{rows} x {columns}, {slices} slices"), &y, &expected, 1e-5);
         }
     }
 }

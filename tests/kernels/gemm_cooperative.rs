@@ -8,7 +8,7 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::Kernel;
 use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel};
 use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE};
-use crate::ops::half;
+use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
 use std::sync::Arc;
@@ -104,6 +104,11 @@ impl Padded {
 
 /// What lies beyond a matrix is NaN, and what lies beyond the result stays as it is.
 fn products(device: &Device, way: Way, types: [DType; 3], forms: &[u32]) {
+    sliced_products(device, way, types, forms, 1);
+}
+
+/// The same with sums cut into so many slices.
+fn sliced_products(device: &Device, way: Way, types: [DType; 3], forms: &[u32], slices: usize) {
     let mut r = Random::new(21);
     let mut values = |len| -> Vec<f32> {
         let values = r.uniform(len, -1.0, 1.0);
@@ -130,15 +135,17 @@ fn products(device: &Device, way: Way, types: [DType; 3], forms: &[u32]) {
             let c = Padded::new(&before, n, 0.25, types[2], device);
             let (a, b) = (a.matrix(), b.matrix());
             Gemm { m, n, k, bias: with_bias.then_some(&bias), accumulate }
-                .launch(
+                .sliced(
                     inner(device),
                     way,
+                    gemm_slices::cut(k, slices),
                     if trans_a { a.t() } else { a },
                     if trans_b { b.t() } else { b },
                     c.matrix(),
                 )
                 .unwrap();
-            let what = format!("{} {sizes:?} {types:?}, form {form}", way.0[0].name);
+            let what =
+                format!("{} {sizes:?} {types:?}, form {form}, {slices} slices", way.0[0].name);
             let found = c.tensor.to_vec().unwrap();
             let (around, rows) = found.split_at(c.stride);
             let mut inside = Vec::new();
@@ -173,6 +180,9 @@ fn all_but_the_matrices_themselves() {
         products(&device, (&FOUR, [64, 64]), TYPES[3], &[13]);
         products(&device, (&EIGHT, [64, 64]), TYPES[2], &[10]);
         products(&device, (&TWO, [64, 64]), TYPES[0], &[9]);
+        // The kernels of before, of which no bias and nothing of C is wanted.
+        sliced_products(&device, (&FOUR, [64, 64]), TYPES[0], &[13, 2], 2);
+        sliced_products(&device, (&FOUR, [64, 64]), TYPES[2], &[14], 3);
     }
 }
 
@@ -185,6 +195,9 @@ fn matrices_where_there_are_any() {
     };
     for types in TYPES {
         products(&device, gemm_cooperative::WAY, types, &[0, 1, 2, 3, 4, 9, 15]);
+        if types[2] == DType::F32 {
+            sliced_products(&device, gemm_cooperative::WAY, types, &[1, 10, 12], 3);
+        }
     }
     assert!(inner(&device).trusts(&gemm_cooperative::TRUSTED), "{device}");
 }

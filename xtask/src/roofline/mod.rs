@@ -54,7 +54,8 @@ measured**; the last section compares with what others have measured. The model 
    cache in each step (from the unit's own cache where it fits), H at most 1024 and shared memory for
    h or d_a; `Persistent` one dispatch, R in registers (at most 55 % of them), the batch in as many
    parts as R fits times, h exchanged through the shared cache. \"—\": no room for it. A workgroup is
-   on one unit; units idle for want of workgroups do no work. An R that does not fit the shared cache
+   on one unit; units idle for want of workgroups do no work. The sums of a product with few tiles
+   are cut into slices, which another dispatch adds up. An R that does not fit the shared cache
    comes from memory in each step: once in `Stepwise`, for each workgroup in `Sequence`.
 3. Products reach 70 % of the f32 peak, 60 % of the matrix units' (f16 alone); memory 80 % of its
    bandwidth. That is what good kernels reach: gfx-rs users report 67 to 72 % of an M2's f32 peak

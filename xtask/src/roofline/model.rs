@@ -21,6 +21,9 @@ pub const ROWS: usize = 4;
 pub const STEPWISE_UNITS: usize = 64;
 const GEMM_TILE: usize = 64;
 const MAX_INVOCATIONS: usize = 1024;
+/// Long sums are cut into slices, see `src/ops/gemm_slices.rs`.
+const WORKGROUPS: usize = 256;
+const TERMS: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
@@ -132,9 +135,24 @@ fn product_flop([m, n, k]: [usize; 3]) -> f64 {
     2.0 * m as f64 * n as f64 * k as f64
 }
 
-fn product_bytes([m, n, k]: [usize; 3], precision: Precision) -> f64 {
+fn product_bytes(sizes @ [m, n, k]: [usize; 3], precision: Precision) -> f64 {
+    // What slices leave is written and read.
+    let passes = if slices(sizes) > 1 { 1 + 2 * slices(sizes) } else { 1 };
     let (m, n, k) = (m as f64, n as f64, k as f64);
-    precision.bytes() * (m * k + k * n) + 4.0 * m * n
+    precision.bytes() * (m * k + k * n) + 4.0 * m * n * passes as f64
+}
+
+fn tiles([m, n, _]: [usize; 3]) -> usize {
+    m.div_ceil(GEMM_TILE) * n.div_ceil(GEMM_TILE)
+}
+
+/// Into how many slices a product's sums are cut.
+fn slices(sizes: [usize; 3]) -> usize {
+    (WORKGROUPS / tiles(sizes)).min(sizes[2] / TERMS).max(1)
+}
+
+fn product_dispatches(sizes: [usize; 3]) -> usize {
+    if slices(sizes) > 1 { 2 } else { 1 }
 }
 
 /// One direction of time through the recurrence.
@@ -286,7 +304,7 @@ pub fn work(shape: &Shape, strategy: Strategy, precision: Precision) -> Work {
     for product in products(shape) {
         work.flop += product_flop(product);
         work.bytes += product_bytes(product, precision);
-        work.dispatches += 1;
+        work.dispatches += product_dispatches(product);
     }
     for part in recurrences(shape, strategy, precision) {
         let steps = shape.timesteps as f64;
@@ -335,13 +353,13 @@ fn product_time(card: &Card, [m, n, k]: [usize; 3], precision: Precision) -> Tim
         Precision::F32 => card.peak() * LANES_REACHED,
         Precision::F16 => card.matrix * 1e6 * MATRIX_REACHED,
     };
-    let tiles = (m.div_ceil(GEMM_TILE) * n.div_ceil(GEMM_TILE)) as f64;
-    let units = (tiles / card.units).min(1.0);
+    let workgroups = (tiles([m, n, k]) * slices([m, n, k])) as f64;
+    let units = (workgroups / card.units).min(1.0);
     let mut time = Time::overlapped(
         product_flop([m, n, k]) / (peak * units),
         0.0,
         product_bytes([m, n, k], precision) / (card.memory_rate() * MEMORY_REACHED),
     );
-    time.dispatch += card.dispatch;
+    time.dispatch += card.dispatch * product_dispatches([m, n, k]) as f64;
     time
 }

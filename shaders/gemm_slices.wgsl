@@ -1,0 +1,33 @@
+// gemm_slices: C = the sum of slices (+ bias) (+ C), in their order: what products leave that are cut
+// along K, and sums of columns that are cut along the rows.
+//
+// Shapes  parts: [slices,M,N], side by side; bias: [N]; C: [M,N], its rows ldc apart
+// Grid    folded ceil(M N/64)
+// Parts   common/index.wgsl    Twin  src/ops/gemm.rs, twin()
+
+override BIAS: bool;
+override ACCUMULATE: bool;
+
+struct Dims { slices: u32, size: u32, n: u32, ldc: u32, c_offset: u32 }
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> parts: array<f32>;     // [slices,M,N]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [N]
+@group(0) @binding(3) var<storage, read_write> c: array<f32>;   // [M,N]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_index(group, groups, lane, 64u);
+    if i >= dims.size { return; }
+    var sum = 0.0;
+    for (var slice = 0u; slice < dims.slices; slice++) { sum += parts[slice * dims.size + i]; }
+    let column = i % dims.n;
+    if BIAS { sum += bias[column]; }
+    let at = dims.c_offset + i / dims.n * dims.ldc + column;
+    if ACCUMULATE { sum += c[at]; }
+    c[at] = sum;
+}
