@@ -16,15 +16,21 @@ pub(crate) static KERNEL: Kernel = Kernel {
 pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
     let &[a, b, c] = x.shape() else { return Ok(x.clone()) };
     let y = Tensor::empty([b, a, c], &x.device())?;
+    swap_axes_into(x, &y)?;
+    Ok(y)
+}
+
+/// The same into `y`, in another buffer.
+pub(crate) fn swap_axes_into(x: &Tensor, y: &Tensor) -> Result<()> {
+    let &[a, b, c] = x.shape() else { return Ok(()) };
     if let Some(gpu) = x.gpu() {
-        gpu.run(&Launch {
+        return gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(x.len().div_ceil(64)),
             constants: &[],
             uniform: &[a, b, c].map(|w| w as u32),
-            tensors: &[Some(x), Some(&y)],
-        })?;
-        return Ok(y);
+            tensors: &[Some(x), Some(y)],
+        });
     }
     let x = x.cpu();
     y.cpu_mut(|y| {
@@ -32,5 +38,5 @@ pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
             y.copy_from_slice(&x[(row % a * b + row / a) * c..][..c]);
         }
     });
-    Ok(y)
+    Ok(())
 }

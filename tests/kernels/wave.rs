@@ -152,6 +152,25 @@ fn a_wavefront_in_mixed_precision() {
 #[test]
 fn a_wave_is_one_dispatch() {
     let options = || GpuOptions::default().profile().threads(2);
+    let backward = |recompute: bool| {
+        let device = gpu(options());
+        forced(&device, Forced { parts: Some(3), ..Forced::default() });
+        let params = Params::new(&device);
+        let lstm = Lstm::new(16).num_layers(3).return_sequences();
+        let lstm = if recompute { lstm.recompute() } else { lstm };
+        let lstm = lstm.build(&params, 4).unwrap();
+        let tape = Tape::new(&params);
+        let y = lstm.forward(&tape, &Tensor::zeros([3, 12, 4], &device).unwrap().into()).unwrap();
+        device.profile().unwrap();
+        tape.backward_from(&[(&y, Tensor::zeros([3, 12, 16], &device).unwrap())]).unwrap();
+        let profile = device.profile().unwrap();
+        let recurrences =
+            profile.kernels.iter().filter(|k| k.kernel.starts_with("lstm_sequence_bwd"));
+        recurrences.map(|k| k.calls).sum::<u64>()
+    };
+    assert_eq!(backward(false), 3 + 3 - 1);
+    // Gates that were not kept are made layer by layer.
+    assert_eq!(backward(true), 3 * 3);
     let calls = |device: &Device, [b, t]: [usize; 2], parts| {
         forced(device, Forced { parts, ..Forced::default() });
         let params = Params::new(device);

@@ -139,7 +139,7 @@ pub(in crate::nn) fn level(
             }
         });
     let outputs = lstm::forward(&calls.collect::<Vec<_>>())?;
-    Ok(record(tape, x, hidden_size, directions, states, (outputs, y)))
+    Ok(record(tape, x, hidden_size, (directions, Together::Directions), states, (outputs, y)))
 }
 
 /// Runs layers that feed each other, with nothing between them, as a wavefront; none of them if an
@@ -161,21 +161,20 @@ pub(in crate::nn) fn stack(
         save: tape.records(),
         how,
     };
-    let Some(Stacked { outputs, ys }) = wave::forward(&stack, cut)? else { return Ok(None) };
-    let last = layers.len() - 1;
-    let (mut output, mut ends) = (x.clone(), Vec::new());
-    for (number, ((layer, end), y)) in layers.into_iter().zip(outputs).zip(ys).enumerate() {
-        let y = (number < last || sequences).then_some(y);
-        let state = states.and_then(|states| states.get(number)).map(std::slice::from_ref);
-        let (y, end) = record(tape, &output, hidden_size, vec![layer], state, (vec![end], y));
-        ends.extend(end);
-        output = match (y, ends.last()) {
-            (Some(y), _) => y,
-            (None, Some(end)) => end.h.clone(),
-            (None, None) => output,
-        };
-    }
-    Ok(Some((output, ends)))
+    let Some(Stacked { outputs, y }) = wave::forward(&stack, cut)? else { return Ok(None) };
+    let layers = (layers, Together::Layers);
+    let (y, ends) = record(tape, x, hidden_size, layers, states, (outputs, sequences.then_some(y)));
+    let output = y.or_else(|| ends.last().map(|end| end.h.clone()));
+    Ok(output.map(|output| (output, ends)))
+}
+
+/// What ran in one pass.
+#[derive(Clone, Copy, PartialEq)]
+enum Together {
+    /// Over one input, their outputs side by side.
+    Directions,
+    /// Each the input of the next.
+    Layers,
 }
 
 /// Notes on the tape what directions gave, and how to differentiate them.
@@ -183,7 +182,7 @@ fn record(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
-    directions: Vec<Direction>,
+    (directions, together): (Vec<Direction>, Together),
     states: Option<&[LstmState]>,
     (results, y): (Vec<Output>, Option<Tensor>),
 ) -> (Option<Var>, Vec<LstmState>) {
@@ -206,9 +205,14 @@ fn record(
         let at = |i: usize| d.get(i).and_then(Option::as_ref);
         let d_y = at(2 * directions.len());
         let all_sums = directions.iter().map(Direction::begin).collect::<Result<Vec<_>>>()?;
+        let last = directions.len() - 1;
         let passes = saved.into_iter().zip(&all_sums).enumerate().map(|(number, (saved, sums))| {
+            let columns = |tensor| match together {
+                Together::Directions => Some(Columns { tensor, first: number * hidden_size }),
+                Together::Layers => (number == last).then_some(Columns { tensor, first: 0 }),
+            };
             let arriving = Arriving {
-                d_y: d_y.map(|tensor| Columns { tensor, first: number * hidden_size }),
+                d_y: d_y.and_then(columns),
                 d_h_n: at(2 * number),
                 d_c_n: at(2 * number + 1),
             };
@@ -216,7 +220,10 @@ fn record(
         });
         let d_state = state_ids.iter().any(|(h_id, c_id)| h_id.or(*c_id).is_some());
         let wanted = Wanted { d_x: x_id.is_some(), d_state };
-        let leaving = lstm::backward(passes.collect(), wanted)?;
+        let leaving = match together {
+            Together::Directions => lstm::backward(passes.collect(), wanted)?,
+            Together::Layers => lstm::backward_stack(passes.collect(), wanted)?,
+        };
         let ends = leaving.into_iter().zip(state_ids);
         for ((direction, sums), (leaving, (h_id, c_id))) in
             directions.into_iter().zip(all_sums).zip(ends)

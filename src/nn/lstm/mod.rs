@@ -89,7 +89,7 @@ impl Way {
 /// | 4 ΣP | parameters, their gradients, Adam's two moments |
 /// | 6 F H L | saved for the backward pass: the gates, h and c before each step |
 /// | F (I + H L) | the input, and each layer's output: the next one's input, or the result |
-/// | F (H + max(H, I)) | gradients of the last output, and of one layer's input |
+/// | F (H + max(H, I)) | gradients of the last output, and of one layer's input; of all layers' where few rows of a stack leave a GPU idle, whose layers then go at the same time |
 /// | 6 B H L | states and their gradients |
 /// | 4 H² on a GPU | workspace: `weight_hh` transposed |
 /// | up to 4 Mi on a hardware GPU | workspace: sums of slices of a long product |

@@ -8,7 +8,7 @@ use super::plan::{self, Pass, Schedule, Task};
 use super::transpose_gates::transpose_gates_into;
 use super::wave::swapped;
 use super::ways::{Beside, PLACE, Ways};
-use super::{Backward, How, Leaving, SavedSteps, Sizes, Steps, Wanted, Weights};
+use super::{Backward, How, Leaving, Saved, SavedSteps, Sizes, Steps, Wanted, Weights};
 use super::{persistent, recompute, sequence, stepwise};
 use crate::device::gpu::Gpu;
 use crate::ops::column_sum::column_sum;
@@ -16,7 +16,7 @@ use crate::ops::copy::copy;
 use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::pack::unpack;
-use crate::{Result, Tensor};
+use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
 /// The chunks of each way, if they lie side by side.
@@ -32,12 +32,101 @@ fn saved_together(passes: &[Backward<'_>]) -> bool {
 }
 
 /// What a direction brings to the pass.
-struct Own<'a> {
-    chunks: Vec<SavedChunk>,
-    weights: Weights,
+pub(super) struct Own<'a> {
+    pub(super) x: Tensor,
+    pub(super) chunks: Vec<SavedChunk>,
+    pub(super) weights: Weights,
     /// Of these.
-    gradients: &'a Weights,
-    how: How,
+    pub(super) gradients: &'a Weights,
+    pub(super) how: How,
+}
+
+impl Own<'_> {
+    /// Adds what frames give to the gradients of the weights: those of `d_a` `[frames,4H]` and of the h
+    /// before them, which are the ones of x from `first` on.
+    pub(super) fn add_weights(&self, first: usize, h_before: &Tensor, d_a: &Tensor) -> Result<()> {
+        let [input_size, hidden_size, _] = *self.weights.weight_ih.shape() else { return Ok(()) };
+        let (rows, columns) = (d_a.len() / (4 * hidden_size), 4 * hidden_size);
+        for (values, size, skip, gradient) in [
+            (&self.x, input_size, first * input_size, &self.gradients.weight_ih),
+            (h_before, hidden_size, 0, &self.gradients.weight_hh),
+        ] {
+            Gemm { m: size, n: columns, k: rows, bias: None, accumulate: true }.run(
+                Matrix::new(values, size).skip(skip).t(),
+                Matrix::new(d_a, columns),
+                Matrix::new(gradient, columns),
+            )?;
+        }
+        match &self.gradients.bias {
+            Some(bias) => column_sum(d_a, bias),
+            None => Ok(()),
+        }
+    }
+
+    /// `d_x` (+)= d_a W^T, of the frames of `d_a` from element `skip` on, as many as `d_x` has.
+    pub(super) fn input_gradient(
+        &self,
+        (d_a, skip): (&Tensor, usize),
+        d_x: Matrix<'_>,
+        rows: usize,
+        accumulate: bool,
+    ) -> Result<()> {
+        let [input_size, hidden_size, _] = *self.weights.weight_ih.shape() else { return Ok(()) };
+        let columns = 4 * hidden_size;
+        Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.run(
+            Matrix::new(d_a, columns).skip(skip),
+            Matrix::new(&self.weights.weight_ih, columns).t(),
+            d_x,
+        )
+    }
+}
+
+/// The gradients of the states after the last step; zeros where none arrive.
+pub(super) fn arriving(passes: &[Backward<'_>], sizes: Sizes, device: &Device) -> Result<States> {
+    let states = States::new(passes.len(), 1, sizes, device)?;
+    if passes.iter().all(|pass| pass.arriving.d_h_n.or(pass.arriving.d_c_n).is_none()) {
+        fill(&states.tensor, 0.0)?;
+        return Ok(states);
+    }
+    for (way, Backward { arriving, .. }) in passes.iter().enumerate() {
+        for (arriving, slot) in
+            [(arriving.d_h_n, states.h(way, 0)), (arriving.d_c_n, states.c(way, 0))]
+        {
+            match arriving {
+                Some(gradient) => copy(gradient, &slot)?,
+                None => fill(&slot, 0.0)?,
+            }
+        }
+    }
+    Ok(states)
+}
+
+/// R of each way, transposed.
+pub(super) fn transposed(gpu: &Arc<Gpu>, own: &[Own<'_>]) -> Result<Beside> {
+    let Some(Own { weights, .. }) = own.first() else { return Beside::empty(gpu, false, 1, 0) };
+    let square = weights.weight_hh.len().next_multiple_of(2 * PLACE);
+    let rt = Beside::empty(gpu, weights.is_half(), own.len(), square)?;
+    for (way, Own { weights, .. }) in own.iter().enumerate() {
+        transpose_gates_into(&weights.weight_hh, &rt.way(way, weights.weight_hh.shape()))?;
+    }
+    Ok(rt)
+}
+
+/// Where the gradients of the peepholes are summed up for each row, zeros at first.
+pub(super) fn row_peepholes(gpu: &Arc<Gpu>, ways: usize, c_offset: usize) -> Result<Beside> {
+    let rows = Beside::empty(gpu, false, ways, 4 * c_offset)?;
+    fill(&rows.tensor, 0.0)?;
+    Ok(rows)
+}
+
+/// Adds those up.
+pub(super) fn add_peepholes(own: &[Own<'_>], rows: &Beside, shape: [usize; 2]) -> Result<()> {
+    for (way, own) in own.iter().enumerate() {
+        if let Some(sum) = &own.gradients.peepholes {
+            column_sum(&rows.way(way, shape), sum)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn backward(
@@ -76,43 +165,19 @@ pub(super) fn backward(
     let deal = plan::deal(gpu, ragged, count);
     let columns = 4 * hidden_size;
 
-    let d_state = States::new(count, 1, sizes, &device)?;
-    let arrives = |pass: &Backward<'_>| pass.arriving.d_h_n.or(pass.arriving.d_c_n).is_some();
-    if passes.iter().any(arrives) {
-        for (way, Backward { arriving, .. }) in passes.iter().enumerate() {
-            for (arriving, slot) in
-                [(arriving.d_h_n, d_state.h(way, 0)), (arriving.d_c_n, d_state.c(way, 0))]
-            {
-                match arriving {
-                    Some(gradient) => copy(gradient, &slot)?,
-                    None => fill(&slot, 0.0)?,
-                }
-            }
-        }
-    } else {
-        fill(&d_state.tensor, 0.0)?;
-    }
+    let d_state = arriving(&passes, sizes, &device)?;
     let mut parts = 1;
     let mut own = Vec::with_capacity(count);
     for Backward { saved, gradients, .. } in passes {
         let SavedSteps::Gpu { chunks, parts: cut } = saved.steps else { continue };
-        own.push(Own { chunks, weights: saved.weights, gradients, how: saved.how });
+        let Saved { x, weights, how, .. } = saved;
+        own.push(Own { x, chunks, weights, gradients, how });
         parts = cut;
     }
     let (r, peepholes) = recurrent(gpu, count, |way| &own[way].weights)?;
-    let square = (columns * hidden_size).next_multiple_of(2 * PLACE);
-    let rt = Beside::empty(gpu, half, count, square)?;
-    for (way, Own { weights, .. }) in own.iter().enumerate() {
-        transpose_gates_into(&weights.weight_hh, &rt.way(way, weights.weight_hh.shape()))?;
-    }
-    let d_peepholes = match &peepholes {
-        Some(_) => {
-            let d = Beside::empty(gpu, false, count, 4 * d_state.c_offset)?;
-            fill(&d.tensor, 0.0)?;
-            Some(d)
-        }
-        None => None,
-    };
+    let rt = transposed(gpu, &own)?;
+    let d_peepholes =
+        peepholes.as_ref().map(|_| row_peepholes(gpu, count, d_state.c_offset)).transpose()?;
     let d_x = match wanted.d_x {
         true => Some(Tensor::empty(x.shape(), &device)?),
         false => None,
@@ -211,42 +276,20 @@ pub(super) fn backward(
             false => (chunk.frames, chunk.first_frame),
         };
         for (way, (own, saved)) in own.iter().zip(saved).enumerate() {
-            let Own { weights, gradients, .. } = own;
-            let sums = d_a.way(way, [rows, columns]);
+            let d_a = d_a.way(way, [rows, columns]);
             let h_before = match whole {
                 true => saved.h_before.view(0, [rows, hidden_size]),
                 false => saved.h_before,
             };
-            let d_a = Matrix::new(&sums, columns);
             if let Some(d_x) = &d_x {
-                let accumulate = way > 0;
-                Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.run(
-                    d_a,
-                    Matrix::new(&weights.weight_ih, columns).t(),
-                    Matrix::new(d_x, input_size).skip(first * input_size),
-                )?;
+                let d_x = Matrix::new(d_x, input_size).skip(first * input_size);
+                own.input_gradient((&d_a, 0), d_x, rows, way > 0)?;
             }
-            Gemm { m: input_size, n: columns, k: rows, bias: None, accumulate: true }.run(
-                Matrix::new(&x, input_size).skip(first * input_size).t(),
-                d_a,
-                Matrix::new(&gradients.weight_ih, columns),
-            )?;
-            Gemm { m: hidden_size, n: columns, k: rows, bias: None, accumulate: true }.run(
-                Matrix::new(&h_before, hidden_size).t(),
-                d_a,
-                Matrix::new(&gradients.weight_hh, columns),
-            )?;
-            if let Some(bias) = &gradients.bias {
-                column_sum(&sums, bias)?;
-            }
+            own.add_weights(first, &h_before, &d_a)?;
         }
     }
     if let Some(rows) = &d_peepholes {
-        for (way, own) in own.iter().enumerate() {
-            if let Some(sum) = &own.gradients.peepholes {
-                column_sum(&rows.way(way, [batch, columns]), sum)?;
-            }
-        }
+        add_peepholes(&own, rows, [batch, columns])?;
     }
     let mut d_x = match (d_x, mask.steps()) {
         (Some(packed), Steps::Lengths(lengths)) => Some(unpack(&packed, lengths, timesteps)?),

@@ -16,6 +16,7 @@ pub(crate) mod table;
 pub(crate) mod transpose_gates;
 pub(crate) mod trial;
 pub(crate) mod wave;
+mod wave_bwd;
 mod ways;
 
 use super::{ACTIVATIONS, Check, REAL, half, switches, threefry};
@@ -272,6 +273,30 @@ pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<
         Some(gpu) => gpu_bwd::backward(&gpu, passes, wanted),
         None => passes.into_iter().map(alone).collect(),
     }
+}
+
+/// Differentiates layers that went forward as a wavefront, of which the last one's outputs alone have
+/// gradients: as a wavefront, or from the last to the first. The first one's alone leaves d_x.
+pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
+    if let Some(gpu) = passes.first().and_then(|pass| pass.saved.x.gpu()).cloned()
+        && let Some(together) = wave_bwd::together(&gpu, &passes)?
+    {
+        return wave_bwd::backward(&gpu, passes, wanted, together);
+    }
+    let mut d_y: Option<Tensor> = None;
+    let mut leaving = Vec::new();
+    for (layer, mut pass) in passes.into_iter().enumerate().rev() {
+        if let Some(tensor) = &d_y {
+            pass.arriving.d_y = Some(Columns { tensor, first: 0 });
+        }
+        let wanted = Wanted { d_x: wanted.d_x || layer > 0, ..wanted };
+        for mut one in backward(vec![pass], wanted)? {
+            d_y = if layer > 0 { one.d_x.take() } else { None };
+            leaving.push(one);
+        }
+    }
+    leaving.reverse();
+    Ok(leaving)
 }
 
 fn check(call: &Forward<'_>) -> Result<Sizes> {

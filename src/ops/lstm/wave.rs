@@ -11,6 +11,7 @@ use super::plan::{self, Chunk, Pass, Schedule, Task};
 use super::ways::{Beside, Ways, frames_place};
 use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps, Strategy, Weights};
 use super::{check, sequence};
+use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
@@ -29,11 +30,10 @@ pub(crate) struct Stack<'a> {
     pub(crate) how: How,
 }
 
-/// What each layer gives, and the outputs: of the last layer `[B,T,H]`, of the others in the order that
-/// the next one has read.
+/// What each layer gives, and the last one's outputs `[B,T,H]`.
 pub(crate) struct Stacked {
     pub(crate) outputs: Vec<Output>,
-    pub(crate) ys: Vec<Tensor>,
+    pub(crate) y: Tensor,
 }
 
 /// Timesteps of a part, at least: each costs a product and a dispatch of its own.
@@ -88,9 +88,18 @@ pub(crate) fn cut(
     let Ok(Schedule::Sequence(rows)) = plan::schedule(gpu, strategy, task) else {
         return None;
     };
+    idle(gpu, batch, rows).then_some(Cut { parts, rows })
+}
+
+/// Whether a layer leaves at least half of the device idle.
+pub(super) fn idle(gpu: &Gpu, batch: usize, rows: plan::Rows) -> bool {
     let at_once = if gpu.info.software { plan::threads(gpu) } else { AT_ONCE };
-    let idle = forced.is_some() || 2 * batch.div_ceil(rows.count) <= at_once;
-    idle.then_some(Cut { parts, rows })
+    gpu.resident.forced().parts.is_some() || 2 * batch.div_ceil(rows.count) <= at_once
+}
+
+/// The first part of the timesteps.
+pub(super) fn part(rows: usize, steps: usize, frames: usize) -> Chunk {
+    Chunk { first_row: 0, rows, first_step: 0, steps, first_frame: 0, frames }
 }
 
 /// Runs the layers; none of them if an argument is wrong, which whoever runs them alone explains.
@@ -129,12 +138,9 @@ pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
     let ys = values()?;
     let before = if save { Some([values()?, values()?]) } else { None };
     let part = |number: usize, frames: usize| Chunk {
-        first_row: 0,
-        rows: batch,
         first_step: number * steps,
-        steps,
         first_frame: number * frames,
-        frames,
+        ..part(batch, steps, frames)
     };
     input_product(&x, first, part(0, parts * frames), &gates.tensor, 0)?;
     for wave in 0..parts + layers - 1 {
@@ -222,14 +228,9 @@ pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
             }),
         });
     }
-    let mut all_ys = Vec::new();
-    for layer in 0..layers {
-        let y = ys.way(layer, [batch, timesteps, hidden_size]);
-        let last = layer + 1 == layers;
-        let y = if last { swapped(&y, [parts, batch, steps * hidden_size])? } else { y };
-        all_ys.push(y.reshape([batch, timesteps, hidden_size])?);
-    }
-    Ok(Some(Stacked { outputs, ys: all_ys }))
+    let last = ys.way(layers - 1, [batch, timesteps, hidden_size]);
+    let y = swapped(&last, [parts, batch, steps * hidden_size])?;
+    Ok(Some(Stacked { outputs, y: y.reshape([batch, timesteps, hidden_size])? }))
 }
 
 /// The same numbers with their first two axes swapped.
