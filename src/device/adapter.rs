@@ -34,6 +34,8 @@ pub struct GpuOptions {
     pub(crate) fault: Option<&'static str>,
     /// How long a trial may take to answer.
     pub(crate) patience: Option<Duration>,
+    /// Whether a software adapter is taken for a GPU where a way is chosen.
+    pub(crate) as_hardware: bool,
     /// This device tries something out for another: see `verdicts.rs`.
     pub(crate) trial: bool,
 }
@@ -89,6 +91,13 @@ impl GpuOptions {
     #[doc(hidden)]
     pub fn fault(mut self, kernel: &'static str) -> Self {
         self.fault = Some(kernel);
+        self
+    }
+
+    /// Takes a software adapter for a hardware GPU wherever a way is chosen. For tests.
+    #[doc(hidden)]
+    pub fn as_hardware(mut self) -> Self {
+        self.as_hardware = true;
         self
     }
 

@@ -142,9 +142,11 @@ impl Gpu {
         let pipeline_cache =
             folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));
         let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+        let mut described = adapter::AdapterInfo::from(&adapter);
+        described.software &= !options.as_hardware;
         let fixed = subgroups && info.subgroup_min_size == info.subgroup_max_size;
         Ok(Arc::new(Self {
-            info: (&adapter).into(),
+            info: described,
             subgroup_size: fixed.then_some(info.subgroup_min_size),
             adapter,
             next_id: AtomicU64::new(unused.len() as u64 + 1),

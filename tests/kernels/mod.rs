@@ -2,6 +2,7 @@
 //! kernel through the translators of every graphics API. Part of the library's unit tests, since
 //! kernels are not public.
 
+mod as_hardware;
 mod combinations;
 mod dense;
 mod exchange_model;
