@@ -160,6 +160,13 @@ pub(crate) fn tiles(gpu: &Arc<Gpu>, m: usize, n: usize) -> Way {
     WAYS[fastest(gpu, "gemm_tiles", &[&TILE[0], &WIDE[0]], WAYS, false)]
 }
 
+/// The workgroups of a product, as far as slices go by them: those of the smaller tiles, whichever a
+/// clock has chosen, since slices decide the bits.
+pub(crate) fn workgroups(m: usize, n: usize) -> usize {
+    let [tile_m, tile_n] = if m <= 8 { [8, 32] } else { [64, 64] };
+    m.div_ceil(tile_m) * n.div_ceil(tile_n)
+}
+
 /// A matrix inside a tensor, its rows `stride` elements apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -254,10 +261,8 @@ impl Gemm<'_> {
             }
             true => (&REGISTER, [8, 64]),
         };
-        let [tile_m, tile_n] = way.1;
-        let tiles = m.div_ceil(tile_m) * n.div_ceil(tile_n);
         let whole = software || c.tensor.is_half();
-        let k_slice = if whole { k } else { gemm_slices::terms(gpu, tiles, k) };
+        let k_slice = if whole { k } else { gemm_slices::terms(gpu, workgroups(m, n), k) };
         self.sliced(gpu, way, k_slice, a, b, c)
     }
 

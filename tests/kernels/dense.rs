@@ -26,6 +26,10 @@ const SIZES: [[usize; 3]; 10] = [
     [130, 67, 129],
 ];
 
+/// More that are long enough for slices: the last one short, full, or of one term.
+const LONG: [[usize; 3]; 6] =
+    [[1, 1, 509], [1, 67, 224], [67, 1, 257], [5, 3, 2], [13, 31, 211], [130, 65, 193]];
+
 #[test]
 fn products_of_every_form() {
     let mut r = Random::new(1);
@@ -84,7 +88,8 @@ fn all_kernels_make_the_same_product() {
     every_form(&device, &[(&WIDE, [128, 128])], [DType::F32; 3], [0, 7, 9, 14]);
 }
 
-/// Sums that are cut along K: slices of all sizes, the last one short, more of them than there are terms.
+/// Sums that are cut along K, also into more slices than there are terms. Of 16 bits the forms that
+/// gradients of weights have.
 #[test]
 fn sliced_products_are_the_same() {
     let device = gpu(GpuOptions::default().poison());
@@ -92,38 +97,64 @@ fn sliced_products_are_the_same() {
     let f32 = [DType::F32; 3];
     for slices in [2, 3, 7] {
         every_form_sliced(&device, &[tile, rows], f32, [0, 1, 6, 11, 13], slices);
+        every_form_sliced(&device, &[wide], f32, [7, 9, 14], slices);
     }
-    every_form_sliced(&device, &[wide], f32, [7, 9, 14], 3);
     if inner(&device).has_f16() {
-        let types = [DType::F16, DType::F16, DType::F32];
-        every_form_sliced(&device, &[tile, rows], types, [10], 2);
+        for of_a in [DType::F32, DType::F16] {
+            every_form_sliced(&device, &[tile, rows], [of_a, DType::F16, DType::F32], [9], 3);
+        }
     }
 }
 
-/// What a GPU makes in slices has the bits of the run before, and few slices where there are many tiles.
+/// What a GPU makes in slices has the bits of the run before; and those of any tiles, since a clock
+/// chooses these.
 #[test]
-fn slices_depend_on_sizes_alone() {
+fn slices_have_the_same_bits_again() {
     let device = gpu(GpuOptions::default().poison());
     let mut r = Random::new(6);
-    let [m, n, k] = [12, 40, 900];
+    let [m, n, k] = [150, 140, 500];
     let (a, b) = (r.uniform(m * k, -1.0, 1.0), r.uniform(k * n, -1.0, 1.0));
     let (a, b) = (tensor(&a, [k, m], &device), tensor(&b, [k, n], &device));
-    let product = || {
+    let [tile, wide]: [Way; 2] = [(&TILE, [64, 64]), (&WIDE, [128, 128])];
+    let product = |way, slices| {
         let c = Tensor::zeros([m, n], &device).unwrap();
-        let gemm = Gemm { m, n, k, bias: None, accumulate: true };
-        gemm.run(Matrix::new(&a, m).t(), Matrix::new(&b, n), Matrix::new(&c, n)).unwrap();
+        let (a, b, c_view) = (Matrix::new(&a, m).t(), Matrix::new(&b, n), Matrix::new(&c, n));
+        Gemm { m, n, k, bias: None, accumulate: true }
+            .sliced(inner(&device), way, gemm_slices::cut(k, slices), a, b, c_view)
+            .unwrap();
         c.to_vec().unwrap()
     };
-    let whole = product();
-    inner(&device).force(Forced { slices: Some(5), ..Forced::default() }).unwrap();
-    let [first, second] = [product(), product()];
-    assert_eq!(first, second);
-    assert_ne!(first, whole, "another order of the sums has other bits");
-    let terms = |workgroups, terms| gemm_slices::planned(workgroups, terms);
-    assert_eq!(terms(256, 1 << 20), 1 << 20);
-    assert_eq!(terms(64, 8192), 2048);
-    assert_eq!(terms(1, 500), 500);
-    assert_eq!(terms(1, 1024), 256);
+    let whole = product(tile, 1);
+    assert_eq!(whole, product(wide, 1));
+    for slices in [2, 3, 7] {
+        let first = product(tile, slices);
+        assert_ne!(first, whole, "another order of the sums has other bits");
+        assert_eq!(first, product(tile, slices));
+        assert_eq!(first, product(wide, slices));
+    }
+}
+
+/// Slices are as many as fill a large GPU, none is short, and together they take little memory.
+#[test]
+fn slices_depend_on_sizes_alone() {
+    let terms = |[m, n, k]: [usize; 3]| gemm_slices::planned(gemm::workgroups(m, n), k);
+    for (sizes, each) in [
+        ([1024, 1024, 1 << 20], 1 << 20),
+        ([256, 1024, 8192], 2048),
+        ([1024, 512, 8192], 4096),
+        ([64, 64, 500], 500),
+        ([64, 64, 1023], 352),
+        ([1, 32, 1024], 256),
+    ] {
+        assert_eq!(terms(sizes), each, "{sizes:?}");
+    }
+    for m in [1, 8, 9, 64, 65, 300, 1024, 5000] {
+        for n in [1, 33, 64, 129, 512, 4096] {
+            let k: usize = 1 << 17;
+            let slices = k.div_ceil(terms([m, n, k]));
+            assert!(slices == 1 || slices * m * n <= 1 << 20, "{m} x {n}: {slices}");
+        }
+    }
 }
 
 /// What a clock chooses is one of those that make tiles, and stays; few rows and columns ask no clock.
@@ -204,7 +235,9 @@ fn every_form_sliced(
     };
     // The result is rounded to 11 bits.
     let bound = if of_c == DType::F16 { 5e-4 } else { 1e-5 };
-    for sizes @ [m, n, k] in SIZES {
+    let long = if slices > 1 { &LONG[..] } else { &[] };
+    for &sizes in SIZES.iter().chain(long) {
+        let [m, n, k] = sizes;
         let (av, bv) = (values(m * k), values(k * n));
         let (biasv, before) = (values(n), values(m * n));
         let (a, b, bias) = (matrix(&av, of_a), matrix(&bv, of_b), matrix(&biasv, DType::F32));
@@ -327,9 +360,21 @@ fn sums_of_columns() {
         let device = gpu(GpuOptions::default().poison());
         for slices in [2, 5] {
             inner(&device).force(Forced { slices: Some(slices), ..Forced::default() }).unwrap();
-            let y = tensor(&y, [columns], &device);
-            column_sum(&tensor(&x, [rows, columns], &device), &y).unwrap();
+            let sums = |x: &Tensor| {
+                let y = tensor(&y, [columns], &device);
+                column_sum(x, &y).unwrap();
+                y
+            };
+            let x = tensor(&x, [rows, columns], &device);
+            let y = sums(&x);
             close(&format!("{rows} x {columns}, {slices} slices"), &y, &expected, 1e-5);
+            assert_eq!(y.to_vec().unwrap(), sums(&x).to_vec().unwrap());
+            if inner(&device).has_f16() {
+                let (x, what) = (half::half(&x).unwrap(), "of 16 bits");
+                // Each of the rows' values, below 1, is rounded to 11 bits.
+                let bound = 3e-4 * (rows as f64).sqrt();
+                close(&format!("{rows} x {columns}, {slices} {what}"), &sums(&x), &expected, bound);
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::oracle::{self, Random, widen};
 use super::{close, devices, gpu, tensor};
+use crate::device::Backend;
+use crate::device::resident::Forced;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Leaving, Output, Steps};
@@ -400,6 +402,31 @@ pub(super) fn check_everywhere(case: &Case, saves: &[bool], what: &str) {
             let what = format!("{what}, {strategy:?} on {name}");
             case.check_passes(saves, &what, device, strategy, &answer);
         }
+    }
+}
+
+/// As on hardware: the sums over all frames in slices, each of them in one more dispatch than whole.
+#[test]
+fn gradients_of_weights_in_slices() {
+    let device = gpu(GpuOptions::default().threads(2));
+    let Backend::Gpu(inner) = &device.0 else { panic!("this test needs a GPU adapter") };
+    let plain = Case::new(4, [11, 17, 5, 7], 6);
+    // The other products' sums, of 4 H or fewer, are too short for slices.
+    let mut cases = vec![plain.clone(), Case::new(5, [33, 9, 3, 7], 7)];
+    if inner.has_f16() {
+        cases.push(plain.with_half());
+    }
+    for (n, case) in cases.iter().enumerate() {
+        let answer = case.answer();
+        let dispatches = [1, 3].map(|slices| {
+            inner.force(Forced { slices: Some(slices), ..Forced::default() }).unwrap();
+            let before = device.counters().dispatches;
+            let what = format!("case {n}, {slices} slices");
+            case.check_passes(&[true], &what, &device, Strategy::Sequence, &answer);
+            device.counters().dispatches - before
+        });
+        // Gradients of `weight_ih`, of `weight_hh` and of the bias.
+        assert_eq!(dispatches[1] - dispatches[0], 3, "case {n}");
     }
 }
 

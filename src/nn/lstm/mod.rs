@@ -92,7 +92,7 @@ impl Way {
 /// | F (H + max(H, I)) | gradients of the last output, and of one layer's input; of all layers' where few rows of a stack leave a GPU idle, whose layers then go at the same time |
 /// | 6 B H L | states and their gradients |
 /// | 4 H² on a GPU | workspace: `weight_hh` transposed |
-/// | up to 4 Mi on a hardware GPU | workspace: sums of slices of a long product |
+/// | up to 1 Mi on a hardware GPU | workspace: sums of slices of a long product |
 /// | 4 F H where [`crate::Strategy::Persistent`] runs | workspace: the gates' gradients, apart from the gates |
 /// | 2 ΣP + max P on the CPU | workspace: weights in the order in which products read them, for each pass; a layer's gradient |
 ///
