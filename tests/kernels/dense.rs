@@ -1,7 +1,7 @@
 //! The matrix product and the sum of columns.
 
 use super::oracle::{self, Random, widen};
-use super::{close, devices, gpu, tensor};
+use super::{close, devices, gpu, has_f16, tensor};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
@@ -99,7 +99,7 @@ fn sliced_products_are_the_same() {
         every_form_sliced(&device, &[tile, rows], f32, [0, 1, 6, 11, 13], slices);
         every_form_sliced(&device, &[wide], f32, [7, 9, 14], slices);
     }
-    if inner(&device).has_f16() {
+    if has_f16(&device) {
         for of_a in [DType::F32, DType::F16] {
             every_form_sliced(&device, &[tile, rows], [of_a, DType::F16, DType::F32], [9], 3);
         }
@@ -183,8 +183,7 @@ fn products_of_16_bit_floats() {
     for checked in [false, true] {
         let options = GpuOptions::default().poison();
         let device = gpu(if checked { options.checked() } else { options });
-        if !inner(&device).has_f16() {
-            eprintln!("{device} has no 16-bit floats");
+        if !has_f16(&device) {
             return;
         }
         let ways = ways(inner(&device));
@@ -270,8 +269,7 @@ fn every_form_sliced(
 fn sixteen_bits() {
     let mut r = Random::new(5);
     let device = gpu(GpuOptions::default().poison());
-    if !inner(&device).has_f16() {
-        eprintln!("{device} has no 16-bit floats");
+    if !has_f16(&device) {
         return;
     }
     let special = [0.0, -0.0, 65504.0, 65536.0, -1e30, f32::INFINITY, 6e-8, 1e-10, 1.0 / 3.0];

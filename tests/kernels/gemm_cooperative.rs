@@ -2,7 +2,7 @@
 //! software adapters lack; and the whole of it where the adapter has them.
 
 use super::oracle::{self, Random, widen};
-use super::{close, gpu, tensor};
+use super::{close, gpu, has_f16, tensor};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Kernel;
@@ -166,8 +166,7 @@ fn all_but_the_matrices_themselves() {
     for checked in [false, true] {
         let options = GpuOptions::default().poison();
         let device = gpu(if checked { options.checked() } else { options });
-        if !inner(&device).has_f16() {
-            eprintln!("{device} has no 16-bit floats");
+        if !has_f16(&device) {
             return;
         }
         if checked {
@@ -206,8 +205,7 @@ fn matrices_where_there_are_any() {
 #[test]
 fn only_large_products_in_fours_are_taken() {
     let device = gpu(GpuOptions::default());
-    if !inner(&device).has_f16() {
-        eprintln!("{device} has no 16-bit floats");
+    if !has_f16(&device) {
         return;
     }
     let a = Tensor::zeros([64 * 68], &device).unwrap();

@@ -1,7 +1,7 @@
 //! The LSTM op with weights and gates of 16 bits: every strategy against the oracle.
 
 use super::lstm::Case;
-use super::{devices, gpu, tensor};
+use super::{devices, gpu, has_f16, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Dense, Params, Precision};
 use crate::ops::fill::fill;
@@ -9,11 +9,9 @@ use crate::ops::lstm::cell::Cell;
 use crate::ops::lstm::{self, trial};
 use crate::{Device, GpuOptions, Strategy, Tape, Var};
 
-/// Those of [`devices`] whose adapter has 16-bit floats, and asks for them.
+/// Those of [`devices`] that have 16-bit floats.
 fn able() -> impl Iterator<Item = &'static (String, Device)> {
-    let all = devices().iter();
-    all.filter(|(_, device)| device.adapter().is_some_and(|a| a.half_precision))
-        .filter(|(name, _)| name.ends_with("portable false"))
+    devices().iter().filter(|(_, device)| device.is_gpu() && has_f16(device))
 }
 
 fn check(case: &Case, saves: &[bool], what: &str) {
@@ -52,7 +50,7 @@ fn gates_of_16_bits_with_every_option() {
 #[test]
 fn gates_of_16_bits_by_workgroups_that_exchange() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    if !device.adapter().is_some_and(|a| a.half_precision) {
+    if !has_f16(&device) {
         return;
     }
     let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };

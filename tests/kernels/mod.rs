@@ -21,6 +21,7 @@ mod verdicts;
 mod wave;
 mod ways;
 
+use crate::nn::{Params, Precision};
 use crate::{Device, GpuOptions, Tensor};
 use std::sync::OnceLock;
 
@@ -57,6 +58,18 @@ fn gpu(options: GpuOptions) -> Device {
         .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"));
     assert!(device.is_gpu(), "WGPU_LSTM_DEVICE must not turn GPU tests into CPU tests");
     device
+}
+
+/// Whether kernels can use 16-bit floats here. Where they cannot, tests of mixed precision are tests that
+/// parameters which are to be in it stay in full precision, and say so.
+fn has_f16(device: &Device) -> bool {
+    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
+    if !gpu.has_f16() {
+        let params = Params::new(device);
+        params.set_precision(Precision::Mixed);
+        assert_eq!(params.precision(), Precision::Full, "{device} has no 16-bit floats");
+    }
+    gpu.has_f16()
 }
 
 fn tensor(values: &[f32], shape: impl Into<Vec<usize>>, device: &Device) -> Tensor {

@@ -3,7 +3,7 @@
 
 use super::oracle::Random;
 use super::persistent::forced;
-use super::{close, devices, gpu, tensor};
+use super::{close, devices, gpu, has_f16, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
@@ -220,8 +220,7 @@ fn both_directions_of_every_cell() {
 #[test]
 fn both_directions_in_mixed_precision() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
-    if !gpu.has_f16() {
+    if !has_f16(&device) {
         return;
     }
     for (strategy, one_buffer, recompute) in [
