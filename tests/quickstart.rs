@@ -65,15 +65,21 @@ fn the_median_in_both_directions_is_above_96_5_percent() {
 }
 
 /// In mixed precision, the same is asked for as in full: three seeds, since a software adapter takes
-/// a quarter of a minute for each. Where the adapter has no 16-bit floats it computes in 32.
+/// a quarter of a minute for each. Without 16-bit floats parameters stay in full precision, and say so;
+/// that it begins there as on the CPU is tested below.
 #[test]
 fn the_median_in_mixed_precision_is_above_94_percent() {
     let gpu = common::gpu(GpuOptions::default());
-    let accuracies = accuracies(3, |seed| {
+    let mixed = |seed| {
         let model = model(&gpu, Lstm::new(128), seed);
         model.params().set_precision(Precision::Mixed);
         model
-    });
+    };
+    if gpu.adapter().is_some_and(|adapter| !adapter.half_precision) {
+        assert_eq!(mixed(0).params().precision(), Precision::Full);
+        return;
+    }
+    let accuracies = accuracies(3, mixed);
     assert!(accuracies[1] >= 0.94, "{accuracies:?}");
 }
 
