@@ -119,7 +119,7 @@ pub enum Error {
     },
     /// No device has the name that was asked for.
     #[error(
-        "no device is called {name:?}; there are: {}; or \"auto\", \"cpu\", \"software\"",
+        "no device is called {name:?}; there are: {}; or \"auto\", \"cpu\", \"gpu\", \"software\"",
         list(available)
     )]
     UnknownDevice {

@@ -23,12 +23,20 @@ pub struct Sequences {
     begins: Vec<usize>,
 }
 
+/// Says of which sequence an error is.
+fn of_row(mut error: Error, row: usize) -> Error {
+    if let Error::NotFinite { place, .. } = &mut error {
+        *place = format!("{place} of sequence {row}");
+    }
+    error
+}
+
 impl Sequences {
     /// Sequences of `features` values a frame, each given frame by frame.
     ///
     /// # Errors
-    /// [`Error::Option`] if `features` is 0; [`Error::Count`] if a sequence is no whole number
-    /// of frames; [`Error::Length`] if one is empty; [`Error::NotFinite`] for NaN.
+    /// [`Error::Option`] if `features` is 0 or a sequence is no whole number of frames;
+    /// [`Error::Length`] if one is empty; [`Error::NotFinite`] for NaN.
     pub fn new<S: AsRef<[f32]>>(
         features: usize,
         sequences: impl IntoIterator<Item = S>,
@@ -42,17 +50,16 @@ impl Sequences {
             let sequence = sequence.as_ref();
             let frames = sequence.len() / features;
             if !sequence.len().is_multiple_of(features) {
-                return Err(Error::Count {
-                    op: "Sequences::new",
-                    shape: vec![frames, features],
-                    expected: frames * features,
-                    found: sequence.len(),
+                return Err(Error::Option {
+                    option: "the length of a sequence",
+                    found: format!("{} values in sequence {row}", sequence.len()),
+                    expected: format!("a multiple of {features}, the features of a frame"),
                 });
             }
             if frames == 0 {
                 return Err(Error::Length { row, found: 0, max: u32::MAX as usize });
             }
-            finite("a sequence", sequence)?;
+            finite("a sequence", sequence).map_err(|error| of_row(error, row))?;
             all.values.extend_from_slice(sequence);
             all.begins.push(all.values.len() / features);
         }

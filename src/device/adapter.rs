@@ -8,9 +8,9 @@ use std::time::Duration;
 /// The environment variable that overrides a program's choice of device.
 pub const DEVICE_VARIABLE: &str = "WGPU_LSTM_DEVICE";
 
-pub(crate) const HELP: &str = "install a Vulkan, Metal or DX12 driver; on a machine without a GPU \
-    Debian's and Ubuntu's package mesa-vulkan-drivers has a software adapter (./scripts/test.sh \
-    installs it), and Device::cpu() needs no driver at all";
+pub(crate) const HELP: &str = "Device::auto() would take the CPU, which needs no driver; Vulkan, Metal \
+    and DX12 come with a GPU's driver (on Linux also the loader, libvulkan.so.1), a software adapter \
+    with Debian's and Ubuntu's package mesa-vulkan-drivers";
 
 /// How to open a GPU.
 ///
@@ -231,7 +231,13 @@ pub(crate) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
     let all = adapters().await;
     if let Some(name) = &options.name {
         let wanted = name.to_lowercase();
-        let available = all.iter().map(|a| a.get_info().name).collect();
+        let mut available: Vec<String> = Vec::new();
+        for name in all.iter().map(|a| a.get_info().name) {
+            // A card with two drivers is there twice.
+            if !available.contains(&name) {
+                available.push(name);
+            }
+        }
         return all
             .into_iter()
             .find(|a| a.get_info().name.to_lowercase().contains(&wanted))

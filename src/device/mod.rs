@@ -54,8 +54,8 @@ impl Device {
     /// A hardware GPU where there is one, else the CPU; never a software rasteriser, which is
     /// slower than the CPU device.
     ///
-    /// The environment variable `WGPU_LSTM_DEVICE` (`auto`, `cpu`, `software`, or part of an
-    /// adapter's name) overrides the choice, here and in [`Device::gpu`] and [`Device::cpu`].
+    /// The environment variable `WGPU_LSTM_DEVICE` (a name as in [`Device::named`]) overrides the
+    /// choice, here and in [`Device::gpu`] and [`Device::cpu`].
     ///
     /// # Errors
     /// [`crate::Error::UnknownDevice`] and [`crate::Error::NoAdapter`] if the variable names what is not there.
@@ -76,7 +76,8 @@ impl Device {
         }
     }
 
-    /// The device with this name: `auto`, `cpu`, `software`, or part of an adapter's name.
+    /// The device with this name: `auto`, `cpu`, `gpu` (a hardware GPU, or an error), `software`, or
+    /// part of an adapter's name.
     ///
     /// # Errors
     /// [`crate::Error::UnknownDevice`], [`crate::Error::NoAdapter`], [`crate::Error::DeviceRequest`].
@@ -84,6 +85,7 @@ impl Device {
         let options = match name.to_lowercase().as_str() {
             "auto" => return Ok(Self::best()),
             "cpu" => return Ok(Self::plain_cpu()),
+            "gpu" => GpuOptions::default(),
             "software" => GpuOptions::default().software(),
             _ => GpuOptions::default().name(name),
         };
@@ -109,6 +111,7 @@ impl Device {
             match name.to_lowercase().as_str() {
                 "auto" => {}
                 "cpu" => return Ok(Self::plain_cpu()),
+                "gpu" => (options.name, options.software) = (None, false),
                 "software" => (options.name, options.software) = (None, true),
                 _ => (options.name, options.software) = (Some(name), false),
             }
