@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 use wgpu_lstm::nn::{Dense, Params};
-use wgpu_lstm::{Device, Tape, Tensor, Var};
+use wgpu_lstm::{DEVICE_VARIABLE, Device, Tape, Tensor, Var};
 
 const WGSL: &str = include_str!("peak.wgsl");
 const MATRIX_WGSL: &str = include_str!("peak_matrix.wgsl");
@@ -20,19 +20,37 @@ const FMAS: f64 = 64.0;
 const PRODUCTS: [[usize; 3]; 3] = [[1024, 1024, 1024], [2048, 512, 64], [3200, 1024, 256]];
 
 fn main() {
-    if std::env::args().any(|arg| arg == "--list" || arg == "--test") {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| arg == "--help") {
+        return println!(
+            "peak [--device]: what the devices can reach, or which one a program gets"
+        );
+    }
+    // A filter means other benchmarks.
+    let other = |arg: &String| !arg.starts_with('-') && !"peak".contains(arg.as_str());
+    if args.iter().any(|arg| arg == "--list" || arg == "--test" || other(arg)) {
         return;
     }
-    let cpu = Device::named("cpu").unwrap_or_else(|error| panic!("{error}"));
-    println!("{cpu}");
-    let peak = cpu_peak();
-    println!("  sgemm peak      {peak:>9.1} GFLOP/s");
-    products(&cpu, peak);
+    if args.iter().any(|arg| arg == "--device") {
+        return say_device();
+    }
+    let named = std::env::var(DEVICE_VARIABLE).ok().filter(|name| !name.trim().is_empty());
+    let named = named.map(|_| Device::auto().unwrap_or_else(|error| panic!("{error}")));
+    if named.as_ref().is_none_or(|device| !device.is_gpu()) {
+        let cpu = Device::named("cpu").unwrap_or_else(|error| panic!("{error}"));
+        println!("{cpu}");
+        let peak = cpu_peak();
+        println!("  sgemm peak      {peak:>9.1} GFLOP/s");
+        products(&cpu, peak);
+    }
 
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
     for adapter in adapters {
         let info = adapter.get_info();
+        if named.as_ref().is_some_and(|device| !is(device, &info)) {
+            continue;
+        }
         println!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info);
         let software = info.device_type == wgpu::DeviceType::Cpu;
         match Bench::open(adapter, software) {
@@ -40,6 +58,35 @@ fn main() {
             Err(error) => println!("  none: {error}"),
         }
     }
+}
+
+/// With `--device`: which one a program gets, and what it has.
+fn say_device() {
+    match Device::auto() {
+        Ok(device) => {
+            let has = device.adapter().map(|a| {
+                format!(
+                    "; f16 {}, subgroups {}, matrix units {}",
+                    a.half_precision, a.subgroups, a.cooperative_matrices
+                )
+            });
+            println!("{device}{}", has.unwrap_or_default());
+        }
+        Err(error) => {
+            for adapter in Device::adapters() {
+                eprintln!("there is: {} ({}, {})", adapter.name, adapter.backend, adapter.driver);
+            }
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Whether a device of the library is on this adapter.
+fn is(device: &Device, info: &wgpu::AdapterInfo) -> bool {
+    device.adapter().is_some_and(|adapter| {
+        adapter.name == info.name && adapter.backend == format!("{:?}", info.backend)
+    })
 }
 
 /// Seconds of the fastest of some runs.

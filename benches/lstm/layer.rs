@@ -5,18 +5,15 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use wgpu_lstm::nn::{Lstm, Params, Precision};
 use wgpu_lstm::train::Adam;
-use wgpu_lstm::{Device, GpuOptions, Result, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::{DEVICE_VARIABLE, Device, GpuOptions, Result, Strategy, Tape, Tensor, Var};
 
-/// The CPU, the best hardware GPU and the software adapter, as far as they are there.
+/// The CPU, the best hardware GPU and the software adapter, as far as they are there; or the one
+/// that `WGPU_LSTM_DEVICE` names.
 pub fn devices() -> &'static [(&'static str, Device)] {
     static DEVICES: OnceLock<Vec<(&str, Device)>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let mut devices = vec![];
-        for (name, device) in [
-            ("cpu", Device::named("cpu")),
-            ("gpu", Device::gpu(GpuOptions::default())),
-            ("software", Device::gpu(GpuOptions::default().software())),
-        ] {
+        for (name, device) in candidates(&GpuOptions::default()) {
             match device {
                 Ok(device) => {
                     println!("{name}: {device}");
@@ -27,6 +24,24 @@ pub fn devices() -> &'static [(&'static str, Device)] {
         }
         devices
     })
+}
+
+/// The devices to try; those that are GPUs with such options.
+pub fn candidates(options: &GpuOptions) -> Vec<(&'static str, Result<Device>)> {
+    let gpu = Device::gpu(options.clone());
+    if !std::env::var(DEVICE_VARIABLE).is_ok_and(|name| !name.trim().is_empty()) {
+        let software = Device::gpu(options.clone().software());
+        return vec![("cpu", Device::named("cpu")), ("gpu", gpu), ("software", software)];
+    }
+    let name = match &gpu {
+        Ok(device) => match device.adapter() {
+            Some(adapter) if adapter.software => "software",
+            Some(_) => "gpu",
+            None => "cpu",
+        },
+        Err(_) => "the device that WGPU_LSTM_DEVICE names",
+    };
+    vec![(name, gpu)]
 }
 
 /// How a layer is run: the strategy, the precision.

@@ -8,6 +8,7 @@
 //! A training step is forward, backward with the gradient of the input, and Adam: three times the
 //! arithmetic of a forward pass.
 //!
+//! Measured are the CPU, a hardware GPU and the software adapter; with `WGPU_LSTM_DEVICE` that device alone.
 //! `LSTM_SHAPES` chooses among `main` (the default: minutes), `grid` (one size varied at a time),
 //! `deepbench` and `flashrnn` (public shapes; for GPUs), with commas between.
 //!

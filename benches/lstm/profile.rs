@@ -1,14 +1,14 @@
 //! Where a GPU's time goes: a table of kernels, by timestamps, for each shape and pass.
 
-use crate::layer::{Layer, Pass, Way};
+use crate::layer::{Layer, Pass, Way, candidates};
 use crate::shapes;
-use wgpu_lstm::{Device, GpuOptions};
+use wgpu_lstm::GpuOptions;
 
 pub fn run() {
-    let options = GpuOptions::default().profile();
-    for (name, options) in [("gpu", options.clone()), ("software", options.software())] {
-        let device = match Device::gpu(options) {
-            Ok(device) => device,
+    for (name, device) in candidates(&GpuOptions::default().profile()) {
+        let device = match device {
+            Ok(device) if device.is_gpu() => device,
+            Ok(_) => continue,
             Err(error) => {
                 println!("\nprofile/{name}: none ({error})");
                 continue;

@@ -36,7 +36,8 @@ const MAIN: [[usize; 4]; 3] = [[32, 64, 64, 128], [1, 200, 128, 128], [32, 100, 
 
 /// Those that `LSTM_SHAPES` names.
 pub fn chosen() -> Vec<Shape> {
-    let names = std::env::var("LSTM_SHAPES").unwrap_or_else(|_| "main".into());
+    let names = std::env::var("LSTM_SHAPES").ok().filter(|names| !names.is_empty());
+    let names = names.unwrap_or_else(|| "main".into());
     let one = |shape| Shape::new(shape, 1);
     names
         .split(',')
