@@ -25,9 +25,11 @@ use std::time::{Duration, Instant};
 
 const HELP: &str = "\
 peers [--set main|deepbench|flashrnn|all] [--place cpu|software|gpu]... [--only TEXT]...
-      [--peer TEXT]... [--threads N] [--rounds N] [--visit MS] [--patience S]
+      [--mode forward|train|step|epoch]... [--peer TEXT]... [--threads N] [--rounds N]
+      [--visit MS] [--patience S] [--peak GFLOP/S]
 
 --only   cases whose line has this text, such as `H128 train`; --peer the same of peers.
+--peak   what the device can reach, as `cargo bench --bench peak` says: shares of it are printed.
 --visit  how long a peer is measured in each round; at least one run.
 --patience  how long a peer is measured in a case; at least one round.";
 
@@ -35,11 +37,13 @@ struct Options {
     sets: Vec<Set>,
     places: Vec<Place>,
     only: Vec<String>,
+    modes: Vec<String>,
     peers: Vec<String>,
     threads: usize,
     rounds: usize,
     visit: f64,
     patience: f64,
+    peak: Option<f64>,
 }
 
 fn options() -> Result<Options> {
@@ -47,11 +51,13 @@ fn options() -> Result<Options> {
         sets: vec![],
         places: vec![],
         only: vec![],
+        modes: vec![],
         peers: vec![],
         threads: std::thread::available_parallelism()?.get(),
         rounds: 7,
         visit: 200.0,
         patience: 20.0,
+        peak: None,
     };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
@@ -69,11 +75,19 @@ fn options() -> Result<Options> {
                 options.places.push(place.with_context(|| format!("no place {name}\n\n{HELP}"))?);
             }
             Long("only") => options.only.push(args.value()?.string()?),
+            Long("mode") => {
+                let name = args.value()?.string()?;
+                if !["forward", "train", "step", "epoch"].contains(&name.as_str()) {
+                    bail!("no mode {name}\n\n{HELP}");
+                }
+                options.modes.push(name);
+            }
             Long("peer") => options.peers.push(args.value()?.string()?.to_lowercase()),
             Long("threads") => options.threads = args.value()?.parse()?,
             Long("rounds") => options.rounds = args.value()?.parse()?,
             Long("visit") => options.visit = args.value()?.parse()?,
             Long("patience") => options.patience = args.value()?.parse()?,
+            Long("peak") => options.peak = Some(args.value()?.parse()?),
             Long("help") => {
                 println!("{HELP}");
                 std::process::exit(0);
@@ -155,6 +169,9 @@ fn header(options: &Options) {
 fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<String>)> {
     let ours = Ours::open(place)?;
     println!("- device: {}", ours.device());
+    // WGPU_LSTM_DEVICE may have named one: the others then get their software adapter, too.
+    let software = ours.device().adapter().is_some_and(|adapter| adapter.software);
+    let place = if software { Place::Software } else { place };
     let (mut there, mut missing): (Vec<Box<dyn Peer>>, _) = (vec![Box::new(ours)], vec![]);
     let wanted = |name: &str| {
         options.peers.is_empty() || options.peers.iter().any(|part| name.contains(part))
@@ -233,7 +250,8 @@ fn measure(place: Place, options: &Options) -> Result<()> {
     };
     let wanted = |case: &Case| {
         let line = format!("{case} {}", case.mode.name());
-        options.only.is_empty() || options.only.iter().any(|text| line.contains(text))
+        (options.only.is_empty() || options.only.iter().any(|text| line.contains(text)))
+            && (options.modes.is_empty() || options.modes.iter().any(|m| m == case.mode.name()))
     };
     let mut cases: Vec<Case> = vec![];
     for case in options.sets.iter().flat_map(|set| set.cases(place)).filter(wanted) {
@@ -244,16 +262,18 @@ fn measure(place: Place, options: &Options) -> Result<()> {
     if cases.is_empty() {
         return Ok(());
     }
-    let mut rows = vec![];
-    for case in cases {
-        eprintln!("{}: {case} {}", place.name(), case.mode.name());
-        rows.push(measure_case(case, &mut peers, options));
+    // Before the table and line by line: what there is stays if this is ended in the midst.
+    for line in missing {
+        println!("- not measured: {line}");
     }
     let columns: Vec<_> = peers.iter().map(|peer| peer.name()).collect();
-    println!("{}", report::table(place, &columns, &rows));
-    for line in missing {
-        println!("Not measured: {line}  ");
+    let mut table = report::Table::new(place, options.peak);
+    print!("{}", table.head(&columns));
+    for case in cases {
+        eprintln!("{}: {case} {}", place.name(), case.mode.name());
+        print!("{}", table.lines(&measure_case(case, &mut peers, options)));
     }
+    println!("{}", table.notes());
     Ok(())
 }
 

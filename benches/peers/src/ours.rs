@@ -24,7 +24,8 @@ enum Work {
 impl Ours {
     pub fn open(place: Place) -> Result<Self> {
         let device = match place {
-            Place::Cpu => Device::cpu(),
+            // Whatever WGPU_LSTM_DEVICE says: that is for the GPU.
+            Place::Cpu => Device::named("cpu"),
             Place::Software => Device::gpu(GpuOptions::default().software()),
             Place::Gpu => Device::gpu(GpuOptions::default()),
         }?;

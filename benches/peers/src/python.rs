@@ -37,7 +37,7 @@ impl Python {
             .env("OMP_NUM_THREADS", &threads)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(results.join("stderr"))?)
             .spawn()
             .context("python3")?;
         let (to, from) = (child.stdin.take(), child.stdout.take());
@@ -60,7 +60,9 @@ impl Python {
     fn answer(&mut self) -> Result<Value> {
         let mut line = String::new();
         if self.from.read_line(&mut line)? == 0 {
-            bail!("the worker ended: {}", self.child.wait()?);
+            let said = std::fs::read_to_string(self.results.join("stderr")).unwrap_or_default();
+            let last = said.lines().last().unwrap_or("it said nothing");
+            bail!("the worker ended with {}: {last}", self.child.wait()?);
         }
         let answer: Value = serde_json::from_str(&line)?;
         match answer["error"].as_str() {

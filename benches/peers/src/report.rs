@@ -75,38 +75,63 @@ fn lines(row: &Row) -> Vec<(String, Vec<Option<f64>>)> {
 }
 
 /// The table of a place: milliseconds, and in brackets how many times ours that is.
-pub fn table(place: Place, columns: &[String], rows: &[Row]) -> String {
-    let mut text = format!("\n### {}\n\n| shape | mode | GFLOP/s of ours |", title(place));
-    let mut notes: Vec<String> = vec![];
-    for column in columns {
-        let _ = write!(text, " {column} |");
+pub struct Table {
+    place: Place,
+    /// GFLOP/s of the device.
+    peak: Option<f64>,
+    notes: Vec<String>,
+}
+
+impl Table {
+    pub fn new(place: Place, peak: Option<f64>) -> Self {
+        Self { place, peak, notes: vec![] }
     }
-    text.push_str("\n|---|---|--:|");
-    text.push_str(&"--:|".repeat(columns.len()));
-    text.push('\n');
-    for row in rows {
+
+    pub fn head(&self, columns: &[String]) -> String {
+        let of_peak = if self.peak.is_some() { ", of peak" } else { "" };
+        let mut text =
+            format!("\n### {}\n\n| shape | mode | GFLOP/s of ours{of_peak} |", title(self.place));
+        for column in columns {
+            let _ = write!(text, " {column} |");
+        }
+        text.push_str("\n|---|---|--:|");
+        text.push_str(&"--:|".repeat(columns.len()));
+        text.push('\n');
+        text
+    }
+
+    /// The lines of a case.
+    pub fn lines(&mut self, row: &Row) -> String {
+        let mut text = String::new();
         for (mode, values) in lines(row) {
             let ours = values.first().copied().flatten();
-            let speed =
-                ours.map_or("–".into(), |ms| format!("{:.1}", row.case.flop() / ms * 1e-6));
+            let speed = ours.map_or("–".into(), |ms| {
+                let speed = row.case.flop() / ms * 1e-6;
+                let share = self.peak.map(|peak| format!(", {:.1} %", 100.0 * speed / peak));
+                format!("{speed:.1}{}", share.unwrap_or_default())
+            });
             let _ = write!(text, "| {} | {mode} | {speed} |", row.case);
             for (n, (outcome, value)) in row.outcomes.iter().zip(values).enumerate() {
+                let notes = &mut self.notes;
                 let cell = match (outcome, value, ours) {
                     (_, Some(v), Some(ours)) if n > 0 => format!("{} ({:.2}×)", ms(v), v / ours),
                     (_, Some(v), _) => ms(v),
-                    (Outcome::Wrong(what), ..) => format!("WRONG ({})", note(&mut notes, what)),
-                    (Outcome::Failed(why), ..) => format!("– ({})", note(&mut notes, why)),
+                    (Outcome::Wrong(what), ..) => format!("WRONG ({})", note(notes, what)),
+                    (Outcome::Failed(why), ..) => format!("– ({})", note(notes, why)),
                     (Outcome::Times(_) | Outcome::None, ..) => "–".into(),
                 };
                 let _ = write!(text, " {cell} |");
             }
             text.push('\n');
         }
+        text
     }
-    for (n, note) in notes.iter().enumerate() {
-        let _ = write!(text, "\n({}) {note}  ", n + 1);
+
+    /// What the numbers in the cells stand for.
+    pub fn notes(&self) -> String {
+        let note = |(n, note)| format!("\n({}) {note}  ", n + 1);
+        self.notes.iter().enumerate().map(note).collect()
     }
-    text
 }
 
 fn title(place: Place) -> &'static str {
