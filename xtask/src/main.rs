@@ -12,9 +12,9 @@ cargo xtask isa             compile every kernel for AMD's chips, write benches/
 cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
 cargo xtask isa PART        print each configuration of the kernels whose names contain PART
 cargo xtask roofline        how fast named cards can be: write benches/ROOFLINE.md
-cargo xtask strategies [DEVICE]
+cargo xtask strategies [DEVICE [--print]]
                         time every strategy on a device (default: the software adapter), write
-                        what Strategy::Auto takes there: src/ops/lstm/strategies.csv
+                        what Strategy::Auto takes there: src/ops/lstm/strategies.csv, or print it
 cargo xtask strategies predicted
                         the same for hardware that was not measured, by the roofline's model";
 
@@ -36,9 +36,10 @@ fn run() -> Result<()> {
         ["isa", "--check"] => isa::check(),
         ["isa", part] if !part.starts_with('-') => isa::print(part),
         ["roofline"] => roofline::write(),
-        ["strategies"] => strategies::write("software"),
+        ["strategies"] => strategies::write("software", false),
         ["strategies", "predicted"] => strategies::predict(),
-        ["strategies", device] => strategies::write(device),
+        ["strategies", device] => strategies::write(device, false),
+        ["strategies", device, "--print"] => strategies::write(device, true),
         // For `isa` itself.
         ["isa-chip", part, chip] => isa::chip(part, chip),
         [] | ["help" | "-h" | "--help"] => {

@@ -2,6 +2,8 @@
 //! `src/ops/lstm/strategies.csv` in which order `Strategy::Auto` is to try them there. A backward pass is
 //! judged by the time of both passes: a difference of two times has the errors of both.
 //!
+//! On a machine without the sources `--print` prints the lines instead, each as soon as it is measured.
+//!
 //! For hardware that nobody has measured yet, `cargo xtask strategies predicted` writes what the model of
 //! `cargo xtask roofline` says of named cards.
 
@@ -10,14 +12,14 @@ use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::time::Instant;
 use wgpu_lstm::nn::{Lstm, Params};
-use wgpu_lstm::{Device, Error, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::{Device, Strategy, Tape, Tensor, Var};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/ops/lstm/strategies.csv");
 
-const BATCHES: [usize; 4] = [1, 4, 16, 64];
-const HIDDEN_SIZES: [usize; 4] = [32, 128, 256, 512];
-const PREDICTED_BATCHES: [usize; 5] = [1, 4, 16, 64, 256];
-const PREDICTED_HIDDEN_SIZES: [usize; 7] = [32, 64, 128, 256, 512, 1024, 2048];
+/// Batches and hidden sizes, of a software adapter and of hardware.
+const SOFTWARE: Grid = (&[1, 4, 16, 64], &[32, 128, 256, 512]);
+const HARDWARE: Grid = (&[1, 4, 16, 64, 256], &[32, 64, 128, 256, 512, 1024, 2048]);
+type Grid = (&'static [usize], &'static [usize]);
 const TIMESTEPS: usize = 64;
 const INPUT_SIZE: usize = 32;
 const ROUNDS: usize = 5;
@@ -42,13 +44,13 @@ struct Layer {
 }
 
 impl Layer {
-    /// None where the strategy cannot run the shape.
+    /// Fails where the strategy cannot run the shape, and where there is no room.
     fn new(
         device: &Device,
         strategy: Strategy,
         batch: usize,
         hidden: usize,
-    ) -> Result<Option<Self>> {
+    ) -> wgpu_lstm::Result<Self> {
         let params = Params::new(device);
         let tensor = |width: usize| {
             let words: Vec<_> = (0..batch * TIMESTEPS * width).map(|i| (i as f32).sin()).collect();
@@ -63,11 +65,9 @@ impl Layer {
             d_y: tensor(hidden)?,
         };
         // The first time kernels are compiled.
-        match layer.seconds(true).and_then(|_| layer.seconds(false)) {
-            Ok(_) => Ok(Some(layer)),
-            Err(Error::Strategy { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        layer.seconds(true)?;
+        layer.seconds(false)?;
+        Ok(layer)
     }
 
     /// The time of a forward pass, or of both.
@@ -95,23 +95,34 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Measures the device of this name.
-pub fn write(name_of_device: &str) -> Result<()> {
+/// Measures the device of this name, and writes the rows into the table or prints them.
+pub fn write(name_of_device: &str, print: bool) -> Result<()> {
     let device = Device::named(name_of_device)?;
     let adapter =
         device.adapter().context("the CPU has one strategy: name a GPU, or `software`")?;
     let class = if adapter.software { "software" } else { "hardware" };
+    let (batches, hidden_sizes) = if adapter.software { SOFTWARE } else { HARDWARE };
+    let of = format!("{device}, T {TIMESTEPS}, I {INPUT_SIZE}, {} threads", threads());
+    if print {
+        println!(
+            "# instead of the rows of {class} in src/ops/lstm/strategies.csv:\n# {class}: {of}"
+        );
+    }
     let mut rows = [String::new(), String::new()];
-    for hidden in HIDDEN_SIZES {
-        for batch in BATCHES {
+    for &hidden in hidden_sizes {
+        for &batch in batches {
             let mut layers = Vec::new();
             for (name, strategy, handicap) in STRATEGIES {
                 // A device of its own: what another strategy's waiting taught it would go on.
                 let device = Device::named(name_of_device)?;
-                match Layer::new(&device, strategy, batch, hidden)? {
-                    Some(layer) => layers.push((name, handicap, layer, vec![], vec![])),
-                    None => println!("B{batch} H{hidden}: {name} cannot"),
+                match Layer::new(&device, strategy, batch, hidden) {
+                    Ok(layer) => layers.push((name, handicap, layer, vec![], vec![])),
+                    Err(error) => println!("# B{batch} H{hidden}: {error}"),
                 }
+            }
+            if !layers.iter().any(|layer| layer.0 == "stepwise") {
+                println!("# B{batch} H{hidden}: left out");
+                continue;
             }
             for round in 0..ROUNDS {
                 let first = |l: &(_, _, _, Vec<f64>, _)| l.3.first().copied().unwrap_or(0.0);
@@ -136,14 +147,17 @@ pub fn write(name_of_device: &str) -> Result<()> {
                 times.sort_by(|a, b| (a.1 * a.2).total_cmp(&(b.1 * b.2)));
                 let shown: Vec<_> =
                     times.iter().map(|(name, s, _)| format!("{name} {:.3}", s * 1e3)).collect();
-                println!("B{batch} H{hidden} {pass}, ms: {}", shown.join(", "));
+                println!("# B{batch} H{hidden} {pass}, ms: {}", shown.join(", "));
                 let order: Vec<_> = times.iter().map(|(name, ..)| *name).collect();
-                writeln!(rows, "{class},{pass},{batch},{hidden},{}", order.join(" "))?;
+                let row = format!("{class},{pass},{batch},{hidden},{}", order.join(" "));
+                if print {
+                    println!("{row}");
+                }
+                writeln!(rows, "{row}")?;
             }
         }
     }
-    let of = format!("{device}, T {TIMESTEPS}, I {INPUT_SIZE}, {} threads", threads());
-    renew(class, &of, &rows.concat())
+    if print { Ok(()) } else { renew(class, &of, &rows.concat()) }
 }
 
 /// Writes what a model says of the hardware that it knows. A strategy is judged by the geometric mean of its
@@ -152,8 +166,8 @@ pub fn write(name_of_device: &str) -> Result<()> {
 pub fn predict() -> Result<()> {
     let mut rows = String::new();
     for pass in ["forward", "backward"] {
-        for hidden in PREDICTED_HIDDEN_SIZES {
-            for batch in PREDICTED_BATCHES {
+        for &hidden in HARDWARE.1 {
+            for &batch in HARDWARE.0 {
                 let shape = [batch, TIMESTEPS, INPUT_SIZE, hidden];
                 let cards = roofline::times(shape, pass == "backward", PREDICTED.map(|p| p.0));
                 let best = |times: &[Option<f64>]| {
