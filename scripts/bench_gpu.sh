@@ -1,76 +1,204 @@
 #!/usr/bin/env bash
-# All benchmarks on a machine with a GPU, from programs that were built elsewhere: that machine
-# needs a Vulkan driver, and for cuDNN and ONNX Runtime a python3 that has torch and onnxruntime.
+# All benchmarks on a machine with a GPU, from programs that were built elsewhere. That machine needs
+# a Vulkan driver, and for cuDNN a python3 that has torch; nothing else.
 #
-#   scripts/bench_gpu.sh --build DIR      builds the programs into DIR, with this script
-#   DIR/bench_gpu.sh [DIR [RESULTS.md]]   runs them there, and writes the results
+#   scripts/bench_gpu.sh --build DIR     builds the programs into DIR, with this script, and DIR.tar.gz
+#   DIR/bench_gpu.sh [OPTIONS] [RESULTS.md [SECTION...]]      runs them there (default: DIR/RESULTS.md)
 #
-# PEERS_ARGS adds options for the comparison (see `DIR/peers --help`), such as `--set all`;
-# LSTM_SHAPES chooses the shapes of the library's own benchmark. By default all takes half an hour.
+#   --device NAME       part of an adapter's name, or `software` (default: the first hardware GPU)
+#   --limit S           stops after so many seconds in all
+#   --section-limit S   stops a section after so many seconds and goes on (default: 240)
+#
+# Sections, the most important first: peaks forward train epoch step profile strategies layer-forward
+# layer-train stepper lengths startup fit cpu. By their names alone: deepbench flashrnn (public shapes;
+# long). All take some twenty minutes. Results are added to RESULTS.md line by line. The same command
+# once more goes on where it was stopped; a section that is named runs again.
+#
+# PEERS_ARGS adds options for the comparison (see `DIR/peers --help`), such as `--rounds 3`;
+# LSTM_SHAPES chooses the shapes of the library's own benchmark.
 set -euo pipefail
+
+SECTIONS="peaks forward train epoch step profile strategies layer-forward layer-train stepper lengths startup fit cpu"
 
 say() { printf '\n[bench_gpu.sh] %s\n' "$*" >&2; }
 
+fail() {
+    say "$*"
+    exit 1
+}
+
 build() {
-    local dir=$1 bench path
+    local dir bench path
+    mkdir -p "$1"
+    dir=$(cd "$1" && pwd)
     cd "$(dirname "$0")/.."
-    mkdir -p "$dir"
     say "building the comparison"
     cargo build --locked --release --manifest-path benches/peers/Cargo.toml --features "${PEERS_FEATURES-burn,candle,tract}"
     cp "${CARGO_TARGET_DIR:-benches/peers/target}/release/peers" "$dir/"
     say "building the benchmarks"
-    for bench in lstm peak; do
-        path=$(cargo bench --locked --no-run --bench "$bench" 2>&1 | tee /dev/stderr |
-            sed -n "s|.*(\(.*/$bench-[0-9a-f]*\)).*|\1|p" | tail -n 1)
-        cp "$path" "$dir/$bench"
-    done
+    cargo build --locked --release --package wgpu-lstm --package xtask --bench lstm --bench peak --bin xtask \
+        --message-format=json-render-diagnostics | sed -n 's|.*"executable":"\([^"]*\)".*|\1|p' |
+        while read -r path; do
+            bench=$(basename "$path")
+            cp "$path" "$dir/${bench%-*}"
+        done
+    # Symbols are nine tenths of it.
+    if command -v strip >/dev/null; then strip "$dir/peers" "$dir/lstm" "$dir/peak" "$dir/xtask"; fi
+    # For machines that have a driver and no loader.
+    path=$(libraries | sed -n 's|.*libvulkan\.so\.1 .*x86-64.* => ||p' | head -n 1)
+    if [ -n "$path" ]; then mkdir -p "$dir/lib" && cp -L "$path" "$dir/lib/libvulkan.so.1"; fi
     git describe --always --dirty --exclude='*' >"$dir/COMMIT"
     cp scripts/bench_gpu.sh "$dir/"
-    say "built in $dir: $(ls "$dir" | tr '\n' ' ')"
+    tar -czf "$dir.tar.gz" -C "$(dirname "$dir")" "$(basename "$dir")"
+    say "built in $dir: $(ls "$dir" | tr '\n' ' ')and $dir.tar.gz, $(du -h "$dir.tar.gz" | cut -f 1)"
 }
 
-# A program's output in the results, also if it fails.
+libraries() { PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true; }
+
+# Where the loader or the driver's manifest is not where the loader looks, it is told.
+find_vulkan() {
+    local manifest
+    if ! libraries | grep -qF libvulkan.so.1 && [ -e "$dir/lib/libvulkan.so.1" ]; then
+        export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$dir/lib
+    fi
+    manifest=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
+    if [ -z "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ] && [ -e "$manifest" ] &&
+        ! [ -e /usr/share/vulkan/icd.d/nvidia_icd.json ] && ! [ -e /etc/vulkan/icd.d/nvidia_icd.json ]; then
+        export VK_DRIVER_FILES=$manifest VK_ICD_FILENAMES=$manifest
+    fi
+}
+
+# Sets `title` and `command` of a section.
+describe() {
+    local peak
+    # The peak that was measured, for the shares of it.
+    peak=$(sed -n 's/^ *f32 FMA peak *\([0-9.]*\) GFLOP.*/\1/p' "$results" 2>/dev/null | tail -n 1) || true
+    # shellcheck disable=SC2206
+    local peers=("$dir/peers" --place gpu ${peak:+--peak "$peak"} ${PEERS_ARGS-})
+    # shellcheck disable=SC2206
+    case $1 in
+        peaks) title="What the device can reach" command=("$dir/peak" --bench) ;;
+        forward | train | epoch | step) title="Beside other libraries: $1" command=("${peers[@]}" --mode "$1") ;;
+        profile) title="Where the time goes" command=("$dir/lstm" --bench profile) ;;
+        strategies) title="Which strategy is the fastest" command=("$dir/xtask" strategies "$WGPU_LSTM_DEVICE" --print) ;;
+        layer-forward) title="The layer, forward" command=("$dir/lstm" --bench --noplot forward/) ;;
+        layer-train) title="The layer, a step of training" command=("$dir/lstm" --bench --noplot train/) ;;
+        stepper) title="The stepper" command=("$dir/lstm" --bench --noplot step/) ;;
+        lengths) title="Rows of different lengths" command=("$dir/lstm" --bench --noplot lengths/) ;;
+        startup) title="From the start to the first prediction" command=("$dir/lstm" --bench startup) ;;
+        fit) title="How the cost grows" command=("$dir/lstm" --bench fit) ;;
+        cpu) title="Beside other libraries: CPU" command=("$dir/peers" --place cpu ${PEERS_ARGS-}) ;;
+        deepbench | flashrnn) title="Beside other libraries: $1" command=("${peers[@]}" --set "$1") ;;
+        *) fail "no section $1; there are $SECTIONS, deepbench and flashrnn" ;;
+    esac
+}
+
+# Runs `command` for so many seconds at most; a signal to this script ends it.
+child=
+limited() {
+    local seconds=$1
+    if command -v timeout >/dev/null; then
+        timeout -k 5 "$seconds" "${command[@]}" &
+    else
+        "${command[@]}" &
+    fi
+    child=$!
+    wait "$child"
+}
+
+# Adds a section to the results, also if it fails or hangs. The comment behind it says that it is there.
 section() {
-    local title=$1
-    shift
-    say "$title"
-    printf '\n## %s\n\n```text\n' "$title"
-    "$@" 2>&1 || printf '%s ended with %s\n' "$1" "$?"
-    printf '```\n'
+    local name=$1 seconds=$section_limit start=$SECONDS status=0 text=yes filter
+    describe "$name"
+    if [ "$limit" -gt 0 ] && [ $((limit - SECONDS)) -lt "$seconds" ]; then seconds=$((limit - SECONDS)); fi
+    [ "$seconds" -gt 5 ] || return 1
+    say "$name, at most $seconds s"
+    # One that was killed may have left its text open.
+    if [ $(($(grep -c '^```' "$results") % 2)) = 1 ]; then printf '```\n\nStopped from outside.\n' >>"$results"; fi
+    if [ "${command[0]}" = "$dir/peers" ]; then text=; fi
+    printf '\n## %s\n' "$title" >>"$results"
+    if [ -n "$text" ]; then
+        printf '\n```text\n' >>"$results"
+        limited "$seconds" >>"$results" 2>&1 || status=$?
+        printf '```\n' >>"$results"
+    else
+        # It is Markdown, with a title of its own.
+        exec 3> >(sed -u '/^# /d' >>"$results")
+        filter=$!
+        limited "$seconds" >&3 3>&- || status=$?
+        exec 3>&-
+        wait "$filter" || true
+    fi
+    case $status in
+        0) ;;
+        124 | 137) printf '\nStopped after %s s.\n' "$seconds" >>"$results" ;;
+        *) printf '\nEnded with %s.\n' "$status" >>"$results" ;;
+    esac
+    say "$name: $((SECONDS - start)) s, ended with $status"
+    # The next run tries again what had less than its time.
+    if [ "$status" = 124 ] && [ "$seconds" -lt "$section_limit" ]; then return 1; fi
+    printf '\n<!-- section %s: %s -->\n' "$name" "$status" >>"$results"
+}
+
+header() {
+    printf '# wgpu-lstm on a GPU\n\n- date: %s\n- commit: %s\n' "$(date -u +%F)" "$(cat "$dir/COMMIT" 2>/dev/null || echo unknown)"
+    printf -- '- system: %s, %s\n' "$(uname -srm)" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)"
+    printf -- '- device: %s\n' "$device"
+    if command -v nvidia-smi >/dev/null; then
+        nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,power.limit,memory.total --format=csv,noheader | sed 's/^/- nvidia-smi: /' || true
+    fi
 }
 
 run() {
-    local dir results
-    dir=$(cd "$1" && pwd)
-    results=${2:-$dir/RESULTS.md}
+    local name dir results limit=0 section_limit=240 device scratch ended="done"
+    dir=$(cd "$(dirname "$0")" && pwd)
+    export WGPU_LSTM_DEVICE=${WGPU_LSTM_DEVICE:-gpu}
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --device) WGPU_LSTM_DEVICE=${2:?a name} ;;
+            --limit) limit=${2:?seconds} ;;
+            --section-limit) section_limit=${2:?seconds} ;;
+            -*) usage ;;
+            *) break ;;
+        esac
+        shift 2
+    done
+    results=${1:-$dir/RESULTS.md}
+    shift $(($# > 0 ? 1 : 0))
     mkdir -p "$(dirname "$results")"
     results=$(cd "$(dirname "$results")" && pwd)/$(basename "$results")
-    for program in peers lstm peak; do
-        [ -x "$dir/$program" ] || { say "no $dir/$program: build it with $0 --build $dir"; exit 1; }
+    for name in peers lstm peak xtask; do
+        [ -x "$dir/$name" ] || fail "no $dir/$name: build it with scripts/bench_gpu.sh --build DIR"
     done
-    # Criterion writes its samples where it runs. Not local: the trap outlives the function.
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
+    for name in "$@"; do describe "$name"; done
+    find_vulkan
+    device=$("$dir/peak" --device) || fail "no device: see above; --device NAME or a driver helps"
+    say "$device; results go to $results"
+    case $device in *"(Gl, "*) say "This is OpenGL: no Vulkan driver or loader was found." ;; esac
+    [ -s "$results" ] || header >"$results"
+    # Criterion writes its samples where it runs.
+    scratch=$(mktemp -d 2>/dev/null) || scratch=$(mktemp -d "$results.XXXXXX")
+    # shellcheck disable=SC2064
+    trap "rm -rf '$scratch'" EXIT
+    trap 'kill "$child" 2>/dev/null; exit 143' TERM INT HUP
     cd "$scratch"
-    say "the comparison; results go to $results"
-    # shellcheck disable=SC2086
-    "$dir/peers" --place gpu --place cpu ${PEERS_ARGS-} >"$results" || say "peers ended with $?"
-    {
-        printf '\n\n## Machine\n\n```text\n'
-        uname -srm
-        if command -v nvidia-smi >/dev/null; then
-            nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,memory.total --format=csv || true
-        fi
-        if command -v vulkaninfo >/dev/null; then vulkaninfo --summary 2>/dev/null | grep -E 'deviceName|driver(Name|Info)' || true; fi
-        printf '```\n'
-        section "Peaks" "$dir/peak" --bench
-        section "The library's own benchmark" "$dir/lstm" --bench --noplot
-    } >>"$results"
-    say "done: $results"
+    if [ $# -gt 0 ]; then
+        for name in "$@"; do section "$name" || break; done
+    else
+        for name in $SECTIONS; do
+            grep -q "^<!-- section $name: " "$results" && continue
+            section "$name" || { ended="no time is left: the same command goes on with $name"; break; }
+        done
+    fi
+    say "$ended: $results"
+}
+
+usage() {
+    sed -n '2,/^set /{s/^# \{0,1\}//p}' "$0"
+    exit 1
 }
 
 case ${1-} in
     --build) build "${2:?where to? scripts/bench_gpu.sh --build DIR}" ;;
-    -*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 1 ;;
-    *) run "${1:-$(dirname "$0")}" "${2-}" ;;
+    *) run "$@" ;;
 esac
