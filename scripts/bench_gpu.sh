@@ -12,7 +12,7 @@
 # Sections, the most important first: peaks forward train epoch step profile strategies layer-forward
 # layer-train stepper lengths startup fit cpu. By their names alone: deepbench flashrnn (public shapes;
 # long). Results are added to RESULTS.md line by line. The same command once more goes on where it was
-# stopped; a section that is named runs again. On a machine that is lent for ten minutes at a time:
+# stopped; a section that is named runs again. Where no command may take more than ten minutes:
 # `--limit 570`, and again.
 #
 # PEERS_ARGS adds options for the comparison (see `DIR/peers --help`), such as `--rounds 3`;
