@@ -125,12 +125,12 @@ fn slices_have_the_same_bits_again() {
         c.to_vec().unwrap()
     };
     let whole = product(tile, 1);
-    assert_eq!(whole, product(wide, 1));
+    assert!(whole == product(wide, 1), "tiles of two sizes differ");
     for slices in [2, 3, 7] {
         let first = product(tile, slices);
-        assert_ne!(first, whole, "another order of the sums has other bits");
-        assert_eq!(first, product(tile, slices));
-        assert_eq!(first, product(wide, slices));
+        assert!(first != whole, "another order of the sums has other bits");
+        assert!(first == product(tile, slices), "{slices} slices: not the bits of the run before");
+        assert!(first == product(wide, slices), "{slices} slices: tiles of two sizes differ");
     }
 }
 
