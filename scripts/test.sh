@@ -135,6 +135,12 @@ gl)
     # No Vulkan driver is left, and no card.
     vulkan_drivers /nonexistent
     export LIBGL_ALWAYS_SOFTWARE=1
+    # Nearly all of the time is Mesa's, which compiles each access to memory lane by lane: four lanes
+    # take it less than half as long as eight. Its key to what it keeps on disk does not say how many
+    # they are, so what these runs keep is no other program's.
+    export LP_NATIVE_VECTOR_WIDTH=128
+    export MESA_SHADER_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/wgpu-lstm/gl"
+    mkdir -p "$MESA_SHADER_CACHE_DIR"
     export WGPU_LSTM_TEST_ADAPTER='Gl, '
     ;;
 *) fail "no such driver: '$driver'; there are lavapipe, swiftshader and gl" ;;
