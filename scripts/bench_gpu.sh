@@ -48,7 +48,7 @@ build() {
     # For machines that have a driver and no loader.
     path=$(libraries | sed -n 's|.*libvulkan\.so\.1 .*x86-64.* => ||p' | head -n 1)
     if [ -n "$path" ]; then mkdir -p "$dir/lib" && cp -L "$path" "$dir/lib/libvulkan.so.1"; fi
-    git describe --always --dirty --exclude='*' >"$dir/COMMIT"
+    git describe --always --dirty --exclude='*' >"$dir/COMMIT" || echo unknown >"$dir/COMMIT"
     cp scripts/bench_gpu.sh "$dir/"
     tar -czf "$dir.tar.gz" -C "$(dirname "$dir")" "$(basename "$dir")"
     say "built in $dir: $(ls "$dir" | tr '\n' ' ')and $dir.tar.gz, $(du -h "$dir.tar.gz" | cut -f 1)"
