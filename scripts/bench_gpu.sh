@@ -82,10 +82,10 @@ describe() {
         forward | train | epoch | step) title="Beside other libraries: $1" command=("${peers[@]}" --mode "$1") ;;
         profile) title="Where the time goes" command=("$dir/lstm" --bench profile) ;;
         strategies) title="Which strategy is the fastest" command=("$dir/xtask" strategies "$WGPU_LSTM_DEVICE" --print) ;;
-        layer-forward) title="The layer, forward" command=("$dir/lstm" --bench --noplot forward/) ;;
-        layer-train) title="The layer, a step of training" command=("$dir/lstm" --bench --noplot train/) ;;
-        stepper) title="The stepper" command=("$dir/lstm" --bench --noplot step/) ;;
-        lengths) title="Rows of different lengths" command=("$dir/lstm" --bench --noplot lengths/) ;;
+        layer-forward) title="The layer, forward" command=("$dir/lstm" --bench forward/ --noplot) ;;
+        layer-train) title="The layer, a step of training" command=("$dir/lstm" --bench train/ --noplot) ;;
+        stepper) title="The stepper" command=("$dir/lstm" --bench step/ --noplot) ;;
+        lengths) title="Rows of different lengths" command=("$dir/lstm" --bench lengths/ --noplot) ;;
         startup) title="From the start to the first prediction" command=("$dir/lstm" --bench startup) ;;
         fit) title="How the cost grows" command=("$dir/lstm" --bench fit) ;;
         cpu) title="Beside other libraries: CPU" command=("$dir/peers" --place cpu ${PEERS_ARGS-}) ;;

@@ -50,12 +50,15 @@ fn main() {
 }
 
 /// Whether the filter on the command line may let a benchmark run: criterion asks it again, but then
-/// the benchmark's layer would have been made in vain. What follows an option is taken for its value.
+/// the benchmark's layer would have been made in vain. What follows an option is taken for its value,
+/// but for options that have none.
 fn wanted(id: &str) -> bool {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let filter = args.iter().enumerate().find(|(n, arg)| {
         !arg.starts_with('-')
-            && (*n == 0 || args[n - 1] == "--bench" || !args[n - 1].starts_with('-'))
+            && (*n == 0
+                || ["--bench", "--noplot"].contains(&args[n - 1].as_str())
+                || !args[n - 1].starts_with('-'))
     });
     let idle = args.iter().any(|arg| arg == "--list" || arg == "--test");
     !idle && filter.is_none_or(|(_, filter)| id.contains(filter.as_str()))
@@ -144,6 +147,10 @@ fn steps(c: &mut Criterion) {
                         begin.elapsed()
                     });
                 });
+                // Criterion's own filter may have left it out.
+                if times.is_empty() {
+                    continue;
+                }
                 times.sort_by(f64::total_cmp);
                 let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
                 println!("{id}: p50 {:.1} µs, p99 {:.1} µs", at(0.5), at(0.99));
