@@ -60,8 +60,8 @@ impl GpuOptions {
         self
     }
 
-    /// Compiles kernels with wgpu's run-time checks (bounds, loops, zeroed shared memory).
-    /// Slower; the test-suite runs every kernel both ways.
+    /// Compiles kernels with wgpu's run-time checks: bounds, loops and, but on OpenGL, zeroed shared
+    /// memory. Slower; the test-suite runs every kernel both ways.
     pub fn checked(mut self) -> Self {
         self.checked = true;
         self
