@@ -8,7 +8,7 @@ use super::kernel::Launch;
 use super::profile::{Cost, Profiler};
 use crate::{Error, Result};
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Room for the uniforms of one submission. A fuller one is submitted in parts.
 const ARENA: u64 = 1 << 20;
@@ -178,12 +178,24 @@ impl Gpu {
     /// Waits for a submission, or for all of them.
     pub(super) fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let timeout = self.options.trial.then(|| self.options.patience.unwrap_or(PATIENCE));
-        let how = wgpu::PollType::Wait { submission_index, timeout };
-        if let Err(error) = self.device.poll(how) {
-            let lost = Error::DeviceLost { reason: error.to_string() };
-            self.lose(lost.clone());
-            return Err(lost);
+        // A browser has no such clock, and does not wait here.
+        let now = || (!cfg!(target_arch = "wasm32")).then(Instant::now);
+        let begin = now();
+        loop {
+            let this_wait = now();
+            let submission_index = submission_index.clone();
+            let how = wgpu::PollType::Wait { submission_index, timeout };
+            let Err(error) = self.device.poll(how) else { return Ok(()) };
+            // OpenGL's waits end after two seconds, however long they were to be; at once if all is lost.
+            let since = |begin: Option<Instant>| begin.map_or(Duration::ZERO, |b| b.elapsed());
+            let goes_on = matches!(error, wgpu::PollError::Timeout)
+                && since(this_wait) > Duration::from_secs(1)
+                && timeout.is_none_or(|all| since(begin) < all);
+            if !goes_on {
+                let lost = Error::DeviceLost { reason: error.to_string() };
+                self.lose(lost.clone());
+                return Err(lost);
+            }
         }
-        Ok(())
     }
 }
