@@ -26,10 +26,16 @@ pub fn devices() -> &'static [(&'static str, Device)] {
     })
 }
 
+/// What `WGPU_LSTM_DEVICE` names.
+pub fn named() -> Option<String> {
+    let name = std::env::var(DEVICE_VARIABLE).ok()?.trim().to_owned();
+    (!name.is_empty()).then_some(name)
+}
+
 /// The devices to try; those that are GPUs with such options.
 pub fn candidates(options: &GpuOptions) -> Vec<(&'static str, Result<Device>)> {
     let gpu = Device::gpu(options.clone());
-    if !std::env::var(DEVICE_VARIABLE).is_ok_and(|name| !name.trim().is_empty()) {
+    if named().is_none() {
         let software = Device::gpu(options.clone().software());
         return vec![("cpu", Device::named("cpu")), ("gpu", gpu), ("software", software)];
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 use wgpu_lstm::data::Sequences;
 use wgpu_lstm::nn::{Activation, Dense, Lstm, Sequential};
-use wgpu_lstm::{DEVICE_VARIABLE, Device, Result};
+use wgpu_lstm::{Device, Result};
 
 const VARIABLE: &str = "LSTM_BENCH_FIRST_PREDICTION";
 
@@ -24,9 +24,9 @@ pub fn is_child() -> Result<bool> {
 pub fn run() {
     println!("\nprocess start to first prediction (B1 T64 I64 H128), the second start and later:");
     let Ok(program) = std::env::current_exe() else { return };
-    let named = std::env::var(DEVICE_VARIABLE).ok().filter(|name| !name.trim().is_empty());
+    let named = crate::layer::named();
     let devices = match &named {
-        Some(name) => vec![name.trim()],
+        Some(name) => vec![name.as_str()],
         None => vec!["cpu", "auto", "software"],
     };
     for device in devices {

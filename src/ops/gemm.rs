@@ -28,10 +28,14 @@ const TYPES: [[DType; 3]; 5] = {
     [[F32, F32, F32], [F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
 };
 
-/// The kernels of one file, in the order of `TYPES`; a name tells which matrices are of f16.
+/// The kernels of one file, behind a part of its own, in the order of `TYPES`; a name tells which
+/// matrices are of f16.
 macro_rules! kernels {
-    ($name:literal) => {{
-        const FILE: &str = include_str!(concat!("../../shaders/", $name, ".wgsl"));
+    ($name:literal $(, $part:literal)?) => {{
+        const FILE: &str = concat!(
+            $(include_str!(concat!("../../shaders/common/", $part, ".wgsl")),)?
+            include_str!(concat!("../../shaders/", $name, ".wgsl")),
+        );
         const F32: &str = "alias ElemA = f32; alias ElemB = f32; alias ElemC = f32;";
         const B: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f32;";
         const BC: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f16;";
@@ -48,10 +52,10 @@ macro_rules! kernels {
 }
 
 /// For hardware GPUs.
-pub(crate) static TILE: [Kernel; 5] = kernels!("gemm_tile");
+pub(crate) static TILE: [Kernel; 5] = kernels!("gemm_tile", "gemm_tile");
 
 /// For large products there, if it is the faster of the two.
-pub(crate) static WIDE: [Kernel; 5] = kernels!("gemm_tile_wide");
+pub(crate) static WIDE: [Kernel; 5] = kernels!("gemm_tile_wide", "gemm_tile");
 
 /// For products of a few rows there.
 pub(crate) static ROWS: [Kernel; 5] = kernels!("gemm_rows");
@@ -323,16 +327,23 @@ impl Gemm<'_> {
         for first in (0..m).step_by(slab) {
             let rows = slab.min(m - first);
             let (a, c) = (a.skip_rows(first), c.skip_rows(first));
-            let [sizes, strides] = [[rows, n, k], [a, b, c].map(|matrix| matrix.stride)];
-            let offsets = [a, b, c].map(|matrix| matrix.offset);
-            let slicing = [k_slice, m * n];
-            let words = sizes.into_iter().chain(strides).chain(offsets).chain(slicing);
+            let words = [
+                rows,
+                n,
+                k,
+                a.stride,
+                b.stride,
+                c.stride,
+                a.offset,
+                b.offset,
+                c.offset,
+                k_slice,
+                m * n,
+            ];
             let written = rows * n * slices * if self.accumulate { 2 } else { 1 };
             let passes = [rows * k, k * n, written];
             let moved = passes.iter().zip(bytes).map(|(&n, bytes)| n as f64 * bytes).sum();
             let cost = Cost { flop: 2.0 * (rows * n * k) as f64, bytes: moved };
-            let mut uniform = [0; 11];
-            uniform.iter_mut().zip(words).for_each(|(to, word)| *to = word as u32);
             let launch = Launch {
                 kernel,
                 grid: [n.div_ceil(tile_n), rows.div_ceil(tile_m), slices]
@@ -343,7 +354,7 @@ impl Gemm<'_> {
                     ("BIAS", self.bias.is_some().into()),
                     ("ACCUMULATE", self.accumulate.into()),
                 ],
-                uniform: &uniform,
+                uniform: &words.map(|word| word as u32),
                 tensors: &[Some(a.tensor), Some(b.tensor), self.bias, Some(c.tensor)],
             };
             gpu.run_costing(&launch, cost)?;

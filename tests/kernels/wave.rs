@@ -1,8 +1,8 @@
 //! Stacked layers as a wavefront: outputs, states and their gradients have the bits that layers one after
 //! the other give; the gradients of weights add up the frames of several rows in another order.
 
-use super::gpu;
 use super::persistent::forced;
+use super::{gpu, has_f16};
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, LstmState, Params, Precision};
 use crate::{Device, GpuOptions, Strategy, Tape, Tensor};
@@ -181,8 +181,7 @@ fn a_wavefront_by_the_table() {
 #[test]
 fn a_wavefront_in_mixed_precision() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
-    if gpu.has_f16() {
+    if has_f16(&device) {
         let mixed = Options { mixed: true, with_state: true, ..Options::default() };
         check(&device, [3, 12, 5, 16], 2, 3, mixed);
         check(&device, [1, 128, 3, 10], 3, 2, Options { of_states: true, ..mixed });

@@ -380,10 +380,17 @@ pub(super) fn recurrent<'a>(
     ways: usize,
     at: impl Fn(usize) -> &'a Weights + Copy,
 ) -> Result<(Beside, Option<Beside>)> {
-    let r = Beside::of(gpu, ways, |way| &at(way).weight_hh)?;
-    let Some(first) = &at(0).peepholes else { return Ok((r, None)) };
-    let peepholes = Beside::of(gpu, ways, |way| at(way).peepholes.as_ref().unwrap_or(first))?;
-    Ok((r, Some(peepholes)))
+    Ok((Beside::of(gpu, ways, |way| &at(way).weight_hh)?, peepholes(gpu, ways, at)?))
+}
+
+/// The peepholes of each way, if there are any.
+pub(super) fn peepholes<'a>(
+    gpu: &Arc<Gpu>,
+    ways: usize,
+    at: impl Fn(usize) -> &'a Weights + Copy,
+) -> Result<Option<Beside>> {
+    let Some(first) = &at(0).peepholes else { return Ok(None) };
+    Beside::of(gpu, ways, |way| at(way).peepholes.as_ref().unwrap_or(first)).map(Some)
 }
 
 /// `gates = x W + b`, from element `at` on.

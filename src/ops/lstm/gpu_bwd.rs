@@ -41,7 +41,19 @@ pub(super) struct Own<'a> {
     pub(super) how: How,
 }
 
-impl Own<'_> {
+impl<'a> Own<'a> {
+    /// Of each pass, and in how many parts the timesteps lie.
+    pub(super) fn all(passes: Vec<Backward<'a>>) -> (Vec<Self>, usize) {
+        let mut parts = 1;
+        let mut own = Vec::with_capacity(passes.len());
+        for Backward { saved: Saved { x, weights, how, steps, .. }, gradients, .. } in passes {
+            let SavedSteps::Gpu { chunks, parts: cut } = steps else { continue };
+            own.push(Self { x, chunks, weights, gradients, how });
+            parts = cut;
+        }
+        (own, parts)
+    }
+
     /// Adds what frames give to the gradients of the weights: those of `d_a` `[frames,4H]` and of the h
     /// before them, which are the ones of x from `first` on.
     pub(super) fn add_weights(&self, first: usize, h_before: &Tensor, d_a: &Tensor) -> Result<()> {
@@ -166,14 +178,7 @@ pub(super) fn backward(
     let columns = 4 * hidden_size;
 
     let d_state = arriving(&passes, sizes, &device)?;
-    let mut parts = 1;
-    let mut own = Vec::with_capacity(count);
-    for Backward { saved, gradients, .. } in passes {
-        let SavedSteps::Gpu { chunks, parts: cut } = saved.steps else { continue };
-        let Saved { x, weights, how, .. } = saved;
-        own.push(Own { x, chunks, weights, gradients, how });
-        parts = cut;
-    }
+    let (mut own, parts) = Own::all(passes);
     let (r, peepholes) = recurrent(gpu, count, |way| &own[way].weights)?;
     let rt = transposed(gpu, &own)?;
     let d_peepholes =

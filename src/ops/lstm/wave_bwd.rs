@@ -1,7 +1,7 @@
 //! The backward pass of a wavefront: while a layer takes a part of the timesteps, the layer below takes the
 //! part behind it, whose gradients it was just given, in the same dispatch.
 
-use super::gpu::{BackwardChunk, Part, SavedChunk, recurrent};
+use super::gpu::{BackwardChunk, Part, SavedChunk, peepholes};
 use super::gpu_bwd::{Own, add_peepholes, arriving, row_peepholes, transposed};
 use super::plan::{self, Pass, Rows, Schedule, Task};
 use super::wave::{idle, part, swapped};
@@ -82,12 +82,8 @@ pub(super) fn backward(
         }
         None => fill(&of_last, 0.0)?,
     }
-    let mut own = Vec::with_capacity(layers);
-    for Backward { saved: Saved { x, weights, how, steps, .. }, gradients, .. } in passes {
-        let SavedSteps::Gpu { chunks, .. } = steps else { continue };
-        own.push(Own { x, chunks, weights, gradients, how });
-    }
-    let (_, peepholes) = recurrent(gpu, layers, |layer| &own[layer].weights)?;
+    let (own, _) = Own::all(passes);
+    let peepholes = peepholes(gpu, layers, |layer| &own[layer].weights)?;
     let rt = transposed(gpu, &own)?;
     let d_peepholes =
         peepholes.as_ref().map(|_| row_peepholes(gpu, layers, d_state.c_offset)).transpose()?;
