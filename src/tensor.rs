@@ -375,6 +375,23 @@ impl Tensor {
         }
     }
 
+    /// Runs what computes with this tensor on the CPU, outside of [`Self::cpu_mut`]: on the device's
+    /// threads, and without subnormals.
+    pub(crate) fn on_threads<R>(&self, f: impl FnOnce() -> R) -> R {
+        match &self.storage {
+            Storage::Cpu(buffer) => buffer.cpu.threads.enter(f),
+            Storage::Gpu(_) => f(),
+        }
+    }
+
+    /// The threads of the CPU device that holds it.
+    pub(crate) fn threads(&self) -> usize {
+        match &self.storage {
+            Storage::Cpu(buffer) => buffer.cpu.threads.count(),
+            Storage::Gpu(_) => 1,
+        }
+    }
+
     /// Changes whenever words of the storage do. Of the CPU's storages.
     pub(crate) fn version(&self) -> u64 {
         match &self.storage {

@@ -154,16 +154,13 @@ fn a_launch_takes_hardly_any_memory_of_the_host() {
 #[test]
 fn a_step_on_the_cpu_takes_no_large_piece_of_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let device = Device::cpu().unwrap();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    pool.install(|| {
-        let mut step = training_step(&device, 2);
-        (0..20).for_each(|_| step());
-        let before = device.counters();
-        let (_, large) = pieces(&mut step);
-        assert_eq!(device.counters(), before, "buffers are not reused");
-        assert_eq!(large, 0, "pieces of {LARGE} bytes and more");
-    });
+    let device = Device::cpu_with_threads(2).unwrap();
+    let mut step = training_step(&device, 2);
+    (0..20).for_each(|_| step());
+    let before = device.counters();
+    let (_, large) = pieces(&mut step);
+    assert_eq!(device.counters(), before, "buffers are not reused");
+    assert_eq!(large, 0, "pieces of {LARGE} bytes and more");
 }
 
 #[test]

@@ -175,11 +175,10 @@ fn a_stepper_follows_its_parameters() {
 /// alone, bit for bit.
 #[test]
 fn streams_on_several_threads_are_as_alone() {
-    let device = Device::cpu().unwrap();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let device = Device::cpu_with_threads(3).unwrap();
     let params = Params::new(&device).with_seed(2);
     let layer = Lstm::new(67).num_layers(2).zoneout(0.1, 0.2).build(&params, 3).unwrap();
-    let mut together = pool.install(|| layer.stepper(&params, 11)).unwrap();
+    let mut together = layer.stepper(&params, 11).unwrap();
     let streams: Vec<_> = (0..11).map(|_| together.join().unwrap()).collect();
     let mut alone: Vec<_> = streams
         .iter()
@@ -193,7 +192,7 @@ fn streams_on_several_threads_are_as_alone() {
         let frames: Vec<_> =
             (0..11).filter(|n| (n + t) % 4 != 0).map(|n| (n, frame(n, t))).collect();
         let calls: Vec<_> = frames.iter().map(|(n, frame)| (streams[*n], &frame[..])).collect();
-        let outputs = pool.install(|| together.step(&calls)).unwrap();
+        let outputs = together.step(&calls).unwrap();
         for ((n, frame), found) in frames.iter().zip(outputs) {
             let (stepper, stream) = &mut alone[*n];
             let expected = stepper.step(&[(*stream, frame)]).unwrap();

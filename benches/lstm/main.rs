@@ -14,13 +14,15 @@
 //!
 //! `lengths/<device>/…` is a training step over rows of 1 to T timesteps, `mixed`, and over rows
 //! of T, `full`; their ratio is printed, from runs that take turns. `fit` prints how the cost grows
-//! with T and B, `profile` which kernels a GPU's time goes to, `startup` the time from the start of a process to its first prediction.
+//! with T and B, `profile` which kernels a GPU's time goes to, `startup` the time from the start of a
+//! process to its first prediction, `subnormal` what numbers below 1.2e-38 cost.
 
 mod fit;
 mod layer;
 mod profile;
 mod shapes;
 mod startup;
+mod subnormal;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group};
 use layer::{Layer, Pass, Way, devices, params, ways};
@@ -47,6 +49,14 @@ fn main() {
     if wanted("startup") {
         startup::run();
     }
+    if wanted_any("subnormal/") {
+        subnormal::run();
+    }
+}
+
+/// Whether the filter names one of a group, or the whole of it.
+fn wanted_any(group: &str) -> bool {
+    wanted(group) || std::env::args().skip(1).any(|arg| arg.starts_with(group))
 }
 
 /// Whether the filter on the command line may let a benchmark run: criterion asks it again, but then

@@ -2,6 +2,7 @@
 
 use super::gpu::lock;
 use super::pool::{self, Pool};
+use super::threads::Threads;
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex};
 
@@ -53,17 +54,14 @@ impl std::ops::DerefMut for Aligned {
 /// The CPU as a device.
 pub(crate) struct Cpu {
     pool: Mutex<Pool<Aligned>>,
+    pub(crate) threads: Arc<Threads>,
     /// Fills new buffers with NaN, so that tests see what a kernel leaves unwritten.
     poison: bool,
 }
 
 impl Cpu {
-    pub(crate) fn new(poison: bool) -> Arc<Self> {
-        Arc::new(Self { pool: Mutex::new(Pool::new()), poison })
-    }
-
-    pub(crate) fn threads() -> usize {
-        rayon::current_num_threads()
+    pub(crate) fn new(poison: bool, threads: Option<usize>) -> Arc<Self> {
+        Arc::new(Self { pool: Mutex::new(Pool::new()), threads: Threads::new(threads), poison })
     }
 
     /// A buffer of `len` words whose content is not defined.
@@ -210,7 +208,7 @@ impl CpuBuffer {
         let mut data = lock(&self.data);
         data.version += 1;
         let words: &mut Aligned = Arc::make_mut(&mut data.words);
-        f(words)
+        self.cpu.threads.enter(|| f(words))
     }
 }
 
@@ -233,7 +231,7 @@ mod tests {
 
     #[test]
     fn packed_words_are_counted_kept_and_given_back() {
-        let cpu = Cpu::new(true);
+        let cpu = Cpu::new(true, None);
         let buffer = cpu.alloc(3, "a test").unwrap();
         buffer.write(|words| words.copy_from_slice(&[1.0, 2.0, 3.0]));
         let pack = || {
@@ -256,7 +254,7 @@ mod tests {
 
     #[test]
     fn packed_words_that_no_memory_holds_are_an_error() {
-        let cpu = Cpu::new(false);
+        let cpu = Cpu::new(false, None);
         let buffer = cpu.alloc(3, "a test").unwrap();
         let packed = buffer.packed(order(1 << 50), |_, _| panic!("there is nothing to write to"));
         assert!(matches!(packed, Err(Error::TooLarge { .. })));

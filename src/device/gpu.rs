@@ -2,6 +2,7 @@
 
 use super::adapter::{self, GpuOptions};
 use super::cache::{self, PipelineCache};
+use super::float_mode;
 use super::kernel::Kernels;
 use super::pool::{self, Memory, Pool};
 use super::profile::{self, Profiler};
@@ -91,7 +92,12 @@ impl Drop for Gpu {
 
 impl Gpu {
     pub(crate) async fn open(options: GpuOptions) -> Result<Arc<Self>> {
-        Self::on(adapter::choose(&options).await?, options).await
+        // Threads that the driver starts inherit the mode of this one: a software adapter's would else
+        // spend most of their time on subnormals.
+        float_mode::flushed(async {
+            Self::on(adapter::choose(&options).await?, options).await
+        })
+        .await
     }
 
     pub(super) async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {

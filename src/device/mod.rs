@@ -3,6 +3,7 @@
 mod adapter;
 mod cache;
 pub(crate) mod cpu;
+pub(crate) mod float_mode;
 pub(crate) mod gpu;
 pub(crate) mod kernel;
 mod pool;
@@ -10,6 +11,7 @@ pub(crate) mod profile;
 mod readback;
 mod recorder;
 pub(crate) mod resident;
+pub(crate) mod threads;
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "its first users are the kernels that need a feature")
@@ -119,27 +121,61 @@ impl Device {
         Ok(Self(Backend::Gpu(Gpu::open(options).await?)))
     }
 
-    /// The CPU: all threads of the process's rayon pool, SIMD chosen at run time.
+    /// The CPU: SIMD chosen at run time, and threads of its own, as many as the processor runs at a
+    /// time, or as the environment variable `RAYON_NUM_THREADS` says.
+    ///
+    /// They are no other pool's: jobs of the program do not hold them up, and a call from inside of a
+    /// rayon pool goes over the device's threads, too. Numbers below 1.2e-38 are zeros to this device;
+    /// the caller's floating-point mode is as before after each call.
     ///
     /// # Errors
     /// Only where `WGPU_LSTM_DEVICE` asks for another device: as [`Device::auto`].
     pub fn cpu() -> Result<Self> {
+        Self::cpu_or_wanted(|| Ok(Self::plain_cpu()))
+    }
+
+    /// The CPU with so many threads, the caller's among them. Each call makes another device, whose
+    /// tensors do not mix with those of others.
+    ///
+    /// ```
+    /// use wgpu_lstm::Device;
+    /// let device = Device::cpu_with_threads(1)?; // leaves all other cores alone
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`crate::Error::Option`] for no threads, or more than 1024; and those of [`Device::cpu`].
+    pub fn cpu_with_threads(threads: usize) -> Result<Self> {
+        if !(1..=1024).contains(&threads) {
+            return Err(crate::Error::Option {
+                option: "threads",
+                found: threads.to_string(),
+                expected: "1 to 1024".into(),
+            });
+        }
+        Self::cpu_or_wanted(|| Ok(Self(Backend::Cpu(Cpu::new(false, Some(threads))))))
+    }
+
+    /// What the environment asks for, or else this one.
+    fn cpu_or_wanted(cpu: impl FnOnce() -> Result<Self>) -> Result<Self> {
         match wanted() {
-            Some(name) if !name.eq_ignore_ascii_case("auto") => Self::named(&name),
-            _ => Ok(Self::plain_cpu()),
+            Some(name) if !["auto", "cpu"].iter().any(|n| name.eq_ignore_ascii_case(n)) => {
+                Self::named(&name)
+            }
+            _ => cpu(),
         }
     }
 
     /// The CPU, whatever the environment says.
     pub(crate) fn plain_cpu() -> Self {
         static CPU: OnceLock<Arc<Cpu>> = OnceLock::new();
-        Self(Backend::Cpu(CPU.get_or_init(|| Cpu::new(false)).clone()))
+        Self(Backend::Cpu(CPU.get_or_init(|| Cpu::new(false, None)).clone()))
     }
 
     /// The CPU with new buffers full of NaN, for tests.
     #[doc(hidden)]
     pub fn poisoned_cpu() -> Self {
-        Self(Backend::Cpu(Cpu::new(true)))
+        Self(Backend::Cpu(Cpu::new(true, None)))
     }
 
     /// Every adapter of this machine that can compute, the best first.
@@ -241,7 +277,7 @@ impl fmt::Display for Device {
             Backend::Gpu(gpu) => {
                 write!(f, "{} ({}, {})", gpu.info.name, gpu.info.backend, gpu.info.driver)
             }
-            Backend::Cpu(_) => write!(f, "CPU ({} threads)", Cpu::threads()),
+            Backend::Cpu(cpu) => write!(f, "CPU ({} threads)", cpu.threads.count()),
         }
     }
 }

@@ -3,9 +3,9 @@
 use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
+use crate::device::threads::each_chunk;
 use crate::lengths::Counted;
 use crate::{Result, Tensor};
-use rayon::prelude::*;
 
 const COMMON: &str = include_str!("../../shaders/common/attention.wgsl");
 
@@ -137,7 +137,7 @@ impl Attention {
         }
         let score = Score::new(self);
         weights.cpu_mut(|weights| {
-            weights.par_chunks_mut(t).enumerate().for_each(|(query, weights)| {
+            each_chunk(weights, t, |query, weights| {
                 let row = query / u;
                 weights.fill(0.0);
                 let mut largest = f32::MIN;
@@ -160,7 +160,7 @@ impl Attention {
         let (of, values) = (weights.cpu(), values.cpu());
         let (of, values): (&[f32], &[f32]) = (&of, &values);
         context.cpu_mut(|context| {
-            context.par_chunks_mut(v).enumerate().for_each(|(query, context)| {
+            each_chunk(context, v, |query, context| {
                 let row = query / u;
                 context.fill(0.0);
                 for at in (0..t).filter(|&at| steps.counts(row, at)) {
@@ -230,7 +230,7 @@ impl Attention {
         let (weights, values, d_context): (&[f32], &[f32], &[f32]) =
             (&weights, &values, &d_context);
         d_scores.cpu_mut(|d_scores| {
-            d_scores.par_chunks_mut(t).enumerate().for_each(|(query, d_scores)| {
+            each_chunk(d_scores, t, |query, d_scores| {
                 let weights = &weights[query * t..][..t];
                 let d_context = &d_context[query * v..][..v];
                 let mut dot = 0.0;
@@ -252,35 +252,39 @@ impl Attention {
             steps.filter(|&(d, _)| d != 0.0).map(|(d, key)| d * f(key)).sum()
         };
         d.q.cpu_mut(|d_q| {
-            d_q.par_iter_mut().enumerate().for_each(|(i, d_q)| {
-                let (query, h) = (i / h, i % h);
-                *d_q = of_query(query, &|key| score.slope_of_query(query, key, h));
+            each_chunk(d_q, h, |query, d_q| {
+                for (h, d_q) in d_q.iter_mut().enumerate() {
+                    *d_q = of_query(query, &|key| score.slope_of_query(query, key, h));
+                }
             });
         });
         if let Some(d_score) = &d.score {
             d_score.cpu_mut(|d_score| {
-                d_score.par_iter_mut().enumerate().for_each(|(i, d)| {
-                    let (query, h) = (i / h, i % h);
-                    *d = of_query(query, &|key| score.mixed(query, key, h).tanh());
+                each_chunk(d_score, h, |query, d_score| {
+                    for (h, d) in d_score.iter_mut().enumerate() {
+                        *d = of_query(query, &|key| score.mixed(query, key, h).tanh());
+                    }
                 });
             });
         }
         d.k.cpu_mut(|d_k| {
-            d_k.par_iter_mut().enumerate().for_each(|(i, d_k)| {
-                let (key, h) = (i / h, i % h);
-                let queries = (key / t * u..(key / t + 1) * u)
-                    .map(|query| (d_scores[query * t + key % t], query));
-                *d_k = queries
-                    .filter(|&(d, _)| d != 0.0)
-                    .map(|(d, query)| d * score.slope_of_key(query, key, h))
-                    .sum();
+            each_chunk(d_k, h, |key, d_k| {
+                for (h, d_k) in d_k.iter_mut().enumerate() {
+                    let queries = (key / t * u..(key / t + 1) * u)
+                        .map(|query| (d_scores[query * t + key % t], query));
+                    *d_k = queries
+                        .filter(|&(d, _)| d != 0.0)
+                        .map(|(d, query)| d * score.slope_of_key(query, key, h))
+                        .sum();
+                }
             });
         });
         d.values.cpu_mut(|d_values| {
-            d_values.par_iter_mut().enumerate().for_each(|(i, d)| {
-                let (key, j) = (i / v, i % v);
-                let queries = key / t * u..(key / t + 1) * u;
-                *d = queries.map(|q| weights[q * t + key % t] * d_context[q * v + j]).sum();
+            each_chunk(d_values, v, |key, d_values| {
+                for (j, d) in d_values.iter_mut().enumerate() {
+                    let queries = key / t * u..(key / t + 1) * u;
+                    *d = queries.map(|q| weights[q * t + key % t] * d_context[q * v + j]).sum();
+                }
             });
         });
         Ok(d)

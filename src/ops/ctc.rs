@@ -4,8 +4,8 @@ use super::softmax::last_axis;
 use super::{INDEX, ROW_REDUCE};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::threads::each_chunk;
 use crate::{Result, Tensor};
-use rayon::prelude::*;
 
 const COMMON: &str = include_str!("../../shaders/common/ctc.wgsl");
 
@@ -193,7 +193,7 @@ impl Wanted {
             (lp.cpu(), self.labels.cpu(), self.rows.cpu(), self.scales.cpu());
         let (labels, rows) = (labels.as_u32(), rows.as_u32());
         let (lp, scales): (&[f32], &[f32]) = (&lp, &scales);
-        out.par_chunks_mut(stride).enumerate().for_each(|(b, out)| {
+        each_chunk(out, stride, |b, out| {
             let row = Row {
                 lp: &lp[b * size..][..size],
                 labels: &labels[b * self.longest * 3..],

@@ -6,6 +6,7 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
 use crate::device::profile::Cost;
+use crate::device::threads;
 use crate::device::verdicts::{Choice, Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Error, Result, Tensor};
@@ -374,14 +375,20 @@ impl Gemm<'_> {
                 row.copy_from_slice(&bias[..n]);
             }
         }
-        product(
-            [m, n, k],
-            View::of(&av[a.offset..], a.stride, a.transposed),
-            View::of(&bv[b.offset..], b.stride, b.transposed),
-            (&mut sums, n),
-            bias.is_some(),
-            gemm::Parallelism::Rayon(0),
-        );
+        let mut make = |parallelism| {
+            let [a, b] = [(&av, a), (&bv, b)].map(|(words, matrix)| {
+                View::of(&words[matrix.offset..], matrix.stride, matrix.transposed)
+            });
+            product([m, n, k], a, b, (&mut sums, n), bias.is_some(), parallelism);
+        };
+        c.tensor.on_threads(|| match m * n * k {
+            // A tiny product is done before a second thread has woken up.
+            0..SMALL => make(gemm::Parallelism::None),
+            _ => threads::inside(|together| {
+                let parallelism = [gemm::Parallelism::None, gemm::Parallelism::Rayon(0)];
+                make(parallelism[usize::from(together)]);
+            }),
+        });
         c.tensor.cpu_mut(|cv| {
             for (row, sums) in sums.chunks_exact(n).enumerate() {
                 let c = &mut cv[c.offset + row * c.stride..][..n];
@@ -394,6 +401,9 @@ impl Gemm<'_> {
         });
     }
 }
+
+/// The terms of a product that one thread makes on the host.
+const SMALL: usize = 1 << 16;
 
 /// A matrix in host memory.
 #[derive(Clone, Copy)]
@@ -431,8 +441,6 @@ pub(crate) fn product(
     assert!(m > 0 && n > 0 && k > 0 && a.holds(m, k) && b.holds(k, n));
     assert!((m - 1) * c_stride + n <= c.len() && n <= c_stride);
     let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
-    // A tiny product is done before a second thread has woken up.
-    let parallelism = if m * n * k < 1 << 16 { gemm::Parallelism::None } else { parallelism };
     // SAFETY: the assertions above show that each matrix lies inside its slice; `c` is borrowed
     // mutably, so it overlaps neither `a` nor `b`, and n <= c_stride keeps its rows apart.
     unsafe {

@@ -6,13 +6,13 @@ use super::lstm::transpose_gates::transpose_gates;
 use super::{ACTIVATIONS, INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
+use crate::device::threads;
 use crate::ops::activation::sigmoid;
 use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
 use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::{Lengths, Result, Tensor};
-use rayon::prelude::*;
 
 const COMMON: &str = include_str!("../../shaders/common/norm_lstm.wgsl");
 
@@ -173,14 +173,19 @@ impl Call {
                             true => before.chunks_exact_mut(t * (2 * h + 4)).collect(),
                             false => (0..b).map(|_| &mut [][..]).collect(),
                         };
-                        gates
-                            .par_chunks_exact_mut(t * 4 * h)
-                            .zip(z.par_chunks_exact_mut(if save { t } else { 1 } * 4 * h))
-                            .zip(kept.par_iter_mut())
-                            .zip(state.par_chunks_exact_mut(2 * h))
-                            .enumerate()
-                            .map(|(row, (((gates, z), before), state))| {
-                                let mut outputs = vec![0.0; if y.is_some() { t * h } else { 0 }];
+                        let mut outputs = vec![Vec::new(); b];
+                        let rows = gates
+                            .chunks_exact_mut(t * 4 * h)
+                            .zip(z.chunks_exact_mut(if save { t } else { 1 } * 4 * h))
+                            .zip(kept.iter_mut())
+                            .zip(state.chunks_exact_mut(2 * h))
+                            .zip(&mut outputs)
+                            .enumerate();
+                        threads::each(
+                            rows,
+                            threads::count(),
+                            |(row, ((((gates, z), before), state), outputs))| {
+                                *outputs = vec![0.0; if y.is_some() { t * h } else { 0 }];
                                 for step in 0..self.length(row) {
                                     let frame = self.frame(row, step);
                                     let z_at = if save { frame } else { 0 } * 4 * h;
@@ -195,9 +200,9 @@ impl Call {
                                         outputs[frame * h..][..h].copy_from_slice(end);
                                     }
                                 }
-                                outputs
-                            })
-                            .collect::<Vec<_>>()
+                            },
+                        );
+                        outputs
                     })
                 })
             })
@@ -343,10 +348,10 @@ impl Call {
             z.cpu_mut(|z| {
                 sums.cpu_mut(|sums| {
                     let rows = gates
-                        .par_chunks_exact_mut(t * 4 * h)
-                        .zip(z.par_chunks_exact_mut(t * 4 * h))
-                        .zip(sums.par_chunks_exact_mut(8 * h));
-                    rows.enumerate().for_each(|(row, ((gates, z), sums))| {
+                        .chunks_exact_mut(t * 4 * h)
+                        .zip(z.chunks_exact_mut(t * 4 * h))
+                        .zip(sums.chunks_exact_mut(8 * h));
+                    threads::each(rows.enumerate(), threads::count(), |(row, ((gates, z), sums))| {
                         let length = self.length(row);
                         gates[length * 4 * h..].fill(0.0);
                         z[length * 4 * h..].fill(0.0);

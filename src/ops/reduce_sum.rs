@@ -15,8 +15,10 @@ pub(crate) static KERNEL: Kernel = Kernel {
 /// `y` is `[1]`.
 pub(crate) fn reduce_sum(x: &Tensor, scale: f32, accumulate: bool, y: &Tensor) -> Result<()> {
     let Some(gpu) = x.gpu() else {
-        let sum = scale * x.cpu().iter().sum::<f32>();
-        y.cpu_mut(|y| y[0] = if accumulate { y[0] + sum } else { sum });
+        y.cpu_mut(|y| {
+            let sum = scale * x.cpu().iter().sum::<f32>();
+            y[0] = if accumulate { y[0] + sum } else { sum };
+        });
         return Ok(());
     };
     gpu.run(&Launch {

@@ -260,15 +260,21 @@ pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
     let sizes = calls.iter().map(check).collect::<Result<Vec<_>>>()?;
     match calls.first().and_then(|call| call.x.gpu()) {
         Some(gpu) => gpu::forward(gpu, calls, &sizes),
-        None => calls.iter().zip(sizes).map(|(call, sizes)| cpu::forward(call, sizes)).collect(),
+        None => calls
+            .iter()
+            .zip(sizes)
+            .map(|(call, sizes)| call.x.on_threads(|| cpu::forward(call, sizes)))
+            .collect(),
     }
 }
 
 /// Differentiates them: adds to the gradients of the weights, returns the others.
 pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
     let gpu = passes.first().and_then(|pass| pass.saved.x.gpu()).cloned();
-    let alone =
-        |pass: Backward<'_>| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted);
+    let alone = |pass: Backward<'_>| {
+        let x = pass.saved.x.clone();
+        x.on_threads(|| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted))
+    };
     match gpu {
         Some(gpu) => gpu_bwd::backward(&gpu, passes, wanted),
         None => passes.into_iter().map(alone).collect(),

@@ -6,7 +6,7 @@ use super::{
     Blocks, Row, SavedBatch, Task, cell_of, each_task, inputs, lanes, load_rows, pair, parts,
     recurrent_scales, scatter, store_rows,
 };
-use crate::device::cpu::Cpu;
+use crate::device::threads;
 use crate::ops::lstm::{Forward, How, Output, Saved, SavedSteps, Sizes, cell};
 use crate::{Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
@@ -66,7 +66,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         [rows(state.as_ref().map(|s| &*s.0)), rows(state.as_ref().map(|s| &*s.1))]
     };
     let paired = batch == 1
-        && Cpu::threads() > 1
+        && threads::count() > 1
         && hidden_size >= pair::UNITS
         && !call.save
         && !call.how.noise.training

@@ -21,12 +21,12 @@ pub(super) use forward::forward;
 pub(crate) use step::Stack;
 
 use super::{Columns, How, Sizes, Steps, Weights, cell};
-use crate::device::cpu::{Aligned, Cpu};
-use crate::device::gpu::lock;
+use crate::device::cpu::Aligned;
+use crate::device::threads::{self, each as each_job};
 use crate::{Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The values of every timestep, in blocks of `lanes` units, in the order of the tasks' rows.
 pub(super) struct SavedBatch {
@@ -73,7 +73,7 @@ impl Task {
         let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
             .into_iter()
             .fold(batch, usize::saturating_mul);
-        let count = if products < SMALL * 16 { 1 } else { batch.min(Cpu::threads()) };
+        let count = if products < SMALL * 16 { 1 } else { batch.min(threads::count()) };
         let mut tasks: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
         match steps.lengths() {
             // To and fro, so that the thread with the longest row gets the shorter of the next two.
@@ -260,31 +260,9 @@ impl Blocks {
 /// Words that a thread goes through in less time than another takes to wake up.
 const SMALL: usize = 1 << 15;
 
-/// Runs `f` on each job, on as many threads. The calling thread is one of them: it starts at once,
-/// and a single one wakes nobody.
-fn each_job<J: Send>(jobs: impl Iterator<Item = J> + Send, threads: usize, f: impl Fn(J) + Sync) {
-    if threads <= 1 {
-        jobs.for_each(f);
-        return;
-    }
-    let jobs = Mutex::new(jobs);
-    let next = || lock(&jobs).next();
-    let work = || {
-        while let Some(job) = next() {
-            f(job);
-        }
-    };
-    rayon::in_place_scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|_| work());
-        }
-        work();
-    });
-}
-
 /// As many threads as there are, or one for what is `small`.
 fn threads_for(small: bool) -> usize {
-    if small { 1 } else { Cpu::threads() }
+    if small { 1 } else { threads::count() }
 }
 
 /// Runs `f` on each chunk with its number, on all threads if there is enough to do.

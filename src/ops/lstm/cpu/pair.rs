@@ -15,6 +15,7 @@
 use super::micro::{accumulate, load, row_of, store, weights_of};
 use super::{Blocks, Row, cell_of};
 use crate::device::cpu::Aligned;
+use crate::device::threads;
 use crate::ops::lstm::How;
 use crate::tensor::Words;
 use pulp::bytemuck::cast_slice;
@@ -188,7 +189,7 @@ impl Job {
 /// are h and c after the last step.
 pub(super) fn run(job: Job, state: [Vec<f32>; 2], y: &mut [f32]) -> [Vec<f32>; 2] {
     let board = Board::new(&job);
-    lead(job, board, state, y, |helper| rayon::spawn(move || helper.run(|_| true)))
+    lead(job, board, state, y, |helper| threads::spawn(move || helper.run(|_| true)))
 }
 
 /// `call` is to have the helper run, or not.

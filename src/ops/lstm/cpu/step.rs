@@ -3,8 +3,9 @@
 //! for it would take as long again.
 
 use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of};
-use super::{Blocks, SMALL, cell_of, each_job, lanes};
-use crate::device::cpu::{Aligned, Cpu};
+use super::{Blocks, SMALL, cell_of, lanes};
+use crate::device::cpu::Aligned;
+use crate::device::threads::each as each_job;
 use crate::ops::lstm::{How, Weights};
 use crate::tensor::room_for;
 use crate::{Result, Tensor};
@@ -64,9 +65,10 @@ impl Stack {
         let [input_size, hidden_size] = layers.first().map_or([0; 2], shape);
         let blocks = Blocks::new(lanes(), hidden_size);
         let weights: usize = layers.iter().map(|l| l.weight_ih.len() + l.weight_hh.len()).sum();
+        let threads = layers.first().map_or(1, |layer| layer.weight_ih.threads());
         let shares = match rows.saturating_mul(weights) < SMALL * 16 {
             true => 1,
-            false => rows.clamp(1, Cpu::threads().max(1)),
+            false => rows.clamp(1, threads.max(1)),
         };
         let each = rows.div_ceil(shares);
         let firsts = (0..rows).step_by(each.max(1));
@@ -138,10 +140,15 @@ impl Stack {
         }
         let busy = |share: &&mut Share| !share.running.is_empty();
         let threads = shares.iter_mut().filter(busy).count();
-        each_job(shares.iter_mut().filter(busy), threads, |share| {
-            let x = &x[share.first * input_size..];
-            Arch::new().dispatch(Step { blocks, how, layers, x, input_size, share });
-        });
+        let run = || {
+            each_job(shares.iter_mut().filter(busy), threads, |share| {
+                let x = &x[share.first * input_size..];
+                Arch::new().dispatch(Step { blocks, how, layers, x, input_size, share });
+            });
+        };
+        if let Some(weight) = layers.first().map(|layer| &layer.weights.weight_ih) {
+            weight.on_threads(run);
+        }
     }
 
     /// A row's output after the last step.

@@ -1,0 +1,288 @@
+//! The threads of the CPU device: its own, so that no job of the program holds them up, and without
+//! subnormals (see [`super::float_mode`]).
+//!
+//! The calling thread always works too. It lends its work to the others, and when it finds nothing
+//! more to do it waits for those alone that have begun: where all threads are busy, it goes on alone.
+
+use super::float_mode::{Flushed, flush_for_good};
+use super::gpu::lock;
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+
+/// So many threads, of which the caller is one.
+pub(crate) struct Threads {
+    count: usize,
+    /// Made when it is first needed; none where a system gives no threads.
+    pool: OnceLock<Option<rayon::ThreadPool>>,
+}
+
+thread_local! {
+    /// Whose work this thread does at present.
+    static CURRENT: RefCell<Option<Arc<Threads>>> = const { RefCell::new(None) };
+}
+
+/// Puts back whose work the thread did before.
+struct Entered(Option<Arc<Threads>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+impl Threads {
+    /// `None`: as many as the processor runs at a time, or as the environment variable
+    /// `RAYON_NUM_THREADS` says.
+    pub(crate) fn new(count: Option<usize>) -> Arc<Self> {
+        let asked = || std::env::var("RAYON_NUM_THREADS").ok()?.trim().parse().ok();
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let count = count.or_else(asked).filter(|&n| n > 0).unwrap_or_else(cores);
+        Arc::new(Self { count, pool: OnceLock::new() })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    fn pool(&self) -> Option<&rayon::ThreadPool> {
+        let pool = self.pool.get_or_init(|| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(self.count)
+                .thread_name(|n| format!("wgpu-lstm {n}"))
+                .start_handler(|_| flush_for_good())
+                .build();
+            pool.map_err(|error| log::info!("the CPU device has one thread: {error}")).ok()
+        });
+        pool.as_ref().filter(|_| self.count > 1)
+    }
+
+    /// Runs `f` without subnormals; what it spreads over threads goes over these.
+    pub(crate) fn enter<R>(self: &Arc<Self>, f: impl FnOnce() -> R) -> R {
+        let _mode = Flushed::new();
+        let inside = CURRENT
+            .with_borrow(|current| current.as_ref().is_some_and(|now| Arc::ptr_eq(now, self)));
+        let _entered = (!inside).then(|| Entered(CURRENT.replace(Some(self.clone()))));
+        f()
+    }
+}
+
+/// The threads whose work this one does at present.
+fn current() -> Option<Arc<Threads>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// How many they are.
+pub(crate) fn count() -> usize {
+    CURRENT.with_borrow(|current| current.as_ref().map_or(1, |threads| threads.count))
+}
+
+/// Runs `f` on each job, on as many threads. The calling thread is one of them: it starts at once,
+/// and a single one wakes nobody.
+pub(crate) fn each<J: Send>(
+    jobs: impl Iterator<Item = J> + Send,
+    threads: usize,
+    f: impl Fn(J) + Sync,
+) {
+    let here = current().filter(|_| threads > 1);
+    let Some(pool) = here.as_deref().and_then(Threads::pool) else {
+        jobs.for_each(f);
+        return;
+    };
+    let jobs = Mutex::new(jobs);
+    let next = || lock(&jobs).next();
+    let work = || {
+        while let Some(job) = next() {
+            f(job);
+        }
+    };
+    lend(pool, threads.min(pool.current_num_threads()) - 1, &work);
+}
+
+/// Runs `f` on each chunk of `len` words with its number, on all threads.
+pub(crate) fn each_chunk<T: Send>(words: &mut [T], len: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    each(words.chunks_mut(len.max(1)).enumerate(), count(), |(n, chunk)| f(n, chunk));
+}
+
+/// Has `f` run by one of the threads, some time.
+pub(crate) fn spawn(f: impl FnOnce() + Send + 'static) {
+    if let Some(pool) = current().as_deref().and_then(Threads::pool) {
+        pool.spawn(f);
+    }
+}
+
+/// Runs `f` where rayon's parallel loops, which the product of matrices has, find these threads.
+/// `false`: it must go on alone, since its thread belongs to a pool of the program's, whose jobs would
+/// be taken up while it waits.
+pub(crate) fn inside<R: Send>(f: impl FnOnce(bool) -> R + Send) -> R {
+    match current().as_deref().and_then(Threads::pool) {
+        Some(pool) if pool.current_thread_index().is_some() => f(true),
+        Some(pool) if rayon::current_thread_index().is_none() => pool.install(|| f(true)),
+        Some(pool) => std::thread::scope(|scope| {
+            let helper = scope.spawn(|| pool.install(|| f(true)));
+            helper.join().unwrap_or_else(|panic| resume_unwind(panic))
+        }),
+        None => f(false),
+    }
+}
+
+/// Work that is lent to other threads for a while.
+#[derive(Default)]
+struct Loan {
+    state: Mutex<LoanState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct LoanState {
+    /// Who comes now comes too late.
+    closed: bool,
+    running: usize,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Loan {
+    /// Runs the work, unless the loan is over.
+    fn help(&self, work: &(dyn Fn() + Sync)) {
+        {
+            let mut state = lock(&self.state);
+            if state.closed {
+                return;
+            }
+            state.running += 1;
+        }
+        let panic = catch_unwind(AssertUnwindSafe(work)).err();
+        let mut state = lock(&self.state);
+        state.running -= 1;
+        if panic.is_some() {
+            state.panic = panic;
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+}
+
+/// Ends a loan when it is dropped: from then on nobody runs the work.
+struct Closing<'a>(&'a Loan);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).closed = true;
+        // Whoever has begun is nearly done: sleeping and waking up would take longer.
+        for _ in 0..256 {
+            if lock(&self.0.state).running == 0 {
+                return;
+            }
+            (0..64).for_each(|_| std::hint::spin_loop());
+        }
+        let mut state = lock(&self.0.state);
+        while state.running > 0 {
+            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Runs `work` here and, as far as they get to it, on so many other threads. A panic of theirs goes
+/// on here.
+fn lend(pool: &rayon::ThreadPool, helpers: usize, work: &(dyn Fn() + Sync)) {
+    let loan = Arc::new(Loan::default());
+    {
+        let _closing = Closing(&loan);
+        // SAFETY: only the lifetime changes. `Loan::help` alone calls the work, and only while
+        // `running` counts it, which begins before the loan is closed; `_closing` closes the loan and
+        // waits until nothing runs before this function returns or unwinds, while what the work borrows
+        // is alive. A helper that comes later finds the loan closed and does not touch the reference.
+        let lent: &'static (dyn Fn() + Sync) =
+            unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(work) };
+        for _ in 0..helpers {
+            let loan = loan.clone();
+            pool.spawn(move || loan.help(lent));
+        }
+        work();
+    }
+    let panic = lock(&loan.state).panic.take();
+    if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn every_job_is_done_once_on_however_many_threads() {
+        for count in [1, 2, 3, 8] {
+            let threads = Threads::new(Some(count));
+            let done: Vec<_> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+            threads.enter(|| {
+                assert_eq!(super::count(), count);
+                each(0..done.len(), count, |i| {
+                    done[i].fetch_add(1, Ordering::Relaxed);
+                });
+            });
+            assert!(done.iter().all(|n| n.load(Ordering::Relaxed) == 1), "{count} threads");
+        }
+    }
+
+    #[test]
+    fn a_busy_pool_leaves_the_work_to_the_caller() {
+        let threads = Threads::new(Some(2));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let release = Arc::new((Mutex::new(false), Condvar::new()));
+        threads.enter(|| {
+            for _ in 0..2 {
+                let (begun, release) = (begun.clone(), release.clone());
+                spawn(move || {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    let free = lock(&release.0);
+                    let wait = release.1.wait_timeout_while(free, Duration::from_secs(60), |f| !*f);
+                    drop(wait);
+                });
+            }
+            let began = Instant::now();
+            while begun.load(Ordering::Relaxed) < 2 && began.elapsed() < Duration::from_secs(10) {
+                std::thread::yield_now();
+            }
+            // Both threads hold on: without the caller nothing would ever be done.
+            let done = AtomicUsize::new(0);
+            each(0..10, 2, |_| {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(done.into_inner(), 10);
+            assert!(!*lock(&release.0));
+        });
+        *lock(&release.0) = true;
+        release.1.notify_all();
+    }
+
+    #[test]
+    fn a_panic_of_a_helper_reaches_the_caller_and_the_pool_goes_on() {
+        let threads = Threads::new(Some(4));
+        for _ in 0..50 {
+            let caught = catch_unwind(AssertUnwindSafe(|| {
+                threads.enter(|| each(0..64, 4, |i| assert!(i != 40, "job {i}")))
+            }));
+            assert!(caught.is_err());
+            let sum = AtomicUsize::new(0);
+            threads.enter(|| {
+                each(0..64, 4, |i| {
+                    sum.fetch_add(i, Ordering::Relaxed);
+                });
+            });
+            assert_eq!(sum.into_inner(), 64 * 63 / 2);
+        }
+    }
+
+    #[test]
+    fn loops_of_rayon_find_the_devices_threads_whoever_calls() {
+        let threads = Threads::new(Some(3));
+        let seen = || threads.enter(|| inside(|_| rayon::current_num_threads()));
+        assert_eq!(seen(), 3);
+        let other = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        assert_eq!(other.install(seen), 3);
+    }
+}
