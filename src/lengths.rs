@@ -98,8 +98,9 @@ impl Lengths {
 }
 
 /// Which timesteps of a batch count, with holes anywhere, as Keras' masks have them: at a step
-/// that is left out, an LSTM keeps its state and its output repeats. Where all that is left out
-/// lies behind a row's end, [`Lengths`] say the same and cost less.
+/// that is left out, an LSTM keeps its state and its output repeats; layers that look at each step by
+/// itself, as [`crate::nn::Dense`] does, compute on what is there. Where all that is left out lies
+/// behind a row's end, [`Lengths`] say it at a lower cost: nothing there is read, an LSTM's output is 0.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Mask};

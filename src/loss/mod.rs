@@ -1,7 +1,7 @@
 //! Losses for training loops: each gives one number on the device, and its gradient.
 //!
 //! But for [`Ctc`], they count every row of what they get, padding too: for sequences of different
-//! lengths give them [`RowWeights::from_lengths`].
+//! lengths give them [`RowWeights::from_lengths`], for those with a mask [`RowWeights::from_mask`].
 
 mod classes;
 mod ctc;
@@ -15,7 +15,7 @@ use crate::ops::softmax::last_axis;
 use crate::ops::{Check, check_positive};
 use crate::tape::{Tape, Var};
 use crate::tensor::{count, room_for};
-use crate::{DType, Device, Error, Lengths, Result, Tensor};
+use crate::{DType, Device, Error, Lengths, Mask, Result, Tensor};
 use std::sync::Arc;
 
 /// How much each row counts. Rows of weight 0 count nothing, whatever they hold.
@@ -63,6 +63,24 @@ impl RowWeights {
             weights.extend((0..timesteps).map(|t| f32::from(t < length as usize)));
         }
         Self::new(&weights, &lengths.tensor.device())
+    }
+
+    /// 1 for each timestep that a mask lets count, 0 for those that it leaves out: for values
+    /// `[B,T,..]`.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Mask, loss::RowWeights};
+    /// let mask = Mask::new(&[true, false, true, true], [2, 2], &Device::auto()?)?;
+    /// assert_eq!(RowWeights::from_mask(&mask)?.values(), [1.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`RowWeights::new`]: [`Error::Option`] for a mask that leaves out every step.
+    pub fn from_mask(mask: &Mask) -> Result<Self> {
+        let mut weights = room_for("a weight for each frame", mask.values().len())?;
+        weights.extend(mask.values().iter().map(|&on| f32::from(on)));
+        Self::new(&weights, &mask.tensor.device())
     }
 
     /// The weights' sum.

@@ -1,6 +1,6 @@
 //! Attention over an encoder's outputs.
 
-use super::functions::{clean, matmul, parameter};
+use super::functions::{cleaned, matmul, parameter};
 use super::params::{Layout, ParamId};
 use super::{Params, check_size, check_weights, init};
 use crate::lengths::Counted;
@@ -18,7 +18,8 @@ enum Score {
 }
 
 /// Attention: for each query a mean of the steps of a sequence, weighted by how well they go with
-/// the query. Steps past a row's length, or that its mask leaves out, get no weight.
+/// the query. Steps past a row's length, or that its mask leaves out, get no weight. Queries at such
+/// steps of their own are taken for zeros, whatever stands there, and no gradient reaches them.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Lengths, Tape, Tensor, Var, nn::{Attention, Params}};
@@ -178,11 +179,11 @@ impl Attention {
             check.device(query.tensor(), &[("weight", &weight.0)])?;
             Ok(parameter(tape, weight))
         };
-        let mut q = query.clone().with_tensor(clean("attention", query)?);
+        let mut q = cleaned(tape, "attention", query)?;
         if let Some(id) = built.query_weight {
             q = matmul(tape, &q, &weight(id, built.query_size)?)?;
         }
-        let mut k = keys.clone().with_tensor(clean("attention", keys)?);
+        let mut k = cleaned(tape, "attention", keys)?;
         if let Some(id) = built.key_weight {
             k = matmul(tape, &k, &weight(id, built.key_size)?)?;
         }

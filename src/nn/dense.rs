@@ -1,6 +1,6 @@
 //! y = act(W x + b).
 
-use super::functions::clean;
+use super::functions::without_padding;
 use super::params::{Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
 use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
@@ -67,6 +67,13 @@ impl Activation {
 }
 
 /// A fully connected layer: `[..,I]` to `[..,units]`, at each timestep of a sequence alike.
+///
+/// Past a row's length ([`Var::with_lengths`]) it reads nothing, so that there may be anything, also
+/// NaN: the sums there are the bias alone, and no gradient flows back. A mask ([`Var::with_mask`]) does
+/// not change what it computes, as in Keras: at a step that is left out it takes what is there, which
+/// of an LSTM is the output that repeats. NaN at such a step of the layer's own input makes NaN of the
+/// output there and of the gradient of the weights, as in Keras; an LSTM before it leaves them out.
+/// [`crate::loss::RowWeights`] say which outputs a loss counts.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Activation, Dense};
@@ -168,8 +175,8 @@ impl Dense {
         check.features("x", tensor, "[..,I]", input_size)?;
         let (last, rows) = (input_size, &found[..found.len() - 1]);
         check.device(tensor, &[("weight", &weight)])?;
-        let clean = clean("dense", x)?;
-        let tensor = &clean;
+        let x = without_padding(tape, "dense", x)?;
+        let tensor = x.tensor();
 
         let (m, shape) = (tensor.len() / last, [rows, &[units]].concat());
         let y = Tensor::empty(shape, &tensor.device())?;
@@ -178,7 +185,7 @@ impl Dense {
             Matrix::new(&weight, units),
             Matrix::new(&y, units),
         )?;
-        let (id, x_saved) = (tape.id(x), tensor.clone());
+        let (id, x_saved) = (tape.id(&x), tensor.clone());
         let y = tape.push_one(y, true, move |d_y, gradients| {
             let d_y_rows = Matrix::new(d_y, units);
             Gemm { m: last, n: units, k: m, bias: None, accumulate: true }.run(
@@ -198,7 +205,7 @@ impl Dense {
             }
             Ok(())
         });
-        Ok(y.with_steps_of(x))
+        Ok(y.with_steps_of(&x))
     }
 }
 

@@ -27,23 +27,51 @@ pub(super) fn unary(
     tape.push_one(y, id.is_some(), move |d_y, gradients| gradients.add(id, backward(d_y)?))
 }
 
-/// A value with zeros at the steps that do not count: there may be NaN, and NaN times a gradient of
-/// zero is NaN.
+/// The steps of a value that count, if it is a sequence `[B,T,C]`.
+fn counted(op: &'static str, x: &Var) -> Result<Counted> {
+    match x.shape() {
+        &[rows, timesteps, _] => Counted::of(op, x, rows, timesteps),
+        _ => Ok(Counted::All),
+    }
+}
+
+/// Zeros at the steps that do not count.
+fn zero_others(x: &Tensor, steps: &Counted) -> Result<Tensor> {
+    match steps {
+        Counted::All => Ok(x.clone()),
+        Counted::Lengths(lengths) => unpack(&pack(x, lengths)?, lengths, x.shape()[1]),
+        Counted::Mask(mask) => mask_steps(x, mask),
+    }
+}
+
+/// The same on the tape: what comes back to a step that is not read is no gradient of it.
+fn keep(tape: &Tape, x: &Var, steps: Counted) -> Result<Var> {
+    if matches!(steps, Counted::All) {
+        return Ok(x.clone());
+    }
+    let y = zero_others(x.tensor(), &steps)?;
+    Ok(unary(tape, x, y, move |d_y| zero_others(d_y, &steps)).with_steps_of(x))
+}
+
+/// The numbers of a value with zeros at the steps that do not count: there may be NaN, and NaN times
+/// a gradient of zero is NaN. They have no place on the tape: who differentiates what is made of them
+/// must give those steps no gradient, which [`cleaned`] does by itself.
 pub(super) fn clean(op: &'static str, x: &Var) -> Result<Tensor> {
-    let check = crate::ops::Check::new(op, "");
-    match (x.lengths(), x.shape()) {
-        (None, &[rows, timesteps, _]) => {
-            let Some(mask) = x.mask() else { return Ok(x.tensor().clone()) };
-            mask.check(op, rows, timesteps)?;
-            check.device(x.tensor(), &[("mask", &mask.tensor)])?;
-            mask_steps(x.tensor(), mask)
-        }
-        (Some(lengths), &[rows, timesteps, _]) => {
-            lengths.check(op, rows, timesteps)?;
-            check.device(x.tensor(), &[("lengths", &lengths.tensor)])?;
-            unpack(&pack(x.tensor(), lengths)?, lengths, timesteps)
-        }
-        _ => Ok(x.tensor().clone()),
+    zero_others(x.tensor(), &counted(op, x)?)
+}
+
+/// A value with zeros at the steps that do not count, to which no gradient flows.
+pub(super) fn cleaned(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
+    keep(tape, x, counted(op, x)?)
+}
+
+/// A value for a layer that looks at each step by itself: with zeros past each row's length, to which
+/// no gradient flows. A mask changes nothing: an LSTM's output at a step that is left out repeats, and
+/// Keras' layers of this kind compute on it.
+pub(super) fn without_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
+    match counted(op, x)? {
+        Counted::Mask(_) => Ok(x.clone()),
+        steps => keep(tape, x, steps),
     }
 }
 

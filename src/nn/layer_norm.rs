@@ -1,6 +1,6 @@
 //! Layer normalisation.
 
-use super::functions::{self, clean};
+use super::functions;
 use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, is_built};
 use crate::ops::{Check, check_positive};
@@ -12,6 +12,9 @@ pub(super) const EPSILON: f32 = 1e-5;
 
 /// Makes the features of each frame have the mean 0 and the variance 1, times a gain, plus a bias
 /// (Ba et al. 2016, arXiv 1607.06450): `[..,F]` to `[..,F]`.
+///
+/// Past a row's length it reads nothing, and gives the bias. A mask does not change what it computes,
+/// as in Keras: see [`super::Dense`].
 ///
 /// ```
 /// use wgpu_lstm::nn::{Lstm, LayerNorm, Sequential};
@@ -105,8 +108,8 @@ impl Layer for LayerNorm {
         check.dtype("x", x.tensor(), DType::F32)?;
         check.features("x", x.tensor(), "[..,F]", size)?;
         check.device(x.tensor(), &[("weight", &gain.0)])?;
-        let clean = x.clone().with_tensor(clean("layer_norm", x)?);
-        functions::layer_norm(tape, &clean, gain, Some(shift), self.epsilon)
+        let x = functions::without_padding(tape, "layer_norm", x)?;
+        functions::layer_norm(tape, &x, gain, Some(shift), self.epsilon)
     }
 
     fn parameter_count(&self) -> usize {
