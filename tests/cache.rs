@@ -1,5 +1,5 @@
 //! The cache of compiled kernels on disk: what it holds is used, what is damaged is not, and nothing
-//! of it is ever an error.
+//! of it is ever an error. And what the environment variables say, in processes of their own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,6 +140,74 @@ fn processes_at_once_and_the_variable() {
     assert_eq!(files(&folder), kept);
     let _ = std::fs::remove_dir_all(&folder);
     // In the folder `off` of the working directory there is nothing afterwards.
-    assert_eq!(printed(start(Path::new("off"))), printed_by[0]);
-    assert!(!Path::new("off").exists());
+    for off in ["off", "OFF", " Off "] {
+        assert_eq!(printed(start(Path::new(off))), printed_by[0]);
+        assert!(!Path::new(off).exists() && !Path::new(off.trim()).exists(), "{off:?} is a folder");
+    }
+}
+
+/// Ends a child that takes too long: it waits for what never comes.
+#[cfg(unix)]
+fn printed_in_time(mut child: std::process::Child) -> String {
+    use std::time::{Duration, Instant};
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > Duration::from_secs(200) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the child did not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    printed(child)
+}
+
+/// Where a file was there is a FIFO, into which nobody writes: it is not waited for.
+#[cfg(unix)]
+#[test]
+fn a_fifo_is_no_file() {
+    let folder = folder("fifo");
+    let expected = printed(start(&folder));
+    let Ok(entries) = std::fs::read_dir(&folder) else { return };
+    let is = |p: &Path, wanted| p.extension().is_some_and(|e| e == wanted);
+    let all = entries.map(|entry| entry.unwrap().path());
+    let kept: Vec<_> = all.filter(|p| is(p, "pipelines") || is(p, "json")).collect();
+    for path in kept {
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(printed_in_time(start(&folder)), expected, "{}", path.display());
+        assert!(std::fs::metadata(&path).unwrap().is_file(), "{} is left", path.display());
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// In another process: see below.
+#[cfg(unix)]
+#[test]
+fn child_whose_device_is_no_text() {
+    if std::env::var_os("WGPU_LSTM_TEST_NO_TEXT").is_none() {
+        return;
+    }
+    for device in [Device::auto(), Device::cpu(), Device::gpu(GpuOptions::default())] {
+        let error = device.unwrap_err();
+        let wgpu_lstm::Error::UnknownDevice { name, .. } = &error else { panic!("{error}") };
+        assert_eq!(name, "cpu\u{fffd}");
+    }
+    println!("all three are errors");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_variable_that_is_no_text_is_an_error() {
+    use std::os::unix::ffi::OsStrExt;
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_whose_device_is_no_text", "--nocapture"])
+        .env("WGPU_LSTM_TEST_NO_TEXT", "1")
+        .env(wgpu_lstm::DEVICE_VARIABLE, std::ffi::OsStr::from_bytes(b"cpu\xff"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{failed}");
+    assert!(text.contains("all three are errors"), "{text}");
 }

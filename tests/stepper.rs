@@ -209,7 +209,7 @@ fn streams_on_several_threads_are_as_alone() {
     let expected = new.step(&[(stream, &first)]).unwrap();
     let streams: Vec<_> = (0..11).map(|_| together.join().unwrap()).collect();
     let calls: Vec<_> = streams.iter().map(|&stream| (stream, &first[..])).collect();
-    for (place, found) in pool.install(|| together.step(&calls)).unwrap().iter().enumerate() {
+    for (place, found) in together.step(&calls).unwrap().iter().enumerate() {
         assert_eq!(found, &expected[0], "place {place}");
     }
 }

@@ -226,18 +226,28 @@ pub(crate) async fn list() -> Vec<AdapterInfo> {
     adapters().await.iter().map(AdapterInfo::from).collect()
 }
 
+fn names(all: &[wgpu::Adapter]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in all.iter().map(|a| a.get_info().name) {
+        // A card with two drivers is there twice.
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The error for a name that no adapter can have.
+pub(crate) async fn unknown(name: String) -> Error {
+    Error::UnknownDevice { name, available: names(&adapters().await) }
+}
+
 /// The adapter that fits `options` best.
 pub(crate) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
     let all = adapters().await;
     if let Some(name) = &options.name {
         let wanted = name.to_lowercase();
-        let mut available: Vec<String> = Vec::new();
-        for name in all.iter().map(|a| a.get_info().name) {
-            // A card with two drivers is there twice.
-            if !available.contains(&name) {
-                available.push(name);
-            }
-        }
+        let available = names(&all);
         return all
             .into_iter()
             .find(|a| a.get_info().name.to_lowercase().contains(&wanted))

@@ -1,14 +1,19 @@
 //! What is kept on disk between two runs of a program: compiled pipelines here, and what was
 //! learned of a device in `verdicts.rs`.
 //!
-//! No run depends on it. A file that is missing, damaged, of another driver, or that cannot be
-//! written is logged and done without.
+//! No run depends on it. A file that is missing, damaged, too large, no file at all, of another
+//! driver, held by another process, or that cannot be written is logged and done without.
 
 use super::adapter::GpuOptions;
+use std::ffi::OsString;
+use std::fs::{File, Metadata, TryLockError};
+use std::io::{Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// The environment variable that names the folder for what is kept on disk; `off` keeps nothing.
+/// The environment variable that names the folder for what is kept on disk; `off`, in any case of
+/// letters, keeps nothing.
 pub const CACHE_VARIABLE: &str = "WGPU_LSTM_CACHE";
 
 /// Where a device keeps what it learned.
@@ -29,11 +34,19 @@ pub(super) fn folder(options: &GpuOptions) -> Option<PathBuf> {
         Cache::At(folder) => Some(folder.clone()),
         // These are to run alike everywhere, whatever was learned on the machine.
         Cache::Environment if options.portable || options.checked || options.poison => None,
-        Cache::Environment => match std::env::var_os(CACHE_VARIABLE) {
-            Some(folder) if folder == "off" => None,
-            Some(folder) if !folder.is_empty() => Some(folder.into()),
-            _ => of_the_user(),
-        },
+        Cache::Environment => by_variable(std::env::var_os(CACHE_VARIABLE)),
+    }
+}
+
+/// The folder that a value of the environment variable asks for.
+fn by_variable(value: Option<OsString>) -> Option<PathBuf> {
+    let Some(value) = value else { return of_the_user() };
+    match value.to_str().map(str::trim) {
+        Some("") => of_the_user(),
+        Some(off) if off.eq_ignore_ascii_case("off") => None,
+        Some(folder) => Some(folder.into()),
+        // The name of a folder need not be text.
+        None => Some(value.into()),
     }
 }
 
@@ -56,16 +69,69 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
     })
 }
 
-/// The bytes of a file, if there is one.
-pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
-    match std::fs::read(path) {
+/// The bytes of a file, if there is one and it has at most `largest`.
+pub(super) fn read(path: &Path, largest: u64) -> Option<Vec<u8>> {
+    match read_regular(path, largest) {
         Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => {
             log::info!("{} is not used: {error}", path.display());
             None
         }
     }
+}
+
+fn read_regular(path: &Path, largest: u64) -> std::io::Result<Vec<u8>> {
+    let fits = |bytes: u64| {
+        let error = || Error::other(format!("it has more than {largest} bytes"));
+        (bytes <= largest).then_some(()).ok_or_else(error)
+    };
+    // To open a FIFO is to wait for who writes into it, so the kind is looked at before; and once
+    // more of what was opened, since another file may have taken the name meanwhile.
+    let before = std::fs::metadata(path)?;
+    regular(&before)?;
+    fits(before.len())?;
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    regular(&opened)?;
+    fits(opened.len())?;
+    // A file can grow while it is read, and some that the system makes up have more bytes than
+    // they say.
+    let mut bytes = Vec::new();
+    file.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;
+    fits(bytes.len() as u64)?;
+    Ok(bytes)
+}
+
+/// An error for FIFOs, devices, folders and links to them: their content may never come or never
+/// end.
+fn regular(found: &Metadata) -> std::io::Result<()> {
+    found.is_file().then_some(()).ok_or_else(|| Error::other("it is no regular file"))
+}
+
+/// How often a lock that another process holds is tried, and the time between: one second in all.
+/// Who holds it reads and writes one small file, so that a longer wait is one for a process that
+/// was stopped, or for a file system that answers no more.
+const TRIES: usize = 100;
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// Locks the file of this name until what is returned is dropped. The error is of the kind
+/// `WouldBlock` if another process holds the lock and does not let go of it.
+pub(super) fn lock_file(path: &Path) -> std::io::Result<File> {
+    // To open a FIFO for writing would wait, too.
+    if let Ok(found) = std::fs::metadata(path) {
+        regular(&found)?;
+    }
+    // What the file holds is left alone: a link may lead anywhere.
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(ErrorKind::WouldBlock.into())
 }
 
 /// Replaces a file at once: whoever reads it meanwhile gets the old bytes or the new ones. Returns
@@ -91,6 +157,8 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> bool {
 const MAGIC: &[u8; 8] = b"WLSTMPC1";
 /// Past this a file is begun anew: it holds the kernels of many versions.
 const LARGEST: usize = 256 << 20;
+/// The same with what stands before the data.
+const LARGEST_FILE: u64 = LARGEST as u64 + 16;
 
 /// wgpu's cache of compiled pipelines, and its file.
 pub(super) struct PipelineCache {
@@ -114,7 +182,7 @@ impl PipelineCache {
         let key = wgpu::util::pipeline_cache_key(info)?;
         let driver = format!("{} {} {}", info.name, info.driver, info.driver_info);
         let file = folder.join(format!("{key}_{:016x}.pipelines", hash(driver.as_bytes())));
-        let data = read(&file).and_then(|bytes| match unpack(&bytes) {
+        let data = read(&file, LARGEST_FILE).and_then(|bytes| match unpack(&bytes) {
             Some(data) => Some(data.to_vec()),
             None => {
                 log::warn!("{} is damaged and not used", file.display());
@@ -192,6 +260,83 @@ mod tests {
     }
 
     #[test]
+    fn the_variable_names_a_folder_or_none() {
+        for off in ["off", "OFF", "Off", " off ", "oFf\n"] {
+            assert_eq!(by_variable(Some(off.into())), None, "{off:?}");
+        }
+        for unset in ["", " ", "\n"] {
+            assert_eq!(by_variable(Some(unset.into())), of_the_user(), "{unset:?}");
+        }
+        assert_eq!(by_variable(None), of_the_user());
+        assert_eq!(by_variable(Some(" a/b\n".into())), Some("a/b".into()));
+        assert_eq!(by_variable(Some("offer".into())), Some("offer".into()));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused() {
+        let path = std::env::temp_dir().join(format!("wgpu-lstm-large-{}", std::process::id()));
+        std::fs::write(&path, [7u8; 1000]).unwrap();
+        assert_eq!(read(&path, 1000), Some(vec![7; 1000]));
+        assert_eq!(read(&path, 999), None);
+        assert_eq!(read(&path, 0), None);
+        std::fs::write(&path, b"").unwrap();
+        assert_eq!(read(&path, 0), Some(vec![]));
+        // Twelve GiB of a hole. Not where a hole takes its room on the disk.
+        if cfg!(target_os = "linux") {
+            File::create(&path).unwrap().set_len(12 << 30).unwrap();
+            assert_eq!(read(&path, LARGEST_FILE), None);
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    /// What `run` returns, or a panic if that takes a minute.
+    #[cfg(unix)]
+    fn in_time<R: Send + 'static>(run: impl FnOnce() -> R + Send + 'static) -> R {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(run()));
+        receiver.recv_timeout(Duration::from_secs(60)).expect("this was waited for")
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_refused() {
+        let folder = std::env::temp_dir().join(format!("wgpu-lstm-kinds-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (fifo, to_fifo) = (folder.join("fifo"), folder.join("to_fifo"));
+        let to_device = folder.join("to_device");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        std::os::unix::fs::symlink(&fifo, &to_fifo).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &to_device).unwrap();
+        for path in [fifo, to_fifo, to_device, folder.clone()] {
+            let (read_from, locked) = (path.clone(), path.clone());
+            let found = in_time(move || read(&read_from, 1000));
+            assert_eq!(found, None, "{}", path.display());
+            let lock = in_time(move || lock_file(&locked).map(|_| ()));
+            let kind = lock.map_err(|error| error.kind());
+            assert!(kind.is_err_and(|k| k != ErrorKind::WouldBlock), "{}", path.display());
+        }
+        // A link to a file is as good as the file.
+        let (file, to_file) = (folder.join("file"), folder.join("to_file"));
+        std::fs::write(&file, b"text").unwrap();
+        std::os::unix::fs::symlink(&file, &to_file).unwrap();
+        assert_eq!(read(&to_file, 1000), Some(b"text".to_vec()));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_and_given_up() {
+        let path = std::env::temp_dir().join(format!("wgpu-lstm-lock-{}", std::process::id()));
+        std::fs::write(&path, b"text").unwrap();
+        let held = lock_file(&path).unwrap();
+        let refused = lock_file(&path).map(|_| ()).map_err(|error| error.kind());
+        assert_eq!(refused, Err(ErrorKind::WouldBlock));
+        drop(held);
+        drop(lock_file(&path).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"text", "what the file held is gone");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn a_file_is_replaced_at_once() {
         let folder = std::env::temp_dir().join(format!("wgpu-lstm-write-{}", std::process::id()));
         let path = folder.join("deeper").join("file");
@@ -201,7 +346,7 @@ mod tests {
                 scope.spawn(move || (0..50).for_each(|_| assert!(write(path, &[byte; 5000]))));
             }
             for _ in 0..200 {
-                if let Some(bytes) = read(&path) {
+                if let Some(bytes) = read(&path, 5000) {
                     assert!(bytes.len() == 5000 && bytes.iter().all(|b| *b == bytes[0]));
                 }
             }
@@ -209,7 +354,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "files are left");
         // A file where a folder should be: nothing is kept, and nothing panics.
         assert!(!write(&path.join("file"), &[1]));
-        assert_eq!(read(&path.join("file")), None);
+        assert_eq!(read(&path.join("file"), 5000), None);
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

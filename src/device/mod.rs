@@ -48,8 +48,18 @@ pub(crate) enum Backend {
 }
 
 /// What `WGPU_LSTM_DEVICE` asks for, if it is set and not empty.
-fn wanted() -> Option<String> {
-    std::env::var(DEVICE_VARIABLE).ok().map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+fn wanted() -> Result<Option<String>> {
+    let Some(value) = std::env::var_os(DEVICE_VARIABLE) else { return Ok(None) };
+    match value.to_str().map(str::trim) {
+        Some("") => Ok(None),
+        Some(name) => Ok(Some(name.to_owned())),
+        // Whoever set it wants something: a device of our choice would be the wrong one. In a
+        // browser, where blocking is not allowed, there are no variables.
+        None => {
+            let name = value.to_string_lossy().into_owned();
+            Err(pollster::block_on(adapter::unknown(name)))
+        }
+    }
 }
 
 impl Device {
@@ -60,9 +70,10 @@ impl Device {
     /// choice, here and in [`Device::gpu`] and [`Device::cpu`].
     ///
     /// # Errors
-    /// [`crate::Error::UnknownDevice`] and [`crate::Error::NoAdapter`] if the variable names what is not there.
+    /// [`crate::Error::UnknownDevice`] and [`crate::Error::NoAdapter`] if the variable names what is
+    /// not there, or is not UTF-8.
     pub fn auto() -> Result<Self> {
-        match wanted() {
+        match wanted()? {
             Some(name) => Self::named(&name),
             None => Ok(Self::best()),
         }
@@ -109,7 +120,7 @@ impl Device {
     /// # Errors
     /// As [`Device::gpu`].
     pub async fn gpu_async(mut options: GpuOptions) -> Result<Self> {
-        if let Some(name) = wanted() {
+        if let Some(name) = wanted()? {
             match name.to_lowercase().as_str() {
                 "auto" => {}
                 "cpu" => return Ok(Self::plain_cpu()),
@@ -158,7 +169,7 @@ impl Device {
 
     /// What the environment asks for, or else this one.
     fn cpu_or_wanted(cpu: impl FnOnce() -> Result<Self>) -> Result<Self> {
-        match wanted() {
+        match wanted()? {
             Some(name) if !["auto", "cpu"].iter().any(|n| name.eq_ignore_ascii_case(n)) => {
                 Self::named(&name)
             }

@@ -1,9 +1,13 @@
 //! No fast path that has not been seen right on this device, and which of several is the fastest.
 //!
 //! A specialised kernel is compared with the plain one at its first use on a device and driver;
-//! one that computes something else, fails or hangs is never used there. A choice between kernels
+//! one that computes something else or fails is never used there. A choice between kernels
 //! that are all right is made by timing them once. Both are kept on disk, so that the same device
 //! with the same cache does the same in every run.
+//!
+//! A trial that does not end in time, or whose device is lost, says nothing: the machine may have
+//! been busy, and what is kept of it would be kept for good. Then the process goes on with the
+//! plain kernel or the first choice, and the next one tries again.
 //!
 //! Trials run on a second device of the same adapter: they disturb neither what the program has
 //! recorded nor, when they fail or hang, its device. A browser cannot wait for them: there
@@ -12,11 +16,12 @@
 use super::cache;
 use super::gpu::{Gpu, lock};
 use super::kernel::Kernel;
-use crate::Result;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// One way to compute something, which is only used where it was seen right.
 pub(crate) struct Special {
@@ -95,6 +100,23 @@ struct Kept {
     choices: BTreeMap<String, Chosen>,
 }
 
+/// The most bytes of the file: thousands of choices. What is larger is not ours.
+const LARGEST: usize = 1 << 20;
+
+/// The devices and names whose trial said nothing in this process. None of them is tried again here:
+/// the wait may have been long, and all devices of a process are to do the same.
+static UNDECIDED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+
+/// Whether a trial that ended like this says nothing about the kernels that it tried.
+fn says_nothing(error: &Error) -> bool {
+    // A wait that was too long ends as a lost device. A kernel can lose one by its own fault, too,
+    // but nothing tells the two apart.
+    matches!(
+        error,
+        Error::DeviceLost { .. } | Error::DeviceRequest { .. } | Error::OutOfMemory { .. }
+    )
+}
+
 /// What is known of one device.
 pub(super) struct Learned {
     device: String,
@@ -124,7 +146,7 @@ impl Learned {
     fn kept(&self) -> Kept {
         let nothing = || Kept { device: self.device.clone(), ..Kept::default() };
         let Some(file) = &self.file else { return nothing() };
-        let Some(bytes) = cache::read(file) else { return nothing() };
+        let Some(bytes) = cache::read(file, LARGEST as u64) else { return nothing() };
         match serde_json::from_slice::<Kept>(&bytes) {
             Ok(kept) if kept.device == self.device => kept,
             Ok(kept) => {
@@ -141,15 +163,38 @@ impl Learned {
     /// Changes the file, with what other processes wrote meanwhile. Returns whether it is kept.
     fn keep(&self, change: impl FnOnce(&mut Kept)) -> bool {
         let Some(file) = &self.file else { return false };
-        // Without the lock, of two processes that write at once one loses what it learned.
-        let _guard = file
+        let locked = file
             .parent()
-            .map(std::fs::create_dir_all)
-            .and_then(|_| std::fs::File::create(file.with_extension("lock")).ok())
-            .filter(|lock| lock.lock().is_ok());
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| cache::lock_file(&file.with_extension("lock")));
+        let _guard = match locked {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                log::info!("{} is not changed: another process holds its lock", file.display());
+                return false;
+            }
+            // Where there are no locks, of two processes that write at once one loses what it learned.
+            locked => locked.ok(),
+        };
         let mut kept = self.kept();
         change(&mut kept);
-        serde_json::to_vec_pretty(&kept).is_ok_and(|bytes| cache::write(file, &bytes))
+        match serde_json::to_vec_pretty(&kept) {
+            Ok(bytes) if bytes.len() <= LARGEST => cache::write(file, &bytes),
+            // A file that is not read again would lose what it holds now.
+            _ => {
+                log::info!("{} is not changed: it is full", file.display());
+                false
+            }
+        }
+    }
+
+    /// Whether a trial of this name said nothing on a device like this, in this process.
+    fn undecided(&self, name: &str) -> bool {
+        lock(&UNDECIDED).contains(&(self.device.clone(), name.to_owned()))
+    }
+
+    /// From now on [`Learned::undecided`].
+    fn leave_undecided(&self, name: &str) {
+        lock(&UNDECIDED).insert((self.device.clone(), name.to_owned()));
     }
 }
 
@@ -172,6 +217,7 @@ impl Gpu {
         let source = source(special.kernels);
         let kept = learned.kept().verdicts.remove(special.name).filter(|v| v.source == source);
         let right = match kept {
+            _ if learned.undecided(special.name) => false,
             Some(verdict) => verdict.right,
             None => self.check(special, source, &learned),
         };
@@ -185,11 +231,13 @@ impl Gpu {
     fn check(&self, special: &Special, source: u64, learned: &Learned) -> bool {
         let compared = self.trial(|gpu| (special.check)(gpu));
         let (right, reason) = match compared {
-            // No word on the kernel.
-            Err(
-                error @ (crate::Error::DeviceRequest { .. } | crate::Error::OutOfMemory { .. }),
-            ) => {
-                log::warn!("{}: {} could not be checked: {error}", self.info.name, special.name);
+            Err(error) if says_nothing(&error) => {
+                log::warn!(
+                    "{}: {} could not be checked ({error}); the plain kernel is used in this process",
+                    self.info.name,
+                    special.name
+                );
+                learned.leave_undecided(special.name);
                 return false;
             }
             Err(error) => (false, error.to_string()),
@@ -227,6 +275,9 @@ impl Gpu {
         if let Some(&chosen) = learned.chosen.get(choice.name) {
             return chosen;
         }
+        if learned.undecided(choice.name) {
+            return choice.default;
+        }
         let source = source(choice.kernels);
         let valid = |kept: &Chosen| {
             let within = kept.chosen < choice.candidates;
@@ -234,27 +285,34 @@ impl Gpu {
         };
         let chosen = match learned.kept().choices.remove(choice.name).filter(valid) {
             Some(kept) => kept.chosen,
-            None => {
-                let microseconds = self.time(choice);
-                let mut chosen = fastest(choice.default, &microseconds);
-                let candidates = choice.candidates;
-                let new = Chosen { source, candidates, chosen, microseconds };
-                let kept = learned.keep(|kept| match kept.choices.get(choice.name) {
-                    // Another process was faster: both do as it found.
-                    Some(other) if valid(other) => chosen = other.chosen,
-                    _ => {
-                        kept.choices.insert(choice.name.into(), new);
-                    }
-                });
-                if kept { chosen } else { choice.default }
-            }
+            None => match self.time(choice) {
+                Ok(microseconds) => {
+                    let mut chosen = fastest(choice.default, &microseconds);
+                    let candidates = choice.candidates;
+                    let new = Chosen { source, candidates, chosen, microseconds };
+                    let kept = learned.keep(|kept| match kept.choices.get(choice.name) {
+                        // Another process was faster: both do as it found.
+                        Some(other) if valid(other) => chosen = other.chosen,
+                        _ => {
+                            kept.choices.insert(choice.name.into(), new);
+                        }
+                    });
+                    if kept { chosen } else { choice.default }
+                }
+                Err(error) => {
+                    log::warn!("{}: {} was not timed: {error}", self.info.name, choice.name);
+                    learned.leave_undecided(choice.name);
+                    choice.default
+                }
+            },
         };
         learned.chosen.insert(choice.name.into(), chosen);
         chosen
     }
 
-    /// The shortest time of each candidate, in microseconds.
-    fn time(&self, choice: &Choice<'_>) -> Vec<Option<f64>> {
+    /// The shortest time of each candidate, in microseconds; none of one that fails. An error if a
+    /// trial says nothing: the others must not win by that.
+    fn time(&self, choice: &Choice<'_>) -> Result<Vec<Option<f64>>> {
         let one = |i| {
             self.trial(|gpu| {
                 let record = (choice.prepare)(gpu, i)?;
@@ -271,10 +329,13 @@ impl Gpu {
             })
         };
         (0..choice.candidates)
-            .map(|i| {
-                one(i)
-                    .inspect_err(|e| log::warn!("{}: {}, {i}: {e}", self.info.name, choice.name))
-                    .ok()
+            .map(|i| match one(i) {
+                Ok(shortest) => Ok(Some(shortest)),
+                Err(error) if says_nothing(&error) => Err(error),
+                Err(error) => {
+                    log::warn!("{}: {}, {i}: {error}", self.info.name, choice.name);
+                    Ok(None)
+                }
             })
             .collect()
     }
@@ -285,11 +346,15 @@ impl Gpu {
             super::GpuOptions { trial: true, profile: false, ..self.options.clone() }.no_cache();
         let gpu = pollster::block_on(Self::on(self.adapter.clone(), options))?;
         let result = run(&gpu);
-        if matches!(gpu.health(), Err(crate::Error::DeviceLost { .. })) {
-            // wgpu waits for a device that it drops, and this one may never end.
-            std::mem::forget(gpu);
+        match gpu.health() {
+            Err(lost @ Error::DeviceLost { .. }) => {
+                // wgpu waits for a device that it drops, and this one may never end.
+                std::mem::forget(gpu);
+                // Other errors may only have followed from the loss.
+                Err(lost)
+            }
+            _ => result,
         }
-        result
     }
 }
 

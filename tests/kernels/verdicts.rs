@@ -179,7 +179,7 @@ fn an_injected_fault_is_found_and_remembered() {
 }
 
 #[test]
-fn a_kernel_that_is_wrong_fails_or_hangs_is_not_used_and_the_device_goes_on() {
+fn a_kernel_that_is_wrong_or_fails_is_not_used_and_the_device_goes_on() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     static WRONG: Special =
         Special { name: "wrong", kernels: &[&SQUARE], check: |gpu| compare(gpu, &SQUARE, &RUNS) };
@@ -187,11 +187,6 @@ fn a_kernel_that_is_wrong_fails_or_hangs_is_not_used_and_the_device_goes_on() {
         name: "broken",
         kernels: &[&NO_KERNEL],
         check: |gpu| compare(gpu, &NO_KERNEL, &RUNS),
-    };
-    static HANGING: Special = Special {
-        name: "hanging",
-        kernels: &[&ENDLESS],
-        check: |gpu| compare(gpu, &ENDLESS, &RUNS),
     };
     static SILENT: Special = Special {
         name: "silent",
@@ -205,16 +200,116 @@ fn a_kernel_that_is_wrong_fails_or_hangs_is_not_used_and_the_device_goes_on() {
     };
     listen();
     let folder = Folder::new("wrong");
-    let device = folder.open(GpuOptions::default().patience(Duration::from_millis(200)));
-    for special in [&WRONG, &BROKEN, &HANGING, &SILENT, &NAN] {
+    let device = folder.device();
+    for special in [&WRONG, &BROKEN, &SILENT, &NAN] {
         assert!(!inner(&device).trusts(special), "{}", special.name);
         assert_eq!(warnings(&format!("{} is wrong", special.name)), 1, "{}", special.name);
     }
     assert_eq!(twice(inner(&device), &PLAIN).unwrap()[99], 138.0);
     let again = folder.device();
-    for special in [&WRONG, &BROKEN, &HANGING] {
+    for special in [&WRONG, &BROKEN] {
         assert!(!inner(&again).trusts(special));
     }
+    assert_eq!(RUNS.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_trial_that_does_not_end_says_nothing() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static HANGING: Special = Special {
+        name: "hanging",
+        kernels: &[&ENDLESS],
+        check: |gpu| compare(gpu, &ENDLESS, &RUNS),
+    };
+    // As a driver that is reset while the trial runs, or that answers too late.
+    static LOST: Special = Special {
+        name: "vanishing",
+        kernels: &[&SUM],
+        check: |_| {
+            RUNS.fetch_add(1, Ordering::Relaxed);
+            Err(Error::DeviceLost { reason: "a test".into() })
+        },
+    };
+    static RIGHT: Special =
+        Special { name: "beside", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    listen();
+    let folder = Folder::new("unended");
+    let device = folder.open(GpuOptions::default().patience(Duration::from_millis(200)));
+    for special in [&HANGING, &LOST] {
+        assert!(!inner(&device).trusts(special), "{}", special.name);
+        assert_eq!(warnings(&format!("{} is wrong", special.name)), 0, "{}", special.name);
+        let unchecked = format!("{} could not be checked", special.name);
+        assert_eq!(warnings(&unchecked), 1, "{}", special.name);
+    }
+    assert_eq!(twice(inner(&device), &PLAIN).unwrap()[99], 138.0);
+    // All devices of this process do the same, and nothing is tried twice.
+    let again = folder.device();
+    for special in [&HANGING, &LOST] {
+        assert!(!inner(&again).trusts(special), "{}", special.name);
+    }
+    assert_eq!(RUNS.load(Ordering::Relaxed), 2);
+    // The next process finds no word on them, and tries again.
+    assert!(inner(&again).trusts(&RIGHT));
+    let text = std::fs::read_to_string(folder.file()).unwrap();
+    assert!(text.contains("beside"), "{text}");
+    assert!(!text.contains("hanging") && !text.contains("vanishing"), "{text}");
+}
+
+#[test]
+fn a_choice_with_a_trial_that_does_not_end_is_not_kept() {
+    let prepared = AtomicUsize::new(0);
+    let choose = |device: &Device, name: &str, lost: Option<usize>| {
+        inner(device).choose(&Choice {
+            name,
+            kernels: &[&PLAIN],
+            default: 0,
+            candidates: 2,
+            prepare: &|gpu, i| {
+                prepared.fetch_add(1, Ordering::Relaxed);
+                if lost == Some(i) {
+                    return Err(Error::DeviceLost { reason: "a test".into() });
+                }
+                let x = Tensor::zeros([1000], &Device(Backend::Gpu(gpu.clone())))?;
+                Ok(Box::new(move || fill(&x, 1.0)))
+            },
+        })
+    };
+    let folder = Folder::new("untimed");
+    let device = folder.device();
+    // The default one is lost: the other does not win by that.
+    assert_eq!(choose(&device, "test/lost", Some(0)), 0);
+    assert_eq!(choose(&folder.device(), "test/lost", Some(0)), 0);
+    assert_eq!(prepared.load(Ordering::Relaxed), 1);
+    choose(&device, "test/timed", None);
+    let text = std::fs::read_to_string(folder.file()).unwrap();
+    assert!(text.contains("test/timed") && !text.contains("test/lost"), "{text}");
+}
+
+#[test]
+fn a_lock_that_another_holds_is_not_waited_for_long() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static FIRST: Special =
+        Special { name: "unlocked", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static SECOND: Special =
+        Special { name: "held_up", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    let folder = Folder::new("held");
+    let device = folder.device();
+    assert!(inner(&device).trusts(&FIRST));
+    let before = std::fs::read(folder.file()).unwrap();
+    let held = std::fs::File::create(folder.file().with_extension("lock")).unwrap();
+    held.lock().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let asked = device.clone();
+    std::thread::spawn(move || sender.send(inner(&asked).trusts(&SECOND)));
+    let answer = receiver.recv_timeout(Duration::from_secs(100));
+    assert_eq!(answer, Ok(true), "the lock was waited for");
+    assert_eq!(std::fs::read(folder.file()).unwrap(), before, "written without the lock");
+    // It is known in this device; another one checks anew, and keeps it now.
+    drop(held);
+    assert!(inner(&device).trusts(&SECOND));
+    assert_eq!(RUNS.load(Ordering::Relaxed), 2);
+    assert!(inner(&folder.device()).trusts(&SECOND));
+    assert!(inner(&folder.device()).trusts(&SECOND));
     assert_eq!(RUNS.load(Ordering::Relaxed), 3);
 }
 
