@@ -14,6 +14,8 @@ mod optimizers;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod persistent;
+mod poison;
+mod poison_answer;
 mod recording;
 mod rows;
 mod translation;

@@ -18,30 +18,53 @@ pub enum Act {
 }
 
 impl Act {
+    /// A NaN stays one, which `f64::max` and `f64::min` would take for the smaller of two.
     pub fn value(self, x: f64) -> f64 {
         match self {
             Self::Sigmoid => sigmoid(x),
             Self::Tanh => x.tanh(),
-            Self::Relu => x.max(0.0),
+            Self::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
             Self::Affine(a, b) => a * x + b,
             Self::HardSigmoid(a, b) => (a * x + b).clamp(0.0, 1.0),
-            Self::LeakyRelu(a) => x.max(0.0) + a * x.min(0.0),
+            Self::LeakyRelu(a) => {
+                if x < 0.0 {
+                    a * x
+                } else {
+                    x
+                }
+            }
             Self::ScaledTanh(a, b) => a * (b * x).tanh(),
-            Self::Elu(a) => x.max(0.0) + a * (x.min(0.0).exp() - 1.0),
+            Self::Elu(a) => {
+                if x < 0.0 {
+                    a * (x.exp() - 1.0)
+                } else {
+                    x
+                }
+            }
             Self::Softsign => x / (1.0 + x.abs()),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Self::ThresholdedRelu(a) => {
-                if x > a {
-                    x
-                } else {
+                if x <= a {
                     0.0
+                } else {
+                    x
                 }
             }
         }
     }
 
+    /// NaN of a NaN, but for the one whose slope does not depend on x.
     pub fn slope(self, x: f64) -> f64 {
         let on = |on: bool| f64::from(u8::from(on));
+        if x.is_nan() && !matches!(self, Self::Affine(..)) {
+            return f64::NAN;
+        }
         match self {
             Self::Sigmoid => sigmoid(x) * sigmoid(-x),
             Self::Tanh => 1.0 / (x.cosh() * x.cosh()),
@@ -166,6 +189,14 @@ pub struct Gradients {
     pub d_c_0: Vec<f64>,
 }
 
+/// A gradient behind a clip of x: none where it holds, and of a NaN nobody knows whether it does.
+fn through(x: f64, clip: f64, gradient: f64) -> f64 {
+    if x.is_nan() && clip.is_finite() {
+        return f64::NAN;
+    }
+    if x.abs() > clip { 0.0 } else { gradient }
+}
+
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
@@ -187,17 +218,17 @@ impl Lstm {
         self.cell.scale.as_ref().map_or(1.0, |s| s[row * self.hidden_size + unit])
     }
 
-    fn stays(&self, which: usize, row: usize, t: usize, unit: usize) -> f64 {
+    /// Without zoneout nothing of the old state meets the new one, not even 0 times it.
+    fn stays(&self, row: usize, t: usize, unit: usize) -> Option<[f64; 2]> {
         let at = (row * self.timesteps + t) * self.hidden_size + unit;
-        self.cell.stays.as_ref().map_or(0.0, |s| s[which][at])
+        self.cell.stays.as_ref().map(|[h, c]| [h[at], c[at]])
     }
 
     /// The value of a gate's activation, and its slope.
     fn gate(&self, act: Act, a: f64) -> (f64, f64) {
         let clip = self.cell.clip;
-        let held = a.abs() > clip;
         let x = a.clamp(-clip, clip);
-        (act.value(x), if held { 0.0 } else { act.slope(x) })
+        (act.value(x), through(a, clip, act.slope(x)))
     }
 
     pub fn forward(&self, x: &[f64], h_0: &[f64], c_0: &[f64]) -> Outputs {
@@ -257,9 +288,12 @@ impl Lstm {
                         step.a[o] += self.peephole(2, u) * c_new;
                         step.gates[o] = self.gate(cell.recurrent, step.a[o]).0;
                         let h_new = step.gates[o] * cell.output.value(c_new);
-                        let [z_h, z_c] = [0, 1].map(|which| self.stays(which, row, t, u));
-                        h[u] = z_h * h[u] + (1.0 - z_h) * h_new;
-                        c[u] = z_c * c[u] + (1.0 - z_c) * c_new;
+                        (h[u], c[u]) = match self.stays(row, t, u) {
+                            None => (h_new, c_new),
+                            Some([z_h, z_c]) => {
+                                (z_h * h[u] + (1.0 - z_h) * h_new, z_c * c[u] + (1.0 - z_c) * c_new)
+                            }
+                        };
                     }
                 }
                 if !(left_out && self.zero_left_out) {
@@ -310,25 +344,26 @@ impl Lstm {
                 let acts = [cell.recurrent, cell.recurrent, cell.input, cell.recurrent];
                 let slopes: [f64; 4] =
                     std::array::from_fn(|j| self.gate(acts[j], step.a[places[j]]).1);
-                let [z_h, z_c] = [0, 1].map(|which| self.stays(which, row, t, u));
                 let (d_h, d_c) = (d.d_h_0[row * size + u], d.d_c_0[row * size + u]);
-                d.d_h_0[row * size + u] = z_h * d_h;
-                let (d_h, d_c_new) = ((1.0 - z_h) * d_h, (1.0 - z_c) * d_c);
+                let (stays_h, stays_c, d_h, d_c_new) = match self.stays(row, t, u) {
+                    None => (0.0, 0.0, d_h, d_c),
+                    Some([z_h, z_c]) => {
+                        (z_h * d_h, z_c * d_c, (1.0 - z_h) * d_h, (1.0 - z_c) * d_c)
+                    }
+                };
+                d.d_h_0[row * size + u] = stays_h;
                 let c_new = step.c_raw[u].clamp(-cell.cell_clip, cell.cell_clip);
                 let d_o = d_h * cell.output.value(c_new) * slopes[3];
-                let mut d_cell =
+                let d_cell =
                     d_c_new + d_h * o * cell.output.slope(c_new) + d_o * self.peephole(2, u);
-                if step.c_raw[u].abs() > cell.cell_clip {
-                    d_cell = 0.0;
-                }
-                let (mut d_i, mut d_f) = (d_cell * g, d_cell * step.c[u]);
-                match cell.coupling {
-                    Coupling::None => {}
-                    Coupling::InputFollowsForget => (d_i, d_f) = (0.0, d_f - d_i),
-                    Coupling::ForgetFollowsInput => (d_i, d_f) = (d_i - d_f, 0.0),
-                }
-                d_i *= slopes[0];
-                d_f *= slopes[1];
+                let d_cell = through(step.c_raw[u], cell.cell_clip, d_cell);
+                let (d_i, d_f) = (d_cell * g, d_cell * step.c[u]);
+                // What goes into a gate that follows the other is not looked at.
+                let (d_i, d_f) = match cell.coupling {
+                    Coupling::None => (d_i * slopes[0], d_f * slopes[1]),
+                    Coupling::InputFollowsForget => (0.0, (d_f - d_i) * slopes[1]),
+                    Coupling::ForgetFollowsInput => ((d_i - d_f) * slopes[0], 0.0),
+                };
                 for (place, value) in places.iter().zip([d_i, d_f, d_cell * i * slopes[2], d_o]) {
                     d_a[*place] = value;
                 }
@@ -336,7 +371,7 @@ impl Lstm {
                 d.d_peepholes[size + u] += d_f * step.c[u];
                 d.d_peepholes[2 * size + u] += d_o * c_new;
                 d.d_c_0[row * size + u] =
-                    z_c * d_c + d_cell * f + d_i * self.peephole(0, u) + d_f * self.peephole(1, u);
+                    stays_c + d_cell * f + d_i * self.peephole(0, u) + d_f * self.peephole(1, u);
             }
             let frame = self.frame(x, row, t);
             let d_frame = &mut d.d_x[(row * self.timesteps + t) * self.input_size..];
