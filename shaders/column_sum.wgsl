@@ -2,7 +2,7 @@
 //
 // Shapes  x: [N,C]; y: [slices,C]
 // Grid    ceil(C/16), slices, 1: a workgroup of 16 columns x 16 groups of the rows of a slice
-// Twin    src/ops/column_sum.rs
+// Parts   common/long_sum.wgsl    Twin  src/ops/column_sum.rs
 
 override ACCUMULATE: bool;
 
@@ -20,13 +20,18 @@ fn main(
     @builtin(local_invocation_id) id: vec3<u32>,
 ) {
     let column = group.x * 16u + id.x;
-    var sum = 0.0;
-    let first = group.y * dims.slice;
-    let end = min(dims.n, first + dims.slice);
+    var all = LongSum();
+    let begin = group.y * dims.slice;
+    let end = min(dims.n, begin + dims.slice);
     if column < dims.c {
-        for (var row = first + id.y; row < end; row += 16u) { sum += f32(x[row * dims.c + column]); }
+        for (var first = begin + id.y; first < end; first += PART * 16u) {
+            var part = 0.0;
+            let last = min(end, first + PART * 16u);
+            for (var row = first; row < last; row += 16u) { part += f32(x[row * dims.c + column]); }
+            add_part(&all, part);
+        }
     }
-    partials[id.y * 16u + id.x] = sum;
+    partials[id.y * 16u + id.x] = all_parts(all);
     workgroupBarrier();
     for (var stride = 8u; stride > 0u; stride /= 2u) {
         if id.y < stride { partials[id.y * 16u + id.x] += partials[(id.y + stride) * 16u + id.x]; }

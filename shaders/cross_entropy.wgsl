@@ -4,7 +4,7 @@
 // Shapes  x: [N,C]; labels, weights, loss: [N]; class_weights: [C]. Without WEIGHTS w = 1,
 //         without CLASSES k = 1.
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
 override CLASSES: bool;
@@ -38,15 +38,26 @@ fn main(
         largest = select(select(largest, v, v > largest), v, is_nan(v));
     }
     largest = workgroup_max(lane, largest);
-    var sum = 0.0;
-    for (var j = lane; j < dims.c; j += 64u) { sum += exp(x[begin + j] - largest); }
-    sum = workgroup_sum(lane, sum);
+    var exps = LongSum();
+    for (var first = lane; first < dims.c; first += PART * 64u) {
+        var part = 0.0;
+        let end = min(dims.c, first + PART * 64u);
+        for (var j = first; j < end; j += 64u) { part += exp(x[begin + j] - largest); }
+        add_part(&exps, part);
+    }
+    let sum = workgroup_sum(lane, all_parts(exps));
     var spread = 0.0;
     if dims.smoothing > 0.0 {
-        for (var j = lane; j < dims.c; j += 64u) {
-            spread += of_class(j) * (log(sum) + (largest - x[begin + j]));
+        var all = LongSum();
+        for (var first = lane; first < dims.c; first += PART * 64u) {
+            var part = 0.0;
+            let end = min(dims.c, first + PART * 64u);
+            for (var j = first; j < end; j += 64u) {
+                part += of_class(j) * (log(sum) + (largest - x[begin + j]));
+            }
+            add_part(&all, part);
         }
-        spread = workgroup_sum(lane, spread) * dims.smoothing / f32(dims.c);
+        spread = workgroup_sum(lane, all_parts(all)) * dims.smoothing / f32(dims.c);
     }
     if lane == 0u {
         let label = labels[row];

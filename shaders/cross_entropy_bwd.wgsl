@@ -4,7 +4,7 @@
 // Shapes  x, d_x: [N,C]; labels, weights: [N]; class_weights: [C]; d_loss: [1]. Without WEIGHTS
 //         w = 1, without CLASSES k = 1.
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
 override CLASSES: bool;
@@ -39,9 +39,14 @@ fn main(
         largest = select(select(largest, v, v > largest), v, is_nan(v));
     }
     largest = workgroup_max(lane, largest);
-    var sum = 0.0;
-    for (var j = lane; j < dims.c; j += 64u) { sum += exp(x[begin + j] - largest); }
-    sum = workgroup_sum(lane, sum);
+    var exps = LongSum();
+    for (var first = lane; first < dims.c; first += PART * 64u) {
+        var part = 0.0;
+        let end = min(dims.c, first + PART * 64u);
+        for (var j = first; j < end; j += 64u) { part += exp(x[begin + j] - largest); }
+        add_part(&exps, part);
+    }
+    let sum = workgroup_sum(lane, all_parts(exps));
     var factor = d_loss[0] * dims.scale;
     var skip = false;
     if WEIGHTS {
@@ -51,8 +56,14 @@ fn main(
     let share = dims.smoothing / f32(dims.c);
     var all = 0.0;
     if dims.smoothing > 0.0 {
-        for (var j = lane; j < dims.c; j += 64u) { all += share * of_class(j); }
-        all = workgroup_sum(lane, all);
+        var classes = LongSum();
+        for (var first = lane; first < dims.c; first += PART * 64u) {
+            var part = 0.0;
+            let end = min(dims.c, first + PART * 64u);
+            for (var j = first; j < end; j += 64u) { part += share * of_class(j); }
+            add_part(&classes, part);
+        }
+        all = workgroup_sum(lane, all_parts(classes));
     }
     let label = labels[row];
     let right = (1.0 - dims.smoothing) * of_class(label);

@@ -24,7 +24,13 @@ fn main(
     let i = linear_index(group, groups, lane, 64u);
     if i >= dims.size { return; }
     var sum = 0.0;
-    for (var slice = 0u; slice < dims.slices; slice++) { sum += parts[slice * dims.size + i]; }
+    // Sixteen of them at a time, so that none is added to a sum that is much larger.
+    for (var first = 0u; first < dims.slices; first += 16u) {
+        var part = 0.0;
+        let end = min(dims.slices, first + 16u);
+        for (var slice = first; slice < end; slice++) { part += parts[slice * dims.size + i]; }
+        sum += part;
+    }
     let column = i % dims.n;
     if BIAS { sum += bias[column]; }
     let at = dims.c_offset + i / dims.n * dims.ldc + column;

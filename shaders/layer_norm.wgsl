@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N,C]; gain, shift: [C]; stats: [N,2], the mean and one over the root
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
 // Source  Ba et al. 2016, equation 4
 
 override SHIFT: bool;
@@ -25,16 +25,27 @@ fn main(
     let row = linear_index(group, groups, 0u, 1u);
     if row >= dims.n { return; }
     let begin = row * dims.c;
-    var sum = 0.0;
-    for (var j = lane; j < dims.c; j += 64u) { sum += x[begin + j]; }
-    let mean = workgroup_sum(lane, sum) / f32(dims.c);
-    // Not from the mean of the squares: that would cancel.
-    sum = 0.0;
-    for (var j = lane; j < dims.c; j += 64u) {
-        let d = x[begin + j] - mean;
-        sum += d * d;
+    var values = LongSum();
+    for (var first = lane; first < dims.c; first += PART * 64u) {
+        var part = 0.0;
+        let end = min(dims.c, first + PART * 64u);
+        for (var j = first; j < end; j += 64u) { part += x[begin + j]; }
+        add_part(&values, part);
     }
-    let root = 1.0 / sqrt(workgroup_sum(lane, sum) / f32(dims.c) + dims.epsilon);
+    let mean = workgroup_sum(lane, all_parts(values)) / f32(dims.c);
+    // Not from the mean of the squares: that would cancel.
+    var squares = LongSum();
+    for (var first = lane; first < dims.c; first += PART * 64u) {
+        var part = 0.0;
+        let end = min(dims.c, first + PART * 64u);
+        for (var j = first; j < end; j += 64u) {
+            let d = x[begin + j] - mean;
+            part += d * d;
+        }
+        add_part(&squares, part);
+    }
+    let variance = workgroup_sum(lane, all_parts(squares)) / f32(dims.c);
+    let root = 1.0 / sqrt(variance + dims.epsilon);
     for (var j = lane; j < dims.c; j += 64u) {
         var value = gain[j] * ((x[begin + j] - mean) * root);
         if SHIFT { value += shift[j]; }

@@ -3,7 +3,7 @@
 //
 // Shapes  x, d_y, d_x, d_gain: [N,C]; gain: [C]; stats: [N,2]
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
 
 struct Dims { n: u32, c: u32 }
 
@@ -26,15 +26,22 @@ fn main(
     let begin = row * dims.c;
     let mean = stats[2u * row];
     let root = stats[2u * row + 1u];
-    var sum = 0.0;
-    var dot = 0.0;
-    for (var j = lane; j < dims.c; j += 64u) {
-        let g = d_y[begin + j] * gain[j];
-        sum += g;
-        dot += g * (x[begin + j] - mean) * root;
+    var gradients = LongSum();
+    var products = LongSum();
+    for (var first = lane; first < dims.c; first += PART * 64u) {
+        var part = 0.0;
+        var part_dot = 0.0;
+        let end = min(dims.c, first + PART * 64u);
+        for (var j = first; j < end; j += 64u) {
+            let g = d_y[begin + j] * gain[j];
+            part += g;
+            part_dot += g * (x[begin + j] - mean) * root;
+        }
+        add_part(&gradients, part);
+        add_part(&products, part_dot);
     }
-    sum = workgroup_sum(lane, sum) / f32(dims.c);
-    dot = workgroup_sum(lane, dot) / f32(dims.c);
+    let sum = workgroup_sum(lane, all_parts(gradients)) / f32(dims.c);
+    let dot = workgroup_sum(lane, all_parts(products)) / f32(dims.c);
     for (var j = lane; j < dims.c; j += 64u) {
         let z = (x[begin + j] - mean) * root;
         d_x[begin + j] = root * (d_y[begin + j] * gain[j] - sum - z * dot);

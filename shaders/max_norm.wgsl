@@ -2,7 +2,7 @@
 //
 // Shapes  x: [rows, columns]
 // Grid    folded ceil(columns/64): an invocation takes a column
-// Parts   common/index.wgsl    Twin  src/ops/penalty.rs
+// Parts   common/index.wgsl, common/long_sum.wgsl    Twin  src/ops/penalty.rs
 
 struct Dims { rows: u32, columns: u32, limit: f32 }
 
@@ -23,12 +23,17 @@ fn main(
         largest = max(largest, abs(x[row * dims.columns + column]));
     }
     if largest == 0.0 { return; }
-    var sum = 0.0;
-    for (var row = 0u; row < dims.rows; row++) {
-        let v = x[row * dims.columns + column] / largest;
-        sum += v * v;
+    var all = LongSum();
+    for (var first = 0u; first < dims.rows; first += PART) {
+        var part = 0.0;
+        let end = min(dims.rows, first + PART);
+        for (var row = first; row < end; row++) {
+            let v = x[row * dims.columns + column] / largest;
+            part += v * v;
+        }
+        add_part(&all, part);
     }
-    let norm = largest * sqrt(sum);
+    let norm = largest * sqrt(all_parts(all));
     if norm > dims.limit {
         for (var row = 0u; row < dims.rows; row++) {
             x[row * dims.columns + column] *= dims.limit / norm;

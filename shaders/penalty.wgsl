@@ -2,7 +2,7 @@
 //
 // Shapes  x: [n]; y: [groups]
 // Grid    `groups` of 64, which take every groups-th block of 64 elements
-// Parts   common/row_reduce.wgsl    Twin  src/ops/penalty.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl    Twin  src/ops/penalty.rs
 
 struct Dims { n: u32, groups: u32, l1: f32, l2: f32 }
 
@@ -15,10 +15,16 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    var sum = 0.0;
-    for (var i = group.x * 64u + lane; i < dims.n; i += dims.groups * 64u) {
-        sum += dims.l1 * abs(x[i]) + dims.l2 * x[i] * x[i];
+    let stride = dims.groups * 64u;
+    var all = LongSum();
+    for (var first = group.x * 64u + lane; first < dims.n; first += PART * stride) {
+        var part = 0.0;
+        let end = min(dims.n, first + PART * stride);
+        for (var i = first; i < end; i += stride) {
+            part += dims.l1 * abs(x[i]) + dims.l2 * x[i] * x[i];
+        }
+        add_part(&all, part);
     }
-    sum = workgroup_sum(lane, sum);
+    let sum = workgroup_sum(lane, all_parts(all));
     if lane == 0u { y[group.x] = sum; }
 }

@@ -8,7 +8,7 @@
 //
 // Shapes  x, y: [N,C]; weights, loss: [N]. Without WEIGHTS w = 1.
 // Grid    folded ceil(N/64): an invocation takes a row
-// Parts   common/activations.wgsl, common/index.wgsl    Twin  src/ops/pointwise_loss.rs
+// Parts   common/activations.wgsl, common/index.wgsl, common/long_sum.wgsl    Twin  src/ops/pointwise_loss.rs
 
 override KIND: u32;
 override WEIGHTS: bool;
@@ -29,20 +29,26 @@ fn main(
 ) {
     let row = linear_index(group, groups, lane, 64u);
     if row >= dims.n { return; }
-    var sum = 0.0;
-    for (var j = row * dims.c; j < (row + 1u) * dims.c; j++) {
-        let d = x[j] - y[j];
-        switch KIND {
-            case 0u: { sum += softplus1(x[j]) - x[j] * y[j]; }
-            case 1u: { sum += d * d; }
-            case 2u: { sum += abs(d); }
-            case 3u: {
-                sum += select(0.5 * d * d, dims.p * (abs(d) - 0.5 * dims.p), abs(d) > dims.p);
+    var all = LongSum();
+    let end = (row + 1u) * dims.c;
+    for (var first = row * dims.c; first < end; first += PART) {
+        var part = 0.0;
+        let last = min(end, first + PART);
+        for (var j = first; j < last; j++) {
+            let d = x[j] - y[j];
+            switch KIND {
+                case 0u: { part += softplus1(x[j]) - x[j] * y[j]; }
+                case 1u: { part += d * d; }
+                case 2u: { part += abs(d); }
+                case 3u: {
+                    part += select(0.5 * d * d, dims.p * (abs(d) - 0.5 * dims.p), abs(d) > dims.p);
+                }
+                default: { part += select((1.0 - dims.p) * d, -dims.p * d, d < 0.0); }
             }
-            default: { sum += select((1.0 - dims.p) * d, -dims.p * d, d < 0.0); }
         }
+        add_part(&all, part);
     }
-    sum *= dims.scale;
+    var sum = all_parts(all) * dims.scale;
     if WEIGHTS { sum = select(weights[row] * sum, 0.0, weights[row] == 0.0); }
     loss[row] = sum;
 }

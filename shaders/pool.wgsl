@@ -5,7 +5,8 @@
 // Shapes  x: [B,T,C]; y, found: [B,C], of which `found` holds the number of the frame that was
 //         taken or, for KIND 1, how many count. A row without any gives 0.
 // Grid    folded ceil(B*C/64)
-// Parts   common/index.wgsl, common/steps.wgsl, common/is_nan.wgsl    Twin  src/ops/pool.rs
+// Parts   common/index.wgsl, common/steps.wgsl, common/is_nan.wgsl,
+//         common/long_sum.wgsl    Twin  src/ops/pool.rs
 
 override KIND: u32;
 
@@ -27,13 +28,19 @@ fn main(
     if i >= dims.b * dims.c { return; }
     let row = i / dims.c;
     var value = 0.0;
+    var part = 0.0;
+    var all = LongSum();
     var number = 0u;
     var place = dims.t;
     for (var t = 0u; t < dims.t; t++) {
         if counts(row, t, dims.t) {
             let v = x[(row * dims.t + t) * dims.c + i % dims.c];
             if KIND < 2u {
-                value += v;
+                part += v;
+                if number % PART == PART - 1u {
+                    add_part(&all, part);
+                    part = 0.0;
+                }
             } else if KIND == 3u || number == 0u || (KIND == 2u && (v > value || is_nan(v))) {
                 // A NaN stays, since nothing is larger.
                 value = v;
@@ -42,6 +49,7 @@ fn main(
             number++;
         }
     }
+    if KIND < 2u { value = all_parts(all) + part; }
     if KIND == 1u {
         value /= f32(max(number, 1u));
         place = number;

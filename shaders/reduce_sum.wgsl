@@ -1,25 +1,40 @@
-// reduce_sum: y[0] (+)= scale * sum x, in a fixed order.
+// reduce_sum: y[i] (+)= scale * the sum of the i-th block of x, in a fixed order. A block is 16,384
+// elements, which is more than most batches have rows.
 //
-// Shapes  x: [N]; y: [1]
-// Grid    1: one workgroup of 64 (N is a batch's rows)
-// Parts   common/row_reduce.wgsl    Twin  src/ops/reduce_sum.rs
+// Shapes  x: [N]; y: [groups]
+// Grid    folded `groups`: a workgroup of 64 takes a block
+// Parts   common/index.wgsl, common/row_reduce.wgsl, common/long_sum.wgsl    Twin  src/ops/reduce_sum.rs
 
 override ACCUMULATE: bool;
 
-struct Dims { n: u32, scale: f32 }
+struct Dims { n: u32, scale: f32, groups: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [N]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [1]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [groups]
+
+const BLOCK = 16384u;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
-    var sum = 0.0;
-    for (var i = lane; i < dims.n; i += 64u) { sum += x[i]; }
-    sum = workgroup_sum(lane, sum);
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = linear_index(group, groups, 0u, 1u);
+    if block >= dims.groups { return; }
+    let end = min(dims.n, (block + 1u) * BLOCK);
+    var all = LongSum();
+    for (var first = block * BLOCK + lane; first < end; first += PART * 64u) {
+        var part = 0.0;
+        let last = min(end, first + PART * 64u);
+        for (var i = first; i < last; i += 64u) { part += x[i]; }
+        add_part(&all, part);
+    }
+    let sum = workgroup_sum(lane, all_parts(all));
     if lane == 0u {
         var value = dims.scale * sum;
-        if ACCUMULATE { value += y[0]; }
-        y[0] = value;
+        if ACCUMULATE { value += y[block]; }
+        y[block] = value;
     }
 }

@@ -1,7 +1,7 @@
 // softmax: y = exp(x - max x) / sum exp(x - max x), for each row; with LOG the logarithm of it.
 //
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
 
 override LOG: bool;
 
@@ -26,9 +26,14 @@ fn main(
         largest = select(select(largest, v, v > largest), v, is_nan(v));
     }
     largest = workgroup_max(lane, largest);
-    var sum = 0.0;
-    for (var j = lane; j < dims.c; j += 64u) { sum += exp(x[begin + j] - largest); }
-    sum = workgroup_sum(lane, sum);
+    var exps = LongSum();
+    for (var first = lane; first < dims.c; first += PART * 64u) {
+        var part = 0.0;
+        let end = min(dims.c, first + PART * 64u);
+        for (var j = first; j < end; j += 64u) { part += exp(x[begin + j] - largest); }
+        add_part(&exps, part);
+    }
+    let sum = workgroup_sum(lane, all_parts(exps));
     for (var j = lane; j < dims.c; j += 64u) {
         let d = x[begin + j] - largest;
         if LOG { y[begin + j] = d - log(sum); } else { y[begin + j] = exp(d) / sum; }

@@ -1,7 +1,7 @@
 // softmax_bwd: d_x = y * (d_y - sum(d_y * y)), for each row.
 //
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
 
 struct Dims { n: u32, c: u32 }
 
@@ -19,9 +19,14 @@ fn main(
     let row = linear_index(group, groups, 0u, 1u);
     if row >= dims.n { return; }
     let begin = row * dims.c;
-    var dot = 0.0;
-    for (var j = lane; j < dims.c; j += 64u) { dot += d_y[begin + j] * y[begin + j]; }
-    dot = workgroup_sum(lane, dot);
+    var products = LongSum();
+    for (var first = lane; first < dims.c; first += PART * 64u) {
+        var part = 0.0;
+        let end = min(dims.c, first + PART * 64u);
+        for (var j = first; j < end; j += 64u) { part += d_y[begin + j] * y[begin + j]; }
+        add_part(&products, part);
+    }
+    let dot = workgroup_sum(lane, all_parts(products));
     for (var j = lane; j < dims.c; j += 64u) {
         d_x[begin + j] = y[begin + j] * (d_y[begin + j] - dot);
     }

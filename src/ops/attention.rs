@@ -1,6 +1,6 @@
 //! Attention of queries over the steps of a sequence, and its gradients.
 
-use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product};
+use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product, sums};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
 use crate::device::threads::each_chunk;
@@ -143,15 +143,16 @@ impl Attention {
                 let mut largest = f32::MIN;
                 for at in (0..t).filter(|&at| steps.counts(row, at)) {
                     let parts = (0..h).map(|h| score.part(query, row * t + at, h));
-                    weights[at] = parts.sum();
+                    weights[at] = sums::sum(parts);
                     let w = weights[at];
                     largest = if w > largest || w.is_nan() { w } else { largest };
                 }
-                let mut sum = 0.0;
+                let mut sum = 0.0f64;
                 for at in (0..t).filter(|&at| steps.counts(row, at)) {
                     weights[at] = (weights[at] - largest).exp();
-                    sum += weights[at];
+                    sum += f64::from(weights[at]);
                 }
+                let sum = sum as f32;
                 for at in (0..t).filter(|&at| steps.counts(row, at)) {
                     weights[at] /= sum;
                 }
@@ -162,11 +163,12 @@ impl Attention {
         context.cpu_mut(|context| {
             each_chunk(context, v, |query, context| {
                 let row = query / u;
-                context.fill(0.0);
+                let mut sums = vec![0.0f64; v];
                 for at in (0..t).filter(|&at| steps.counts(row, at)) {
                     let (w, value) = (of[query * t + at], &values[(row * t + at) * v..][..v]);
-                    context.iter_mut().zip(value).for_each(|(c, value)| *c += w * value);
+                    sums.iter_mut().zip(value).for_each(|(c, v)| *c += f64::from(w * v));
                 }
+                context.iter_mut().zip(&sums).for_each(|(c, &sum)| *c = sum as f32);
             });
         });
         Ok((weights, context))
@@ -233,15 +235,16 @@ impl Attention {
             each_chunk(d_scores, t, |query, d_scores| {
                 let weights = &weights[query * t..][..t];
                 let d_context = &d_context[query * v..][..v];
-                let mut dot = 0.0;
+                let mut dot = 0.0f64;
                 for (at, d) in d_scores.iter_mut().enumerate() {
                     *d = 0.0;
                     if weights[at] != 0.0 {
                         let value = &values[(query / u * t + at) * v..][..v];
-                        *d = d_context.iter().zip(value).map(|(d, v)| d * v).sum();
+                        *d = sums::sum(d_context.iter().zip(value).map(|(d, v)| d * v));
                     }
-                    dot += weights[at] * *d;
+                    dot += f64::from(weights[at] * *d);
                 }
+                let dot = dot as f32;
                 d_scores.iter_mut().zip(weights).for_each(|(d, w)| *d = w * (*d - dot));
             });
         });
@@ -249,7 +252,7 @@ impl Attention {
         let d_scores: &[f32] = &d_scores;
         let of_query = |query: usize, f: &dyn Fn(usize) -> f32| -> f32 {
             let steps = (0..t).map(|at| (d_scores[query * t + at], query / u * t + at));
-            steps.filter(|&(d, _)| d != 0.0).map(|(d, key)| d * f(key)).sum()
+            sums::sum(steps.filter(|&(d, _)| d != 0.0).map(|(d, key)| d * f(key)))
         };
         d.q.cpu_mut(|d_q| {
             each_chunk(d_q, h, |query, d_q| {
@@ -272,10 +275,9 @@ impl Attention {
                 for (h, d_k) in d_k.iter_mut().enumerate() {
                     let queries = (key / t * u..(key / t + 1) * u)
                         .map(|query| (d_scores[query * t + key % t], query));
-                    *d_k = queries
-                        .filter(|&(d, _)| d != 0.0)
-                        .map(|(d, query)| d * score.slope_of_key(query, key, h))
-                        .sum();
+                    let queries = queries.filter(|&(d, _)| d != 0.0);
+                    *d_k =
+                        sums::sum(queries.map(|(d, query)| d * score.slope_of_key(query, key, h)));
                 }
             });
         });
@@ -283,7 +285,9 @@ impl Attention {
             each_chunk(d_values, v, |key, d_values| {
                 for (j, d) in d_values.iter_mut().enumerate() {
                     let queries = key / t * u..(key / t + 1) * u;
-                    *d = queries.map(|q| weights[q * t + key % t] * d_context[q * v + j]).sum();
+                    *d = sums::sum(
+                        queries.map(|q| weights[q * t + key % t] * d_context[q * v + j]),
+                    );
                 }
             });
         });

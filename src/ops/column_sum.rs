@@ -1,14 +1,16 @@
 //! y += the sum of the rows of x: the gradient of a bias.
 
 use super::gemm_slices::{self, add_slices};
-use super::{REAL, switches};
+use super::{LONG_SUM, REAL, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch};
 use crate::{Result, Tensor};
 
 /// For x of 32 bits and of 16.
-pub(crate) static KERNELS: [Kernel; 2] =
-    [kernel("column_sum", &[REAL[0], TEXT]), kernel("column_sum_f16", &[REAL[1], TEXT])];
+pub(crate) static KERNELS: [Kernel; 2] = [
+    kernel("column_sum", &[REAL[0], LONG_SUM, TEXT]),
+    kernel("column_sum_f16", &[REAL[1], LONG_SUM, TEXT]),
+];
 
 const TEXT: &str = include_str!("../../shaders/column_sum.wgsl");
 
@@ -28,11 +30,9 @@ pub(crate) fn column_sum(x: &Tensor, y: &Tensor) -> Result<()> {
     let Some(gpu) = x.gpu() else {
         let x = x.cpu();
         y.cpu_mut(|y| {
-            for row in x.chunks_exact(c) {
-                for (y, x) in y.iter_mut().zip(row) {
-                    *y += x;
-                }
-            }
+            let mut sums: Vec<_> = y.iter().map(|&y| f64::from(y)).collect();
+            sums::add_rows(&mut sums, &x);
+            y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = sum as f32);
         });
         return Ok(());
     };

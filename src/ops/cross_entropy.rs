@@ -1,7 +1,7 @@
 //! Softmax and cross-entropy in one: the loss of each row, and the gradient.
 
 use super::softmax::{largest_and_sum, last_axis};
-use super::{INDEX, ROW_REDUCE, switches};
+use super::{INDEX, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Kernel, Launch, folded};
 use crate::{Result, Tensor};
@@ -94,7 +94,7 @@ pub(crate) fn forward(x: &Tensor, wanted: &Wanted) -> Result<Tensor> {
                     let mut value = (1.0 - smoothing) * class(label) * (log + (largest - x[label]));
                     if *smoothing > 0.0 {
                         let all = (0..c).map(|j| class(j) * (log + (largest - x[j])));
-                        value += smoothing / c as f32 * all.sum::<f32>();
+                        value += smoothing / c as f32 * sums::sum(all);
                     }
                     *loss = match weights.as_ref().map_or(1.0, |w| w[row]) {
                         0.0 => 0.0,
@@ -135,7 +135,7 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
             let class = |j: usize| classes.as_ref().map_or(1.0, |w| w[j]);
             let factor = d_loss.cpu()[0] * scale;
             let share = smoothing / c as f32;
-            let all: f32 = share * (0..c).map(class).sum::<f32>();
+            let all = share * sums::sum((0..c).map(class));
             d_x.cpu_mut(|d_x| {
                 let rows = d_x.chunks_exact_mut(c).zip(x.chunks_exact(c));
                 for (row, (d_x, x)) in rows.enumerate() {

@@ -1,7 +1,7 @@
 //! Each row with the mean 0 and the variance 1, times a gain, plus a shift.
 
 use super::softmax::last_axis;
-use super::{INDEX, ROW_REDUCE, switches};
+use super::{INDEX, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
@@ -51,8 +51,8 @@ pub(crate) fn layer_norm(
     let (x, gain, shift) = (x.cpu(), gain.cpu(), shift.map(Tensor::cpu));
     stats.cpu_mut(|stats| {
         for (stats, x) in stats.chunks_exact_mut(2).zip(x.chunks_exact(c)) {
-            let mean = x.iter().sum::<f32>() / c as f32;
-            let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / c as f32;
+            let mean = sums::sum(x.iter().copied()) / c as f32;
+            let variance = sums::sum(x.iter().map(|x| (x - mean) * (x - mean))) / c as f32;
             stats.copy_from_slice(&[mean, 1.0 / (variance + epsilon).sqrt()]);
         }
     });
@@ -98,8 +98,8 @@ pub(crate) fn backward(
     d_x.cpu_mut(|d_x| {
         for (row, d_x) in d_x.chunks_exact_mut(c).enumerate() {
             let g = |j: usize| d_y[row * c + j] * gain[j];
-            let sum = (0..c).map(g).sum::<f32>() / c as f32;
-            let dot = (0..c).map(|j| g(j) * of(row * c + j)).sum::<f32>() / c as f32;
+            let sum = sums::sum((0..c).map(g)) / c as f32;
+            let dot = sums::sum((0..c).map(|j| g(j) * of(row * c + j))) / c as f32;
             for (j, d_x) in d_x.iter_mut().enumerate() {
                 *d_x = stats[2 * row + 1] * (g(j) - sum - of(row * c + j) * dot);
             }

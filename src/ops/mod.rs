@@ -35,6 +35,7 @@ pub(crate) mod pool;
 pub(crate) mod reduce_sum;
 pub(crate) mod sgd;
 pub(crate) mod softmax;
+mod sums;
 pub(crate) mod swap_axes;
 pub(crate) mod threefry;
 
@@ -180,9 +181,11 @@ pub(crate) const REAL: [&str; 2] =
 /// WGSL that several kernels include.
 pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
 pub(crate) const IS_NAN: &str = include_str!("../../shaders/common/is_nan.wgsl");
+pub(crate) const LONG_SUM: &str = include_str!("../../shaders/common/long_sum.wgsl");
 pub(crate) const LOSS_SCALE: &str = include_str!("../../shaders/common/loss_scale.wgsl");
 pub(crate) const ROW_REDUCE: &str = concat!(
     include_str!("../../shaders/common/is_nan.wgsl"),
+    include_str!("../../shaders/common/long_sum.wgsl"),
     include_str!("../../shaders/common/row_reduce.wgsl")
 );
 pub(crate) const STEPS: &str = include_str!("../../shaders/common/steps.wgsl");

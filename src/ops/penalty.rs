@@ -1,6 +1,6 @@
 //! What keeps values small: l1 |x| + l2 x², its gradient, and a limit of norms.
 
-use super::{INDEX, ROW_REDUCE, switches};
+use super::{INDEX, LONG_SUM, ROW_REDUCE, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::ops::reduce_sum::reduce_sum;
@@ -22,7 +22,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
 
 pub(crate) static MAX_NORM: Kernel = Kernel {
     name: "max_norm",
-    parts: &[INDEX, include_str!("../../shaders/max_norm.wgsl")],
+    parts: &[INDEX, LONG_SUM, include_str!("../../shaders/max_norm.wgsl")],
     bindings: &[("x", Write)],
     variants: || vec![vec![]],
 };
@@ -93,13 +93,13 @@ pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
         for row in x.chunks_exact(columns) {
             largest.iter_mut().zip(row).for_each(|(l, v)| *l = l.max(v.abs()));
         }
-        let mut sums = vec![0.0f32; columns];
+        let mut sums = vec![0.0f64; columns];
         for row in x.chunks_exact(columns) {
             for ((sum, v), l) in sums.iter_mut().zip(row).zip(&largest) {
-                *sum += if *l > 0.0 { (v / l) * (v / l) } else { 0.0 };
+                *sum += if *l > 0.0 { f64::from((v / l) * (v / l)) } else { 0.0 };
             }
         }
-        let norms = sums.iter().zip(&largest).map(|(sum, l)| l * sum.sqrt());
+        let norms = sums.iter().zip(&largest).map(|(sum, l)| l * sum.sqrt() as f32);
         let scales: Vec<_> = norms.map(|n| if n > limit { limit / n } else { 1.0 }).collect();
         for row in x.chunks_exact_mut(columns) {
             row.iter_mut().zip(&scales).for_each(|(v, scale)| *v *= scale);

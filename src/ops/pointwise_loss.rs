@@ -2,14 +2,14 @@
 
 use super::activation::sigmoid;
 use super::softmax::last_axis;
-use super::{ACTIVATIONS, INDEX, IS_NAN, product, switches};
+use super::{ACTIVATIONS, INDEX, IS_NAN, LONG_SUM, product, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pointwise_loss",
-    parts: &[ACTIVATIONS, INDEX, include_str!("../../shaders/pointwise_loss.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, LONG_SUM, include_str!("../../shaders/pointwise_loss.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("loss", Write)],
     variants,
 };
@@ -107,7 +107,7 @@ pub(crate) fn forward(
             loss.cpu_mut(|loss| {
                 let rows = x.chunks_exact(c).zip(y.chunks_exact(c));
                 for (row, (loss, (x, y))) in loss.iter_mut().zip(rows).enumerate() {
-                    let sum: f32 = x.iter().zip(y).map(|(&x, &y)| kind.value(x, y)).sum();
+                    let sum = sums::sum(x.iter().zip(y).map(|(&x, &y)| kind.value(x, y)));
                     *loss = match weights.as_ref().map_or(1.0, |w| w[row]) {
                         0.0 => 0.0,
                         w => w * scale * sum,

@@ -1,6 +1,6 @@
 //! One frame of each row's frames, and the gradient. The gradient of a sum repeats a frame.
 
-use super::{INDEX, IS_NAN, STEPS, product};
+use super::{INDEX, IS_NAN, LONG_SUM, STEPS, product};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, Launch, folded};
 use crate::lengths::Counted;
@@ -8,7 +8,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pool",
-    parts: &[INDEX, STEPS, IS_NAN, include_str!("../../shaders/pool.wgsl")],
+    parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, include_str!("../../shaders/pool.wgsl")],
     bindings: &[("x", Read), ("steps", Read), ("y", Write), ("found", Write)],
     variants,
 };
@@ -58,22 +58,29 @@ pub(crate) fn pool(
     y.cpu_mut(|y| {
         found.cpu_mut(|found| {
             let rows = y.chunks_exact_mut(c).zip(found.chunks_exact_mut(c));
+            // In double precision: a float that has grown large loses what is added to it.
+            let mut sums = vec![0.0f64; if matches!(kind, Kind::Sum | Kind::Mean) { c } else { 0 }];
             for (row, (y, found)) in rows.enumerate() {
                 y.fill(0.0);
+                sums.fill(0.0);
                 found.fill(t as f32);
                 let mut number = 0;
                 for at in (0..t).filter(|&at| steps.counts(row, at)) {
                     let frame = &x[(row * t + at) * c..][..c];
+                    number += 1;
+                    if !sums.is_empty() {
+                        sums.iter_mut().zip(frame).for_each(|(sum, &v)| *sum += f64::from(v));
+                        continue;
+                    }
                     for ((y, found), &v) in y.iter_mut().zip(&mut *found).zip(frame) {
                         match kind {
-                            Kind::Sum | Kind::Mean => *y += v,
-                            Kind::Max if number > 0 && !(v > *y || v.is_nan()) => {}
-                            Kind::First if number > 0 => {}
-                            Kind::Max | Kind::Last | Kind::First => (*y, *found) = (v, at as f32),
+                            Kind::Max if number > 1 && !(v > *y || v.is_nan()) => {}
+                            Kind::First if number > 1 => {}
+                            _ => (*y, *found) = (v, at as f32),
                         }
                     }
-                    number += 1;
                 }
+                y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = sum as f32);
                 if kind == Kind::Mean {
                     y.iter_mut().for_each(|y| *y /= number.max(1) as f32);
                     found.fill(number as f32);

@@ -1,31 +1,44 @@
 //! y[0] (+)= scale * the sum of x, in a fixed order.
 
-use super::{ROW_REDUCE, switches};
+use super::{INDEX, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch};
+use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "reduce_sum",
-    parts: &[ROW_REDUCE, include_str!("../../shaders/reduce_sum.wgsl")],
+    parts: &[INDEX, ROW_REDUCE, include_str!("../../shaders/reduce_sum.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["ACCUMULATE"]),
 };
+
+/// The elements that a workgroup adds up: 256 for each of its 64 invocations, as the kernel has it.
+const BLOCK: usize = 64 * 256;
 
 /// `y` is `[1]`.
 pub(crate) fn reduce_sum(x: &Tensor, scale: f32, accumulate: bool, y: &Tensor) -> Result<()> {
     let Some(gpu) = x.gpu() else {
         y.cpu_mut(|y| {
-            let sum = scale * x.cpu().iter().sum::<f32>();
+            let sum = scale * sums::sum(x.cpu().iter().copied());
             y[0] = if accumulate { y[0] + sum } else { sum };
         });
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: [1, 1, 1],
-        constants: &[("ACCUMULATE", accumulate.into())],
-        uniform: &[x.len() as u32, scale.to_bits()],
-        tensors: &[Some(x), Some(y)],
-    })
+    let launch = |x: &Tensor, scale: f32, accumulate: bool, y: &Tensor| {
+        let groups = x.len().div_ceil(BLOCK).max(1);
+        gpu.run(&Launch {
+            kernel: &KERNEL,
+            grid: folded(groups),
+            constants: &[("ACCUMULATE", accumulate.into())],
+            uniform: &[x.len() as u32, scale.to_bits(), groups as u32],
+            tensors: &[Some(x), Some(y)],
+        })
+    };
+    if x.len() <= BLOCK {
+        return launch(x, scale, accumulate, y);
+    }
+    // Each workgroup leaves the sum of its block, and these are added up in turn.
+    let parts = Tensor::empty([x.len().div_ceil(BLOCK)], &x.device())?;
+    launch(x, 1.0, false, &parts)?;
+    reduce_sum(&parts, scale, accumulate, y)
 }

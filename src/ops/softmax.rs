@@ -1,6 +1,6 @@
 //! The softmax of each row, and its gradient.
 
-use super::{INDEX, ROW_REDUCE, switches};
+use super::{INDEX, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
@@ -69,7 +69,7 @@ pub(crate) fn backward(y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
             d_x.cpu_mut(|d_x| {
                 let rows = d_x.chunks_exact_mut(c).zip(y.chunks_exact(c));
                 for ((d_x, y), d_y) in rows.zip(d_y.chunks_exact(c)) {
-                    let dot: f32 = y.iter().zip(d_y).map(|(y, d)| y * d).sum();
+                    let dot = sums::sum(y.iter().zip(d_y).map(|(y, d)| y * d));
                     for ((d_x, y), d_y) in d_x.iter_mut().zip(y).zip(d_y) {
                         *d_x = y * (d_y - dot);
                     }
@@ -88,7 +88,7 @@ pub(crate) fn last_axis(x: &Tensor) -> usize {
 /// The largest of `x`, or NaN if there is one; and the sum of exp(x - largest).
 pub(crate) fn largest_and_sum(x: &[f32]) -> (f32, f32) {
     let largest = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m || v.is_nan() { v } else { m });
-    (largest, x.iter().map(|v| (v - largest).exp()).sum())
+    (largest, sums::sum(x.iter().map(|v| (v - largest).exp())))
 }
 
 fn softmax_row(x: &[f32], y: &mut [f32], log: bool) {

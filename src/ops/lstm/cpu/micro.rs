@@ -92,7 +92,8 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
 }
 
 /// sums += a^T b over frames: `M` columns of `a` from `first` on, whose rows are `stride` words
-/// apart, by `b` of four vectors a row.
+/// apart, by `b` of four vectors a row. The frames meet each other before they meet the sums, which may
+/// be so large that single frames would be lost in them.
 #[inline(always)]
 pub(super) fn accumulate_outer<S: Simd, const M: usize>(
     simd: S,
@@ -101,7 +102,6 @@ pub(super) fn accumulate_outer<S: Simd, const M: usize>(
     b: &[[S::f32s; 4]],
 ) {
     let mut acc = [[simd.splat_f32s(0.0); 4]; M];
-    acc.copy_from_slice(&sums[..M]);
     for (a, b) in a.chunks_exact(stride).zip(b) {
         let a = &a[first..first + M];
         for m in 0..M {
@@ -111,5 +111,9 @@ pub(super) fn accumulate_outer<S: Simd, const M: usize>(
             }
         }
     }
-    sums[..M].copy_from_slice(&acc);
+    for (sums, acc) in sums[..M].iter_mut().zip(acc) {
+        for j in 0..4 {
+            sums[j] = simd.add_f32s(sums[j], acc[j]);
+        }
+    }
 }

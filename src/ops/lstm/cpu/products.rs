@@ -287,6 +287,9 @@ impl WithSimd for WeightGradient<'_> {
         // where they come from, frames lie so that they would push each other out of it.
         const FRAMES: usize = 64;
         const ROWS: usize = 96;
+        // After so many of them the sums go to others in double precision and begin anew: floats that
+        // have grown for millions of frames lose what comes last.
+        const LONG: usize = 16;
         let Self { blocks, block, factor: Factor { values, stride, size, .. }, d_a, .. } = self;
         let zero = simd.splat_f32s(0.0);
         let d_a: &[[S::f32s; 4]] = cast_slice(d_a);
@@ -295,13 +298,31 @@ impl WithSimd for WeightGradient<'_> {
         let mut near = [Line::ZERO; FRAMES * ROWS / 16];
         let near: &mut [f32] = cast_slice_mut(&mut near);
         let mut total = [zero; 4];
-        for (values, d_a) in values.chunks(FRAMES * stride).zip(d_a.chunks(FRAMES * blocks)) {
+        let long = d_a.len() > LONG * FRAMES * blocks;
+        let [mut all, mut all_columns] = [sums.len(), 1]
+            .map(|rows| vec![0.0f64; if long { rows * 4 * S::F32_LANES } else { 0 }]);
+        let runs = values.chunks(FRAMES * stride).zip(d_a.chunks(FRAMES * blocks));
+        for (run, (values, d_a)) in runs.enumerate() {
+            if long && run.is_multiple_of(LONG) {
+                for (all, sums) in [
+                    (&mut all, cast_slice_mut::<[S::f32s; 4], f32>(sums)),
+                    (&mut all_columns, cast_slice_mut(std::slice::from_mut(&mut total))),
+                ] {
+                    for (all, sum) in all.iter_mut().zip(sums) {
+                        *all += f64::from(std::mem::take(sum));
+                    }
+                }
+            }
             let frames = d_a.len() / blocks;
+            let mut columns = [zero; 4];
             for (panel, d_a) in panel.iter_mut().zip(d_a.chunks_exact(blocks)) {
                 *panel = d_a[block];
                 for j in 0..4 {
-                    total[j] = simd.add_f32s(total[j], panel[j]);
+                    columns[j] = simd.add_f32s(columns[j], panel[j]);
                 }
+            }
+            for j in 0..4 {
+                total[j] = simd.add_f32s(total[j], columns[j]);
             }
             let mut first = 0;
             while first < size {
@@ -318,9 +339,53 @@ impl WithSimd for WeightGradient<'_> {
                 first += rows;
             }
         }
+        // What is left since; a short sequence has no others, and stays as it is.
+        for (sum, all) in cast_slice_mut::<[S::f32s; 4], f32>(sums).iter_mut().zip(&all) {
+            *sum = (all + f64::from(*sum)) as f32;
+        }
+        let columns = cast_slice_mut::<[S::f32s; 4], f32>(std::slice::from_mut(&mut total));
+        for (sum, all) in columns.iter_mut().zip(&all_columns) {
+            *sum = (all + f64::from(*sum)) as f32;
+        }
         let column_sums: &mut [[S::f32s; 4]] = cast_slice_mut(self.column_sums);
         if let Some(sums) = column_sums.first_mut() {
             *sums = total;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes;
+    use super::*;
+    use crate::Device;
+
+    /// A float that has grown to thousands has no place for what a frame adds.
+    #[test]
+    fn gradients_of_many_frames_hold_their_digits() -> Result<()> {
+        let device = Device::plain_cpu();
+        let blocks = Blocks::new(lanes(), 1);
+        for frames in [5, 1000, 1024, 1025, 200_000] {
+            let (values, d_a) = (vec![0.1; frames], vec![0.3; frames * blocks.columns()]);
+            let zeros = || Tensor::zeros([4], &device);
+            let (gradients, bias) = ([zeros()?, zeros()?], zeros()?);
+            let factors = [0, 1].map(|i| Factor {
+                values: &values,
+                stride: 1,
+                size: 1,
+                gradient: &gradients[i],
+            });
+            weight_gradients(blocks, factors, &d_a, Some(&bias))?;
+            let of_frame = f64::from(0.1f32) * f64::from(0.3f32);
+            for (found, of_frame) in
+                [(&gradients[0], of_frame), (&gradients[1], of_frame), (&bias, 0.3f32.into())]
+            {
+                for found in found.to_vec()? {
+                    let share = f64::from(found) / (frames as f64 * of_frame) - 1.0;
+                    assert!(share.abs() < 2e-6, "{frames} frames: {found}, off by {share:e}");
+                }
+            }
+        }
+        Ok(())
     }
 }
