@@ -1,12 +1,13 @@
 // column_sum: y (+)= sum of the rows of x, in a fixed order: the gradient of a bias.
 //
 // Shapes  x: [N,C]; y: [slices,C]
-// Grid    ceil(C/16), slices, 1: a workgroup of 16 columns x 16 groups of the rows of a slice
+// Grid    ceil(C/16), slices, 1: a workgroup of 16 columns x 16 groups of the rows of a slice. More
+//         columns than a grid has room for take several, from a `first` one on.
 // Parts   common/long_sum.wgsl    Twin  src/ops/column_sum.rs
 
 override ACCUMULATE: bool;
 
-struct Dims { n: u32, c: u32, slice: u32 }  // slice: its rows
+struct Dims { n: u32, c: u32, slice: u32, first: u32 }  // slice: its rows; first: the first column
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<Real>;       // [N,C]
@@ -19,7 +20,7 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) id: vec3<u32>,
 ) {
-    let column = group.x * 16u + id.x;
+    let column = dims.first + group.x * 16u + id.x;
     var all = LongSum();
     let begin = group.y * dims.slice;
     let end = min(dims.n, begin + dims.slice);

@@ -38,13 +38,17 @@ pub(crate) fn column_sum(x: &Tensor, y: &Tensor) -> Result<()> {
     };
     let rows_slice = gemm_slices::terms(gpu, c.div_ceil(16), rows);
     let slices = rows.div_ceil(rows_slice);
+    // More columns than a grid has room for go in several launches.
+    let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * 16;
     let launch = |y: &Tensor| {
-        gpu.run(&Launch {
-            kernel: &KERNELS[usize::from(x.is_half())],
-            grid: [c.div_ceil(16) as u32, slices as u32, 1],
-            constants: &[("ACCUMULATE", (slices == 1).into())],
-            uniform: &[rows, c, rows_slice].map(|word| word as u32),
-            tensors: &[Some(x), Some(y)],
+        (0..c).step_by(slab).try_for_each(|first| {
+            gpu.run(&Launch {
+                kernel: &KERNELS[usize::from(x.is_half())],
+                grid: [slab.min(c - first).div_ceil(16) as u32, slices as u32, 1],
+                constants: &[("ACCUMULATE", (slices == 1).into())],
+                uniform: &[rows, c, rows_slice, first].map(|word| word as u32),
+                tensors: &[Some(x), Some(y)],
+            })
         })
     };
     if slices == 1 {

@@ -10,6 +10,7 @@ use crate::device::threads;
 use crate::device::verdicts::{Choice, Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Error, Result, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
@@ -208,6 +209,11 @@ impl<'a> Matrix<'a> {
         self.skip(first * if self.transposed { 1 } else { self.stride })
     }
 
+    /// From column `first` of op(B) on.
+    fn skip_columns(self, first: usize) -> Self {
+        self.t().skip_rows(first).t()
+    }
+
     /// Whether it can be read in vectors of 4: each row begins at one, and the last one ends in the
     /// tensor.
     pub(super) fn in_fours(self, rows: usize, columns: usize) -> bool {
@@ -224,6 +230,11 @@ impl<'a> Matrix<'a> {
         let (rows, columns) = if self.transposed { (columns, rows) } else { (rows, columns) };
         self.offset + (rows - 1) * self.stride + columns
     }
+}
+
+/// From 0 up to `all`, in pieces of `size`.
+fn slabs(all: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..all).step_by(size).map(move |first| first..all.min(first + size))
 }
 
 /// Sizes and extras of a product.
@@ -323,14 +334,21 @@ impl Gemm<'_> {
             return Err(Error::Gpu { message });
         };
         let bytes = types.map(|t| if t == DType::F16 { 2.0 } else { 4.0 });
-        // More rows than a grid has room for go in several launches.
-        let slab = gpu.limits.max_compute_workgroups_per_dimension as usize * tile_m;
-        for first in (0..m).step_by(slab) {
-            let rows = slab.min(m - first);
-            let (a, c) = (a.skip_rows(first), c.skip_rows(first));
+        // More rows or columns than a grid has room for go in several launches. An even number of tiles,
+        // of 32 columns and more: a binding of the bias begins at a multiple of 256 bytes.
+        let groups = gpu.limits.max_compute_workgroups_per_dimension as usize & !1;
+        let slabs = slabs(m, groups * tile_m)
+            .flat_map(|rows| slabs(n, groups * tile_n).map(move |columns| (rows.clone(), columns)));
+        for (rows, columns) in slabs {
+            let (a, b) = (a.skip_rows(rows.start), b.skip_columns(columns.start));
+            let c = c.skip_rows(rows.start).skip_columns(columns.start);
+            let rest = self.bias.filter(|_| columns.start > 0);
+            let rest = rest.map(|bias| bias.view(columns.start, [columns.len()]));
+            let bias = rest.as_ref().or(self.bias);
+            let (rows, columns) = (rows.len(), columns.len());
             let words = [
                 rows,
-                n,
+                columns,
                 k,
                 a.stride,
                 b.stride,
@@ -341,13 +359,13 @@ impl Gemm<'_> {
                 k_slice,
                 m * n,
             ];
-            let written = rows * n * slices * if self.accumulate { 2 } else { 1 };
-            let passes = [rows * k, k * n, written];
+            let written = rows * columns * slices * if self.accumulate { 2 } else { 1 };
+            let passes = [rows * k, k * columns, written];
             let moved = passes.iter().zip(bytes).map(|(&n, bytes)| n as f64 * bytes).sum();
-            let cost = Cost { flop: 2.0 * (rows * n * k) as f64, bytes: moved };
+            let cost = Cost { flop: 2.0 * (rows * columns * k) as f64, bytes: moved };
             let launch = Launch {
                 kernel,
-                grid: [n.div_ceil(tile_n), rows.div_ceil(tile_m), slices]
+                grid: [columns.div_ceil(tile_n), rows.div_ceil(tile_m), slices]
                     .map(|groups| groups as u32),
                 constants: &[
                     ("TRANS_A", a.transposed.into()),
@@ -356,7 +374,7 @@ impl Gemm<'_> {
                     ("ACCUMULATE", self.accumulate.into()),
                 ],
                 uniform: &words.map(|word| word as u32),
-                tensors: &[Some(a.tensor), Some(b.tensor), self.bias, Some(c.tensor)],
+                tensors: &[Some(a.tensor), Some(b.tensor), bias, Some(c.tensor)],
             };
             gpu.run_costing(&launch, cost)?;
         }

@@ -376,3 +376,57 @@ fn sums_of_columns() {
         }
     }
 }
+
+/// More columns than a grid has workgroups for: in whole numbers, so that every sum is exact.
+#[test]
+fn products_of_millions_of_columns() {
+    let k = 2;
+    let number = |i: usize| (i % 1000) as f32;
+    let product = |device: &Device, [m, n]: [usize; 2], transposed: bool, way: Option<Way>| {
+        let a: Vec<_> = (0..m * k).map(|i| (i + 1) as f32).collect();
+        let value = |row: usize, column: usize| number(3 * column + row);
+        let b: Vec<_> = match transposed {
+            false => (0..k * n).map(|i| value(i / n, i % n)).collect(),
+            true => (0..k * n).map(|i| value(i % k, i / k)).collect(),
+        };
+        let bias: Vec<_> = (0..n).map(|j| number(7 * j)).collect();
+        let (at, bt) = (tensor(&a, [m, k], device), tensor(&b, [k * n], device));
+        let (bias_t, c) = (tensor(&bias, [n], device), Tensor::empty([m, n], device).unwrap());
+        let b_view = if transposed { Matrix::new(&bt, k).t() } else { Matrix::new(&bt, n) };
+        let (a_view, c_view) = (Matrix::new(&at, k), Matrix::new(&c, n));
+        let gemm = Gemm { m, n, k, bias: Some(&bias_t), accumulate: false };
+        match way {
+            None => gemm.run(a_view, b_view, c_view).unwrap(),
+            Some(way) => gemm.launch(inner(device), way, a_view, b_view, c_view).unwrap(),
+        }
+        for (row, c) in c.to_vec().unwrap().chunks(n).enumerate() {
+            let a = &a[row * k..][..k];
+            let of = |j: usize| a[0] * value(0, j) + a[1] * value(1, j) + bias[j];
+            let wrong = c.iter().enumerate().find(|&(j, &c)| c != of(j));
+            assert_eq!(wrong, None, "row {row} of {m} x {n}, {transposed}, {device}");
+        }
+    };
+    for (_, device) in devices() {
+        product(device, [1, 1_100_000], false, None);
+        product(device, [9, 1_100_000], true, None);
+    }
+    let device = gpu(GpuOptions::default().poison());
+    let limit = inner(&device).limits.max_compute_workgroups_per_dimension as usize;
+    // Tiles of 32 columns reach the end of a grid first; not where a GPU has room for more.
+    let n = (limit.min(65_535) + 80) * 32 + 5;
+    product(&device, [1, n], false, Some((&ROWS, [8, 32])));
+    product(&device, [9, n], true, Some((&ROWS, [8, 32])));
+}
+
+#[test]
+fn sums_of_millions_of_columns() {
+    let c = 1_100_000;
+    let x: Vec<_> = (0..2 * c).map(|i| (i % 1001) as f32).collect();
+    for (name, device) in devices() {
+        let y = tensor(&vec![0.5; c], [c], device);
+        column_sum(&tensor(&x, [2, c], device), &y).unwrap();
+        let y = y.to_vec().unwrap();
+        let wrong = (0..c).find(|&j| y[j] != 0.5 + x[j] + x[c + j]);
+        assert_eq!(wrong, None, "{name}");
+    }
+}
