@@ -496,3 +496,11 @@ fn options_of_an_lstm_that_make_no_sense() {
     }
     assert_eq!(params.count(), 0);
 }
+
+#[test]
+fn there_is_no_sequence_behind_the_last() {
+    let x = sequences();
+    for i in [6, 7, usize::MAX - 1, usize::MAX] {
+        assert!(x.frames(i) == 0 && x.get(i).is_empty(), "{i}");
+    }
+}

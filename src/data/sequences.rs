@@ -150,8 +150,9 @@ impl Sequences {
 
     /// Where sequence `i` lies among all frames.
     pub(crate) fn range(&self, i: usize) -> std::ops::Range<usize> {
-        match (self.begins.get(i), self.begins.get(i + 1)) {
-            (Some(&begin), Some(&end)) => begin..end,
+        // Not by i + 1, which the largest number does not have.
+        match self.begins.get(i..) {
+            Some(&[begin, end, ..]) => begin..end,
             _ => 0..0,
         }
     }
