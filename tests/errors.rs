@@ -398,10 +398,13 @@ fn numbers_that_are_none_are_refused() {
         matches!(&error, Error::NotFinite { place, .. } if place == "value 1 of sequence 1"),
         "{error}"
     );
-    assert!(matches!(
-        Sequences::from_array(&[f32::INFINITY], [1, 1, 1]),
-        Err(Error::NotFinite { .. })
-    ));
+    let mut values = [0.5; 3 * 2 * 2];
+    values[11] = f32::INFINITY;
+    let error = Sequences::from_array(&values, [3, 2, 2]).unwrap_err();
+    assert!(
+        matches!(&error, Error::NotFinite { place, .. } if place == "value 3 of sequence 2"),
+        "{error}"
+    );
     let x = sequences();
     let mut model = model(&Device::cpu().unwrap(), Dense::new(1));
     model.compile(Sgd::new(0.1), Loss::BinaryCrossEntropy, &[]);

@@ -90,7 +90,9 @@ impl Sequences {
                 found: shape,
             });
         }
-        finite("a sequence", values)?;
+        for (row, sequence) in values.chunks_exact(timesteps * features).enumerate() {
+            finite("a sequence", sequence).map_err(|error| of_row(error, row))?;
+        }
         let begins = (0..=n).map(|i| i * timesteps).collect();
         Ok(Self { features, values: values.to_vec(), begins })
     }
