@@ -229,6 +229,10 @@ fn sizes_and_rates_are_checked() {
         for error in [
             Adam::new(f32::NAN).step(&params).unwrap_err(),
             Adam::default().betas(1.0, 0.5).step(&params).unwrap_err(),
+            Adam::default().epsilon(0.0).step(&params).unwrap_err(),
+            Adam::default().epsilon(-1e-8).step(&params).unwrap_err(),
+            Adam::default().epsilon(1e-40).step(&params).unwrap_err(),
+            Adam::default().epsilon(f32::NAN).step(&params).unwrap_err(),
             Sgd::new(-1.0).step(&params).unwrap_err(),
             Sgd::new(1.0).momentum(1.0).step(&params).unwrap_err(),
         ] {

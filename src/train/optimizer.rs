@@ -65,7 +65,8 @@ impl Adam {
         self
     }
 
-    /// What keeps the division from exploding (Keras has 1e-7).
+    /// What keeps the division from exploding (Keras has 1e-7): above 0, since a parameter whose
+    /// gradients were all 0 would otherwise become NaN.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
@@ -96,7 +97,15 @@ impl Adam {
         let (beta1, beta2) = self.betas;
         check("Adam beta1", beta1, (0.0..1.0).contains(&beta1))?;
         check("Adam beta2", beta2, (0.0..1.0).contains(&beta2))?;
-        check("Adam epsilon", self.epsilon, self.epsilon >= 0.0)?;
+        // Where all gradients were 0 the means are 0 too, and only epsilon keeps 0 / 0 away. A GPU may
+        // take numbers for 0 that are too small to be normal.
+        if !(self.epsilon.is_normal() && self.epsilon > 0.0) {
+            return Err(Error::Option {
+                option: "Adam epsilon",
+                found: self.epsilon.to_string(),
+                expected: "a finite number above 0, such as 1e-8".into(),
+            });
+        }
         check("Adam weight_decay", self.weight_decay, self.weight_decay >= 0.0)?;
         let arena = params.arena()?;
         let zeros = || Tensor::zeros(arena.value.shape(), &params.device());
