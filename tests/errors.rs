@@ -184,6 +184,51 @@ fn labels_and_weights_are_checked() {
     }
 }
 
+/// A mean is the same whatever the unit of its weights, as long as they have a sum.
+#[test]
+fn weights_of_any_unit_make_the_same_mean() {
+    let (rows, columns) = (2, 1000);
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(Tensor::zeros([rows, columns], device).unwrap());
+        let ones = Tensor::from_slice(&vec![1.0; rows * columns], [rows, columns], device).unwrap();
+        let labels = Labels::new(&[3, 999], device).unwrap();
+        for unit in [1e-36, 1e-10, 1.0, 1e10, 1e36] {
+            let weights = RowWeights::new(&[unit, 3.0 * unit], device).unwrap();
+            assert_eq!(weights.values(), [unit, 3.0 * unit]);
+            let weights = Some(&weights);
+            let squares = loss::mean_squared_error(&tape, &x, &ones, weights).unwrap();
+            let plain = loss::cross_entropy(&tape, &x, &labels, weights).unwrap();
+            let ignoring = loss::CrossEntropy::new().ignore_index(3);
+            let ignoring = ignoring.loss(&tape, &x, &labels, weights).unwrap();
+            let entropy = (columns as f32).ln();
+            for (loss, expected) in [(squares, 1.0), (plain, entropy), (ignoring, entropy)] {
+                let loss = loss.tensor().to_vec().unwrap()[0];
+                assert!((loss - expected).abs() < 1e-4, "{unit}: {loss}, not {expected}");
+            }
+        }
+        for bad in [1e-40, 3e38] {
+            let error = RowWeights::new(&[bad, bad], device).unwrap_err();
+            assert!(matches!(error, Error::Option { .. }), "{error}");
+        }
+    }
+}
+
+/// Nor do they end a training that has begun.
+#[test]
+fn a_batch_of_tiny_weights_is_trained_on() {
+    let device = &Device::cpu().unwrap();
+    let x = sequences();
+    let weights = [1.0, 1.0, 1.0, 1.0, 1e-39, 1e-39];
+    let fit = || Fit::new().batch_size(2).shuffle(false).sample_weights(&weights).quiet();
+    let mut of_classes = model(device, Dense::new(2).activation(Activation::Softmax));
+    of_classes.compile(Sgd::new(0.1), Loss::CrossEntropy, &[]);
+    of_classes.fit(&x, &Targets::classes([0, 1, 0, 1, 0, 1]), fit()).unwrap();
+    let mut of_values = model(device, Dense::new(1));
+    of_values.compile(Sgd::new(0.1), Loss::MeanSquaredError, &[]);
+    of_values.fit(&x, &Targets::values([1.0; 6], 1), fit()).unwrap();
+}
+
 #[test]
 fn nothing_runs_before_it_is_built() {
     for device in devices() {

@@ -1,6 +1,6 @@
 //! Between one class of several and a softmax.
 
-use super::{RowWeights, check_sum, one_over, record, rows};
+use super::{RowWeights, check_total, one_over, record, rows};
 use crate::ops::{Check, cross_entropy as op};
 use crate::tape::{Tape, Var};
 use crate::{Device, Error, Result, Tensor};
@@ -143,15 +143,20 @@ impl CrossEntropy {
 
     /// The sum of the weights over which the mean is taken.
     pub(crate) fn total(&self, labels: &Labels, weights: Option<&RowWeights>) -> f32 {
+        self.total_of(labels, weights.map(|w| (w.values(), w.sum().into()))) as f32
+    }
+
+    /// The same of weights with this sum.
+    fn total_of(&self, labels: &Labels, weights: Option<(&[f32], f64)>) -> f64 {
         if self.ignored.is_none() && self.class_weights.is_none() {
-            return weights.map_or(labels.host.len() as f32, RowWeights::sum);
+            return weights.map_or(labels.host.len() as f64, |(_, sum)| sum);
         }
-        let row = |i: usize| weights.map_or(1.0, |w| w.values().get(i).copied().unwrap_or(0.0));
+        let row = |i: usize| weights.map_or(1.0, |(w, _)| w.get(i).copied().unwrap_or(0.0));
         let of = |(i, &label): (usize, &u32)| match self.counts(label) {
             true => f64::from(row(i)) * f64::from(self.class_weight(label)),
             false => 0.0,
         };
-        labels.host.iter().enumerate().map(of).sum::<f64>() as f32
+        labels.host.iter().enumerate().map(of).sum()
     }
 
     /// The loss of `logits` `[..,C]`, whose axes but the last are rows: `[1]`. 0 if no row counts.
@@ -181,10 +186,11 @@ impl CrossEntropy {
         self.check_classes(classes)?;
         let of = |values: &Arc<[f32]>| Tensor::from_slice(values, [classes], &x.device());
         let class_weights = self.class_weights.as_ref().map(of).transpose()?;
-        let mut row_weights = weights.map(|w| w.tensor.clone());
+        let shares = weights.map(|w| &w.shares);
+        let mut row_weights = shares.map(|w| w.tensor.clone());
         let mut classes_of_rows = labels.tensor.clone();
         if self.ignored.is_some() {
-            let row = |i: usize| weights.map_or(1.0, |w| w.values()[i]);
+            let row = |i: usize| shares.map_or(1.0, |w| w.host[i]);
             let counts: Vec<_> = labels.host.iter().map(|&label| self.counts(label)).collect();
             let values: Vec<_> =
                 counts.iter().enumerate().map(|(i, &on)| if on { row(i) } else { 0.0 }).collect();
@@ -194,8 +200,8 @@ impl CrossEntropy {
                 labels.host.iter().zip(counts).map(|(&l, on)| if on { l } else { 0 }).collect();
             classes_of_rows = Tensor::from_u32(&values, [rows], &x.device())?;
         }
-        let total = self.total(labels, weights);
-        check_sum("the sum of the weights", total)?;
+        let total = self.total_of(labels, shares.map(|w| (&*w.host, w.sum)));
+        check_total("the sum of the weights", total)?;
         let wanted = op::Wanted {
             labels: classes_of_rows,
             weights: row_weights,

@@ -24,6 +24,16 @@ pub struct RowWeights {
     host: Arc<[f32]>,
     tensor: Tensor,
     sum: f32,
+    shares: Shares,
+}
+
+/// The weights as a mean takes them: in another unit if they are so large or so small that their sum over
+/// all elements, or one over it, would be no float.
+#[derive(Debug, Clone)]
+struct Shares {
+    host: Arc<[f32]>,
+    tensor: Tensor,
+    sum: f64,
 }
 
 impl RowWeights {
@@ -47,9 +57,20 @@ impl RowWeights {
     /// A batch may have no row that counts: its loss is 0.
     pub(crate) fn that_may_be_zero(weights: &[f32], device: &Device) -> Result<Self> {
         // In f64: f32 stops counting at 16,777,216.
-        let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
+        let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>();
+        let host: Arc<[f32]> = weights.into();
         let tensor = Tensor::from_slice(weights, [weights.len()], device)?;
-        Ok(Self { host: weights.into(), tensor, sum })
+        let largest = weights.iter().fold(0.0f32, |largest, &w| largest.max(w));
+        let shares = if largest == 0.0 || (1e-9..=1e9).contains(&largest) {
+            Shares { host: host.clone(), tensor: tensor.clone(), sum }
+        } else {
+            // A power of two, which changes no digit.
+            let unit = 2f64.powi(-(f64::from(largest).log2().floor() as i32));
+            let host: Arc<[f32]> = weights.iter().map(|&w| (f64::from(w) * unit) as f32).collect();
+            let tensor = Tensor::from_slice(&host, [weights.len()], device)?;
+            Shares { host, tensor, sum: sum * unit }
+        };
+        Ok(Self { host, tensor, sum: sum as f32, shares })
     }
 
     /// 1 for each timestep of a sequence, 0 for the padding behind it: for values `[B,T,..]`.
@@ -100,7 +121,12 @@ impl RowWeights {
 
 /// That a mean over weights with this sum is one.
 pub(crate) fn check_sum(option: &'static str, sum: f32) -> Result<()> {
-    if sum == 0.0 || (sum.is_finite() && (1.0 / sum).is_normal()) {
+    check_total(option, sum.into())
+}
+
+/// The same of a sum that was not rounded.
+fn check_total(option: &'static str, sum: f64) -> Result<()> {
+    if sum == 0.0 || ((sum as f32).is_finite() && one_over(sum).is_normal()) {
         return Ok(());
     }
     let expected = "neither close to 0 nor as large as no float: weights of about 1".into();
@@ -108,8 +134,8 @@ pub(crate) fn check_sum(option: &'static str, sum: f32) -> Result<()> {
 }
 
 /// One over a sum of weights; 0 where nothing counts.
-fn one_over(sum: f32) -> f32 {
-    if sum > 0.0 { 1.0 / sum } else { 0.0 }
+fn one_over(sum: f64) -> f32 {
+    if sum > 0.0 { (1.0 / sum) as f32 } else { 0.0 }
 }
 
 /// Sigmoid and binary cross-entropy in one: the mean over the elements of
@@ -219,7 +245,7 @@ fn pointwise(
     check.shape("targets", targets, "the prediction's shape", x.shape())?;
     check.device(x, &[("targets", targets)])?;
     let scale = scale(op, x, rows, weights, columns)?;
-    let w = weights.map(|w| w.tensor.clone());
+    let w = weights.map(|w| w.shares.tensor.clone());
     let losses = pointwise_loss::forward(kind, x, targets, w.as_ref(), scale)?;
     let y = targets.clone();
     record(tape, prediction, &losses, move |x, d_loss| {
@@ -253,11 +279,11 @@ fn scale(
             let check = Check::new(op, "one weight for each row of the prediction");
             check.shape("weights", &weights.tensor, "[N]", &[rows])?;
             check.device(x, &[("weights", &weights.tensor)])?;
-            weights.sum
+            weights.shares.sum
         }
-        None => rows as f32,
+        None => rows as f64,
     };
-    Ok(one_over(sum * columns as f32))
+    Ok(one_over(sum * columns as f64))
 }
 
 fn record(
