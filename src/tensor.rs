@@ -312,12 +312,12 @@ pub(crate) fn count(shape: &[usize]) -> usize {
     shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX)
 }
 
-/// Room for so many floats of the host's, or the error that says that there is none.
-pub(crate) fn room_for(what: &'static str, len: usize) -> Result<Vec<f32>> {
-    let mut floats = Vec::new();
-    let bytes = (len as u64).saturating_mul(4);
-    floats.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { what, bytes })?;
-    Ok(floats)
+/// Room for so many numbers of the host's, or the error that says that there is none.
+pub(crate) fn room_for<T>(what: &'static str, len: usize) -> Result<Vec<T>> {
+    let mut numbers = Vec::new();
+    let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
+    numbers.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { what, bytes })?;
+    Ok(numbers)
 }
 
 /// The words of a CPU tensor, for a twin. `Gpu` tensors have none: the op's check that all

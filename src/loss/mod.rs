@@ -79,7 +79,7 @@ impl RowWeights {
     /// Those of [`RowWeights::new`].
     pub fn from_lengths(lengths: &Lengths, timesteps: usize) -> Result<Self> {
         let len = count(&[lengths.values().len(), timesteps]);
-        let mut weights = room_for("a weight for each frame", len)?;
+        let mut weights: Vec<f32> = room_for("a weight for each frame", len)?;
         for &length in lengths.values() {
             weights.extend((0..timesteps).map(|t| f32::from(t < length as usize)));
         }

@@ -158,12 +158,18 @@ impl Layer for Rnn {
             let layout = Layout::Transposed { rows, columns: h };
             params.add(format!("{prefix}.{name}"), vec![h, rows], layout, values)
         };
-        let values = init::glorot_uniform(&mut params.rng(), input_size, h);
-        let weight_ih = add("weight_ih_l0", input_size, &values);
-        let values = init::orthogonal(&mut params.rng(), h, h);
-        let weight_hh = add("weight_hh_l0", h, &values);
-        let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &vec![0.0; h]);
-        self.built = Some(Built { input_size, weight_ih, weight_hh, bias });
+        let mark = params.mark();
+        let built = || -> Result<Built> {
+            let values = init::glorot_uniform(&mut params.rng(), input_size, h)?;
+            let weight_ih = add("weight_ih_l0", input_size, &values);
+            let values = init::orthogonal(&mut params.rng(), h, h)?;
+            let weight_hh = add("weight_hh_l0", h, &values);
+            let zeros = init::repeated(&[0.0], h)?;
+            let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &zeros);
+            Ok(Built { input_size, weight_ih, weight_hh, bias })
+        };
+        // One that finds no memory for its values leaves no half of a layer.
+        self.built = Some(built().inspect_err(|_| params.drop_since(mark))?);
         Ok(())
     }
 

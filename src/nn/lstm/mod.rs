@@ -612,63 +612,9 @@ impl Layer for Lstm {
             return Ok(());
         }
         self.check(input_size)?;
-        let (h, size) = (self.hidden_size, self.direction_size());
-        let prefix = params.free_prefix("lstm");
-        let gates = |rows| Layout::Gates { rows, hidden_size: h };
-        let mut parts = Vec::new();
-        let before = params.count();
-        for layer in 0..self.num_layers {
-            let inputs = if layer == 0 { input_size } else { self.width() };
-            for &reverse in self.way.directions() {
-                let suffix = match reverse && matches!(self.way, Way::Both(_)) {
-                    true => format!("_l{layer}_reverse"),
-                    false => format!("_l{layer}"),
-                };
-                let add = |name: &str, shape, layout, values: &[f32]| {
-                    params.add(format!("{prefix}.{name}{suffix}"), shape, layout, values)
-                };
-                let values = init::glorot_uniform(&mut params.rng(), inputs, 4 * h);
-                let weight_ih = add("weight_ih", vec![4 * h, inputs], gates(inputs), &values);
-                let values = init::orthogonal(&mut params.rng(), size, 4 * h);
-                let weight_hh = add("weight_hh", vec![4 * h, size], gates(size), &values);
-                let bias = self.bias.then(|| {
-                    let values = [0.0, self.forget_bias, 0.0, 0.0].repeat(h);
-                    add("bias", vec![4 * h], gates(1), &values)
-                });
-                self.kernel.hold(params, weight_ih, 4 * h);
-                self.recurrent.hold(params, weight_hh, 4 * h);
-                if let Some(bias) = bias {
-                    self.bias_rules.hold(params, bias, 4 * h);
-                }
-                let peepholes = self.cell.peepholes.then(|| {
-                    let layout = Layout::Peepholes { hidden_size: h };
-                    add("peephole", vec![3 * h], layout, &vec![0.0; 4 * h])
-                });
-                let weight_hr = self.projection.map(|p| {
-                    let values = init::glorot_uniform(&mut params.rng(), h, p);
-                    let layout = Layout::Transposed { rows: h, columns: p };
-                    add("weight_hr", vec![p, h], layout, &values)
-                });
-                let norms = self.layer_norm.then(|| norm::Norms {
-                    ih: add("norm_ih", vec![4 * h], gates(1), &vec![1.0; 4 * h]),
-                    hh: add("norm_hh", vec![4 * h], gates(1), &vec![1.0; 4 * h]),
-                    c: add("norm_c", vec![h], Layout::Plain, &vec![1.0; h]),
-                    c_bias: add("norm_c_bias", vec![h], Layout::Plain, &vec![0.0; h]),
-                });
-                parts.push(Part {
-                    input_size: inputs,
-                    weight_ih,
-                    weight_hh,
-                    bias,
-                    peepholes,
-                    weight_hr,
-                    norms,
-                });
-            }
-        }
-        let count = params.count() - before;
-        self.built = Some(Built { parts, count });
-        Ok(())
+        let mark = params.mark();
+        // One that finds no memory for its values leaves no half of a layer.
+        self.add_parameters(params, input_size).inspect_err(|_| params.drop_since(mark))
     }
 
     fn output_size(&self) -> usize {
@@ -689,5 +635,76 @@ impl Layer for Lstm {
 
     fn parameter_count(&self) -> usize {
         self.built.as_ref().map_or(0, |b| b.count)
+    }
+}
+
+impl Lstm {
+    /// Puts the parameters in, with their first values.
+    fn add_parameters(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        let (h, size) = (self.hidden_size, self.direction_size());
+        let prefix = params.free_prefix("lstm");
+        let gates = |rows| Layout::Gates { rows, hidden_size: h };
+        let mut parts = Vec::new();
+        let before = params.count();
+        for layer in 0..self.num_layers {
+            let inputs = if layer == 0 { input_size } else { self.width() };
+            for &reverse in self.way.directions() {
+                let suffix = match reverse && matches!(self.way, Way::Both(_)) {
+                    true => format!("_l{layer}_reverse"),
+                    false => format!("_l{layer}"),
+                };
+                let add = |name: &str, shape, layout, values: &[f32]| {
+                    params.add(format!("{prefix}.{name}{suffix}"), shape, layout, values)
+                };
+                let values = init::glorot_uniform(&mut params.rng(), inputs, 4 * h)?;
+                let weight_ih = add("weight_ih", vec![4 * h, inputs], gates(inputs), &values);
+                let values = init::orthogonal(&mut params.rng(), size, 4 * h)?;
+                let weight_hh = add("weight_hh", vec![4 * h, size], gates(size), &values);
+                let bias = match self.bias {
+                    true => {
+                        let values = init::repeated(&[0.0, self.forget_bias, 0.0, 0.0], h)?;
+                        Some(add("bias", vec![4 * h], gates(1), &values))
+                    }
+                    false => None,
+                };
+                self.kernel.hold(params, weight_ih, 4 * h);
+                self.recurrent.hold(params, weight_hh, 4 * h);
+                if let Some(bias) = bias {
+                    self.bias_rules.hold(params, bias, 4 * h);
+                }
+                let zeros = init::repeated(&[0.0], 4 * h)?;
+                let peepholes = self.cell.peepholes.then(|| {
+                    let layout = Layout::Peepholes { hidden_size: h };
+                    add("peephole", vec![3 * h], layout, &zeros)
+                });
+                let weight_hr = match self.projection {
+                    Some(p) => {
+                        let values = init::glorot_uniform(&mut params.rng(), h, p)?;
+                        let layout = Layout::Transposed { rows: h, columns: p };
+                        Some(add("weight_hr", vec![p, h], layout, &values))
+                    }
+                    None => None,
+                };
+                let ones = init::repeated(&[1.0], 4 * h)?;
+                let norms = self.layer_norm.then(|| norm::Norms {
+                    ih: add("norm_ih", vec![4 * h], gates(1), &ones),
+                    hh: add("norm_hh", vec![4 * h], gates(1), &ones),
+                    c: add("norm_c", vec![h], Layout::Plain, &ones[..h]),
+                    c_bias: add("norm_c_bias", vec![h], Layout::Plain, &zeros[..h]),
+                });
+                parts.push(Part {
+                    input_size: inputs,
+                    weight_ih,
+                    weight_hh,
+                    bias,
+                    peepholes,
+                    weight_hr,
+                    norms,
+                });
+            }
+        }
+        let count = params.count() - before;
+        self.built = Some(Built { parts, count });
+        Ok(())
     }
 }

@@ -53,7 +53,7 @@ struct Share {
 
 /// A state of so many words.
 fn zeros(len: usize) -> Result<Vec<f32>> {
-    let mut zeros = room_for("the states of streams", len)?;
+    let mut zeros: Vec<f32> = room_for("the states of streams", len)?;
     zeros.resize(len, 0.0);
     Ok(zeros)
 }
