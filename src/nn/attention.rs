@@ -104,23 +104,28 @@ impl Attention {
             check_weights(units, query_size.max(key_size))?;
         }
         let prefix = params.free_prefix("attention");
-        let weight = |name: &str, rows: usize, columns: usize| {
-            let values = init::glorot_uniform(&mut params.rng(), rows, columns);
+        let weight = |name: &str, rows: usize, columns: usize| -> Result<ParamId> {
+            let values = init::glorot_uniform(&mut params.rng(), rows, columns)?;
             let layout = Layout::Transposed { rows, columns };
-            params.add(format!("{prefix}.{name}"), vec![columns, rows], layout, &values)
+            Ok(params.add(format!("{prefix}.{name}"), vec![columns, rows], layout, &values))
         };
-        self.built = Some(Built {
-            query_size,
-            key_size,
-            query_weight: units.map(|units| weight("query_weight", query_size, units)),
-            key_weight: units
-                .filter(|_| additive)
-                .map(|units| weight("key_weight", key_size, units)),
-            score: units.filter(|_| additive).map(|units| {
-                let values = init::glorot_uniform(&mut params.rng(), units, 1);
-                params.add(format!("{prefix}.score"), vec![units], Layout::Plain, &values)
-            }),
-        });
+        let mark = params.mark();
+        let of_keys = units.filter(|_| additive);
+        let score = |units| -> Result<ParamId> {
+            let values = init::glorot_uniform(&mut params.rng(), units, 1)?;
+            Ok(params.add(format!("{prefix}.score"), vec![units], Layout::Plain, &values))
+        };
+        let built = || -> Result<Built> {
+            Ok(Built {
+                query_size,
+                key_size,
+                query_weight: units.map(|n| weight("query_weight", query_size, n)).transpose()?,
+                key_weight: of_keys.map(|n| weight("key_weight", key_size, n)).transpose()?,
+                score: of_keys.map(score).transpose()?,
+            })
+        };
+        // One that finds no memory for its values leaves no half of a layer.
+        self.built = Some(built().inspect_err(|_| params.drop_since(mark))?);
         Ok(self)
     }
 

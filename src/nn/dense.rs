@@ -226,11 +226,11 @@ impl Layer for Dense {
         self.bias.check("Dense::bias_regularizer")?;
         self.activity.check("Dense::activity_regularizer")?;
         let prefix = params.free_prefix("dense");
-        let values = init::glorot_uniform(&mut params.rng(), input_size, self.units);
+        let values = init::glorot_uniform(&mut params.rng(), input_size, self.units)?;
+        let zeros = init::repeated(&[0.0], self.units)?;
         let layout = Layout::Transposed { rows: input_size, columns: self.units };
         let shape = vec![self.units, input_size];
         let weight = params.add(format!("{prefix}.weight"), shape, layout, &values);
-        let zeros = vec![0.0; self.units];
         let bias = params.add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros);
         self.kernel.hold(params, weight, self.units);
         self.bias.hold(params, bias, self.units);

@@ -150,7 +150,7 @@ impl Layer for Embedding {
                 });
             }
             Some(vectors) => vectors.to_vec(),
-            None => init::uniform(&mut params.rng(), rows * size, 0.05),
+            None => init::uniform(&mut params.rng(), rows * size, 0.05)?,
         };
         if let Some(padding) = self.padding {
             values[padding * size..][..size].fill(0.0);
