@@ -34,10 +34,13 @@ fn main(
             if x[begin + j] > x[begin + best] { best = j; }
         }
         share = select(0.0, 1.0, best == expected[row]);
+        // Who says NaN of a class says nothing.
+        for (var j = 0u; j < dims.c; j++) { if is_nan(x[begin + j]) { share = 0.0; } }
     } else {
         for (var j = 0u; j < dims.c; j++) {
-            let right = (x[begin + j] > 0.0) == (bitcast<f32>(expected[begin + j]) > 0.5);
-            share += select(0.0, 1.0, right);
+            let y = bitcast<f32>(expected[begin + j]);
+            let right = (x[begin + j] > 0.0) == (y > 0.5);
+            share += select(0.0, 1.0, right && !is_nan(x[begin + j]) && !is_nan(y));
         }
         share /= f32(dims.c);
     }

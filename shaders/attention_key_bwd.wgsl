@@ -41,7 +41,8 @@ fn main(
         var d = 0.0;
         for (var u = 0u; u < dims.u; u++) {
             let query = row * dims.u + u;
-            d += weights[query * dims.t + t] * d_context[query * dims.v + j];
+            let w = weights[query * dims.t + t];
+            if w != 0.0 { d += w * d_context[query * dims.v + j]; }
         }
         d_values[frame * dims.v + j] = d;
     }

@@ -37,6 +37,7 @@ fn main(
     }
     dot = workgroup_sum(lane, dot);
     for (var t = lane; t < dims.t; t += 64u) {
-        d_scores[first + t] = weights[first + t] * (d_scores[first + t] - dot);
+        let w = weights[first + t];
+        d_scores[first + t] = select(w * (d_scores[first + t] - dot), 0.0, w == 0.0);
     }
 }

@@ -69,7 +69,8 @@ fn main(
     let right = (1.0 - dims.smoothing) * of_class(label);
     for (var j = lane; j < dims.c; j += 64u) {
         let p = exp(x[begin + j] - largest) / sum;
-        let target_j = share * of_class(j) + select(0.0, right, j == label);
+        var target_j = select(0.0, right, j == label);
+        if dims.smoothing > 0.0 { target_j += share * of_class(j); }
         let d = factor * ((right + all) * p - target_j);
         d_x[begin + j] = select(d, 0.0, skip);
     }

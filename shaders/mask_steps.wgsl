@@ -1,10 +1,10 @@
 // mask_steps: y = x where the mask says so, 0 elsewhere: what is left out may be anything, also NaN.
 //
-// Shapes  x, y: [frames,C]; mask: [frames]
+// Shapes  x, y: [frames,C]; mask: [.., frames], of which x has those from `first` on
 // Grid    folded ceil(frames*C/64)
 // Parts   common/index.wgsl    Twin  src/ops/mask_steps.rs
 
-struct Dims { n: u32, c: u32 }
+struct Dims { n: u32, c: u32, first: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -19,5 +19,5 @@ fn main(
 ) {
     let i = linear_index(group, groups, lane, 64u);
     if i >= dims.n { return; }
-    if mask[i / dims.c] != 0u { y[i] = x[i]; } else { y[i] = 0.0; }
+    if mask[dims.first + i / dims.c] != 0u { y[i] = x[i]; } else { y[i] = 0.0; }
 }

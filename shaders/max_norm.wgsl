@@ -20,9 +20,11 @@ fn main(
     // Over the largest, so that no square overflows.
     var largest = 0.0;
     for (var row = 0u; row < dims.rows; row++) {
-        largest = max(largest, abs(x[row * dims.columns + column]));
+        let v = abs(x[row * dims.columns + column]);
+        largest = select(largest, v, v > largest || is_nan(v));
     }
-    if largest == 0.0 { return; }
+    // A NaN stays: there is no norm.
+    if largest == 0.0 || is_nan(largest) { return; }
     var all = LongSum();
     for (var first = 0u; first < dims.rows; first += PART) {
         var part = 0.0;
@@ -33,10 +35,10 @@ fn main(
         }
         add_part(&all, part);
     }
-    let norm = largest * sqrt(all_parts(all));
-    if norm > dims.limit {
-        for (var row = 0u; row < dims.rows; row++) {
-            x[row * dims.columns + column] *= dims.limit / norm;
-        }
+    var scale = dims.limit / (largest * sqrt(all_parts(all)));
+    // An infinity in the column: the norm is infinite, though its share of the largest is NaN.
+    if bitcast<u32>(largest) == 0x7f800000u { scale = 0.0; }
+    if scale < 1.0 {
+        for (var row = 0u; row < dims.rows; row++) { x[row * dims.columns + column] *= scale; }
     }
 }

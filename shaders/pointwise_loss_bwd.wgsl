@@ -41,7 +41,8 @@ fn main(
         default: { d = select(select(d, 1.0 - dims.p, d > 0.0), -dims.p, d < 0.0); }
     }
     // A NaN stays; what compares with it, a compiler may take for true or false.
-    if is_nan(difference) { d = difference; }
+    let unknown = is_nan(x[i]) || is_nan(y[i]) || (KIND != 0u && is_nan(difference));
+    if unknown { d = x[i] + y[i] + difference; }
     d *= d_loss[0] * dims.scale;
     if WEIGHTS {
         let w = weights[i / dims.c];

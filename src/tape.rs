@@ -58,12 +58,6 @@ impl Var {
         self.with_lengths(other.lengths.clone()).with_mask(other.mask.clone())
     }
 
-    /// Other numbers at the same place: the gradient is the same.
-    pub(crate) fn with_tensor(mut self, tensor: Tensor) -> Self {
-        self.tensor = tensor;
-        self
-    }
-
     /// The numbers.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor

@@ -9,9 +9,15 @@
 
 const VARIANT = true;
 
+// The gates as they are kept: see `kept`.
 struct Cell { gates: vec4<f32>, c: f32, h: f32 }
 
 struct CellGradient { d_a: vec4<f32>, d_c_prev: f32, d_peepholes: vec4<f32> }
+
+fn is_nan_bits(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+
+// Between -limit and limit; a NaN stays one, which clamp does not promise.
+fn clip(x: f32, limit: f32) -> f32 { return keep_nan(x, clamp(x, -limit, limit)); }
 
 // The kinds of src/ops/lstm/cell.rs.
 fn activate(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
@@ -35,6 +41,8 @@ fn activate(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
 
 // Its slope, from its value.
 fn slope(kind: u32, alpha: f32, beta: f32, y: f32) -> f32 {
+    // The comparisons below would make a number of a NaN.
+    if kind != 3u && is_nan_bits(y) { return y; }
     switch kind {
         case 0u: { return y * (1.0 - y); }
         case 1u: { return 1.0 - y * y; }
@@ -53,21 +61,39 @@ fn slope(kind: u32, alpha: f32, beta: f32, y: f32) -> f32 {
     }
 }
 
+// Which values activate(clip(x)) has where the clip holds x, as they lie in memory: low, high.
+fn held_values(kind: u32, alpha: f32, beta: f32) -> vec2<f32> {
+    let a = activate(kind, alpha, beta, dims.clip);
+    let b = activate(kind, alpha, beta, -dims.clip);
+    let kept = vec4<f32>(Gates(vec4(min(a, b), max(a, b), 0.0, 0.0)));
+    return kept.xy;
+}
+
+// A value as it is kept for the backward pass, which tells from it alone whether the clip held x. One
+// that only comes close, and that rounding would make the same, is kept a step of rounding away.
+fn kept(kind: u32, alpha: f32, beta: f32, x: f32, y: f32) -> f32 {
+    if dims.clip >= 3e38 || abs(x) > dims.clip { return y; }
+    let held = held_values(kind, alpha, beta);
+    let step = max(2.0 * HALF_STEP.x * abs(held), vec2(2.0 * HALF_STEP.y));
+    return keep_nan(y, clamp(y, min(held.x + step.x, held.y), max(held.y - step.y, held.x)));
+}
+
 // The slope of activate(clip(x)): none where the clip holds x.
 fn clipped_slope(kind: u32, alpha: f32, beta: f32, y: f32) -> f32 {
     let s = slope(kind, alpha, beta, y);
     if dims.clip >= 3e38 { return s; }
-    let a = activate(kind, alpha, beta, dims.clip);
-    let b = activate(kind, alpha, beta, -dims.clip);
-    let high = max(a, b);
-    let low = min(a, b);
-    // The value may have been rounded otherwise than here.
-    let held = y >= high - 1e-6 * abs(high) || y <= low + 1e-6 * abs(low);
-    return select(s, 0.0, held);
+    if is_nan_bits(y) { return y; }
+    let held = held_values(kind, alpha, beta);
+    let near = max(HALF_STEP.x * abs(held), vec2(HALF_STEP.y));
+    return select(s, 0.0, y >= held.y - near.y || y <= held.x + near.x);
 }
 
 fn gate(a: f32) -> f32 {
-    return activate(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta, clamp(a, -dims.clip, dims.clip));
+    return activate(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta, clip(a, dims.clip));
+}
+
+fn kept_gate(a: f32, y: f32) -> f32 {
+    return kept(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta, a, y);
 }
 
 fn gate_slope(y: f32) -> f32 {
@@ -81,14 +107,27 @@ fn peephole(unit: u32) -> vec4<f32> {
 
 fn cell_forward(a: vec4<f32>, c_prev: f32, unit: u32) -> Cell {
     let p = peephole(unit);
-    var i = gate(a.x + p.x * c_prev);
-    var f = gate(a.y + p.y * c_prev);
+    let a_i = a.x + p.x * c_prev;
+    let a_f = a.y + p.y * c_prev;
+    var i = gate(a_i);
+    var f = gate(a_f);
     if dims.coupled == 1u { i = 1.0 - f; }
     if dims.coupled == 2u { f = 1.0 - i; }
-    let g = activate(dims.input, dims.input_alpha, dims.input_beta, clamp(a.z, -dims.clip, dims.clip));
-    let c = clamp(f * c_prev + i * g, -dims.cell_clip, dims.cell_clip);
-    let o = gate(a.w + p.w * c);
-    return Cell(vec4(i, f, g, o), c, o * activate(dims.output, dims.output_alpha, dims.output_beta, c));
+    let g = activate(dims.input, dims.input_alpha, dims.input_beta, clip(a.z, dims.clip));
+    let c = clip(f * c_prev + i * g, dims.cell_clip);
+    let a_o = a.w + p.w * c;
+    let o = gate(a_o);
+    let h = o * activate(dims.output, dims.output_alpha, dims.output_beta, c);
+    if dims.clip >= 3e38 { return Cell(vec4(i, f, g, o), c, h); }
+    var gates = vec4(
+        kept_gate(a_i, i),
+        kept_gate(a_f, f),
+        kept(dims.input, dims.input_alpha, dims.input_beta, a.z, g),
+        kept_gate(a_o, o),
+    );
+    if dims.coupled == 1u { gates.x = 1.0 - gates.y; }
+    if dims.coupled == 2u { gates.y = 1.0 - gates.x; }
+    return Cell(gates, c, h);
 }
 
 fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -> CellGradient {
@@ -98,11 +137,12 @@ fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -
     let g = gates.z;
     let o = gates.w;
     let raw = f * c_prev + i * g;
-    let c = clamp(raw, -dims.cell_clip, dims.cell_clip);
+    let c = clip(raw, dims.cell_clip);
     let out = activate(dims.output, dims.output_alpha, dims.output_beta, c);
     let d_o = d_h * out * gate_slope(o);
     var d_cell = d_c + d_h * o * slope(dims.output, dims.output_alpha, dims.output_beta, out) + d_o * p.w;
     if abs(raw) > dims.cell_clip { d_cell = 0.0; }
+    if dims.cell_clip < 3e38 { d_cell = select(d_cell, raw, is_nan_bits(raw)); }
     var d_i = d_cell * g;
     var d_f = d_cell * c_prev;
     if dims.coupled == 1u { d_f -= d_i; d_i = 0.0; }
@@ -130,6 +170,8 @@ fn recurrent_scale(row: Row, unit: u32) -> f32 {
     let random = unit_floats(threefry(key(), vec2(row.at * dims.h + unit, 0u)));
     return select(1.0 / (1.0 - dims.dropout), 0.0, random.x < dims.dropout);
 }
+
+fn has_zoneout() -> bool { return dims.zoneout_h != 0.0 || dims.zoneout_c != 0.0; }
 
 // How much of h and c stays as it was: all or nothing in training, else the mean of that.
 fn zoneout(row: Row, step: u32, unit: u32) -> vec2<f32> {

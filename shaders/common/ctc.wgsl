@@ -36,8 +36,9 @@ fn at_least(x: f32) -> f32 { return select(x, NEVER, x < NEVER); }
 fn is_never(x: f32) -> bool { return x <= 0.5 * NEVER; }
 
 fn log_sum(a: f32, b: f32, c: f32) -> f32 {
-    var largest = select(b, a, a > b);
-    largest = select(largest, c, c > largest);
+    // A NaN is the largest.
+    var largest = select(b, a, a > b || is_nan(a));
+    largest = select(largest, c, c > largest || is_nan(c));
     if is_never(largest) { return NEVER; }
     return largest + log(exp(a - largest) + exp(b - largest) + exp(c - largest));
 }

@@ -41,7 +41,10 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
         let from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
         if VARIANT {
             let no_y = dims.mask == 2u && left_out(here, step);
-            let d_h = d_h_rec * recurrent_scale(here, unit) + select(from_y, 0.0, no_y) + d_state[state];
+            // A step that is left out does not lead through R, whose product with its d_a of 0 may be NaN.
+            let by_r = d_h_rec * recurrent_scale(here, unit);
+            let no_r = step + 1u < here.steps && left_out(here, step + 1u);
+            let d_h = select(by_r, 0.0, no_r) + select(from_y, 0.0, no_y) + d_state[state];
             carry = differentiate_variant(here, step, unit, d_h, d_c_after);
         } else {
             let d_h = d_h_rec + from_y + select(0.0, d_state[state], step + 1u == here.steps);
@@ -62,7 +65,8 @@ fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f3
         keep_d_a(at, vec4(0.0));
         return Carry(vec4(0.0), d_c_after);
     }
-    let stays = vec2(d_h, d_c_after) * zoneout(row, step, unit);
+    var stays = vec2(0.0);
+    if has_zoneout() { stays = vec2(d_h, d_c_after) * zoneout(row, step, unit); }
     d_state[state] = stays.x;
     let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h - stays.x, d_c_after - stays.y, unit);
     keep_d_a(at, back.d_a);
@@ -76,7 +80,7 @@ fn end_d_h(row: u32, unit: u32, d_h_rec: f32) {
     if here.steps == 0u { return; }
     let state = d_h_place(here, unit);
     if VARIANT {
-        d_state[state] += d_h_rec * recurrent_scale(here, unit);
+        if !left_out(here, 0u) { d_state[state] += d_h_rec * recurrent_scale(here, unit); }
     } else {
         d_state[state] = d_h_rec;
     }

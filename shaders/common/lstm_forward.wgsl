@@ -79,7 +79,9 @@ fn finish_variant(row: Row, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) 
     } else {
         let cell = cell_forward(a, c, unit);
         if SAVE { gates[at] = Gates(cell.gates); }
-        next_state = mix(vec2(cell.h, cell.c), old, zoneout(row, step, unit));
+        next_state = vec2(cell.h, cell.c);
+        // Without it nothing of the old state meets the new one, not even 0 times a NaN.
+        if has_zoneout() { next_state = mix(next_state, old, zoneout(row, step, unit)); }
     }
     if dims.sequences != 0u {
         y[y_place(row, step, unit)] = select(next_state.x, 0.0, skip && dims.mask == 2u);

@@ -94,10 +94,8 @@ impl Gpu {
     pub(crate) async fn open(options: GpuOptions) -> Result<Arc<Self>> {
         // Threads that the driver starts inherit the mode of this one: a software adapter's would else
         // spend most of their time on subnormals.
-        float_mode::flushed(async {
-            Self::on(adapter::choose(&options).await?, options).await
-        })
-        .await
+        float_mode::flushed(async { Self::on(adapter::choose(&options).await?, options).await })
+            .await
     }
 
     pub(super) async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {

@@ -222,6 +222,15 @@ impl Layer for Dense {
         check_size("Dense::units", self.units)?;
         check_size("Dense input_size", input_size)?;
         check_weights(self.units, input_size)?;
+        if self.activation == Activation::Softmax && self.units == 1 {
+            return Err(Error::Option {
+                option: "Dense::units with Activation::Softmax",
+                found: "1".into(),
+                expected: "at least 2: a softmax of one unit is 1 always; Activation::Sigmoid \
+                           tells two classes apart"
+                    .into(),
+            });
+        }
         self.kernel.check("Dense::kernel_regularizer or kernel_max_norm")?;
         self.bias.check("Dense::bias_regularizer")?;
         self.activity.check("Dense::activity_regularizer")?;

@@ -1,14 +1,14 @@
 //! The share of right answers of each row.
 
 use super::softmax::last_axis;
-use super::{INDEX, product, switches};
+use super::{INDEX, IS_NAN, product, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "accuracy",
-    parts: &[INDEX, include_str!("../../shaders/accuracy.wgsl")],
+    parts: &[INDEX, IS_NAN, include_str!("../../shaders/accuracy.wgsl")],
     bindings: &[("x", Read), ("expected", Read), ("weights", Read), ("hit", Write)],
     variants: || product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]]),
 };
@@ -48,13 +48,16 @@ pub(crate) fn accuracy(
                         Kind::Categorical => {
                             let best =
                                 (1..c).fold(0, |best, j| if x[j] > x[best] { j } else { best });
-                            f32::from(best as u32 == expected.as_u32()[row])
+                            // Who says NaN of a class says nothing.
+                            let says = !x.iter().any(|x| x.is_nan());
+                            f32::from(says && best as u32 == expected.as_u32()[row])
                         }
                         Kind::Binary => {
                             let y = &expected[row * c..(row + 1) * c];
-                            let right =
-                                x.iter().zip(y).filter(|&(&x, &y)| (x > 0.0) == (y > 0.5)).count();
-                            right as f32 / c as f32
+                            let right = |&(&x, &y): &(&f32, &f32)| {
+                                (x > 0.0) == (y > 0.5) && !x.is_nan() && !y.is_nan()
+                            };
+                            x.iter().zip(y).filter(right).count() as f32 / c as f32
                         }
                     };
                     *hit = share * weights.as_ref().map_or(1.0, |w| w[row]);

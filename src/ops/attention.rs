@@ -245,7 +245,10 @@ impl Attention {
                     dot += f64::from(weights[at] * *d);
                 }
                 let dot = dot as f32;
-                d_scores.iter_mut().zip(weights).for_each(|(d, w)| *d = w * (*d - dot));
+                for (d, &w) in d_scores.iter_mut().zip(weights) {
+                    // Where nothing counts, 0 even if the sum is NaN.
+                    *d = if w == 0.0 { 0.0 } else { w * (*d - dot) };
+                }
             });
         });
         let d_scores = d_scores.cpu();
@@ -285,9 +288,9 @@ impl Attention {
             each_chunk(d_values, v, |key, d_values| {
                 for (j, d) in d_values.iter_mut().enumerate() {
                     let queries = key / t * u..(key / t + 1) * u;
-                    *d = sums::sum(
-                        queries.map(|q| weights[q * t + key % t] * d_context[q * v + j]),
-                    );
+                    let queries = queries.map(|q| (weights[q * t + key % t], d_context[q * v + j]));
+                    let queries = queries.filter(|&(w, _)| w != 0.0);
+                    *d = sums::sum(queries.map(|(w, d)| w * d));
                 }
             });
         });

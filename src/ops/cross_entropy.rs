@@ -135,7 +135,9 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
             let class = |j: usize| classes.as_ref().map_or(1.0, |w| w[j]);
             let factor = d_loss.cpu()[0] * scale;
             let share = smoothing / c as f32;
-            let all = share * sums::sum((0..c).map(class));
+            // Without smoothing no class counts but the label's, whatever its weight.
+            let of_all = |j: usize| if share > 0.0 { share * class(j) } else { 0.0 };
+            let all = sums::sum((0..c).map(of_all));
             d_x.cpu_mut(|d_x| {
                 let rows = d_x.chunks_exact_mut(c).zip(x.chunks_exact(c));
                 for (row, (d_x, x)) in rows.enumerate() {
@@ -149,7 +151,7 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
                     let (largest, sum) = largest_and_sum(x);
                     for (j, (d_x, x)) in d_x.iter_mut().zip(x).enumerate() {
                         let p = (x - largest).exp() / sum;
-                        let target = share * class(j) + if j == label { right } else { 0.0 };
+                        let target = of_all(j) + if j == label { right } else { 0.0 };
                         *d_x = factor * weight * ((right + all) * p - target);
                     }
                 }

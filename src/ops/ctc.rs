@@ -1,7 +1,7 @@
 //! Connectionist temporal classification: the loss of each row, and the gradient of the logits.
 
 use super::softmax::last_axis;
-use super::{INDEX, ROW_REDUCE};
+use super::{INDEX, IS_NAN, ROW_REDUCE};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::device::threads::each_chunk;
@@ -11,7 +11,7 @@ const COMMON: &str = include_str!("../../shaders/common/ctc.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "ctc",
-    parts: &[INDEX, COMMON, include_str!("../../shaders/ctc.wgsl")],
+    parts: &[INDEX, IS_NAN, COMMON, include_str!("../../shaders/ctc.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),
@@ -171,8 +171,9 @@ fn is_never(x: f32) -> bool {
 }
 
 fn log_sum(a: f32, b: f32, c: f32) -> f32 {
-    let largest = if a > b { a } else { b };
-    let largest = if c > largest { c } else { largest };
+    // A NaN is the largest.
+    let largest = if a > b || a.is_nan() { a } else { b };
+    let largest = if c > largest || c.is_nan() { c } else { largest };
     if is_never(largest) {
         return NEVER;
     }

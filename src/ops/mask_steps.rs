@@ -1,6 +1,7 @@
 //! y = x where a mask says so, 0 elsewhere.
 
 use super::INDEX;
+use super::softmax::last_axis;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Mask, Result, Tensor};
@@ -14,21 +15,26 @@ pub(crate) static KERNEL: Kernel = Kernel {
 
 /// `x` is `[B,T,C]`.
 pub(crate) fn mask_steps(x: &Tensor, mask: &Mask) -> Result<Tensor> {
-    let c = x.shape()[2];
+    mask_frames(x, mask, 0)
+}
+
+/// `x` `[..,C]` has the frames of the mask from `first` on.
+pub(crate) fn mask_frames(x: &Tensor, mask: &Mask, first: usize) -> Result<Tensor> {
+    let c = last_axis(x);
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
         Some(gpu) => gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(y.len().div_ceil(64)),
             constants: &[],
-            uniform: &[y.len() as u32, c as u32],
+            uniform: &[y.len(), c, first].map(|word| word as u32),
             tensors: &[Some(x), Some(&mask.tensor), Some(&y)],
         })?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {
-                for ((y, x), &on) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask.values())
-                {
+                let frames = y.chunks_exact_mut(c).zip(x.chunks_exact(c));
+                for ((y, x), &on) in frames.zip(&mask.values()[first..]) {
                     if on { y.copy_from_slice(x) } else { y.fill(0.0) }
                 }
             });

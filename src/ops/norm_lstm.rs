@@ -351,25 +351,29 @@ impl Call {
                         .chunks_exact_mut(t * 4 * h)
                         .zip(z.chunks_exact_mut(t * 4 * h))
                         .zip(sums.chunks_exact_mut(8 * h));
-                    threads::each(rows.enumerate(), threads::count(), |(row, ((gates, z), sums))| {
-                        let length = self.length(row);
-                        gates[length * 4 * h..].fill(0.0);
-                        z[length * 4 * h..].fill(0.0);
-                        for step in (0..length).rev() {
-                            let frame = self.frame(row, step);
-                            let at = row * t + frame;
-                            self.step_back(
-                                (r, norms),
-                                &mut gates[frame * 4 * h..][..4 * h],
-                                &mut z[frame * 4 * h..][..4 * h],
-                                &before[at * (2 * h + 4)..][..2 * h + 4],
-                                d_y.map(|(words, stride, first)| {
-                                    &words[at * stride + first..][..h]
-                                }),
-                                sums,
-                            );
-                        }
-                    });
+                    threads::each(
+                        rows.enumerate(),
+                        threads::count(),
+                        |(row, ((gates, z), sums))| {
+                            let length = self.length(row);
+                            gates[length * 4 * h..].fill(0.0);
+                            z[length * 4 * h..].fill(0.0);
+                            for step in (0..length).rev() {
+                                let frame = self.frame(row, step);
+                                let at = row * t + frame;
+                                self.step_back(
+                                    (r, norms),
+                                    &mut gates[frame * 4 * h..][..4 * h],
+                                    &mut z[frame * 4 * h..][..4 * h],
+                                    &before[at * (2 * h + 4)..][..2 * h + 4],
+                                    d_y.map(|(words, stride, first)| {
+                                        &words[at * stride + first..][..h]
+                                    }),
+                                    sums,
+                                );
+                            }
+                        },
+                    );
                 });
             });
         });

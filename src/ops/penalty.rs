@@ -1,6 +1,6 @@
 //! What keeps values small: l1 |x| + l2 x², its gradient, and a limit of norms.
 
-use super::{INDEX, LONG_SUM, ROW_REDUCE, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::ops::reduce_sum::reduce_sum;
@@ -22,7 +22,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
 
 pub(crate) static MAX_NORM: Kernel = Kernel {
     name: "max_norm",
-    parts: &[INDEX, LONG_SUM, include_str!("../../shaders/max_norm.wgsl")],
+    parts: &[INDEX, IS_NAN, LONG_SUM, include_str!("../../shaders/max_norm.wgsl")],
     bindings: &[("x", Write)],
     variants: || vec![vec![]],
 };
@@ -91,7 +91,9 @@ pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
         // Over the largest, so that no square overflows.
         let mut largest = vec![0.0f32; columns];
         for row in x.chunks_exact(columns) {
-            largest.iter_mut().zip(row).for_each(|(l, v)| *l = l.max(v.abs()));
+            for (l, v) in largest.iter_mut().zip(row) {
+                *l = if v.abs() > *l || v.is_nan() { v.abs() } else { *l };
+            }
         }
         let mut sums = vec![0.0f64; columns];
         for row in x.chunks_exact(columns) {
@@ -99,8 +101,13 @@ pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
                 *sum += if *l > 0.0 { f64::from((v / l) * (v / l)) } else { 0.0 };
             }
         }
-        let norms = sums.iter().zip(&largest).map(|(sum, l)| l * sum.sqrt() as f32);
-        let scales: Vec<_> = norms.map(|n| if n > limit { limit / n } else { 1.0 }).collect();
+        let scales = sums.iter().zip(&largest).map(|(sum, &l)| match l * sum.sqrt() as f32 {
+            // The share of the largest is NaN where that is infinite, and so is the norm.
+            _ if l == f32::INFINITY => 0.0,
+            norm if norm > limit => limit / norm,
+            _ => 1.0,
+        });
+        let scales: Vec<_> = scales.collect();
         for row in x.chunks_exact_mut(columns) {
             row.iter_mut().zip(&scales).for_each(|(v, scale)| *v *= scale);
         }

@@ -6,7 +6,8 @@ mod options;
 mod stepper;
 
 use super::functions::{
-    at_first_step, concat, dropout, matmul, merge, parameter, reshape, swap_axes,
+    at_first_step, cleaned, concat, dropout, matmul, merge, parameter, reshape, swap_axes,
+    without_padding,
 };
 use super::params::{ALIGN, Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
@@ -446,7 +447,8 @@ impl Lstm {
                     (Some(_), Some(_)) if state.is_some() => {
                         outputs.extend(h().map(|h| one_step(tape, &h, x)).transpose()?);
                     }
-                    (Some(y), _) => outputs.push(project(&y)?),
+                    // Padding stays zero, whatever the weight holds.
+                    (Some(y), _) => outputs.push(self.padded(tape, &project(&y)?)?),
                     (None, _) => outputs.extend(h()),
                 }
             }
@@ -463,6 +465,15 @@ impl Lstm {
             _ => output,
         };
         Ok((output, states))
+    }
+
+    /// A projected sequence with zeros where the layer's outputs are padding, or are left out and do
+    /// not repeat.
+    fn padded(&self, tape: &Tape, y: &Var) -> Result<Var> {
+        match self.way.directions().len() {
+            1 => without_padding(tape, "lstm", y),
+            _ => cleaned(tape, "lstm", y),
+        }
     }
 
     /// A direction's parameters, if the layer is normalised.

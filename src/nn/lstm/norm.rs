@@ -1,7 +1,7 @@
 //! A direction of a layer-normalised layer on the tape.
 
 use super::LstmState;
-use crate::nn::functions::{clean, concat, layer_norm, matmul, parameter, reshape};
+use crate::nn::functions::{cleaned, concat, layer_norm, matmul, parameter, reshape};
 use crate::nn::layer_norm::EPSILON;
 use crate::nn::params::ParamId;
 use crate::ops::columns::copy_columns;
@@ -61,7 +61,7 @@ pub(super) fn direction(
     }
 
     // norm(W x) + b, for all steps at once.
-    let clean = x.clone().with_tensor(clean("lstm", x)?);
+    let clean = cleaned(tape, "lstm", x)?;
     let weight_ih = parameter(tape, tape.parameter(d.weight_ih, &[d.input_size, 4 * h])?);
     let product = matmul(tape, &clean, &weight_ih)?;
     let gain = tape.parameter(d.norms.ih, &[4 * h])?;

@@ -122,6 +122,10 @@ impl GateActivation {
 
     /// The slope, from the value.
     fn slope(self, y: f32) -> f32 {
+        // The comparisons below would make a number of a NaN.
+        if y.is_nan() && !matches!(self, Self::Affine { .. }) {
+            return y;
+        }
         let step = |on: bool| f32::from(u8::from(on));
         match self {
             Self::Sigmoid => y * (1.0 - y),
@@ -349,6 +353,8 @@ impl Cell {
         if let Some(clip) = self.cell_clip {
             let held = simd.greater_than_f32s(simd.abs_f32s(raw), simd.splat_f32s(clip));
             d_cell = simd.select_f32s(held, zero, d_cell);
+            // What is no number may or may not be held.
+            d_cell = simd.select_f32s(simd.equal_f32s(raw, raw), d_cell, raw);
         }
         let mut d_i = simd.mul_f32s(d_cell, g);
         let mut d_f = simd.mul_f32s(d_cell, c_prev);
@@ -469,5 +475,9 @@ fn clipped_slope<S: Simd>(
     let (low, high) = (a.min(b), a.max(b));
     // The value may have been rounded otherwise than here.
     let (low, high) = (low + 1e-6 * low.abs(), high - 1e-6 * high.abs());
-    lanes::<S>(y, |y| if y <= low || y >= high { 0.0 } else { activation.slope(y) })
+    lanes::<S>(y, |y| match y {
+        _ if y.is_nan() => y,
+        _ if y <= low || y >= high => 0.0,
+        _ => activation.slope(y),
+    })
 }

@@ -15,6 +15,7 @@ use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::mask_steps::{mask_frames, mask_steps};
 use crate::ops::pack::unpack;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
@@ -286,6 +287,11 @@ pub(super) fn backward(
                 true => saved.h_before.view(0, [rows, hidden_size]),
                 false => saved.h_before,
             };
+            // R does not meet h at a step that is left out, where it may be NaN.
+            let h_before = match mask.steps().mask() {
+                Some(mask) => mask_frames(&h_before, mask, first)?,
+                None => h_before,
+            };
             if let Some(d_x) = &d_x {
                 let d_x = Matrix::new(d_x, input_size).skip(first * input_size);
                 own.input_gradient((&d_a, 0), d_x, rows, way > 0)?;
@@ -302,6 +308,7 @@ pub(super) fn backward(
             let d_x = swapped(&d_x, [parts, batch, timesteps / parts * input_size])?;
             Some(d_x.reshape([batch, timesteps, input_size])?)
         }
+        (Some(d_x), Steps::Mask(mask)) => Some(mask_steps(&d_x, mask)?),
         (d_x, _) => d_x,
     };
     let leaving = (0..count).map(|way| Leaving {

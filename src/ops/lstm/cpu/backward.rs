@@ -9,6 +9,7 @@ use super::{recurrent_scales, scatter, store_rows, zoneout};
 use crate::ops::lstm::{
     Arriving, Columns, How, Leaving, Saved, SavedSteps, Sizes, Wanted, Weights, cell,
 };
+use crate::ops::mask_steps::mask_steps;
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
@@ -106,7 +107,11 @@ pub(in crate::ops::lstm) fn backward(
             input_gradient(blocks, &d_a, &weight_ih, &mut packed[..len], input_size);
         });
         d_x = Some(match lengths {
-            None => packed,
+            // Nothing reaches a step that is left out, not even 0 times a NaN.
+            None => match mask.steps().mask() {
+                Some(mask) => mask_steps(&packed, mask)?,
+                None => packed,
+            },
             Some(_) => {
                 let d_x = Tensor::zeros([batch, timesteps, input_size], &device)?;
                 let all = Columns { tensor: &d_x, first: 0 };
@@ -248,7 +253,14 @@ impl BackwardRows<'_> {
                     break;
                 }
                 let state = (first_row + m) * units + block * lanes;
-                let mut d = d_h_rec;
+                // A step that is left out does not lead through R, whose product with its d_a of 0 may
+                // be NaN.
+                let no_r = after < rows[m].length
+                    && mask.is_some_and(|mask| {
+                        let frame = rows[m].frame(after, how.reverse) - rows[m].start;
+                        !mask[rows[m].at * timesteps + frame]
+                    });
+                let mut d = if no_r { zero } else { d_h_rec };
                 if !self.scales.is_empty() {
                     d = simd.mul_f32s(d, load::<S>(&self.scales[state..]));
                 }
@@ -289,6 +301,14 @@ impl BackwardRows<'_> {
                     cell::plain_backward(simd, *gates, c_prev, d, d_c_after)
                 };
                 *gates = back.d_a;
+                // Units past H have weights of 0, and an infinite input or a NaN times 0 is NaN.
+                let padding = blocks.range(block).len()..lanes;
+                if !padding.is_empty() {
+                    for gate in gates.iter_mut() {
+                        cast_slice_mut::<_, f32>(std::slice::from_mut(gate))[padding.clone()]
+                            .fill(0.0);
+                    }
+                }
                 store::<S>(&mut d_h[state..], stays[0]);
                 store::<S>(&mut d_c[state..], simd.add_f32s(back.d_c, stays[1]));
                 if !self.d_peepholes.is_empty() {

@@ -318,6 +318,9 @@ impl ForwardRows<'_> {
                 }
             };
             self.save::<S>((at, place, frames[m]), state, new.gates);
+            if left_out {
+                self.forget_h::<S>(simd, at, frames[m]);
+            }
             store::<S>(&mut state.c[place..], new.c);
             // Padding may grow without bound under some activations, and infinity times a
             // weight of zero is NaN.
@@ -349,6 +352,16 @@ impl ForwardRows<'_> {
         store::<S>(&mut self.h_before[before..], load::<S>(&state.h[place..]));
         store::<S>(&mut self.c_before[before..], load::<S>(&state.c[place..]));
         *self.gates_at::<S>(frame, at.block) = gates;
+    }
+
+    /// R does not meet h at a step that is left out: nothing of it may reach the gradient of R, not even
+    /// 0 times a NaN.
+    #[inline(always)]
+    fn forget_h<S: Simd>(&mut self, simd: S, at: At, frame: usize) {
+        if !self.h_before.is_empty() {
+            let before = frame * self.shared.blocks.units() + at.block * S::F32_LANES;
+            store::<S>(&mut self.h_before[before..], simd.splat_f32s(0.0));
+        }
     }
 
     #[inline(always)]
