@@ -33,7 +33,9 @@ fn main(
         for (var u = 0u; u < dims.u; u++) {
             let query = row * dims.u + u;
             let d_s = d_scores[query * dims.t + t];
-            if d_s != 0.0 { d += d_s * slope(mine, q[query * dims.h + h], v); }
+            // Not "unlike 0", which naga makes false of a NaN.
+            if d_s == 0.0 { continue; }
+            d += d_s * slope(mine, q[query * dims.h + h], v);
         }
         d_k[frame * dims.h + h] = d;
     }
@@ -42,7 +44,8 @@ fn main(
         for (var u = 0u; u < dims.u; u++) {
             let query = row * dims.u + u;
             let w = weights[query * dims.t + t];
-            if w != 0.0 { d += w * d_context[query * dims.v + j]; }
+            if w == 0.0 { continue; }
+            d += w * d_context[query * dims.v + j];
         }
         d_values[frame * dims.v + j] = d;
     }

@@ -31,11 +31,11 @@ fn main(
         var d_v = 0.0;
         for (var t = 0u; t < dims.t; t++) {
             let d_s = d_scores[query * dims.t + t];
-            if d_s != 0.0 {
-                let other = k[(row * dims.t + t) * dims.h + h];
-                d += d_s * slope(mine, other, v);
-                if KIND == 1u { d_v += d_s * tanh1(mine + other); }
-            }
+            // Not "unlike 0", which naga makes false of a NaN.
+            if d_s == 0.0 { continue; }
+            let other = k[(row * dims.t + t) * dims.h + h];
+            d += d_s * slope(mine, other, v);
+            if KIND == 1u { d_v += d_s * tanh1(mine + other); }
         }
         d_q[query * dims.h + h] = d;
         if KIND == 1u { d_score[query * dims.h + h] = d_v; }

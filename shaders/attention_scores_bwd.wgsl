@@ -27,7 +27,9 @@ fn main(
     for (var t = lane; t < dims.t; t += 64u) {
         var sum = 0.0;
         // Where nothing counts there may be anything.
-        if weights[first + t] != 0.0 {
+        if weights[first + t] == 0.0 {
+            sum = 0.0;
+        } else {
             for (var j = 0u; j < dims.v; j++) {
                 sum += d_context[query * dims.v + j] * values[(row * dims.t + t) * dims.v + j];
             }

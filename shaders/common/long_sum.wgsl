@@ -5,7 +5,7 @@
 // Terms of a part.
 const PART = 16u;
 
-struct LongSum { parts: u32, low: f32, middle: f32, high: f32 }
+struct LongSum { parts: u32, low: f32, middle: f32, high: f32, top: f32 }
 
 fn add_part(sum: ptr<function, LongSum>, part: f32) {
     (*sum).low += part;
@@ -16,10 +16,14 @@ fn add_part(sum: ptr<function, LongSum>, part: f32) {
         if (*sum).parts % 256u == 0u {
             (*sum).high += (*sum).middle;
             (*sum).middle = 0.0;
+            if (*sum).parts % 4096u == 0u {
+                (*sum).top += (*sum).high;
+                (*sum).high = 0.0;
+            }
         }
     }
 }
 
 fn all_parts(sum: LongSum) -> f32 {
-    return sum.high + (sum.middle + sum.low);
+    return sum.top + (sum.high + (sum.middle + sum.low));
 }

@@ -41,13 +41,14 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
         let from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
         if VARIANT {
             let no_y = dims.mask == 2u && left_out(here, step);
-            // A step that is left out does not lead through R, whose product with its d_a of 0 may be NaN.
+            // Neither the end nor a step that is left out leads through R, whose product with a d_a of 0 may
+            // be NaN.
             let by_r = d_h_rec * recurrent_scale(here, unit);
-            let no_r = step + 1u < here.steps && left_out(here, step + 1u);
+            let no_r = step + 1u == here.steps || left_out(here, step + 1u);
             let d_h = select(by_r, 0.0, no_r) + select(from_y, 0.0, no_y) + d_state[state];
             carry = differentiate_variant(here, step, unit, d_h, d_c_after);
         } else {
-            let d_h = d_h_rec + from_y + select(0.0, d_state[state], step + 1u == here.steps);
+            let d_h = select(d_h_rec, d_state[state], step + 1u == here.steps) + from_y;
             let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h, d_c_after, unit);
             keep_d_a(at, back.d_a);
             carry = Carry(back.d_a, back.d_c_prev);

@@ -15,12 +15,11 @@ pub(crate) static KERNEL: Kernel = Kernel {
 
 /// `x` is `[B,T,C]`.
 pub(crate) fn mask_steps(x: &Tensor, mask: &Mask) -> Result<Tensor> {
-    mask_frames(x, mask, 0)
+    mask_frames(x, last_axis(x), mask, 0)
 }
 
-/// `x` `[..,C]` has the frames of the mask from `first` on.
-pub(crate) fn mask_frames(x: &Tensor, mask: &Mask, first: usize) -> Result<Tensor> {
-    let c = last_axis(x);
+/// `x` has the frames of the mask from `first` on, `c` words each.
+pub(crate) fn mask_frames(x: &Tensor, c: usize, mask: &Mask, first: usize) -> Result<Tensor> {
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
         Some(gpu) => gpu.run(&Launch {

@@ -289,7 +289,7 @@ pub(super) fn backward(
             };
             // R does not meet h at a step that is left out, where it may be NaN.
             let h_before = match mask.steps().mask() {
-                Some(mask) => mask_frames(&h_before, mask, first)?,
+                Some(mask) => mask_frames(&h_before, hidden_size, mask, first)?,
                 None => h_before,
             };
             if let Some(d_x) = &d_x {
