@@ -7,12 +7,12 @@
 // nothing, and t, which counts the others, is on the device: then dims.rate is lr.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl, common/loss_scale.wgsl    Twin  src/ops/adam.rs
+// Parts   common/index.wgsl, common/loss_scale.wgsl, common/drawn.wgsl    Twin  src/ops/adam.rs
 // Source  Kingma & Ba 2015, arXiv 1412.6980; decoupled decay: Loshchilov & Hutter 2019
 
 struct Dims {
     n: u32, rate: f32, root: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32,
-    log_beta1: f32, log_beta2: f32,
+    log_beta1: f32, log_beta2: f32, skip: u32, size: u32, base: u32,
 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -22,6 +22,7 @@ struct Dims {
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;  // [N]
 @group(0) @binding(5) var<storage, read> scaling: array<f32>;  // [4] of loss_scale_update
 @group(0) @binding(6) var<storage, read> count: array<f32>;    // [1]: t
+@group(0) @binding(7) var<storage, read> rows: array<u32>;     // common/drawn.wgsl
 
 // 1 - exp(x) for x <= 0, near 0 without cancellation.
 fn one_minus_exp(x: f32) -> f32 {
@@ -37,8 +38,10 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = linear_index(group, groups, lane, 64u);
+    var i = linear_index(group, groups, lane, 64u);
     if i >= dims.n { return; }
+    i += dims.skip;
+    let at = place_of(i);
     let inverse = inverse_scale();
     if inverse == 0.0 {
         g[i] = 0.0;
@@ -51,10 +54,10 @@ fn main(
         rate /= one_minus_exp(count[0] * dims.log_beta1);
         root = sqrt(one_minus_exp(count[0] * dims.log_beta2));
     }
-    let m_new = dims.beta1 * m[i] + (1.0 - dims.beta1) * d;
-    let v_new = dims.beta2 * v[i] + (1.0 - dims.beta2) * d * d;
-    p[i] = p[i] * (1.0 - dims.decay) - rate * m_new / (sqrt(v_new) / root + dims.epsilon);
-    m[i] = m_new;
-    v[i] = v_new;
+    let m_new = dims.beta1 * m[at] + (1.0 - dims.beta1) * d;
+    let v_new = dims.beta2 * v[at] + (1.0 - dims.beta2) * d * d;
+    p[at] = p[at] * (1.0 - dims.decay) - rate * m_new / (sqrt(v_new) / root + dims.epsilon);
+    m[at] = m_new;
+    v[at] = v_new;
     g[i] = 0.0;
 }

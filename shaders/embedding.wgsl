@@ -1,12 +1,14 @@
-// embedding: y = table[id], for each id; NaN where there is no such row.
+// embedding: y = table[id], for each id; NaN where there is no such row. Of a table that is larger than
+// a binding one window after the other is here, and the others' rows are left to them.
 //
-// Shapes  ids: [n], as numbers or, with FLOAT, as floats; table: [V,E]; y: [n,E]
+// Shapes  ids: [n], as numbers or, with FLOAT, as floats; table: [V,E], of which rows first..first+count
+//         are here; y: [n,E]
 // Grid    folded ceil(n*E/64)
 // Parts   common/index.wgsl    Twin  src/ops/embedding.rs
 
 override FLOAT: bool;
 
-struct Dims { n: u32, rows: u32, size: u32, nan: f32 }
+struct Dims { n: u32, rows: u32, size: u32, nan: f32, first: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
@@ -25,8 +27,12 @@ fn main(
     if FLOAT {
         let value = bitcast<f32>(id);
         // False for NaN as well.
-        let is_row = value >= 0.0 && value < f32(dims.rows);
+        let is_row = value >= 0.0 && value < f32(dims.rows) && value == floor(value);
         id = select(dims.rows, u32(select(0.0, value, is_row)), is_row);
     }
-    if id < dims.rows { y[i] = table[id * dims.size + i % dims.size]; } else { y[i] = dims.nan; }
+    if id >= dims.rows {
+        if dims.first == 0u { y[i] = dims.nan; }
+    } else if id >= dims.first && id - dims.first < dims.count {
+        y[i] = table[(id - dims.first) * dims.size + i % dims.size];
+    }
 }

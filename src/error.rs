@@ -162,6 +162,42 @@ pub enum Error {
         /// The device's limit in bytes.
         limit: u64,
     },
+    /// A token that an [`crate::nn::Embedding`] does not have.
+    #[error(
+        "place {place} of sequence {sequence} is no token: expected a whole number below {tokens}, the tokens of the Embedding"
+    )]
+    Token {
+        /// The sequence among those that were given, from 0 on.
+        sequence: usize,
+        /// The place in the sequence, from 0 on.
+        place: usize,
+        /// The tokens that there are.
+        tokens: usize,
+    },
+    /// A layer of a [`crate::nn::Sequential`] gave another value than it says that it gives.
+    #[error("the layer `{kind}` says that it gives {said}, but gave {gave}; mend its `{method}`")]
+    Layer {
+        /// What the layer calls itself.
+        kind: &'static str,
+        /// The method of [`crate::nn::Layer`] that said so.
+        method: &'static str,
+        /// What it says.
+        said: String,
+        /// What came out.
+        gave: String,
+    },
+    /// Values that a gradient depends on were changed before it was computed.
+    #[error(
+        "{op}: {what} changed since the tape used them, and the gradients would be wrong; {help}"
+    )]
+    Stale {
+        /// The operation or method.
+        op: &'static str,
+        /// What was changed.
+        what: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
     /// The device is gone. Its tensors are lost; a model's last host copy is not.
     #[error(
         "the device was lost ({reason}); make a new one with Device::auto() and move the model there"

@@ -109,6 +109,8 @@ pub struct Tape {
     next: Cell<usize>,
     /// Of the parameters, when the first was used.
     generation: Cell<Option<u64>>,
+    /// Of their values, then.
+    version: Cell<u64>,
     /// What layers add to the loss.
     penalties: RefCell<Vec<Var>>,
 }
@@ -128,8 +130,8 @@ impl Tape {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let generation = Cell::new(None);
-        let (params, next) = (params.clone(), Cell::new(0));
-        Self { number, params, nodes, next, generation, penalties: RefCell::default() }
+        let (params, next, version) = (params.clone(), Cell::new(0), Cell::new(0));
+        Self { number, params, nodes, next, generation, version, penalties: RefCell::default() }
     }
 
     /// Whether ops are recorded.
@@ -154,10 +156,22 @@ impl Tape {
 
     fn tensors(&self, id: ParamId, shape: &[usize], product: bool) -> Result<(Tensor, Tensor)> {
         let tensors = self.params.tensors(id, shape, product)?;
+        self.uses_params();
+        Ok(tensors)
+    }
+
+    /// The values of a table: see [`Params::table`].
+    pub(crate) fn table(&self, id: ParamId) -> Result<Tensor> {
+        let table = self.params.table(id)?;
+        self.uses_params();
+        Ok(table)
+    }
+
+    fn uses_params(&self) {
         if self.generation.get().is_none() {
             self.generation.set(Some(self.params.generation()));
+            self.version.set(self.params.version());
         }
-        Ok(tensors)
     }
 
     /// Notes a number `[1]` that is to be added to the loss.
@@ -231,6 +245,7 @@ impl Tape {
     /// the inputs.
     ///
     /// # Errors
+    /// [`Error::Stale`] if parameters were changed since the tape used them;
     /// [`Error::Shape`] and [`Error::DType`] if `loss` is not one number, [`Error::NotRecorded`] if
     /// it is not of this tape or if layers were built since the tape used others, and those of the ops.
     pub fn backward(self, loss: &Var) -> Result<Gradients> {
@@ -264,6 +279,14 @@ impl Tape {
                 op: "Tape::backward",
                 arg: "a parameter",
                 help: "a layer was built after the tape had used others; build all layers first",
+            });
+        }
+        if self.generation.get().is_some() && self.version.get() != self.params.version() {
+            return Err(Error::Stale {
+                op: "Tape::backward",
+                what: "parameters",
+                help: "call backward before an optimizer's step and before Params::set, and make a \
+                       new tape after it",
             });
         }
         for (var, gradient) in seeds {

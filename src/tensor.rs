@@ -52,6 +52,8 @@ pub struct Tensor {
     /// In words from the storage's begin.
     pub(crate) offset: usize,
     pub(crate) storage: Storage,
+    /// The numbers on the host, of those that came from there and that nothing writes to.
+    host: Option<Arc<[u32]>>,
 }
 
 impl Tensor {
@@ -79,7 +81,57 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_slice`].
     pub fn from_u32(values: &[u32], shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
-        Self::upload("Tensor::from_u32", values, shape.into(), DType::U32, device)
+        let mut tensor =
+            Self::upload("Tensor::from_u32", values, shape.into(), DType::U32, device)?;
+        tensor.host = Some(values.into());
+        Ok(tensor)
+    }
+
+    /// The numbers on the host, if it is known without a look at the device: see
+    /// [`Tensor::from_u32`].
+    pub(crate) fn host(&self) -> Option<&[u32]> {
+        self.host.as_deref()
+    }
+
+    /// As [`Tensor::from_slice`], of more values than an op may be able to bind at a time: see
+    /// [`Tensor::windows`].
+    pub(crate) fn large_from_slice(
+        values: &[f32],
+        shape: impl Into<Vec<usize>>,
+        what: &'static str,
+        device: &Device,
+    ) -> Result<Self> {
+        let Backend::Gpu(gpu) = &device.0 else { return Self::from_slice(values, shape, device) };
+        let storage = Storage::Gpu(gpu.upload_large(bytemuck::cast_slice(values), what)?);
+        Ok(Self { shape: shape.into(), dtype: DType::F32, offset: 0, storage, host: None })
+    }
+
+    /// As [`Tensor::zeros`], of more values than an op may be able to bind at a time.
+    pub(crate) fn large_zeros(
+        shape: impl Into<Vec<usize>>,
+        what: &'static str,
+        device: &Device,
+    ) -> Result<Self> {
+        let shape = shape.into();
+        let Backend::Gpu(gpu) = &device.0 else { return Self::zeros(shape, device) };
+        let storage = Storage::Gpu(gpu.alloc_large(count(&shape), what)?);
+        let tensor = Self { shape, dtype: DType::F32, offset: 0, storage, host: None };
+        crate::ops::fill::fill(&tensor, 0.0)?;
+        Ok(tensor)
+    }
+
+    /// The parts of `rows` rows of `size` words that a GPU can bind at a time, and that begin where a
+    /// binding may: one, unless the tensor was made larger than that.
+    pub(crate) fn windows(&self, rows: usize, size: usize) -> Vec<std::ops::Range<usize>> {
+        let whole = vec![0..rows];
+        let Some(gpu) = self.gpu() else { return whole };
+        let words = gpu.max_binding() as usize / 4;
+        if rows.saturating_mul(size) <= words {
+            return whole;
+        }
+        // 128 words are 256 bytes also of 16-bit floats.
+        let each = (words / size.max(1) / 128 * 128).max(128);
+        (0..rows).step_by(each).map(|first| first..rows.min(first + each)).collect()
     }
 
     fn upload(
@@ -101,7 +153,7 @@ impl Tensor {
                 Storage::Cpu(buffer)
             }
         };
-        Ok(Self { shape, dtype, offset: 0, storage })
+        Ok(Self { shape, dtype, offset: 0, storage, host: None })
     }
 
     /// A tensor of zeros.
@@ -122,16 +174,16 @@ impl Tensor {
             Backend::Gpu(gpu) => Storage::Gpu(gpu.alloc(len, "a tensor", false)?),
             Backend::Cpu(cpu) => Storage::Cpu(cpu.alloc(len, "a tensor")?),
         };
-        Ok(Self { shape, dtype: DType::F32, offset: 0, storage })
+        Ok(Self { shape, dtype: DType::F32, offset: 0, storage, host: None })
     }
 
     /// The same for 16-bit floats, which lie two to a word. On a GPU that has them; a CPU buffer
-    /// holds no such numbers.
+    /// holds no such numbers. It may be larger than a binding.
     pub(crate) fn empty_f16(shape: impl Into<Vec<usize>>, gpu: &Arc<Gpu>) -> Result<Self> {
         let shape = shape.into();
         let words = count(&shape).div_ceil(2);
-        let storage = Storage::Gpu(gpu.alloc(words, "a tensor of 16-bit floats", false)?);
-        Ok(Self { shape, dtype: DType::F16, offset: 0, storage })
+        let storage = Storage::Gpu(gpu.alloc_large(words, "a tensor of 16-bit floats")?);
+        Ok(Self { shape, dtype: DType::F16, offset: 0, storage, host: None })
     }
 
     /// Whether these are 16-bit floats.
@@ -141,7 +193,7 @@ impl Tensor {
 
     /// All of a storage as one axis.
     pub(crate) fn whole(storage: Storage, len: usize) -> Self {
-        Self { shape: vec![len], dtype: DType::F32, offset: 0, storage }
+        Self { shape: vec![len], dtype: DType::F32, offset: 0, storage, host: None }
     }
 
     /// The same words under another shape of as many elements, from `offset` words on (each of
@@ -152,6 +204,7 @@ impl Tensor {
             dtype: self.dtype,
             offset: self.offset + offset,
             storage: self.storage.clone(),
+            host: None,
         }
     }
 
@@ -193,7 +246,7 @@ impl Tensor {
         if expected != self.len() {
             return Err(Error::Count { op: "Tensor::reshape", shape, expected, found: self.len() });
         }
-        Ok(self.view(0, shape))
+        Ok(Self { host: self.host.clone(), ..self.view(0, shape) })
     }
 
     /// The values on the host, 16-bit floats widened. Waits for the device; native only.

@@ -60,6 +60,8 @@ pub(crate) struct Counting<'a> {
     pub(crate) samples: Option<&'a [f32]>,
     /// Which labels count.
     pub(crate) classes: Option<&'a CrossEntropy>,
+    /// Whether the values are tokens, and go as whole numbers `[B,T]`.
+    pub(crate) tokens: bool,
 }
 
 /// The sequences `rows` of `x`, with their targets.
@@ -118,7 +120,15 @@ pub(crate) fn batch(
     };
     let weights = host.map(|w| RowWeights::that_may_be_zero(&w, device)).transpose()?;
     let weight = weights.as_ref().map_or(all as f32, RowWeights::sum);
-    let x = Var::from(Tensor::from_slice(&values, shape, device)?).with_lengths(lengths);
+    let x = match counting.tokens && shape[2] == 1 {
+        true => {
+            // Whole numbers, which the first layer has checked.
+            let tokens: Vec<_> = values.iter().map(|&value| value as u32).collect();
+            Tensor::from_u32(&tokens, &shape[..2], device)?
+        }
+        false => Tensor::from_slice(&values, shape, device)?,
+    };
+    let x = Var::from(x).with_lengths(lengths);
     Ok(Batch { x, targets, weights, weight })
 }
 

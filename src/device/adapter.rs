@@ -29,6 +29,7 @@ pub struct GpuOptions {
     pub(crate) profile: bool,
     pub(crate) chunk_words: Option<usize>,
     pub(crate) threads: Option<usize>,
+    pub(crate) binding_bytes: Option<u64>,
     pub(crate) cache: Cache,
     /// The name of a special kernel whose check is given a wrong value.
     pub(crate) fault: Option<&'static str>,
@@ -121,6 +122,13 @@ impl GpuOptions {
     #[doc(hidden)]
     pub fn chunk_words(mut self, words: usize) -> Self {
         self.chunk_words = Some(words);
+        self
+    }
+
+    /// Asks for bindings of no more than this. For tests.
+    #[doc(hidden)]
+    pub fn binding_bytes(mut self, bytes: u64) -> Self {
+        self.binding_bytes = Some(bytes);
         self
     }
 
@@ -289,9 +297,12 @@ pub(crate) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatur
 }
 
 /// The limits to ask for: WebGPU's defaults, or all that the adapter has.
-pub(crate) fn limits(adapter: &wgpu::Adapter, portable: bool) -> wgpu::Limits {
-    let own = adapter.limits();
-    if !portable {
+pub(crate) fn limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Limits {
+    let mut own = adapter.limits();
+    if let Some(bytes) = options.binding_bytes {
+        own.max_storage_buffer_binding_size = bytes;
+    }
+    if !options.portable {
         return own;
     }
     // Software and old adapters may lie under a default that no kernel here needs.

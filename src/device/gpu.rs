@@ -100,7 +100,7 @@ impl Gpu {
 
     pub(super) async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {
         let info = adapter.get_info();
-        let limits = adapter::limits(&adapter, options.portable);
+        let limits = adapter::limits(&adapter, &options);
         let profiling = profile::features(&adapter, options.profile)?;
         let features = adapter::features(&adapter, options.portable) | profiling;
         let (device, queue) = adapter
@@ -180,6 +180,11 @@ impl Gpu {
         }
     }
 
+    /// This GPU, as a device.
+    pub(crate) fn device(self: &Arc<Self>) -> crate::Device {
+        crate::Device(super::Backend::Gpu(self.clone()))
+    }
+
     /// Every later call fails with this error.
     pub(super) fn lose(&self, error: Error) {
         *lock(&self.fault) = Some(error);
@@ -210,9 +215,32 @@ impl Gpu {
         what: &'static str,
         upload: bool,
     ) -> Result<Arc<GpuBuffer>> {
+        self.alloc_within(self.max_binding(), len, what, upload)
+    }
+
+    /// The same of more words than a kernel can bind at a time.
+    pub(crate) fn alloc_large(
+        self: &Arc<Self>,
+        len: usize,
+        what: &'static str,
+    ) -> Result<Arc<GpuBuffer>> {
+        self.alloc_within(self.max_buffer(), len, what, false)
+    }
+
+    /// The largest buffer, in bytes.
+    fn max_buffer(&self) -> u64 {
+        self.max_binding().max(self.limits.max_buffer_size & !255)
+    }
+
+    fn alloc_within(
+        self: &Arc<Self>,
+        limit: u64,
+        len: usize,
+        what: &'static str,
+        upload: bool,
+    ) -> Result<Arc<GpuBuffer>> {
         self.health()?;
         let bytes = (len as u64).saturating_mul(4);
-        let limit = self.max_binding();
         if bytes > limit {
             return Err(Error::TooLarge { what, bytes, limit });
         }
@@ -276,7 +304,25 @@ impl Gpu {
         bytes: &[u8],
         what: &'static str,
     ) -> Result<Arc<GpuBuffer>> {
-        let buffer = self.alloc(bytes.len() / 4, what, true)?;
+        self.upload_within(self.max_binding(), bytes, what)
+    }
+
+    /// The same of more bytes than a kernel can bind at a time.
+    pub(crate) fn upload_large(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        what: &'static str,
+    ) -> Result<Arc<GpuBuffer>> {
+        self.upload_within(self.max_buffer(), bytes, what)
+    }
+
+    fn upload_within(
+        self: &Arc<Self>,
+        limit: u64,
+        bytes: &[u8],
+        what: &'static str,
+    ) -> Result<Arc<GpuBuffer>> {
+        let buffer = self.alloc_within(limit, bytes.len() / 4, what, true)?;
         if !bytes.is_empty() {
             self.queue.write_buffer(&buffer.raw.buffer, 0, bytes);
         }

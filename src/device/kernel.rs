@@ -252,7 +252,11 @@ fn bound<'a>(
     match tensor.map(|tensor| (tensor, &tensor.storage)) {
         None => Ok((&gpu.unused[slot], 0, 256)),
         Some((tensor, Storage::Gpu(buffer))) => {
-            Ok((&buffer.raw, tensor.offset as u64 * 4, tensor.bytes().max(4)))
+            let (bytes, limit) = (tensor.bytes().max(4), gpu.max_binding());
+            if bytes > limit {
+                return Err(Error::TooLarge { what: launch.kernel.bindings[slot].0, bytes, limit });
+            }
+            Ok((&buffer.raw, tensor.offset as u64 * 4, bytes))
         }
         Some((_, Storage::Cpu(_))) => {
             let message = format!("{}: a CPU tensor in slot {slot}", launch.kernel.name);

@@ -107,13 +107,13 @@ impl Attention {
         let weight = |name: &str, rows: usize, columns: usize| -> Result<ParamId> {
             let values = init::glorot_uniform(&mut params.rng(), rows, columns)?;
             let layout = Layout::Transposed { rows, columns };
-            Ok(params.add(format!("{prefix}.{name}"), vec![columns, rows], layout, &values))
+            params.add(format!("{prefix}.{name}"), vec![columns, rows], layout, &values)
         };
         let mark = params.mark();
         let of_keys = units.filter(|_| additive);
         let score = |units| -> Result<ParamId> {
             let values = init::glorot_uniform(&mut params.rng(), units, 1)?;
-            Ok(params.add(format!("{prefix}.score"), vec![units], Layout::Plain, &values))
+            params.add(format!("{prefix}.score"), vec![units], Layout::Plain, &values)
         };
         let built = || -> Result<Built> {
             Ok(Built {

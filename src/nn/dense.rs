@@ -239,8 +239,11 @@ impl Layer for Dense {
         let zeros = init::repeated(&[0.0], self.units)?;
         let layout = Layout::Transposed { rows: input_size, columns: self.units };
         let shape = vec![self.units, input_size];
-        let weight = params.add(format!("{prefix}.weight"), shape, layout, &values);
-        let bias = params.add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros);
+        let mark = params.mark();
+        let weight = params.add(format!("{prefix}.weight"), shape, layout, &values)?;
+        let bias = params
+            .add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros)
+            .inspect_err(|_| params.drop_since(mark))?;
         self.kernel.hold(params, weight, self.units);
         self.bias.hold(params, bias, self.units);
         self.built = Some(Built { input_size, weight, bias });

@@ -2,15 +2,21 @@
 
 use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, check_weights, init, is_built};
+use crate::lengths::Counted;
+use crate::ops::drawn::RowGradient;
+use crate::ops::embedding::Places;
 use crate::ops::{Check, embedding as op};
 use crate::tape::{Tape, Var};
+use crate::tensor::room_for;
 use crate::{DType, Error, Result, Tensor};
 use std::sync::Arc;
 
 /// A table with a vector for each of `tokens` tokens: numbers `[B,T]` (or `[B,T,1]` as floats, as
 /// [`crate::data::Sequences::from_tokens`] makes them) to `[B,T,E]`.
 ///
-/// A number that is no token of the table gives NaN.
+/// A number that is no token of the table is an error, unless it is padding; where it stands on a GPU and
+/// was computed there (or came as a float, and no gradient is wanted), it gives NaN. In loops of your own
+/// give tokens by [`Tensor::from_u32`]: floats on a GPU have to be read back in training.
 ///
 /// ```
 /// use wgpu_lstm::data::{Sequences, Targets};
@@ -34,6 +40,7 @@ pub struct Embedding {
     size: usize,
     padding: Option<usize>,
     frozen: bool,
+    sparse: bool,
     vectors: Option<Arc<[f32]>>,
     weight: Option<ParamId>,
 }
@@ -41,7 +48,15 @@ pub struct Embedding {
 impl Embedding {
     /// A table of `tokens` vectors with `size` elements.
     pub fn new(tokens: usize, size: usize) -> Self {
-        Self { tokens, size, padding: None, frozen: false, vectors: None, weight: None }
+        Self {
+            tokens,
+            size,
+            padding: None,
+            frozen: false,
+            sparse: false,
+            vectors: None,
+            weight: None,
+        }
     }
 
     /// The token of padding: its vector is 0, and stays so. PyTorch's `padding_idx`.
@@ -53,6 +68,24 @@ impl Embedding {
     /// Starts with these vectors, one after the other: those of another training, say.
     pub fn vectors(mut self, vectors: impl Into<Vec<f32>>) -> Self {
         self.vectors = Some(vectors.into().into());
+        self
+    }
+
+    /// Trains the vectors of the tokens that a batch has alone: for large tables, of which a step would
+    /// else go through all rows. A row's mean and its decay wait until it is drawn again, which is not
+    /// what Adam and momentum do otherwise (PyTorch: `Embedding(sparse=True)` with `SparseAdam`); without
+    /// momentum [`crate::train::Sgd`] gives the same vectors either way.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, nn::{Embedding, Params}};
+    /// let params = Params::new(&Device::auto()?);
+    /// let words = Embedding::new(50_000, 64).sparse().build(&params)?;
+    /// let x = words.lookup(&Tape::new(&params), &[7, 49_999], [1, 2])?;
+    /// assert_eq!(x.shape(), [1, 2, 64]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn sparse(mut self) -> Self {
+        self.sparse = true;
         self
     }
 
@@ -82,7 +115,13 @@ impl Embedding {
             return Err(Error::NotBuilt { what: "this Embedding", call: "build" });
         };
         let sizes = [self.tokens, self.size];
-        let (table, d_table) = tape.parameter(weight, &sizes)?;
+        let params = tape.params();
+        let (table, d_table) = match self.sparse {
+            true => (tape.table(weight)?, None),
+            false => {
+                tape.parameter(weight, &sizes).map(|(value, gradient)| (value, Some(gradient)))?
+            }
+        };
         let ids = x.tensor();
         let check = Check::new("embedding", "a number for each token");
         let mut shape = ids.shape().to_vec();
@@ -95,23 +134,69 @@ impl Embedding {
             return Err(Error::Empty { op, arg: "x", axes: "[..]", found });
         }
         check.device(ids, &[("weight", &table)])?;
+        let learns = tape.records() && !self.frozen;
+        let drawn = self.drawn(x, &shape, learns)?;
         shape.push(self.size);
         let y = op::embedding(ids, &table, sizes)?.reshape(shape)?;
-        let (saved, padding) = (ids.clone(), self.padding);
-        let y = tape.push_one(y, !self.frozen, move |d_y, _| {
-            op::backward(&saved, d_y, &d_table, sizes, padding)
+        let (params, size) = (params.clone(), self.size);
+        let y = tape.push_one(y, learns, move |d_y, _| match (drawn, d_table) {
+            (None, _) => Ok(()),
+            (Some(drawn), Some(d_table)) => op::backward(&drawn, d_y, &d_table, sizes),
+            (Some(drawn), None) => {
+                let values = op::backward_rows(&drawn, d_y, size)?;
+                let rows = drawn.rows().collect();
+                params.add_rows(weight, RowGradient { rows, values });
+                Ok(())
+            }
         });
         Ok(y.with_steps_of(x))
+    }
+
+    /// Checks the tokens of the steps that count, and says which rows the gradient will reach. A GPU's
+    /// tokens are not looked at unless they are known here or that is asked for.
+    fn drawn(&self, x: &Var, shape: &[usize], learns: bool) -> Result<Option<Places>> {
+        let ids = x.tensor();
+        let timesteps = shape.get(1).copied().unwrap_or(1);
+        let counted = match (x.lengths(), x.mask()) {
+            (None, None) => Counted::All,
+            _ => Counted::of("embedding", x, shape[0], timesteps)?,
+        };
+        let row: Box<dyn Fn(usize) -> Option<u32>> = match (ids.dtype(), ids.host()) {
+            (DType::U32, Some(host)) => {
+                let tokens = self.tokens as u32;
+                Box::new(move |at| Some(host[at]).filter(|&id| id < tokens))
+            }
+            _ if ids.gpu().is_some() && !learns => return Ok(None),
+            (DType::U32, None) => {
+                let (words, tokens) = (ids.to_vec_u32()?, self.tokens as u32);
+                Box::new(move |at| Some(words[at]).filter(|&id| id < tokens))
+            }
+            _ => {
+                let (values, tokens) = (ids.to_vec()?, self.tokens);
+                Box::new(move |at| op::row_of(values[at], tokens))
+            }
+        };
+        let inner: usize = shape.iter().skip(2).product();
+        let mut drawn = Vec::new();
+        for at in 0..ids.len() {
+            let (sequence, place) = (at / inner / timesteps, at / inner % timesteps);
+            if !counted.counts(sequence, place) {
+                continue;
+            }
+            match row(at) {
+                Some(row) if Some(row as usize) == self.padding => {}
+                Some(row) => drawn.push((at as u32, row)),
+                None => return Err(Error::Token { sequence, place, tokens: self.tokens }),
+            }
+        }
+        Ok(learns.then(|| Places::new(drawn.into_iter())))
     }
 
     /// The vectors of tokens `[B,T]`.
     ///
     /// # Errors
-    /// [`Error::Label`] for a number that is no token, and those of [`Embedding::forward`].
+    /// Those of [`Embedding::forward`].
     pub fn lookup(&self, tape: &Tape, tokens: &[u32], shape: [usize; 2]) -> Result<Var> {
-        if let Some(row) = tokens.iter().position(|&t| t as usize >= self.tokens) {
-            return Err(Error::Label { row, found: tokens[row], classes: self.tokens });
-        }
         let ids = Tensor::from_u32(tokens, shape, &tape.params().device())?;
         self.forward(tape, &ids.into())
     }
@@ -149,14 +234,21 @@ impl Layer for Embedding {
                     found: vectors.len(),
                 });
             }
-            Some(vectors) => vectors.to_vec(),
+            Some(vectors) => {
+                let mut values = room_for("the vectors of an Embedding", vectors.len())?;
+                values.extend_from_slice(vectors);
+                values
+            }
             None => init::uniform(&mut params.rng(), rows * size, 0.05)?,
         };
         if let Some(padding) = self.padding {
             values[padding * size..][..size].fill(0.0);
         }
         let name = format!("{}.weight", params.free_prefix("embedding"));
-        self.weight = Some(params.add(name, vec![rows, size], Layout::Plain, &values));
+        self.weight = Some(match self.sparse {
+            true => params.add_table(name, size, values),
+            false => params.add(name, vec![rows, size], Layout::Plain, &values)?,
+        });
         Ok(())
     }
 
@@ -169,15 +261,14 @@ impl Layer for Embedding {
     }
 
     fn check_input(&self, values: &[f32]) -> Result<()> {
-        let is_token = |v: f32| v >= 0.0 && v < self.tokens as f32 && v.fract() == 0.0;
-        match values.iter().position(|&v| !is_token(v)) {
-            Some(at) => Err(Error::Option {
-                option: "a token",
-                found: format!("{} at {at}", values[at]),
-                expected: format!("a whole number below {}, the Embedding's tokens", self.tokens),
-            }),
+        match values.iter().position(|&v| op::row_of(v, self.tokens).is_none()) {
+            Some(place) => Err(Error::Token { sequence: 0, place, tokens: self.tokens }),
             None => Ok(()),
         }
+    }
+
+    fn takes_tokens(&self) -> bool {
+        true
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {

@@ -1,6 +1,7 @@
 //! Layer normalisation.
 
 use super::functions;
+use super::init;
 use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, is_built};
 use crate::ops::{Check, check_positive};
@@ -82,10 +83,13 @@ impl Layer for LayerNorm {
         check_positive("epsilon", self.epsilon)?;
         let prefix = params.free_prefix("layer_norm");
         let add = |name: &str, value: f32| {
-            let values = vec![value; input_size];
+            let values = init::repeated(&[value], input_size)?;
             params.add(format!("{prefix}.{name}"), vec![input_size], Layout::Plain, &values)
         };
-        let (weight, bias) = (add("weight", 1.0), add("bias", 0.0));
+        let mark = params.mark();
+        let added = add("weight", 1.0).and_then(|weight| Ok((weight, add("bias", 0.0)?)));
+        // One that finds no memory leaves no half of a layer.
+        let (weight, bias) = added.inspect_err(|_| params.drop_since(mark))?;
         self.built = Some(Built { size: input_size, weight, bias });
         Ok(())
     }

@@ -10,6 +10,7 @@ mod layer_norm;
 mod lstm;
 mod params;
 mod pool;
+mod prediction;
 mod regularizer;
 mod rnn;
 mod seq2seq;
@@ -26,10 +27,11 @@ pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
 pub(crate) use params::ParamId;
 pub use params::{Params, Precision};
 pub use pool::{Pool, Pooling, Repeat};
+pub use prediction::Prediction;
 pub use regularizer::Regularizer;
 pub use rnn::Rnn;
 pub use seq2seq::{Hypothesis, Seq2Seq};
-pub use sequential::{Prediction, Sequential};
+pub use sequential::Sequential;
 
 use crate::tape::{Tape, Var};
 use crate::{Error, Result};
@@ -37,7 +39,7 @@ use crate::{Error, Result};
 /// A part of a model: it has parameters, and turns one value into another.
 ///
 /// A layer of your own needs no kernel: build its `forward` from the layers that there are.
-pub trait Layer: Send {
+pub trait Layer: Send + Sync {
     /// What [`Sequential::summary`] and the parameters' names call it: `lstm`, `dense`.
     fn kind(&self) -> &'static str;
 
@@ -60,6 +62,23 @@ pub trait Layer: Send {
     /// [`Error::Option`] for one that it does not take.
     fn check_input(&self, _values: &[f32]) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether the layer takes tokens, as [`crate::data::Sequences::from_tokens`] makes them: a
+    /// [`Sequential`] then gives its first layer whole numbers `[B,T]`, not floats `[B,T,1]`.
+    fn takes_tokens(&self) -> bool {
+        false
+    }
+
+    /// What a stateful layer remembers from batch to batch, in exchange for something that it gave
+    /// before, or for nothing, which lets it begin anew. Nothing, if the layer is none.
+    fn swap_state(&self, state: LayerState) -> LayerState {
+        state
+    }
+
+    /// Whether the layer remembers a state from batch to batch: all batches then have as many rows.
+    fn is_stateful(&self) -> bool {
+        false
     }
 
     /// Whether the first axis of what it takes and gives are the rows, as a [`Sequential`] has them.
@@ -90,6 +109,17 @@ pub trait Layer: Send {
 
     /// The number of parameters; 0 before `build_on`.
     fn parameter_count(&self) -> usize;
+}
+
+/// What a stateful layer remembers: see [`Layer::swap_state`].
+#[derive(Debug, Clone, Default)]
+pub struct LayerState(pub(crate) Option<Vec<LstmState>>);
+
+impl LayerState {
+    /// The rows of the batch that left it, if there is one.
+    pub fn rows(&self) -> Option<usize> {
+        self.0.as_ref()?.first().map(|state| state.h.shape()[0])
+    }
 }
 
 /// Whether a layer has been built with these `Params` already: it then keeps its parameters, and its

@@ -1,10 +1,12 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
 use crate::device::Backend;
+use crate::ops::drawn::RowGradient;
+use crate::ops::embedding::{self, Places};
 use crate::ops::penalty::max_norm;
 use crate::ops::threefry::Key;
 use crate::ops::{half, loss_scale, lstm};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, room_for};
 use crate::{Device, Error, Result};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -95,6 +97,59 @@ struct Spec {
     penalty: Option<[f32; 2]>,
     /// The largest norm of a column, and the words of a row in memory.
     max_norm: Option<(f32, usize)>,
+    /// Of a table whose gradient is kept for the rows that are drawn alone.
+    table: Option<Table>,
+}
+
+/// A parameter that lies by itself, since a step touches a few of its rows.
+struct Table {
+    /// The elements of a row.
+    size: usize,
+    /// First values that are not on the device yet.
+    pending: Vec<f32>,
+    value: Option<Tensor>,
+    /// Since the last step: one for each time that it was used.
+    gradients: Vec<RowGradient>,
+}
+
+impl Table {
+    fn value(&mut self, device: &Device) -> Result<Tensor> {
+        let value = match &self.value {
+            Some(value) => value.clone(),
+            None => {
+                let shape = [self.pending.len() / self.size, self.size];
+                Tensor::large_from_slice(&self.pending, shape, "the table of an Embedding", device)?
+            }
+        };
+        self.pending = Vec::new();
+        self.value = Some(value.clone());
+        Ok(value)
+    }
+
+    /// The gradient of all rows drawn since the last step, as one.
+    fn gradient(&self) -> Result<Option<RowGradient>> {
+        let [first, others @ ..] = &self.gradients[..] else { return Ok(None) };
+        if others.is_empty() {
+            return Ok(Some(first.clone()));
+        }
+        // As if each row of each were a token.
+        let rows: usize = self.gradients.iter().map(|g| g.rows.len()).sum();
+        let all = Tensor::empty([rows, self.size], &first.values.device())?;
+        let mut at = 0;
+        for gradient in &self.gradients {
+            let n = gradient.values.len();
+            crate::ops::columns::copy_columns(
+                (&gradient.values.reshape([1, n])?, 0),
+                (&all.reshape([1, rows * self.size])?, at),
+                n,
+            )?;
+            at += n;
+        }
+        let drawn = self.gradients.iter().flat_map(|g| g.rows.iter().copied());
+        let places = Places::new((0..).zip(drawn));
+        let values = embedding::backward_rows(&places, &all, self.size)?;
+        Ok(Some(RowGradient { rows: places.rows().collect(), values }))
+    }
 }
 
 impl Spec {
@@ -120,6 +175,8 @@ struct Inner {
     /// First values of parameters that are not in the buffers yet, from `arena.len` on.
     pending: Vec<f32>,
     arena: Option<Arena>,
+    /// Changes whenever a value does.
+    version: u64,
     precision: Precision,
     /// The values as floats of 16 bits, unless they have changed since.
     half: Option<Tensor>,
@@ -169,6 +226,7 @@ impl Params {
             len: 0,
             pending: Vec::new(),
             arena: None,
+            version: 0,
             precision: Precision::default(),
             half: None,
             loss_scaling: None,
@@ -216,6 +274,9 @@ impl Params {
             // It fails on a lost device alone, which every later call reports.
             let _ = crate::ops::fill::fill(&arena.grad, 0.0);
         }
+        if inner.precision != before {
+            inner.tables().for_each(|table| table.gradients.clear());
+        }
     }
 
     /// The precision in effect.
@@ -259,7 +320,22 @@ impl Params {
     /// # Errors
     /// [`Error::UnknownParameter`], and those of [`Tensor::to_vec`].
     pub fn get(&self, name: &str) -> Result<Vec<f32>> {
+        if let Some(value) = self.of_table(name, |table, device| table.value(device))? {
+            return value.to_vec();
+        }
         self.read(name, |arena| &arena.value)
+    }
+
+    /// What `f` makes of a parameter, if it is a table.
+    fn of_table<R>(
+        &self,
+        name: &str,
+        f: impl FnOnce(&mut Table, &Device) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let mut inner = self.lock();
+        let id = inner.find(name)?;
+        let device = inner.device.clone();
+        inner.specs[id.index].table.as_mut().map(|table| f(table, &device)).transpose()
     }
 
     /// A parameter's gradient, in PyTorch's layout. Waits for the device. In mixed precision it may
@@ -268,7 +344,23 @@ impl Params {
     /// # Errors
     /// As [`Params::get`].
     pub fn gradient(&self, name: &str) -> Result<Vec<f32>> {
-        let mut gradient = self.read(name, |arena| &arena.grad)?;
+        let of_rows = self.of_table(name, |table, device| {
+            Ok((table.gradient()?, table.value(device)?.len(), table.size))
+        })?;
+        let mut gradient = match of_rows {
+            None => self.read(name, |arena| &arena.grad)?,
+            Some((drawn, len, size)) => {
+                let mut gradient = room_for("a gradient", len)?;
+                gradient.resize(len, 0.0);
+                if let Some(drawn) = drawn {
+                    let values = drawn.values.to_vec()?;
+                    for (&row, values) in drawn.rows.iter().zip(values.chunks_exact(size)) {
+                        gradient[row as usize * size..][..size].copy_from_slice(values);
+                    }
+                }
+                gradient
+            }
+        };
         let scale = self.loss_scale()?;
         gradient.iter_mut().for_each(|g| *g /= scale);
         Ok(gradient)
@@ -300,7 +392,6 @@ impl Params {
     pub fn set(&self, name: &str, values: &[f32]) -> Result<()> {
         let mut inner = self.lock();
         let id = inner.find(name)?;
-        let arena = inner.arena()?;
         let spec = &inner.specs[id.index];
         if values.len() != spec.outside_len() {
             return Err(Error::Count {
@@ -310,6 +401,13 @@ impl Params {
                 found: values.len(),
             });
         }
+        let device = inner.device.clone();
+        inner.version += 1;
+        if let Some(table) = &mut inner.specs[id.index].table {
+            return table.value(&device)?.overwrite(values);
+        }
+        let arena = inner.arena()?;
+        let spec = &inner.specs[id.index];
         let places = spec.layout.outside(spec.len);
         let inside: Vec<f32> = places.map(|place| place.map_or(0.0, |p| values[p])).collect();
         let value = arena.value.view(spec.offset, [spec.len]);
@@ -322,7 +420,9 @@ impl Params {
     /// # Errors
     /// [`Error::DeviceLost`].
     pub fn zero_gradients(&self) -> Result<()> {
-        let arena = self.lock().arena()?;
+        let mut inner = self.lock();
+        inner.tables().for_each(|table| table.gradients.clear());
+        let arena = inner.arena()?;
         crate::ops::fill::fill(&arena.grad, 0.0)
     }
 
@@ -362,18 +462,71 @@ impl Params {
         shape: Vec<usize>,
         layout: Layout,
         values: &[f32],
-    ) -> ParamId {
+    ) -> Result<ParamId> {
         let mut inner = self.lock();
         let (offset, len) = (inner.len, values.len());
-        let (penalty, max_norm) = (None, None);
-        inner.serials += 1;
-        let serial = inner.serials;
-        inner.specs.push(Spec { serial, name, shape, layout, offset, len, penalty, max_norm });
-        inner.len = (offset + len).next_multiple_of(ALIGN);
+        let end = (offset + len).next_multiple_of(ALIGN);
+        let bytes = 4 * (end - offset) as u64;
+        if inner.pending.try_reserve(end - offset).is_err() {
+            return Err(Error::OutOfMemory { what: "the first values of a parameter", bytes });
+        }
+        inner.len = end;
         inner.pending.extend_from_slice(values);
-        let gap = inner.len - offset - len;
-        inner.pending.extend(std::iter::repeat_n(0.0, gap));
-        ParamId { params: inner.number, index: inner.specs.len() - 1, serial }
+        inner.pending.extend(std::iter::repeat_n(0.0, end - offset - len));
+        Ok(inner.push(name, shape, layout, (offset, len), None))
+    }
+
+    /// Puts in a table `[rows, size]` of which a step touches a few rows: it lies by itself, and its
+    /// gradient is one of rows.
+    pub(crate) fn add_table(&self, name: String, size: usize, values: Vec<f32>) -> ParamId {
+        let mut inner = self.lock();
+        let (offset, len) = (inner.len, values.len());
+        let table = Table { size, pending: values, value: None, gradients: Vec::new() };
+        inner.push(name, vec![len / size, size], Layout::Plain, (offset, len), Some(table))
+    }
+
+    /// The values of a table.
+    pub(crate) fn table(&self, id: ParamId) -> Result<Tensor> {
+        let mut inner = self.lock();
+        let device = inner.device.clone();
+        let known = inner.spec(id).is_some();
+        let spec = inner.specs.get_mut(id.index).filter(|_| known);
+        match spec.and_then(|spec| spec.table.as_mut()) {
+            Some(table) => table.value(&device),
+            None => Err(Error::NotBuilt { what: "this layer", call: "build with these Params" }),
+        }
+    }
+
+    /// Adds to the gradient of a table.
+    pub(crate) fn add_rows(&self, id: ParamId, gradient: RowGradient) {
+        let mut inner = self.lock();
+        if inner.spec(id).is_some()
+            && let Some(table) = &mut inner.specs[id.index].table
+        {
+            table.gradients.push(gradient);
+        }
+    }
+
+    /// All tables of which rows were drawn since the last step, with their gradients, which begin
+    /// anew.
+    pub(crate) fn take_rows(&self) -> Result<Vec<(ParamId, Tensor, RowGradient)>> {
+        let mut inner = self.lock();
+        let (device, params) = (inner.device.clone(), inner.number);
+        let mut taken = Vec::new();
+        for (index, spec) in inner.specs.iter_mut().enumerate() {
+            let id = ParamId { params, index, serial: spec.serial };
+            let Some(table) = &mut spec.table else { continue };
+            if let Some(gradient) = table.gradient()? {
+                taken.push((id, table.value(&device)?, gradient));
+            }
+        }
+        inner.tables().for_each(|table| table.gradients.clear());
+        Ok(taken)
+    }
+
+    /// Changes whenever a value does.
+    pub(crate) fn version(&self) -> u64 {
+        self.lock().version
     }
 
     /// Whether a parameter is one of these.
@@ -417,6 +570,7 @@ impl Params {
         }
         let arena = inner.arena()?;
         inner.half = None;
+        inner.version += 1;
         inner.specs.iter().try_for_each(|spec| match spec.max_norm {
             Some((limit, columns)) => {
                 max_norm(&arena.value.view(spec.offset, [spec.len]), columns, limit)
@@ -487,6 +641,7 @@ impl Params {
     pub(crate) fn change<R>(&self, write: impl FnOnce() -> R) -> R {
         let mut inner = self.lock();
         inner.half = None;
+        inner.version += 1;
         write()
     }
 
@@ -506,6 +661,34 @@ impl Params {
 }
 
 impl Inner {
+    fn push(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        layout: Layout,
+        (offset, len): (usize, usize),
+        table: Option<Table>,
+    ) -> ParamId {
+        self.serials += 1;
+        let (serial, penalty, max_norm) = (self.serials, None, None);
+        self.specs.push(Spec {
+            serial,
+            name,
+            shape,
+            layout,
+            offset,
+            len,
+            penalty,
+            max_norm,
+            table,
+        });
+        ParamId { params: self.number, index: self.specs.len() - 1, serial }
+    }
+
+    fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
+        self.specs.iter_mut().filter_map(|spec| spec.table.as_mut())
+    }
+
     fn spec(&self, id: ParamId) -> Option<&Spec> {
         let spec = self.specs.get(id.index).filter(|spec| spec.serial == id.serial);
         spec.filter(|_| id.params == self.number)
@@ -527,17 +710,22 @@ impl Inner {
         if let Some(arena) = self.arena.as_ref().filter(|_| held == self.len) {
             return Ok(arena.clone());
         }
-        if self.len == 0 {
+        if self.specs.is_empty() {
             return Err(Error::NotBuilt { what: "the model", call: "a layer's build" });
         }
         let mut values = match &self.arena {
             Some(arena) => arena.value.to_vec()?,
             None => Vec::new(),
         };
+        if values.try_reserve_exact(self.pending.len()).is_err() {
+            let bytes = 4 * self.len as u64;
+            return Err(Error::OutOfMemory { what: "all parameters together", bytes });
+        }
         values.extend_from_slice(&self.pending);
+        let (what, device) = ("all parameters together", &self.device);
         let arena = Arena {
-            value: Tensor::from_slice(&values, [self.len], &self.device)?,
-            grad: Tensor::zeros([self.len], &self.device)?,
+            value: Tensor::large_from_slice(&values, [self.len], what, device)?,
+            grad: Tensor::large_zeros([self.len], "all gradients together", device)?,
         };
         self.pending.clear();
         self.generation += 1;

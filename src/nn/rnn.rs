@@ -161,11 +161,11 @@ impl Layer for Rnn {
         let mark = params.mark();
         let built = || -> Result<Built> {
             let values = init::glorot_uniform(&mut params.rng(), input_size, h)?;
-            let weight_ih = add("weight_ih_l0", input_size, &values);
+            let weight_ih = add("weight_ih_l0", input_size, &values)?;
             let values = init::orthogonal(&mut params.rng(), h, h)?;
-            let weight_hh = add("weight_hh_l0", h, &values);
+            let weight_hh = add("weight_hh_l0", h, &values)?;
             let zeros = init::repeated(&[0.0], h)?;
-            let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &zeros);
+            let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &zeros)?;
             Ok(Built { input_size, weight_ih, weight_hh, bias })
         };
         // One that finds no memory for its values leaves no half of a layer.

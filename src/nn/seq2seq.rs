@@ -427,10 +427,12 @@ fn look_up<S: AsRef<[u32]>>(tape: &Tape, table: &Embedding, rows: &[S]) -> Resul
         tokens.extend_from_slice(of.as_ref());
         tokens.resize((row + 1) * longest, 0);
     }
-    let x = table.lookup(tape, &tokens, [rows.len(), longest])?;
+    let device = tape.params().device();
     let ragged = lengths.iter().any(|&l| l < longest);
-    let lengths = ragged.then(|| Lengths::new(&lengths, &tape.params().device())).transpose()?;
-    Ok(x.with_lengths(lengths))
+    let lengths = ragged.then(|| Lengths::new(&lengths, &device)).transpose()?;
+    let tokens = Tensor::from_u32(&tokens, [rows.len(), longest], &device)?;
+    // With the lengths: padding has no gradient.
+    table.forward(tape, &Var::from(tokens).with_lengths(lengths))
 }
 
 /// Some rows of a memory, in this order; a row may come more than once.

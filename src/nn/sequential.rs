@@ -1,15 +1,16 @@
 //! A model of layers one after the other, with Keras' methods.
 
-use super::{Activation, Layer, Params, summary};
+use super::prediction::{Meaning, Prediction};
+use super::{Activation, Layer, LayerState, Params, summary};
 use crate::data::{self, Batch, BatchTargets, Counting, Rows, Sequences, Targets};
 use crate::ops::accuracy;
-use crate::ops::reduce_sum::reduce_sum;
 use crate::tape::{Tape, Var};
-use crate::train::{Epoch, Evaluation, Fit, History, Loss, Metric, Optimizer, Progress};
-use crate::{Device, Error, Result, Tensor, loss};
+use crate::train::{Epoch, Evaluation, Fit, History, Loss, Metric, Optimizer, Progress, Total};
+use crate::{Device, Error, Result, loss};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 /// Layers one after the other.
@@ -44,42 +45,6 @@ struct Compiled {
     optimizer: Box<dyn Optimizer>,
     loss: Loss,
     metrics: Vec<Metric>,
-}
-
-/// What a model says of some sequences.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Prediction {
-    values: Vec<f32>,
-    width: usize,
-}
-
-impl Prediction {
-    /// The values, row by row: a row for each sequence or, if the model gives sequences, for
-    /// each frame (all frames of the first sequence, then of the second …).
-    pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        self.values.len() / self.width
-    }
-
-    /// The values of row `i`; empty if there is no such row.
-    pub fn row(&self, i: usize) -> &[f32] {
-        self.values.chunks_exact(self.width).nth(i).unwrap_or_default()
-    }
-
-    /// The place of the largest value of each row: the likeliest class. Of a model with one output,
-    /// whether it is above 0.5, as after a sigmoid: 1 or 0.
-    pub fn classes(&self) -> Vec<usize> {
-        if self.width == 1 {
-            return self.values.iter().map(|&v| usize::from(v > 0.5)).collect();
-        }
-        let largest =
-            |row: &[f32]| (0..row.len()).fold(0, |b, j| if row[j] > row[b] { j } else { b });
-        self.values.chunks_exact(self.width).map(largest).collect()
-    }
 }
 
 impl Sequential {
@@ -148,6 +113,10 @@ impl Sequential {
                 self.params.drop_since(before);
                 return Err(error);
             }
+            if let Err(error) = check_layer(layer.as_ref()) {
+                self.params.drop_since(before);
+                return Err(error);
+            }
             size = layer.output_size();
         }
         self.input_size = Some(input_size);
@@ -182,7 +151,26 @@ impl Sequential {
     /// # Errors
     /// [`Error::NotBuilt`], and those of the layers.
     pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(tape, &x))
+        Self::run(&self.layers, tape, x)
+    }
+
+    fn run(layers: &[Box<dyn Layer>], tape: &Tape, x: &Var) -> Result<Var> {
+        layers.iter().try_fold(x.clone(), |x, layer| {
+            let y = layer.forward(tape, &x)?;
+            check_output(layer.as_ref(), &x, &y)?;
+            Ok(y)
+        })
+    }
+
+    /// Runs all layers up to the last activation, and says which that is.
+    fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+        let Some((last, layers)) = self.layers.split_last() else {
+            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
+        };
+        let x = Self::run(layers, tape, x)?;
+        let (logits, activation) = last.forward_logits(tape, &x)?;
+        check_output(last.as_ref(), &x, &logits)?;
+        Ok((logits, activation))
     }
 
     /// What comes out for each sequence.
@@ -199,11 +187,7 @@ impl Sequential {
 
     /// What the loss compares with the targets: logits where the last activation allows it.
     fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: &Loss) -> Result<Var> {
-        let Some((last, layers)) = self.layers.split_last() else {
-            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
-        };
-        let x = layers.iter().try_fold(x.clone(), |x, layer| layer.forward(tape, &x))?;
-        let (logits, activation) = last.forward_logits(tape, &x)?;
+        let (logits, activation) = self.forward_logits(tape, x)?;
         let bad = |expected| {
             Err(Error::Loss { loss: loss.name(), expected, found: format!("{activation:?}") })
         };
@@ -236,16 +220,65 @@ impl Sequential {
         let Some(mut compiled) = self.compiled.take() else {
             return Err(Error::NotBuilt { what: "the training", call: "compile" });
         };
-        // All that can be checked comes before the first parameter is made or moved.
-        let result = match self.split(x, y, &options, &compiled.loss) {
-            Ok(rows) => match self.build(x.features()) {
-                Ok(()) => self.run_epochs(x, y, options, rows, &mut compiled),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
+        // A layer of the user's may panic: what was compiled comes back all the same.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            // All that can be checked comes before the first parameter is made or moved.
+            let rows = self.split(x, y, &options, &compiled.loss)?;
+            self.build(x.features())?;
+            self.run_epochs(x, y, options, rows, &mut compiled)
+        }));
         self.compiled = Some(compiled);
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Lets all stateful layers begin anew.
+    pub fn reset_state(&self) {
+        self.swap_states(Vec::new());
+    }
+
+    /// What the stateful layers remember, in exchange for what they are to remember: nothing, where
+    /// there is nothing for a layer.
+    fn swap_states(&self, states: Vec<LayerState>) -> Vec<LayerState> {
+        let states = states.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let swap = |(layer, state): (&Box<dyn Layer>, Option<LayerState>)| {
+            layer.swap_state(state.unwrap_or_default())
+        };
+        self.layers.iter().zip(states).map(swap).collect()
+    }
+
+    /// Checks that all batches of so many sequences have as many rows, where a layer remembers a state
+    /// for each, and as many as that state.
+    fn check_batches(&self, sequences: usize, batch_size: usize) -> Result<()> {
+        if batch_size == 0 {
+            let (option, expected) = ("batch_size", "at least 1".into());
+            return Err(Error::Option { option, found: "0".into(), expected });
+        }
+        if sequences == 0 || !self.layers.iter().any(|layer| layer.is_stateful()) {
+            return Ok(());
+        }
+        let rows = batch_size.min(sequences);
+        if !sequences.is_multiple_of(rows) {
+            return Err(Error::Option {
+                option: "the batch size of a model with a stateful layer",
+                found: format!("{batch_size} for {sequences} sequences"),
+                expected:
+                    "one that divides them: each row of a batch goes on where that row of the \
+                           batch before ended"
+                        .into(),
+            });
+        }
+        // A look at them puts them back.
+        let states = self.swap_states(Vec::new());
+        let other = states.iter().filter_map(LayerState::rows).find(|&found| found != rows);
+        self.swap_states(states);
+        match other {
+            Some(other) => Err(Error::Option {
+                option: "the rows of a stateful layer's batch",
+                found: rows.to_string(),
+                expected: format!("{other}, as in the batch before; or reset_state() first"),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn run_epochs(
@@ -259,7 +292,11 @@ impl Sequential {
         let mut history = History::default();
         let metrics = compiled.metrics.clone();
         let classes = compiled.loss.of_classes();
-        let counting = Counting { samples: options.sample_weights, classes: classes.as_ref() };
+        let counting = Counting {
+            samples: options.sample_weights,
+            classes: classes.as_ref(),
+            ..self.counting()
+        };
         let mut progress = Progress::new(options.epochs, rows.len(), &metrics, options.quiet);
         let device = self.params.device();
         // What a custom loop may have left there.
@@ -294,17 +331,23 @@ impl Sequential {
                 });
             }
             let samples_per_second = rows.len() as f32 / began.elapsed().as_secs_f32();
-            let validation = match options.validation {
+            let all: Vec<_>;
+            let (size, samples) = (options.batch_size, options.sample_weights);
+            let (x_y, rows, samples) = match options.validation {
                 Some((x, y)) => {
-                    let all: Vec<_> = (0..x.len()).collect();
-                    Some(self.evaluate_rows(x, y, &all, None, options.batch_size, compiled)?)
+                    all = (0..x.len()).collect();
+                    ((x, y), &all, None)
                 }
-                None if validation_rows.is_empty() => None,
-                None => {
-                    let (rows, size) = (&validation_rows, options.batch_size);
-                    Some(self.evaluate_rows(x, y, rows, options.sample_weights, size, compiled)?)
-                }
+                None => ((x, y), &validation_rows, samples),
             };
+            let mut validation = None;
+            if !rows.is_empty() {
+                // It begins without a state, and the training goes on from its own.
+                let states = self.swap_states(Vec::new());
+                let found = self.evaluate_rows(x_y.0, x_y.1, rows, samples, size, compiled);
+                self.swap_states(states);
+                validation = Some(found?);
+            }
             let done = Epoch { training, validation, samples_per_second };
             progress.end(epoch, &done);
             history.epochs.push(done);
@@ -324,9 +367,6 @@ impl Sequential {
         let option = |option, found: String, expected: &str| {
             Err(Error::Option { option, found, expected: expected.into() })
         };
-        if options.batch_size == 0 {
-            return option("batch_size", "0".into(), "at least 1");
-        }
         if !(0.0..1.0).contains(&share) {
             return option("validation_split", share.to_string(), "from 0 up to, but not, 1");
         }
@@ -347,7 +387,8 @@ impl Sequential {
             if let Some(bad) = weights.iter().find(|w| !(0.0..f32::MAX).contains(*w)) {
                 return option("sample_weights", bad.to_string(), "finite values of at least 0");
             }
-            loss::check_sum("the sum of sample_weights", weights.iter().sum())?;
+            let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
+            loss::check_sum("the sum of sample_weights", sum)?;
         }
         if let Some((validation, y)) = options.validation {
             self.check_data(validation, y, x.features(), loss, "Fit::validation_data")?;
@@ -367,6 +408,12 @@ impl Sequential {
                 "at least 1: more sequences, or a smaller validation_split",
             );
         }
+        self.check_batches(training, options.batch_size)?;
+        let validated = options.validation.map_or(x.len() - training, |(x, _)| x.len());
+        let states = self.swap_states(Vec::new());
+        let fits = self.check_batches(validated, options.batch_size);
+        self.swap_states(states);
+        fits?;
         Ok(((0..training).collect(), (training..x.len()).collect()))
     }
 
@@ -390,9 +437,7 @@ impl Sequential {
             let found = vec![0, 0, x.features()];
             return Err(Error::Empty { op, arg: "x", axes: "[N,T,F]", found });
         }
-        if let Some(first) = self.layers.first() {
-            first.check_input(x.values())?;
-        }
+        self.check_input(x)?;
         y.check(x, self.rows(), op)?;
         y.check_values(loss, self.layers.last().map_or(0, |layer| layer.output_size()))
     }
@@ -430,6 +475,21 @@ impl Sequential {
     /// # Errors
     /// As [`Sequential::fit`]; [`Error::Empty`] without sequences.
     pub fn evaluate(&self, x: &Sequences, y: &Targets) -> Result<Evaluation> {
+        self.evaluate_batches(x, y, 32)
+    }
+
+    /// As [`Sequential::evaluate`], so many sequences at a time. With stateful layers the size must be
+    /// that of the batches before.
+    ///
+    /// # Errors
+    /// As [`Sequential::evaluate`]; [`Error::Option`] for a size of 0, and for one that does not divide
+    /// the sequences if a layer is stateful.
+    pub fn evaluate_batches(
+        &self,
+        x: &Sequences,
+        y: &Targets,
+        batch_size: usize,
+    ) -> Result<Evaluation> {
         let Some(compiled) = &self.compiled else {
             return Err(Error::NotBuilt { what: "the evaluation", call: "compile" });
         };
@@ -437,7 +497,8 @@ impl Sequential {
             return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
         };
         self.check_data(x, y, features, &compiled.loss, "Sequential::evaluate")?;
-        self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), None, 32, compiled)
+        self.check_batches(x.len(), batch_size)?;
+        self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), None, batch_size, compiled)
     }
 
     fn evaluate_rows(
@@ -450,7 +511,7 @@ impl Sequential {
         compiled: &Compiled,
     ) -> Result<Evaluation> {
         let classes = compiled.loss.of_classes();
-        let counting = Counting { samples, classes: classes.as_ref() };
+        let counting = Counting { samples, classes: classes.as_ref(), ..self.counting() };
         let device = self.params.device();
         let mut totals = Totals::new(&device, &compiled.metrics)?;
         for rows in rows.chunks(batch_size) {
@@ -467,6 +528,16 @@ impl Sequential {
     /// [`Error::NotBuilt`] before `build` or `fit`, [`Error::Option`] if the sequences have
     /// other features than the model was built for, and those of the device.
     pub fn predict(&self, x: &Sequences) -> Result<Prediction> {
+        self.predict_batches(x, 32)
+    }
+
+    /// As [`Sequential::predict`], so many sequences at a time. With stateful layers the size must be
+    /// that of the batches before.
+    ///
+    /// # Errors
+    /// As [`Sequential::predict`]; [`Error::Option`] for a size of 0, and for one that does not divide
+    /// the sequences if a layer is stateful.
+    pub fn predict_batches(&self, x: &Sequences, batch_size: usize) -> Result<Prediction> {
         let width = match (self.layers.last(), self.input_size) {
             (Some(last), Some(_)) => last.output_size(),
             _ => {
@@ -483,39 +554,121 @@ impl Sequential {
                 ),
             });
         }
+        self.check_input(x)?;
+        self.check_batches(x.len(), batch_size)?;
         let device = self.params.device();
-        if let Some(first) = self.layers.first() {
-            first.check_input(x.values())?;
-        }
         let out = self.rows();
         let all: Vec<_> = (0..x.len()).collect();
-        let mut values = Vec::new();
-        for rows in all.chunks(32) {
-            let batch = data::batch(x, None, out, rows, Counting::default(), &device)?;
-            let output = self.forward(&Tape::inference(&self.params), &batch.x)?;
-            let words = output.tensor().to_vec()?;
-            let size = (words.len() / rows.len()).max(1);
-            for (&row, words) in rows.iter().zip(words.chunks_exact(size)) {
-                values.extend_from_slice(&words[..out.range(x, row).len() * width]);
+        let (mut values, mut classes) = (Vec::new(), Vec::new());
+        for rows in all.chunks(batch_size) {
+            let batch = data::batch(x, None, out, rows, self.counting(), &device)?;
+            let tape = Tape::inference(&self.params);
+            let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
+            let words = activation.forward(&tape, &logits)?.tensor().to_vec()?;
+            let meaning = Meaning::of(activation, self.compiled.as_ref().map(|c| &c.loss));
+            // Read only where rounding hides what they say.
+            let ties = words.chunks_exact(width).any(|row| meaning.is_tie(row));
+            let logits = if ties { Some(logits.tensor().to_vec()?) } else { None };
+            let size = words.len() / rows.len();
+            for (number, &row) in rows.iter().enumerate() {
+                // `check_output` saw that there are as many.
+                let here = number * size..number * size + out.range(x, row).len() * width;
+                let found = words.get(here.clone()).unwrap_or_default();
+                values.extend_from_slice(found);
+                for (n, row) in found.chunks_exact(width).enumerate() {
+                    let logits = logits.as_ref().filter(|_| meaning.is_tie(row));
+                    let class = match logits.and_then(|l| l[here.start + n * width..].get(..width))
+                    {
+                        Some(logits) => Meaning::Logits.class(logits),
+                        None => meaning.class(row),
+                    };
+                    classes.push(class as u32);
+                }
             }
         }
-        Ok(Prediction { values, width })
+        Ok(Prediction { values, width, classes })
     }
+
+    /// Checks what the first layer takes, sequence by sequence.
+    fn check_input(&self, x: &Sequences) -> Result<()> {
+        let Some(first) = self.layers.first() else { return Ok(()) };
+        for number in 0..x.len() {
+            first.check_input(x.get(number)).map_err(|mut error| {
+                if let Error::Token { sequence, .. } = &mut error {
+                    *sequence = number;
+                }
+                error
+            })?;
+        }
+        Ok(())
+    }
+
+    /// How batches are made for this model, with nothing but all of it counting.
+    fn counting(&self) -> Counting<'static> {
+        let tokens = self.layers.first().is_some_and(|layer| layer.takes_tokens());
+        Counting { tokens, ..Counting::default() }
+    }
+}
+
+/// Checks what a layer says of itself: it may be the user's.
+fn check_layer(layer: &dyn Layer) -> Result<()> {
+    let wrong = |method, said: usize| {
+        let (said, gave) = (said.to_string(), "a layer has 1 to 16,777,216 of them".into());
+        Err(Error::Layer { kind: layer.kind(), method, said, gave })
+    };
+    let fits = |n: usize| (1..=1 << 24).contains(&n);
+    match (layer.output_size(), layer.fixed_timesteps()) {
+        (size, _) if !fits(size) => wrong("output_size", size),
+        (_, Some(n)) if !fits(n) => wrong("fixed_timesteps", n),
+        _ => Ok(()),
+    }
+}
+
+/// Checks what came out of a layer against what it says: it may be the user's.
+fn check_output(layer: &dyn Layer, x: &Var, y: &Var) -> Result<()> {
+    if x.shape().len() > 3 {
+        // No value of a model of sequences: the layers know what they take.
+        return Ok(());
+    }
+    let (size, rows) = (layer.output_size(), x.shape().first().copied().unwrap_or(0));
+    let takes_sequence = match layer.takes_tokens() {
+        true => x.shape().len() >= 2,
+        false => x.shape().len() > 2,
+    };
+    let (method, said) = match (layer.gives_sequence(takes_sequence), layer.fixed_timesteps()) {
+        (false, _) => ("gives_sequence", vec![rows, size]),
+        (true, Some(n)) => ("fixed_timesteps", vec![rows, n, size]),
+        (true, None) => {
+            let timesteps = x.shape().get(1).copied().filter(|_| takes_sequence);
+            // What makes a sequence of one value sets how long it is.
+            let timesteps = timesteps.or(y.shape().get(1).copied()).unwrap_or(1);
+            ("gives_sequence", vec![rows, timesteps, size])
+        }
+    };
+    if y.shape() == said {
+        return Ok(());
+    }
+    let method = match (y.shape().last(), y.shape().len() == said.len()) {
+        (Some(&found), true) if found != size => "output_size",
+        _ => method,
+    };
+    let (said, gave) = (format!("{said:?}"), format!("{:?}", y.shape()));
+    Err(Error::Layer { kind: layer.kind(), method, said, gave })
 }
 
 /// The loss and the metrics of an epoch, summed on the device.
 struct Totals {
-    loss: Tensor,
-    metrics: Vec<(Metric, Tensor)>,
+    loss: Total,
+    metrics: Vec<(Metric, Total)>,
     weight: f64,
     loss_weight: f64,
 }
 
 impl Totals {
     fn new(device: &Device, metrics: &[Metric]) -> Result<Self> {
-        let zero = || Tensor::zeros([1], device);
-        let metrics = metrics.iter().map(|&m| Ok((m, zero()?))).collect::<Result<_>>()?;
-        Ok(Self { loss: zero()?, metrics, weight: 0.0, loss_weight: 0.0 })
+        let total = || Total::new(device);
+        let metrics = metrics.iter().map(|&m| Ok((m, total()?))).collect::<Result<_>>()?;
+        Ok(Self { loss: total()?, metrics, weight: 0.0, loss_weight: 0.0 })
     }
 
     /// `weight`: of the batch's mean loss among the others.
@@ -529,8 +682,8 @@ impl Totals {
     ) -> Result<()> {
         self.loss_weight += f64::from(weight);
         self.weight += f64::from(batch.weight);
-        reduce_sum(loss.tensor(), weight, true, &self.loss)?;
-        for (metric, total) in &self.metrics {
+        self.loss.add(loss.tensor(), weight)?;
+        for (metric, total) in &mut self.metrics {
             let (how, expected) = match (metric, kind, &batch.targets) {
                 (Metric::Accuracy, _, BatchTargets::Classes(labels)) => {
                     (accuracy::Kind::Categorical, labels.tensor())
@@ -548,7 +701,7 @@ impl Totals {
             };
             let weights = batch.weights.as_ref().map(loss::RowWeights::tensor);
             let hits = accuracy::accuracy(how, output.tensor(), expected, weights)?;
-            reduce_sum(&hits, 1.0, true, total)?;
+            total.add(&hits, 1.0)?;
         }
         Ok(())
     }
@@ -556,8 +709,7 @@ impl Totals {
     fn read(&self) -> Result<Evaluation> {
         // 0, not NaN, where nothing counted.
         let one_over = |of: f64| if of > 0.0 { 1.0 / of } else { 0.0 };
-        let mean =
-            |total: &Tensor, of: f64| Ok((f64::from(total.to_vec()?[0]) * one_over(of)) as f32);
+        let mean = |total: &Total, of: f64| Ok((total.read()? * one_over(of)) as f32);
         let metrics = self.metrics.iter().map(|(_, total)| mean(total, self.weight));
         let metrics = metrics.collect::<Result<_>>()?;
         Ok(Evaluation { loss: mean(&self.loss, self.loss_weight)?, metrics })

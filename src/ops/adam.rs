@@ -1,5 +1,6 @@
 //! One step of Adam for all parameters at once.
 
+use super::drawn::{self, Pass, RowGradient};
 use super::{INDEX, LOSS_SCALE, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
@@ -7,7 +8,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "adam",
-    parts: &[INDEX, LOSS_SCALE, include_str!("../../shaders/adam.wgsl")],
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/adam.wgsl")],
     bindings: &[
         ("p", Write),
         ("g", Write),
@@ -15,8 +16,9 @@ pub(crate) static KERNEL: Kernel = Kernel {
         ("v", Write),
         ("scaling", Read),
         ("count", Read),
+        ("rows", Read),
     ],
-    variants: || switches(["SCALED"]),
+    variants: || switches(["SCALED", "ROWS"]),
 };
 
 /// The factors of one step; see the kernel.
@@ -40,23 +42,34 @@ impl Factors {
     }
 }
 
-/// Moves the parameters `p` along the gradients `g`, which are then zero. `scaling`: the loss scale
-/// that they have and the number of the step, settled by [`super::loss_scale`].
+/// Moves the parameters `p` along the gradients `g`, which are then zero; or the rows of a table that
+/// are `drawn`, whose gradient `g` is. `scaling`: the loss scale that they have and the number of the
+/// step, settled by [`super::loss_scale`].
 pub(crate) fn adam(
-    p: &Tensor,
-    g: &Tensor,
-    m: &Tensor,
-    v: &Tensor,
+    [p, g, m, v]: [&Tensor; 4],
+    drawn: Option<&RowGradient>,
     mut f: Factors,
     scaling: Option<[&Tensor; 2]>,
 ) -> Result<()> {
+    if g.is_empty() {
+        return Ok(());
+    }
     let Some(gpu) = p.gpu() else {
         let mut inverse = 1.0;
         if let Some([scaling, count]) = scaling {
             inverse = scaling.cpu()[1];
             f.step = count.cpu()[0] as i32;
         }
-        p.cpu_mut(|p| g.cpu_mut(|g| m.cpu_mut(|m| v.cpu_mut(|v| twin(p, g, m, v, f, inverse)))));
+        let run = |[p, g, m, v]: [&mut [f32]; 4]| match drawn {
+            None => twin([p, g, m, v], f, inverse),
+            Some(drawn) => {
+                for (here, row) in drawn::ranges(drawn) {
+                    let row = [&mut p[row.clone()], &mut g[here], &mut m[row.clone()], &mut v[row]];
+                    twin(row, f, inverse);
+                }
+            }
+        };
+        p.cpu_mut(|p| g.cpu_mut(|g| m.cpu_mut(|m| v.cpu_mut(|v| run([p, g, m, v])))));
         return Ok(());
     };
     let [rate, root] = if scaling.is_some() { [f.rate, 1.0] } else { f.corrected() };
@@ -64,23 +77,30 @@ pub(crate) fn adam(
     let log = |beta: f32| beta.ln().max(-200.0);
     let words = [rate, root, f.beta1, f.beta2, f.epsilon, f.decay, log(f.beta1), log(f.beta2)];
     let [rate, root, beta1, beta2, epsilon, decay, log1, log2] = words.map(f32::to_bits);
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded(p.len().div_ceil(64)),
-        constants: &[("SCALED", scaling.is_some().into())],
-        uniform: &[p.len() as u32, rate, root, beta1, beta2, epsilon, decay, log1, log2],
-        tensors: &[
-            Some(p),
-            Some(g),
-            Some(m),
-            Some(v),
-            scaling.map(|[scaling, _]| scaling),
-            scaling.map(|[_, count]| count),
-        ],
-    })
+    let rows = drawn.map(|drawn| drawn.upload(&p.device())).transpose()?;
+    for pass in Pass::all(p, drawn) {
+        let [skip, size, base] = pass.words();
+        let n = pass.n as u32;
+        gpu.run(&Launch {
+            kernel: &KERNEL,
+            grid: folded(pass.n.div_ceil(64)),
+            constants: &[("SCALED", scaling.is_some().into()), ("ROWS", drawn.is_some().into())],
+            uniform: &[n, rate, root, beta1, beta2, epsilon, decay, log1, log2, skip, size, base],
+            tensors: &[
+                Some(&pass.view(p)),
+                Some(&pass.gradient(g, drawn)),
+                Some(&pass.view(m)),
+                Some(&pass.view(v)),
+                scaling.map(|[scaling, _]| scaling),
+                scaling.map(|[_, count]| count),
+                rows.as_ref(),
+            ],
+        })?;
+    }
+    Ok(())
 }
 
-fn twin(p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32], f: Factors, inverse: f32) {
+fn twin([p, g, m, v]: [&mut [f32]; 4], f: Factors, inverse: f32) {
     if inverse == 0.0 {
         g.fill(0.0);
         return;

@@ -19,11 +19,14 @@ pub(crate) fn copy(x: &Tensor, y: &Tensor) -> Result<()> {
         y.cpu_mut(|y| y.copy_from_slice(&x));
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded(y.len().div_ceil(64)),
-        constants: &[],
-        uniform: &[y.len() as u32],
-        tensors: &[Some(x), Some(y)],
+    y.windows(y.len(), 1).into_iter().try_for_each(|window| {
+        let (from, n) = (window.start, window.len());
+        gpu.run(&Launch {
+            kernel: &KERNEL,
+            grid: folded(n.div_ceil(64)),
+            constants: &[],
+            uniform: &[n as u32],
+            tensors: &[Some(&x.view(from, [n])), Some(&y.view(from, [n]))],
+        })
     })
 }

@@ -46,11 +46,15 @@ pub(crate) fn half_into(x: &Tensor, y: &Tensor) -> Result<()> {
         });
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded(n.div_ceil(2).div_ceil(64)),
-        constants: &[],
-        uniform: &[n as u32],
-        tensors: &[Some(x), Some(y)],
+    x.windows(n, 1).into_iter().try_for_each(|window| {
+        let n = window.len();
+        gpu.run(&Launch {
+            kernel: &KERNEL,
+            grid: folded(n.div_ceil(2).div_ceil(64)),
+            constants: &[],
+            uniform: &[n as u32],
+            // Two to a word.
+            tensors: &[Some(&x.view(window.start, [n])), Some(&y.view(window.start / 2, [n]))],
+        })
     })
 }

@@ -40,21 +40,25 @@ pub(crate) fn state(device: &Device) -> Result<Tensor> {
     Tensor::from_slice(&[65_536.0, 0.0, 0.0, 0.0], [4], device)
 }
 
-/// Begins an optimizer's step: settles whether gradients `g` allow one, adds it to `count` `[1]` if
+/// Begins an optimizer's step: settles whether all gradients allow one, adds it to `count` `[1]` if
 /// so, and sets the scale of the next. [`super::adam`] and [`super::sgd`] then read `state`.
-pub(crate) fn settle(g: &Tensor, state: &Tensor, count: &Tensor) -> Result<()> {
-    let Some(gpu) = g.gpu() else {
-        let bad = g.cpu().iter().any(|g| !g.is_finite());
+pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> Result<()> {
+    let Some(gpu) = state.gpu() else {
+        let bad = gradients.iter().any(|g| g.cpu().iter().any(|g| !g.is_finite()));
         state.cpu_mut(|state| count.cpu_mut(|count| twin(bad, state, &mut count[0])));
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &CHECK,
-        grid: folded(g.len().div_ceil(256)),
-        constants: &[],
-        uniform: &[g.len() as u32],
-        tensors: &[Some(g), Some(state)],
-    })?;
+    for g in gradients.iter().filter(|g| !g.is_empty()) {
+        for window in g.windows(g.len(), 1) {
+            gpu.run(&Launch {
+                kernel: &CHECK,
+                grid: folded(window.len().div_ceil(256)),
+                constants: &[],
+                uniform: &[window.len() as u32],
+                tensors: &[Some(&g.view(window.start, [window.len()])), Some(state)],
+            })?;
+        }
+    }
     gpu.run(&Launch {
         kernel: &UPDATE,
         grid: [1, 1, 1],

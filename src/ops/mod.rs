@@ -14,6 +14,7 @@ pub(crate) mod columns;
 pub(crate) mod copy;
 pub(crate) mod cross_entropy;
 pub(crate) mod ctc;
+pub(crate) mod drawn;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod fill;

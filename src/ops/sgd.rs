@@ -1,5 +1,6 @@
 //! One step of gradient descent for all parameters at once.
 
+use super::drawn::{self, Pass, RowGradient};
 use super::{INDEX, LOSS_SCALE, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
@@ -7,9 +8,9 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "sgd",
-    parts: &[INDEX, LOSS_SCALE, include_str!("../../shaders/sgd.wgsl")],
-    bindings: &[("p", Write), ("g", Write), ("v", Write), ("scaling", Read)],
-    variants: || switches(["NESTEROV", "SCALED"]),
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/sgd.wgsl")],
+    bindings: &[("p", Write), ("g", Write), ("v", Write), ("scaling", Read), ("rows", Read)],
+    variants: || switches(["NESTEROV", "SCALED", "ROWS"]),
 };
 
 /// The factors of one step; see the kernel.
@@ -20,30 +21,56 @@ pub(crate) struct Factors {
     pub(crate) nesterov: bool,
 }
 
-/// Moves the parameters `p` along the gradients `g`, which are then zero. `scaling`: the loss scale
-/// that they have, settled by [`super::loss_scale`].
+/// Moves the parameters `p` along the gradients `g`, which are then zero; or the rows of a table that
+/// are `drawn`, whose gradient `g` is. `scaling`: the loss scale that they have, settled by
+/// [`super::loss_scale`].
 pub(crate) fn sgd(
-    p: &Tensor,
-    g: &Tensor,
-    v: &Tensor,
+    [p, g, v]: [&Tensor; 3],
+    drawn: Option<&RowGradient>,
     f: Factors,
     scaling: Option<&Tensor>,
 ) -> Result<()> {
+    if g.is_empty() {
+        return Ok(());
+    }
     let Some(gpu) = p.gpu() else {
         let inverse = scaling.map_or(1.0, |scaling| scaling.cpu()[1]);
-        p.cpu_mut(|p| g.cpu_mut(|g| v.cpu_mut(|v| twin(p, g, v, f, inverse))));
+        let run = |[p, g, v]: [&mut [f32]; 3]| match drawn {
+            None => twin([p, g, v], f, inverse),
+            Some(drawn) => {
+                for (here, row) in drawn::ranges(drawn) {
+                    twin([&mut p[row.clone()], &mut g[here], &mut v[row]], f, inverse);
+                }
+            }
+        };
+        p.cpu_mut(|p| g.cpu_mut(|g| v.cpu_mut(|v| run([p, g, v]))));
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded(p.len().div_ceil(64)),
-        constants: &[("NESTEROV", f.nesterov.into()), ("SCALED", scaling.is_some().into())],
-        uniform: &[p.len() as u32, f.rate.to_bits(), f.momentum.to_bits()],
-        tensors: &[Some(p), Some(g), Some(v), scaling],
-    })
+    let rows = drawn.map(|drawn| drawn.upload(&p.device())).transpose()?;
+    for pass in Pass::all(p, drawn) {
+        let [skip, size, base] = pass.words();
+        gpu.run(&Launch {
+            kernel: &KERNEL,
+            grid: folded(pass.n.div_ceil(64)),
+            constants: &[
+                ("NESTEROV", f.nesterov.into()),
+                ("SCALED", scaling.is_some().into()),
+                ("ROWS", drawn.is_some().into()),
+            ],
+            uniform: &[pass.n as u32, f.rate.to_bits(), f.momentum.to_bits(), skip, size, base],
+            tensors: &[
+                Some(&pass.view(p)),
+                Some(&pass.gradient(g, drawn)),
+                Some(&pass.view(v)),
+                scaling,
+                rows.as_ref(),
+            ],
+        })?;
+    }
+    Ok(())
 }
 
-fn twin(p: &mut [f32], g: &mut [f32], v: &mut [f32], f: Factors, inverse: f32) {
+fn twin([p, g, v]: [&mut [f32]; 3], f: Factors, inverse: f32) {
     if inverse == 0.0 {
         g.fill(0.0);
         return;

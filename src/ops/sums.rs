@@ -30,6 +30,26 @@ pub(super) fn add_rows(sums: &mut [f64], rows: &[f32]) {
     }
 }
 
+/// The sum of some rows of one width, one after the other.
+#[derive(Default)]
+pub(super) struct RowSum(Vec<f64>);
+
+impl RowSum {
+    /// Begins anew, for rows of so many values.
+    pub(super) fn begin(&mut self, size: usize) {
+        self.0.clear();
+        self.0.resize(size, 0.0);
+    }
+
+    pub(super) fn add(&mut self, row: &[f32]) {
+        self.0.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+    }
+
+    pub(super) fn values(&self) -> &[f64] {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,11 @@
 //! Adam and gradient descent.
 
-use crate::nn::Params;
+use crate::nn::{ParamId, Params};
 use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
 /// Moves parameters along their gradients.
-pub trait Optimizer: Send {
+pub trait Optimizer: Send + Sync {
     /// One step. The gradients are zero afterwards.
     ///
     /// # Errors
@@ -30,6 +30,8 @@ pub struct Adam {
     weight_decay: f32,
     steps: i32,
     moments: Option<(Tensor, Tensor)>,
+    /// The same of tables of which a step moves some rows.
+    of_tables: Vec<(ParamId, [Tensor; 2])>,
     /// Steps made, where a loss scale may leave some out: only the device knows.
     count: Option<Tensor>,
     /// Of the parameters that the moments belong to.
@@ -54,6 +56,7 @@ impl Adam {
             weight_decay: 0.0,
             steps: 0,
             moments: None,
+            of_tables: Vec::new(),
             count: None,
             generation: 0,
         }
@@ -108,17 +111,27 @@ impl Adam {
         }
         check("Adam weight_decay", self.weight_decay, self.weight_decay >= 0.0)?;
         let arena = params.arena()?;
-        let zeros = || Tensor::zeros(arena.value.shape(), &params.device());
+        let device = params.device();
+        let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Adam's means", &device);
         let (m, v) = match &self.moments {
             Some(moments) if self.generation == params.generation() => moments.clone(),
             _ => {
                 // Other parameters, or more of them: their means begin anew.
                 (self.steps, self.count) = (0, None);
                 self.generation = params.generation();
-                (zeros()?, zeros()?)
+                self.of_tables.clear();
+                (zeros(&arena.value)?, zeros(&arena.value)?)
             }
         };
         self.moments = Some((m.clone(), v.clone()));
+        let drawn = params.take_rows()?;
+        for (id, table, _) in &drawn {
+            if !self.of_tables.iter().any(|(of, _)| of == id) {
+                self.of_tables.push((*id, [zeros(table)?, zeros(table)?]));
+            }
+        }
+        let gradients: Vec<_> =
+            drawn.iter().map(|(_, _, rows)| &rows.values).chain([&arena.grad]).collect();
         let scaling = match params.loss_scaling()? {
             None => {
                 // After a change of precision.
@@ -134,7 +147,7 @@ impl Adam {
                     None => Tensor::from_slice(&steps, [1], &params.device())?,
                 };
                 self.count = Some(count.clone());
-                loss_scale::settle(&arena.grad, &state, &count)?;
+                loss_scale::settle(&gradients, &state, &count)?;
                 Some((state, count))
             }
         };
@@ -148,7 +161,14 @@ impl Adam {
             decay: self.learning_rate * self.weight_decay,
         };
         let scaling = scaling.as_ref().map(|(state, count)| [state, count]);
-        params.change(|| adam::adam(&arena.value, &arena.grad, &m, &v, factors, scaling))?;
+        params.change(|| {
+            adam::adam([&arena.value, &arena.grad, &m, &v], None, factors, scaling)?;
+            drawn.iter().try_for_each(|(id, table, rows)| {
+                let of_table = self.of_tables.iter().find(|(of, _)| of == id);
+                let Some((_, [m, v])) = of_table else { return Ok(()) };
+                adam::adam([table, &rows.values, m, v], Some(rows), factors, scaling)
+            })
+        })?;
         params.constrain()
     }
 }
@@ -172,6 +192,8 @@ pub struct Sgd {
     momentum: f32,
     nesterov: bool,
     velocity: Option<Tensor>,
+    /// The same of tables of which a step moves some rows.
+    of_tables: Vec<(ParamId, Tensor)>,
     /// Of the parameters that the velocity belongs to.
     generation: u64,
 }
@@ -179,7 +201,14 @@ pub struct Sgd {
 impl Sgd {
     /// Without momentum.
     pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, momentum: 0.0, nesterov: false, velocity: None, generation: 0 }
+        Self {
+            learning_rate,
+            momentum: 0.0,
+            nesterov: false,
+            velocity: None,
+            of_tables: Vec::new(),
+            generation: 0,
+        }
     }
 
     /// The share of the last step that goes into the next, from 0 up to 1.
@@ -207,24 +236,42 @@ impl Sgd {
         check("Sgd learning_rate", self.learning_rate, self.learning_rate >= 0.0)?;
         check("Sgd momentum", self.momentum, (0.0..1.0).contains(&self.momentum))?;
         let arena = params.arena()?;
+        let device = params.device();
+        let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Sgd's velocities", &device);
         let velocity = match &self.velocity {
             Some(velocity) if self.generation == params.generation() => velocity.clone(),
             _ => {
                 self.generation = params.generation();
-                Tensor::zeros(arena.value.shape(), &params.device())?
+                self.of_tables.clear();
+                zeros(&arena.value)?
             }
         };
         self.velocity = Some(velocity.clone());
+        let drawn = params.take_rows()?;
+        for (id, table, _) in &drawn {
+            if !self.of_tables.iter().any(|(of, _)| of == id) {
+                self.of_tables.push((*id, zeros(table)?));
+            }
+        }
         let scaling = params.loss_scaling()?;
         if let Some(state) = &scaling {
             // Which nobody asks for.
             let count = Tensor::zeros([1], &params.device())?;
-            loss_scale::settle(&arena.grad, state, &count)?;
+            let of_rows = drawn.iter().map(|(_, _, rows)| &rows.values);
+            let gradients: Vec<_> = of_rows.chain([&arena.grad]).collect();
+            loss_scale::settle(&gradients, state, &count)?;
         }
         let (rate, momentum, nesterov) = (self.learning_rate, self.momentum, self.nesterov);
         let factors = sgd::Factors { rate, momentum, nesterov };
-        params
-            .change(|| sgd::sgd(&arena.value, &arena.grad, &velocity, factors, scaling.as_ref()))?;
+        let scaling = scaling.as_ref();
+        params.change(|| {
+            sgd::sgd([&arena.value, &arena.grad, &velocity], None, factors, scaling)?;
+            drawn.iter().try_for_each(|(id, table, rows)| {
+                let of_table = self.of_tables.iter().find(|(of, _)| of == id);
+                let Some((_, velocity)) = of_table else { return Ok(()) };
+                sgd::sgd([table, &rows.values, velocity], Some(rows), factors, scaling)
+            })
+        })?;
         params.constrain()
     }
 }

@@ -4,6 +4,7 @@
 use super::oracle::{Random, central_difference, widen};
 use super::{close, devices, tensor};
 use crate::lengths::Counted;
+use crate::ops::embedding::Places;
 use crate::ops::lstm::Columns;
 use crate::ops::{
     attention, cross_entropy, ctc, embedding, layer_norm, norm_lstm, penalty, pointwise_loss, pool,
@@ -615,8 +616,18 @@ fn tables_and_swapped_axes() {
                 close(&what, &embedding::embedding(&ids, &table, [rows, size]).unwrap(), &y, 0.0);
                 let (d_y, d) =
                     (tensor(&d_y, [n, size], device), tensor(&first, [rows, size], device));
-                embedding::backward(&ids, &d_y, &d, [rows, size], padding).unwrap();
+                let drawn = (0..n).filter(|&place| Some(of(place)) != padding);
+                let drawn = Places::new(drawn.map(|place| (place as u32, of(place) as u32)));
+                embedding::backward(&drawn, &d_y, &d, [rows, size]).unwrap();
                 close(&what, &d, &sums, 1e-5);
+                // The rows drawn alone: those sums without what was there before.
+                let rows: Vec<_> = drawn.rows().map(|row| row as usize).collect();
+                let found = embedding::backward_rows(&drawn, &d_y, size).unwrap();
+                let of_row = |row: &usize| row * size..(row + 1) * size;
+                let sums = rows.iter().flat_map(of_row).map(|i| sums[i] - f64::from(first[i]));
+                if !rows.is_empty() {
+                    close(&what, &found, &sums.collect::<Vec<_>>(), 1e-5);
+                }
             }
             let x = tensor(&d_y, [1, n, size], device);
             assert_eq!(swap_axes::swap_axes(&x).unwrap().to_vec().unwrap(), d_y, "{what}");

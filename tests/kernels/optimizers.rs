@@ -19,7 +19,7 @@ impl Scaled {
     /// The gradient times the scale.
     fn settle(&self, g: &Tensor) -> Tensor {
         let g = loss_scale::rescale(g, &self.state, false).unwrap();
-        loss_scale::settle(&g, &self.state, &self.count).unwrap();
+        loss_scale::settle(&[&g], &self.state, &self.count).unwrap();
         g
     }
 }
@@ -54,7 +54,7 @@ fn five_steps_of_each() {
                 };
                 for (t, g) in gradients.iter().enumerate() {
                     let g = tensor(g, [n], device);
-                    adam::adam(&p, &g, &m, &v, factors(t), None).unwrap();
+                    adam::adam([&p, &g, &m, &v], None, factors(t), None).unwrap();
                     assert!(g.to_vec().unwrap().iter().all(|&g| g == 0.0), "{name}");
                 }
                 close(&format!("Adam of {n}, decay {decay}, {name}"), &p, &p64, 1e-5);
@@ -66,12 +66,13 @@ fn five_steps_of_each() {
                 for (t, g) in gradients.iter().enumerate() {
                     if t == 2 {
                         skipped(&scaled, &p, |g, state, count| {
-                            adam::adam(&p, g, &m, &v, factors(99), Some([state, count])).unwrap();
+                            adam::adam([&p, g, &m, &v], None, factors(99), Some([state, count]))
+                                .unwrap();
                         });
                     }
                     let g = scaled.settle(&tensor(g, [n], device));
                     let scaling = Some([&scaled.state, &scaled.count]);
-                    adam::adam(&p, &g, &m, &v, factors(99), scaling).unwrap();
+                    adam::adam([&p, &g, &m, &v], None, factors(99), scaling).unwrap();
                     assert!(g.to_vec().unwrap().iter().all(|&g| g == 0.0), "{name}");
                 }
                 assert_eq!(scaled.count.to_vec().unwrap(), [5.0]);
@@ -90,7 +91,7 @@ fn five_steps_of_each() {
                 let factors = sgd::Factors { rate: 0.1, momentum: momentum as f32, nesterov };
                 for g in &gradients {
                     let g = tensor(g, [n], device);
-                    sgd::sgd(&p, &g, &v, factors, None).unwrap();
+                    sgd::sgd([&p, &g, &v], None, factors, None).unwrap();
                     assert!(g.to_vec().unwrap().iter().all(|&g| g == 0.0), "{name}");
                 }
                 close(&format!("SGD of {n}, momentum {momentum}, {name}"), &p, &p64, 1e-5);
@@ -100,11 +101,11 @@ fn five_steps_of_each() {
                 for (t, g) in gradients.iter().enumerate() {
                     if t == 2 {
                         skipped(&scaled, &p, |g, state, _| {
-                            sgd::sgd(&p, g, &v, factors, Some(state)).unwrap();
+                            sgd::sgd([&p, g, &v], None, factors, Some(state)).unwrap();
                         });
                     }
                     let g = scaled.settle(&tensor(g, [n], device));
-                    sgd::sgd(&p, &g, &v, factors, Some(&scaled.state)).unwrap();
+                    sgd::sgd([&p, &g, &v], None, factors, Some(&scaled.state)).unwrap();
                     assert!(g.to_vec().unwrap().iter().all(|&g| g == 0.0), "{name}");
                 }
                 close(&format!("scaled SGD of {n}, momentum {momentum}, {name}"), &p, &p64, 1e-5);
@@ -136,7 +137,7 @@ fn the_loss_scale_grows_and_ends() {
         let count = tensor(&[0.0], [1], device);
         let settle = |state: [f32; 4], g: f32| {
             let state = tensor(&state, [4], device);
-            loss_scale::settle(&tensor(&[g], [1], device), &state, &count).unwrap();
+            loss_scale::settle(&[&tensor(&[g], [1], device)], &state, &count).unwrap();
             state.to_vec().unwrap()
         };
         assert_eq!(settle([8.0, 0.0, 1998.0, 0.0], 1.0), [8.0, 0.125, 1999.0, 0.0], "{name}");

@@ -111,11 +111,13 @@ impl Case {
         let persistent = strategy == Strategy::Persistent;
         // Most schedules have the size in their pipelines, which take long to make.
         let hidden_size = if norm || strategy == Strategy::Stepwise {
-            match r.below(9) {
+            let size = match r.below(9) {
                 0 => 17,
                 1 => 33,
                 _ => 1 + r.below(9),
-            }
+            };
+            // What is normalised over one unit is 0 up to rounding, which the norm then makes large.
+            if norm { size.max(2) } else { size }
         } else if checked || persistent {
             9
         } else {

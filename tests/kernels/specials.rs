@@ -1568,9 +1568,13 @@ fn tables() {
             argument("d_table", r.uniform(rows * size, -1.0, 1.0)),
         ],
         run: &|device, x| {
-            let (ids, d_y) = (tensor(&x[0], [n], device), tensor(&x[1], [n, size], device));
+            let d_y = tensor(&x[1], [n, size], device);
             let d_table = tensor(&x[2], [rows, size], device);
-            embedding::backward(&ids, &d_y, &d_table, [rows, size], Some(padding)).unwrap();
+            let named = |(place, &id)| Some((place, embedding::row_of(id, rows)?));
+            let drawn = (0..).zip(&x[0]).filter_map(named);
+            let drawn = drawn.filter(|&(_, row)| row as usize != padding);
+            let drawn = embedding::Places::new(drawn);
+            embedding::backward(&drawn, &d_y, &d_table, [rows, size]).unwrap();
             vec![d_table.to_vec().unwrap()]
         },
         formula: &|x| {
@@ -1678,7 +1682,7 @@ fn loss_scales() {
         run: &|device, x| {
             let state = loss_scale::state(device).unwrap();
             let count = tensor(&[3.0], [1], device);
-            loss_scale::settle(&tensor(&x[0], [n], device), &state, &count).unwrap();
+            loss_scale::settle(&[&tensor(&x[0], [n], device)], &state, &count).unwrap();
             vec![state.to_vec().unwrap(), count.to_vec().unwrap()]
         },
         formula: &|x| {
@@ -1736,9 +1740,9 @@ fn steps_of_descent() {
                 let mut g = g;
                 if scaling {
                     g = loss_scale::rescale(&g, &state, false).unwrap();
-                    loss_scale::settle(&g, &state, &count).unwrap();
+                    loss_scale::settle(&[&g], &state, &count).unwrap();
                 }
-                sgd::sgd(&p, &g, &v, factors, scaling.then_some(&state)).unwrap();
+                sgd::sgd([&p, &g, &v], None, factors, scaling.then_some(&state)).unwrap();
                 [p, v, g].map(|t| t.to_vec().unwrap()).to_vec()
             },
             formula: &|x| {
@@ -1793,9 +1797,10 @@ fn steps_of_adam() {
                 let mut g = g;
                 if scaling {
                     g = loss_scale::rescale(&g, &state, false).unwrap();
-                    loss_scale::settle(&g, &state, &count).unwrap();
+                    loss_scale::settle(&[&g], &state, &count).unwrap();
                 }
-                adam::adam(&p, &g, &m, &v, ADAM, scaling.then_some([&state, &count])).unwrap();
+                adam::adam([&p, &g, &m, &v], None, ADAM, scaling.then_some([&state, &count]))
+                    .unwrap();
                 [p, m, v, g].map(|t| t.to_vec().unwrap()).to_vec()
             },
             formula: &|x| {

@@ -11,7 +11,9 @@ use super::functions::{
 };
 use super::params::{ALIGN, Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
-use super::{Layer, Params, Precision, Regularizer, check_size, check_weights, init, is_built};
+use super::{
+    Layer, LayerState, Params, Precision, Regularizer, check_size, check_weights, init, is_built,
+};
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::cell::{Cell, Noise};
@@ -612,6 +614,20 @@ fn keep_rows(state: &Var, mask: &Mask) -> Result<Tensor> {
 }
 
 impl Layer for Lstm {
+    fn swap_state(&self, state: LayerState) -> LayerState {
+        match &self.memory {
+            Some(memory) => {
+                let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+                LayerState(std::mem::replace(&mut *memory, state.0))
+            }
+            None => state,
+        }
+    }
+
+    fn is_stateful(&self) -> bool {
+        self.memory.is_some()
+    }
+
     fn kind(&self) -> &'static str {
         "lstm"
     }
@@ -668,13 +684,13 @@ impl Lstm {
                     params.add(format!("{prefix}.{name}{suffix}"), shape, layout, values)
                 };
                 let values = init::glorot_uniform(&mut params.rng(), inputs, 4 * h)?;
-                let weight_ih = add("weight_ih", vec![4 * h, inputs], gates(inputs), &values);
+                let weight_ih = add("weight_ih", vec![4 * h, inputs], gates(inputs), &values)?;
                 let values = init::orthogonal(&mut params.rng(), size, 4 * h)?;
-                let weight_hh = add("weight_hh", vec![4 * h, size], gates(size), &values);
+                let weight_hh = add("weight_hh", vec![4 * h, size], gates(size), &values)?;
                 let bias = match self.bias {
                     true => {
                         let values = init::repeated(&[0.0, self.forget_bias, 0.0, 0.0], h)?;
-                        Some(add("bias", vec![4 * h], gates(1), &values))
+                        Some(add("bias", vec![4 * h], gates(1), &values)?)
                     }
                     false => None,
                 };
@@ -684,25 +700,31 @@ impl Lstm {
                     self.bias_rules.hold(params, bias, 4 * h);
                 }
                 let zeros = init::repeated(&[0.0], 4 * h)?;
-                let peepholes = self.cell.peepholes.then(|| {
-                    let layout = Layout::Peepholes { hidden_size: h };
-                    add("peephole", vec![3 * h], layout, &zeros)
-                });
+                let peepholes = match self.cell.peepholes {
+                    true => {
+                        let layout = Layout::Peepholes { hidden_size: h };
+                        Some(add("peephole", vec![3 * h], layout, &zeros)?)
+                    }
+                    false => None,
+                };
                 let weight_hr = match self.projection {
                     Some(p) => {
                         let values = init::glorot_uniform(&mut params.rng(), h, p)?;
                         let layout = Layout::Transposed { rows: h, columns: p };
-                        Some(add("weight_hr", vec![p, h], layout, &values))
+                        Some(add("weight_hr", vec![p, h], layout, &values)?)
                     }
                     None => None,
                 };
                 let ones = init::repeated(&[1.0], 4 * h)?;
-                let norms = self.layer_norm.then(|| norm::Norms {
-                    ih: add("norm_ih", vec![4 * h], gates(1), &ones),
-                    hh: add("norm_hh", vec![4 * h], gates(1), &ones),
-                    c: add("norm_c", vec![h], Layout::Plain, &ones[..h]),
-                    c_bias: add("norm_c_bias", vec![h], Layout::Plain, &zeros[..h]),
-                });
+                let norms = match self.layer_norm {
+                    true => Some(norm::Norms {
+                        ih: add("norm_ih", vec![4 * h], gates(1), &ones)?,
+                        hh: add("norm_hh", vec![4 * h], gates(1), &ones)?,
+                        c: add("norm_c", vec![h], Layout::Plain, &ones[..h])?,
+                        c_bias: add("norm_c_bias", vec![h], Layout::Plain, &zeros[..h])?,
+                    }),
+                    false => None,
+                };
                 parts.push(Part {
                     input_size: inputs,
                     weight_ih,

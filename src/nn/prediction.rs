@@ -1,0 +1,116 @@
+//! What a model says of sequences, and what its numbers mean.
+
+use super::Activation;
+use crate::train::Loss;
+
+/// What the numbers mean that a model's last layer gives: the one place that predictions and metrics
+/// ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// Before a sigmoid or a softmax: above 0 means yes.
+    Logits,
+    /// Behind one: above 0.5 means yes.
+    Probabilities,
+    /// Anything else; above 0.5 is nearer to 1 than to 0.
+    Numbers,
+}
+
+impl Meaning {
+    /// Of a last layer with this activation, trained with this loss, if it is known.
+    pub(crate) fn of(activation: Activation, loss: Option<&Loss>) -> Self {
+        match (activation, loss) {
+            (Activation::Sigmoid | Activation::Softmax, _) => Self::Probabilities,
+            (
+                Activation::Linear,
+                Some(Loss::BinaryCrossEntropy | Loss::CrossEntropy | Loss::CrossEntropyWith(_)),
+            ) => Self::Logits,
+            _ => Self::Numbers,
+        }
+    }
+
+    /// The class that a row of values names: the place of the largest, the first of equals; of one
+    /// value 1 or 0.
+    pub(crate) fn class(self, row: &[f32]) -> usize {
+        match (row, self) {
+            ([x], Self::Logits) => usize::from(*x > 0.0),
+            ([p], _) => usize::from(*p > 0.5),
+            _ => (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best }),
+        }
+    }
+
+    /// Whether a row could be such only by rounding: a sigmoid of exactly a half, two classes that are
+    /// as likely. Then the logits tell the class, which metrics look at, too.
+    pub(crate) fn is_tie(self, row: &[f32]) -> bool {
+        match (self, row) {
+            (Self::Probabilities, [p]) => *p == 0.5,
+            (Self::Probabilities, _) => {
+                let best = row[self.class(row)];
+                row.iter().filter(|&&p| p == best).count() > 1
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What a model says of some sequences.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    pub(super) values: Vec<f32>,
+    pub(super) width: usize,
+    /// The class of each row.
+    pub(super) classes: Vec<u32>,
+}
+
+impl Prediction {
+    /// The values, row by row: a row for each sequence or, if the model gives sequences, for
+    /// each frame (all frames of the first sequence, then of the second …).
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// The values of row `i`; empty if there is no such row.
+    pub fn row(&self, i: usize) -> &[f32] {
+        self.values.chunks_exact(self.width).nth(i).unwrap_or_default()
+    }
+
+    /// The likeliest class of each row: the place of the largest value. Of a model with one output
+    /// whether that means yes: a probability above 0.5, or a logit above 0, which a last layer without
+    /// activation gives that was compiled with a cross-entropy. [`crate::train::Metric::Accuracy`]
+    /// counts by the same rule.
+    pub fn classes(&self) -> Vec<usize> {
+        self.classes.iter().map(|&class| class as usize).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_are_cut_at_0_and_probabilities_at_a_half() {
+        let bce = Loss::BinaryCrossEntropy;
+        for (activation, loss, low, high) in [
+            (Activation::Linear, Some(&bce), 0.0, 0.1),
+            (Activation::Sigmoid, Some(&bce), 0.5, 0.6),
+            (Activation::Sigmoid, None, 0.5, 0.6),
+            (Activation::Linear, None, 0.5, 0.6),
+            (Activation::Linear, Some(&Loss::MeanSquaredError), 0.5, 0.6),
+        ] {
+            let meaning = Meaning::of(activation, loss);
+            assert_eq!([meaning.class(&[low]), meaning.class(&[high])], [0, 1], "{meaning:?}");
+        }
+    }
+
+    #[test]
+    fn only_probabilities_tie_by_rounding() {
+        assert!(Meaning::Probabilities.is_tie(&[0.5]) && !Meaning::Logits.is_tie(&[0.0]));
+        assert!(Meaning::Probabilities.is_tie(&[0.2, 0.4, 0.4]));
+        assert!(!Meaning::Probabilities.is_tie(&[0.2, 0.2, 0.6]));
+        assert_eq!(Meaning::Probabilities.class(&[0.2, 0.4, 0.4]), 1);
+    }
+}

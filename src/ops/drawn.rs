@@ -1,0 +1,83 @@
+//! Which parameters an optimizer moves: all of them, or some rows of a table; and how they lie in
+//! what a GPU can bind at a time.
+
+use crate::{Device, Result, Tensor};
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(crate) const WGSL: &str = include_str!("../../shaders/common/drawn.wgsl");
+
+/// The gradient of some rows of a table: of all others it is 0.
+#[derive(Debug, Clone)]
+pub(crate) struct RowGradient {
+    /// The rows' numbers, each once, in their order.
+    pub(crate) rows: Arc<[u32]>,
+    /// `[rows,E]`
+    pub(crate) values: Tensor,
+}
+
+impl RowGradient {
+    fn size(&self) -> usize {
+        self.values.len() / self.rows.len().max(1)
+    }
+
+    /// The rows' numbers, for the kernels.
+    pub(crate) fn upload(&self, device: &Device) -> Result<Tensor> {
+        Tensor::from_u32(&self.rows, [self.rows.len()], device)
+    }
+}
+
+/// One launch of an optimizer's kernel.
+pub(crate) struct Pass {
+    /// Of the parameters.
+    pub(crate) at: Range<usize>,
+    /// The elements that are moved, and those of the gradient before them.
+    pub(crate) n: usize,
+    skip: usize,
+    size: usize,
+    base: usize,
+}
+
+impl Pass {
+    /// The launches that move `p`, or some of its rows.
+    pub(crate) fn all(p: &Tensor, drawn: Option<&RowGradient>) -> Vec<Self> {
+        let Some(drawn) = drawn else {
+            let windows = p.windows(p.len(), 1).into_iter();
+            return windows.map(|at| Self { n: at.len(), at, skip: 0, size: 1, base: 0 }).collect();
+        };
+        let size = drawn.size().max(1);
+        let pass = |window: Range<usize>| {
+            let of = |row: usize| drawn.rows.partition_point(|&r| (r as usize) < row);
+            let (first, end) = (of(window.start), of(window.end));
+            let at = window.start * size..window.end * size;
+            Self { at, n: (end - first) * size, skip: first * size, size, base: window.start }
+        };
+        let windows = p.windows(p.len() / size, size).into_iter().map(pass);
+        windows.filter(|pass| pass.n > 0).collect()
+    }
+
+    /// The last words of the kernels' uniform.
+    pub(crate) fn words(&self) -> [u32; 3] {
+        [self.skip, self.size, self.base].map(|word| word as u32)
+    }
+
+    /// What of a tensor as large as the parameters this launch sees.
+    pub(crate) fn view(&self, tensor: &Tensor) -> Tensor {
+        tensor.view(self.at.start, [self.at.len()])
+    }
+
+    /// The gradient, which is as large as the parameters unless it is of rows.
+    pub(crate) fn gradient(&self, g: &Tensor, drawn: Option<&RowGradient>) -> Tensor {
+        match drawn {
+            Some(_) => g.clone(),
+            None => self.view(g),
+        }
+    }
+}
+
+/// On the CPU: where row `i` of a gradient lies in the table.
+pub(crate) fn ranges(drawn: &RowGradient) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let size = drawn.size();
+    let of = move |row: usize| row * size..(row + 1) * size;
+    drawn.rows.iter().enumerate().map(move |(i, &row)| (of(i), of(row as usize)))
+}
