@@ -197,11 +197,20 @@ fn embeddings() {
             let found = params.gradient("embedding.weight").unwrap();
             close(&format!("embedding on {device}"), &found, &v.get("d_weight"), 1e-5);
             let error = layer.lookup(&Tape::new(&params), &[5, 6], [1, 2]);
-            assert!(matches!(error, Err(Error::Label { row: 1, found: 6, classes: 6 })));
+            assert!(matches!(error, Err(Error::Token { sequence: 0, place: 1, tokens: 6 })));
             let odd = Var::from(tensor(&[5.0, 6.0, -1.0, f32::NAN], &[4, 1], device));
-            let found = value(&layer.forward(&Tape::inference(&params), &odd).unwrap());
-            assert!(found[..3].iter().all(|v| v.is_finite()));
-            assert!(found[3..].iter().all(|v| v.is_nan()), "{found:?}");
+            // A GPU's floats are not looked at where no gradient is wanted.
+            match layer.forward(&Tape::inference(&params), &odd) {
+                Ok(y) if device.is_gpu() => {
+                    let found = value(&y);
+                    assert!(found[..3].iter().all(|v| v.is_finite()));
+                    assert!(found[3..].iter().all(|v| v.is_nan()), "{found:?}");
+                }
+                found => assert!(
+                    matches!(found, Err(Error::Token { sequence: 1, place: 0, tokens: 6 })),
+                    "{found:?}"
+                ),
+            }
         }
         let params = Params::new(device);
         let vectors: Vec<f32> = (0..6).map(|i| i as f32).collect();

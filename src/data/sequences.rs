@@ -159,11 +159,6 @@ impl Sequences {
         }
     }
 
-    /// The values of all sequences, one after the other.
-    pub(crate) fn values(&self) -> &[f32] {
-        &self.values
-    }
-
     /// The values of sequence `i`, frame by frame; empty if there is no such sequence.
     pub fn get(&self, i: usize) -> &[f32] {
         let range = self.range(i);

@@ -325,6 +325,7 @@ impl Gpu {
         let buffer = self.alloc_within(limit, bytes.len() / 4, what, true)?;
         if !bytes.is_empty() {
             self.queue.write_buffer(&buffer.raw.buffer, 0, bytes);
+            self.note_upload(bytes.len() as u64);
         }
         Ok(buffer)
     }

@@ -12,6 +12,13 @@ use std::time::{Duration, Instant};
 
 /// Room for the uniforms of one submission. A fuller one is submitted in parts.
 const ARENA: u64 = 1 << 20;
+/// Operations of one submission on software and on hardware, and how many kernels are as much however
+/// small they are: some tenths of a second at the most, where a driver may end what takes seconds. A step
+/// of training has a few dozen kernels.
+const WORK: [(f64, f64); 2] = [(4e9, 128.0), (1e11, 1024.0)];
+/// Bytes uploaded behind the last submission: until there is another, none of their memory is free for
+/// the next upload.
+const UPLOADED: u64 = 32 << 20;
 /// Submissions that may wait on the device before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
 
@@ -42,6 +49,16 @@ pub(super) struct Recorder {
     /// Submissions so far: the number of the one being recorded.
     pub(super) generation: u64,
     pub(super) dispatches: u64,
+    /// Of the submission that is being recorded.
+    recorded: Recorded,
+}
+
+/// How much a submission has so far.
+#[derive(Default)]
+struct Recorded {
+    /// Operations, and as many for each byte as a device does while it moves one.
+    work: f64,
+    uploaded: u64,
 }
 
 impl Recorder {
@@ -65,6 +82,7 @@ impl Recorder {
             in_flight: VecDeque::new(),
             generation: 1,
             dispatches: 0,
+            recorded: Recorded::default(),
         }
     }
 
@@ -103,7 +121,9 @@ impl Gpu {
         }
         let mut recorder = lock(&self.recorder);
         let full = recorder.profiler.as_ref().is_some_and(Profiler::is_full);
-        if full || recorder.uniforms.len() as u64 + 1024 > ARENA {
+        let (most, kernels) = WORK[usize::from(!self.info.software)];
+        let enough = recorder.recorded.work >= most || recorder.recorded.uploaded >= UPLOADED;
+        if full || enough || recorder.uniforms.len() as u64 + 1024 > ARENA {
             drop(recorder);
             self.submit()?;
             recorder = lock(&self.recorder);
@@ -123,12 +143,19 @@ impl Gpu {
         pass.set_bind_group(0, &bind_group, &[offset as u32]);
         pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
         recorder.dispatches += 1;
+        let bytes: u64 = launch.tensors.iter().flatten().map(|tensor| tensor.bytes()).sum();
+        recorder.recorded.work += cost.flop.max(4.0 * bytes as f64).max(most / kernels);
         let recorder = &mut *recorder;
         if let (Some(profiler), Some((_, pass))) = (&mut recorder.profiler, &mut recorder.open) {
             profiler.note(launch.kernel.name, cost);
             *pass = None;
         }
         Ok(())
+    }
+
+    /// Notes bytes that overtake what is recorded.
+    pub(super) fn note_upload(&self, bytes: u64) {
+        lock(&self.recorder).recorded.uploaded += bytes;
     }
 
     /// Gives the queue what has been recorded.
@@ -158,6 +185,7 @@ impl Gpu {
         if let Some(profiler) = &recorder.profiler {
             profiler.resolve(&mut encoder);
         }
+        recorder.recorded = Recorded::default();
         let index = self.queue.submit([encoder.finish()]);
         recorder.generation += 1;
         recorder.in_flight.push_back(index);

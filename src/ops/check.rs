@@ -102,12 +102,11 @@ impl Check {
         for (arg, tensor) in others {
             let found = tensor.device();
             if !found.same(&device) {
-                return Err(Error::OtherDevice {
-                    op: self.op,
-                    arg,
-                    expected: device.to_string(),
-                    found: found.to_string(),
-                });
+                let (expected, mut found) = (device.to_string(), found.to_string());
+                if found == expected {
+                    found += ", opened another time";
+                }
+                return Err(Error::OtherDevice { op: self.op, arg, expected, found });
             }
         }
         Ok(())
