@@ -82,6 +82,18 @@ impl Lengths {
         self.rows.iter().map(|r| r.length).sum()
     }
 
+    /// The row that a frame belongs to, and its place there.
+    pub(crate) fn row_of(&self, frame: usize) -> Option<(usize, usize)> {
+        let row =
+            self.rows.iter().find(|row| (row.start..row.start + row.length).contains(&frame))?;
+        Some((row.at, frame - row.start))
+    }
+
+    /// The timesteps of the longest row.
+    pub(crate) fn longest(&self) -> usize {
+        self.rows.first().map_or(0, |row| row.length)
+    }
+
     /// Checks that there is one for each of `rows` rows, none above `timesteps`.
     pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
         ops::Check::new(op, "one length for each row of the batch").shape(

@@ -58,6 +58,14 @@ impl Var {
         self.with_lengths(other.lengths.clone()).with_mask(other.mask.clone())
     }
 
+    /// The rows and the longest one's timesteps of a value without padding: `[frames,F]`, or numbers
+    /// `[frames]`, with lengths. Only a model's first layers meet it.
+    pub(crate) fn packed_dims(&self) -> Option<[usize; 2]> {
+        let axes = if self.tensor.dtype() == DType::U32 { 1 } else { 2 };
+        let lengths = self.lengths.as_ref().filter(|_| self.tensor.shape().len() == axes)?;
+        Some([lengths.values().len(), lengths.longest()])
+    }
+
     /// The numbers.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor

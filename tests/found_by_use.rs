@@ -570,6 +570,73 @@ fn several_threads_predict_with_one_model() {
     }
 }
 
+/// A model takes sequences of different lengths without their padding, and says what its layers say of
+/// padded ones; its gradients are theirs, too.
+#[test]
+fn sequences_without_padding_are_as_with_it() {
+    let rows: Vec<Vec<u32>> =
+        [5, 1, 7, 3].iter().map(|&n| (0..n).map(|t| (t * 5 + n) % 11).collect()).collect();
+    let tokens = Sequences::from_tokens(&rows).unwrap();
+    let frames = Sequences::new(
+        2,
+        rows.iter().map(|r| {
+            r.iter().flat_map(|&t| [t as f32 * 0.1, 1.0 - t as f32 * 0.2]).collect::<Vec<_>>()
+        }),
+    )
+    .unwrap();
+    let y = [0.1, -0.2, 0.3, 0.4];
+    for device in devices() {
+        for (x, embeds) in [(&tokens, true), (&frames, false)] {
+            let params = Params::new(device).with_seed(6);
+            let table = Embedding::new(11, 2).build(&params).unwrap();
+            let lstm = Lstm::new(9).bidirectional(wgpu_lstm::nn::Merge::Sum).num_layers(2);
+            let lstm = lstm.build(&params, 2).unwrap();
+            let dense = Dense::new(1).build(&params, 9).unwrap();
+
+            let (values, shape, lengths) = x.pad();
+            let tape = Tape::new(&params);
+            let lengths = Lengths::new(&lengths, device).unwrap();
+            let input = Tensor::from_slice(&values, shape, device).unwrap();
+            let input = Var::from(input).with_lengths(Some(lengths));
+            let input = if embeds { table.forward(&tape, &input).unwrap() } else { input };
+            let out = dense.forward(&tape, &lstm.forward(&tape, &input).unwrap()).unwrap();
+            let right = out.tensor().to_vec().unwrap();
+            let targets = Tensor::from_slice(&y, [4, 1], device).unwrap();
+            let loss = mean_squared_error(&tape, &out, &targets, None).unwrap();
+            tape.backward(&loss).unwrap();
+            Sgd::new(0.5).step(&params).unwrap();
+            let weights: Vec<_> = params.names().iter().map(|n| params.get(n).unwrap()).collect();
+
+            let model = Sequential::new(device).seed(6);
+            let table = Embedding::new(11, 2).build(model.params()).unwrap();
+            let mut model = if embeds { model.add(table) } else { model };
+            model = model.add(Lstm::new(9).bidirectional(wgpu_lstm::nn::Merge::Sum).num_layers(2));
+            let mut model = model.add(Dense::new(1));
+            model.compile(Sgd::new(0.5), Loss::MeanSquaredError, &[]);
+            model.build(x.features()).unwrap();
+            assert_eq!(model.predict(x).unwrap().values(), right, "{embeds} on {device}");
+            model.fit(x, &Targets::values(y, 1), quiet().shuffle(false)).unwrap();
+            for (name, weights) in params.names().iter().zip(&weights) {
+                close(name, &model.params().get(name).unwrap(), weights, 1e-5);
+            }
+        }
+    }
+}
+
+/// One long sequence among short ones takes the memory of their frames, not of as many long ones.
+#[test]
+fn one_long_sequence_does_not_make_all_of_them_long() {
+    let rows = (0..32).map(|i| vec![0.1; 80 * if i == 7 { 20_000 } else { 100 }]);
+    let x = Sequences::new(80, rows).unwrap();
+    for device in [Device::cpu_with_threads(2).unwrap(), gpu(GpuOptions::default())] {
+        let mut model = Sequential::new(&device).add(Lstm::new(4)).add(Dense::new(1));
+        model.build(80).unwrap();
+        assert!(model.predict(&x).unwrap().values().iter().all(|v| v.is_finite()));
+        let peak = device.memory().peak;
+        assert!(peak < 40 << 20, "{peak} bytes on {device}, for 7.4 MB of frames");
+    }
+}
+
 #[test]
 fn a_softmax_over_one_unit_is_refused() {
     let layer = Dense::new(1).activation(Activation::Softmax);

@@ -146,24 +146,29 @@ fn steps_make_no_new_buffers() {
 /// them lie, since a layer was built.
 #[test]
 fn a_stepper_follows_its_parameters() {
-    for device in devices() {
+    for (device, projection) in devices().iter().flat_map(|d| [(d, false), (d, true)]) {
         let params = Params::new(device).with_seed(9);
-        let layer = Lstm::new(6).num_layers(2).build(&params, 3).unwrap();
+        let layer = Lstm::new(6).num_layers(2);
+        let layer = if projection { layer.projection(4) } else { layer };
+        let layer = layer.build(&params, 3).unwrap();
         let mut stepper = layer.stepper(&params, 2).unwrap();
         let stream = stepper.join().unwrap();
         let mut state: Option<Vec<LstmState>> = None;
-        for t in 0..5 {
+        for t in 0..6 {
+            let double = |name: &str| {
+                let doubled = params.get(name).unwrap();
+                let doubled: Vec<_> = doubled.iter().map(|w| 2.0 * w).collect();
+                params.set(name, &doubled).unwrap();
+            };
             match t {
-                2 => {
-                    let doubled = params.get("lstm.weight_hh_l1").unwrap();
-                    let doubled: Vec<_> = doubled.iter().map(|w| 2.0 * w).collect();
-                    params.set("lstm.weight_hh_l1", &doubled).unwrap();
-                }
+                2 => double("lstm.weight_hh_l1"),
                 3 => drop(Lstm::new(4).build(&params, 3).unwrap()),
+                4 if projection => double("lstm.weight_hr_l0"),
                 _ => {}
             }
             let x = tensor(&frame(0, t), &[1, 1, 3], device).into();
-            let out = layer.run(&Tape::inference(&params), &x, state.as_deref()).unwrap();
+            // A tape that records computes everything anew.
+            let out = layer.run(&Tape::new(&params), &x, state.as_deref()).unwrap();
             let y = stepper.step(&[(stream, &frame(0, t))]).unwrap();
             close(&format!("step {t} on {device}"), &y[0], &value(&out.output), 1e-6);
             state = Some(out.state);

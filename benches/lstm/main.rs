@@ -15,9 +15,11 @@
 //! `lengths/<device>/…` is a training step over rows of 1 to T timesteps, `mixed`, and over rows
 //! of T, `full`; their ratio is printed, from runs that take turns. `fit` prints how the cost grows
 //! with T and B, `profile` which kernels a GPU's time goes to, `startup` the time from the start of a
-//! process to its first prediction, `subnormal` what numbers below 1.2e-38 cost.
+//! process to its first prediction, `subnormal` what numbers below 1.2e-38 cost,
+//! `large` what parameters do that are larger than a binding.
 
 mod fit;
+mod large;
 mod layer;
 mod profile;
 mod shapes;
@@ -48,6 +50,9 @@ fn main() {
     }
     if wanted("startup") {
         startup::run();
+    }
+    if wanted_any("large/") {
+        large::run();
     }
     if wanted_any("subnormal/") {
         subnormal::run();

@@ -4,6 +4,7 @@ use super::targets::Kind;
 use super::{Sequences, Targets};
 use crate::loss::{CrossEntropy, Labels, RowWeights};
 use crate::tape::Var;
+use crate::tensor::room_for;
 use crate::{Device, Lengths, Result, Tensor};
 
 /// One batch.
@@ -62,6 +63,8 @@ pub(crate) struct Counting<'a> {
     pub(crate) classes: Option<&'a CrossEntropy>,
     /// Whether the values are tokens, and go as whole numbers `[B,T]`.
     pub(crate) tokens: bool,
+    /// Whether sequences of different lengths go without padding: `[frames,F]`.
+    pub(crate) packed: bool,
 }
 
 /// The sequences `rows` of `x`, with their targets.
@@ -73,12 +76,25 @@ pub(crate) fn batch(
     counting: Counting<'_>,
     device: &Device,
 ) -> Result<Batch> {
-    let (values, shape, lengths) = x.pad_rows(rows);
-    let [_, timesteps, _] = shape;
+    let lengths: Vec<_> = rows.iter().map(|&row| x.frames(row)).collect();
+    let timesteps = lengths.iter().copied().max().unwrap_or(0);
     let ragged = lengths.iter().any(|&l| l < timesteps);
     let lengths = match ragged {
         true => Some(Lengths::new(&lengths, device)?),
         false => None,
+    };
+    let (values, shape) = match &lengths {
+        Some(lengths) if counting.packed => {
+            let mut values = room_for("a batch", lengths.frames() * x.features())?;
+            for row in lengths.rows() {
+                values.extend_from_slice(x.get(rows[row.at]));
+            }
+            (values, vec![lengths.frames(), x.features()])
+        }
+        _ => {
+            let (values, shape, _) = x.pad_rows(rows);
+            (values, shape.to_vec())
+        }
     };
     let steps = match out {
         Rows::One => 1,
@@ -120,11 +136,11 @@ pub(crate) fn batch(
     };
     let weights = host.map(|w| RowWeights::that_may_be_zero(&w, device)).transpose()?;
     let weight = weights.as_ref().map_or(all as f32, RowWeights::sum);
-    let x = match counting.tokens && shape[2] == 1 {
+    let x = match counting.tokens && x.features() == 1 {
         true => {
             // Whole numbers, which the first layer has checked.
             let tokens: Vec<_> = values.iter().map(|&value| value as u32).collect();
-            Tensor::from_u32(&tokens, &shape[..2], device)?
+            Tensor::from_u32(&tokens, &shape[..shape.len() - 1], device)?
         }
         false => Tensor::from_slice(&values, shape, device)?,
     };

@@ -142,6 +142,7 @@ impl Embedding {
         let y = tape.push_one(y, learns, move |d_y, _| match (drawn, d_table) {
             (None, _) => Ok(()),
             (Some(drawn), Some(d_table)) => op::backward(&drawn, d_y, &d_table, sizes),
+            (Some(drawn), None) if drawn.is_empty() => Ok(()),
             (Some(drawn), None) => {
                 let values = op::backward_rows(&drawn, d_y, size)?;
                 let rows = drawn.rows().collect();
@@ -157,7 +158,9 @@ impl Embedding {
     fn drawn(&self, x: &Var, shape: &[usize], learns: bool) -> Result<Option<Places>> {
         let ids = x.tensor();
         let timesteps = shape.get(1).copied().unwrap_or(1);
+        let packed = x.packed_dims().and(x.lengths());
         let counted = match (x.lengths(), x.mask()) {
+            _ if packed.is_some() => Counted::All,
             (None, None) => Counted::All,
             _ => Counted::of("embedding", x, shape[0], timesteps)?,
         };
@@ -186,7 +189,11 @@ impl Embedding {
             match row(at) {
                 Some(row) if Some(row as usize) == self.padding => {}
                 Some(row) => drawn.push((at as u32, row)),
-                None => return Err(Error::Token { sequence, place, tokens: self.tokens }),
+                None => {
+                    let row = packed.and_then(|lengths| lengths.row_of(at));
+                    let (sequence, place) = row.unwrap_or((sequence, place));
+                    return Err(Error::Token { sequence, place, tokens: self.tokens });
+                }
             }
         }
         Ok(learns.then(|| Places::new(drawn.into_iter())))
@@ -268,6 +275,10 @@ impl Layer for Embedding {
     }
 
     fn takes_tokens(&self) -> bool {
+        true
+    }
+
+    fn takes_packed(&self) -> bool {
         true
     }
 

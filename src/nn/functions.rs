@@ -75,6 +75,15 @@ pub(super) fn without_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<
     }
 }
 
+/// A value with its padding, of one without: see [`Var::packed_dims`].
+pub(super) fn unpacked(tape: &Tape, x: &Var) -> Result<Var> {
+    let (Some([_, timesteps]), Some(lengths)) = (x.packed_dims(), x.lengths().cloned()) else {
+        return Ok(x.clone());
+    };
+    let y = unpack(x.tensor(), &lengths, timesteps)?;
+    Ok(unary(tape, x, y, move |d_y| pack(d_y, &lengths)).with_steps_of(x))
+}
+
 /// Drops values in training: on a tape that records.
 pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Result<Var> {
     if rate == 0.0 || !tape.records() || x.tensor().is_empty() {

@@ -70,6 +70,12 @@ pub trait Layer: Send + Sync {
         false
     }
 
+    /// Whether the layer takes a value without padding, as this crate's own do.
+    #[doc(hidden)]
+    fn takes_packed(&self) -> bool {
+        false
+    }
+
     /// What a stateful layer remembers from batch to batch, in exchange for something that it gave
     /// before, or for nothing, which lets it begin anew. Nothing, if the layer is none.
     fn swap_state(&self, state: LayerState) -> LayerState {

@@ -1,5 +1,6 @@
 //! A model of layers one after the other, with Keras' methods.
 
+use super::functions::unpacked;
 use super::prediction::{Meaning, Prediction};
 use super::{Activation, Layer, LayerState, Params, summary};
 use crate::data::{self, Batch, BatchTargets, Counting, Rows, Sequences, Targets};
@@ -156,6 +157,7 @@ impl Sequential {
 
     fn run(layers: &[Box<dyn Layer>], tape: &Tape, x: &Var) -> Result<Var> {
         layers.iter().try_fold(x.clone(), |x, layer| {
+            let x = if layer.takes_packed() { x } else { unpacked(tape, &x)? };
             let y = layer.forward(tape, &x)?;
             check_output(layer.as_ref(), &x, &y)?;
             Ok(y)
@@ -167,7 +169,7 @@ impl Sequential {
         let Some((last, layers)) = self.layers.split_last() else {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         };
-        let x = Self::run(layers, tape, x)?;
+        let x = unpacked(tape, &Self::run(layers, tape, x)?)?;
         let (logits, activation) = last.forward_logits(tape, &x)?;
         check_output(last.as_ref(), &x, &logits)?;
         Ok((logits, activation))
@@ -605,8 +607,10 @@ impl Sequential {
 
     /// How batches are made for this model, with nothing but all of it counting.
     fn counting(&self) -> Counting<'static> {
-        let tokens = self.layers.first().is_some_and(|layer| layer.takes_tokens());
-        Counting { tokens, ..Counting::default() }
+        let first =
+            |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
+        let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed()));
+        Counting { tokens, packed, ..Counting::default() }
     }
 }
 
@@ -630,16 +634,21 @@ fn check_output(layer: &dyn Layer, x: &Var, y: &Var) -> Result<()> {
         // No value of a model of sequences: the layers know what they take.
         return Ok(());
     }
-    let (size, rows) = (layer.output_size(), x.shape().first().copied().unwrap_or(0));
-    let takes_sequence = match layer.takes_tokens() {
-        true => x.shape().len() >= 2,
-        false => x.shape().len() > 2,
+    if y.packed_dims().is_some() {
+        return Ok(());
+    }
+    let first = |axis: usize| x.shape().get(axis).copied();
+    let size = layer.output_size();
+    let (rows, timesteps, takes_sequence) = match x.packed_dims() {
+        Some([rows, timesteps]) => (rows, Some(timesteps), true),
+        None if layer.takes_tokens() => (first(0).unwrap_or(0), first(1), x.shape().len() >= 2),
+        None => (first(0).unwrap_or(0), first(1), x.shape().len() > 2),
     };
     let (method, said) = match (layer.gives_sequence(takes_sequence), layer.fixed_timesteps()) {
         (false, _) => ("gives_sequence", vec![rows, size]),
         (true, Some(n)) => ("fixed_timesteps", vec![rows, n, size]),
         (true, None) => {
-            let timesteps = x.shape().get(1).copied().filter(|_| takes_sequence);
+            let timesteps = timesteps.filter(|_| takes_sequence);
             // What makes a sequence of one value sets how long it is.
             let timesteps = timesteps.or(y.shape().get(1).copied()).unwrap_or(1);
             ("gives_sequence", vec![rows, timesteps, size])

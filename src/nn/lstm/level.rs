@@ -28,6 +28,16 @@ impl Operand {
         Self { value, sink: Sink::Parameter(gradient) }
     }
 
+    /// A weight that was computed before, for inference.
+    pub(in crate::nn) fn constant(value: Tensor) -> Self {
+        Self { value, sink: Sink::Value(None) }
+    }
+
+    /// The weight as the op takes it.
+    pub(in crate::nn) fn tensor(&self) -> &Tensor {
+        &self.value
+    }
+
     pub(in crate::nn) fn value(tape: &Tape, var: &Var, shape: &[usize]) -> Result<Self> {
         Ok(Self { value: var.tensor().reshape(shape)?, sink: Sink::Value(tape.id(var)) })
     }
@@ -108,7 +118,10 @@ pub(in crate::nn) fn level(
     states: Option<&[LstmState]>,
     sequences: bool,
 ) -> Result<(Option<Var>, Vec<LstmState>)> {
-    let [batch, timesteps, _] = sizes(x.tensor())?;
+    let [batch, timesteps] = match x.packed_dims() {
+        Some(dims) => dims,
+        None => sizes(x.tensor()).map(|[batch, timesteps, _]| [batch, timesteps])?,
+    };
     let steps = match (x.lengths(), x.mask()) {
         (None, None) => Steps::All,
         (Some(lengths), None) => Steps::Lengths(lengths),

@@ -143,6 +143,19 @@ pub struct Lstm {
     /// What a stateful layer remembers.
     memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
     built: Option<Built>,
+    computed: Arc<Mutex<Vec<Computed>>>,
+}
+
+/// What a projection makes of a direction's weights for inference, which a stepper needs at each frame:
+/// computed once for each change of the parameters.
+#[derive(Debug, Clone)]
+struct Computed {
+    of: (ParamId, bool),
+    /// The parameters' generation, version and precision.
+    at: (u64, u64, Precision),
+    /// `weight_ih`, where a first state comes as input, and `weight_hh`, as the op takes them.
+    weights: (Option<Tensor>, Tensor),
+    weight_hr: Option<Var>,
 }
 
 #[derive(Debug, Clone)]
@@ -300,7 +313,10 @@ impl Lstm {
         if let (Some(memory), None) = (&self.memory, state) {
             remembered = memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         }
-        let rows = x.shape().get(usize::from(self.time_major)).copied();
+        let rows = match x.packed_dims() {
+            Some([rows, _]) => Some(rows),
+            None => x.shape().get(usize::from(self.time_major)).copied(),
+        };
         if let Some(before) = remembered.iter().flatten().next().map(|s| s.h.shape()[0])
             && Some(before) != rows
         {
@@ -528,7 +544,20 @@ impl Lstm {
         let size = self.direction_size();
         let mut weight_hr = None;
         let mut with_state = None;
-        let (weight_hh, weight_hh_shape) = if self.weight_drop == 0.0 && part.weight_hr.is_none() {
+        let of = (part.weight_hh, initial);
+        let at = (params.generation(), params.version(), params.precision());
+        let reused = part.weight_hr.is_some() && !tape.records();
+        let found = match reused {
+            true => {
+                let computed = self.computed.lock().unwrap_or_else(PoisonError::into_inner);
+                computed.iter().find(|c| c.of == of && c.at == at).cloned()
+            }
+            false => None,
+        };
+        let (weight_hh, weight_hh_shape) = if let Some(found) = &found {
+            weight_hr = found.weight_hr.clone();
+            (Operand::constant(found.weights.1.clone()), vec![h, 4 * h])
+        } else if self.weight_drop == 0.0 && part.weight_hr.is_none() {
             let shape = [h, h, 4];
             (Operand::parameter(tape.weight(part.weight_hh, &shape)?), shape.to_vec())
         } else {
@@ -557,16 +586,29 @@ impl Lstm {
         if noisy && noise.training {
             noise.key = params.next_key();
         }
-        let (weight_ih, weight_ih_shape) = match with_state {
-            Some(all) => {
+        let of_found = found.as_ref().and_then(|found| found.weights.0.clone());
+        let (weight_ih, weight_ih_shape) = match (of_found, with_state) {
+            (Some(weight), _) => {
+                let shape = weight.shape().to_vec();
+                (Operand::constant(weight), shape)
+            }
+            (None, Some(all)) => {
                 let shape = [part.input_size + size, h, 4];
                 (Operand::weight(tape, &all, &shape)?, all.shape().to_vec())
             }
-            None => {
+            (None, None) => {
                 let shape = [part.input_size, h, 4];
                 (Operand::parameter(tape.weight(part.weight_ih, &shape)?), shape.to_vec())
             }
         };
+        if reused && found.is_none() {
+            let with_state = initial.then(|| weight_ih.tensor().clone());
+            let weights = (with_state, weight_hh.tensor().clone());
+            let new = Computed { of, at, weights, weight_hr: weight_hr.clone() };
+            let mut computed = self.computed.lock().unwrap_or_else(PoisonError::into_inner);
+            computed.retain(|c| c.of != of);
+            computed.push(new);
+        }
         let direction = Direction {
             weight_ih,
             weight_ih_shape,
@@ -626,6 +668,13 @@ impl Layer for Lstm {
 
     fn is_stateful(&self) -> bool {
         self.memory.is_some()
+    }
+
+    fn takes_packed(&self) -> bool {
+        !self.time_major
+            && !self.layer_norm
+            && self.projection.is_none()
+            && self.input_dropout == 0.0
     }
 
     fn kind(&self) -> &'static str {

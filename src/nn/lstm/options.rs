@@ -31,6 +31,7 @@ impl Lstm {
             bias_rules: Rules::default(),
             activity: Regularizer::default(),
             memory: None,
+            computed: Arc::default(),
             built: None,
         }
     }

@@ -274,6 +274,7 @@ pub(super) fn forward(
     // What is left out may be NaN, and NaN times a gradient of zero is NaN.
     let x = match call.steps {
         Steps::All => call.x.clone(),
+        Steps::Lengths(_) if call.is_packed() => call.x.clone(),
         Steps::Lengths(lengths) => pack(call.x, lengths)?,
         Steps::Mask(mask) => mask_steps(call.x, mask)?,
     };
@@ -365,6 +366,7 @@ pub(super) fn forward(
         saved: call.save.then(|| Saved {
             sizes,
             x: x.clone(),
+            packed: call.is_packed(),
             weights: call.weights.clone(),
             mask: call.steps.save(),
             how: call.how,

@@ -154,7 +154,7 @@ pub(super) fn backward(
     }
     let Some(first) = passes.first() else { return Ok(vec![]) };
     let (sizes, x, mask) = (first.saved.sizes, first.saved.x.clone(), first.saved.mask.clone());
-    let (how, d_y) = (first.saved.how, first.arriving.d_y);
+    let (how, d_y, is_packed) = (first.saved.how, first.arriving.d_y, first.saved.packed);
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let device = x.device();
     let half = first.saved.weights.is_half();
@@ -303,7 +303,9 @@ pub(super) fn backward(
         add_peepholes(&own, rows, [batch, columns])?;
     }
     let mut d_x = match (d_x, mask.steps()) {
-        (Some(packed), Steps::Lengths(lengths)) => Some(unpack(&packed, lengths, timesteps)?),
+        (Some(packed), Steps::Lengths(lengths)) if !is_packed => {
+            Some(unpack(&packed, lengths, timesteps)?)
+        }
         (Some(d_x), Steps::All) if parts > 1 => {
             let d_x = swapped(&d_x, [parts, batch, timesteps / parts * input_size])?;
             Some(d_x.reshape([batch, timesteps, input_size])?)

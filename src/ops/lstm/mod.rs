@@ -135,6 +135,13 @@ impl Counted {
     }
 }
 
+impl Forward<'_> {
+    /// Whether the input comes without padding.
+    fn is_packed(&self) -> bool {
+        matches!(self.steps, Steps::Lengths(_)) && self.x.shape().len() == 2
+    }
+}
+
 impl<'a> Steps<'a> {
     fn lengths(self) -> Option<&'a Lengths> {
         if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
@@ -177,7 +184,7 @@ pub(crate) struct How {
 
 /// The arguments of a forward pass of one direction.
 pub(crate) struct Forward<'a> {
-    /// `[B,T,I]`.
+    /// `[B,T,I]`; with lengths also packed, `[frames,I]` in the order of their table.
     pub(crate) x: &'a Tensor,
     pub(crate) weights: &'a Weights,
     pub(crate) steps: Steps<'a>,
@@ -203,6 +210,8 @@ pub(crate) struct Saved {
     sizes: Sizes,
     /// Without padding or what is left out: `[frames,I]`.
     x: Tensor,
+    /// Whether it came so, and its gradient goes so.
+    packed: bool,
     weights: Weights,
     mask: Counted,
     how: How,
@@ -308,10 +317,18 @@ pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Resul
 fn check(call: &Forward<'_>) -> Result<Sizes> {
     let check = Check::new("lstm", "the layer was built for that input_size");
     check.dtype("x", call.x, DType::F32)?;
-    let [batch, timesteps, input_size] = check.dims("x", call.x, "[B,T,I]")?;
     let [built_for, hidden_size, _] =
         check.dims("weight_ih", &call.weights.weight_ih, "[I,H,4]")?;
-    check.shape("x", call.x, "[B,T,I]", &[batch, timesteps, built_for])?;
+    let [batch, timesteps, input_size] = match call.steps {
+        Steps::Lengths(lengths) if call.is_packed() => {
+            check.shape("x", call.x, "[frames,I]", &[lengths.frames(), built_for])?;
+            [lengths.values().len(), lengths.longest(), built_for]
+        }
+        _ => check.dims("x", call.x, "[B,T,I]")?,
+    };
+    if !call.is_packed() {
+        check.shape("x", call.x, "[B,T,I]", &[batch, timesteps, built_for])?;
+    }
     let mut others = vec![("weight_ih", &call.weights.weight_ih)];
     match call.steps {
         Steps::All => {}

@@ -218,6 +218,7 @@ pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
             saved: before.as_ref().map(|before| Saved {
                 sizes: Sizes { input_size, ..sizes },
                 x,
+                packed: false,
                 weights: weights.clone(),
                 mask: Counted::All,
                 how,

@@ -4,7 +4,7 @@ use super::micro::{accumulate, load, most_rows, row_of, store, tiles};
 use super::products::{
     Activate, Factor, FrameSums, Term, add_row, input_gradient, weight_gradients,
 };
-use super::{Blocks, Row, SavedBatch, Task, each_task, gather, load_rows, parts};
+use super::{Blocks, Row, SavedBatch, Task, each_task, gather, load_rows, packed_rows, parts};
 use super::{recurrent_scales, scatter, store_rows, zoneout};
 use crate::ops::lstm::{
     Arriving, Columns, How, Leaving, Saved, SavedSteps, Sizes, Wanted, Weights, cell,
@@ -20,7 +20,7 @@ pub(in crate::ops::lstm) fn backward(
     gradients: &Weights,
     wanted: Wanted,
 ) -> Result<Leaving> {
-    let Saved { sizes, x, weights, mask, how, steps } = saved;
+    let Saved { sizes, x, packed: is_packed, weights, mask, how, steps } = saved;
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let SavedSteps::Cpu(batch_steps) = steps else {
         return Ok(Leaving { d_x: None, d_state: None });
@@ -112,6 +112,17 @@ pub(in crate::ops::lstm) fn backward(
                 Some(mask) => mask_steps(&packed, mask)?,
                 None => packed,
             },
+            Some(lengths) if is_packed => {
+                let d_x = Tensor::empty([frames, input_size], &device)?;
+                let from = packed.cpu();
+                d_x.cpu_mut(|to| {
+                    for [here, there] in packed_rows(&tasks, lengths) {
+                        let here = &from[here.start * input_size..here.end * input_size];
+                        to[there.start * input_size..there.end * input_size].copy_from_slice(here);
+                    }
+                });
+                d_x
+            }
             Some(_) => {
                 let d_x = Tensor::zeros([batch, timesteps, input_size], &device)?;
                 let all = Columns { tensor: &d_x, first: 0 };

@@ -22,7 +22,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
     let tasks = Task::deal(call.steps, sizes);
     let frames: usize = tasks.iter().map(|t| t.frames).sum();
     let blocks = Blocks::new(lanes(), hidden_size);
-    let packed_x = inputs(call.x, &tasks, call.steps, sizes)?;
+    let packed_x = inputs(call, &tasks, sizes)?;
     let x = packed_x.cpu();
     let weights = call.weights;
     let [bias, peepholes] = blocks.packed_rows(weights)?;
@@ -130,6 +130,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         saved: call.save.then(|| Saved {
             sizes,
             x: packed_x,
+            packed: call.is_packed(),
             weights: call.weights.clone(),
             mask: call.steps.save(),
             how: call.how,

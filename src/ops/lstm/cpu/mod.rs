@@ -20,12 +20,13 @@ pub(super) use backward::backward;
 pub(super) use forward::forward;
 pub(crate) use step::Stack;
 
-use super::{Columns, How, Sizes, Steps, Weights, cell};
+use super::{Columns, Forward, How, Sizes, Steps, Weights, cell};
 use crate::device::cpu::Aligned;
 use crate::device::threads::{self, each as each_job};
-use crate::{Result, Tensor};
+use crate::{Lengths, Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The values of every timestep, in blocks of `lanes` units, in the order of the tasks' rows.
@@ -383,11 +384,38 @@ fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s
     simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
 }
 
+/// For each row of the tasks, in their order, its frames and those of the same row in a packed value.
+fn packed_rows<'a>(
+    tasks: &'a [Task],
+    lengths: &Lengths,
+) -> impl Iterator<Item = [Range<usize>; 2]> + use<'a> {
+    let mut starts = vec![0; lengths.values().len()];
+    for row in lengths.rows() {
+        starts[row.at] = row.start;
+    }
+    let rows = tasks.iter().flat_map(|task| task.rows.iter().map(|row| (task.first_frame, row)));
+    rows.map(move |(first, row)| {
+        [first + row.start, starts[row.at]].map(|start| start..start + row.length)
+    })
+}
+
 /// The words of a call's input, without padding, in the tasks' order; masked steps are zeros.
-fn inputs(x: &Tensor, tasks: &[Task], steps: Steps<'_>, sizes: Sizes) -> Result<Tensor> {
-    match steps {
+fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
+    let x = call.x;
+    match call.steps {
         Steps::All => Ok(x.clone()),
         Steps::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
+        Steps::Lengths(lengths) if call.is_packed() => {
+            let frames = Tensor::empty(x.shape(), &x.device())?;
+            let (from, size) = (x.cpu(), sizes.input_size);
+            frames.cpu_mut(|frames| {
+                for [here, there] in packed_rows(tasks, lengths) {
+                    let there = &from[there.start * size..there.end * size];
+                    frames[here.start * size..here.end * size].copy_from_slice(there);
+                }
+            });
+            Ok(frames)
+        }
         Steps::Lengths(_) => {
             let all = Columns { tensor: x, first: 0 };
             gather(tasks, sizes.timesteps, sizes.input_size, all)
