@@ -35,7 +35,8 @@ fn main(
         }
         add_part(&all, part);
     }
-    var scale = dims.limit / (largest * sqrt(all_parts(all)));
+    // In this order: a norm that is larger than any float is none the less over the limit.
+    var scale = (dims.limit / largest) / sqrt(all_parts(all));
     // An infinity in the column: the norm is infinite, though its share of the largest is NaN.
     if bitcast<u32>(largest) == 0x7f800000u { scale = 0.0; }
     if scale < 1.0 {

@@ -82,6 +82,18 @@ impl Lengths {
         self.rows.iter().map(|r| r.length).sum()
     }
 
+    /// Checks that a value `[frames,..]` without padding has as many frames as all rows together.
+    pub(crate) fn check_packed(&self, op: &'static str, x: &Tensor) -> Result<()> {
+        let check =
+            ops::Check::new(op, "without padding there is a frame for each step of each row");
+        let mut right = x.shape().to_vec();
+        if let Some(frames) = right.first_mut() {
+            *frames = self.frames();
+        }
+        check.shape("x", x, "[frames,F]", &right)?;
+        check.device(x, &[("lengths", &self.table)])
+    }
+
     /// The row that a frame belongs to, and its place there.
     pub(crate) fn row_of(&self, frame: usize) -> Option<(usize, usize)> {
         let row =

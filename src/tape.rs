@@ -163,22 +163,25 @@ impl Tape {
     }
 
     fn tensors(&self, id: ParamId, shape: &[usize], product: bool) -> Result<(Tensor, Tensor)> {
+        // Before the values: what changes them in between is noticed then.
+        let version = self.params.version();
         let tensors = self.params.tensors(id, shape, product)?;
-        self.uses_params();
+        self.uses_params(version);
         Ok(tensors)
     }
 
     /// The values of a table: see [`Params::table`].
     pub(crate) fn table(&self, id: ParamId) -> Result<Tensor> {
+        let version = self.params.version();
         let table = self.params.table(id)?;
-        self.uses_params();
+        self.uses_params(version);
         Ok(table)
     }
 
-    fn uses_params(&self) {
+    fn uses_params(&self, version: u64) {
         if self.generation.get().is_none() {
             self.generation.set(Some(self.params.generation()));
-            self.version.set(self.params.version());
+            self.version.set(version);
         }
     }
 

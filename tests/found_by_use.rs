@@ -637,6 +637,100 @@ fn one_long_sequence_does_not_make_all_of_them_long() {
     }
 }
 
+/// A table that lies by itself, before layers whose parameters do not, in a loop of one's own.
+#[test]
+fn a_sparse_table_and_other_layers_train_in_a_loop_of_ones_own() {
+    for device in devices() {
+        let params = Params::new(device);
+        let table = Embedding::new(20, 3).sparse().build(&params).unwrap();
+        let dense = Dense::new(1).build(&params, 3).unwrap();
+        let mut adam = Adam::new(0.1);
+        let y = Tensor::from_slice(&[1.0, -1.0], [2, 1], device).unwrap();
+        let mut losses = Vec::new();
+        for _ in 0..30 {
+            let tape = Tape::new(&params);
+            let x = table.lookup(&tape, &[4, 17], [2, 1]).unwrap();
+            let x = Pool::new(Pooling::Last).forward(&tape, &x).unwrap();
+            let out = dense.forward(&tape, &x).unwrap();
+            let loss = mean_squared_error(&tape, &out, &y, None).unwrap();
+            losses.push(loss.tensor().to_vec().unwrap()[0]);
+            tape.backward(&loss).unwrap();
+            adam.step(&params).unwrap();
+        }
+        assert!(losses[29] < 0.1 * losses[0], "{losses:?} on {device}");
+    }
+}
+
+/// Lengths that do not belong to a value of two axes lead to no read past its end.
+#[test]
+fn lengths_of_other_frames_are_an_error() {
+    for device in devices() {
+        let params = Params::new(device);
+        let lengths = Lengths::new(&[5, 2, 1, 1], device).unwrap();
+        let x = Tensor::zeros([4, 3], device).unwrap();
+        let x = Var::from(x).with_lengths(Some(lengths));
+        let lstm = Lstm::new(2).build(&params, 3).unwrap();
+        let tape = Tape::inference(&params);
+        assert!(matches!(lstm.forward(&tape, &x), Err(Error::Shape { .. })), "{device}");
+        let mut model = Sequential::new(device).add(Dense::new(2));
+        model.build(3).unwrap();
+        let tape = Tape::inference(model.params());
+        assert!(matches!(model.forward(&tape, &x), Err(Error::Shape { .. })), "{device}");
+        let table = Embedding::new(5, 2).build(&params).unwrap();
+        let ids = Tensor::from_u32(&[1, 2, 3], [3], device).unwrap();
+        let two = Lengths::new(&[3, 2], device).unwrap();
+        let ids = Var::from(ids).with_lengths(Some(two));
+        let tape = Tape::inference(&params);
+        assert!(matches!(table.forward(&tape, &ids), Err(Error::Shape { .. })), "{device}");
+    }
+}
+
+/// What is pooled behind a sigmoid are probabilities, which a cross-entropy does not take for logits.
+#[test]
+fn probabilities_before_the_last_layer_are_no_logits() {
+    let (x, y) = (sequences(6, 3, 2), Targets::values([1.0; 6], 1));
+    for device in devices() {
+        let mut model = Sequential::new(device)
+            .add(Dense::new(1).activation(Activation::Sigmoid))
+            .add(Pool::new(Pooling::Mean));
+        model.compile(Sgd::new(0.1), Loss::BinaryCrossEntropy, &[]);
+        assert!(matches!(model.fit(&x, &y, quiet()), Err(Error::Loss { .. })), "{device}");
+        model.build(2).unwrap();
+        let said = model.predict(&x).unwrap();
+        let classes: Vec<_> = said.values().iter().map(|&p| usize::from(p > 0.5)).collect();
+        assert_eq!(said.classes(), classes, "{device}");
+    }
+}
+
+/// Uploads that no kernel uses take no more memory each time.
+#[test]
+fn uploads_alone_are_given_back() {
+    let device = gpu(GpuOptions::default());
+    let values = vec![0.5; 1 << 20];
+    for _ in 0..100 {
+        Tensor::from_slice(&values, [values.len()], &device).unwrap();
+    }
+    let memory = device.memory();
+    assert!(memory.peak < 100 << 20, "{memory:?}");
+}
+
+/// Clones of a layer that is not built yet are layers of their own.
+#[test]
+fn templates_share_no_state() {
+    let device = &devices()[0];
+    let template = Lstm::new(3).stateful();
+    let model = || {
+        let mut model = Sequential::new(device).add(template.clone());
+        model.build(2).unwrap();
+        model
+    };
+    let (a, b) = (model(), model());
+    let x = sequences(4, 3, 2);
+    let first = a.predict(&x).unwrap();
+    assert_eq!(b.predict(&x).unwrap(), first);
+    assert_ne!(a.predict(&x).unwrap(), first);
+}
+
 #[test]
 fn a_softmax_over_one_unit_is_refused() {
     let layer = Dense::new(1).activation(Activation::Softmax);

@@ -326,6 +326,7 @@ impl Gpu {
         if !bytes.is_empty() {
             self.queue.write_buffer(&buffer.raw.buffer, 0, bytes);
             self.note_upload(bytes.len() as u64);
+            self.settle_uploads()?;
         }
         Ok(buffer)
     }

@@ -158,6 +158,12 @@ impl Gpu {
         lock(&self.recorder).recorded.uploaded += bytes;
     }
 
+    /// Submits if much was uploaded, so that what was dropped since can be used again.
+    pub(super) fn settle_uploads(&self) -> Result<()> {
+        let enough = lock(&self.recorder).recorded.uploaded >= UPLOADED;
+        if enough { self.submit() } else { Ok(()) }
+    }
+
     /// Gives the queue what has been recorded.
     pub(crate) fn submit(&self) -> Result<()> {
         self.submit_with(&[])
@@ -171,7 +177,9 @@ impl Gpu {
                 drop(pass);
                 encoder
             }
-            None if !copies.is_empty() => self.device.create_command_encoder(&Default::default()),
+            None if !copies.is_empty() || recorder.recorded.uploaded > 0 => {
+                self.device.create_command_encoder(&Default::default())
+            }
             None => return self.health(),
         };
         for copy in copies {

@@ -47,6 +47,9 @@ impl Threads {
     }
 
     fn pool(&self) -> Option<&rayon::ThreadPool> {
+        if self.count < 2 {
+            return None;
+        }
         let pool = self.pool.get_or_init(|| {
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(self.count)
@@ -55,7 +58,7 @@ impl Threads {
                 .build();
             pool.map_err(|error| log::info!("the CPU device has one thread: {error}")).ok()
         });
-        pool.as_ref().filter(|_| self.count > 1)
+        pool.as_ref()
     }
 
     /// Runs `f` without subnormals; what it spreads over threads goes over these.
@@ -113,16 +116,27 @@ pub(crate) fn spawn(f: impl FnOnce() + Send + 'static) {
 }
 
 /// Runs `f` where rayon's parallel loops, which the product of matrices has, find these threads.
-/// `false`: it must go on alone, since its thread belongs to a pool of the program's, whose jobs would
-/// be taken up while it waits.
+/// `false`: there are none, and it must go on alone.
 pub(crate) fn inside<R: Send>(f: impl FnOnce(bool) -> R + Send) -> R {
     match current().as_deref().and_then(Threads::pool) {
         Some(pool) if pool.current_thread_index().is_some() => f(true),
         Some(pool) if rayon::current_thread_index().is_none() => pool.install(|| f(true)),
-        Some(pool) => std::thread::scope(|scope| {
-            let helper = scope.spawn(|| pool.install(|| f(true)));
-            helper.join().unwrap_or_else(|panic| resume_unwind(panic))
-        }),
+        // While a thread of another pool waits here, rayon would have it take up that pool's jobs.
+        Some(pool) => {
+            let f = Mutex::new(Some(f));
+            let run = |together| lock(&f).take().map(|f| f(together));
+            let done = std::thread::scope(|scope| {
+                let helper = std::thread::Builder::new()
+                    .spawn_scoped(scope, || pool.install(|| run(true)))
+                    .ok()?;
+                helper.join().unwrap_or_else(|panic| resume_unwind(panic))
+            });
+            match done.or_else(|| run(false)) {
+                Some(done) => done,
+                // One of the two has run it.
+                None => unreachable!("what is run once is run"),
+            }
+        }
         None => f(false),
     }
 }
@@ -142,9 +156,18 @@ struct LoanState {
     panic: Option<Box<dyn Any + Send>>,
 }
 
+/// Where lent work is: a pointer, since it outlives what it points to in the hands of a helper that comes
+/// too late.
+#[derive(Clone, Copy)]
+struct Lent(*const (dyn Fn() + Sync));
+
+// SAFETY: what it points to is `Sync`, so that any thread may call it while it lives; that it does is what
+// `Loan::help` makes sure of before it looks.
+unsafe impl Send for Lent {}
+
 impl Loan {
     /// Runs the work, unless the loan is over.
-    fn help(&self, work: &(dyn Fn() + Sync)) {
+    fn help(&self, lent: Lent) {
         {
             let mut state = lock(&self.state);
             if state.closed {
@@ -152,6 +175,9 @@ impl Loan {
             }
             state.running += 1;
         }
+        // SAFETY: `running` counts this call since before the loan was closed, and `Closing` waits for it
+        // before the work that `lend` borrows goes away.
+        let work = unsafe { &*lent.0 };
         let panic = catch_unwind(AssertUnwindSafe(work)).err();
         let mut state = lock(&self.state);
         state.running -= 1;
@@ -189,12 +215,12 @@ fn lend(pool: &rayon::ThreadPool, helpers: usize, work: &(dyn Fn() + Sync)) {
     let loan = Arc::new(Loan::default());
     {
         let _closing = Closing(&loan);
-        // SAFETY: only the lifetime changes. `Loan::help` alone calls the work, and only while
-        // `running` counts it, which begins before the loan is closed; `_closing` closes the loan and
-        // waits until nothing runs before this function returns or unwinds, while what the work borrows
-        // is alive. A helper that comes later finds the loan closed and does not touch the reference.
-        let lent: &'static (dyn Fn() + Sync) =
-            unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(work) };
+        // SAFETY: only the lifetime that the type shows changes, of a pointer that is looked at while the
+        // loan is open alone: until `_closing` is dropped, which is before this function returns or
+        // unwinds.
+        let lent = Lent(unsafe {
+            std::mem::transmute::<*const (dyn Fn() + Sync), *const (dyn Fn() + Sync)>(work)
+        });
         for _ in 0..helpers {
             let loan = loan.clone();
             pool.spawn(move || loan.help(lent));

@@ -95,16 +95,13 @@ impl CrossEntropy {
             let (option, found) = ("label_smoothing", self.smoothing.to_string());
             return Err(Error::Option { option, found, expected: "from 0 to 1".into() });
         }
-        match self
-            .class_weights
-            .iter()
-            .flat_map(|w| w.iter())
-            .find(|w| !(0.0..f32::MAX).contains(*w))
-        {
+        // Sums and products of others may be no floats, in the midst of a training.
+        let fits = |&weight: &f32| weight == 0.0 || (1e-12..=1e12).contains(&weight);
+        match self.class_weights.iter().flat_map(|w| w.iter()).find(|w| !fits(w)) {
             Some(bad) => Err(Error::Option {
                 option: "class_weights",
                 found: bad.to_string(),
-                expected: "finite values of at least 0".into(),
+                expected: "0, or from 1e-12 to 1e12".into(),
             }),
             None => Ok(()),
         }

@@ -210,6 +210,10 @@ impl Dense {
 }
 
 impl Layer for Dense {
+    fn activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+
     fn kind(&self) -> &'static str {
         "dense"
     }

@@ -159,6 +159,9 @@ impl Embedding {
         let ids = x.tensor();
         let timesteps = shape.get(1).copied().unwrap_or(1);
         let packed = x.packed_dims().and(x.lengths());
+        if let Some(lengths) = packed {
+            lengths.check_packed("embedding", ids)?;
+        }
         let counted = match (x.lengths(), x.mask()) {
             _ if packed.is_some() => Counted::All,
             (None, None) => Counted::All,
@@ -254,7 +257,7 @@ impl Layer for Embedding {
         let name = format!("{}.weight", params.free_prefix("embedding"));
         self.weight = Some(match self.sparse {
             true => params.add_table(name, size, values),
-            false => params.add(name, vec![rows, size], Layout::Plain, &values)?,
+            false => params.add_windowed(name, vec![rows, size], Layout::Plain, &values)?,
         });
         Ok(())
     }

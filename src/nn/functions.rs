@@ -80,6 +80,7 @@ pub(super) fn unpacked(tape: &Tape, x: &Var) -> Result<Var> {
     let (Some([_, timesteps]), Some(lengths)) = (x.packed_dims(), x.lengths().cloned()) else {
         return Ok(x.clone());
     };
+    lengths.check_packed("a value with lengths", x.tensor())?;
     let y = unpack(x.tensor(), &lengths, timesteps)?;
     Ok(unary(tape, x, y, move |d_y| pack(d_y, &lengths)).with_steps_of(x))
 }

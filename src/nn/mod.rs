@@ -82,6 +82,17 @@ pub trait Layer: Send + Sync {
         state
     }
 
+    /// The rows of the batch whose state the layer remembers, if it remembers one.
+    fn state_rows(&self) -> Option<usize> {
+        None
+    }
+
+    /// What the layer's numbers come from at last: its activation. Nothing, if they mean what those mean
+    /// that it takes, as for a layer without parameters that this does not say otherwise of.
+    fn activation(&self) -> Option<Activation> {
+        (self.parameter_count() > 0).then_some(Activation::Linear)
+    }
+
     /// Whether the layer remembers a state from batch to batch: all batches then have as many rows.
     fn is_stateful(&self) -> bool {
         false
@@ -120,13 +131,6 @@ pub trait Layer: Send + Sync {
 /// What a stateful layer remembers: see [`Layer::swap_state`].
 #[derive(Debug, Clone, Default)]
 pub struct LayerState(pub(crate) Option<Vec<LstmState>>);
-
-impl LayerState {
-    /// The rows of the batch that left it, if there is one.
-    pub fn rows(&self) -> Option<usize> {
-        self.0.as_ref()?.first().map(|state| state.h.shape()[0])
-    }
-}
 
 /// Whether a layer has been built with these `Params` already: it then keeps its parameters, and its
 /// clones share them. `before`: one of them, and the input size that it was built for.

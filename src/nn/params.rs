@@ -193,8 +193,9 @@ pub(crate) struct Arena {
 /// The parameters of a model with their gradients. Cheap to clone: clones are the same
 /// parameters.
 ///
-/// Several threads may use them at a time, to train and to predict; layers are built by one, since
-/// names and first values go by their order.
+/// Several threads may use them at a time, to predict and to add up gradients; a step of an optimizer comes
+/// when no tape is between its forward and its backward pass, which would else be
+/// [`Error::Stale`]. Layers are built by one thread, since names and first values go by their order.
 ///
 /// Layers put theirs in by `build`. To the world a parameter has PyTorch's name, shape and
 /// order of gates (i, f, g, o): `lstm.weight_ih_l0` is `[4H, I]`, `lstm.weight_hh_l0` `[4H, H]`,
@@ -455,8 +456,25 @@ impl Params {
         Key([inner.seed as u32, (inner.seed >> 32) as u32]).part(inner.keys)
     }
 
-    /// Puts a parameter in. `values` lie as `layout` says that they lie in memory.
+    /// Puts a parameter in that ops bind as a whole. `values` lie as `layout` says that they lie in memory.
     pub(crate) fn add(
+        &self,
+        name: String,
+        shape: Vec<usize>,
+        layout: Layout,
+        values: &[f32],
+    ) -> Result<ParamId> {
+        if let Backend::Gpu(gpu) = &self.lock().device.0 {
+            let (bytes, limit) = (4 * values.len() as u64, gpu.max_binding());
+            if bytes > limit {
+                return Err(Error::TooLarge { what: "one weight of a layer", bytes, limit });
+            }
+        }
+        self.add_windowed(name, shape, layout, values)
+    }
+
+    /// The same of one that its op binds window by window.
+    pub(crate) fn add_windowed(
         &self,
         name: String,
         shape: Vec<usize>,
@@ -488,6 +506,8 @@ impl Params {
     /// The values of a table.
     pub(crate) fn table(&self, id: ParamId) -> Result<Tensor> {
         let mut inner = self.lock();
+        // So that a tape which uses a table first sees the buffers of all others as they stay.
+        inner.arena()?;
         let device = inner.device.clone();
         let known = inner.spec(id).is_some();
         let spec = inner.specs.get_mut(id.index).filter(|_| known);
@@ -507,9 +527,8 @@ impl Params {
         }
     }
 
-    /// All tables of which rows were drawn since the last step, with their gradients, which begin
-    /// anew.
-    pub(crate) fn take_rows(&self) -> Result<Vec<(ParamId, Tensor, RowGradient)>> {
+    /// All tables of which rows were drawn since the last step, with their gradients.
+    pub(crate) fn drawn_rows(&self) -> Result<Vec<(ParamId, Tensor, RowGradient)>> {
         let mut inner = self.lock();
         let (device, params) = (inner.device.clone(), inner.number);
         let mut taken = Vec::new();
@@ -520,8 +539,12 @@ impl Params {
                 taken.push((id, table.value(&device)?, gradient));
             }
         }
-        inner.tables().for_each(|table| table.gradients.clear());
         Ok(taken)
+    }
+
+    /// Lets the gradients of all tables begin anew, after a step.
+    pub(crate) fn clear_rows(&self) {
+        self.lock().tables().for_each(|table| table.gradients.clear());
     }
 
     /// Changes whenever a value does.

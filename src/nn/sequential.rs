@@ -175,6 +175,12 @@ impl Sequential {
         Ok((logits, activation))
     }
 
+    /// The activation that the model's numbers come from at last.
+    fn activation(&self) -> Activation {
+        let of = |before, layer: &Box<dyn Layer>| layer.activation().unwrap_or(before);
+        self.layers.iter().fold(Activation::Linear, of)
+    }
+
     /// What comes out for each sequence.
     fn rows(&self) -> Rows {
         self.layers.iter().fold(Rows::Frames, |rows, layer| {
@@ -193,6 +199,18 @@ impl Sequential {
         let bad = |expected| {
             Err(Error::Loss { loss: loss.name(), expected, found: format!("{activation:?}") })
         };
+        let behind = self.activation();
+        if activation == Activation::Linear
+            && matches!(behind, Activation::Sigmoid | Activation::Softmax)
+            && (loss.of_classes().is_some() || *loss == Loss::BinaryCrossEntropy)
+        {
+            // Pooled or dropped probabilities are no logits.
+            return Err(Error::Loss {
+                loss: loss.name(),
+                expected: "the sigmoid or softmax in the last layer, or none",
+                found: format!("{behind:?} in a layer before the last"),
+            });
+        }
         match (loss, activation) {
             (
                 Loss::CrossEntropy | Loss::CrossEntropyWith(_),
@@ -250,7 +268,8 @@ impl Sequential {
 
     /// Checks that all batches of so many sequences have as many rows, where a layer remembers a state
     /// for each, and as many as that state.
-    fn check_batches(&self, sequences: usize, batch_size: usize) -> Result<()> {
+    /// Unless it `goes_on` from there, but begins without a state.
+    fn check_batches(&self, sequences: usize, batch_size: usize, goes_on: bool) -> Result<()> {
         if batch_size == 0 {
             let (option, expected) = ("batch_size", "at least 1".into());
             return Err(Error::Option { option, found: "0".into(), expected });
@@ -269,11 +288,8 @@ impl Sequential {
                         .into(),
             });
         }
-        // A look at them puts them back.
-        let states = self.swap_states(Vec::new());
-        let other = states.iter().filter_map(LayerState::rows).find(|&found| found != rows);
-        self.swap_states(states);
-        match other {
+        let mut states = self.layers.iter().filter_map(|layer| layer.state_rows());
+        match states.find(|&found| found != rows && goes_on) {
             Some(other) => Err(Error::Option {
                 option: "the rows of a stateful layer's batch",
                 found: rows.to_string(),
@@ -345,10 +361,9 @@ impl Sequential {
             let mut validation = None;
             if !rows.is_empty() {
                 // It begins without a state, and the training goes on from its own.
-                let states = self.swap_states(Vec::new());
-                let found = self.evaluate_rows(x_y.0, x_y.1, rows, samples, size, compiled);
-                self.swap_states(states);
-                validation = Some(found?);
+                let _aside = Aside::new(self);
+                let (x, y) = x_y;
+                validation = Some(self.evaluate_rows(x, y, rows, samples, size, compiled)?);
             }
             let done = Epoch { training, validation, samples_per_second };
             progress.end(epoch, &done);
@@ -410,12 +425,9 @@ impl Sequential {
                 "at least 1: more sequences, or a smaller validation_split",
             );
         }
-        self.check_batches(training, options.batch_size)?;
+        self.check_batches(training, options.batch_size, true)?;
         let validated = options.validation.map_or(x.len() - training, |(x, _)| x.len());
-        let states = self.swap_states(Vec::new());
-        let fits = self.check_batches(validated, options.batch_size);
-        self.swap_states(states);
-        fits?;
+        self.check_batches(validated, options.batch_size, false)?;
         Ok(((0..training).collect(), (training..x.len()).collect()))
     }
 
@@ -499,7 +511,7 @@ impl Sequential {
             return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
         };
         self.check_data(x, y, features, &compiled.loss, "Sequential::evaluate")?;
-        self.check_batches(x.len(), batch_size)?;
+        self.check_batches(x.len(), batch_size, true)?;
         self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), None, batch_size, compiled)
     }
 
@@ -557,7 +569,7 @@ impl Sequential {
             });
         }
         self.check_input(x)?;
-        self.check_batches(x.len(), batch_size)?;
+        self.check_batches(x.len(), batch_size, true)?;
         let device = self.params.device();
         let out = self.rows();
         let all: Vec<_> = (0..x.len()).collect();
@@ -567,9 +579,11 @@ impl Sequential {
             let tape = Tape::inference(&self.params);
             let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
             let words = activation.forward(&tape, &logits)?.tensor().to_vec()?;
-            let meaning = Meaning::of(activation, self.compiled.as_ref().map(|c| &c.loss));
+            let loss = self.compiled.as_ref().map(|compiled| &compiled.loss);
+            let meaning = Meaning::of(self.activation(), loss);
             // Read only where rounding hides what they say.
-            let ties = words.chunks_exact(width).any(|row| meaning.is_tie(row));
+            let own = activation != Activation::Linear;
+            let ties = own && words.chunks_exact(width).any(|row| meaning.is_tie(row));
             let logits = if ties { Some(logits.tensor().to_vec()?) } else { None };
             let size = words.len() / rows.len();
             for (number, &row) in rows.iter().enumerate() {
@@ -611,6 +625,21 @@ impl Sequential {
             |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
         let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed()));
         Counting { tokens, packed, ..Counting::default() }
+    }
+}
+
+/// The states of a model's layers while it goes another way: they are put back whatever happens there.
+struct Aside<'a>(&'a Sequential, Vec<LayerState>);
+
+impl<'a> Aside<'a> {
+    fn new(model: &'a Sequential) -> Self {
+        Self(model, model.swap_states(Vec::new()))
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.0.swap_states(std::mem::take(&mut self.1));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product, sums};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
+use crate::device::profile::Cost;
 use crate::device::threads::each_chunk;
 use crate::lengths::Counted;
 use crate::{Result, Tensor};
@@ -118,21 +119,25 @@ impl Attention {
         let weights = Tensor::empty([b, u, t], &q.device())?;
         let context = Tensor::empty([b, u, v], &q.device())?;
         if let Some(gpu) = q.gpu() {
-            gpu.run(&Launch {
-                kernel: &FORWARD,
-                grid: folded(b * u),
-                constants: &[("STEPS", steps.code()), self.kind()],
-                uniform: &[b, u, t, h, v].map(|w| w as u32),
-                tensors: &[
-                    Some(q),
-                    Some(k),
-                    Some(values),
-                    score.as_ref(),
-                    steps.tensor(),
-                    Some(&weights),
-                    Some(&context),
-                ],
-            })?;
+            let cost = Cost { flop: (2 * b * u * t * (h + v)) as f64, bytes: 0.0 };
+            gpu.run_costing(
+                &Launch {
+                    kernel: &FORWARD,
+                    grid: folded(b * u),
+                    constants: &[("STEPS", steps.code()), self.kind()],
+                    uniform: &[b, u, t, h, v].map(|w| w as u32),
+                    tensors: &[
+                        Some(q),
+                        Some(k),
+                        Some(values),
+                        score.as_ref(),
+                        steps.tensor(),
+                        Some(&weights),
+                        Some(&context),
+                    ],
+                },
+                cost,
+            )?;
             return Ok((weights, context));
         }
         let score = Score::new(self);
@@ -188,43 +193,53 @@ impl Attention {
         };
         let uniform = [b, u, t, h, v].map(|w| w as u32);
         if let Some(gpu) = q.gpu() {
-            gpu.run(&Launch {
-                kernel: &SCORES_BACKWARD,
-                grid: folded(b * u),
-                constants: &[],
-                uniform: &uniform,
-                tensors: &[Some(values), Some(weights), Some(d_context), Some(&d_scores)],
-            })?;
-            gpu.run(&Launch {
-                kernel: &QUERY_BACKWARD,
-                grid: folded(b * u),
-                constants: &[self.kind()],
-                uniform: &uniform,
-                tensors: &[
-                    Some(q),
-                    Some(k),
-                    score.as_ref(),
-                    Some(&d_scores),
-                    Some(&d.q),
-                    d.score.as_ref(),
-                ],
-            })?;
-            gpu.run(&Launch {
-                kernel: &KEY_BACKWARD,
-                grid: folded(b * t),
-                constants: &[self.kind()],
-                uniform: &uniform,
-                tensors: &[
-                    Some(q),
-                    Some(k),
-                    score.as_ref(),
-                    Some(weights),
-                    Some(&d_scores),
-                    Some(d_context),
-                    Some(&d.k),
-                    Some(&d.values),
-                ],
-            })?;
+            let cost = Cost { flop: (2 * b * u * t * (h + v)) as f64, bytes: 0.0 };
+            gpu.run_costing(
+                &Launch {
+                    kernel: &SCORES_BACKWARD,
+                    grid: folded(b * u),
+                    constants: &[],
+                    uniform: &uniform,
+                    tensors: &[Some(values), Some(weights), Some(d_context), Some(&d_scores)],
+                },
+                cost,
+            )?;
+            gpu.run_costing(
+                &Launch {
+                    kernel: &QUERY_BACKWARD,
+                    grid: folded(b * u),
+                    constants: &[self.kind()],
+                    uniform: &uniform,
+                    tensors: &[
+                        Some(q),
+                        Some(k),
+                        score.as_ref(),
+                        Some(&d_scores),
+                        Some(&d.q),
+                        d.score.as_ref(),
+                    ],
+                },
+                cost,
+            )?;
+            gpu.run_costing(
+                &Launch {
+                    kernel: &KEY_BACKWARD,
+                    grid: folded(b * t),
+                    constants: &[self.kind()],
+                    uniform: &uniform,
+                    tensors: &[
+                        Some(q),
+                        Some(k),
+                        score.as_ref(),
+                        Some(weights),
+                        Some(&d_scores),
+                        Some(d_context),
+                        Some(&d.k),
+                        Some(&d.values),
+                    ],
+                },
+                cost,
+            )?;
             return Ok(d);
         }
         let score = Score::new(self);

@@ -9,6 +9,7 @@ use crate::device::profile::Cost;
 use crate::device::threads;
 use crate::device::verdicts::{Choice, Comparison, Special};
 use crate::device::{Backend, Device};
+use crate::tensor::room_for;
 use crate::{DType, Error, Result, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
@@ -261,8 +262,7 @@ impl Gemm<'_> {
             return Err(Error::Gpu { message });
         }
         let Some(gpu) = c.tensor.gpu() else {
-            self.twin(a, b, c);
-            return Ok(());
+            return self.twin(a, b, c);
         };
         let software = gpu.info.software && gpu.resident.forced().slices.is_none();
         let way: Way = match software {
@@ -381,13 +381,14 @@ impl Gemm<'_> {
         Ok(())
     }
 
-    fn twin(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) {
+    fn twin(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) -> Result<()> {
         let Self { m, n, k, .. } = self;
         let (av, bv) = (a.tensor.cpu(), b.tensor.cpu());
         let bias = self.bias.map(Tensor::cpu);
         // Threads that wait for a part of the product may take up other work of the program, which
         // may want C as well: so C is not locked meanwhile.
-        let mut sums = vec![0.0; m * n];
+        let mut sums = room_for("the sums of a product", m * n)?;
+        sums.resize(m * n, 0.0);
         if let Some(bias) = &bias {
             for row in sums.chunks_exact_mut(n) {
                 row.copy_from_slice(&bias[..n]);
@@ -417,6 +418,7 @@ impl Gemm<'_> {
                 }
             }
         });
+        Ok(())
     }
 }
 

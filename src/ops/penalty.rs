@@ -43,8 +43,10 @@ pub(crate) fn penalty(x: &Tensor, [l1, l2]: [f32; 2]) -> Result<Tensor> {
         reduce_sum(&parts, 1.0, false, &y)?;
         return Ok(y);
     }
-    let sum: f64 = x.cpu().iter().map(|x| f64::from(l1 * x.abs() + l2 * x * x)).sum();
-    y.cpu_mut(|y| y[0] = sum as f32);
+    y.cpu_mut(|y| {
+        let sum: f64 = x.cpu().iter().map(|x| f64::from(l1 * x.abs() + l2 * x * x)).sum();
+        y[0] = sum as f32;
+    });
     Ok(y)
 }
 
@@ -101,10 +103,10 @@ pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
                 *sum += if *l > 0.0 { f64::from((v / l) * (v / l)) } else { 0.0 };
             }
         }
-        let scales = sums.iter().zip(&largest).map(|(sum, &l)| match l * sum.sqrt() as f32 {
+        let scales = sums.iter().zip(&largest).map(|(sum, &l)| match f64::from(l) * sum.sqrt() {
             // The share of the largest is NaN where that is infinite, and so is the norm.
             _ if l == f32::INFINITY => 0.0,
-            norm if norm > limit => limit / norm,
+            norm if norm > f64::from(limit) => (f64::from(limit) / norm) as f32,
             _ => 1.0,
         });
         let scales: Vec<_> = scales.collect();

@@ -116,15 +116,16 @@ impl Adam {
         let (m, v) = match &self.moments {
             Some(moments) if self.generation == params.generation() => moments.clone(),
             _ => {
-                // Other parameters, or more of them: their means begin anew.
+                // Other parameters, or more of them: their means begin anew, once there is room for them.
+                let means = (zeros(&arena.value)?, zeros(&arena.value)?);
                 (self.steps, self.count) = (0, None);
                 self.generation = params.generation();
                 self.of_tables.clear();
-                (zeros(&arena.value)?, zeros(&arena.value)?)
+                means
             }
         };
         self.moments = Some((m.clone(), v.clone()));
-        let drawn = params.take_rows()?;
+        let drawn = params.drawn_rows()?;
         for (id, table, _) in &drawn {
             if !self.of_tables.iter().any(|(of, _)| of == id) {
                 self.of_tables.push((*id, [zeros(table)?, zeros(table)?]));
@@ -169,6 +170,7 @@ impl Adam {
                 adam::adam([table, &rows.values, m, v], Some(rows), factors, scaling)
             })
         })?;
+        params.clear_rows();
         params.constrain()
     }
 }
@@ -241,13 +243,14 @@ impl Sgd {
         let velocity = match &self.velocity {
             Some(velocity) if self.generation == params.generation() => velocity.clone(),
             _ => {
+                let velocity = zeros(&arena.value)?;
                 self.generation = params.generation();
                 self.of_tables.clear();
-                zeros(&arena.value)?
+                velocity
             }
         };
         self.velocity = Some(velocity.clone());
-        let drawn = params.take_rows()?;
+        let drawn = params.drawn_rows()?;
         for (id, table, _) in &drawn {
             if !self.of_tables.iter().any(|(of, _)| of == id) {
                 self.of_tables.push((*id, zeros(table)?));
@@ -272,6 +275,7 @@ impl Sgd {
                 sgd::sgd([table, &rows.values, velocity], Some(rows), factors, scaling)
             })
         })?;
+        params.clear_rows();
         params.constrain()
     }
 }

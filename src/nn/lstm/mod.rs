@@ -557,7 +557,7 @@ impl Lstm {
         let (weight_hh, weight_hh_shape) = if let Some(found) = &found {
             weight_hr = found.weight_hr.clone();
             (Operand::constant(found.weights.1.clone()), vec![h, 4 * h])
-        } else if self.weight_drop == 0.0 && part.weight_hr.is_none() {
+        } else if (self.weight_drop == 0.0 || !tape.records()) && part.weight_hr.is_none() {
             let shape = [h, h, 4];
             (Operand::parameter(tape.weight(part.weight_hh, &shape)?), shape.to_vec())
         } else {
@@ -664,6 +664,11 @@ impl Layer for Lstm {
             }
             None => state,
         }
+    }
+
+    fn state_rows(&self) -> Option<usize> {
+        let memory = self.memory.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.as_ref()?.first().map(|state| state.h.shape()[0])
     }
 
     fn is_stateful(&self) -> bool {
@@ -787,6 +792,11 @@ impl Lstm {
         }
         let count = params.count() - before;
         self.built = Some(Built { parts, count });
+        // Clones of a layer that is built share these; those of one that was not yet have their own.
+        self.computed = Arc::default();
+        if self.memory.is_some() {
+            self.memory = Some(Arc::default());
+        }
         Ok(())
     }
 }

@@ -321,6 +321,7 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
         check.dims("weight_ih", &call.weights.weight_ih, "[I,H,4]")?;
     let [batch, timesteps, input_size] = match call.steps {
         Steps::Lengths(lengths) if call.is_packed() => {
+            check.dims::<2>("x", call.x, "[frames,I]")?;
             check.shape("x", call.x, "[frames,I]", &[lengths.frames(), built_for])?;
             [lengths.values().len(), lengths.longest(), built_for]
         }
