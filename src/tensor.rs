@@ -123,11 +123,11 @@ impl Tensor {
     /// The parts of `rows` rows of `size` words that a GPU can bind at a time, and that begin where a
     /// binding may: one, unless the tensor was made larger than that.
     pub(crate) fn windows(&self, rows: usize, size: usize) -> Vec<std::ops::Range<usize>> {
-        let whole = vec![0..rows];
-        let Some(gpu) = self.gpu() else { return whole };
+        let whole = || std::iter::once(0..rows).collect();
+        let Some(gpu) = self.gpu() else { return whole() };
         let words = gpu.max_binding() as usize / 4;
         if rows.saturating_mul(size) <= words {
-            return whole;
+            return whole();
         }
         // 128 words are 256 bytes also of 16-bit floats.
         let each = (words / size.max(1) / 128 * 128).max(128);

@@ -71,33 +71,24 @@ fn held_values(kind: u32, alpha: f32, beta: f32) -> vec2<f32> {
 
 // A value as it is kept for the backward pass, which tells from it alone whether the clip held x. One
 // that only comes close, and that rounding would make the same, is kept a step of rounding away.
-fn kept(kind: u32, alpha: f32, beta: f32, x: f32, y: f32) -> f32 {
-    if dims.clip >= 3e38 || abs(x) > dims.clip { return y; }
-    let held = held_values(kind, alpha, beta);
+fn kept(held: vec2<f32>, x: f32, y: f32) -> f32 {
+    if abs(x) > dims.clip { return y; }
     let step = max(2.0 * HALF_STEP.x * abs(held), vec2(2.0 * HALF_STEP.y));
     return keep_nan(y, clamp(y, min(held.x + step.x, held.y), max(held.y - step.y, held.x)));
 }
 
-// The slope of activate(clip(x)): none where the clip holds x.
-fn clipped_slope(kind: u32, alpha: f32, beta: f32, y: f32) -> f32 {
-    let s = slope(kind, alpha, beta, y);
-    if dims.clip >= 3e38 { return s; }
-    if is_nan_bits(y) { return y; }
-    let held = held_values(kind, alpha, beta);
+// The slope of activate(clip(x)), given that of activate(x): none where the clip holds x.
+fn unless_held(held: vec2<f32>, y: f32, s: f32) -> f32 {
     let near = max(HALF_STEP.x * abs(held), vec2(HALF_STEP.y));
-    return select(s, 0.0, y >= held.y - near.y || y <= held.x + near.x);
+    return keep_nan(y, select(s, 0.0, y >= held.y - near.y || y <= held.x + near.x));
 }
 
 fn gate(a: f32) -> f32 {
     return activate(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta, clip(a, dims.clip));
 }
 
-fn kept_gate(a: f32, y: f32) -> f32 {
-    return kept(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta, a, y);
-}
-
 fn gate_slope(y: f32) -> f32 {
-    return clipped_slope(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta, y);
+    return slope(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta, y);
 }
 
 fn peephole(unit: u32) -> vec4<f32> {
@@ -119,12 +110,9 @@ fn cell_forward(a: vec4<f32>, c_prev: f32, unit: u32) -> Cell {
     let o = gate(a_o);
     let h = o * activate(dims.output, dims.output_alpha, dims.output_beta, c);
     if dims.clip >= 3e38 { return Cell(vec4(i, f, g, o), c, h); }
-    var gates = vec4(
-        kept_gate(a_i, i),
-        kept_gate(a_f, f),
-        kept(dims.input, dims.input_alpha, dims.input_beta, a.z, g),
-        kept_gate(a_o, o),
-    );
+    let held = held_values(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta);
+    let held_g = held_values(dims.input, dims.input_alpha, dims.input_beta);
+    var gates = vec4(kept(held, a_i, i), kept(held, a_f, f), kept(held_g, a.z, g), kept(held, a_o, o));
     if dims.coupled == 1u { gates.x = 1.0 - gates.y; }
     if dims.coupled == 2u { gates.y = 1.0 - gates.x; }
     return Cell(gates, c, h);
@@ -139,7 +127,19 @@ fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -
     let raw = f * c_prev + i * g;
     let c = clip(raw, dims.cell_clip);
     let out = activate(dims.output, dims.output_alpha, dims.output_beta, c);
-    let d_o = d_h * out * gate_slope(o);
+    var slopes = vec4(
+        gate_slope(i), gate_slope(f),
+        slope(dims.input, dims.input_alpha, dims.input_beta, g), gate_slope(o),
+    );
+    if dims.clip < 3e38 {
+        let held = held_values(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta);
+        let held_g = held_values(dims.input, dims.input_alpha, dims.input_beta);
+        slopes = vec4(
+            unless_held(held, i, slopes.x), unless_held(held, f, slopes.y),
+            unless_held(held_g, g, slopes.z), unless_held(held, o, slopes.w),
+        );
+    }
+    let d_o = d_h * out * slopes.w;
     var d_cell = d_c + d_h * o * slope(dims.output, dims.output_alpha, dims.output_beta, out) + d_o * p.w;
     if abs(raw) > dims.cell_clip { d_cell = 0.0; }
     if dims.cell_clip < 3e38 { d_cell = select(d_cell, raw, is_nan_bits(raw)); }
@@ -148,9 +148,9 @@ fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -
     if dims.coupled == 1u { d_f -= d_i; d_i = 0.0; }
     if dims.coupled == 2u { d_i -= d_f; d_f = 0.0; }
     // A gate that follows the other has no slope of its own.
-    if dims.coupled != 1u { d_i *= gate_slope(i); }
-    if dims.coupled != 2u { d_f *= gate_slope(f); }
-    let d_g = d_cell * i * clipped_slope(dims.input, dims.input_alpha, dims.input_beta, g);
+    if dims.coupled != 1u { d_i *= slopes.x; }
+    if dims.coupled != 2u { d_f *= slopes.y; }
+    let d_g = d_cell * i * slopes.z;
     let d_p = vec4(d_i * c_prev, d_f * c_prev, 0.0, d_o * c);
     return CellGradient(vec4(d_i, d_f, d_g, d_o), d_cell * f + d_i * p.x + d_f * p.y, d_p);
 }

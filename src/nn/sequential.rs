@@ -177,8 +177,8 @@ impl Sequential {
 
     /// The activation that the model's numbers come from at last.
     fn activation(&self) -> Activation {
-        let of = |before, layer: &Box<dyn Layer>| layer.activation().unwrap_or(before);
-        self.layers.iter().fold(Activation::Linear, of)
+        let mut activations = self.layers.iter().rev().filter_map(|layer| layer.activation());
+        activations.next().unwrap_or(Activation::Linear)
     }
 
     /// What comes out for each sequence.
@@ -260,10 +260,8 @@ impl Sequential {
     /// there is nothing for a layer.
     fn swap_states(&self, states: Vec<LayerState>) -> Vec<LayerState> {
         let states = states.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-        let swap = |(layer, state): (&Box<dyn Layer>, Option<LayerState>)| {
-            layer.swap_state(state.unwrap_or_default())
-        };
-        self.layers.iter().zip(states).map(swap).collect()
+        let pairs = self.layers.iter().zip(states);
+        pairs.map(|(layer, state)| layer.swap_state(state.unwrap_or_default())).collect()
     }
 
     /// Checks that all batches of so many sequences have as many rows, where a layer remembers a state

@@ -169,7 +169,9 @@ impl Case {
             Way::Backward => lstm.go_backwards(),
             Way::Both(merge) => lstm.bidirectional(merge),
         };
-        let switches: [(bool, fn(Lstm) -> Lstm); 5] = [
+        /// Whether an option is on, and how it is set.
+        type Switch = (bool, fn(Lstm) -> Lstm);
+        let switches: [Switch; 5] = [
             (cell.peepholes, Lstm::peepholes),
             (!self.bias, Lstm::no_bias),
             (self.norm, Lstm::layer_norm),

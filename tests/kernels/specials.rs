@@ -1,6 +1,7 @@
 //! NaN, infinities, -0 and subnormal numbers through every op but the recurrence of the LSTM, forward
 //! and backward: each device gives NaN where the formula in f64 does, an infinity where the formula
 //! does or where its value is too large for f32, and finite numbers near its own elsewhere.
+#![allow(clippy::needless_range_loop, reason = "formulas go by index, as papers have them")]
 
 use super::oracle::dense::{Activation, activate, activate_backward};
 use super::oracle::{self, Random, widen};
@@ -1143,9 +1144,9 @@ fn attended(s: Sizes, x: &[Vec<f64>], additive: bool, on: &[bool]) -> Vec<Vec<f6
                 d_values[key * v + j] += weights[i] * d[query * v + j];
             }
             let d_s = weights[i] * (d_weights[i] - dot);
-            for j in 0..h {
+            for (j, score) in score.iter().take(h).enumerate() {
                 let (of_q, of_k) = (query * h + j, key * h + j);
-                let slope = score[j] * (1.0 - mixed(key, j) * mixed(key, j));
+                let slope = score * (1.0 - mixed(key, j) * mixed(key, j));
                 d_q[of_q] += d_s * if additive { slope } else { k[of_k] };
                 d_k[of_k] += d_s * if additive { slope } else { q[of_q] };
                 d_score[of_q] += d_s * mixed(key, j);

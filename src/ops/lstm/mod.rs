@@ -225,7 +225,7 @@ enum SavedSteps {
         /// In how many parts the timesteps lie: see [`wave`].
         parts: usize,
     },
-    Cpu(cpu::SavedBatch),
+    Cpu(Box<cpu::SavedBatch>),
 }
 
 /// The gradients that reach a layer, each as large as its value.

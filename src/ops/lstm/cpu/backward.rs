@@ -25,7 +25,7 @@ pub(in crate::ops::lstm) fn backward(
     let SavedSteps::Cpu(batch_steps) = steps else {
         return Ok(Leaving { d_x: None, d_state: None });
     };
-    let SavedBatch { lanes, tasks, gates, h_before, c_before } = batch_steps;
+    let SavedBatch { lanes, tasks, gates, h_before, c_before } = *batch_steps;
     let blocks = Blocks::new(lanes, hidden_size);
     let device = x.device();
     let rt = blocks.packed_backward(&weights.weight_hh)?;

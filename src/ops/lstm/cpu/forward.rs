@@ -134,13 +134,13 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
             weights: call.weights.clone(),
             mask: call.steps.save(),
             how: call.how,
-            steps: SavedSteps::Cpu(SavedBatch {
+            steps: SavedSteps::Cpu(Box::new(SavedBatch {
                 lanes: blocks.lanes,
                 tasks,
                 gates: (!call.how.recompute).then_some(gates),
                 h_before,
                 c_before,
-            }),
+            })),
         }),
     })
 }
