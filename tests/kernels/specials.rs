@@ -1525,7 +1525,7 @@ fn layer_normalised_lstms() {
 
 /// The row that a number names, if there is one.
 fn named(id: f64, rows: usize) -> Option<usize> {
-    (id >= 0.0 && id < rows as f64).then_some(id as usize)
+    (id >= 0.0 && id < rows as f64 && id.fract() == 0.0).then_some(id as usize)
 }
 
 #[test]
