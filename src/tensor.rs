@@ -4,6 +4,7 @@ use crate::device::cpu::{Aligned, CpuBuffer, PackedOrder};
 use crate::device::gpu::{Gpu, GpuBuffer};
 use crate::device::{Backend, Device};
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -122,16 +123,26 @@ impl Tensor {
 
     /// The parts of `rows` rows of `size` words that a GPU can bind at a time, and that begin where a
     /// binding may: one, unless the tensor was made larger than that.
-    pub(crate) fn windows(&self, rows: usize, size: usize) -> Vec<std::ops::Range<usize>> {
-        let whole = || std::iter::once(0..rows).collect();
-        let Some(gpu) = self.gpu() else { return whole() };
-        let words = gpu.max_binding() as usize / 4;
-        if rows.saturating_mul(size) <= words {
-            return whole();
-        }
+    pub(crate) fn windows(
+        &self,
+        rows: usize,
+        size: usize,
+    ) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let words = self.gpu().map_or(usize::MAX, |gpu| gpu.max_binding() as usize / 4);
         // 128 words are 256 bytes also of 16-bit floats.
-        let each = (words / size.max(1) / 128 * 128).max(128);
-        (0..rows).step_by(each).map(|first| first..rows.min(first + each)).collect()
+        let each = match rows.saturating_mul(size) <= words {
+            true => rows.max(1),
+            false => (words / size.max(1) / 128 * 128).max(128),
+        };
+        (0..rows).step_by(each).map(move |first| first..rows.min(first.saturating_add(each)))
+    }
+
+    /// What lies in such a window, each row one element: all of it, or a view.
+    pub(crate) fn window(&self, window: &std::ops::Range<usize>) -> Cow<'_, Self> {
+        match window.len() == self.len() {
+            true => Cow::Borrowed(self),
+            false => Cow::Owned(self.view(window.start, [window.len()])),
+        }
     }
 
     fn upload(

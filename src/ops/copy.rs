@@ -19,14 +19,14 @@ pub(crate) fn copy(x: &Tensor, y: &Tensor) -> Result<()> {
         y.cpu_mut(|y| y.copy_from_slice(&x));
         return Ok(());
     };
-    y.windows(y.len(), 1).into_iter().try_for_each(|window| {
-        let (from, n) = (window.start, window.len());
+    y.windows(y.len(), 1).try_for_each(|window| {
+        let n = window.len();
         gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(n.div_ceil(64)),
             constants: &[],
             uniform: &[n as u32],
-            tensors: &[Some(&x.view(from, [n])), Some(&y.view(from, [n]))],
+            tensors: &[Some(&x.window(&window)), Some(&y.window(&window))],
         })
     })
 }

@@ -42,7 +42,7 @@ impl Pass {
     /// The launches that move `p`, or some of its rows.
     pub(crate) fn all(p: &Tensor, drawn: Option<&RowGradient>) -> Vec<Self> {
         let Some(drawn) = drawn else {
-            let windows = p.windows(p.len(), 1).into_iter();
+            let windows = p.windows(p.len(), 1);
             return windows.map(|at| Self { n: at.len(), at, skip: 0, size: 1, base: 0 }).collect();
         };
         let size = drawn.size().max(1);
@@ -52,7 +52,7 @@ impl Pass {
             let at = window.start * size..window.end * size;
             Self { at, n: (end - first) * size, skip: first * size, size, base: window.start }
         };
-        let windows = p.windows(p.len() / size, size).into_iter().map(pass);
+        let windows = p.windows(p.len() / size, size).map(pass);
         windows.filter(|pass| pass.n > 0).collect()
     }
 

@@ -28,13 +28,13 @@ pub(crate) fn on_gpu(gpu: &Arc<Gpu>, y: &Tensor, value: f32) -> Result<()> {
     if y.is_empty() {
         return Ok(());
     }
-    y.windows(y.len(), 1).into_iter().try_for_each(|window| {
+    y.windows(y.len(), 1).try_for_each(|window| {
         gpu.run(&Launch {
             kernel: &KERNEL,
             grid: folded(window.len().div_ceil(256)),
             constants: &[],
             uniform: &[window.len() as u32, value.to_bits()],
-            tensors: &[Some(&y.view(window.start, [window.len()]))],
+            tensors: &[Some(&y.window(&window))],
         })
     })
 }

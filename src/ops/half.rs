@@ -46,7 +46,7 @@ pub(crate) fn half_into(x: &Tensor, y: &Tensor) -> Result<()> {
         });
         return Ok(());
     };
-    x.windows(n, 1).into_iter().try_for_each(|window| {
+    x.windows(n, 1).try_for_each(|window| {
         let n = window.len();
         gpu.run(&Launch {
             kernel: &KERNEL,

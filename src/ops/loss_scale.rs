@@ -55,7 +55,7 @@ pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> R
                 grid: folded(window.len().div_ceil(256)),
                 constants: &[],
                 uniform: &[window.len() as u32],
-                tensors: &[Some(&g.view(window.start, [window.len()])), Some(state)],
+                tensors: &[Some(&g.window(&window)), Some(state)],
             })?;
         }
     }
