@@ -43,7 +43,7 @@ fn main(
     var sum = 0.0;
     for (var t = lane; t < dims.t; t += 64u) {
         if counts(row, t, dims.t) {
-            let e = exp(weights[first + t] - largest);
+            let e = exp1(weights[first + t] - largest);
             weights[first + t] = e;
             sum += e;
         } else {

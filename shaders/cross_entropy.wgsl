@@ -42,7 +42,7 @@ fn main(
     for (var first = lane; first < dims.c; first += PART * 64u) {
         var part = 0.0;
         let end = min(dims.c, first + PART * 64u);
-        for (var j = first; j < end; j += 64u) { part += exp(x[begin + j] - largest); }
+        for (var j = first; j < end; j += 64u) { part += exp1(x[begin + j] - largest); }
         add_part(&exps, part);
     }
     let sum = workgroup_sum(lane, all_parts(exps));
@@ -53,7 +53,7 @@ fn main(
             var part = 0.0;
             let end = min(dims.c, first + PART * 64u);
             for (var j = first; j < end; j += 64u) {
-                part += of_class(j) * (log(sum) + (largest - x[begin + j]));
+                part += of_class(j) * (log1(sum) + (largest - x[begin + j]));
             }
             add_part(&all, part);
         }
@@ -61,7 +61,7 @@ fn main(
     }
     if lane == 0u {
         let label = labels[row];
-        let right = of_class(label) * (log(sum) + (largest - x[begin + label]));
+        let right = of_class(label) * (log1(sum) + (largest - x[begin + label]));
         var value = dims.scale * ((1.0 - dims.smoothing) * right + spread);
         if WEIGHTS {
             let w = weights[row];

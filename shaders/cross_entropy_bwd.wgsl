@@ -43,7 +43,7 @@ fn main(
     for (var first = lane; first < dims.c; first += PART * 64u) {
         var part = 0.0;
         let end = min(dims.c, first + PART * 64u);
-        for (var j = first; j < end; j += 64u) { part += exp(x[begin + j] - largest); }
+        for (var j = first; j < end; j += 64u) { part += exp1(x[begin + j] - largest); }
         add_part(&exps, part);
     }
     let sum = workgroup_sum(lane, all_parts(exps));
@@ -68,7 +68,7 @@ fn main(
     let label = labels[row];
     let right = (1.0 - dims.smoothing) * of_class(label);
     for (var j = lane; j < dims.c; j += 64u) {
-        let p = exp(x[begin + j] - largest) / sum;
+        let p = exp1(x[begin + j] - largest) / sum;
         var target_j = select(0.0, right, j == label);
         if dims.smoothing > 0.0 { target_j += share * of_class(j); }
         let d = factor * ((right + all) * p - target_j);

@@ -55,7 +55,7 @@ fn main(
                 }
                 beta[now + s] = sum;
             }
-            for (var k = lane; k < dims.c; k += 64u) { d_x[logits + k] = factor * exp(lp[logits + k]); }
+            for (var k = lane; k < dims.c; k += 64u) { d_x[logits + k] = factor * exp1(lp[logits + k]); }
         } else {
             for (var k = lane; k < dims.c; k += 64u) { d_x[logits + k] = 0.0; }
         }
@@ -65,7 +65,7 @@ fn main(
         var blanks = 0.0;
         if t < frames {
             for (var s = 2u * lane; s < states; s += 128u) {
-                blanks += exp(alpha[path + s] + beta[now + s] - total);
+                blanks += exp1(alpha[path + s] + beta[now + s] - total);
             }
         }
         blanks = workgroup_sum(lane, blanks);
@@ -78,7 +78,7 @@ fn main(
                     var at = i + 1u;
                     while at != 0u {
                         let s = 2u * at - 1u;
-                        sum += exp(alpha[path + s] + beta[now + s] - total);
+                        sum += exp1(alpha[path + s] + beta[now + s] - total);
                         at = labels[(row * dims.longest + at - 1u) * 3u + 2u];
                     }
                     d_x[logits + labels[entry]] -= factor * sum;

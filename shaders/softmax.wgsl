@@ -30,12 +30,12 @@ fn main(
     for (var first = lane; first < dims.c; first += PART * 64u) {
         var part = 0.0;
         let end = min(dims.c, first + PART * 64u);
-        for (var j = first; j < end; j += 64u) { part += exp(x[begin + j] - largest); }
+        for (var j = first; j < end; j += 64u) { part += exp1(x[begin + j] - largest); }
         add_part(&exps, part);
     }
     let sum = workgroup_sum(lane, all_parts(exps));
     for (var j = lane; j < dims.c; j += 64u) {
         let d = x[begin + j] - largest;
-        if LOG { y[begin + j] = d - log(sum); } else { y[begin + j] = exp(d) / sum; }
+        if LOG { y[begin + j] = d - log1(sum); } else { y[begin + j] = exp1(d) / sum; }
     }
 }

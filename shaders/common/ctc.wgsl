@@ -40,5 +40,5 @@ fn log_sum(a: f32, b: f32, c: f32) -> f32 {
     var largest = select(b, a, a > b || is_nan(a));
     largest = select(largest, c, c > largest || is_nan(c));
     if is_never(largest) { return NEVER; }
-    return largest + log(exp(a - largest) + exp(b - largest) + exp(c - largest));
+    return largest + log1(exp1(a - largest) + exp1(b - largest) + exp1(c - largest));
 }
