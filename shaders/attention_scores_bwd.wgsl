@@ -25,17 +25,15 @@ fn main(
     let first = query * dims.t;
     var dot = 0.0;
     for (var t = lane; t < dims.t; t += 64u) {
-        var sum = 0.0;
+        let w = weights[first + t];
         // Where nothing counts there may be anything.
-        if weights[first + t] == 0.0 {
-            sum = 0.0;
-        } else {
-            for (var j = 0u; j < dims.v; j++) {
-                sum += d_context[query * dims.v + j] * values[(row * dims.t + t) * dims.v + j];
-            }
+        if w == 0.0 { continue; }
+        var sum = 0.0;
+        for (var j = 0u; j < dims.v; j++) {
+            sum += d_context[query * dims.v + j] * values[(row * dims.t + t) * dims.v + j];
         }
         d_scores[first + t] = sum;
-        dot += weights[first + t] * sum;
+        dot += w * sum;
     }
     dot = workgroup_sum(lane, dot);
     for (var t = lane; t < dims.t; t += 64u) {

@@ -4,7 +4,7 @@
 // Shapes  x, d_x: [N,C]; labels, weights: [N]; class_weights: [C]; d_loss: [1]. Without WEIGHTS
 //         w = 1, without CLASSES k = 1.
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/row_exps.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
 override CLASSES: bool;
@@ -33,20 +33,8 @@ fn main(
     let row = linear_index(group, groups, 0u, 1u);
     if row >= dims.n { return; }
     let begin = row * dims.c;
-    var largest = x[begin];
-    for (var j = lane; j < dims.c; j += 64u) {
-        let v = x[begin + j];
-        largest = select(select(largest, v, v > largest), v, is_nan(v));
-    }
-    largest = workgroup_max(lane, largest);
-    var exps = LongSum();
-    for (var first = lane; first < dims.c; first += PART * 64u) {
-        var part = 0.0;
-        let end = min(dims.c, first + PART * 64u);
-        for (var j = first; j < end; j += 64u) { part += exp1(x[begin + j] - largest); }
-        add_part(&exps, part);
-    }
-    let sum = workgroup_sum(lane, all_parts(exps));
+    let largest = row_largest(lane, begin);
+    let sum = row_exps(lane, begin, largest);
     var factor = d_loss[0] * dims.scale;
     var skip = false;
     if WEIGHTS {

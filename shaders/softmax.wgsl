@@ -1,7 +1,7 @@
 // softmax: y = exp(x - max x) / sum exp(x - max x), for each row; with LOG the logarithm of it.
 //
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
+// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/row_exps.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
 
 override LOG: bool;
 
@@ -20,20 +20,8 @@ fn main(
     let row = linear_index(group, groups, 0u, 1u);
     if row >= dims.n { return; }
     let begin = row * dims.c;
-    var largest = x[begin];
-    for (var j = lane; j < dims.c; j += 64u) {
-        let v = x[begin + j];
-        largest = select(select(largest, v, v > largest), v, is_nan(v));
-    }
-    largest = workgroup_max(lane, largest);
-    var exps = LongSum();
-    for (var first = lane; first < dims.c; first += PART * 64u) {
-        var part = 0.0;
-        let end = min(dims.c, first + PART * 64u);
-        for (var j = first; j < end; j += 64u) { part += exp1(x[begin + j] - largest); }
-        add_part(&exps, part);
-    }
-    let sum = workgroup_sum(lane, all_parts(exps));
+    let largest = row_largest(lane, begin);
+    let sum = row_exps(lane, begin, largest);
     for (var j = lane; j < dims.c; j += 64u) {
         let d = x[begin + j] - largest;
         if LOG { y[begin + j] = d - log1(sum); } else { y[begin + j] = exp1(d) / sum; }

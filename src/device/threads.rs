@@ -117,25 +117,18 @@ pub(crate) fn spawn(f: impl FnOnce() + Send + 'static) {
 
 /// Runs `f` where rayon's parallel loops, which the product of matrices has, find these threads.
 /// `false`: there are none, and it must go on alone.
-pub(crate) fn inside<R: Send>(f: impl FnOnce(bool) -> R + Send) -> R {
+pub(crate) fn inside<R: Send>(mut f: impl FnMut(bool) -> R + Send) -> R {
     match current().as_deref().and_then(Threads::pool) {
         Some(pool) if pool.current_thread_index().is_some() => f(true),
         Some(pool) if rayon::current_thread_index().is_none() => pool.install(|| f(true)),
         // While a thread of another pool waits here, rayon would have it take up that pool's jobs.
         Some(pool) => {
-            let f = Mutex::new(Some(f));
-            let run = |together| lock(&f).take().map(|f| f(together));
             let done = std::thread::scope(|scope| {
-                let helper = std::thread::Builder::new()
-                    .spawn_scoped(scope, || pool.install(|| run(true)))
-                    .ok()?;
-                helper.join().unwrap_or_else(|panic| resume_unwind(panic))
+                let there = || pool.install(|| f(true));
+                let helper = std::thread::Builder::new().spawn_scoped(scope, there).ok()?;
+                Some(helper.join().unwrap_or_else(|panic| resume_unwind(panic)))
             });
-            match done.or_else(|| run(false)) {
-                Some(done) => done,
-                // One of the two has run it.
-                None => unreachable!("what is run once is run"),
-            }
+            done.unwrap_or_else(|| f(false))
         }
         None => f(false),
     }

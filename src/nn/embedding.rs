@@ -162,10 +162,9 @@ impl Embedding {
         if let Some(lengths) = packed {
             lengths.check_packed("embedding", ids)?;
         }
-        let counted = match (x.lengths(), x.mask()) {
-            _ if packed.is_some() => Counted::All,
-            (None, None) => Counted::All,
-            _ => Counted::of("embedding", x, shape[0], timesteps)?,
+        let counted = match packed {
+            Some(_) => Counted::All,
+            None => Counted::of("embedding", x, shape[0], timesteps)?,
         };
         let row: Box<dyn Fn(usize) -> Option<u32>> = match (ids.dtype(), ids.host()) {
             (DType::U32, Some(host)) => {

@@ -109,12 +109,10 @@ impl Sequential {
         let (built, new) = self.layers.split_at_mut(self.built);
         let mut size = built.last().map_or(input_size, |layer| layer.output_size());
         for layer in new {
-            if let Err(error) = layer.build_on(&self.params, size) {
+            let built =
+                layer.build_on(&self.params, size).and_then(|()| check_layer(layer.as_ref()));
+            if let Err(error) = built {
                 // The layers before it are not built either.
-                self.params.drop_since(before);
-                return Err(error);
-            }
-            if let Err(error) = check_layer(layer.as_ref()) {
                 self.params.drop_since(before);
                 return Err(error);
             }
@@ -265,8 +263,7 @@ impl Sequential {
     }
 
     /// Checks that all batches of so many sequences have as many rows, where a layer remembers a state
-    /// for each, and as many as that state.
-    /// Unless it `goes_on` from there, but begins without a state.
+    /// for each, and as many as that state, if it `goes_on` from there.
     fn check_batches(&self, sequences: usize, batch_size: usize, goes_on: bool) -> Result<()> {
         if batch_size == 0 {
             let (option, expected) = ("batch_size", "at least 1".into());
@@ -347,22 +344,16 @@ impl Sequential {
                 });
             }
             let samples_per_second = rows.len() as f32 / began.elapsed().as_secs_f32();
-            let all: Vec<_>;
-            let (size, samples) = (options.batch_size, options.sample_weights);
-            let (x_y, rows, samples) = match options.validation {
-                Some((x, y)) => {
-                    all = (0..x.len()).collect();
-                    ((x, y), &all, None)
-                }
-                None => ((x, y), &validation_rows, samples),
-            };
-            let mut validation = None;
-            if !rows.is_empty() {
+            let evaluate = |(x, y): (&Sequences, &Targets), rows: &[usize], samples| {
                 // It begins without a state, and the training goes on from its own.
                 let _aside = Aside::new(self);
-                let (x, y) = x_y;
-                validation = Some(self.evaluate_rows(x, y, rows, samples, size, compiled)?);
-            }
+                self.evaluate_rows(x, y, rows, samples, options.batch_size, compiled)
+            };
+            let validation = match options.validation {
+                Some(data) => Some(evaluate(data, &(0..data.0.len()).collect::<Vec<_>>(), None)?),
+                None if validation_rows.is_empty() => None,
+                None => Some(evaluate((x, y), &validation_rows, options.sample_weights)?),
+            };
             let done = Epoch { training, validation, samples_per_second };
             progress.end(epoch, &done);
             history.epochs.push(done);
@@ -571,14 +562,14 @@ impl Sequential {
         let device = self.params.device();
         let out = self.rows();
         let all: Vec<_> = (0..x.len()).collect();
+        let loss = self.compiled.as_ref().map(|compiled| &compiled.loss);
+        let meaning = Meaning::of(self.activation(), loss);
         let (mut values, mut classes) = (Vec::new(), Vec::new());
         for rows in all.chunks(batch_size) {
             let batch = data::batch(x, None, out, rows, self.counting(), &device)?;
             let tape = Tape::inference(&self.params);
             let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
             let words = activation.forward(&tape, &logits)?.tensor().to_vec()?;
-            let loss = self.compiled.as_ref().map(|compiled| &compiled.loss);
-            let meaning = Meaning::of(self.activation(), loss);
             // Read only where rounding hides what they say.
             let own = activation != Activation::Linear;
             let ties = own && words.chunks_exact(width).any(|row| meaning.is_tie(row));

@@ -194,52 +194,19 @@ impl Attention {
         let uniform = [b, u, t, h, v].map(|w| w as u32);
         if let Some(gpu) = q.gpu() {
             let cost = Cost { flop: (2 * b * u * t * (h + v)) as f64, bytes: 0.0 };
-            gpu.run_costing(
-                &Launch {
-                    kernel: &SCORES_BACKWARD,
-                    grid: folded(b * u),
-                    constants: &[],
-                    uniform: &uniform,
-                    tensors: &[Some(values), Some(weights), Some(d_context), Some(&d_scores)],
-                },
-                cost,
-            )?;
-            gpu.run_costing(
-                &Launch {
-                    kernel: &QUERY_BACKWARD,
-                    grid: folded(b * u),
-                    constants: &[self.kind()],
-                    uniform: &uniform,
-                    tensors: &[
-                        Some(q),
-                        Some(k),
-                        score.as_ref(),
-                        Some(&d_scores),
-                        Some(&d.q),
-                        d.score.as_ref(),
-                    ],
-                },
-                cost,
-            )?;
-            gpu.run_costing(
-                &Launch {
-                    kernel: &KEY_BACKWARD,
-                    grid: folded(b * t),
-                    constants: &[self.kind()],
-                    uniform: &uniform,
-                    tensors: &[
-                        Some(q),
-                        Some(k),
-                        score.as_ref(),
-                        Some(weights),
-                        Some(&d_scores),
-                        Some(d_context),
-                        Some(&d.k),
-                        Some(&d.values),
-                    ],
-                },
-                cost,
-            )?;
+            let run = |kernel, groups, constants: &[Constant], tensors: &[Option<&Tensor>]| {
+                let grid = folded(groups);
+                let launch = Launch { kernel, grid, constants, uniform: &uniform, tensors };
+                gpu.run_costing(&launch, cost)
+            };
+            let (q, k, score) = (Some(q), Some(k), score.as_ref());
+            let (weights, d_context) = (Some(weights), Some(d_context));
+            let d_s = Some(&d_scores);
+            run(&SCORES_BACKWARD, b * u, &[], &[Some(values), weights, d_context, d_s])?;
+            let tensors = [q, k, score, d_s, Some(&d.q), d.score.as_ref()];
+            run(&QUERY_BACKWARD, b * u, &[self.kind()], &tensors)?;
+            let tensors = [q, k, score, weights, d_s, d_context, Some(&d.k), Some(&d.values)];
+            run(&KEY_BACKWARD, b * t, &[self.kind()], &tensors)?;
             return Ok(d);
         }
         let score = Score::new(self);

@@ -2,6 +2,7 @@
 //! what a GPU can bind at a time.
 
 use crate::{Device, Result, Tensor};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -62,14 +63,18 @@ impl Pass {
     }
 
     /// What of a tensor as large as the parameters this launch sees.
-    pub(crate) fn view(&self, tensor: &Tensor) -> Tensor {
-        tensor.view(self.at.start, [self.at.len()])
+    pub(crate) fn view<'a>(&self, tensor: &'a Tensor) -> Cow<'a, Tensor> {
+        tensor.window(&self.at)
     }
 
     /// The gradient, which is as large as the parameters unless it is of rows.
-    pub(crate) fn gradient(&self, g: &Tensor, drawn: Option<&RowGradient>) -> Tensor {
+    pub(crate) fn gradient<'a>(
+        &self,
+        g: &'a Tensor,
+        drawn: Option<&RowGradient>,
+    ) -> Cow<'a, Tensor> {
         match drawn {
-            Some(_) => g.clone(),
+            Some(_) => Cow::Borrowed(g),
             None => self.view(g),
         }
     }

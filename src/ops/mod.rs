@@ -182,6 +182,7 @@ pub(crate) const REAL: [&str; 2] =
 /// WGSL that several kernels include.
 pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
 pub(crate) const IS_NAN: &str = include_str!("../../shaders/common/is_nan.wgsl");
+pub(crate) const ROW_EXPS: &str = include_str!("../../shaders/common/row_exps.wgsl");
 pub(crate) const LONG_SUM: &str = include_str!("../../shaders/common/long_sum.wgsl");
 pub(crate) const LOSS_SCALE: &str = include_str!("../../shaders/common/loss_scale.wgsl");
 pub(crate) const ROW_REDUCE: &str = concat!(

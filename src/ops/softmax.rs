@@ -1,13 +1,13 @@
 //! The softmax of each row, and its gradient.
 
-use super::{INDEX, ROW_REDUCE, sums, switches};
+use super::{INDEX, ROW_EXPS, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "softmax",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/softmax.wgsl")],
+    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["LOG"]),
 };
