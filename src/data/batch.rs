@@ -92,8 +92,14 @@ pub(crate) fn batch(
             (values, vec![lengths.frames(), x.features()])
         }
         _ => {
-            let (values, shape, _) = x.pad_rows(rows);
-            (values, shape.to_vec())
+            let size = timesteps * x.features();
+            let mut values = room_for("a batch", rows.len().saturating_mul(size))?;
+            for &row in rows {
+                let end = values.len() + size;
+                values.extend_from_slice(x.get(row));
+                values.resize(end, 0.0);
+            }
+            (values, vec![rows.len(), timesteps, x.features()])
         }
     };
     let steps = match out {
@@ -101,10 +107,10 @@ pub(crate) fn batch(
         Rows::Frames => timesteps,
         Rows::Fixed(n) => n,
     };
-    let all = rows.len() * steps;
+    let all = rows.len().saturating_mul(steps);
     let mut host = None;
     if (ragged && out == Rows::Frames) || counting.samples.is_some() {
-        let mut weights = Vec::with_capacity(all);
+        let mut weights = room_for("the weights of a batch", all)?;
         for &row in rows {
             let frames = out.range(x, row).len();
             let weight = counting.samples.map_or(1.0, |w| w[row]);
@@ -115,18 +121,23 @@ pub(crate) fn batch(
     let targets = match targets.map(|t| &t.kind) {
         None => BatchTargets::None,
         Some(Kind::Classes(labels)) => {
-            let labels = gather(x, labels, 1, rows, out, steps);
+            let labels = gather(x, labels, 1, rows, out, steps)?;
             if let Some(options) = counting.classes.filter(|o| labels.iter().any(|&l| !o.counts(l)))
             {
-                let weights = host.get_or_insert_with(|| vec![1.0; all]);
+                let mut weights = match host {
+                    Some(weights) => weights,
+                    None => room_for("the weights of a batch", all)?,
+                };
+                weights.resize(all, 1.0);
                 for (weight, &label) in weights.iter_mut().zip(&labels) {
                     *weight *= f32::from(options.counts(label));
                 }
+                host = Some(weights);
             }
             BatchTargets::Classes(Labels::new(&labels, device)?)
         }
         Some(Kind::Values { values, width }) => {
-            let values = gather(x, values, *width, rows, out, steps);
+            let values = gather(x, values, *width, rows, out, steps)?;
             let shape = match out {
                 Rows::One => vec![rows.len(), *width],
                 _ => vec![rows.len(), steps, *width],
@@ -139,7 +150,8 @@ pub(crate) fn batch(
     let x = match counting.tokens && x.features() == 1 {
         true => {
             // Whole numbers, which the first layer has checked.
-            let tokens: Vec<_> = values.iter().map(|&value| value as u32).collect();
+            let mut tokens = room_for("a batch", values.len())?;
+            tokens.extend(values.iter().map(|&value| value as u32));
             Tensor::from_u32(&tokens, &shape[..shape.len() - 1], device)?
         }
         false => Tensor::from_slice(&values, shape, device)?,
@@ -156,13 +168,14 @@ fn gather<T: Copy + Default>(
     rows: &[usize],
     out: Rows,
     steps: usize,
-) -> Vec<T> {
-    let mut gathered = Vec::new();
+) -> Result<Vec<T>> {
+    let words = rows.len().saturating_mul(steps).saturating_mul(width);
+    let mut gathered = room_for("the targets of a batch", words)?;
     for &row in rows {
         let range = out.range(x, row);
         let end = gathered.len() + steps * width;
         gathered.extend_from_slice(&values[range.start * width..range.end * width]);
         gathered.resize(end, T::default());
     }
-    gathered
+    Ok(gathered)
 }

@@ -175,19 +175,14 @@ impl Sequences {
     /// # Ok::<(), wgpu_lstm::Error>(())
     /// ```
     pub fn pad(&self) -> (Vec<f32>, [usize; 3], Vec<usize>) {
-        self.pad_rows(&(0..self.len()).collect::<Vec<_>>())
-    }
-
-    /// The same for some of them.
-    pub(crate) fn pad_rows(&self, rows: &[usize]) -> (Vec<f32>, [usize; 3], Vec<usize>) {
-        let lengths: Vec<_> = rows.iter().map(|&i| self.frames(i)).collect();
+        let lengths: Vec<_> = (0..self.len()).map(|i| self.frames(i)).collect();
         let timesteps = lengths.iter().copied().max().unwrap_or(0);
         let size = timesteps * self.features;
-        let mut values = vec![0.0; rows.len() * size];
-        for (&i, to) in rows.iter().zip(values.chunks_exact_mut(size.max(1))) {
+        let mut values = vec![0.0; self.len() * size];
+        for (i, to) in values.chunks_exact_mut(size.max(1)).enumerate() {
             let from = self.get(i);
             to[..from.len()].copy_from_slice(from);
         }
-        (values, [rows.len(), timesteps, self.features], lengths)
+        (values, [self.len(), timesteps, self.features], lengths)
     }
 }

@@ -43,7 +43,13 @@ fn by_variable(value: Option<OsString>) -> Option<PathBuf> {
     let Some(value) = value else { return of_the_user() };
     match value.to_str().map(str::trim) {
         Some("") => of_the_user(),
-        Some(off) if off.eq_ignore_ascii_case("off") => None,
+        Some(off)
+            if ["off", "0", "no", "none", "false"]
+                .iter()
+                .any(|no| off.eq_ignore_ascii_case(no)) =>
+        {
+            None
+        }
         Some(folder) => Some(folder.into()),
         // The name of a folder need not be text.
         None => Some(value.into()),
@@ -261,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_variable_names_a_folder_or_none() {
-        for off in ["off", "OFF", "Off", " off ", "oFf\n"] {
+        for off in ["off", "OFF", "Off", " off ", "oFf\n", "0", "none", "False", "no"] {
             assert_eq!(by_variable(Some(off.into())), None, "{off:?}");
         }
         for unset in ["", " ", "\n"] {
