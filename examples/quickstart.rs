@@ -8,8 +8,9 @@
 
 use anyhow::{Context, Result, ensure};
 use wgpu_lstm::Device;
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Lstm, Sequential};
+use wgpu_lstm::nn::{Activation, Dense, Lstm};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
 
 fn main() -> Result<()> {

@@ -174,7 +174,7 @@ pub enum Error {
         /// The tokens that there are.
         tokens: usize,
     },
-    /// A layer of a [`crate::nn::Sequential`] gave another value than it says that it gives.
+    /// A layer of a [`crate::Sequential`] gave another value than it says that it gives.
     #[error("the layer `{kind}` says that it gives {said}, but gave {gave}; mend its `{method}`")]
     Layer {
         /// What the layer calls itself.

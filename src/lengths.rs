@@ -1,8 +1,8 @@
 //! Which timesteps of a batch's rows there are: lengths, or a mask.
 
-use crate::tape::Var;
+use crate::check::Check;
 use crate::tensor::Tensor;
-use crate::{Device, Error, Result, ops};
+use crate::{Device, Error, Result};
 use std::sync::Arc;
 
 /// How many timesteps each row of a batch has, from its first on.
@@ -84,8 +84,7 @@ impl Lengths {
 
     /// Checks that a value `[frames,..]` without padding has as many frames as all rows together.
     pub(crate) fn check_packed(&self, op: &'static str, x: &Tensor) -> Result<()> {
-        let check =
-            ops::Check::new(op, "without padding there is a frame for each step of each row");
+        let check = Check::new(op, "without padding there is a frame for each step of each row");
         let mut right = x.shape().to_vec();
         if let Some(frames) = right.first_mut() {
             *frames = self.frames();
@@ -108,7 +107,7 @@ impl Lengths {
 
     /// Checks that there is one for each of `rows` rows, none above `timesteps`.
     pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
-        ops::Check::new(op, "one length for each row of the batch").shape(
+        Check::new(op, "one length for each row of the batch").shape(
             "lengths",
             &self.tensor,
             "[B]",
@@ -157,7 +156,7 @@ impl Mask {
 
     /// Checks that it is `[rows, timesteps]`.
     pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
-        let check = ops::Check::new(op, "a mask has a value for each row and timestep");
+        let check = Check::new(op, "a mask has a value for each row and timestep");
         check.shape("mask", &self.tensor, "[B,T]", &[rows, timesteps])
     }
 }
@@ -171,25 +170,6 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    /// Those of a value with this many rows and timesteps.
-    pub(crate) fn of(op: &'static str, x: &Var, rows: usize, timesteps: usize) -> Result<Self> {
-        let device = |arg, tensor| ops::Check::new(op, "").device(x.tensor(), &[(arg, tensor)]);
-        match (x.lengths(), x.mask()) {
-            (None, None) => Ok(Self::All),
-            (Some(lengths), None) => {
-                lengths.check(op, rows, timesteps)?;
-                device("lengths", &lengths.tensor)?;
-                Ok(Self::Lengths(lengths.clone()))
-            }
-            (None, Some(mask)) => {
-                mask.check(op, rows, timesteps)?;
-                device("mask", &mask.tensor)?;
-                Ok(Self::Mask(mask.clone()))
-            }
-            (Some(_), Some(_)) => Err(both()),
-        }
-    }
-
     /// The kernels' `STEPS`.
     pub(crate) fn code(&self) -> u32 {
         match self {

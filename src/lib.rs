@@ -1,12 +1,12 @@
 //! LSTMs on any GPU that wgpu drives (Vulkan, Metal, DX12, WebGPU), and on the CPU.
 //!
-//! A model in Keras' words is a [`nn::Sequential`]:
+//! A model in Keras' words is a [`Sequential`]:
 //!
 //! ```
 //! use wgpu_lstm::data::{Sequences, Targets};
-//! use wgpu_lstm::nn::{Activation, Dense, Lstm, Sequential};
+//! use wgpu_lstm::nn::{Activation, Dense, Lstm};
 //! use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
-//! use wgpu_lstm::Device;
+//! use wgpu_lstm::{Device, Sequential};
 //!
 //! # fn main() -> wgpu_lstm::Result<()> {
 //! // 64 sequences of 10 frames with 3 features; is the first value positive?
@@ -30,29 +30,33 @@
 //! `WGPU_LSTM_DEVICE` overrides it in any program. Errors are values: see [`Error`]. The same
 //! seed on the same device gives the same bits.
 
+mod autograd;
+mod check;
 pub mod data;
 mod device;
+mod dtype;
 mod error;
 mod lengths;
 pub mod loss;
 pub mod nn;
 mod ops;
-mod tape;
 mod tensor;
 pub mod train;
 
+pub use autograd::{Gradients, Tape, Var};
 pub use device::{
     AdapterInfo, CACHE_VARIABLE, Counters, DEVICE_VARIABLE, Device, GpuOptions, KernelTime, Memory,
     Profile,
 };
+pub use dtype::DType;
 pub use error::{Error, Result};
 pub use lengths::{Lengths, Mask};
 pub use ops::lstm::Strategy;
 pub use ops::{Coupling, GateActivation};
 #[doc(hidden)]
 pub use ops::{KernelSource, kernels};
-pub use tape::{Gradients, Tape, Var};
-pub use tensor::{DType, Tensor};
+pub use tensor::Tensor;
+pub use train::Sequential;
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -1,33 +1,13 @@
 //! A shape, a type of number, and words on a device.
 
 use crate::device::cpu::{Aligned, CpuBuffer, PackedOrder};
+use crate::device::fill;
 use crate::device::gpu::{Gpu, GpuBuffer};
 use crate::device::{Backend, Device};
-use crate::{Error, Result};
+use crate::{DType, Error, Result};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-
-/// The type of a tensor's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DType {
-    /// 32-bit floats: values, parameters, gradients.
-    F32,
-    /// 16-bit floats, two to a word: copies for products in mixed precision, on GPUs alone.
-    F16,
-    /// 32-bit unsigned integers: labels, lengths.
-    U32,
-}
-
-impl fmt::Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::U32 => "u32",
-        })
-    }
-}
 
 /// The words of a tensor: shared by all tensors that view them.
 #[derive(Clone)]
@@ -117,7 +97,7 @@ impl Tensor {
         let Backend::Gpu(gpu) = &device.0 else { return Self::zeros(shape, device) };
         let storage = Storage::Gpu(gpu.alloc_large(count(&shape), what)?);
         let tensor = Self { shape, dtype: DType::F32, offset: 0, storage, host: None };
-        crate::ops::fill::fill(&tensor, 0.0)?;
+        tensor.fill(0.0)?;
         Ok(tensor)
     }
 
@@ -173,7 +153,7 @@ impl Tensor {
     /// [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn zeros(shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
         let tensor = Self::empty(shape, device)?;
-        crate::ops::fill::fill(&tensor, 0.0)?;
+        tensor.fill(0.0)?;
         Ok(tensor)
     }
 
@@ -335,6 +315,17 @@ impl Tensor {
             return Self::from_slice(&self.to_vec()?, self.shape.clone(), device);
         }
         Self::upload("Tensor::to_device", &self.words()?, self.shape.clone(), self.dtype, device)
+    }
+
+    /// Sets every value, in order with what is recorded.
+    pub(crate) fn fill(&self, value: f32) -> Result<()> {
+        match &self.storage {
+            Storage::Gpu(buffer) => fill::fill(&buffer.gpu, &buffer.raw, self.range(), value),
+            Storage::Cpu(_) => {
+                self.cpu_mut(|words| words.fill(value));
+                Ok(())
+            }
+        }
     }
 
     /// Replaces the values in place, after all that is recorded.

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::Sequences;
-use wgpu_lstm::nn::{Dense, Lstm, Sequential};
+use wgpu_lstm::nn::{Dense, Lstm};
 use wgpu_lstm::{CACHE_VARIABLE, Device, GpuOptions};
 
 /// An empty folder of a test's own.

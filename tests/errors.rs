@@ -3,11 +3,10 @@
 mod common;
 
 use common::{devices, gpu};
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
-use wgpu_lstm::nn::{
-    Activation, Dense, Dropout, Layer, Lstm, LstmState, Merge, Params, Sequential,
-};
+use wgpu_lstm::nn::{Activation, Dense, Dropout, Layer, Lstm, LstmState, Merge, Params};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
 use wgpu_lstm::{DType, Device, Error, GpuOptions, Lengths, Result, Strategy, Tape, Tensor, Var};
 

@@ -6,11 +6,10 @@ use common::{close, devices, gpu};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::mean_squared_error;
-use wgpu_lstm::nn::{
-    Activation, Dense, Embedding, Layer, Lstm, Params, Pool, Pooling, Precision, Sequential,
-};
+use wgpu_lstm::nn::{Activation, Dense, Embedding, Layer, Lstm, Params, Pool, Pooling, Precision};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
 use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Result, Tape, Tensor, Var};
 
@@ -546,7 +545,7 @@ fn several_threads_predict_with_one_model() {
     shared::<Sgd>();
     shared::<Lstm>();
     shared::<Error>();
-    shared::<wgpu_lstm::nn::Prediction>();
+    shared::<wgpu_lstm::train::Prediction>();
     shared::<wgpu_lstm::nn::Seq2Seq>();
     shared::<wgpu_lstm::nn::LstmStepper>();
     shared::<wgpu_lstm::nn::Attention>();

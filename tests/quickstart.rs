@@ -6,8 +6,9 @@ mod common;
 mod quickstart;
 
 use quickstart::Set;
+use wgpu_lstm::Sequential;
 use wgpu_lstm::loss::CrossEntropy;
-use wgpu_lstm::nn::{Activation, Dense, Dropout, Lstm, Merge, Precision, Sequential};
+use wgpu_lstm::nn::{Activation, Dense, Dropout, Lstm, Merge, Precision};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
 use wgpu_lstm::{Device, GpuOptions};
 

@@ -3,9 +3,10 @@
 mod common;
 
 use common::{close, devices};
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::CrossEntropy;
-use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, Params, Regularizer, Repeat, Sequential};
+use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, Params, Regularizer, Repeat};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Optimizer, Sgd};
 use wgpu_lstm::{Device, Error, Tape, Tensor, Var, loss};
 

@@ -599,7 +599,8 @@ fn a_single_masked_step_keeps_the_state() {
 /// Whose first axis are not the rows: lengths go in, but not on.
 #[test]
 fn a_time_major_output_has_no_lengths_and_no_place_in_a_sequential() {
-    use wgpu_lstm::nn::{Dense, Sequential};
+    use wgpu_lstm::Sequential;
+    use wgpu_lstm::nn::Dense;
     for device in devices() {
         let params = Params::new(device);
         let layer = Lstm::new(4).time_major().return_sequences().build(&params, 2).unwrap();

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{close, devices, gpu};
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Lstm, Params, Sequential};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, Params};
 use wgpu_lstm::train::{Adam, Fit, History, Loss, Metric};
 use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 

@@ -3,8 +3,9 @@
 
 use std::process::Command;
 use std::time::Instant;
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::Sequences;
-use wgpu_lstm::nn::{Activation, Dense, Lstm, Sequential};
+use wgpu_lstm::nn::{Activation, Dense, Lstm};
 use wgpu_lstm::{Device, Result};
 
 const VARIABLE: &str = "LSTM_BENCH_FIRST_PREDICTION";

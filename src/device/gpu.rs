@@ -2,6 +2,7 @@
 
 use super::adapter::{self, GpuOptions};
 use super::cache::{self, PipelineCache};
+use super::fill::fill;
 use super::float_mode;
 use super::kernel::Kernels;
 use super::pool::{self, Memory, Pool};
@@ -254,7 +255,7 @@ impl Gpu {
         };
         let buffer = Arc::new(GpuBuffer { gpu: self.clone(), raw, class });
         if self.options.poison && !upload {
-            super::kernel::poison(self, &buffer)?;
+            fill(self, &buffer.raw, 0..(buffer.raw.buffer.size() / 4) as usize, f32::NAN)?;
         }
         Ok(buffer)
     }

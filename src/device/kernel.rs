@@ -1,11 +1,9 @@
-//! A kernel as data: its source, its bindings, and one launch of it. The only way to make a
+//! A kernel as data: its source, its bindings, and one dispatch of it. The only way to make a
 //! pipeline or a bind group; both are cached.
 
-use super::gpu::{Gpu, GpuBuffer, Raw};
-use crate::tensor::{Storage, Tensor};
+use super::gpu::{Gpu, Raw};
 use crate::{Error, Result};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// What a kernel may do with a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,15 +35,24 @@ impl Kernel {
     }
 }
 
-/// One launch of a kernel. Slices, so that a launch allocates nothing.
-pub(crate) struct Launch<'a> {
+/// Words of a buffer, for a kernel to bind.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound<'a> {
+    pub(crate) raw: &'a Raw,
+    /// In bytes, as `bytes` is.
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+/// One dispatch of a kernel on buffers. Slices, so that it allocates nothing.
+pub(crate) struct Dispatch<'a> {
     pub(crate) kernel: &'static Kernel,
     pub(crate) grid: [u32; 3],
     pub(crate) constants: &'a [Constant],
     /// The uniform's words; an f32 by its bits.
     pub(crate) uniform: &'a [u32],
     /// In the order of `Kernel::bindings`; `None` where a constant says that it is unused.
-    pub(crate) tensors: &'a [Option<&'a Tensor>],
+    pub(crate) bound: &'a [Option<Bound<'a>>],
 }
 
 /// A grid for `groups` workgroups in one row, folded where a row would be too long. The
@@ -94,17 +101,17 @@ impl Kernels {
         &mut self,
         gpu: &Gpu,
         arena: &wgpu::Buffer,
-        launch: &Launch<'_>,
+        dispatch: &Dispatch<'_>,
     ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroup)> {
-        let name = launch.kernel.name;
-        let pipeline = self.pipeline(gpu, launch)?;
+        let name = dispatch.kernel.name;
+        let pipeline = self.pipeline(gpu, dispatch)?;
         let id = pipeline.id;
         let (pipeline, layout) = (pipeline.pipeline.clone(), pipeline.layout.clone());
 
         self.key.clear();
-        self.key.extend([id, launch.uniform.len() as u64]);
-        for (slot, tensor) in launch.tensors.iter().enumerate() {
-            let (raw, offset, bytes) = bound(gpu, launch, slot, *tensor)?;
+        self.key.extend([id, dispatch.uniform.len() as u64]);
+        for slot in 0..dispatch.bound.len() {
+            let Bound { raw, offset, bytes } = in_slot(gpu, dispatch, slot)?;
             self.key.extend([raw.id, offset, bytes]);
         }
         if let Some(group) = self.bind_groups.get(self.key.as_slice()) {
@@ -116,11 +123,11 @@ impl Kernels {
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: arena,
                 offset: 0,
-                size: std::num::NonZeroU64::new(uniform_bytes(launch)),
+                size: std::num::NonZeroU64::new(uniform_bytes(dispatch)),
             }),
         }];
-        for (slot, tensor) in launch.tensors.iter().enumerate() {
-            let (raw, offset, bytes) = bound(gpu, launch, slot, *tensor)?;
+        for slot in 0..dispatch.bound.len() {
+            let Bound { raw, offset, bytes } = in_slot(gpu, dispatch, slot)?;
             entries.push(wgpu::BindGroupEntry {
                 binding: slot as u32 + 1,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -143,17 +150,17 @@ impl Kernels {
         Ok((pipeline, group))
     }
 
-    fn pipeline(&mut self, gpu: &Gpu, launch: &Launch<'_>) -> Result<&Pipeline> {
-        let name = launch.kernel.name;
+    fn pipeline(&mut self, gpu: &Gpu, dispatch: &Dispatch<'_>) -> Result<&Pipeline> {
+        let name = dispatch.kernel.name;
         let compiled = self.compiled.entry(name).or_default();
-        let found = compiled.pipelines.iter().position(|p| *p.constants == *launch.constants);
+        let found = compiled.pipelines.iter().position(|p| *p.constants == *dispatch.constants);
         let at = match found {
             Some(at) => at,
             None => {
                 #[cfg(not(target_arch = "wasm32"))]
                 let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-                let module = compiled.module.get_or_insert_with(|| module(gpu, launch.kernel));
-                let pipeline = compile(gpu, module, launch, self.pipelines_created);
+                let module = compiled.module.get_or_insert_with(|| module(gpu, dispatch.kernel));
+                let pipeline = compile(gpu, module, dispatch, self.pipelines_created);
                 #[cfg(not(target_arch = "wasm32"))]
                 if let Some(error) = pollster::block_on(scope.pop()) {
                     return Err(Error::Gpu { message: format!("{name}: {error}") });
@@ -185,13 +192,13 @@ fn module(gpu: &Gpu, kernel: &Kernel) -> wgpu::ShaderModule {
     }
 }
 
-fn compile(gpu: &Gpu, module: &wgpu::ShaderModule, launch: &Launch<'_>, id: u64) -> Pipeline {
-    let (kernel, device) = (launch.kernel, &gpu.device);
+fn compile(gpu: &Gpu, module: &wgpu::ShaderModule, dispatch: &Dispatch<'_>, id: u64) -> Pipeline {
+    let (kernel, device) = (dispatch.kernel, &gpu.device);
     let mut entries = vec![entry(
         0,
         wgpu::BufferBindingType::Uniform,
         true,
-        std::num::NonZeroU64::new(uniform_bytes(launch)),
+        std::num::NonZeroU64::new(uniform_bytes(dispatch)),
     )];
     entries.extend(kernel.bindings.iter().enumerate().map(|(i, (_, access))| {
         let read_only = *access == Access::Read;
@@ -207,7 +214,7 @@ fn compile(gpu: &Gpu, module: &wgpu::ShaderModule, launch: &Launch<'_>, id: u64)
         immediate_size: 0,
     });
     let constants: Vec<_> =
-        launch.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        dispatch.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(kernel.name),
         layout: Some(&pipeline_layout),
@@ -221,11 +228,11 @@ fn compile(gpu: &Gpu, module: &wgpu::ShaderModule, launch: &Launch<'_>, id: u64)
         },
         cache: gpu.pipeline_cache.as_ref().map(|kept| &kept.cache),
     });
-    Pipeline { pipeline, layout, constants: launch.constants.into(), id }
+    Pipeline { pipeline, layout, constants: dispatch.constants.into(), id }
 }
 
-fn uniform_bytes(launch: &Launch<'_>) -> u64 {
-    (launch.uniform.len() as u64 * 4).next_multiple_of(16).max(16)
+fn uniform_bytes(dispatch: &Dispatch<'_>) -> u64 {
+    (dispatch.uniform.len() as u64 * 4).next_multiple_of(16).max(16)
 }
 
 fn entry(
@@ -242,32 +249,14 @@ fn entry(
     }
 }
 
-/// What a launch binds in a slot: the buffer, where it begins, its bytes.
-fn bound<'a>(
-    gpu: &'a Gpu,
-    launch: &Launch<'a>,
-    slot: usize,
-    tensor: Option<&'a Tensor>,
-) -> Result<(&'a Raw, u64, u64)> {
-    match tensor.map(|tensor| (tensor, &tensor.storage)) {
-        None => Ok((&gpu.unused[slot], 0, 256)),
-        Some((tensor, Storage::Gpu(buffer))) => {
-            let (bytes, limit) = (tensor.bytes().max(4), gpu.max_binding());
-            if bytes > limit {
-                return Err(Error::TooLarge { what: launch.kernel.bindings[slot].0, bytes, limit });
-            }
-            Ok((&buffer.raw, tensor.offset as u64 * 4, bytes))
-        }
-        Some((_, Storage::Cpu(_))) => {
-            let message = format!("{}: a CPU tensor in slot {slot}", launch.kernel.name);
-            Err(Error::Gpu { message })
-        }
+/// What a dispatch binds in a slot: where a constant says that it is unused, what nobody looks at.
+fn in_slot<'a>(gpu: &'a Gpu, dispatch: &Dispatch<'a>, slot: usize) -> Result<Bound<'a>> {
+    let Some(bound) = dispatch.bound[slot] else {
+        return Ok(Bound { raw: &gpu.unused[slot], offset: 0, bytes: 256 });
+    };
+    let (bytes, limit) = (bound.bytes, gpu.max_binding());
+    if bytes > limit {
+        return Err(Error::TooLarge { what: dispatch.kernel.bindings[slot].0, bytes, limit });
     }
-}
-
-/// Fills a buffer with NaN, in order with what is recorded.
-pub(super) fn poison(gpu: &Arc<Gpu>, buffer: &Arc<GpuBuffer>) -> Result<()> {
-    let len = (buffer.raw.buffer.size() / 4) as usize;
-    let tensor = Tensor::whole(Storage::Gpu(buffer.clone()), len);
-    crate::ops::fill::on_gpu(gpu, &tensor, f32::NAN)
+    Ok(bound)
 }

@@ -3,6 +3,7 @@
 mod adapter;
 mod cache;
 pub(crate) mod cpu;
+pub(crate) mod fill;
 pub(crate) mod float_mode;
 pub(crate) mod gpu;
 pub(crate) mod kernel;

@@ -4,7 +4,7 @@
 //! written once, when the pass is submitted; each dispatch sees its own by a dynamic offset.
 
 use super::gpu::{Gpu, lock};
-use super::kernel::Launch;
+use super::kernel::Dispatch;
 use super::profile::{Cost, Profiler};
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -98,24 +98,15 @@ impl Recorder {
 }
 
 impl Gpu {
-    /// Records one kernel.
-    pub(crate) fn run(self: &std::sync::Arc<Self>, launch: &Launch<'_>) -> Result<()> {
-        self.run_costing(launch, Cost::default())
-    }
-
-    /// The same, and tells a profile what work it is.
-    pub(crate) fn run_costing(
-        self: &std::sync::Arc<Self>,
-        launch: &Launch<'_>,
-        cost: Cost,
-    ) -> Result<()> {
+    /// Records one kernel, and tells a profile what work it is.
+    pub(crate) fn record(&self, dispatch: &Dispatch<'_>, cost: Cost) -> Result<()> {
         self.health()?;
         let max = self.limits.max_compute_workgroups_per_dimension;
-        if launch.grid.iter().any(|&n| n == 0 || n > max) {
+        if dispatch.grid.iter().any(|&n| n == 0 || n > max) {
             return Err(Error::Gpu {
                 message: format!(
                     "{}: a grid of {:?}, at most {max} a dimension",
-                    launch.kernel.name, launch.grid
+                    dispatch.kernel.name, dispatch.grid
                 ),
             });
         }
@@ -128,10 +119,11 @@ impl Gpu {
             self.submit()?;
             recorder = lock(&self.recorder);
         }
-        let (pipeline, bind_group) = lock(&self.kernels).resolve(self, &recorder.arena, launch)?;
+        let (pipeline, bind_group) =
+            lock(&self.kernels).resolve(self, &recorder.arena, dispatch)?;
 
         let offset = recorder.uniforms.len();
-        for word in launch.uniform {
+        for word in dispatch.uniform {
             recorder.uniforms.extend_from_slice(&word.to_le_bytes());
         }
         let end =
@@ -141,13 +133,13 @@ impl Gpu {
         let pass = recorder.pass(&self.device);
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &bind_group, &[offset as u32]);
-        pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
+        pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], dispatch.grid[2]);
         recorder.dispatches += 1;
-        let bytes: u64 = launch.tensors.iter().flatten().map(|tensor| tensor.bytes()).sum();
+        let bytes: u64 = dispatch.bound.iter().flatten().map(|bound| bound.bytes).sum();
         recorder.recorded.work += cost.flop.max(4.0 * bytes as f64).max(most / kernels);
         let recorder = &mut *recorder;
         if let (Some(profiler), Some((_, pass))) = (&mut recorder.profiler, &mut recorder.open) {
-            profiler.note(launch.kernel.name, cost);
+            profiler.note(dispatch.kernel.name, cost);
             *pass = None;
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Between one class of several and a softmax.
 
 use super::{RowWeights, check_total, one_over, record, rows};
-use crate::ops::{Check, cross_entropy as op};
-use crate::tape::{Tape, Var};
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
+use crate::ops::cross_entropy as op;
 use crate::{Device, Error, Result, Tensor};
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! Connectionist temporal classification: labels without a place in time.
 
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
+use crate::ops::ctc as op;
 use crate::ops::reduce_sum::reduce_sum;
 use crate::ops::softmax::log_softmax;
-use crate::ops::{Check, ctc as op};
-use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result, Tensor};
 use std::collections::HashMap;
 

@@ -1,12 +1,12 @@
 //! Attention over an encoder's outputs.
 
 use super::functions::{cleaned, matmul, parameter};
-use super::params::{Layout, ParamId};
 use super::{Params, check_size, check_weights, init};
-use crate::lengths::Counted;
+use crate::autograd::{Layout, ParamId};
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
+use crate::ops::attention as op;
 use crate::ops::column_sum::column_sum;
-use crate::ops::{Check, attention as op};
-use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result, Tensor};
 
 /// How well a query and a key go together.
@@ -174,7 +174,7 @@ impl Attention {
         check.shape("values", values.tensor(), "[B,T,V]", &[b, t, v])?;
         let others = [("keys", keys.tensor()), ("values", values.tensor())];
         check.device(query.tensor(), &others)?;
-        let steps = Counted::of("attention", keys, b, t)?;
+        let steps = keys.counted("attention", b, t)?;
         let weight = |id: ParamId, rows: usize| -> Result<Var> {
             let columns = match self.score {
                 Score::Additive { units } => units,

@@ -1,14 +1,15 @@
 //! y = act(W x + b).
 
 use super::functions::without_padding;
-use super::params::{Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
 use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
+use crate::autograd::{Layout, ParamId};
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
 use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::{Check, softmax};
-use crate::tape::{Tape, Var};
+use crate::ops::softmax;
 use crate::{DType, Error, Result, Tensor};
 
 /// What a layer does to its sums, last.

@@ -3,14 +3,15 @@
 use super::functions::dropout;
 use super::{Layer, Params};
 use crate::Result;
+use crate::autograd::{Tape, Var};
 use crate::ops::dropout::check_rate;
-use crate::tape::{Tape, Var};
 
 /// Drops values in training, on tapes that record, and scales the others to keep the mean
 /// (Srivastava et al. 2014). The dice come from the parameters' seed: the same on every device.
 ///
 /// ```
-/// use wgpu_lstm::nn::{Dense, Dropout, Lstm, Sequential};
+/// use wgpu_lstm::nn::{Dense, Dropout, Lstm};
+/// use wgpu_lstm::Sequential;
 /// use wgpu_lstm::Device;
 /// let model = Sequential::new(&Device::auto()?)
 ///     .add(Lstm::new(16))

@@ -1,12 +1,13 @@
 //! A vector for each token.
 
-use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, check_weights, init, is_built};
+use crate::autograd::{Layout, ParamId};
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
 use crate::lengths::Counted;
 use crate::ops::drawn::RowGradient;
+use crate::ops::embedding as op;
 use crate::ops::embedding::Places;
-use crate::ops::{Check, embedding as op};
-use crate::tape::{Tape, Var};
 use crate::tensor::room_for;
 use crate::{DType, Error, Result, Tensor};
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 ///
 /// ```
 /// use wgpu_lstm::data::{Sequences, Targets};
-/// use wgpu_lstm::nn::{Activation, Dense, Embedding, Lstm, Sequential};
+/// use wgpu_lstm::nn::{Activation, Dense, Embedding, Lstm};
+/// use wgpu_lstm::Sequential;
 /// use wgpu_lstm::train::{Adam, Fit, Loss};
 /// use wgpu_lstm::Device;
 /// // Two sentences of 3 and 2 words, out of a vocabulary of 10.
@@ -164,7 +166,7 @@ impl Embedding {
         }
         let counted = match packed {
             Some(_) => Counted::All,
-            None => Counted::of("embedding", x, shape[0], timesteps)?,
+            None => x.counted("embedding", shape[0], timesteps)?,
         };
         let row: Box<dyn Fn(usize) -> Option<u32>> = match (ids.dtype(), ids.host()) {
             (DType::U32, Some(host)) => {

@@ -1,6 +1,8 @@
 //! Differentiable steps between the layers' ops, on a tape.
 
 use crate::Result;
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
 use crate::lengths::Counted;
 use crate::ops::add_into::add_into;
 use crate::ops::column_sum::column_sum;
@@ -13,7 +15,6 @@ use crate::ops::mask_steps::mask_steps;
 use crate::ops::pack::{pack, unpack};
 use crate::ops::pool;
 use crate::ops::swap_axes as swap;
-use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
 /// Puts one op with one input and one output on the tape.
@@ -30,7 +31,7 @@ pub(super) fn unary(
 /// The steps of a value that count, if it is a sequence `[B,T,C]`.
 fn counted(op: &'static str, x: &Var) -> Result<Counted> {
     match x.shape() {
-        &[rows, timesteps, _] => Counted::of(op, x, rows, timesteps),
+        &[rows, timesteps, _] => x.counted(op, rows, timesteps),
         _ => Ok(Counted::All),
     }
 }
@@ -76,7 +77,7 @@ pub(super) fn without_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<
 }
 
 /// A value with its padding, of one without: see [`Var::packed_dims`].
-pub(super) fn unpacked(tape: &Tape, x: &Var) -> Result<Var> {
+pub(crate) fn unpacked(tape: &Tape, x: &Var) -> Result<Var> {
     let (Some([_, timesteps]), Some(lengths)) = (x.packed_dims(), x.lengths().cloned()) else {
         return Ok(x.clone());
     };
@@ -90,7 +91,7 @@ pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Resu
     if rate == 0.0 || !tape.records() || x.tensor().is_empty() {
         return Ok(x.clone());
     }
-    crate::ops::Check::new("dropout", "").dtype("x", x.tensor(), crate::DType::F32)?;
+    Check::new("dropout", "").dtype("x", x.tensor(), crate::DType::F32)?;
     let key = tape.params().next_key();
     let y = dropout::dropout(x.tensor(), rate, key, same_steps)?;
     let y = unary(tape, x, y, move |d_y| dropout::dropout(d_y, rate, key, same_steps));
@@ -128,7 +129,7 @@ pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
             expected: "at least one".into(),
         });
     };
-    let check = crate::ops::Check::new("concat", "all but the last axis are the same");
+    let check = Check::new("concat", "all but the last axis are the same");
     for part in parts {
         check.dtype("part", part.tensor(), crate::DType::F32)?;
         let size = part.shape().last().copied().unwrap_or(0);
@@ -213,7 +214,7 @@ pub(super) fn reshape(tape: &Tape, x: &Var, shape: &[usize]) -> Result<Var> {
 
 /// `[A,B,C]` to `[B,A,C]`.
 pub(super) fn swap_axes(tape: &Tape, x: &Var) -> Result<Var> {
-    let check = crate::ops::Check::new("lstm", "a batch of sequences, time-major");
+    let check = Check::new("lstm", "a batch of sequences, time-major");
     check.dtype("x", x.tensor(), crate::DType::F32)?;
     check.dims::<3>("x", x.tensor(), "[T,B,I]")?;
     let y = unary(tape, x, swap::swap_axes(x.tensor())?, swap::swap_axes);
@@ -230,7 +231,7 @@ pub(super) fn at_first_step(
     reverse: bool,
 ) -> Result<Var> {
     let kind = if reverse { pool::Kind::Last } else { pool::Kind::First };
-    let steps = Counted::of("lstm", x, dims[0], dims[1])?;
+    let steps = x.counted("lstm", dims[0], dims[1])?;
     // Finds the steps.
     let zeros = Tensor::zeros(dims, &h.tensor().device())?;
     let (_, found) = pool::pool(kind, &zeros, dims, &steps)?;

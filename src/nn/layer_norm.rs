@@ -2,10 +2,10 @@
 
 use super::functions;
 use super::init;
-use super::params::{Layout, ParamId};
 use super::{Layer, Params, check_size, is_built};
-use crate::ops::{Check, check_positive};
-use crate::tape::{Tape, Var};
+use crate::autograd::{Layout, ParamId};
+use crate::autograd::{Tape, Var};
+use crate::check::{Check, check_positive};
 use crate::{DType, Error, Result};
 
 /// What is added to a variance, as PyTorch has it.
@@ -18,7 +18,8 @@ pub(super) const EPSILON: f32 = 1e-5;
 /// as in Keras: see [`super::Dense`].
 ///
 /// ```
-/// use wgpu_lstm::nn::{Lstm, LayerNorm, Sequential};
+/// use wgpu_lstm::nn::{Lstm, LayerNorm};
+/// use wgpu_lstm::Sequential;
 /// use wgpu_lstm::Device;
 /// let model = Sequential::new(&Device::auto()?)
 ///     .add(Lstm::new(16).return_sequences())

@@ -1,4 +1,4 @@
-//! Layers, their parameters, and models made of them.
+//! Layers.
 
 mod attention;
 mod dense;
@@ -8,39 +8,33 @@ mod functions;
 mod init;
 mod layer_norm;
 mod lstm;
-mod params;
 mod pool;
-mod prediction;
 mod regularizer;
 mod rnn;
 mod seq2seq;
-mod sequential;
-mod summary;
 
+pub use crate::autograd::{Params, Precision};
 pub use attention::{Attended, Attention};
 pub use dense::{Activation, Dense};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use functions::concat;
+pub(crate) use functions::unpacked;
 pub use layer_norm::LayerNorm;
 pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
-pub(crate) use params::ParamId;
-pub use params::{Params, Precision};
 pub use pool::{Pool, Pooling, Repeat};
-pub use prediction::Prediction;
 pub use regularizer::Regularizer;
 pub use rnn::Rnn;
 pub use seq2seq::{Hypothesis, Seq2Seq};
-pub use sequential::Sequential;
 
-use crate::tape::{Tape, Var};
+use crate::autograd::{ParamId, Tape, Var};
 use crate::{Error, Result};
 
 /// A part of a model: it has parameters, and turns one value into another.
 ///
 /// A layer of your own needs no kernel: build its `forward` from the layers that there are.
 pub trait Layer: Send + Sync {
-    /// What [`Sequential::summary`] and the parameters' names call it: `lstm`, `dense`.
+    /// What [`crate::Sequential::summary`] and the parameters' names call it: `lstm`, `dense`.
     fn kind(&self) -> &'static str;
 
     /// Puts the layer's parameters into `params`, once it is known how many features a value
@@ -65,7 +59,7 @@ pub trait Layer: Send + Sync {
     }
 
     /// Whether the layer takes tokens, as [`crate::data::Sequences::from_tokens`] makes them: a
-    /// [`Sequential`] then gives its first layer whole numbers `[B,T]`, not floats `[B,T,1]`.
+    /// [`crate::Sequential`] then gives its first layer whole numbers `[B,T]`, not floats `[B,T,1]`.
     fn takes_tokens(&self) -> bool {
         false
     }
@@ -98,7 +92,7 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// Whether the first axis of what it takes and gives are the rows, as a [`Sequential`] has them.
+    /// Whether the first axis of what it takes and gives are the rows, as a [`crate::Sequential`] has them.
     fn is_batch_first(&self) -> bool {
         true
     }

@@ -1,10 +1,10 @@
 //! From sequences to single frames, and back.
 
 use super::{Layer, Params, check_size};
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
 use crate::lengths::Counted;
-use crate::ops::Check;
 use crate::ops::pool::{self as op, Kind};
-use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result};
 
 /// What [`Pool`] makes of a row's frames.
@@ -22,7 +22,8 @@ pub enum Pooling {
 /// `[B,F]`. A row that a mask leaves nothing of gives 0.
 ///
 /// ```
-/// use wgpu_lstm::nn::{Dense, Lstm, Merge, Pool, Pooling, Sequential};
+/// use wgpu_lstm::nn::{Dense, Lstm, Merge, Pool, Pooling};
+/// use wgpu_lstm::Sequential;
 /// use wgpu_lstm::Device;
 /// let model = Sequential::new(&Device::auto()?)
 ///     .add(Lstm::new(16).bidirectional(Merge::Concat).return_sequences())
@@ -72,7 +73,7 @@ impl Layer for Pool {
         check.dtype("x", x.tensor(), DType::F32)?;
         let dims: [usize; 3] =
             check.dims("x", x.tensor(), "[B,T,F], as a layer with return_sequences gives it")?;
-        let steps = Counted::of("pool", x, dims[0], dims[1])?;
+        let steps = x.counted("pool", dims[0], dims[1])?;
         let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
         let kind = self.kind;
         Ok(super::functions::unary(tape, x, y, move |d_y| {
@@ -88,7 +89,8 @@ impl Layer for Pool {
 /// The same frame at `n` timesteps: `[B,F]` to `[B,n,F]`. Keras' `RepeatVector`.
 ///
 /// ```
-/// use wgpu_lstm::nn::{Dense, Lstm, Repeat, Sequential};
+/// use wgpu_lstm::nn::{Dense, Lstm, Repeat};
+/// use wgpu_lstm::Sequential;
 /// use wgpu_lstm::Device;
 /// // Reads a sequence and says 5 frames of 2 features.
 /// let model = Sequential::new(&Device::auto()?)

@@ -2,12 +2,12 @@
 
 use super::functions::{parameter, unary};
 use super::lstm::level::{Direction, Operand, level};
-use super::params::{Layout, ParamId};
 use super::{Layer, LstmState, Params, check_size, check_weights, init, is_built};
+use crate::autograd::{Layout, ParamId};
+use crate::autograd::{Tape, Var};
 use crate::ops::columns::copy_columns;
 use crate::ops::lstm::How;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::tape::{Tape, Var};
 use crate::{Error, GateActivation, Result, Tensor};
 
 /// A plain recurrent layer (Elman 1990): `h' = tanh(W x + R h + b)`, `[B,T,I]` to `[B,H]` or,
@@ -18,7 +18,8 @@ use crate::{Error, GateActivation, Result, Tensor};
 /// holds for the LSTM's lengths, masks and strategies holds here.
 ///
 /// ```
-/// use wgpu_lstm::nn::{Dense, Rnn, Sequential};
+/// use wgpu_lstm::nn::{Dense, Rnn};
+/// use wgpu_lstm::Sequential;
 /// use wgpu_lstm::Device;
 /// let model = Sequential::new(&Device::auto()?).add(Rnn::new(16)).add(Dense::new(3));
 /// # let _ = model;

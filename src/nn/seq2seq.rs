@@ -1,11 +1,11 @@
 //! From sequences of tokens to sequences of tokens: translation, and what is like it.
 
 use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Params, concat};
+use crate::autograd::{Tape, Var};
 use crate::loss::{Labels, RowWeights, cross_entropy};
 use crate::ops::dropout::check_rate;
 use crate::ops::embedding::embedding as gather;
 use crate::ops::softmax::log_softmax;
-use crate::tape::{Tape, Var};
 use crate::{Error, Lengths, Result, Tensor};
 
 /// An encoder that reads tokens, and a decoder that says tokens and looks at what the encoder made

@@ -2,7 +2,8 @@
 
 use super::{ACTIVATIONS, INDEX, IS_NAN};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constants, Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {

@@ -2,10 +2,11 @@
 
 use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product, sums};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, folded};
 use crate::device::profile::Cost;
 use crate::device::threads::each_chunk;
 use crate::lengths::Counted;
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 const COMMON: &str = include_str!("../../shaders/common/attention.wgsl");

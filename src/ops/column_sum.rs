@@ -3,7 +3,8 @@
 use super::gemm_slices::{self, add_slices};
 use super::{LONG_SUM, REAL, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch};
+use crate::device::kernel::Kernel;
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 /// For x of 32 bits and of 16.

@@ -3,8 +3,9 @@
 use super::softmax::last_axis;
 use super::{INDEX, IS_NAN, ROW_REDUCE};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
 use crate::device::threads::each_chunk;
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 const COMMON: &str = include_str!("../../shaders/common/ctc.wgsl");

@@ -3,7 +3,8 @@
 
 use super::{INDEX, threefry};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::ops::threefry::Key;
 use crate::{Error, Result, Tensor};
 

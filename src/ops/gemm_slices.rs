@@ -4,7 +4,8 @@
 use super::{INDEX, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {

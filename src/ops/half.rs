@@ -3,7 +3,8 @@
 use super::{INDEX, gemm};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 
 use super::INDEX;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 /// What is made of the halves a and b.

@@ -3,7 +3,8 @@
 use super::softmax::last_axis;
 use super::{INDEX, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {

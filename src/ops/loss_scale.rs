@@ -6,7 +6,8 @@
 
 use super::{INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Device, Result, Tensor};
 
 pub(crate) static CHECK: Kernel = Kernel {

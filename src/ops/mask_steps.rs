@@ -3,7 +3,8 @@
 use super::INDEX;
 use super::softmax::last_axis;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Mask, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {

@@ -8,7 +8,6 @@ pub(crate) mod adam;
 pub(crate) mod add;
 pub(crate) mod add_into;
 pub(crate) mod attention;
-mod check;
 pub(crate) mod column_sum;
 pub(crate) mod columns;
 pub(crate) mod copy;
@@ -17,12 +16,12 @@ pub(crate) mod ctc;
 pub(crate) mod drawn;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
-pub(crate) mod fill;
 pub(crate) mod gemm;
 pub(crate) mod gemm_cooperative;
 pub(crate) mod gemm_slices;
 pub(crate) mod half;
 pub(crate) mod halves;
+mod launch;
 pub(crate) mod layer_norm;
 pub(crate) mod loss_scale;
 pub(crate) mod lstm;
@@ -40,9 +39,10 @@ mod sums;
 pub(crate) mod swap_axes;
 pub(crate) mod threefry;
 
-pub(crate) use check::{Check, check_positive};
+pub(crate) use launch::Launch;
 pub use lstm::cell::{Coupling, GateActivation};
 
+use crate::check::Check;
 use crate::device::kernel::Constants;
 
 /// Every kernel, for the tests and tools that go through them all.
@@ -68,7 +68,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &dropout::KERNEL,
     &embedding::FORWARD,
     &embedding::BACKWARD,
-    &fill::KERNEL,
+    &crate::device::fill::KERNEL,
     &gemm::TILE[0],
     &gemm::TILE[1],
     &gemm::TILE[2],

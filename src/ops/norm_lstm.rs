@@ -5,12 +5,12 @@ use super::lstm::Columns;
 use super::lstm::transpose_gates::transpose_gates;
 use super::{ACTIVATIONS, INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, folded};
 use crate::device::threads;
+use crate::ops::Launch;
 use crate::ops::activation::sigmoid;
 use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
-use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::{Lengths, Result, Tensor};
 
@@ -129,7 +129,7 @@ impl Call {
         let before = Tensor::empty([b, if save { t } else { 1 }, 2 * h + 4], &device)?;
         if save && self.lengths.is_some() {
             // A product goes over all frames, with zeros for those past a row's end.
-            fill(&before, 0.0)?;
+            before.fill(0.0)?;
         }
         if let Some(gpu) = self.gates.gpu() {
             gpu.run(&Launch {

@@ -2,7 +2,8 @@
 
 use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::ops::reduce_sum::reduce_sum;
 use crate::{Result, Tensor};
 

@@ -4,7 +4,8 @@ use super::activation::sigmoid;
 use super::softmax::last_axis;
 use super::{ACTIVATIONS, INDEX, IS_NAN, LONG_SUM, product, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constants, Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {

@@ -2,8 +2,9 @@
 
 use super::{INDEX, IS_NAN, LONG_SUM, STEPS, product};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constants, Kernel, folded};
 use crate::lengths::Counted;
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {

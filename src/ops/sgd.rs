@@ -3,7 +3,8 @@
 use super::drawn::{self, Pass, RowGradient};
 use super::{INDEX, LOSS_SCALE, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {

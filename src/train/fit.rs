@@ -1,9 +1,9 @@
 //! The options of a training, and what it gives.
 
 use crate::Result;
+use crate::check::check_positive;
 use crate::data::{Sequences, Targets};
 use crate::loss::{self, CrossEntropy};
-use crate::ops::check_positive;
 
 /// What a training makes small.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,11 +1,23 @@
-//! Optimizers, and the options and results of [`crate::nn::Sequential::fit`].
+//! Models of layers one after the other, and how they are trained.
 
+mod batch;
+mod check;
+mod evaluate;
 mod fit;
+mod layer_check;
 mod optimizer;
+mod predict;
+mod prediction;
 mod progress;
+mod sequential;
+mod summary;
 mod total;
+mod training;
 
 pub use fit::{Epoch, Evaluation, Fit, History, Loss, Metric};
 pub use optimizer::{Adam, Optimizer, Sgd};
-pub(crate) use progress::Progress;
-pub(crate) use total::Total;
+pub use prediction::Prediction;
+pub use sequential::Sequential;
+
+use progress::Progress;
+use total::Total;

@@ -1,6 +1,6 @@
 //! Adam and gradient descent.
 
-use crate::nn::{ParamId, Params};
+use crate::autograd::{ParamId, Params};
 use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 

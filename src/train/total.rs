@@ -1,6 +1,5 @@
 //! A sum over the batches of an epoch, on the device: nothing is read back until somebody asks.
 
-use crate::ops::fill::fill;
 use crate::ops::reduce_sum::reduce_sum;
 use crate::{Device, Result, Tensor};
 
@@ -32,7 +31,7 @@ impl Total {
                 self.levels.push(Tensor::zeros([1], &self.device)?);
             }
             reduce_sum(&self.levels[level], 1.0, true, &self.levels[level + 1])?;
-            fill(&self.levels[level], 0.0)?;
+            self.levels[level].fill(0.0)?;
             (level, terms) = (level + 1, terms / TERMS);
         }
         Ok(())

@@ -4,7 +4,6 @@ use super::lstm::Case;
 use super::{devices, gpu, has_f16, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Dense, Params, Precision};
-use crate::ops::fill::fill;
 use crate::ops::lstm::cell::Cell;
 use crate::ops::lstm::{self, trial};
 use crate::{Device, GpuOptions, Strategy, Tape, Var};
@@ -97,6 +96,6 @@ fn a_change_of_the_parameters_leaves_no_stale_copies() {
     let y = || dense.forward(&Tape::inference(&params), &x).unwrap().tensor().to_vec().unwrap();
     let arena = params.arena().unwrap();
     assert_ne!(y(), [7.0, 7.0]);
-    params.change(|| fill(&arena.value, 1.0)).unwrap();
+    params.change(|| arena.value.fill(1.0)).unwrap();
     assert_eq!(y(), [7.0, 7.0]);
 }

@@ -3,8 +3,7 @@
 use super::oracle::{self, Random, widen};
 use super::{close, devices, tensor};
 use crate::ops::{
-    accuracy, activation, add, copy, cross_entropy, fill, mask_steps, pointwise_loss, reduce_sum,
-    softmax,
+    accuracy, activation, add, copy, cross_entropy, mask_steps, pointwise_loss, reduce_sum, softmax,
 };
 use crate::{Mask, Tensor};
 use oracle::dense::{Activation, activate, activate_backward};
@@ -171,7 +170,7 @@ fn fills_copies_sums_and_masks() {
             assert!(y.to_vec().unwrap() == x, "copy of {n}, {name}");
             let twice = add::add(&a, &y).unwrap().to_vec().unwrap();
             assert!(twice.iter().zip(&x).all(|(y, x)| *y == x + x), "add of {n}, {name}");
-            fill::fill(&y, 2.5).unwrap();
+            y.fill(2.5).unwrap();
             assert!(y.to_vec().unwrap().iter().all(|&v| v == 2.5), "fill of {n}, {name}");
         }
     }

@@ -15,7 +15,7 @@ use crate::ops::lstm::Columns;
 use crate::ops::threefry::Key;
 use crate::ops::{
     accuracy, activation, adam, add, add_into, attention, column_sum, columns, copy, cross_entropy,
-    ctc, dropout, embedding, fill, gemm_slices, half, halves, layer_norm, loss_scale, mask_steps,
+    ctc, dropout, embedding, gemm_slices, half, halves, layer_norm, loss_scale, mask_steps,
     norm_lstm, pack, penalty, pointwise_loss, pool, reduce_sum, sgd, softmax, swap_axes,
 };
 use crate::{Device, GpuOptions, Lengths, Mask, Tensor};
@@ -370,7 +370,7 @@ fn sums_and_copies() {
         arguments: vec![argument("value", vec![2.5])],
         run: &|device, x| {
             let y = Tensor::empty([n], device).unwrap();
-            fill::fill(&y, x[0][0]).unwrap();
+            y.fill(x[0][0]).unwrap();
             vec![y.to_vec().unwrap()]
         },
         formula: &|x| vec![vec![x[0][0]; n]],

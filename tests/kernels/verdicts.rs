@@ -5,9 +5,10 @@ use super::gpu;
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch};
+use crate::device::kernel::Kernel;
 use crate::device::verdicts::{Choice, Comparison, Special};
-use crate::ops::{add_into::add_into, fill::fill};
+use crate::ops::Launch;
+use crate::ops::add_into::add_into;
 use crate::{Device, Error, GpuOptions, Result, Tensor};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -270,7 +271,7 @@ fn a_choice_with_a_trial_that_does_not_end_is_not_kept() {
                     return Err(Error::DeviceLost { reason: "a test".into() });
                 }
                 let x = Tensor::zeros([1000], &Device(Backend::Gpu(gpu.clone())))?;
-                Ok(Box::new(move || fill(&x, 1.0)))
+                Ok(Box::new(move || x.fill(1.0)))
             },
         })
     };
@@ -327,7 +328,7 @@ fn choose(device: &Device, prepared: &AtomicUsize) -> usize {
             }
             let x = Tensor::zeros([1_000_000], &Device(Backend::Gpu(gpu.clone())))?;
             let launches = if i == 0 { 50 } else { 1 };
-            Ok(Box::new(move || (0..launches).try_for_each(|_| fill(&x, 1.0))))
+            Ok(Box::new(move || (0..launches).try_for_each(|_| x.fill(1.0))))
         },
     })
 }

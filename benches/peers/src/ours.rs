@@ -4,7 +4,8 @@ use crate::case::{Case, Mode, Place};
 use crate::peer::{CHECKED_STEPS, Peer, time};
 use anyhow::{Context, Result};
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmStepper, Params, Sequential, StreamId};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmStepper, Params, StreamId};
+use wgpu_lstm::Sequential;
 use wgpu_lstm::train::{Adam, Fit, Loss};
 use wgpu_lstm::{Device, GpuOptions, Tape, Tensor, Var};
 

@@ -1,12 +1,13 @@
 //! One level of a layer on the tape: a direction, or both, over one input.
 
 use super::LstmState;
+use crate::autograd::{Gradients, Tape, Var, VarId};
+use crate::check::Check;
 use crate::nn::Precision;
+use crate::ops::half;
 use crate::ops::lstm::Weights;
 use crate::ops::lstm::wave::{self, Cut, Stack, Stacked};
 use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps, Wanted};
-use crate::ops::{Check, fill, half};
-use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
 use crate::{DType, Result};
 
@@ -133,7 +134,7 @@ pub(in crate::nn) fn level(
     if sequences {
         let outputs = Tensor::empty([batch, timesteps, width], &x.tensor().device())?;
         if x.lengths().is_some() {
-            fill::fill(&outputs, 0.0)?;
+            outputs.fill(0.0)?;
         }
         y = Some(outputs);
     }

@@ -9,18 +9,19 @@ use super::functions::{
     at_first_step, cleaned, concat, dropout, matmul, merge, parameter, reshape, swap_axes,
     without_padding,
 };
-use super::params::{ALIGN, Layout, ParamId};
 use super::regularizer::{Rules, of_activity};
 use super::{
     Layer, LayerState, Params, Precision, Regularizer, check_size, check_weights, init, is_built,
 };
+use crate::autograd::{ALIGN, Layout, ParamId};
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
+use crate::ops::add;
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{How, wave};
 use crate::ops::mask_steps::mask_steps;
-use crate::ops::{Check, add};
-use crate::tape::{Tape, Var};
 use crate::{DType, Error, Mask, Result, Strategy, Tensor};
 use level::{Direction, Operand, level, stack};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,13 +1,14 @@
 //! A direction of a layer-normalised layer on the tape.
 
 use super::LstmState;
+use crate::autograd::ParamId;
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
 use crate::nn::functions::{cleaned, concat, layer_norm, matmul, parameter, reshape};
 use crate::nn::layer_norm::EPSILON;
-use crate::nn::params::ParamId;
 use crate::ops::columns::copy_columns;
 use crate::ops::lstm::Columns;
-use crate::ops::{Check, norm_lstm};
-use crate::tape::{Tape, Var};
+use crate::ops::norm_lstm;
 use crate::{DType, Error, Result, Tensor};
 
 /// The gains and shifts of a direction.

@@ -45,7 +45,7 @@ impl Lstm {
     /// Takes `[T,B,I]` and gives `[T,B,H]`, as PyTorch's layer without `batch_first` and ONNX's
     /// default layout have it. Lengths, masks (`[B,T]`) and states stay as they are; but the output,
     /// which is 0 where nothing counts, has neither, since the layers that follow would take its first
-    /// axis for the rows. Not for a [`crate::nn::Sequential`].
+    /// axis for the rows. Not for a [`crate::Sequential`].
     pub fn time_major(mut self) -> Self {
         self.time_major = true;
         self
@@ -223,7 +223,7 @@ impl Lstm {
 
     /// Starts each batch in the state in which the last one ended, row by row: Keras'
     /// `stateful`. All batches have as many rows, in the same order: with
-    /// [`crate::nn::Sequential::fit`] choose a batch size that divides the sequences, and do not shuffle.
+    /// [`crate::Sequential::fit`] choose a batch size that divides the sequences, and do not shuffle.
     /// Clones of the layer share the state: keep one to call [`Lstm::reset_state`] on.
     pub fn stateful(mut self) -> Self {
         self.memory = Some(Arc::default());

@@ -1,11 +1,11 @@
 //! An LSTM layer frame by frame, for streams that come as they come.
 
 use super::{Built, Lstm, LstmState, Way, keep_rows};
+use crate::autograd::{Tape, Var};
+use crate::check::Check;
 use crate::nn::{Params, check_floats};
-use crate::ops::Check;
 use crate::ops::lstm::cell::Noise;
 use crate::ops::lstm::{Stack, Weights};
-use crate::tape::{Tape, Var};
 use crate::{DType, Error, Mask, Result, Tensor};
 use std::sync::atomic::{AtomicU64, Ordering};
 

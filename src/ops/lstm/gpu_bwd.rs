@@ -13,7 +13,6 @@ use super::{persistent, recompute, sequence, stepwise};
 use crate::device::gpu::Gpu;
 use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
-use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::mask_steps::{mask_frames, mask_steps};
 use crate::ops::pack::unpack;
@@ -98,7 +97,7 @@ impl<'a> Own<'a> {
 pub(super) fn arriving(passes: &[Backward<'_>], sizes: Sizes, device: &Device) -> Result<States> {
     let states = States::new(passes.len(), 1, sizes, device)?;
     if passes.iter().all(|pass| pass.arriving.d_h_n.or(pass.arriving.d_c_n).is_none()) {
-        fill(&states.tensor, 0.0)?;
+        states.tensor.fill(0.0)?;
         return Ok(states);
     }
     for (way, Backward { arriving, .. }) in passes.iter().enumerate() {
@@ -107,7 +106,7 @@ pub(super) fn arriving(passes: &[Backward<'_>], sizes: Sizes, device: &Device) -
         {
             match arriving {
                 Some(gradient) => copy(gradient, &slot)?,
-                None => fill(&slot, 0.0)?,
+                None => slot.fill(0.0)?,
             }
         }
     }
@@ -128,7 +127,7 @@ pub(super) fn transposed(gpu: &Arc<Gpu>, own: &[Own<'_>]) -> Result<Beside> {
 /// Where the gradients of the peepholes are summed up for each row, zeros at first.
 pub(super) fn row_peepholes(gpu: &Arc<Gpu>, ways: usize, c_offset: usize) -> Result<Beside> {
     let rows = Beside::empty(gpu, false, ways, 4 * c_offset)?;
-    fill(&rows.tensor, 0.0)?;
+    rows.tensor.fill(0.0)?;
     Ok(rows)
 }
 

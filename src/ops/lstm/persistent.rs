@@ -29,9 +29,9 @@ use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch};
+use crate::device::kernel::{Constant, Constants, Kernel};
 use crate::device::profile::Cost;
-use crate::ops::fill::fill;
+use crate::ops::Launch;
 use crate::ops::{ACTIVATIONS, product};
 use crate::tensor::Storage;
 use crate::{Device, Result, Tensor};
@@ -343,7 +343,7 @@ fn alarm(gpu: &Arc<Gpu>) -> Tensor {
 /// Words that nobody has written.
 fn cleared(words: usize, device: &Device) -> Result<Tensor> {
     let tensor = Tensor::empty([words], device)?;
-    fill(&tensor, 0.0)?;
+    tensor.fill(0.0)?;
     Ok(tensor)
 }
 

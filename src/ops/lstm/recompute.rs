@@ -4,7 +4,8 @@
 use super::gpu::ForwardChunk;
 use super::{PLAIN, REAL, VARIANT, parts};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::ops::{INDEX, switches};
 use crate::{Result, Tensor};
 use std::sync::Arc;

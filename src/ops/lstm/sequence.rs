@@ -6,7 +6,8 @@ use super::plan::{Rows, workgroup};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Constants, Kernel, Launch};
+use crate::device::kernel::{Constants, Kernel};
+use crate::ops::Launch;
 use std::sync::Arc;
 
 const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");

@@ -4,7 +4,8 @@ use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Kernel, Launch};
+use crate::device::kernel::Kernel;
+use crate::ops::Launch;
 use std::sync::Arc;
 
 const TEXT: &str = include_str!("../../../shaders/lstm_stepwise.wgsl");

@@ -2,7 +2,8 @@
 
 use super::super::{INDEX, REAL};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, folded};
+use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 /// Of 32 bits and of 16.

@@ -14,7 +14,6 @@ use super::{check, sequence};
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
 use crate::ops::copy::copy;
-use crate::ops::fill::fill;
 use crate::ops::swap_axes::swap_axes;
 use crate::{DType, Result, Tensor};
 
@@ -125,7 +124,7 @@ pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
     let (r, peepholes) = recurrent(gpu, layers, |layer| &stack.layers[layer])?;
     let states = States::new(layers, 2, sizes, &x.device())?;
     match &stack.states {
-        None => fill(&states.tensor, 0.0)?,
+        None => states.tensor.fill(0.0)?,
         Some(all) => {
             for (layer, (h_0, c_0)) in all.iter().enumerate() {
                 copy(h_0, &states.h(layer, 0))?;

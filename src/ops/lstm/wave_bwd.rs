@@ -8,7 +8,6 @@ use super::wave::{idle, part, swapped};
 use super::ways::{Beside, Ways};
 use super::{Backward, Columns, Leaving, Saved, SavedSteps, Sizes, Steps, Wanted, sequence};
 use crate::device::gpu::Gpu;
-use crate::ops::fill::fill;
 use crate::ops::gemm::Matrix;
 use crate::ops::swap_axes::swap_axes_into;
 use crate::{Result, Tensor};
@@ -80,7 +79,7 @@ pub(super) fn backward(
         Some(d_y) => {
             swap_axes_into(&d_y.tensor.reshape([batch, parts, steps * hidden_size])?, &of_last)?;
         }
-        None => fill(&of_last, 0.0)?,
+        None => of_last.fill(0.0)?,
     }
     let (own, _) = Own::all(passes);
     let peepholes = peepholes(gpu, layers, |layer| &own[layer].weights)?;

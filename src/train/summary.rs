@@ -1,6 +1,6 @@
 //! A model as a table.
 
-use super::Layer;
+use crate::nn::Layer;
 
 /// One line for each layer: what it is, the shape that comes out, its parameters.
 pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {

@@ -1,9 +1,8 @@
 //! Some of the sequences with their targets, on a device.
 
-use super::targets::Kind;
-use super::{Sequences, Targets};
+use crate::autograd::Var;
+use crate::data::{Kind, Sequences, Targets};
 use crate::loss::{CrossEntropy, Labels, RowWeights};
-use crate::tape::Var;
 use crate::tensor::room_for;
 use crate::{Device, Lengths, Result, Tensor};
 

@@ -1,87 +1,14 @@
 //! What an op did, so that it can be differentiated: saved tensors and a closure for each op.
 //! Ops are coarse (a whole LSTM layer is one), so a training step has twenty nodes.
 
-use crate::nn::{ParamId, Params};
+use super::var::{Var, VarId};
+use super::{ParamId, Params};
+use crate::check::Check;
 use crate::ops;
 use crate::tensor::Tensor;
-use crate::{DType, Error, Lengths, Mask, Result};
+use crate::{DType, Error, Result};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A value's place on its tape. To another tape the value is a constant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct VarId {
-    tape: u64,
-    index: usize,
-}
-
-/// A value in a computation: a tensor, its place on the tape and, for sequences of different
-/// lengths, how long each row is, or which of its timesteps count.
-#[derive(Debug, Clone)]
-pub struct Var {
-    tensor: Tensor,
-    id: Option<VarId>,
-    lengths: Option<Lengths>,
-    mask: Option<Mask>,
-}
-
-impl Var {
-    /// A constant: no gradient flows to it.
-    pub fn constant(tensor: Tensor) -> Self {
-        Self { tensor, id: None, lengths: None, mask: None }
-    }
-
-    /// The same value with the rows' lengths, which the layers that follow obey.
-    pub fn with_lengths(mut self, lengths: Option<Lengths>) -> Self {
-        self.lengths = lengths;
-        self
-    }
-
-    /// The rows' lengths, if they differ.
-    pub fn lengths(&self) -> Option<&Lengths> {
-        self.lengths.as_ref()
-    }
-
-    /// The same value with the timesteps that count, which the layers that follow obey.
-    pub fn with_mask(mut self, mask: Option<Mask>) -> Self {
-        self.mask = mask;
-        self
-    }
-
-    /// The timesteps that count, if some do not.
-    pub fn mask(&self) -> Option<&Mask> {
-        self.mask.as_ref()
-    }
-
-    /// The same value with the lengths and the mask of another.
-    pub(crate) fn with_steps_of(self, other: &Self) -> Self {
-        self.with_lengths(other.lengths.clone()).with_mask(other.mask.clone())
-    }
-
-    /// The rows and the longest one's timesteps of a value without padding: `[frames,F]`, or numbers
-    /// `[frames]`, with lengths. Only a model's first layers meet it.
-    pub(crate) fn packed_dims(&self) -> Option<[usize; 2]> {
-        let axes = if self.tensor.dtype() == DType::U32 { 1 } else { 2 };
-        let lengths = self.lengths.as_ref().filter(|_| self.tensor.shape().len() == axes)?;
-        Some([lengths.values().len(), lengths.longest()])
-    }
-
-    /// The numbers.
-    pub fn tensor(&self) -> &Tensor {
-        &self.tensor
-    }
-
-    /// The size of each axis.
-    pub fn shape(&self) -> &[usize] {
-        self.tensor.shape()
-    }
-}
-
-impl From<Tensor> for Var {
-    fn from(tensor: Tensor) -> Self {
-        Self::constant(tensor)
-    }
-}
 
 type Backward = Box<dyn FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send>;
 
@@ -260,7 +187,7 @@ impl Tape {
     /// [`Error::Shape`] and [`Error::DType`] if `loss` is not one number, [`Error::NotRecorded`] if
     /// it is not of this tape or if layers were built since the tape used others, and those of the ops.
     pub fn backward(self, loss: &Var) -> Result<Gradients> {
-        ops::Check::new("Tape::backward", "a loss is one number").number("loss", &loss.tensor)?;
+        Check::new("Tape::backward", "a loss is one number").number("loss", &loss.tensor)?;
         let scaling = self.params.loss_scaling()?;
         let seed = match &scaling {
             Some(state) => state.view(0, [1]),
@@ -309,10 +236,10 @@ impl Tape {
                            records nothing",
                 });
             }
-            let check = ops::Check::new("Tape::backward_from", "a gradient has its value's type");
+            let check = Check::new("Tape::backward_from", "a gradient has its value's type");
             check.dtype("gradient", gradient, DType::F32)?;
             check.device(var.tensor(), &[("gradient", gradient)])?;
-            ops::Check::new("Tape::backward_from", "a gradient has its value's shape").shape(
+            Check::new("Tape::backward_from", "a gradient has its value's shape").shape(
                 "gradient",
                 gradient,
                 "the value's shape",

@@ -1,7 +1,7 @@
 //! What a model says of sequences, and what its numbers mean.
 
-use super::Activation;
-use crate::train::Loss;
+use super::Loss;
+use crate::nn::Activation;
 
 /// What the numbers mean that a model's last layer gives: the one place that predictions and metrics
 /// ask.

@@ -1,8 +1,14 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
+mod layout;
+mod precision;
+mod table;
+
+pub(crate) use layout::Layout;
+pub use precision::Precision;
+
 use crate::device::Backend;
 use crate::ops::drawn::RowGradient;
-use crate::ops::embedding::{self, Places};
 use crate::ops::penalty::max_norm;
 use crate::ops::threefry::Key;
 use crate::ops::{half, loss_scale, lstm};
@@ -13,67 +19,11 @@ use rand_chacha::rand_core::SeedableRng;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use table::Table;
 
 /// Words between the begins of two parameters: of 16 bits they are 256 bytes, which every GPU can
 /// bind at.
-pub(super) const ALIGN: usize = 128;
-
-/// How a parameter lies in memory, against how the world sees it (PyTorch's layout).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// The same.
-    Plain,
-    /// `[rows, columns]` in memory, `[columns, rows]` outside: the weight of `Dense`.
-    Transposed { rows: usize, columns: usize },
-    /// `[rows, H, 4]` in memory (the four gates of a unit side by side), `[4H, rows]` outside.
-    Gates { rows: usize, hidden_size: usize },
-    /// `[H, 4]` in memory, of which the third is 0; `[3H]` outside: i, f, o.
-    Peepholes { hidden_size: usize },
-}
-
-impl Layout {
-    /// For each word in memory, its place outside, if it has one.
-    fn outside(self, len: usize) -> Box<dyn Iterator<Item = Option<usize>>> {
-        match self {
-            Self::Plain => Box::new((0..len).map(Some)),
-            Self::Transposed { rows, columns } => {
-                Box::new((0..len).map(move |i| Some((i % columns) * rows + i / columns)))
-            }
-            Self::Gates { rows, hidden_size } => Box::new((0..len).map(move |i| {
-                let (row, unit, gate) = (i / (4 * hidden_size), i / 4 % hidden_size, i % 4);
-                Some((gate * hidden_size + unit) * rows + row)
-            })),
-            Self::Peepholes { hidden_size } => Box::new((0..len).map(move |i| {
-                let place = [Some(0), Some(1), None, Some(2)][i % 4];
-                place.map(|gate| gate * hidden_size + i / 4)
-            })),
-        }
-    }
-}
-
-/// The numbers that layers compute with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
-    /// Floats of 32 bits.
-    #[default]
-    Full,
-    /// Where the device can, the products of `Lstm` (not the layer-normalised), `Rnn` and `Dense` take
-    /// their weights, and what an LSTM keeps of its gates, from floats of 16 bits: half the memory
-    /// to hold and to read. Sums, states, outputs, the parameters themselves, their gradients and
-    /// everything else stay in 32. Where the GPU has matrix units that wgpu can use, and a clock finds
-    /// them faster, large products round their other factor to 16 bits too, as other libraries do: a
-    /// feature above 65,504 is infinite there.
-    ///
-    /// Gradients of 16 bits vanish below 6e-8, so [`crate::Tape::backward`] multiplies the loss by a
-    /// scale, and the optimizers of this crate divide by it: as large as all gradients stay finite.
-    /// A step whose gradients do not is left out, and halves the scale; after 2,000 others it
-    /// doubles (Micikevicius et al. 2018, arXiv 1710.03740). All of that is the device's work.
-    ///
-    /// A GPU can if its adapter has half precision and computed right with it when this crate tried,
-    /// which a browser lets nobody wait for. The CPU device, and every other, stays with
-    /// [`Precision::Full`]: the same program runs there.
-    Mixed,
-}
+pub(crate) const ALIGN: usize = 128;
 
 /// A parameter's number in its [`Params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,57 +49,6 @@ struct Spec {
     max_norm: Option<(f32, usize)>,
     /// Of a table whose gradient is kept for the rows that are drawn alone.
     table: Option<Table>,
-}
-
-/// A parameter that lies by itself, since a step touches a few of its rows.
-struct Table {
-    /// The elements of a row.
-    size: usize,
-    /// First values that are not on the device yet.
-    pending: Vec<f32>,
-    value: Option<Tensor>,
-    /// Since the last step: one for each time that it was used.
-    gradients: Vec<RowGradient>,
-}
-
-impl Table {
-    fn value(&mut self, device: &Device) -> Result<Tensor> {
-        let value = match &self.value {
-            Some(value) => value.clone(),
-            None => {
-                let shape = [self.pending.len() / self.size, self.size];
-                Tensor::large_from_slice(&self.pending, shape, "the table of an Embedding", device)?
-            }
-        };
-        self.pending = Vec::new();
-        self.value = Some(value.clone());
-        Ok(value)
-    }
-
-    /// The gradient of all rows drawn since the last step, as one.
-    fn gradient(&self) -> Result<Option<RowGradient>> {
-        let [first, others @ ..] = &self.gradients[..] else { return Ok(None) };
-        if others.is_empty() {
-            return Ok(Some(first.clone()));
-        }
-        // As if each row of each were a token.
-        let rows: usize = self.gradients.iter().map(|g| g.rows.len()).sum();
-        let all = Tensor::empty([rows, self.size], &first.values.device())?;
-        let mut at = 0;
-        for gradient in &self.gradients {
-            let n = gradient.values.len();
-            crate::ops::columns::copy_columns(
-                (&gradient.values.reshape([1, n])?, 0),
-                (&all.reshape([1, rows * self.size])?, at),
-                n,
-            )?;
-            at += n;
-        }
-        let drawn = self.gradients.iter().flat_map(|g| g.rows.iter().copied());
-        let places = Places::new((0..).zip(drawn));
-        let values = embedding::backward_rows(&places, &all, self.size)?;
-        Ok(Some(RowGradient { rows: places.rows().collect(), values }))
-    }
 }
 
 impl Spec {
@@ -273,7 +172,7 @@ impl Params {
         };
         if let Some(arena) = inner.arena.as_ref().filter(|_| inner.precision != before) {
             // It fails on a lost device alone, which every later call reports.
-            let _ = crate::ops::fill::fill(&arena.grad, 0.0);
+            let _ = arena.grad.fill(0.0);
         }
         if inner.precision != before {
             inner.tables().for_each(|table| table.gradients.clear());
@@ -424,7 +323,7 @@ impl Params {
         let mut inner = self.lock();
         inner.tables().for_each(|table| table.gradients.clear());
         let arena = inner.arena()?;
-        crate::ops::fill::fill(&arena.grad, 0.0)
+        arena.grad.fill(0.0)
     }
 
     /// A name that no parameter begins with yet: `lstm`, `lstm_1`, `lstm_2` …

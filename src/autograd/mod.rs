@@ -1,0 +1,12 @@
+//! Parameters and their gradients, and what is recorded to differentiate.
+
+mod params;
+mod regularized;
+mod tape;
+mod var;
+
+pub(crate) use params::{ALIGN, Layout, ParamId};
+pub use params::{Params, Precision};
+pub use tape::{Gradients, Tape};
+pub use var::Var;
+pub(crate) use var::VarId;

@@ -1,0 +1,105 @@
+//! A value in a computation.
+
+use crate::check::Check;
+use crate::lengths::{Counted, both};
+use crate::tensor::Tensor;
+use crate::{DType, Lengths, Mask, Result};
+
+/// A value's place on its tape. To another tape the value is a constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VarId {
+    pub(super) tape: u64,
+    pub(super) index: usize,
+}
+
+/// A value in a computation: a tensor, its place on the tape and, for sequences of different
+/// lengths, how long each row is, or which of its timesteps count.
+#[derive(Debug, Clone)]
+pub struct Var {
+    pub(super) tensor: Tensor,
+    pub(super) id: Option<VarId>,
+    pub(super) lengths: Option<Lengths>,
+    pub(super) mask: Option<Mask>,
+}
+
+impl Var {
+    /// A constant: no gradient flows to it.
+    pub fn constant(tensor: Tensor) -> Self {
+        Self { tensor, id: None, lengths: None, mask: None }
+    }
+
+    /// The same value with the rows' lengths, which the layers that follow obey.
+    pub fn with_lengths(mut self, lengths: Option<Lengths>) -> Self {
+        self.lengths = lengths;
+        self
+    }
+
+    /// The rows' lengths, if they differ.
+    pub fn lengths(&self) -> Option<&Lengths> {
+        self.lengths.as_ref()
+    }
+
+    /// The same value with the timesteps that count, which the layers that follow obey.
+    pub fn with_mask(mut self, mask: Option<Mask>) -> Self {
+        self.mask = mask;
+        self
+    }
+
+    /// The timesteps that count, if some do not.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
+    }
+
+    /// The same value with the lengths and the mask of another.
+    pub(crate) fn with_steps_of(self, other: &Self) -> Self {
+        self.with_lengths(other.lengths.clone()).with_mask(other.mask.clone())
+    }
+
+    /// The rows and the longest one's timesteps of a value without padding: `[frames,F]`, or numbers
+    /// `[frames]`, with lengths. Only a model's first layers meet it.
+    pub(crate) fn packed_dims(&self) -> Option<[usize; 2]> {
+        let axes = if self.tensor.dtype() == DType::U32 { 1 } else { 2 };
+        let lengths = self.lengths.as_ref().filter(|_| self.tensor.shape().len() == axes)?;
+        Some([lengths.values().len(), lengths.longest()])
+    }
+
+    /// Which of its steps count, if it has this many rows and timesteps.
+    pub(crate) fn counted(
+        &self,
+        op: &'static str,
+        rows: usize,
+        timesteps: usize,
+    ) -> Result<Counted> {
+        let device = |arg, tensor| Check::new(op, "").device(&self.tensor, &[(arg, tensor)]);
+        match (&self.lengths, &self.mask) {
+            (None, None) => Ok(Counted::All),
+            (Some(lengths), None) => {
+                lengths.check(op, rows, timesteps)?;
+                device("lengths", &lengths.tensor)?;
+                Ok(Counted::Lengths(lengths.clone()))
+            }
+            (None, Some(mask)) => {
+                mask.check(op, rows, timesteps)?;
+                device("mask", &mask.tensor)?;
+                Ok(Counted::Mask(mask.clone()))
+            }
+            (Some(_), Some(_)) => Err(both()),
+        }
+    }
+
+    /// The numbers.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The size of each axis.
+    pub fn shape(&self) -> &[usize] {
+        self.tensor.shape()
+    }
+}
+
+impl From<Tensor> for Var {
+    fn from(tensor: Tensor) -> Self {
+        Self::constant(tensor)
+    }
+}

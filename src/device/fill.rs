@@ -1,0 +1,39 @@
+//! y = value, in a buffer of a GPU.
+
+use super::gpu::{Gpu, Raw};
+use super::kernel::Access::Write;
+use super::kernel::{Bound, Dispatch, Kernel, folded};
+use super::profile::Cost;
+use crate::Result;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(crate) static KERNEL: Kernel = Kernel {
+    name: "fill",
+    parts: &[
+        include_str!("../../shaders/common/index.wgsl"),
+        include_str!("../../shaders/fill.wgsl"),
+    ],
+    bindings: &[("y", Write)],
+    variants: || vec![vec![]],
+};
+
+/// Sets `words` of a buffer, which may be more than a kernel can bind at a time.
+pub(crate) fn fill(gpu: &Arc<Gpu>, raw: &Raw, words: Range<usize>, value: f32) -> Result<()> {
+    let each = gpu.max_binding() as usize / 4 / ALIGN * ALIGN;
+    words.clone().step_by(each).try_for_each(|begin| {
+        let len = each.min(words.end - begin);
+        let bound = Bound { raw, offset: begin as u64 * 4, bytes: len as u64 * 4 };
+        let dispatch = Dispatch {
+            kernel: &KERNEL,
+            grid: folded(len.div_ceil(256)),
+            constants: &[],
+            uniform: &[len as u32, value.to_bits()],
+            bound: &[Some(bound)],
+        };
+        gpu.record(&dispatch, Cost::default())
+    })
+}
+
+/// Words between places where a binding may begin on every GPU.
+const ALIGN: usize = 64;

@@ -1,0 +1,202 @@
+//! What is checked of data and options before a model's first step.
+
+use super::batch::Rows;
+use super::sequential::Sequential;
+use super::{Fit, Loss};
+use crate::data::{Kind, Sequences, Targets, finite};
+use crate::{Error, Result, loss};
+
+impl Sequential {
+    /// Checks the options; the sequences to train on, and those to validate on.
+    pub(super) fn split(
+        &self,
+        x: &Sequences,
+        y: &Targets,
+        options: &Fit<'_>,
+        loss: &Loss,
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
+        let share = options.validation_split;
+        let option = |option, found: String, expected: &str| {
+            Err(Error::Option { option, found, expected: expected.into() })
+        };
+        if !(0.0..1.0).contains(&share) {
+            return option("validation_split", share.to_string(), "from 0 up to, but not, 1");
+        }
+        if share > 0.0 && options.validation.is_some() {
+            let found = "both validation_split and validation_data".into();
+            return option("validation", found, "one of the two");
+        }
+        self.check_data(x, y, x.features(), loss, "Sequential::fit")?;
+        if let Some(weights) = options.sample_weights {
+            if weights.len() != x.len() {
+                return Err(Error::Count {
+                    op: "Fit::sample_weights",
+                    shape: vec![x.len()],
+                    expected: x.len(),
+                    found: weights.len(),
+                });
+            }
+            if let Some(bad) = weights.iter().find(|w| !(0.0..f32::MAX).contains(*w)) {
+                return option("sample_weights", bad.to_string(), "finite values of at least 0");
+            }
+            let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
+            loss::check_sum("the sum of sample_weights", sum)?;
+        }
+        if let Some((validation, y)) = options.validation {
+            self.check_data(validation, y, x.features(), loss, "Fit::validation_data")?;
+        }
+        let training = (x.len() as f64 * (1.0 - f64::from(share))) as usize;
+        // 0.2 is a little more in f32 than in f64: 10 sequences are 8 and 2 all the same.
+        let exact = x.len() as f64 * (1.0 - f64::from(share));
+        let training = if exact.ceil() - exact < 1e-7 * x.len() as f64 {
+            exact.ceil() as usize
+        } else {
+            training
+        };
+        if training == 0 {
+            return option(
+                "the sequences to train on",
+                format!("{} of {}", training, x.len()),
+                "at least 1: more sequences, or a smaller validation_split",
+            );
+        }
+        self.check_batches(training, options.batch_size, true)?;
+        let validated = options.validation.map_or(x.len() - training, |(x, _)| x.len());
+        self.check_batches(validated, options.batch_size, false)?;
+        Ok(((0..training).collect(), (training..x.len()).collect()))
+    }
+
+    /// Checks sequences and targets against the model.
+    pub(super) fn check_data(
+        &self,
+        x: &Sequences,
+        y: &Targets,
+        features: usize,
+        loss: &Loss,
+        op: &'static str,
+    ) -> Result<()> {
+        if features != x.features() {
+            return Err(Error::Option {
+                option: "the sequences' features",
+                found: x.features().to_string(),
+                expected: format!("{features}, for which the model was built"),
+            });
+        }
+        if x.is_empty() {
+            let found = vec![0, 0, x.features()];
+            return Err(Error::Empty { op, arg: "x", axes: "[N,T,F]", found });
+        }
+        self.check_input(x)?;
+        check_count(y, x, self.rows(), op)?;
+        check_values(y, loss, self.layers.last().map_or(0, |layer| layer.output_size()))
+    }
+
+    /// Checks that all batches of so many sequences have as many rows, where a layer remembers a state
+    /// for each, and as many as that state, if it `goes_on` from there.
+    pub(super) fn check_batches(
+        &self,
+        sequences: usize,
+        batch_size: usize,
+        goes_on: bool,
+    ) -> Result<()> {
+        if batch_size == 0 {
+            let (option, expected) = ("batch_size", "at least 1".into());
+            return Err(Error::Option { option, found: "0".into(), expected });
+        }
+        if sequences == 0 || !self.layers.iter().any(|layer| layer.is_stateful()) {
+            return Ok(());
+        }
+        let rows = batch_size.min(sequences);
+        if !sequences.is_multiple_of(rows) {
+            return Err(Error::Option {
+                option: "the batch size of a model with a stateful layer",
+                found: format!("{batch_size} for {sequences} sequences"),
+                expected:
+                    "one that divides them: each row of a batch goes on where that row of the \
+                           batch before ended"
+                        .into(),
+            });
+        }
+        let mut states = self.layers.iter().filter_map(|layer| layer.state_rows());
+        match states.find(|&found| found != rows && goes_on) {
+            Some(other) => Err(Error::Option {
+                option: "the rows of a stateful layer's batch",
+                found: rows.to_string(),
+                expected: format!("{other}, as in the batch before; or reset_state() first"),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks what the first layer takes, sequence by sequence.
+    pub(super) fn check_input(&self, x: &Sequences) -> Result<()> {
+        let Some(first) = self.layers.first() else { return Ok(()) };
+        for number in 0..x.len() {
+            first.check_input(x.get(number)).map_err(|mut error| {
+                if let Error::Token { sequence, .. } = &mut error {
+                    *sequence = number;
+                }
+                error
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that there is a target for each row that a model gives for `x`.
+fn check_count(y: &Targets, x: &Sequences, out: Rows, op: &'static str) -> Result<()> {
+    let rows = out.total(x);
+    let (shape, expected, found) = match &y.kind {
+        Kind::Classes(labels) => (vec![rows], rows, labels.len()),
+        Kind::Values { values, width } => {
+            if *width == 0 {
+                let expected = "at least 1".into();
+                let option = "Targets::values width";
+                return Err(Error::Option { option, found: "0".into(), expected });
+            }
+            (vec![rows, *width], rows.saturating_mul(*width), values.len())
+        }
+    };
+    if expected != found && out == Rows::Frames && found == expected / rows.max(1) * x.len() {
+        return Err(Error::Option {
+            option: "the targets",
+            found: format!("one for each of {} sequences", x.len()),
+            expected: format!(
+                "one for each of {rows} frames, since the model gives a value at each: drop \
+                 the last return_sequences, or add a Pool"
+            ),
+        });
+    }
+    if expected != found {
+        return Err(Error::Count { op, shape, expected, found });
+    }
+    Ok(())
+}
+
+/// Checks that a loss takes these targets, from a model with `width` outputs.
+fn check_values(y: &Targets, loss: &Loss, width: usize) -> Result<()> {
+    loss.check()?;
+    match (&y.kind, loss) {
+        // One output is no softmax's: the loss says so.
+        (Kind::Classes(labels), _) if width > 1 => match loss.of_classes() {
+            Some(options) => {
+                options.check_classes(width)?;
+                options.check_labels(labels, width)
+            }
+            None => Ok(()),
+        },
+        (Kind::Values { values, .. }, Loss::BinaryCrossEntropy) => {
+            match values.iter().position(|v| !(0.0..=1.0).contains(v)) {
+                Some(at) => Err(Error::Option {
+                    option: "a target of BinaryCrossEntropy",
+                    found: format!("{} at {at}", values[at]),
+                    expected: "from 0 to 1; for more classes use CrossEntropy".into(),
+                }),
+                None => Ok(()),
+            }
+        }
+        (Kind::Values { values, .. }, _) => finite("a target", values),
+        // The loss itself says what it needs.
+        _ => Ok(()),
+    }
+}

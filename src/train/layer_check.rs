@@ -1,0 +1,56 @@
+//! What a layer says of itself against what it does: it may be the user's.
+
+use crate::autograd::Var;
+use crate::nn::Layer;
+use crate::{Error, Result};
+
+/// Checks what a layer says of itself: it may be the user's.
+pub(super) fn check_layer(layer: &dyn Layer) -> Result<()> {
+    let wrong = |method, said: usize| {
+        let (said, gave) = (said.to_string(), "a layer has 1 to 16,777,216 of them".into());
+        Err(Error::Layer { kind: layer.kind(), method, said, gave })
+    };
+    let fits = |n: usize| (1..=1 << 24).contains(&n);
+    match (layer.output_size(), layer.fixed_timesteps()) {
+        (size, _) if !fits(size) => wrong("output_size", size),
+        (_, Some(n)) if !fits(n) => wrong("fixed_timesteps", n),
+        _ => Ok(()),
+    }
+}
+
+/// Checks what came out of a layer against what it says: it may be the user's.
+pub(super) fn check_output(layer: &dyn Layer, x: &Var, y: &Var) -> Result<()> {
+    if x.shape().len() > 3 {
+        // No value of a model of sequences: the layers know what they take.
+        return Ok(());
+    }
+    if y.packed_dims().is_some() {
+        return Ok(());
+    }
+    let first = |axis: usize| x.shape().get(axis).copied();
+    let size = layer.output_size();
+    let (rows, timesteps, takes_sequence) = match x.packed_dims() {
+        Some([rows, timesteps]) => (rows, Some(timesteps), true),
+        None if layer.takes_tokens() => (first(0).unwrap_or(0), first(1), x.shape().len() >= 2),
+        None => (first(0).unwrap_or(0), first(1), x.shape().len() > 2),
+    };
+    let (method, said) = match (layer.gives_sequence(takes_sequence), layer.fixed_timesteps()) {
+        (false, _) => ("gives_sequence", vec![rows, size]),
+        (true, Some(n)) => ("fixed_timesteps", vec![rows, n, size]),
+        (true, None) => {
+            let timesteps = timesteps.filter(|_| takes_sequence);
+            // What makes a sequence of one value sets how long it is.
+            let timesteps = timesteps.or(y.shape().get(1).copied()).unwrap_or(1);
+            ("gives_sequence", vec![rows, timesteps, size])
+        }
+    };
+    if y.shape() == said {
+        return Ok(());
+    }
+    let method = match (y.shape().last(), y.shape().len() == said.len()) {
+        (Some(&found), true) if found != size => "output_size",
+        _ => method,
+    };
+    let (said, gave) = (format!("{said:?}"), format!("{:?}", y.shape()));
+    Err(Error::Layer { kind: layer.kind(), method, said, gave })
+}

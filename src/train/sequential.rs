@@ -1,0 +1,242 @@
+//! A model of layers one after the other.
+
+use super::batch::{Counting, Rows};
+use super::layer_check::{check_layer, check_output};
+use super::{Loss, Metric, Optimizer, summary};
+use crate::autograd::{Params, Tape, Var};
+use crate::nn::{Activation, Layer, LayerState, unpacked};
+use crate::{Device, Error, Result};
+
+/// Layers one after the other.
+///
+/// ```
+/// use wgpu_lstm::data::{Sequences, Targets};
+/// use wgpu_lstm::nn::{Activation, Dense, Lstm};
+/// use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
+/// use wgpu_lstm::{Device, Sequential};
+///
+/// let x = Sequences::from_array(&[0.5; 10 * 4 * 2], [10, 4, 2])?;
+/// let y = Targets::values([1.0; 10], 1);
+/// let mut model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(16))
+///     .add(Dense::new(1).activation(Activation::Sigmoid));
+/// model.compile(Adam::default(), Loss::BinaryCrossEntropy, &[Metric::Accuracy]);
+/// let history = model.fit(&x, &y, Fit::new().epochs(2).validation_split(0.2).quiet())?;
+/// assert_eq!(history.epochs.len(), 2);
+/// assert_eq!(model.predict(&x)?.rows(), 10);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+pub struct Sequential {
+    pub(super) params: Params,
+    pub(super) layers: Vec<Box<dyn Layer>>,
+    /// How many of the layers have parameters.
+    built: usize,
+    pub(super) input_size: Option<usize>,
+    pub(super) compiled: Option<Compiled>,
+}
+
+/// How a model is trained.
+pub(super) struct Compiled {
+    pub(super) optimizer: Box<dyn Optimizer>,
+    pub(super) loss: Loss,
+    pub(super) metrics: Vec<Metric>,
+}
+
+impl Sequential {
+    /// A model without layers, on this device.
+    pub fn new(device: &Device) -> Self {
+        let params = Params::new(device);
+        Self { params, layers: Vec::new(), built: 0, input_size: None, compiled: None }
+    }
+
+    /// The seed of the parameters' first values (0 if none is given). For the layers that are
+    /// not built yet.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { params: self.params.with_seed(seed), ..self }
+    }
+
+    /// Adds a layer behind the others.
+    ///
+    /// A layer that was built with the model's own [`Sequential::params`] keeps its parameters, so that
+    /// a clone of it shares what is trained: for [`crate::nn::Lstm::stepper`], say.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Sequential, nn::{Dense, Lstm}};
+    /// let model = Sequential::new(&Device::auto()?);
+    /// let lstm = Lstm::new(8).build(model.params(), 3)?;
+    /// let mut model = model.add(lstm.clone()).add(Dense::new(2));
+    /// model.build(3)?;
+    /// let mut stepper = lstm.stepper(model.params(), 1)?;
+    /// # let _ = stepper.join()?;
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    #[expect(clippy::should_implement_trait, reason = "Keras' name; a model is no number")]
+    pub fn add(mut self, layer: impl Layer + 'static) -> Self {
+        self.layers.push(Box::new(layer));
+        self
+    }
+
+    /// Makes the parameters, for sequences of `input_size` features. `fit` does so itself.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a size of 0, for a time-major layer or if the model was built for another
+    /// size, [`Error::NotBuilt`] if there are no layers.
+    pub fn build(&mut self, input_size: usize) -> Result<()> {
+        if let Some(built_for) = self.input_size.filter(|&size| size != input_size) {
+            return Err(Error::Option {
+                option: "the sequences' features",
+                found: input_size.to_string(),
+                expected: format!("{built_for}, for which the model was built"),
+            });
+        }
+        if self.layers.is_empty() {
+            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
+        }
+        if self.layers.iter().any(|layer| !layer.is_batch_first()) {
+            return Err(Error::Option {
+                option: "a layer of a Sequential",
+                found: "a time-major one".into(),
+                expected: "without time_major: the sequences come as [B,T,F]".into(),
+            });
+        }
+        let before = self.params.mark();
+        let (built, new) = self.layers.split_at_mut(self.built);
+        let mut size = built.last().map_or(input_size, |layer| layer.output_size());
+        for layer in new {
+            let built =
+                layer.build_on(&self.params, size).and_then(|()| check_layer(layer.as_ref()));
+            if let Err(error) = built {
+                // The layers before it are not built either.
+                self.params.drop_since(before);
+                return Err(error);
+            }
+            size = layer.output_size();
+        }
+        self.input_size = Some(input_size);
+        self.built = self.layers.len();
+        Ok(())
+    }
+
+    /// Says how the model is trained.
+    pub fn compile(
+        &mut self,
+        optimizer: impl Optimizer + 'static,
+        loss: Loss,
+        metrics: &[Metric],
+    ) -> &mut Self {
+        let optimizer = Box::new(optimizer);
+        self.compiled = Some(Compiled { optimizer, loss, metrics: metrics.to_vec() });
+        self
+    }
+
+    /// The model's parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// A table of the layers, the shapes that come out of them and their parameters.
+    pub fn summary(&self) -> String {
+        summary::table(&self.layers, self.input_size.is_some())
+    }
+
+    /// Runs all layers.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`], and those of the layers.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Self::run(&self.layers, tape, x)
+    }
+
+    fn run(layers: &[Box<dyn Layer>], tape: &Tape, x: &Var) -> Result<Var> {
+        layers.iter().try_fold(x.clone(), |x, layer| {
+            let x = if layer.takes_packed() { x } else { unpacked(tape, &x)? };
+            let y = layer.forward(tape, &x)?;
+            check_output(layer.as_ref(), &x, &y)?;
+            Ok(y)
+        })
+    }
+
+    /// Runs all layers up to the last activation, and says which that is.
+    pub(super) fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+        let Some((last, layers)) = self.layers.split_last() else {
+            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
+        };
+        let x = unpacked(tape, &Self::run(layers, tape, x)?)?;
+        let (logits, activation) = last.forward_logits(tape, &x)?;
+        check_output(last.as_ref(), &x, &logits)?;
+        Ok((logits, activation))
+    }
+
+    /// The activation that the model's numbers come from at last.
+    pub(super) fn activation(&self) -> Activation {
+        let mut activations = self.layers.iter().rev().filter_map(|layer| layer.activation());
+        activations.next().unwrap_or(Activation::Linear)
+    }
+
+    /// What comes out for each sequence.
+    pub(super) fn rows(&self) -> Rows {
+        self.layers.iter().fold(Rows::Frames, |rows, layer| {
+            match (layer.gives_sequence(rows != Rows::One), layer.fixed_timesteps()) {
+                (false, _) => Rows::One,
+                (true, Some(n)) => Rows::Fixed(n),
+                (true, None) if rows == Rows::One => Rows::Frames,
+                (true, None) => rows,
+            }
+        })
+    }
+
+    /// What the loss compares with the targets: logits where the last activation allows it.
+    pub(super) fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: &Loss) -> Result<Var> {
+        let (logits, activation) = self.forward_logits(tape, x)?;
+        let bad = |expected| {
+            Err(Error::Loss { loss: loss.name(), expected, found: format!("{activation:?}") })
+        };
+        let behind = self.activation();
+        if activation == Activation::Linear
+            && matches!(behind, Activation::Sigmoid | Activation::Softmax)
+            && (loss.of_classes().is_some() || *loss == Loss::BinaryCrossEntropy)
+        {
+            // Pooled or dropped probabilities are no logits.
+            return Err(Error::Loss {
+                loss: loss.name(),
+                expected: "the sigmoid or softmax in the last layer, or none",
+                found: format!("{behind:?} in a layer before the last"),
+            });
+        }
+        match (loss, activation) {
+            (
+                Loss::CrossEntropy | Loss::CrossEntropyWith(_),
+                Activation::Softmax | Activation::Linear,
+            )
+            | (Loss::BinaryCrossEntropy, Activation::Sigmoid | Activation::Linear) => Ok(logits),
+            (Loss::CrossEntropy | Loss::CrossEntropyWith(_), _) => {
+                bad("a last layer with softmax, or without activation")
+            }
+            (Loss::BinaryCrossEntropy, _) => {
+                bad("a last layer with sigmoid, or without activation")
+            }
+            _ => activation.forward(tape, &logits),
+        }
+    }
+
+    /// Lets all stateful layers begin anew.
+    pub fn reset_state(&self) {
+        self.swap_states(Vec::new());
+    }
+
+    /// What the stateful layers remember, in exchange for what they are to remember: nothing, where
+    /// there is nothing for a layer.
+    pub(super) fn swap_states(&self, states: Vec<LayerState>) -> Vec<LayerState> {
+        let states = states.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let pairs = self.layers.iter().zip(states);
+        pairs.map(|(layer, state)| layer.swap_state(state.unwrap_or_default())).collect()
+    }
+
+    /// How batches are made for this model, with nothing but all of it counting.
+    pub(super) fn counting(&self) -> Counting<'static> {
+        let first =
+            |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
+        let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed()));
+        Counting { tokens, packed, ..Counting::default() }
+    }
+}
