@@ -30,15 +30,16 @@ fn log_of(row: u32, t: u32, s: u32) -> f32 {
     return at_least(lp[(row * dims.t + t) * dims.c + label_of(row, s)]);
 }
 
-// Nothing is less likely than NEVER; a NaN stays.
-fn at_least(x: f32) -> f32 { return select(x, NEVER, x < NEVER); }
+// Nothing is less likely than NEVER. A NaN stays: a driver may take the bare comparison for a maximum.
+fn at_least(x: f32) -> f32 { return select(x, NEVER, x < NEVER && !is_nan(x)); }
 
-fn is_never(x: f32) -> bool { return x <= 0.5 * NEVER; }
+fn is_never(x: f32) -> bool { return x <= 0.5 * NEVER && !is_nan(x); }
+
+// A NaN is the largest.
+fn larger(a: f32, b: f32) -> f32 { return select(b, a, is_nan(a) || (a > b && !is_nan(b))); }
 
 fn log_sum(a: f32, b: f32, c: f32) -> f32 {
-    // A NaN is the largest.
-    var largest = select(b, a, a > b || is_nan(a));
-    largest = select(largest, c, c > largest || is_nan(c));
+    let largest = larger(larger(a, b), c);
     if is_never(largest) { return NEVER; }
     return largest + log1(exp1(a - largest) + exp1(b - largest) + exp1(c - largest));
 }
