@@ -8,10 +8,10 @@ use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask isa             compile every kernel for AMD's chips, write benches/ISA.md
+cargo xtask isa             compile every kernel for AMD's chips, write docs/measured/ISA.md
 cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
 cargo xtask isa PART        print each configuration of the kernels whose names contain PART
-cargo xtask roofline        how fast named cards can be: write benches/ROOFLINE.md
+cargo xtask roofline        how fast named cards can be: write docs/measured/ROOFLINE.md
 cargo xtask strategies [DEVICE [--print]]
                         time every strategy on a device (default: the software adapter), write
                         what Strategy::Auto takes there: src/ops/lstm/strategies.csv, or print it
