@@ -1,11 +1,20 @@
 #!/usr/bin/env bash
 # Runs the whole test suite, doctests included.
 #
-#   ./scripts/test.sh [--driver NAME] [arguments for `cargo test`]
+#   ./scripts/test.sh [--install] [--quick] [--driver NAME] [arguments for `cargo test`]
+#
+# On two cores it takes about 20 minutes the first time, 8 of them compiling, and about 10 later;
+# longer on swiftshader and gl.
+#
+#   --install    may install what the tests need and the machine lacks, as it may where CI is set;
+#                without, it says what is missing and ends
+#   --quick      the short form, under five minutes of tests: one mode of the GPU, no slow random
+#                searches (WGPU_LSTM_TEST_QUICK=1), and, if no arguments say what to run, no doctests
+#   --driver     which driver the tests run on
 #
 # The GPU tests need an adapter. Without --driver it is the software adapter if the machine has
-# one, else its GPU. What a driver needs and the machine lacks is installed with apt-get; on Debian
-# bookworm Mesa comes from bookworm-backports, whose version is newer and knows 16-bit floats.
+# one, else its GPU. Drivers are installed with apt-get, as root or by sudo; on Debian bookworm Mesa
+# comes from bookworm-backports, whose version is newer and knows 16-bit floats.
 #
 #   lavapipe     Mesa's software Vulkan: installed where there is no Vulkan driver at all
 #   swiftshader  Google's software Vulkan, out of Debian's package of Chromium
@@ -28,6 +37,14 @@ as_root() {
     else
         fail "cannot run '$*': not root, and there is no sudo"
     fi
+}
+
+# Ends here unless it may install these packages.
+may_install() {
+    [ -z "$install" ] || return 0
+    say "missing: $*. Install that, or on Debian and Ubuntu let this do it with apt-get, as root or by sudo:" >&2
+    printf '\n    ./scripts/test.sh --install%s%s\n' "${quick:+ --quick}" "${driver:+ --driver $driver}" >&2
+    exit 1
 }
 
 has_library() { [ -e "/usr/lib/$1" ] || /sbin/ldconfig -p 2>/dev/null | grep -qF "$1"; }
@@ -54,6 +71,8 @@ apt_update() {
 # install_mesa PACKAGE...
 install_mesa() {
     local codename suite=() list=/etc/apt/sources.list.d/wgpu-lstm-backports.list
+    may_install "$@"
+    # shellcheck source=/dev/null
     codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
     if [ "$codename" = bookworm ]; then
         # The mirror that the machine already uses, with the backports suite added.
@@ -85,6 +104,7 @@ fetch_swiftshader() {
     for file in /usr/lib/chromium/$name "$cache/$name"; do
         [ -e "$file" ] && echo "$file" && return
     done
+    may_install "$name, out of the package chromium-common"
     apt_update "Debian's package chromium-common" >&2 || true
     mkdir -p "$cache/deb"
     for package in chromium-common chromium; do
@@ -102,9 +122,31 @@ fetch_swiftshader() {
 vulkan_drivers() { export VK_DRIVER_FILES="$1" VK_ICD_FILENAMES="$1"; }
 
 driver=
-if [ "${1:-}" = --driver ]; then
-    driver=${2:-?}
-    shift $(($# < 2 ? $# : 2))
+quick=
+case "${CI:-}" in
+'' | 0 | false) install= ;;
+*) install=yes ;;
+esac
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --driver)
+        driver=${2:-?}
+        shift $(($# < 2 ? $# : 2))
+        continue
+        ;;
+    --install) install=yes ;;
+    --quick) quick=yes ;;
+    *) break ;;
+    esac
+    shift
+done
+if [ -n "$quick" ]; then
+    say "the short form: under five minutes of tests on two cores, and 8 of compiling the first time"
+    export WGPU_LSTM_TEST_QUICK=1
+    # Doctests are programs of their own, and examples are built for them alone.
+    [ $# -gt 0 ] || set -- --tests
+else
+    say "the whole suite takes about 20 minutes on two cores the first time, 8 of them compiling, and about 10 later; longer on swiftshader and gl. --quick is the short form"
 fi
 case "$driver" in
 '')
@@ -118,7 +160,7 @@ case "$driver" in
     ;;
 lavapipe)
     has_lavapipe || install_mesa mesa-vulkan-drivers libvulkan1
-    vulkan_drivers "$(ls /usr/share/vulkan/icd.d/lvp_icd*.json | head -n 1)"
+    vulkan_drivers "$(compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' | head -n 1)"
     export WGPU_LSTM_TEST_ADAPTER='Vulkan, llvmpipe'
     ;;
 swiftshader)

@@ -30,6 +30,21 @@
 //! `WGPU_LSTM_DEVICE` overrides it in any program. Errors are values: see [`Error`]. The same
 //! seed on the same device gives the same bits.
 
+// Of the library alone: what `[lints]` in Cargo.toml says holds for tests, benches and examples, too.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::allow_attributes_without_reason,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::undocumented_unsafe_blocks,
+        clippy::unwrap_used,
+        unreachable_pub
+    )
+)]
+
 mod autograd;
 mod check;
 pub mod data;

@@ -1,17 +1,24 @@
 //! What the project's developers run beside the tests.
 
+mod check;
+#[cfg(feature = "kernels")]
 mod isa;
+#[cfg(feature = "kernels")]
 mod roofline;
+#[cfg(feature = "kernels")]
 mod strategies;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask isa             compile every kernel for AMD's chips, write benches/ISA.md
+cargo xtask check [--no-tests] [PART...]
+                        what must pass before a change lands, the cheapest first. PART is one of
+                        fmt deny clippy doc msrv wasm kernels examples benches tests
+cargo xtask isa             compile every kernel for AMD's chips, write docs/measured/ISA.md
 cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
 cargo xtask isa PART        print each configuration of the kernels whose names contain PART
-cargo xtask roofline        how fast named cards can be: write benches/ROOFLINE.md
+cargo xtask roofline        how fast named cards can be: write docs/measured/ROOFLINE.md
 cargo xtask strategies [DEVICE [--print]]
                         time every strategy on a device (default: the software adapter), write
                         what Strategy::Auto takes there: src/ops/lstm/strategies.csv, or print it
@@ -32,6 +39,20 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
+        ["check", ref parts @ ..] => check::run(parts),
+        // The last is for `isa` itself.
+        ["isa" | "roofline" | "strategies" | "isa-chip", ..] => of_kernels(&arguments),
+        [] | ["help" | "-h" | "--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => unknown(&arguments),
+    }
+}
+
+#[cfg(feature = "kernels")]
+fn of_kernels(arguments: &[&str]) -> Result<()> {
+    match *arguments {
         ["isa"] => isa::write(),
         ["isa", "--check"] => isa::check(),
         ["isa", part] if !part.starts_with('-') => isa::print(part),
@@ -40,12 +61,27 @@ fn run() -> Result<()> {
         ["strategies", "predicted"] => strategies::predict(),
         ["strategies", device] => strategies::write(device, false),
         ["strategies", device, "--print"] => strategies::write(device, true),
-        // For `isa` itself.
         ["isa-chip", part, chip] => isa::chip(part, chip),
-        [] | ["help" | "-h" | "--help"] => {
-            println!("{USAGE}");
-            Ok(())
-        }
-        _ => bail!("no such command: {}\n{USAGE}", arguments.join(" ")),
+        _ => unknown(arguments),
     }
+}
+
+/// `cargo xtask` builds this program without the library, so that `check` starts at once: here it is
+/// built and run again, with it.
+#[cfg(not(feature = "kernels"))]
+fn of_kernels(arguments: &[&str]) -> Result<()> {
+    let mut cargo = std::process::Command::new("cargo");
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo.args(["run", "--quiet", "--locked", "--package", "xtask"]);
+    if cfg!(windows) {
+        // A program that runs cannot be replaced there, and both have one name.
+        cargo.args(["--target-dir", "target/xtask"]);
+    }
+    let status = cargo.arg("--").args(arguments).status()?;
+    // It has said why.
+    std::process::exit(status.code().unwrap_or(1));
+}
+
+fn unknown(arguments: &[&str]) -> Result<()> {
+    bail!("no such command: {}\n{USAGE}", arguments.join(" "))
 }

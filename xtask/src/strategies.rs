@@ -191,8 +191,9 @@ pub fn predict() -> Result<()> {
             }
         }
     }
-    let of =
-        format!("not measured; by the model of benches/ROOFLINE.md, T {TIMESTEPS}, I {INPUT_SIZE}");
+    let of = format!(
+        "not measured; by the model of docs/measured/ROOFLINE.md, T {TIMESTEPS}, I {INPUT_SIZE}"
+    );
     renew("hardware", &of, &rows)
 }
 

@@ -20,7 +20,7 @@ const CHIPS: [&str; 4] = ["navi21", "navi31", "gfx1201", "vega20"];
 const WITH_MATRICES: [&str; 2] = ["navi31", "gfx1201"];
 
 /// Where the table goes.
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/ISA.md");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/measured/ISA.md");
 
 /// One pipeline on one chip.
 struct Row {
@@ -42,7 +42,7 @@ pub fn write() -> Result<()> {
     let (driver, rows) = compile("")?;
     std::fs::write(FILE, table::page(&driver, &rows)).context(FILE)?;
     let spills = rows.iter().filter(|row| row.spills()).count();
-    println!("{driver}: {} pipelines, {spills} spill; written to benches/ISA.md", rows.len());
+    println!("{driver}: {} pipelines, {spills} spill; written to docs/measured/ISA.md", rows.len());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The page of `benches/ISA.md`.
+//! The page of `docs/measured/ISA.md`.
 
 use super::{CHIPS, Row};
 use std::cmp::Reverse;

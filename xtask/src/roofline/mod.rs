@@ -10,14 +10,14 @@ use model::{Precision, Strategy, Time, predict, work};
 use shape::{Pass, Shape};
 use std::fmt::Write;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/ROOFLINE.md");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/measured/ROOFLINE.md");
 
 const STRATEGIES: [Strategy; 3] = [Strategy::Stepwise, Strategy::Sequence, Strategy::Persistent];
 
 /// Writes the page.
 pub fn write() -> Result<()> {
     std::fs::write(FILE, page()).context(FILE)?;
-    println!("written to benches/ROOFLINE.md");
+    println!("written to docs/measured/ROOFLINE.md");
     Ok(())
 }
 
