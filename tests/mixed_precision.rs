@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{close, gpu, relative_error};
+use common::{close, gpu};
 use std::sync::OnceLock;
 use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, Merge, Params, Precision, Rnn};
 use wgpu_lstm::train::{Adam, Sgd};
@@ -94,7 +94,7 @@ fn layers_agree_with_full_precision() {
             let found = pass(&half, &model(&half), lengths, 1.0);
             let rounded = half.precision() == Precision::Mixed && !name.contains("full");
             for ((what, found), (_, expected)) in found.iter().zip(&expected) {
-                close(&format!("{what} of {name}"), found, expected, 1e-2);
+                close(&format!("{what} of {name} on {}", device()), found, expected, 1e-2);
                 if rounded {
                     assert_ne!(found, expected, "{what} of {name}");
                 }
@@ -115,8 +115,7 @@ fn small_gradients_do_not_vanish() {
         let size = |values: &[f32]| values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!(size(expected) < 1e-6);
         let scaled = |values: &[f32]| values.iter().map(|v| v * 1e8).collect::<Vec<_>>();
-        let error = relative_error(&scaled(found), &scaled(expected));
-        assert!(error < 1e-2, "{what}: {error:e}");
+        close(&format!("{what} on {}", device()), &scaled(found), &scaled(expected), 1e-2);
     }
 }
 
@@ -181,11 +180,12 @@ fn stale(dense: Dense) {
         let x = x.tensor().to_vec().unwrap();
         (0..2).map(|o| b[o] + (0..3).map(|i| w[3 * o + i] * x[i]).sum::<f32>()).collect()
     };
-    close("first values", &y(), &expected(), 2e-3);
+    let what = |when: &str| format!("{when}, on {}", device());
+    close(&what("first values"), &y(), &expected(), 2e-3);
     params.constrain().unwrap();
-    close("limited", &y(), &expected(), 2e-3);
+    close(&what("limited"), &y(), &expected(), 2e-3);
     params.set("dense.weight", &[1.0, -2.0, 3.0, -4.0, 5.0, -6.0]).unwrap();
-    close("set", &y(), &expected(), 2e-3);
+    close(&what("set"), &y(), &expected(), 2e-3);
     let mut sgd = Sgd::new(0.5).momentum(0.5);
     for _ in 0..2 {
         let tape = Tape::new(&params);
@@ -195,17 +195,17 @@ fn stale(dense: Dense) {
         tape.backward(&loss).unwrap();
         sgd.step(&params).unwrap();
         // Of large weights that cancel.
-        close("trained", &y(), &expected(), 2e-2);
+        close(&what("trained"), &y(), &expected(), 2e-2);
     }
     // More parameters make the buffers anew.
     let late = Dense::new(1).build(&params, 2).unwrap();
     let ones: Var = Tensor::from_slice(&[1.0, 1.0], [1, 2], device()).unwrap().into();
     let of_late = late.forward(&Tape::inference(&params), &ones).unwrap();
     let sum: f32 = params.get("dense_1.weight").unwrap().iter().sum();
-    close("late", &of_late.tensor().to_vec().unwrap(), &[sum], 2e-3);
-    close("grown", &y(), &expected(), 2e-2);
+    close(&what("late"), &of_late.tensor().to_vec().unwrap(), &[sum], 2e-3);
+    close(&what("grown"), &y(), &expected(), 2e-2);
     params.set_precision(Precision::Full);
-    close("full", &y(), &expected(), 1e-6);
+    close(&what("full"), &y(), &expected(), 1e-6);
 }
 
 /// Gradients of one scale are not taken for those of another.

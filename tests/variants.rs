@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Vectors, close, devices};
+use common::{Vectors, close, devices, tensor, value};
 use wgpu_lstm::nn::{Lstm, LstmState, Merge, Params};
 use wgpu_lstm::{Coupling, Device, GateActivation, Lengths, Mask, Strategy, Tape, Tensor, Var};
 
@@ -21,10 +21,7 @@ fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
                 params.set(&p, &vectors.get(p.strip_prefix("lstm.").unwrap())).unwrap();
             }
             let tape = Tape::new(&params);
-            let tensor = |values: &[f32], shape: &[usize]| {
-                Tensor::from_slice(values, shape, device).unwrap()
-            };
-            let input = tape.input(tensor(&vectors.get("x"), &[b, t, i]));
+            let input = tape.input(vectors.tensor("x", [b, t, i], device));
             let mut x = input.clone();
             if let Some(lengths) = vectors.find("lengths") {
                 let lengths: Vec<_> = lengths.iter().map(|&l| l as usize).collect();
@@ -41,12 +38,11 @@ fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
                 .filter_map(|suffix| {
                     let state = |v: &str| vectors.find(&format!("{v}_0{suffix}"));
                     let (h, c) = (state("h")?, state("c")?);
-                    let var = |v: &[f32]| Var::from(tensor(v, &[b, v.len() / b]));
+                    let var = |v: &[f32]| Var::from(tensor(v, [b, v.len() / b], device));
                     Some(LstmState { h: var(&h), c: var(&c) })
                 })
                 .collect();
             let out = layer.run(&tape, &x, (!states.is_empty()).then_some(&states)).unwrap();
-            let value = |v: &Var| v.tensor().to_vec().unwrap();
             let mut expected = vectors.get("y");
             if name == "keras_backwards" {
                 // Keras gives the outputs in the order in which they were computed.
@@ -67,13 +63,14 @@ fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
             if name == "keras_backwards" {
                 d_y = reversed(&d_y, b, t);
             }
-            let mut seeds = vec![(&out.output, tensor(&d_y, out.output.shape()))];
+            let mut seeds = vec![(&out.output, tensor(&d_y, out.output.shape(), device))];
             let (mut d_h, mut d_c) = (vectors.find("d_h_n"), vectors.find("d_c_n"));
             for state in &out.state {
                 for (var, d) in [(&state.h, &mut d_h), (&state.c, &mut d_c)] {
                     if let Some(d) = d {
                         let rest = d.split_off(var.tensor().len());
-                        seeds.push((var, tensor(&std::mem::replace(d, rest), var.shape())));
+                        let first = std::mem::replace(d, rest);
+                        seeds.push((var, tensor(&first, var.shape(), device)));
                     }
                 }
             }
@@ -234,11 +231,11 @@ fn dropout_of_every_kind_is_the_same_on_both_devices() {
         outputs.push(params.gradient("lstm.weight_hh_l1").unwrap());
         outputs
     };
-    let [a, b] = devices() else { panic!("two devices") };
-    let (a, b) = (train(a), train(b));
+    let [cpu, gpu] = devices() else { panic!("two devices") };
+    let (a, b) = (train(cpu), train(gpu));
     assert_ne!(a[0], a[2]);
     for (n, (a, b)) in a.iter().zip(&b).enumerate() {
-        close(&format!("output {n}"), a, b, 1e-4);
+        close(&format!("output {n} of {gpu}, and of {cpu}"), a, b, 1e-4);
     }
 }
 

@@ -1,8 +1,7 @@
 //! The matrix product and the sum of columns.
 
 use super::oracle::{self, Random, widen};
-use super::{close, devices, gpu, has_f16, tensor};
-use crate::device::Backend;
+use super::{Folder, close, close_values, devices, ends, gpu, has_f16, inner, tensor};
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
 use crate::ops::column_sum::column_sum;
@@ -10,7 +9,6 @@ use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE,
 use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
-use std::sync::Arc;
 
 /// Odd ones, tiles' multiples and their neighbours.
 const SIZES: [[usize; 3]; 10] = [
@@ -62,11 +60,6 @@ fn products_of_every_form() {
             }
         }
     }
-}
-
-fn inner(device: &Device) -> &Arc<Gpu> {
-    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
-    gpu
 }
 
 /// All kernels that run on a device, with their tiles: by hand, since each kind of adapter gets
@@ -160,19 +153,17 @@ fn slices_depend_on_sizes_alone() {
 /// What a clock chooses is one of those that make tiles, and stays; few rows and columns ask no clock.
 #[test]
 fn large_products_have_the_faster_tiles() {
-    let folder = std::env::temp_dir().join(format!("wgpu-lstm-tiles-{}", std::process::id()));
-    let device = Device::gpu(GpuOptions::default().software().cache(&folder)).unwrap();
+    let folder = Folder::new("tiles");
+    let device = Device::gpu(GpuOptions::default().software().cache(folder.path())).unwrap();
     let name = |m, n| gemm::tiles(inner(&device), m, n).0[0].name;
     let first = name(1024, 1024);
     assert!(["gemm_tile", "gemm_tile_wide"].contains(&first), "{first}");
     assert_eq!(name(4000, 600), first);
     assert_eq!(name(64, 512), "gemm_tile");
-    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
-    let kept = files.iter().filter(|f| f.extension().is_some_and(|e| e == "json"));
+    let files = folder.files();
+    let kept = files.iter().filter(|file| ends(file, "json"));
     let kept: String = kept.map(|f| std::fs::read_to_string(f).unwrap()).collect();
     assert!(kept.contains("gemm_tiles"), "{files:?}: {kept}");
-    drop(device);
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// Operands that 16 bits can hold, so that sums differ by their order alone. Two forms, which hold
@@ -326,7 +317,7 @@ fn parts_of_matrices() {
             .unwrap();
         let c = c.to_vec().unwrap();
         assert_eq!(c[..5], [0.5; 5], "{name}: words before the result");
-        assert!(oracle::relative_error(&c[5..], &expected) < 1e-5, "{name}");
+        close_values(name, &c[5..], &expected, 1e-5);
     }
 }
 

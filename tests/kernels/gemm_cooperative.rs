@@ -2,16 +2,13 @@
 //! software adapters lack; and the whole of it where the adapter has them.
 
 use super::oracle::{self, Random, widen};
-use super::{close, gpu, has_f16, tensor};
-use crate::device::Backend;
-use crate::device::gpu::Gpu;
+use super::{close, gpu, has_f16, inner, tensor};
 use crate::device::kernel::Kernel;
 use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel};
 use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE};
 use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
-use std::sync::Arc;
 
 const PLAIN: &str = include_str!("cooperative.wgsl");
 
@@ -71,11 +68,6 @@ const SIZES: [[usize; 3]; 10] = [
     [127, 129, 7],
     [131, 65, 130],
 ];
-
-fn inner(device: &Device) -> &Arc<Gpu> {
-    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
-    gpu
-}
 
 /// A matrix whose rows begin at multiples of 4 elements, the first one behind a row's length of them,
 /// with something else between and around.

@@ -1,8 +1,7 @@
 //! The LSTM op, forward and backward: every strategy on every device against the oracle.
 
 use super::oracle::{self, Random, widen};
-use super::{close, devices, gpu, tensor};
-use crate::device::Backend;
+use super::{close, close_from, devices, gpu, inner, tensor};
 use crate::device::resident::Forced;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
@@ -389,8 +388,7 @@ pub(super) struct Answer {
 /// of them may be small.
 #[track_caller]
 fn state_close(what: &str, found: &Tensor, expected: &[f64], bound: f64) {
-    let error = oracle::relative_error_from(0.1, &found.to_vec().unwrap(), expected);
-    assert!(error <= bound, "{what}: relative error {error:e}, at most {bound:e}");
+    close_from(0.1, what, found, expected, bound);
 }
 
 /// PyTorch's `[4H,rows]` as `[rows,H,4]`.
@@ -419,7 +417,7 @@ pub(super) fn check_everywhere(case: &Case, saves: &[bool], what: &str) {
 #[test]
 fn gradients_of_weights_in_slices() {
     let device = gpu(GpuOptions::default().threads(2));
-    let Backend::Gpu(inner) = &device.0 else { panic!("this test needs a GPU adapter") };
+    let inner = inner(&device);
     let plain = Case::new(4, [11, 17, 12, 7], 6);
     // The other products' sums, of 4 H or fewer, are too short for slices.
     let mut cases = vec![plain.clone(), Case::new(5, [33, 9, 3, 7], 7)];
@@ -499,8 +497,7 @@ fn every_option_at_one_size() {
 fn few_rows_of_many_units() {
     let device = gpu(GpuOptions::default().poison().threads(2));
     // Not every adapter has so wide workgroups.
-    let crate::device::Backend::Gpu(inner) = &device.0 else { panic!("a CPU") };
-    let wide = inner.limits.max_compute_invocations_per_workgroup >= 512;
+    let wide = inner(&device).limits.max_compute_invocations_per_workgroup >= 512;
     let strategy = if wide { Strategy::Sequence } else { Strategy::Auto };
     for (options, b) in [(7, 3), (4, 1)] {
         let case = Case::new(options as u64, [b, 4, 3, 499], options);

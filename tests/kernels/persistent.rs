@@ -1,21 +1,14 @@
 //! `Strategy::Persistent`: against the oracle with one, two and too many workgroups; with workgroups
 //! that never start and that give up at every step; and its protocol, in every order of events.
 
-use super::gpu;
 use super::lstm::Case;
+use super::{assert_same_bits, close_values, forced, gpu, inner};
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Params};
 use crate::ops::lstm::plan::{self, Task};
 use crate::ops::lstm::{persistent, trial};
 use crate::{Device, Error, GpuOptions, Strategy, Tape, Tensor};
-use std::sync::Arc;
-
-pub(super) fn forced(device: &Device, forced: Forced) -> Arc<Gpu> {
-    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
-    gpu.force(forced).unwrap();
-    gpu.clone()
-}
 
 fn device(checked: bool, portable: bool) -> Device {
     let mut options = GpuOptions::default().poison().threads(2);
@@ -58,12 +51,10 @@ fn persistent_agrees_with_the_oracle() {
     }
 }
 
-/// All that both passes of a case give, bit by bit.
-fn bits(case: &Case, device: &Device) -> Vec<Vec<u32>> {
-    case.results(device, Strategy::Persistent)
-        .iter()
-        .map(|t| t.to_vec().unwrap().into_iter().map(f32::to_bits).collect())
-        .collect()
+/// All that both passes of a case give.
+fn results(case: &Case, device: &Device) -> Vec<f32> {
+    let results = case.results(device, Strategy::Persistent);
+    results.iter().flat_map(|t| t.to_vec().unwrap()).collect()
 }
 
 fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
@@ -85,19 +76,23 @@ fn a_workgroup_that_fails_changes_nothing() {
         plan::Schedule::Persistent(team) => !team.alone,
         _ => false,
     };
-    let expected = bits(&case, &device);
+    let expected = results(&case, &device);
     for window in [None, Some(2), Some(3)] {
         for fault in 0..2 + 2 * 5 {
             // Who sleeps makes the others lose their patience; whoever gives up tells them.
             let polls = Some(if fault % 2 == 1 { 1 << 10 } else { 1 << 20 });
             forced(&device, Forced { window, fault, polls, ..usual });
             assert!(shared());
-            let found = bits(&case, &device);
-            assert!(found == expected, "window {window:?}, fault {fault}");
+            let what = format!("window {window:?}, fault {fault} on {device}");
+            assert_same_bits(&what, &results(&case, &device), &expected);
             if fault > 0 && fault % 2 == 0 {
-                assert!(gpu.resident.tripped(), "window {window:?}, fault {fault}");
-                assert!(!shared());
-                assert!(bits(&case, &device) == expected, "alone after fault {fault}");
+                assert!(gpu.resident.tripped(), "{what}");
+                assert!(!shared(), "{what}");
+                assert_same_bits(
+                    format!("alone after {what}"),
+                    &results(&case, &device),
+                    &expected,
+                );
             }
         }
     }
@@ -135,8 +130,8 @@ fn the_trial_passes_and_counts_workgroups() {
     let compared = (trial::PERSISTENT[0].check)(&gpu).unwrap();
     assert!(!gpu.resident.tripped() || !two_at_once(&gpu));
     let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
-    let error = super::oracle::relative_error(&compared.special, &plain);
-    assert!(error <= f64::from(compared.bound), "{error:e}");
+    let what = format!("the trial on {device}");
+    close_values(&what, &compared.special, &plain, compared.bound.into());
     let plan::Schedule::Persistent(team) =
         plan::schedule(&gpu, Strategy::Persistent, task(false, 1, 157)).unwrap()
     else {
@@ -150,7 +145,7 @@ fn the_trial_passes_and_counts_workgroups() {
 #[test]
 fn auto_takes_it_where_no_workgroup_is_wide_enough() {
     let device = gpu(GpuOptions::default().software());
-    let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
+    let gpu = inner(&device);
     let taken = |task| {
         let schedule = plan::schedule(gpu, Strategy::Auto, task).unwrap();
         matches!(schedule, plan::Schedule::Persistent(_))

@@ -5,9 +5,7 @@
 
 use super::oracle::dense::{Activation, activate, activate_backward};
 use super::oracle::{self, Random, widen};
-use super::{devices, gpu, has_f16, tensor};
-use crate::device::Backend;
-use crate::device::gpu::Gpu;
+use super::{devices, gpu, has_f16, inner, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
 use crate::ops::gemm::{Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
@@ -19,7 +17,6 @@ use crate::ops::{
     norm_lstm, pack, penalty, pointwise_loss, pool, reduce_sum, sgd, softmax, swap_axes,
 };
 use crate::{Device, GpuOptions, Lengths, Mask, Tensor};
-use std::sync::Arc;
 
 const SPECIALS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-40, -3e-42];
 
@@ -232,11 +229,6 @@ fn pairs(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
 fn with_zeros(mut values: Vec<f32>) -> Vec<f32> {
     values.iter_mut().step_by(5).for_each(|v| *v = 0.0);
     values
-}
-
-fn inner(device: &Device) -> &Arc<Gpu> {
-    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
-    gpu
 }
 
 fn one_gpu() -> Vec<(String, Device)> {

@@ -1,9 +1,8 @@
 //! Both directions of a layer in the same dispatches: with the bits that each has alone, whatever the
 //! schedule, the cell and the rows; and in as many dispatches as one direction.
 
-use super::oracle::Random;
-use super::persistent::forced;
-use super::{close, devices, gpu, has_f16, tensor};
+use super::oracle::{Random, widen};
+use super::{assert_same_bits, close, devices, forced, gpu, has_f16, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
@@ -165,14 +164,10 @@ impl Both {
         assert_eq!(together.len(), alone.len());
         for ((name, together), (_, alone)) in together.iter().zip(&alone) {
             let [a, b] = [together, alone].map(|t| t.to_vec().unwrap());
-            let different = a.iter().zip(&b).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
-            assert_eq!(
-                different,
-                0,
-                "{name} of {what}, {:?}, {:?}: {different} of {} values differ",
-                self.sizes,
-                self.rows,
-                a.len()
+            assert_same_bits(
+                format!("{name} of {what}, {:?}, {:?}", self.sizes, self.rows),
+                &a,
+                &b,
             );
         }
     }
@@ -269,8 +264,7 @@ fn both_directions_in_chunks() {
                 assert_eq!(kernel.calls, 3);
             }
             for ((name, found), (_, expected)) in found.iter().zip(both.run(&whole, true)) {
-                let expected: Vec<f64> =
-                    expected.to_vec().unwrap().into_iter().map(f64::from).collect();
+                let expected = widen(&expected.to_vec().unwrap());
                 close(&format!("{name}, chunks of {frames}, {rows:?}"), found, &expected, 1e-5);
             }
         }
