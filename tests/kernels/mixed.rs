@@ -1,6 +1,6 @@
 //! The LSTM op with weights and gates of 16 bits: every strategy against the oracle.
 
-use super::lstm::Case;
+use super::lstm::{Case, Options};
 use super::{close_values, devices, forced, gpu, has_f16, inner, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Dense, Params, Precision};
@@ -13,12 +13,11 @@ fn able() -> impl Iterator<Item = &'static (String, Device)> {
     devices().iter().filter(|(_, device)| device.is_gpu() && has_f16(device))
 }
 
-fn check(case: &Case, saves: &[bool], what: &str) {
+fn check(case: &Case, saves: &[bool]) {
     let answer = case.answer();
     for (name, device) in able() {
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {
-            let what = format!("{what}, {strategy:?} on {name}");
-            case.check_passes(saves, &what, device, strategy, &answer);
+            case.check_passes(saves, name, device, strategy, &answer);
         }
     }
 }
@@ -26,24 +25,31 @@ fn check(case: &Case, saves: &[bool], what: &str) {
 #[test]
 fn gates_of_16_bits_at_odd_sizes() {
     for hidden_size in [1, 7, 131] {
-        for (n, (b, t, i)) in [(1, 1, 1), (3, 17, 5), (33, 2, 64)].into_iter().enumerate() {
-            // Some with all options, some with none.
-            let case = Case::new(n as u64, [b, t, i, hidden_size], 7 * (n % 2)).with_half();
-            check(&case, &[true], &format!("B{b} T{t} I{i} H{hidden_size}"));
+        for (seed, [b, t, i], options) in [
+            (0, [1, 1, 1], Options::NONE),
+            (1, [3, 17, 5], Options::ALL),
+            (2, [33, 2, 64], Options::NONE),
+        ] {
+            check(&Case::new(seed, [b, t, i, hidden_size], options).with_half(), &[true]);
         }
     }
 }
 
 #[test]
 fn gates_of_16_bits_with_every_option() {
-    for options in [1, 3, 4, 6] {
-        let mut case = Case::new(options as u64, [33, 6, 3, 21], options).with_half();
-        case.layer.reverse = options > 3;
-        check(&case, &[false, true], &format!("options {options}"));
+    let none = Options::NONE;
+    for (seed, reverse, options) in [
+        (1, false, Options { lengths: true, recompute: true, ..none }),
+        (3, false, Options { lengths: true, state: true, d_state: true, ..none }),
+        (4, true, Options { sequences: true, recompute: true, d_state: true, ..none }),
+        (6, true, Options { state: true, sequences: true, ..none }),
+    ] {
+        let mut case = Case::new(seed, [33, 6, 3, 21], options).with_half();
+        case.layer.reverse = reverse;
+        check(&case, &[false, true]);
     }
     let cell = Cell { peepholes: true, recurrent_dropout: 0.3, ..Cell::default() };
-    let case = Case::new(8, [9, 5, 2, 13], 7).with_half().with_cell(cell, 3);
-    check(&case, &[true], "a cell with peepholes");
+    check(&Case::new(8, [9, 5, 2, 13], Options::ALL).with_half().with_cell(cell, 3), &[true]);
 }
 
 #[test]
@@ -58,8 +64,8 @@ fn gates_of_16_bits_by_workgroups_that_exchange() {
         let workgroups = Some(workgroups);
         forced(&device, Forced { workgroups, keep, polls, ..Forced::default() });
         for hidden_size in [13, 66] {
-            let case = Case::new(5, [5, 6, 3, hidden_size], 7).with_half();
-            let what = format!("H{hidden_size}, {workgroups:?} workgroups, {keep:?}");
+            let case = Case::new(5, [5, 6, 3, hidden_size], Options::ALL).with_half();
+            let what = format!("{workgroups:?} workgroups, keep {keep:?}");
             case.check_passes(&[true], &what, &device, Strategy::Persistent, &case.answer());
         }
     }

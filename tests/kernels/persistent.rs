@@ -1,7 +1,7 @@
 //! `Strategy::Persistent`: against the oracle with one, two and too many workgroups; with workgroups
 //! that never start and that give up at every step; and its protocol, in every order of events.
 
-use super::lstm::Case;
+use super::lstm::{Case, Options};
 use super::{assert_same_bits, close_values, forced, gpu, inner};
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
@@ -33,9 +33,10 @@ fn two_at_once(gpu: &Gpu) -> bool {
 fn persistent_agrees_with_the_oracle() {
     let modes = [[false, false], [true, true], [false, true]];
     let cases = [
-        (1, [32, 99], [3, 2, 5, 1], 6),
-        (3, [1, 1], [9, 5, 2, 13], 7),
-        (2, [2, 1], [33, 17, 3, 64], 4),
+        // The first with kept gates, the last with others.
+        (1, [32, 99], [3, 2, 5, 1], Options { lengths: false, recompute: false, ..Options::ALL }),
+        (3, [1, 1], [9, 5, 2, 13], Options::ALL),
+        (2, [2, 1], [33, 17, 3, 64], Options { recompute: true, ..Options::SEQUENCES }),
     ];
     let devices = modes.map(|[checked, portable]| device(checked, portable));
     // Each makes pipelines anew, which takes a software adapter seconds: modes take turns.
@@ -45,7 +46,7 @@ fn persistent_agrees_with_the_oracle() {
         let patience = Forced { polls: Some(1 << 14), ..Forced::default() };
         forced(&device, Forced { workgroups: Some(workgroups), keep: Some(keep), ..patience });
         let case = Case::new(number as u64, sizes, options);
-        let what = format!("{sizes:?} by {workgroups}, keep {keep:?}, in mode {:?}", modes[number]);
+        let what = format!("by {workgroups}, keep {keep:?}, in mode {:?}", modes[number]);
         let saves: &[bool] = if number == 0 { &[false, true] } else { &[true] };
         case.check_passes(saves, &what, &device, Strategy::Persistent, &case.answer());
     }
@@ -68,7 +69,7 @@ fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
 fn a_workgroup_that_fails_changes_nothing() {
     let device = device(false, false);
     // Rows of different lengths, by three teams in two launches.
-    let case = Case::new(3, [17, 4, 3, 9], 7);
+    let case = Case::new(3, [17, 4, 3, 9], Options::ALL);
     let usual = Forced { workgroups: Some(2), ..Forced::default() };
     let gpu = forced(&device, usual);
     // Whether workgroups share the work; a software adapter goes on with one for all of it.
@@ -164,7 +165,7 @@ fn auto_takes_it_where_no_workgroup_is_wide_enough() {
 fn chunks_by_workgroups() {
     let device = gpu(GpuOptions::default().poison().chunk_words(4 * 5 * 4 + 8));
     forced(&device, Forced { workgroups: Some(2), polls: Some(1 << 14), ..Forced::default() });
-    let mut case = Case::new(4, [3, 9, 2, 5], 7);
+    let mut case = Case::new(4, [3, 9, 2, 5], Options::ALL);
     case.layer.reverse = true;
     case.check_passes(&[true], "chunks", &device, Strategy::Persistent, &case.answer());
 }
@@ -174,7 +175,7 @@ fn chunks_by_workgroups() {
 fn a_pass_by_workgroups_is_four_dispatches() {
     let device = gpu(GpuOptions::default());
     forced(&device, Forced { workgroups: Some(2), ..Forced::default() });
-    let case = Case::new(5, [2, 3, 4, 5], 4);
+    let case = Case::new(5, [2, 3, 4, 5], Options::SEQUENCES);
     let (_, _) = case.forward(&device, Strategy::Persistent, false);
     let before = device.counters();
     let (output, _) = case.forward(&device, Strategy::Persistent, false);
