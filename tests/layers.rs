@@ -316,15 +316,15 @@ fn frames_repeat_and_join() {
 
 #[test]
 fn attention_of_every_kind() {
-    for (name, build) in [
-        ("dot", Attention::dot()),
-        ("general", Attention::general()),
-        ("additive", Attention::additive(7)),
+    // With the features of a query; of a key there are six.
+    for (name, q, build) in [
+        ("dot", 6, Attention::dot()),
+        ("general", 4, Attention::general()),
+        ("additive", 4, Attention::additive(7)),
     ] {
         let v = Vectors::load(&format!("layer_attention_{name}"));
         for device in devices() {
             let params = Params::new(device);
-            let q = if name == "dot" { 6 } else { 4 };
             let layer = build.clone().build(&params, q, 6).unwrap();
             for p in params.names() {
                 let short = p.strip_prefix("attention.").unwrap();

@@ -57,46 +57,84 @@ fn pass(
     found
 }
 
+/// A model that is run in both precisions.
+struct Compared<'a> {
+    name: &'a str,
+    /// Whether it is also run with rows of different lengths: every kernel takes a software adapter
+    /// seconds to compile.
+    lengths: bool,
+    /// Whether mixed precision rounds all of it, or leaves it as it is.
+    rounds: bool,
+    make: Make<'a>,
+}
+
 /// Outputs and gradients are those of full precision but for the rounding, and are rounded.
 #[test]
 fn layers_agree_with_full_precision() {
-    let models: [(&str, Make); 5] = [
-        ("a stack in both directions", &|params| {
-            let lstm = Lstm::new(10).num_layers(2).bidirectional(Merge::Concat).return_sequences();
-            let lstm = lstm.build(params, 3).unwrap();
-            let dense = Dense::new(5).activation(Activation::Tanh).build(params, 20).unwrap();
-            Box::new(move |tape, x| dense.forward(tape, &lstm.forward(tape, x).unwrap()).unwrap())
-        }),
-        ("peepholes, recomputed", &|params| {
-            let lstm = Lstm::new(9).peepholes().recompute().return_sequences();
-            let lstm = lstm.build(params, 3).unwrap();
-            Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
-        }),
-        ("a projection", &|params| {
-            let lstm = Lstm::new(12).projection(5).build(params, 3).unwrap();
-            Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
-        }),
-        ("a plain recurrent layer", &|params| {
-            let rnn = Rnn::new(11).build(params, 3).unwrap();
-            Box::new(move |tape, x| rnn.forward(tape, x).unwrap())
-        }),
-        ("layer normalisation, in full precision", &|params| {
-            let lstm = Lstm::new(8).layer_norm().build(params, 3).unwrap();
-            Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
-        }),
+    let models = [
+        Compared {
+            name: "a stack in both directions",
+            lengths: true,
+            rounds: true,
+            make: &|params| {
+                let lstm = Lstm::new(10).num_layers(2).bidirectional(Merge::Concat);
+                let lstm = lstm.return_sequences().build(params, 3).unwrap();
+                let dense = Dense::new(5).activation(Activation::Tanh).build(params, 20).unwrap();
+                Box::new(move |tape, x| {
+                    dense.forward(tape, &lstm.forward(tape, x).unwrap()).unwrap()
+                })
+            },
+        },
+        Compared {
+            name: "peepholes, recomputed",
+            lengths: false,
+            rounds: true,
+            make: &|params| {
+                let lstm = Lstm::new(9).peepholes().recompute().return_sequences();
+                let lstm = lstm.build(params, 3).unwrap();
+                Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
+            },
+        },
+        Compared {
+            name: "a projection",
+            lengths: false,
+            rounds: true,
+            make: &|params| {
+                let lstm = Lstm::new(12).projection(5).build(params, 3).unwrap();
+                Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
+            },
+        },
+        Compared {
+            name: "a plain recurrent layer",
+            lengths: false,
+            rounds: true,
+            make: &|params| {
+                let rnn = Rnn::new(11).build(params, 3).unwrap();
+                Box::new(move |tape, x| rnn.forward(tape, x).unwrap())
+            },
+        },
+        Compared {
+            name: "layer normalisation",
+            lengths: false,
+            rounds: false,
+            make: &|params| {
+                let lstm = Lstm::new(8).layer_norm().build(params, 3).unwrap();
+                Box::new(move |tape, x| lstm.forward(tape, x).unwrap())
+            },
+        },
     ];
-    for (name, model) in models {
-        // Rows of different lengths once: every kernel takes a software adapter seconds to compile.
-        for lengths in [false, true].into_iter().take(if name.contains("both") { 2 } else { 1 }) {
+    for Compared { name, lengths, rounds, make } in models {
+        for lengths in if lengths { &[false, true][..] } else { &[false] } {
             let full = Params::new(device()).with_seed(3);
-            let expected = pass(&full, &model(&full), lengths, 1.0);
+            let expected = pass(&full, &make(&full), *lengths, 1.0);
             let half = mixed(device());
-            let found = pass(&half, &model(&half), lengths, 1.0);
-            let rounded = half.precision() == Precision::Mixed && !name.contains("full");
+            let found = pass(&half, &make(&half), *lengths, 1.0);
+            let rounded = half.precision() == Precision::Mixed && rounds;
             for ((what, found), (_, expected)) in found.iter().zip(&expected) {
-                close(&format!("{what} of {name} on {}", device()), found, expected, 1e-2);
+                let what = format!("{what} of {name}, lengths {lengths}, on {}", device());
+                close(&what, found, expected, 1e-2);
                 if rounded {
-                    assert_ne!(found, expected, "{what} of {name}");
+                    assert_ne!(found, expected, "{what}");
                 }
             }
         }
