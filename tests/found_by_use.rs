@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{close, devices, gpu};
+use common::{close, devices, gpu, lacks};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -450,6 +450,7 @@ fn an_infinite_input_has_the_gradient_of_a_closed_gate() {
 #[test]
 fn what_a_clip_holds_has_no_gradient_in_mixed_precision_either() {
     let device = gpu(GpuOptions::default());
+    lacks("f16", device.adapter().is_some_and(|adapter| adapter.half_precision));
     for (clip, recompute) in [(0.3, false), (0.7, false), (0.1, false), (0.3, true)] {
         let run = |precision: Precision| {
             let params = Params::new(&device).with_seed(8);

@@ -2,9 +2,11 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod compare;
+mod lacks;
 mod shared;
 
 pub(crate) use compare::assert_close;
+pub(crate) use lacks::lacks;
 pub(crate) use shared::{Folder, Training, ends, gpu, open, tensor, value};
 
 use safetensors::SafeTensors;

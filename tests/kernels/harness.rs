@@ -2,10 +2,13 @@
 
 #[path = "../common/compare.rs"]
 mod compare;
+#[path = "../common/lacks.rs"]
+mod lacking;
 #[path = "../common/shared.rs"]
 mod shared;
 
 pub(super) use compare::{LEAST, assert_close, assert_equal, assert_same_bits, mismatch};
+pub(super) use lacking::lacks;
 pub(super) use shared::{Folder, Training, ends, gpu, open, tensor};
 
 use crate as engine;
@@ -56,6 +59,12 @@ pub(super) fn forced(device: &Device, forced: Forced) -> Arc<Gpu> {
     let gpu = inner(device);
     gpu.force(forced).unwrap();
     gpu.clone()
+}
+
+/// Whether tests of 16-bit floats end here: see [`lacks`].
+#[track_caller]
+pub(super) fn lacks_f16(device: &Device) -> bool {
+    lacks("f16", has_f16(device))
 }
 
 /// Whether kernels can use 16-bit floats here. Where they cannot, tests of mixed precision are tests that

@@ -1,7 +1,7 @@
 //! The LSTM op, forward and backward: every strategy on every device against the oracle.
 
 use super::oracle::{self, Random, widen};
-use super::{close, close_from, devices, gpu, inner, tensor};
+use super::{close, close_from, devices, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::resident::Forced;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
@@ -530,7 +530,7 @@ fn gradients_of_weights_in_slices() {
     let plain = Case::new(4, [11, 17, 12, 7], Options { lengths: false, ..Options::ALL });
     // The other products' sums, of 4 H or fewer, are too short for slices.
     let mut cases = vec![plain.clone(), Case::new(5, [33, 9, 3, 7], Options::ALL)];
-    if inner.has_f16() {
+    if !lacks_f16(&device) {
         cases.push(plain.with_half());
     }
     for case in cases {
@@ -609,9 +609,8 @@ fn every_option_at_one_size() {
 #[test]
 fn few_rows_of_many_units() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    // Not every adapter has so wide workgroups.
     let wide = inner(&device).limits.max_compute_invocations_per_workgroup >= 512;
-    let strategy = if wide { Strategy::Sequence } else { Strategy::Auto };
+    let strategy = if lacks("wide", wide) { Strategy::Auto } else { Strategy::Sequence };
     for (seed, b, options) in [(7, 3, Options::ALL), (4, 1, Options::SEQUENCES)] {
         let case = Case::new(seed, [b, 4, 3, 499], options);
         case.check_passes(&[true], "many units", &device, strategy, &case.answer());

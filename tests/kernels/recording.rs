@@ -1,7 +1,7 @@
 //! What a training step costs the host: dispatches, submissions, buffers; and that a poisoned
 //! buffer is one.
 
-use super::{Training, assert_close, gpu, inner};
+use super::{Training, assert_close, gpu, inner, lacks};
 use crate::nn::{Lstm, Params};
 use crate::{Device, Error, GpuOptions, Lengths, Strategy, Tape, Tensor, Var, loss};
 
@@ -153,6 +153,7 @@ fn run_or_fall_back(rows: usize, kernels: &[(&'static str, &str)]) {
         (found, names, gpu.subgroup_size == Some(8) && gpu.info.software)
     };
     let (found, names, eight) = run(GpuOptions::default());
+    lacks("subgroup8", eight);
     for &(name, plain) in kernels {
         assert_eq!(names.contains(&name), eight, "{names:?}");
         if eight {

@@ -5,7 +5,7 @@
 
 use super::oracle::dense::{Activation, activate, activate_backward};
 use super::oracle::{self, Random, widen};
-use super::{devices, gpu, has_f16, inner, tensor};
+use super::{devices, gpu, has_f16, inner, lacks, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
 use crate::ops::gemm::{Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
@@ -370,6 +370,7 @@ fn sums_and_copies() {
     .check(&mut failures);
     let with_halves: Vec<_> =
         devices().iter().filter(|(_, d)| !d.is_gpu() || has_f16(d)).cloned().collect();
+    lacks("f16", with_halves.iter().any(|(_, device)| device.is_gpu()));
     Case {
         op: "half",
         what: String::new(),
@@ -673,7 +674,7 @@ fn products_by_every_kernel() {
     let mut failures = Vec::new();
     let devices = one_gpu();
     let mut ways: Vec<Way> = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64]), (&ROWS, [8, 32])];
-    if inner(&devices[0].1).subgroup_size == Some(8) {
+    if !lacks("subgroup8", inner(&devices[0].1).subgroup_size == Some(8)) {
         ways.push((&SUBGROUP, [32, 64]));
     }
     let wide: Way = (&WIDE, [128, 128]);

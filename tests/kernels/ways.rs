@@ -2,7 +2,7 @@
 //! schedule, the cell and the rows; and in as many dispatches as one direction.
 
 use super::oracle::{Random, widen};
-use super::{assert_same_bits, close, devices, forced, gpu, has_f16, tensor};
+use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
@@ -218,7 +218,7 @@ fn both_directions_of_every_cell() {
 #[test]
 fn both_directions_in_mixed_precision() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    if !has_f16(&device) {
+    if lacks_f16(&device) {
         return;
     }
     for (strategy, one_buffer, recompute) in [
