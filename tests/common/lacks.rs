@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) const REQUIRE_VARIABLE: &str = "WGPU_LSTM_TEST_REQUIRE";
 
 /// What a test may need: `tests/README.md` says of each what it is.
-const WORDS: [&str; 5] = ["f16", "subgroup8", "cooperative", "wide", "vulkan"];
+const WORDS: [&str; 6] = ["f16", "subgroup8", "cooperative", "wide", "vulkan", "software"];
 
 /// Whether the adapter lacks what a test needs, so that it, or this part of it, ends here: `has` says
 /// whether it is there. Fails if [`REQUIRE_VARIABLE`] demands it, else tells standard error, once a test.

@@ -154,7 +154,7 @@ fn slices_depend_on_sizes_alone() {
 #[test]
 fn large_products_have_the_faster_tiles() {
     let folder = Folder::new("tiles");
-    let device = Device::gpu(GpuOptions::default().software().cache(folder.path())).unwrap();
+    let device = folder.device();
     let name = |m, n| gemm::tiles(inner(&device), m, n).0[0].name;
     let first = name(1024, 1024);
     assert!(["gemm_tile", "gemm_tile_wide"].contains(&first), "{first}");

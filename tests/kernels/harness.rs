@@ -61,6 +61,20 @@ pub(super) fn forced(device: &Device, forced: Forced) -> Arc<Gpu> {
     gpu.clone()
 }
 
+/// Whether tests of what a software adapter chooses end here, on hardware: see [`lacks`].
+#[track_caller]
+pub(super) fn lacks_software(device: &Device) -> bool {
+    lacks("software", inner(device).info.software)
+}
+
+/// How often workgroups look for a word that they wait for, where a test asks how many of them run at once.
+/// A software adapter gets as much patience as it takes, on a machine that is busy. A card runs a few
+/// hundred of the thousand that are asked: all of them wait in vain, and all other tests for them, so
+/// there it is as usual, some milliseconds.
+pub(super) fn patience(device: &Device) -> Option<u32> {
+    inner(device).info.software.then_some(1 << 24)
+}
+
 /// Whether tests of 16-bit floats end here: see [`lacks`].
 #[track_caller]
 pub(super) fn lacks_f16(device: &Device) -> bool {

@@ -1,7 +1,9 @@
 //! The LSTM op with weights and gates of 16 bits: every strategy against the oracle.
 
 use super::lstm::{Case, Options};
-use super::{close_values, devices, forced, gpu, has_f16, inner, lacks, lacks_f16, tensor};
+use super::{
+    close_values, devices, forced, gpu, has_f16, inner, lacks, lacks_f16, patience, tensor,
+};
 use crate::device::resident::Forced;
 use crate::nn::{Dense, Params, Precision};
 use crate::ops::lstm::cell::Cell;
@@ -84,7 +86,7 @@ fn the_trials_of_16_bits_pass_where_the_adapter_has_them() {
     if lacks_f16(&device) {
         return;
     }
-    forced(&device, Forced { polls: Some(1 << 24), ..Forced::default() });
+    forced(&device, Forced { polls: patience(&device), ..Forced::default() });
     // The one compares 16 bits with 32, the other two schedules of 16.
     for (special, rounds) in [(&trial::HALF, true), (&trial::PERSISTENT[1], false)] {
         let compared = (special.check)(gpu).unwrap();
