@@ -1,5 +1,6 @@
 //! What the project's developers run beside the tests.
 
+mod fingerprint;
 mod isa;
 mod roofline;
 mod strategies;
@@ -8,6 +9,10 @@ use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
+cargo xtask fingerprint [DEVICE] [--against FILE]
+                        a hash over the bits of all results of each of many configurations, on a
+                        device (default: the CPU, and a GPU if one is there); fail if one is not
+                        as in FILE, an earlier output
 cargo xtask isa             compile every kernel for AMD's chips, write benches/ISA.md
 cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
 cargo xtask isa PART        print each configuration of the kernels whose names contain PART
@@ -32,6 +37,12 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
+        ["fingerprint"] => fingerprint::print(None, None),
+        ["fingerprint", "--against", file] => fingerprint::print(None, Some(file)),
+        ["fingerprint", device] if !device.starts_with('-') => {
+            fingerprint::print(Some(device), None)
+        }
+        ["fingerprint", device, "--against", file] => fingerprint::print(Some(device), Some(file)),
         ["isa"] => isa::write(),
         ["isa", "--check"] => isa::check(),
         ["isa", part] if !part.starts_with('-') => isa::print(part),
