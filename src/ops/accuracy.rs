@@ -8,7 +8,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "accuracy",
-    parts: &[INDEX, IS_NAN, include_str!("../../shaders/accuracy.wgsl")],
+    parts: &[INDEX, IS_NAN, include_str!("../../shaders/loss/accuracy.wgsl")],
     bindings: &[("x", Read), ("expected", Read), ("weights", Read), ("hit", Write)],
     variants: || product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]]),
 };

@@ -7,14 +7,14 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "activation",
-    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/activation.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/elementwise/activation.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: kinds,
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "activation_bwd",
-    parts: &[INDEX, include_str!("../../shaders/activation_bwd.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/elementwise/activation_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     variants: kinds,
 };

@@ -8,7 +8,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "adam",
-    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/adam.wgsl")],
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/optim/adam.wgsl")],
     bindings: &[
         ("p", Write),
         ("g", Write),

@@ -7,7 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add",
-    parts: &[INDEX, include_str!("../../shaders/add.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/elementwise/add.wgsl")],
     bindings: &[("a", Read), ("b", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

@@ -7,7 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add_into",
-    parts: &[INDEX, include_str!("../../shaders/add_into.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/elementwise/add_into.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

@@ -8,7 +8,7 @@ use crate::device::threads::each_chunk;
 use crate::lengths::Counted;
 use crate::{Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/common/attention.wgsl");
+const COMMON: &str = include_str!("../../shaders/attention/parts/score.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "attention",
@@ -18,7 +18,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
         INDEX,
         STEPS,
         COMMON,
-        include_str!("../../shaders/attention.wgsl"),
+        include_str!("../../shaders/attention/attention.wgsl"),
     ],
     bindings: &[
         ("q", Read),
@@ -34,14 +34,19 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static SCORES_BACKWARD: Kernel = Kernel {
     name: "attention_scores_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/attention_scores_bwd.wgsl")],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/attention/attention_scores_bwd.wgsl")],
     bindings: &[("values", Read), ("weights", Read), ("d_context", Read), ("d_scores", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
     name: "attention_query_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/attention_query_bwd.wgsl")],
+    parts: &[
+        ACTIVATIONS,
+        INDEX,
+        COMMON,
+        include_str!("../../shaders/attention/attention_query_bwd.wgsl"),
+    ],
     bindings: &[
         ("q", Read),
         ("k", Read),
@@ -55,7 +60,12 @@ pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
 
 pub(crate) static KEY_BACKWARD: Kernel = Kernel {
     name: "attention_key_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/attention_key_bwd.wgsl")],
+    parts: &[
+        ACTIVATIONS,
+        INDEX,
+        COMMON,
+        include_str!("../../shaders/attention/attention_key_bwd.wgsl"),
+    ],
     bindings: &[
         ("q", Read),
         ("k", Read),

@@ -12,7 +12,7 @@ pub(crate) static KERNELS: [Kernel; 2] = [
     kernel("column_sum_f16", &[REAL[1], LONG_SUM, TEXT]),
 ];
 
-const TEXT: &str = include_str!("../../shaders/column_sum.wgsl");
+const TEXT: &str = include_str!("../../shaders/sums/column_sum.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     Kernel {

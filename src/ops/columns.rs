@@ -7,7 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "columns",
-    parts: &[INDEX, include_str!("../../shaders/columns.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/frames/columns.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

@@ -7,7 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "copy",
-    parts: &[INDEX, include_str!("../../shaders/copy.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/elementwise/copy.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

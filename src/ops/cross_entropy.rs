@@ -8,7 +8,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/cross_entropy.wgsl")],
+    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/loss/cross_entropy.wgsl")],
     bindings: &[
         ("x", Read),
         ("labels", Read),
@@ -21,7 +21,12 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "cross_entropy_bwd",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/cross_entropy_bwd.wgsl")],
+    parts: &[
+        ROW_REDUCE,
+        ROW_EXPS,
+        INDEX,
+        include_str!("../../shaders/loss/cross_entropy_bwd.wgsl"),
+    ],
     bindings: &[
         ("x", Read),
         ("labels", Read),

@@ -7,11 +7,11 @@ use crate::device::kernel::{Kernel, Launch, folded};
 use crate::device::threads::each_chunk;
 use crate::{Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/common/ctc.wgsl");
+const COMMON: &str = include_str!("../../shaders/loss/parts/ctc.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "ctc",
-    parts: &[INDEX, IS_NAN, COMMON, include_str!("../../shaders/ctc.wgsl")],
+    parts: &[INDEX, IS_NAN, COMMON, include_str!("../../shaders/loss/ctc.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),
@@ -25,7 +25,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "ctc_bwd",
-    parts: &[INDEX, ROW_REDUCE, COMMON, include_str!("../../shaders/ctc_bwd.wgsl")],
+    parts: &[INDEX, ROW_REDUCE, COMMON, include_str!("../../shaders/loss/ctc_bwd.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) const WGSL: &str = include_str!("../../shaders/common/drawn.wgsl");
+pub(crate) const WGSL: &str = include_str!("../../shaders/optim/parts/drawn.wgsl");
 
 /// The gradient of some rows of a table: of all others it is 0.
 #[derive(Debug, Clone)]

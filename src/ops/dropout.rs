@@ -9,7 +9,7 @@ use crate::{Error, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "dropout",
-    parts: &[INDEX, threefry::WGSL, include_str!("../../shaders/dropout.wgsl")],
+    parts: &[INDEX, threefry::WGSL, include_str!("../../shaders/elementwise/dropout.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "embedding",
-    parts: &[INDEX, include_str!("../../shaders/embedding.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/frames/embedding.wgsl")],
     bindings: &[("ids", Read), ("table", Read), ("y", Write)],
     variants: || switches(["FLOAT"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "embedding_bwd",
-    parts: &[INDEX, LONG_SUM, include_str!("../../shaders/embedding_bwd.wgsl")],
+    parts: &[INDEX, LONG_SUM, include_str!("../../shaders/frames/embedding_bwd.wgsl")],
     bindings: &[("places", Read), ("d_y", Read), ("d_table", Write)],
     variants: || switches(["ROWS"]),
 };

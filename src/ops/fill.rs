@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "fill",
-    parts: &[INDEX, include_str!("../../shaders/fill.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/elementwise/fill.wgsl")],
     bindings: &[("y", Write)],
     variants: || vec![vec![]],
 };

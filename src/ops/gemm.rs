@@ -17,8 +17,8 @@ use std::sync::Arc;
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
     &[("a", Read), ("b", Read), ("bias", Read), ("c", Write)];
 
-pub(crate) const COMMON: &str = include_str!("../../shaders/common/gemm.wgsl");
-const ELEMENTS: &str = include_str!("../../shaders/common/gemm_elements.wgsl");
+pub(crate) const COMMON: &str = include_str!("../../shaders/gemm/parts/gemm.wgsl");
+const ELEMENTS: &str = include_str!("../../shaders/gemm/parts/elements.wgsl");
 
 pub(crate) const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     let variants = || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]);
@@ -31,13 +31,13 @@ const TYPES: [[DType; 3]; 5] = {
     [[F32, F32, F32], [F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
 };
 
-/// The kernels of one file, behind a part of its own, in the order of `TYPES`; a name tells which
+/// The kernels of one file of a room, behind a part of its own, in the order of `TYPES`; a name tells which
 /// matrices are of f16.
 macro_rules! kernels {
-    ($name:literal $(, $part:literal)?) => {{
+    ($room:literal, $name:literal $(, $part:literal)?) => {{
         const FILE: &str = concat!(
-            $(include_str!(concat!("../../shaders/common/", $part, ".wgsl")),)?
-            include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            $(include_str!(concat!("../../shaders/gemm/parts/", $part, ".wgsl")),)?
+            include_str!(concat!("../../shaders/", $room, "/", $name, ".wgsl")),
         );
         const F32: &str = "alias ElemA = f32; alias ElemB = f32; alias ElemC = f32;";
         const B: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f32;";
@@ -55,19 +55,19 @@ macro_rules! kernels {
 }
 
 /// For hardware GPUs.
-pub(crate) static TILE: [Kernel; 5] = kernels!("gemm_tile", "gemm_tile");
+pub(crate) static TILE: [Kernel; 5] = kernels!("gemm", "gemm_tile", "tile");
 
 /// For large products there, if it is the faster of the two.
-pub(crate) static WIDE: [Kernel; 5] = kernels!("gemm_tile_wide", "gemm_tile");
+pub(crate) static WIDE: [Kernel; 5] = kernels!("gemm", "gemm_tile_wide", "tile");
 
 /// For products of a few rows there.
-pub(crate) static ROWS: [Kernel; 5] = kernels!("gemm_rows");
+pub(crate) static ROWS: [Kernel; 5] = kernels!("gemm", "gemm_rows");
 
 /// For software adapters.
-pub(crate) static REGISTER: [Kernel; 5] = kernels!("gemm_register");
+pub(crate) static REGISTER: [Kernel; 5] = kernels!("gemm/software", "gemm_register");
 
 /// For software adapters with subgroups of 8.
-pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm_subgroup");
+pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm/software", "gemm_subgroup");
 
 /// The kernels of a file, for all of `TYPES` or the last ones, and the rows and columns of C that a
 /// workgroup of theirs makes.

@@ -10,9 +10,9 @@ use crate::device::{Backend, Device};
 use crate::{DType, Result, Tensor};
 use std::sync::Arc;
 
-pub(crate) const FILE: &str = include_str!("../../shaders/gemm_cooperative.wgsl");
+pub(crate) const FILE: &str = include_str!("../../shaders/gemm/gemm_cooperative.wgsl");
 const ENABLE: &str = "enable wgpu_cooperative_matrix;";
-const MATRICES: &str = include_str!("../../shaders/common/cooperative.wgsl");
+const MATRICES: &str = include_str!("../../shaders/gemm/parts/cooperative.wgsl");
 
 /// How A, B and C may lie in memory: B has 16 bits always, which is what mixed precision has.
 pub(crate) const B: &str = "enable f16;

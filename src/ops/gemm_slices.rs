@@ -9,7 +9,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "gemm_slices",
-    parts: &[INDEX, include_str!("../../shaders/gemm_slices.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/gemm/gemm_slices.wgsl")],
     bindings: &[("parts", Read), ("bias", Read), ("c", Write)],
     variants: || switches(["BIAS", "ACCUMULATE"]),
 };

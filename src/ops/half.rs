@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "half_f16",
-    parts: &["enable f16;", INDEX, include_str!("../../shaders/half.wgsl")],
+    parts: &["enable f16;", INDEX, include_str!("../../shaders/elementwise/half.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

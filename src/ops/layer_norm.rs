@@ -8,14 +8,14 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "layer_norm",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/layer_norm.wgsl")],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/norm/layer_norm.wgsl")],
     bindings: &[("x", Read), ("gain", Read), ("shift", Read), ("y", Write), ("stats", Write)],
     variants: || switches(["SHIFT"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "layer_norm_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/layer_norm_bwd.wgsl")],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/norm/layer_norm_bwd.wgsl")],
     bindings: &[
         ("x", Read),
         ("gain", Read),

@@ -11,21 +11,21 @@ use crate::{Device, Result, Tensor};
 
 pub(crate) static CHECK: Kernel = Kernel {
     name: "loss_scale_check",
-    parts: &[INDEX, include_str!("../../shaders/loss_scale_check.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/optim/loss_scale_check.wgsl")],
     bindings: &[("g", Read), ("state", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static UPDATE: Kernel = Kernel {
     name: "loss_scale_update",
-    parts: &[include_str!("../../shaders/loss_scale_update.wgsl")],
+    parts: &[include_str!("../../shaders/optim/loss_scale_update.wgsl")],
     bindings: &[("state", Write), ("count", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static RESCALE: Kernel = Kernel {
     name: "rescale",
-    parts: &[INDEX, include_str!("../../shaders/rescale.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/optim/rescale.wgsl")],
     bindings: &[("x", Read), ("state", Read), ("y", Write)],
     variants: || switches(["INVERSE"]),
 };

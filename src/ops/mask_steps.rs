@@ -8,7 +8,7 @@ use crate::{Mask, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "mask_steps",
-    parts: &[INDEX, include_str!("../../shaders/mask_steps.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/frames/mask_steps.wgsl")],
     bindings: &[("x", Read), ("mask", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

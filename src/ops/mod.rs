@@ -176,15 +176,17 @@ pub fn kernels() -> impl Iterator<Item = KernelSource> {
 }
 
 /// How the numbers of a kernel lie in memory: in 32 bits, in 16.
-pub(crate) const REAL: [&str; 2] =
-    [include_str!("../../shaders/common/f32.wgsl"), include_str!("../../shaders/common/f16.wgsl")];
+pub(crate) const REAL: [&str; 2] = [
+    include_str!("../../shaders/lstm/parts/f32.wgsl"),
+    include_str!("../../shaders/lstm/parts/f16.wgsl"),
+];
 
 /// WGSL that several kernels include.
 pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
 pub(crate) const IS_NAN: &str = include_str!("../../shaders/common/is_nan.wgsl");
 pub(crate) const ROW_EXPS: &str = include_str!("../../shaders/common/row_exps.wgsl");
 pub(crate) const LONG_SUM: &str = include_str!("../../shaders/common/long_sum.wgsl");
-pub(crate) const LOSS_SCALE: &str = include_str!("../../shaders/common/loss_scale.wgsl");
+pub(crate) const LOSS_SCALE: &str = include_str!("../../shaders/optim/parts/loss_scale.wgsl");
 pub(crate) const ROW_REDUCE: &str = concat!(
     include_str!("../../shaders/common/is_nan.wgsl"),
     include_str!("../../shaders/common/long_sum.wgsl"),

@@ -14,11 +14,11 @@ use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::{Lengths, Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/common/norm_lstm.wgsl");
+const COMMON: &str = include_str!("../../shaders/lstm/parts/norm.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "norm_lstm",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/lstm/norm_lstm.wgsl")],
     bindings: &[
         ("gates", Write),
         ("r", Read),
@@ -34,7 +34,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "norm_lstm_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm_bwd.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/lstm/norm_lstm_bwd.wgsl")],
     bindings: &[
         ("gates", Write),
         ("rt", Read),

@@ -7,7 +7,7 @@ use crate::{Lengths, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "pack",
-    parts: &[INDEX, include_str!("../../shaders/pack.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/frames/pack.wgsl")],
     bindings: &[("x", Read), ("rows", Read), ("y", Write)],
     variants: || super::switches(["UNPACK"]),
 };

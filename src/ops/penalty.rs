@@ -8,21 +8,21 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "penalty",
-    parts: &[ROW_REDUCE, include_str!("../../shaders/penalty.wgsl")],
+    parts: &[ROW_REDUCE, include_str!("../../shaders/optim/penalty.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "penalty_bwd",
-    parts: &[INDEX, include_str!("../../shaders/penalty_bwd.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/optim/penalty_bwd.wgsl")],
     bindings: &[("x", Read), ("d_loss", Read), ("d_x", Write)],
     variants: || switches(["ACCUMULATE"]),
 };
 
 pub(crate) static MAX_NORM: Kernel = Kernel {
     name: "max_norm",
-    parts: &[INDEX, IS_NAN, LONG_SUM, include_str!("../../shaders/max_norm.wgsl")],
+    parts: &[INDEX, IS_NAN, LONG_SUM, include_str!("../../shaders/optim/max_norm.wgsl")],
     bindings: &[("x", Write)],
     variants: || vec![vec![]],
 };

@@ -9,14 +9,19 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pointwise_loss",
-    parts: &[ACTIVATIONS, INDEX, LONG_SUM, include_str!("../../shaders/pointwise_loss.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, LONG_SUM, include_str!("../../shaders/loss/pointwise_loss.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("loss", Write)],
     variants,
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pointwise_loss_bwd",
-    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/pointwise_loss_bwd.wgsl")],
+    parts: &[
+        ACTIVATIONS,
+        INDEX,
+        IS_NAN,
+        include_str!("../../shaders/loss/pointwise_loss_bwd.wgsl"),
+    ],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants,
 };

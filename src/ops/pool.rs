@@ -8,14 +8,14 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pool",
-    parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, include_str!("../../shaders/pool.wgsl")],
+    parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, include_str!("../../shaders/frames/pool.wgsl")],
     bindings: &[("x", Read), ("steps", Read), ("y", Write), ("found", Write)],
     variants,
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pool_bwd",
-    parts: &[INDEX, STEPS, include_str!("../../shaders/pool_bwd.wgsl")],
+    parts: &[INDEX, STEPS, include_str!("../../shaders/frames/pool_bwd.wgsl")],
     bindings: &[("d_y", Read), ("steps", Read), ("found", Read), ("d_x", Write)],
     variants,
 };

@@ -7,7 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "reduce_sum",
-    parts: &[INDEX, ROW_REDUCE, include_str!("../../shaders/reduce_sum.wgsl")],
+    parts: &[INDEX, ROW_REDUCE, include_str!("../../shaders/sums/reduce_sum.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["ACCUMULATE"]),
 };

@@ -8,7 +8,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "sgd",
-    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/sgd.wgsl")],
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/optim/sgd.wgsl")],
     bindings: &[("p", Write), ("g", Write), ("v", Write), ("scaling", Read), ("rows", Read)],
     variants: || switches(["NESTEROV", "SCALED", "ROWS"]),
 };

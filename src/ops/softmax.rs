@@ -7,14 +7,14 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "softmax",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/softmax.wgsl")],
+    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/norm/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["LOG"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "softmax_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/softmax_bwd.wgsl")],
+    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/norm/softmax_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     variants: || vec![vec![]],
 };

@@ -7,7 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "swap_axes",
-    parts: &[INDEX, include_str!("../../shaders/swap_axes.wgsl")],
+    parts: &[INDEX, include_str!("../../shaders/frames/swap_axes.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

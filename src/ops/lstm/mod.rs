@@ -29,18 +29,18 @@ pub(crate) use cpu::Stack;
 pub use plan::Strategy;
 use std::sync::Arc;
 
-const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
+const ROWS: &str = include_str!("../../../shaders/lstm/parts/rows.wgsl");
 /// What each pass does with what it keeps, where no workgroup waits for another; then the rest.
 const FORWARD: [&str; 2] = [
-    include_str!("../../../shaders/common/lstm_history.wgsl"),
-    include_str!("../../../shaders/common/lstm_forward.wgsl"),
+    include_str!("../../../shaders/lstm/parts/history.wgsl"),
+    include_str!("../../../shaders/lstm/parts/forward.wgsl"),
 ];
 const BACKWARD: [&str; 2] = [
-    include_str!("../../../shaders/common/lstm_in_place.wgsl"),
-    include_str!("../../../shaders/common/lstm_backward.wgsl"),
+    include_str!("../../../shaders/lstm/parts/in_place.wgsl"),
+    include_str!("../../../shaders/lstm/parts/backward.wgsl"),
 ];
-const PLAIN: &str = include_str!("../../../shaders/cell/lstm.wgsl");
-const VARIANT: &str = include_str!("../../../shaders/cell/variant.wgsl");
+const PLAIN: &str = include_str!("../../../shaders/lstm/cell/lstm.wgsl");
+const VARIANT: &str = include_str!("../../../shaders/lstm/cell/variant.wgsl");
 
 /// The WGSL of a kernel: its numbers, its cell, what its pass's schedules share, its schedule.
 const fn parts(

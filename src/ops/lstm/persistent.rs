@@ -4,7 +4,7 @@
 //! A *team* of workgroups takes some rows of the batch through the sequence. Each of its members owns
 //! some units, keeps their slice of R in registers and shared memory, and their state in registers;
 //! what the others need, h or d_a, it writes into an array in which a word is its own flag
-//! (`shaders/common/exchange.wgsl`).
+//! (`shaders/lstm/parts/exchange.wgsl`).
 //!
 //! # When workgroups do not run at once
 //! No API promises that they do, so every wait is bounded, and what happens then costs a pass that
@@ -37,10 +37,10 @@ use crate::tensor::Storage;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
-const TEAM: &str = include_str!("../../../shaders/common/lstm_team.wgsl");
-const TEXT: &str = include_str!("../../../shaders/lstm_persistent.wgsl");
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm_persistent_bwd.wgsl");
-const EXCHANGE: &str = include_str!("../../../shaders/common/exchange.wgsl");
+const TEAM: &str = include_str!("../../../shaders/lstm/parts/team.wgsl");
+const TEXT: &str = include_str!("../../../shaders/lstm/lstm_persistent.wgsl");
+const TEXT_BWD: &str = include_str!("../../../shaders/lstm/lstm_persistent_bwd.wgsl");
+const EXCHANGE: &str = include_str!("../../../shaders/lstm/parts/exchange.wgsl");
 
 /// With gates of 32 bits and of 16.
 pub(crate) static FORWARD: [Kernel; 2] = [
@@ -120,7 +120,7 @@ const RECOVER: u32 = 1;
 const PROBE: u32 = 2;
 const ALONE: u32 = 3;
 
-/// How a layer is spread over workgroups: see `shaders/common/lstm_team.wgsl`.
+/// How a layer is spread over workgroups: see `shaders/lstm/parts/team.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Team {
     hidden_size: usize,

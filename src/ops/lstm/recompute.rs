@@ -10,7 +10,7 @@ use crate::{Result, Tensor};
 use std::sync::Arc;
 
 /// With the function that numbers invocations.
-const TEXT: &str = include_str!("../../../shaders/lstm_recompute.wgsl");
+const TEXT: &str = include_str!("../../../shaders/lstm/lstm_recompute.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     let variants = || switches(["SAVE", "LENGTHS"]);

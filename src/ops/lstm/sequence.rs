@@ -9,19 +9,22 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constants, Kernel, Launch};
 use std::sync::Arc;
 
-const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
-const TEXT_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_subgroup.wgsl");
-const TEXT_BWD_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_bwd_subgroup.wgsl");
+const TEXT: &str = include_str!("../../../shaders/lstm/lstm_sequence.wgsl");
+const TEXT_SUBGROUP: &str =
+    include_str!("../../../shaders/lstm/software/lstm_sequence_subgroup.wgsl");
+const TEXT_BWD_SUBGROUP: &str =
+    include_str!("../../../shaders/lstm/software/lstm_sequence_bwd_subgroup.wgsl");
 const TEXT_ROW: &str = concat!(
-    include_str!("../../../shaders/common/lstm_row.wgsl"),
-    include_str!("../../../shaders/lstm_sequence_subgroup_row.wgsl"),
+    include_str!("../../../shaders/lstm/software/row.wgsl"),
+    include_str!("../../../shaders/lstm/software/lstm_sequence_subgroup_row.wgsl"),
 );
 const TEXT_BWD_ROW: &str = concat!(
-    include_str!("../../../shaders/common/lstm_row.wgsl"),
-    include_str!("../../../shaders/lstm_sequence_bwd_subgroup_row.wgsl"),
+    include_str!("../../../shaders/lstm/software/row.wgsl"),
+    include_str!("../../../shaders/lstm/software/lstm_sequence_bwd_subgroup_row.wgsl"),
 );
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm_sequence_bwd.wgsl");
-const TEXT_BWD_WIDE: &str = include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl");
+const TEXT_BWD: &str = include_str!("../../../shaders/lstm/lstm_sequence_bwd.wgsl");
+const TEXT_BWD_WIDE: &str =
+    include_str!("../../../shaders/lstm/software/lstm_sequence_bwd_wide.wgsl");
 
 const fn forward_kernel(
     name: &'static str,

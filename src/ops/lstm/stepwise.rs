@@ -7,8 +7,8 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Launch};
 use std::sync::Arc;
 
-const TEXT: &str = include_str!("../../../shaders/lstm_stepwise.wgsl");
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm_stepwise_bwd.wgsl");
+const TEXT: &str = include_str!("../../../shaders/lstm/lstm_stepwise.wgsl");
+const TEXT_BWD: &str = include_str!("../../../shaders/lstm/lstm_stepwise_bwd.wgsl");
 
 const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants: || lstm_variants(true) }

@@ -11,7 +11,7 @@ pub(crate) static KERNELS: [Kernel; 2] = [
     kernel("transpose_gates_f16", &[REAL[1], INDEX, TEXT]),
 ];
 
-const TEXT: &str = include_str!("../../../shaders/transpose_gates.wgsl");
+const TEXT: &str = include_str!("../../../shaders/lstm/transpose_gates.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
