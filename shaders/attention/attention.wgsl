@@ -4,8 +4,7 @@
 //         weights: [B,U,T], context: [B,U,V]. A step that does not count has the weight 0; where
 //         none counts the context is 0.
 // Grid    folded B*U: a workgroup of 64 takes a query
-// Parts   common/activations.wgsl, common/row_reduce.wgsl, common/index.wgsl, common/steps.wgsl,
-//         attention/parts/score.wgsl    Twin  src/ops/attention.rs
+// Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> q: array<f32>;

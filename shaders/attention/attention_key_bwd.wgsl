@@ -2,7 +2,6 @@
 //
 // Shapes  as in attention; d_scores: [B,U,T]; d_context: [B,U,V]; d_k: [B,T,H]; d_values: [B,T,V]
 // Grid    folded B*T: a workgroup of 64 takes a step of a row
-// Parts   common/activations.wgsl, common/index.wgsl, attention/parts/score.wgsl
 // Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;

@@ -3,7 +3,6 @@
 //
 // Shapes  as in attention; d_scores: [B,U,T]; d_q, d_score: [B,U,H]
 // Grid    folded B*U: a workgroup of 64 takes a query
-// Parts   common/activations.wgsl, common/index.wgsl, attention/parts/score.wgsl
 // Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;

@@ -3,7 +3,7 @@
 //
 // Shapes  values: [B,T,V]; weights, d_scores: [B,U,T]; d_context: [B,U,V]
 // Grid    folded B*U: a workgroup of 64 takes a query
-// Parts   common/row_reduce.wgsl, common/index.wgsl    Twin  src/ops/attention.rs
+// Twin    src/ops/attention.rs
 
 struct Dims { b: u32, u: u32, t: u32, h: u32, v: u32 }
 

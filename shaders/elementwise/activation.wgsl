@@ -1,7 +1,6 @@
 // activation: y = act(x), elementwise. KIND 0: sigmoid, 1: tanh, 2: relu.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/activations.wgsl, common/index.wgsl, common/is_nan.wgsl
 // Twin    src/ops/activation.rs
 
 override KIND: u32;

@@ -1,7 +1,7 @@
 // activation_bwd: d_x = d_y * act'(x), from y = act(x). KIND 0: sigmoid, 1: tanh, 2: relu.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl    Twin  src/ops/activation.rs
+// Twin    src/ops/activation.rs
 
 override KIND: u32;
 

@@ -1,7 +1,7 @@
 // add: y = a + b, where two gradients meet.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl    Twin  src/ops/add.rs
+// Twin    src/ops/add.rs
 
 struct Dims { n: u32 }
 

@@ -1,7 +1,7 @@
 // add_into: y += x, a gradient into the place where it is summed.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl    Twin  src/ops/add_into.rs
+// Twin    src/ops/add_into.rs
 
 struct Dims { n: u32 }
 

@@ -1,7 +1,7 @@
 // copy: y = x.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl    Twin  src/ops/copy.rs
+// Twin    src/ops/copy.rs
 
 struct Dims { n: u32 }
 

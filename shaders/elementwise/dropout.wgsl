@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [n], in blocks that share a mask of C columns
 // Grid    folded ceil(n/64)
-// Parts   common/index.wgsl, common/threefry.wgsl    Twin  src/ops/dropout.rs
+// Twin    src/ops/dropout.rs
 // Source  Srivastava et al. 2014; the same mask at every step: Gal & Ghahramani 2016
 
 struct Dims { n: u32, c: u32, block: u32, rate: f32, key0: u32, key1: u32 }

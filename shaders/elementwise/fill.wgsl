@@ -1,7 +1,7 @@
 // fill: y = value.
 //
 // Grid    folded ceil(N/256): an invocation writes four words 64 apart
-// Parts   common/index.wgsl    Twin  src/ops/fill.rs
+// Twin    src/ops/fill.rs
 
 struct Dims { n: u32, value: u32 }
 

@@ -2,7 +2,7 @@
 //
 // Grid    folded ceil(ceil(N/2)/64): an invocation makes one word; if N is odd, the last word's
 //         second half is 0
-// Parts   common/index.wgsl    Twin  src/ops/half.rs
+// Twin    src/ops/half.rs
 // Needs   f16
 
 struct Dims { n: u32 }

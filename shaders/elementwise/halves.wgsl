@@ -2,7 +2,7 @@
 //
 // Shapes  x: [rows,2C], y: [rows,C]
 // Grid    folded ceil(n/64)
-// Parts   common/index.wgsl    Twin  src/ops/halves.rs
+// Twin    src/ops/halves.rs
 
 override KIND: u32;  // 0 sum, 1 mean, 2 product
 

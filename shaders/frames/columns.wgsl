@@ -2,7 +2,7 @@
 //
 // Shapes  x: [rows, x_stride], y: [rows, y_stride]; `width` columns from x_first, y_first on
 // Grid    folded ceil(rows*width/64)
-// Parts   common/index.wgsl    Twin  src/ops/columns.rs
+// Twin    src/ops/columns.rs
 
 struct Dims { n: u32, width: u32, x_stride: u32, x_first: u32, y_stride: u32, y_first: u32 }
 

@@ -4,7 +4,7 @@
 // Shapes  ids: [n], as numbers or, with FLOAT, as floats; table: [V,E], of which rows first..first+count
 //         are here; y: [n,E]
 // Grid    folded ceil(n*E/64)
-// Parts   common/index.wgsl    Twin  src/ops/embedding.rs
+// Twin    src/ops/embedding.rs
 
 override FLOAT: bool;
 

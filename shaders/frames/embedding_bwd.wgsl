@@ -5,7 +5,7 @@
 //         `base` on are here, or with ROWS [rows drawn,E], written
 // Grid    folded `count`: a workgroup of 64 takes a row drawn, from `first` on; no atomics, so that
 //         every run gives the same bits
-// Parts   common/index.wgsl, common/long_sum.wgsl    Twin  src/ops/embedding.rs
+// Twin    src/ops/embedding.rs
 
 override ROWS: bool;
 

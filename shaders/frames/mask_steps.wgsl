@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [frames,C]; mask: [.., frames], of which x has those from `first` on
 // Grid    folded ceil(frames*C/64)
-// Parts   common/index.wgsl    Twin  src/ops/mask_steps.rs
+// Twin    src/ops/mask_steps.rs
 
 struct Dims { n: u32, c: u32, first: u32 }
 

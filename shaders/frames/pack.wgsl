@@ -3,7 +3,7 @@
 // Shapes  padded [B,T,C], packed [frames,C]: x is the one, y the other; rows: [B,3]: row, length,
 //         first frame
 // Grid    folded ceil(B*T*C/64)
-// Parts   common/index.wgsl    Twin  src/ops/pack.rs
+// Twin    src/ops/pack.rs
 
 override UNPACK: bool;
 

@@ -5,8 +5,7 @@
 // Shapes  x: [B,T,C]; y, found: [B,C], of which `found` holds the number of the frame that was
 //         taken or, for KIND 1, how many count. A row without any gives 0.
 // Grid    folded ceil(B*C/64)
-// Parts   common/index.wgsl, common/steps.wgsl, common/is_nan.wgsl,
-//         common/long_sum.wgsl    Twin  src/ops/pool.rs
+// Twin    src/ops/pool.rs
 
 override KIND: u32;
 

@@ -2,7 +2,7 @@
 //
 // Shapes  as in pool; d_y: [B,C], d_x: [B,T,C]. KIND 0 does not look at `found`.
 // Grid    folded ceil(B*T*C/64)
-// Parts   common/index.wgsl, common/steps.wgsl    Twin  src/ops/pool.rs
+// Twin    src/ops/pool.rs
 
 override KIND: u32;
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x: [A,B,C], y: [B,A,C]
 // Grid    folded ceil(A*B*C/64)
-// Parts   common/index.wgsl    Twin  src/ops/swap_axes.rs
+// Twin    src/ops/swap_axes.rs
 
 struct Dims { a: u32, b: u32, c: u32 }
 

@@ -4,7 +4,7 @@
 // Shapes  gemm/parts/gemm.wgsl
 // Grid    ceil(N/32), ceil(M/8), slices: a workgroup of 32 columns x 8 parts of the sums: part p has
 //         k = p, p + 8, ..; parts are added up in a fixed order
-// Parts   gemm/parts/gemm.wgsl, gemm/parts/elements.wgsl    Twin  src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm.rs, twin()
 
 const PARTS = 8u;
 

@@ -3,7 +3,7 @@
 //
 // Shapes  parts: [slices,M,N], side by side; bias: [N]; C: [M,N], its rows ldc apart
 // Grid    folded ceil(M N/64)
-// Parts   common/index.wgsl    Twin  src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm.rs, twin()
 
 override BIAS: bool;
 override ACCUMULATE: bool;

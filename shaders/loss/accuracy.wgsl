@@ -5,7 +5,7 @@
 //
 // Shapes  x: [N,C]; target: [N] labels or [N,C] bits of floats; weights, hit: [N]
 // Grid    folded ceil(N/64): an invocation takes a row
-// Parts   common/index.wgsl    Twin  src/ops/accuracy.rs
+// Twin    src/ops/accuracy.rs
 
 override KIND: u32;
 override WEIGHTS: bool;

@@ -4,7 +4,7 @@
 // Shapes  x: [N,C]; labels, weights, loss: [N]; class_weights: [C]. Without WEIGHTS w = 1,
 //         without CLASSES k = 1.
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/row_exps.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
+// Twin    src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
 override CLASSES: bool;

@@ -4,7 +4,7 @@
 // Shapes  x, d_x: [N,C]; labels, weights: [N]; class_weights: [C]; d_loss: [1]. Without WEIGHTS
 //         w = 1, without CLASSES k = 1.
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/row_exps.wgsl, common/index.wgsl    Twin  src/ops/cross_entropy.rs
+// Twin    src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
 override CLASSES: bool;

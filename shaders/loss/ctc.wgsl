@@ -4,7 +4,7 @@
 //
 // Shapes  as in loss/parts/ctc.wgsl; alpha: [B,T,2L+1], loss: [B]
 // Grid    folded B: a workgroup of 64 takes a row, its invocations the states
-// Parts   common/index.wgsl, loss/parts/ctc.wgsl    Twin  src/ops/ctc.rs
+// Twin    src/ops/ctc.rs
 // Source  Graves et al. 2006, section 4.1
 
 @group(0) @binding(5) var<storage, read_write> alpha: array<f32>;

@@ -8,7 +8,7 @@
 //
 // Shapes  x, y: [N,C]; weights, loss: [N]. Without WEIGHTS w = 1.
 // Grid    folded ceil(N/64): an invocation takes a row
-// Parts   common/activations.wgsl, common/index.wgsl, common/long_sum.wgsl    Twin  src/ops/pointwise_loss.rs
+// Twin    src/ops/pointwise_loss.rs
 
 override KIND: u32;
 override WEIGHTS: bool;

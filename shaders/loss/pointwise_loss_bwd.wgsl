@@ -8,7 +8,6 @@
 //
 // Shapes  x, y, d_x: [N,C]; weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
 // Grid    folded ceil(N*C/64)
-// Parts   common/activations.wgsl, common/index.wgsl, common/is_nan.wgsl
 // Twin    src/ops/pointwise_loss.rs
 
 override KIND: u32;

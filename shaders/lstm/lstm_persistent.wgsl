@@ -6,7 +6,7 @@
 //         h before each step, as R meets it
 // Grid    teams TEAM, 1, 1, a team of workgroups takes team_rows rows of a way: lstm/parts/team.wgsl;
 //         teams, 1, 1 to recover. h and c in registers, h of the step before in shared memory
-// Parts   those of src/ops/lstm/persistent.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 // Source  Diamos et al. 2016 (persistent RNN, its bounded wait and relaunch)
 
 @group(0) @binding(3) var<storage, read_write> exchange: array<atomic<u32>>;

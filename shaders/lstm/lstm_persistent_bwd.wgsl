@@ -7,7 +7,7 @@
 //         the words of lstm/parts/exchange.wgsl: d_a
 // Grid    as lstm_persistent. d_c in registers, d_a of the step behind in shared memory. Steps count
 //         from the last one backwards; behind the first, one more gives d_h of the state before
-// Parts   those of src/ops/lstm/persistent.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 
 @group(0) @binding(7) var<storage, read_write> exchange: array<atomic<u32>>;
 

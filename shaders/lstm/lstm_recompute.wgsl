@@ -3,7 +3,7 @@
 //
 // Shapes  lstm/parts/forward.wgsl
 // Grid    folded ceil(ways*frames*H/64)
-// Parts   those of src/ops/lstm/mod.rs, common/index.wgsl    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 
 const HANDED_ON = false;
 

@@ -6,7 +6,7 @@
 // Grid    ceil(b / (4 GROUPS)), 1, ways: a workgroup takes 1, 2 or 4 groups of 4 rows through all
 //         steps, an invocation one unit; h in shared memory, twice, so that a step costs one
 //         barrier; c in registers; R from the cache, each value for all rows
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 
 const HANDED_ON = false;
 override WG: u32;  // invocations, at least H

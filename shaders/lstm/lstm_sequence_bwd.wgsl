@@ -5,7 +5,7 @@
 // Shapes  lstm/parts/backward.wgsl
 // Grid    ceil(b/4), 1, ways: a workgroup takes 4 rows through all steps, an invocation one unit;
 //         d_a in shared memory, d_c in registers, R^T from the cache
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 
 override WG: u32;  // invocations, at least H
 override H: u32;

@@ -6,7 +6,7 @@
 //         next one's
 // Grid    ceil(H/64), ceil(b/4), ways: a workgroup takes 64 units of 4 rows, an invocation one
 //         unit; h goes through shared memory in tiles of 64 units
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 
 const HANDED_ON = true;
 

@@ -5,7 +5,7 @@
 // Shapes  lstm/parts/backward.wgsl; d_c is carried in d_state
 // Grid    ceil(H/64), ceil(b/4), ways: a workgroup takes 64 units of 4 rows, an invocation one
 //         unit; d_a goes through shared memory in tiles of 64 units
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 
 var<workgroup> d_a: array<vec4<f32>, 256>;  // [64 units][4 rows] of vec4 (i,f,g,o)
 

@@ -1,7 +1,7 @@
 // transpose_gates: R [K,U] of 4 -> R^T [U,K] of 4, for the backward pass.
 //
 // Grid    folded ceil(K*U/64)
-// Parts   common/index.wgsl    Twin  src/ops/lstm/cpu/ packs R anew instead
+// Twin    src/ops/lstm/cpu/ packs R anew instead
 
 struct Dims { rows: u32, columns: u32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N,C]; gain, shift: [C]; stats: [N,2], the mean and one over the root
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
+// Twin    src/ops/layer_norm.rs
 // Source  Ba et al. 2016, equation 4
 
 override SHIFT: bool;

@@ -3,7 +3,7 @@
 //
 // Shapes  x, d_y, d_x, d_gain: [N,C]; gain: [C]; stats: [N,2]
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/layer_norm.rs
+// Twin    src/ops/layer_norm.rs
 
 struct Dims { n: u32, c: u32 }
 

@@ -1,7 +1,7 @@
 // softmax: y = exp(x - max x) / sum exp(x - max x), for each row; with LOG the logarithm of it.
 //
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/row_exps.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
+// Twin    src/ops/softmax.rs
 
 override LOG: bool;
 

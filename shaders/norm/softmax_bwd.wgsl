@@ -1,7 +1,7 @@
 // softmax_bwd: d_x = y * (d_y - sum(d_y * y)), for each row.
 //
 // Grid    folded N: a workgroup of 64 takes a row
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl, common/index.wgsl    Twin  src/ops/softmax.rs
+// Twin    src/ops/softmax.rs
 
 struct Dims { n: u32, c: u32 }
 

@@ -7,7 +7,7 @@
 // nothing, and t, which counts the others, is on the device: then dims.rate is lr.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl, optim/parts/loss_scale.wgsl, optim/parts/drawn.wgsl    Twin  src/ops/adam.rs
+// Twin    src/ops/adam.rs
 // Source  Kingma & Ba 2015, arXiv 1412.6980; decoupled decay: Loshchilov & Hutter 2019
 
 struct Dims {

@@ -2,7 +2,7 @@
 //
 // Shapes  g: [N]; state: [4] of loss_scale_update, whose last is then 1
 // Grid    folded ceil(N/256): an invocation looks at 4
-// Parts   common/index.wgsl    Twin  src/ops/loss_scale.rs
+// Twin    src/ops/loss_scale.rs
 
 struct Dims { n: u32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x: [rows, columns]
 // Grid    folded ceil(columns/64): an invocation takes a column
-// Parts   common/index.wgsl, common/long_sum.wgsl    Twin  src/ops/penalty.rs
+// Twin    src/ops/penalty.rs
 
 struct Dims { rows: u32, columns: u32, limit: f32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x: [n]; y: [groups]
 // Grid    `groups` of 64, which take every groups-th block of 64 elements
-// Parts   common/row_reduce.wgsl, common/long_sum.wgsl    Twin  src/ops/penalty.rs
+// Twin    src/ops/penalty.rs
 
 struct Dims { n: u32, groups: u32, l1: f32, l2: f32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, d_x: [n]; d_loss: [1]
 // Grid    folded ceil(n/64)
-// Parts   common/index.wgsl    Twin  src/ops/penalty.rs
+// Twin    src/ops/penalty.rs
 
 override ACCUMULATE: bool;
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N]; state: [4], of which the first is the scale
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl    Twin  src/ops/loss_scale.rs
+// Twin    src/ops/loss_scale.rs
 
 override INVERSE: bool;
 

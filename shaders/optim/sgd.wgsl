@@ -6,7 +6,7 @@
 // does nothing.
 //
 // Grid    folded ceil(N/64)
-// Parts   common/index.wgsl, optim/parts/loss_scale.wgsl, optim/parts/drawn.wgsl    Twin  src/ops/sgd.rs
+// Twin    src/ops/sgd.rs
 // Source  Sutskever et al. 2013, in PyTorch's form
 
 override NESTEROV: bool;

@@ -3,7 +3,7 @@
 //
 // Shapes  x: [N]; y: [groups]
 // Grid    folded `groups`: a workgroup of 64 takes a block
-// Parts   common/index.wgsl, common/row_reduce.wgsl, common/long_sum.wgsl    Twin  src/ops/reduce_sum.rs
+// Twin    src/ops/reduce_sum.rs
 
 override ACCUMULATE: bool;
 

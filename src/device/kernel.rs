@@ -20,12 +20,37 @@ pub(crate) type Constant = (&'static str, u32);
 /// All constants of one pipeline.
 pub(crate) type Constants = Vec<Constant>;
 
+/// A text of which kernels are made: that of a file in `shaders/`, or lines that the host gives.
+#[derive(Clone, Copy)]
+pub(crate) struct Wgsl {
+    /// In `shaders/`; none of lines that the host gives.
+    pub(crate) path: Option<&'static str>,
+    pub(crate) text: &'static str,
+}
+
+impl Wgsl {
+    pub(crate) const fn lines(text: &'static str) -> Self {
+        Self { path: None, text }
+    }
+}
+
+/// The [`Wgsl`] that a file in `shaders/` is.
+macro_rules! wgsl {
+    ($path:literal) => {
+        $crate::device::kernel::Wgsl {
+            path: Some($path),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)),
+        }
+    };
+}
+pub(crate) use wgsl;
+
 /// A compute shader. `@binding(0)` is its uniform, then come `bindings` in order; a test
 /// compares names and access with the parsed WGSL.
 pub(crate) struct Kernel {
     pub(crate) name: &'static str,
-    /// WGSL files, joined.
-    pub(crate) parts: &'static [&'static str],
+    /// Joined, in this order.
+    pub(crate) parts: &'static [Wgsl],
     pub(crate) bindings: &'static [(&'static str, Access)],
     /// Constants that the ops use, for the translation test.
     pub(crate) variants: fn() -> Vec<Constants>,
@@ -33,7 +58,13 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     pub(crate) fn source(&self) -> String {
-        self.parts.join("\n")
+        let texts: Vec<_> = self.parts.iter().map(|part| part.text).collect();
+        texts.join("\n")
+    }
+
+    /// The files in `shaders/` that it is made of.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &'static str> {
+        self.parts.iter().filter_map(|part| part.path)
     }
 }
 

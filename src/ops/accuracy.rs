@@ -3,12 +3,12 @@
 use super::softmax::last_axis;
 use super::{INDEX, IS_NAN, product, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "accuracy",
-    parts: &[INDEX, IS_NAN, include_str!("../../shaders/loss/accuracy.wgsl")],
+    parts: &[INDEX, IS_NAN, wgsl!("loss/accuracy.wgsl")],
     bindings: &[("x", Read), ("expected", Read), ("weights", Read), ("hit", Write)],
     variants: || product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]]),
 };

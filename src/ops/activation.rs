@@ -2,19 +2,19 @@
 
 use super::{ACTIVATIONS, INDEX, IS_NAN};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constants, Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "activation",
-    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/elementwise/activation.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, IS_NAN, wgsl!("elementwise/activation.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: kinds,
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "activation_bwd",
-    parts: &[INDEX, include_str!("../../shaders/elementwise/activation_bwd.wgsl")],
+    parts: &[INDEX, wgsl!("elementwise/activation_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     variants: kinds,
 };

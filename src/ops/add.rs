@@ -2,12 +2,12 @@
 
 use super::{Check, INDEX};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add",
-    parts: &[INDEX, include_str!("../../shaders/elementwise/add.wgsl")],
+    parts: &[INDEX, wgsl!("elementwise/add.wgsl")],
     bindings: &[("a", Read), ("b", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

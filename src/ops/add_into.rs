@@ -2,12 +2,12 @@
 
 use super::INDEX;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add_into",
-    parts: &[INDEX, include_str!("../../shaders/elementwise/add_into.wgsl")],
+    parts: &[INDEX, wgsl!("elementwise/add_into.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

@@ -1,24 +1,25 @@
 //! Attention of queries over the steps of a sequence, and its gradients.
 
-use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product, sums};
+use super::{ACTIVATIONS, INDEX, IS_NAN, ROW_REDUCE, STEPS, product, sums};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, folded, wgsl};
 use crate::device::profile::Cost;
 use crate::device::threads::each_chunk;
 use crate::lengths::Counted;
 use crate::{Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/attention/parts/score.wgsl");
+const COMMON: Wgsl = wgsl!("attention/parts/score.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "attention",
     parts: &[
         ACTIVATIONS,
+        IS_NAN,
         ROW_REDUCE,
         INDEX,
         STEPS,
         COMMON,
-        include_str!("../../shaders/attention/attention.wgsl"),
+        wgsl!("attention/attention.wgsl"),
     ],
     bindings: &[
         ("q", Read),
@@ -34,19 +35,14 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static SCORES_BACKWARD: Kernel = Kernel {
     name: "attention_scores_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/attention/attention_scores_bwd.wgsl")],
+    parts: &[IS_NAN, ROW_REDUCE, INDEX, wgsl!("attention/attention_scores_bwd.wgsl")],
     bindings: &[("values", Read), ("weights", Read), ("d_context", Read), ("d_scores", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
     name: "attention_query_bwd",
-    parts: &[
-        ACTIVATIONS,
-        INDEX,
-        COMMON,
-        include_str!("../../shaders/attention/attention_query_bwd.wgsl"),
-    ],
+    parts: &[ACTIVATIONS, INDEX, COMMON, wgsl!("attention/attention_query_bwd.wgsl")],
     bindings: &[
         ("q", Read),
         ("k", Read),
@@ -60,12 +56,7 @@ pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
 
 pub(crate) static KEY_BACKWARD: Kernel = Kernel {
     name: "attention_key_bwd",
-    parts: &[
-        ACTIVATIONS,
-        INDEX,
-        COMMON,
-        include_str!("../../shaders/attention/attention_key_bwd.wgsl"),
-    ],
+    parts: &[ACTIVATIONS, INDEX, COMMON, wgsl!("attention/attention_key_bwd.wgsl")],
     bindings: &[
         ("q", Read),
         ("k", Read),

@@ -2,12 +2,12 @@
 
 use super::INDEX;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "copy",
-    parts: &[INDEX, include_str!("../../shaders/elementwise/copy.wgsl")],
+    parts: &[INDEX, wgsl!("elementwise/copy.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

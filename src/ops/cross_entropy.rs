@@ -1,14 +1,14 @@
 //! Softmax and cross-entropy in one: the loss of each row, and the gradient.
 
 use super::softmax::{largest_and_sum, last_axis};
-use super::{INDEX, ROW_EXPS, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/loss/cross_entropy.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, wgsl!("loss/cross_entropy.wgsl")],
     bindings: &[
         ("x", Read),
         ("labels", Read),
@@ -21,12 +21,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "cross_entropy_bwd",
-    parts: &[
-        ROW_REDUCE,
-        ROW_EXPS,
-        INDEX,
-        include_str!("../../shaders/loss/cross_entropy_bwd.wgsl"),
-    ],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, wgsl!("loss/cross_entropy_bwd.wgsl")],
     bindings: &[
         ("x", Read),
         ("labels", Read),

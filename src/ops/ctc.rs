@@ -3,15 +3,15 @@
 use super::softmax::last_axis;
 use super::{INDEX, IS_NAN, ROW_REDUCE};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, Wgsl, folded, wgsl};
 use crate::device::threads::each_chunk;
 use crate::{Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/loss/parts/ctc.wgsl");
+const COMMON: Wgsl = wgsl!("loss/parts/ctc.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "ctc",
-    parts: &[INDEX, IS_NAN, COMMON, include_str!("../../shaders/loss/ctc.wgsl")],
+    parts: &[INDEX, IS_NAN, COMMON, wgsl!("loss/ctc.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),
@@ -25,7 +25,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "ctc_bwd",
-    parts: &[INDEX, ROW_REDUCE, COMMON, include_str!("../../shaders/loss/ctc_bwd.wgsl")],
+    parts: &[INDEX, IS_NAN, ROW_REDUCE, COMMON, wgsl!("loss/ctc_bwd.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),

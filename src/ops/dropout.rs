@@ -3,13 +3,13 @@
 
 use super::{INDEX, threefry};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::ops::threefry::Key;
 use crate::{Error, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "dropout",
-    parts: &[INDEX, threefry::WGSL, include_str!("../../shaders/elementwise/dropout.wgsl")],
+    parts: &[INDEX, threefry::WGSL, wgsl!("elementwise/dropout.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

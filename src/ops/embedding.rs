@@ -4,7 +4,7 @@ use super::sums::RowSum;
 use super::{INDEX, LONG_SUM, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::device::threads;
 use crate::tensor::Words;
 use crate::{DType, Result, Tensor};
@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "embedding",
-    parts: &[INDEX, include_str!("../../shaders/frames/embedding.wgsl")],
+    parts: &[INDEX, wgsl!("frames/embedding.wgsl")],
     bindings: &[("ids", Read), ("table", Read), ("y", Write)],
     variants: || switches(["FLOAT"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "embedding_bwd",
-    parts: &[INDEX, LONG_SUM, include_str!("../../shaders/frames/embedding_bwd.wgsl")],
+    parts: &[INDEX, LONG_SUM, wgsl!("frames/embedding_bwd.wgsl")],
     bindings: &[("places", Read), ("d_y", Read), ("d_table", Write)],
     variants: || switches(["ROWS"]),
 };

@@ -3,13 +3,13 @@
 use super::INDEX;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::Write;
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "fill",
-    parts: &[INDEX, include_str!("../../shaders/elementwise/fill.wgsl")],
+    parts: &[INDEX, wgsl!("elementwise/fill.wgsl")],
     bindings: &[("y", Write)],
     variants: || vec![vec![]],
 };

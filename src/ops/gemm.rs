@@ -4,7 +4,7 @@ use super::gemm_slices::{self, add_slices};
 use super::{gemm_cooperative, half, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch};
+use crate::device::kernel::{Kernel, Launch, Wgsl, wgsl};
 use crate::device::profile::Cost;
 use crate::device::threads;
 use crate::device::verdicts::{Choice, Comparison, Special};
@@ -17,10 +17,11 @@ use std::sync::Arc;
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
     &[("a", Read), ("b", Read), ("bias", Read), ("c", Write)];
 
-pub(crate) const COMMON: &str = include_str!("../../shaders/gemm/parts/gemm.wgsl");
-const ELEMENTS: &str = include_str!("../../shaders/gemm/parts/elements.wgsl");
+pub(crate) const COMMON: Wgsl = wgsl!("gemm/parts/gemm.wgsl");
+const ELEMENTS: Wgsl = wgsl!("gemm/parts/elements.wgsl");
+const STAGED: Wgsl = wgsl!("gemm/parts/tile.wgsl");
 
-pub(crate) const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+pub(crate) const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     let variants = || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]);
     Kernel { name, parts, bindings: BINDINGS, variants }
 }
@@ -31,43 +32,45 @@ const TYPES: [[DType; 3]; 5] = {
     [[F32, F32, F32], [F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
 };
 
-/// The kernels of one file of a room, behind a part of its own, in the order of `TYPES`; a name tells which
-/// matrices are of f16.
+const F32: Wgsl = Wgsl::lines("alias ElemA = f32; alias ElemB = f32; alias ElemC = f32;");
+const B: Wgsl = Wgsl::lines("enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f32;");
+const BC: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f16;");
+const AB: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f32;");
+const ABC: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f16;");
+
+/// The kernels of these parts, in the order of `TYPES`; a name tells which matrices are of f16.
 macro_rules! kernels {
-    ($room:literal, $name:literal $(, $part:literal)?) => {{
-        const FILE: &str = concat!(
-            $(include_str!(concat!("../../shaders/gemm/parts/", $part, ".wgsl")),)?
-            include_str!(concat!("../../shaders/", $room, "/", $name, ".wgsl")),
-        );
-        const F32: &str = "alias ElemA = f32; alias ElemB = f32; alias ElemC = f32;";
-        const B: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f32;";
-        const BC: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f16;";
-        const AB: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f32;";
-        const ABC: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f16;";
+    ($name:literal, $($part:expr),+) => {
         [
-            kernel($name, &[F32, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_b16"), &[B, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_bc16"), &[BC, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_ab16"), &[AB, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_abc16"), &[ABC, COMMON, ELEMENTS, FILE]),
+            kernel($name, &[F32, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_b16"), &[B, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_bc16"), &[BC, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_ab16"), &[AB, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_abc16"), &[ABC, COMMON, ELEMENTS, $($part),+]),
         ]
-    }};
+    };
 }
 
 /// For hardware GPUs.
-pub(crate) static TILE: [Kernel; 5] = kernels!("gemm", "gemm_tile", "tile");
+pub(crate) static TILE: [Kernel; 5] = kernels!("gemm_tile", STAGED, wgsl!("gemm/gemm_tile.wgsl"));
 
 /// For large products there, if it is the faster of the two.
-pub(crate) static WIDE: [Kernel; 5] = kernels!("gemm", "gemm_tile_wide", "tile");
+pub(crate) static WIDE: [Kernel; 5] =
+    kernels!("gemm_tile_wide", STAGED, wgsl!("gemm/gemm_tile_wide.wgsl"));
 
 /// For products of a few rows there.
-pub(crate) static ROWS: [Kernel; 5] = kernels!("gemm", "gemm_rows");
+pub(crate) static ROWS: [Kernel; 5] = kernels!("gemm_rows", wgsl!("gemm/gemm_rows.wgsl"));
 
 /// For software adapters.
-pub(crate) static REGISTER: [Kernel; 5] = kernels!("gemm/software", "gemm_register");
+pub(crate) static REGISTER: [Kernel; 5] =
+    kernels!("gemm_register", wgsl!("gemm/software/gemm_register.wgsl"));
 
 /// For software adapters with subgroups of 8.
-pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm/software", "gemm_subgroup");
+pub(crate) static SUBGROUP: [Kernel; 5] =
+    kernels!("gemm_subgroup", wgsl!("gemm/software/gemm_subgroup.wgsl"));
 
 /// The kernels of a file, for all of `TYPES` or the last ones, and the rows and columns of C that a
 /// workgroup of theirs makes.

@@ -4,25 +4,33 @@
 use super::gemm::{COMMON, Gemm, LARGE, Matrix, TILE, WIDE, Way, fastest, kernel, samples, tiles};
 use super::half::half;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, Wgsl, wgsl};
 use crate::device::verdicts::{Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Result, Tensor};
 use std::sync::Arc;
 
-pub(crate) const FILE: &str = include_str!("../../shaders/gemm/gemm_cooperative.wgsl");
-const ENABLE: &str = "enable wgpu_cooperative_matrix;";
-const MATRICES: &str = include_str!("../../shaders/gemm/parts/cooperative.wgsl");
+pub(crate) const FILE: Wgsl = wgsl!("gemm/gemm_cooperative.wgsl");
+const ENABLE: Wgsl = Wgsl::lines("enable wgpu_cooperative_matrix;");
+const MATRICES: Wgsl = wgsl!("gemm/parts/cooperative.wgsl");
 
 /// How A, B and C may lie in memory: B has 16 bits always, which is what mixed precision has.
-pub(crate) const B: &str = "enable f16;
-    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f32;";
-pub(crate) const BC: &str = "enable f16;
-    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f16;";
-pub(crate) const AB: &str = "enable f16;
-    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f32;";
-pub(crate) const ABC: &str = "enable f16;
-    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f16;";
+pub(crate) const B: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f32;",
+);
+pub(crate) const BC: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f16;",
+);
+pub(crate) const AB: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f32;",
+);
+pub(crate) const ABC: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f16;",
+);
 
 pub(crate) static KERNELS: [Kernel; 4] = [
     kernel("gemm_cooperative_b16", &[ENABLE, B, COMMON, FILE, MATRICES]),

@@ -4,12 +4,12 @@
 use super::{INDEX, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "gemm_slices",
-    parts: &[INDEX, include_str!("../../shaders/gemm/gemm_slices.wgsl")],
+    parts: &[INDEX, wgsl!("gemm/gemm_slices.wgsl")],
     bindings: &[("parts", Read), ("bias", Read), ("c", Write)],
     variants: || switches(["BIAS", "ACCUMULATE"]),
 };

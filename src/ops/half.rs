@@ -3,13 +3,13 @@
 use super::{INDEX, gemm};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, Wgsl, folded, wgsl};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "half_f16",
-    parts: &["enable f16;", INDEX, include_str!("../../shaders/elementwise/half.wgsl")],
+    parts: &[Wgsl::lines("enable f16;"), INDEX, wgsl!("elementwise/half.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

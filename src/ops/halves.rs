@@ -2,7 +2,7 @@
 
 use super::INDEX;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 /// What is made of the halves a and b.
@@ -18,14 +18,14 @@ pub(crate) enum Kind {
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "halves",
-    parts: &[INDEX, include_str!("../../shaders/elementwise/halves.wgsl")],
+    parts: &[INDEX, wgsl!("elementwise/halves.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || [0, 1, 2].map(|kind| vec![("KIND", kind)]).to_vec(),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "halves_bwd",
-    parts: &[INDEX, include_str!("../../shaders/elementwise/halves_bwd.wgsl")],
+    parts: &[INDEX, wgsl!("elementwise/halves_bwd.wgsl")],
     bindings: &[("x", Read), ("d_y", Read), ("d_x", Write)],
     variants: FORWARD.variants,
 };

@@ -1,21 +1,21 @@
 //! Each row with the mean 0 and the variance 1, times a gain, plus a shift.
 
 use super::softmax::last_axis;
-use super::{INDEX, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "layer_norm",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/norm/layer_norm.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, wgsl!("norm/layer_norm.wgsl")],
     bindings: &[("x", Read), ("gain", Read), ("shift", Read), ("y", Write), ("stats", Write)],
     variants: || switches(["SHIFT"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "layer_norm_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/norm/layer_norm_bwd.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, wgsl!("norm/layer_norm_bwd.wgsl")],
     bindings: &[
         ("x", Read),
         ("gain", Read),

@@ -6,26 +6,26 @@
 
 use super::{INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Device, Result, Tensor};
 
 pub(crate) static CHECK: Kernel = Kernel {
     name: "loss_scale_check",
-    parts: &[INDEX, include_str!("../../shaders/optim/loss_scale_check.wgsl")],
+    parts: &[INDEX, wgsl!("optim/loss_scale_check.wgsl")],
     bindings: &[("g", Read), ("state", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static UPDATE: Kernel = Kernel {
     name: "loss_scale_update",
-    parts: &[include_str!("../../shaders/optim/loss_scale_update.wgsl")],
+    parts: &[wgsl!("optim/loss_scale_update.wgsl")],
     bindings: &[("state", Write), ("count", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static RESCALE: Kernel = Kernel {
     name: "rescale",
-    parts: &[INDEX, include_str!("../../shaders/optim/rescale.wgsl")],
+    parts: &[INDEX, wgsl!("optim/rescale.wgsl")],
     bindings: &[("x", Read), ("state", Read), ("y", Write)],
     variants: || switches(["INVERSE"]),
 };

@@ -3,12 +3,12 @@
 use super::INDEX;
 use super::softmax::last_axis;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Mask, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "mask_steps",
-    parts: &[INDEX, include_str!("../../shaders/frames/mask_steps.wgsl")],
+    parts: &[INDEX, wgsl!("frames/mask_steps.wgsl")],
     bindings: &[("x", Read), ("mask", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

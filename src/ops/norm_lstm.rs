@@ -5,7 +5,7 @@ use super::lstm::Columns;
 use super::lstm::transpose_gates::transpose_gates;
 use super::{ACTIVATIONS, INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, folded, wgsl};
 use crate::device::threads;
 use crate::ops::activation::sigmoid;
 use crate::ops::column_sum::column_sum;
@@ -14,11 +14,11 @@ use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::{Lengths, Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/lstm/parts/norm.wgsl");
+const COMMON: Wgsl = wgsl!("lstm/parts/norm.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "norm_lstm",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/lstm/norm_lstm.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm.wgsl")],
     bindings: &[
         ("gates", Write),
         ("r", Read),
@@ -34,7 +34,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "norm_lstm_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/lstm/norm_lstm_bwd.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm_bwd.wgsl")],
     bindings: &[
         ("gates", Write),
         ("rt", Read),

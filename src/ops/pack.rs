@@ -2,12 +2,12 @@
 
 use super::INDEX;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Lengths, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "pack",
-    parts: &[INDEX, include_str!("../../shaders/frames/pack.wgsl")],
+    parts: &[INDEX, wgsl!("frames/pack.wgsl")],
     bindings: &[("x", Read), ("rows", Read), ("y", Write)],
     variants: || super::switches(["UNPACK"]),
 };

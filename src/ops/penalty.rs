@@ -2,27 +2,27 @@
 
 use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::ops::reduce_sum::reduce_sum;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "penalty",
-    parts: &[ROW_REDUCE, include_str!("../../shaders/optim/penalty.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, wgsl!("optim/penalty.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "penalty_bwd",
-    parts: &[INDEX, include_str!("../../shaders/optim/penalty_bwd.wgsl")],
+    parts: &[INDEX, wgsl!("optim/penalty_bwd.wgsl")],
     bindings: &[("x", Read), ("d_loss", Read), ("d_x", Write)],
     variants: || switches(["ACCUMULATE"]),
 };
 
 pub(crate) static MAX_NORM: Kernel = Kernel {
     name: "max_norm",
-    parts: &[INDEX, IS_NAN, LONG_SUM, include_str!("../../shaders/optim/max_norm.wgsl")],
+    parts: &[INDEX, IS_NAN, LONG_SUM, wgsl!("optim/max_norm.wgsl")],
     bindings: &[("x", Write)],
     variants: || vec![vec![]],
 };

@@ -4,24 +4,19 @@ use super::activation::sigmoid;
 use super::softmax::last_axis;
 use super::{ACTIVATIONS, INDEX, IS_NAN, LONG_SUM, product, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constants, Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pointwise_loss",
-    parts: &[ACTIVATIONS, INDEX, LONG_SUM, include_str!("../../shaders/loss/pointwise_loss.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, LONG_SUM, wgsl!("loss/pointwise_loss.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("loss", Write)],
     variants,
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pointwise_loss_bwd",
-    parts: &[
-        ACTIVATIONS,
-        INDEX,
-        IS_NAN,
-        include_str!("../../shaders/loss/pointwise_loss_bwd.wgsl"),
-    ],
+    parts: &[ACTIVATIONS, INDEX, IS_NAN, wgsl!("loss/pointwise_loss_bwd.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants,
 };

@@ -2,20 +2,20 @@
 
 use super::{INDEX, IS_NAN, LONG_SUM, STEPS, product};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, Launch, folded};
+use crate::device::kernel::{Constants, Kernel, Launch, folded, wgsl};
 use crate::lengths::Counted;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pool",
-    parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, include_str!("../../shaders/frames/pool.wgsl")],
+    parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, wgsl!("frames/pool.wgsl")],
     bindings: &[("x", Read), ("steps", Read), ("y", Write), ("found", Write)],
     variants,
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pool_bwd",
-    parts: &[INDEX, STEPS, include_str!("../../shaders/frames/pool_bwd.wgsl")],
+    parts: &[INDEX, STEPS, wgsl!("frames/pool_bwd.wgsl")],
     bindings: &[("d_y", Read), ("steps", Read), ("found", Read), ("d_x", Write)],
     variants,
 };

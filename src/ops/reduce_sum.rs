@@ -1,13 +1,13 @@
 //! y[0] (+)= scale * the sum of x, in a fixed order.
 
-use super::{INDEX, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "reduce_sum",
-    parts: &[INDEX, ROW_REDUCE, include_str!("../../shaders/sums/reduce_sum.wgsl")],
+    parts: &[INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, wgsl!("sums/reduce_sum.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["ACCUMULATE"]),
 };

@@ -3,12 +3,12 @@
 use super::drawn::{self, Pass, RowGradient};
 use super::{INDEX, LOSS_SCALE, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "sgd",
-    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/optim/sgd.wgsl")],
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, wgsl!("optim/sgd.wgsl")],
     bindings: &[("p", Write), ("g", Write), ("v", Write), ("scaling", Read), ("rows", Read)],
     variants: || switches(["NESTEROV", "SCALED", "ROWS"]),
 };

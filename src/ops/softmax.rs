@@ -1,20 +1,20 @@
 //! The softmax of each row, and its gradient.
 
-use super::{INDEX, ROW_EXPS, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "softmax",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/norm/softmax.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, wgsl!("norm/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["LOG"]),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "softmax_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/norm/softmax_bwd.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, wgsl!("norm/softmax_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     variants: || vec![vec![]],
 };

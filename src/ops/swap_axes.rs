@@ -2,12 +2,12 @@
 
 use super::INDEX;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded};
+use crate::device::kernel::{Kernel, Launch, folded, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "swap_axes",
-    parts: &[INDEX, include_str!("../../shaders/frames/swap_axes.wgsl")],
+    parts: &[INDEX, wgsl!("frames/swap_axes.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || vec![vec![]],
 };

@@ -5,7 +5,7 @@ use super::gpu;
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch};
+use crate::device::kernel::{Kernel, Launch, Wgsl};
 use crate::device::verdicts::{Choice, Comparison, Special};
 use crate::ops::{add_into::add_into, fill::fill};
 use crate::{Device, Error, GpuOptions, Result, Tensor};
@@ -80,7 +80,8 @@ fn listen() {
     });
 }
 
-const HEAD: &str = "
+const HEAD: Wgsl = Wgsl::lines(
+    "
 struct Dims { n: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -89,23 +90,28 @@ struct Dims { n: u32 }
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = id.x;
     if i >= dims.n { return; }
-";
+",
+);
 
-const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: Vec::new }
 }
 
-static PLAIN: Kernel = kernel("test_twice", &[HEAD, "y[i] = 2.0 * x[i]; }"]);
-static SUM: Kernel = kernel("test_twice_by_sum", &[HEAD, "y[i] = x[i] + x[i]; }"]);
-static SUM_ANEW: Kernel = kernel("test_twice_by_sum", &[HEAD, "let v = x[i]; y[i] = v + v; }"]);
-static SQUARE: Kernel = kernel("test_square", &[HEAD, "y[i] = x[i] * x[i]; }"]);
-static NO_KERNEL: Kernel = kernel("test_no_kernel", &[HEAD, "y[i] = not_there(x[i]); }"]);
+static PLAIN: Kernel = kernel("test_twice", &[HEAD, Wgsl::lines("y[i] = 2.0 * x[i]; }")]);
+static SUM: Kernel = kernel("test_twice_by_sum", &[HEAD, Wgsl::lines("y[i] = x[i] + x[i]; }")]);
+static SUM_ANEW: Kernel =
+    kernel("test_twice_by_sum", &[HEAD, Wgsl::lines("let v = x[i]; y[i] = v + v; }")]);
+static SQUARE: Kernel = kernel("test_square", &[HEAD, Wgsl::lines("y[i] = x[i] * x[i]; }")]);
+static NO_KERNEL: Kernel =
+    kernel("test_no_kernel", &[HEAD, Wgsl::lines("y[i] = not_there(x[i]); }")]);
 /// Some seconds of one invocation, which no compiler can shorten.
 static ENDLESS: Kernel = kernel(
     "test_endless",
     &[
         HEAD,
-        "if i > 0u { return; } for (var k = 0u; k < (1u << 29u); k++) { y[k & 7u] = y[(k + 1u) & 7u] * x[k & 7u] + 1.0; } }",
+        Wgsl::lines(
+            "if i > 0u { return; } for (var k = 0u; k < (1u << 29u); k++) { y[k & 7u] = y[(k + 1u) & 7u] * x[k & 7u] + 1.0; } }",
+        ),
     ],
 );
 

@@ -1,5 +1,4 @@
 // Numbers in memory: 32 bits; and the gates i, f, g, o of a unit.
-alias Real = f32;
 alias Gates = vec4<f32>;
 
 // By what two numbers that lie in memory are told apart: a step of rounding or more, half of it,

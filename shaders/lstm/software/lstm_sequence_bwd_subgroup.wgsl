@@ -7,7 +7,7 @@
 // Grid    ceil(b/16), 1, ways: a workgroup takes 16 rows through all steps, an invocation 4 units that
 //         are WG apart; d_a is read where the step behind left it: an invocation loads two rows' of a
 //         unit, and the subgroup hands them on; d_c in private memory, and as much of R^T as it holds
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 // Needs   subgroups of exactly 8 lanes
 
 override WG: u32;  // invocations, at least H/4, a multiple of 8

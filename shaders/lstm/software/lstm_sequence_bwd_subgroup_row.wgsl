@@ -6,7 +6,7 @@
 // Grid    b, 1, ways: a workgroup takes a row through all steps, an invocation a unit; d_a in shared
 //         memory, twice, so that a step costs one barrier: an invocation loads a unit's, and the
 //         subgroup hands them on; R^T in private memory
-// Parts   those of src/ops/lstm/mod.rs, lstm/software/row.wgsl    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 // Needs   subgroups of exactly 8 lanes
 
 override WIDE: u32;  // 2 WG

@@ -6,7 +6,7 @@
 // Shapes  lstm/parts/backward.wgsl
 // Grid    ceil(b/8), 1, ways: a workgroup takes 8 rows through all steps, an invocation 4 units that
 //         are WG apart; d_a in shared memory, d_c in registers
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 
 override WG: u32;  // invocations, at least H/4
 override H: u32;

@@ -8,7 +8,7 @@
 //         are WG apart; h in shared memory, twice, so that a step costs one barrier: an invocation
 //         loads two rows' h of a unit, and the subgroup hands them on; c in private memory,
 //         and as much of R as it holds, taken two units at a time
-// Parts   those of src/ops/lstm/mod.rs    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 // Needs   subgroups of exactly 8 lanes
 
 const HANDED_ON = false;

@@ -6,7 +6,7 @@
 // Grid    b, 1, ways: a workgroup takes a row through all steps, an invocation a unit; h in shared
 //         memory, twice, so that a step costs one barrier: an invocation loads four units' h, and the
 //         subgroup hands them on; R in private memory
-// Parts   those of src/ops/lstm/mod.rs, lstm/software/row.wgsl    Twin  src/ops/lstm/cpu/
+// Twin    src/ops/lstm/cpu/
 // Needs   subgroups of exactly 8 lanes
 
 const HANDED_ON = false;

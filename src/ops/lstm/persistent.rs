@@ -29,7 +29,7 @@ use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch};
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, wgsl};
 use crate::device::profile::Cost;
 use crate::ops::fill::fill;
 use crate::ops::{ACTIVATIONS, product};
@@ -37,10 +37,10 @@ use crate::tensor::Storage;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
-const TEAM: &str = include_str!("../../../shaders/lstm/parts/team.wgsl");
-const TEXT: &str = include_str!("../../../shaders/lstm/lstm_persistent.wgsl");
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm/lstm_persistent_bwd.wgsl");
-const EXCHANGE: &str = include_str!("../../../shaders/lstm/parts/exchange.wgsl");
+const TEAM: Wgsl = wgsl!("lstm/parts/team.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/lstm_persistent.wgsl");
+const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_persistent_bwd.wgsl");
+const EXCHANGE: Wgsl = wgsl!("lstm/parts/exchange.wgsl");
 
 /// With gates of 32 bits and of 16.
 pub(crate) static FORWARD: [Kernel; 2] = [
@@ -53,15 +53,11 @@ pub(crate) static BACKWARD: [Kernel; 2] = [
     backward_kernel("lstm_persistent_bwd_f16", &parts(REAL[1], super::BACKWARD[1], TEXT_BWD)),
 ];
 
-const fn parts(
-    real: &'static str,
-    pass: &'static str,
-    schedule: &'static str,
-) -> [&'static str; 8] {
+const fn parts(real: Wgsl, pass: Wgsl, schedule: Wgsl) -> [Wgsl; 8] {
     [real, ACTIVATIONS, super::ROWS, PLAIN, pass, TEAM, EXCHANGE, schedule]
 }
 
-const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn forward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel {
         name,
         parts,
@@ -79,7 +75,7 @@ const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> K
     }
 }
 
-const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn backward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel {
         name,
         parts,

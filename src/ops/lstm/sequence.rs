@@ -6,29 +6,21 @@ use super::plan::{Rows, workgroup};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Constants, Kernel, Launch};
+use crate::device::kernel::{Constants, Kernel, Launch, Wgsl, wgsl};
 use std::sync::Arc;
 
-const TEXT: &str = include_str!("../../../shaders/lstm/lstm_sequence.wgsl");
-const TEXT_SUBGROUP: &str =
-    include_str!("../../../shaders/lstm/software/lstm_sequence_subgroup.wgsl");
-const TEXT_BWD_SUBGROUP: &str =
-    include_str!("../../../shaders/lstm/software/lstm_sequence_bwd_subgroup.wgsl");
-const TEXT_ROW: &str = concat!(
-    include_str!("../../../shaders/lstm/software/row.wgsl"),
-    include_str!("../../../shaders/lstm/software/lstm_sequence_subgroup_row.wgsl"),
-);
-const TEXT_BWD_ROW: &str = concat!(
-    include_str!("../../../shaders/lstm/software/row.wgsl"),
-    include_str!("../../../shaders/lstm/software/lstm_sequence_bwd_subgroup_row.wgsl"),
-);
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm/lstm_sequence_bwd.wgsl");
-const TEXT_BWD_WIDE: &str =
-    include_str!("../../../shaders/lstm/software/lstm_sequence_bwd_wide.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/lstm_sequence.wgsl");
+const TEXT_SUBGROUP: Wgsl = wgsl!("lstm/software/lstm_sequence_subgroup.wgsl");
+const TEXT_BWD_SUBGROUP: Wgsl = wgsl!("lstm/software/lstm_sequence_bwd_subgroup.wgsl");
+const ROW: Wgsl = wgsl!("lstm/software/row.wgsl");
+const TEXT_ROW: Wgsl = wgsl!("lstm/software/lstm_sequence_subgroup_row.wgsl");
+const TEXT_BWD_ROW: Wgsl = wgsl!("lstm/software/lstm_sequence_bwd_subgroup_row.wgsl");
+const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_sequence_bwd.wgsl");
+const TEXT_BWD_WIDE: Wgsl = wgsl!("lstm/software/lstm_sequence_bwd_wide.wgsl");
 
 const fn forward_kernel(
     name: &'static str,
-    parts: &'static [&'static str],
+    parts: &'static [Wgsl],
     variants: fn() -> Vec<Constants>,
 ) -> Kernel {
     Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants }
@@ -36,7 +28,7 @@ const fn forward_kernel(
 
 const fn backward_kernel(
     name: &'static str,
-    parts: &'static [&'static str],
+    parts: &'static [Wgsl],
     variants: fn() -> Vec<Constants>,
 ) -> Kernel {
     Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants }
@@ -142,11 +134,15 @@ fn backward_subgroup_shape(hidden_size: usize) -> Constants {
 }
 
 /// For software adapters with subgroups of 8, too: the plain cell, one row.
-pub(crate) static FORWARD_ROW: Kernel = forward_kernel(
-    "lstm_sequence_subgroup_row",
-    &parts(REAL[0], PLAIN, super::FORWARD, TEXT_ROW),
-    || product(lstm_variants(true), &shapes(|h, _| row_shape(h), &[1])),
-);
+pub(crate) static FORWARD_ROW: Kernel =
+    forward_kernel("lstm_sequence_subgroup_row", &row_parts(super::FORWARD, TEXT_ROW), || {
+        product(lstm_variants(true), &shapes(|h, _| row_shape(h), &[1]))
+    });
+
+const fn row_parts(pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 9] {
+    let [a, b, c, d, e, f, g, h] = parts(REAL[0], PLAIN, pass, schedule);
+    [a, b, c, d, e, f, g, ROW, h]
+}
 
 fn row_shape(hidden_size: usize) -> Constants {
     let wg = row_workgroup(hidden_size) as u32;
@@ -156,7 +152,7 @@ fn row_shape(hidden_size: usize) -> Constants {
 /// The same for the backward pass.
 pub(crate) static BACKWARD_ROW: Kernel = backward_kernel(
     "lstm_sequence_bwd_subgroup_row",
-    &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD_ROW),
+    &row_parts(super::BACKWARD, TEXT_BWD_ROW),
     || product(lstm_variants(false), &shapes(|h, _| backward_row_shape(h), &[1])),
 );
 

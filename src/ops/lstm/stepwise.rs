@@ -4,17 +4,17 @@ use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Kernel, Launch};
+use crate::device::kernel::{Kernel, Launch, Wgsl, wgsl};
 use std::sync::Arc;
 
-const TEXT: &str = include_str!("../../../shaders/lstm/lstm_stepwise.wgsl");
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm/lstm_stepwise_bwd.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/lstm_stepwise.wgsl");
+const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_stepwise_bwd.wgsl");
 
-const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn forward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants: || lstm_variants(true) }
 }
 
-const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn backward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants: || lstm_variants(false) }
 }
 
