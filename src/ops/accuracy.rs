@@ -11,6 +11,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     parts: &[INDEX, IS_NAN, wgsl!("loss/accuracy.wgsl")],
     bindings: &[("x", Read), ("expected", Read), ("weights", Read), ("hit", Write)],
     variants: || product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]]),
+    ..Kernel::PLAIN
 };
 
 /// What is compared; the number is the kernel's `KIND`.

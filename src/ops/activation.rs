@@ -10,6 +10,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     parts: &[ACTIVATIONS, INDEX, IS_NAN, wgsl!("elementwise/activation.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -17,6 +18,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
     parts: &[INDEX, wgsl!("elementwise/activation_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 fn kinds() -> Vec<Constants> {

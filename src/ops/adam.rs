@@ -19,6 +19,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
         ("rows", Read),
     ],
     variants: || switches(["SCALED", "ROWS"]),
+    ..Kernel::PLAIN
 };
 
 /// The factors of one step; see the kernel.

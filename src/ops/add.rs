@@ -9,7 +9,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     name: "add",
     parts: &[INDEX, wgsl!("elementwise/add.wgsl")],
     bindings: &[("a", Read), ("b", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {

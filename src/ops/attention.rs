@@ -31,13 +31,14 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("context", Write),
     ],
     variants: || product([0, 1, 2].map(|steps| vec![("STEPS", steps)]).to_vec(), &kinds()),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static SCORES_BACKWARD: Kernel = Kernel {
     name: "attention_scores_bwd",
     parts: &[IS_NAN, ROW_REDUCE, INDEX, wgsl!("attention/attention_scores_bwd.wgsl")],
     bindings: &[("values", Read), ("weights", Read), ("d_context", Read), ("d_scores", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
@@ -52,6 +53,7 @@ pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
         ("d_score", Write),
     ],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static KEY_BACKWARD: Kernel = Kernel {
@@ -68,6 +70,7 @@ pub(crate) static KEY_BACKWARD: Kernel = Kernel {
         ("d_values", Write),
     ],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 fn kinds() -> Vec<Constants> {

@@ -3,7 +3,7 @@
 use super::gemm_slices::{self, add_slices};
 use super::{LONG_SUM, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, Wgsl, wgsl};
+use crate::device::kernel::{Kernel, Launch, Need, Wgsl, Workgroup, wgsl};
 use crate::{Result, Tensor};
 
 /// For x of 32 bits and of 16.
@@ -13,7 +13,7 @@ pub(crate) static KERNELS: [Kernel; 2] = [
 ];
 
 const F32: Wgsl = Wgsl::lines("alias Real = f32;");
-const F16: Wgsl = Wgsl::lines("enable f16; alias Real = f16;");
+const F16: Wgsl = Wgsl::lines("enable f16; alias Real = f16;").needing(Need::F16);
 const TEXT: Wgsl = wgsl!("sums/column_sum.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
@@ -22,6 +22,7 @@ const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
         parts,
         bindings: &[("x", Read), ("y", Write)],
         variants: || switches(["ACCUMULATE"]),
+        workgroup: Workgroup::Of([16, 16, 1]),
     }
 }
 

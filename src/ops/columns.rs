@@ -9,7 +9,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     name: "columns",
     parts: &[INDEX, wgsl!("frames/columns.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 fn stride(tensor: &Tensor) -> usize {

@@ -9,7 +9,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     name: "copy",
     parts: &[INDEX, wgsl!("elementwise/copy.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `y` has as many words as `x`, in another buffer.

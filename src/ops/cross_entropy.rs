@@ -17,6 +17,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("loss", Write),
     ],
     variants: || switches(["WEIGHTS", "CLASSES"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -31,6 +32,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("d_x", Write),
     ],
     variants: || switches(["WEIGHTS", "CLASSES"]),
+    ..Kernel::PLAIN
 };
 
 /// What a cross-entropy is taken of, beside the logits.

@@ -20,7 +20,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("alpha", Write),
         ("loss", Write),
     ],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -36,7 +36,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("beta", Write),
         ("d_x", Write),
     ],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// The logarithm of nothing: finite, since a shader need not know infinities.

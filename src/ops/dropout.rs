@@ -11,7 +11,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     name: "dropout",
     parts: &[INDEX, threefry::WGSL, wgsl!("elementwise/dropout.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// That a share is one that can be dropped.

@@ -16,6 +16,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     parts: &[INDEX, wgsl!("frames/embedding.wgsl")],
     bindings: &[("ids", Read), ("table", Read), ("y", Write)],
     variants: || switches(["FLOAT"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -23,6 +24,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
     parts: &[INDEX, LONG_SUM, wgsl!("frames/embedding_bwd.wgsl")],
     bindings: &[("places", Read), ("d_y", Read), ("d_table", Write)],
     variants: || switches(["ROWS"]),
+    ..Kernel::PLAIN
 };
 
 /// The row of a table that a number names, if it is one of `rows`.

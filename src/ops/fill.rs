@@ -11,7 +11,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     name: "fill",
     parts: &[INDEX, wgsl!("elementwise/fill.wgsl")],
     bindings: &[("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) fn fill(y: &Tensor, value: f32) -> Result<()> {

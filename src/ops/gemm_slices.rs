@@ -12,6 +12,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     parts: &[INDEX, wgsl!("gemm/gemm_slices.wgsl")],
     bindings: &[("parts", Read), ("bias", Read), ("c", Write)],
     variants: || switches(["BIAS", "ACCUMULATE"]),
+    ..Kernel::PLAIN
 };
 
 /// Workgroups that keep a large GPU busy: two for each of some 130 cores.

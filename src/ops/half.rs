@@ -3,21 +3,21 @@
 use super::{INDEX, gemm};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, Wgsl, folded, wgsl};
+use crate::device::kernel::{Kernel, Launch, Need, Wgsl, folded, wgsl};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "half_f16",
-    parts: &[Wgsl::lines("enable f16;"), INDEX, wgsl!("elementwise/half.wgsl")],
+    parts: &[Wgsl::lines("enable f16;").needing(Need::F16), INDEX, wgsl!("elementwise/half.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// Whether products of 16-bit floats were seen right on this device. The first call on a device
 /// and driver tries them.
 pub(crate) fn trusted(gpu: &Arc<Gpu>) -> bool {
-    gpu.has_f16() && gpu.trusts(&gemm::TRUSTED_F16)
+    gpu.trusts(&gemm::TRUSTED_F16)
 }
 
 /// A copy of `x`: on a GPU of 16-bit floats. A CPU holds none of them; there it is of 32-bit floats

@@ -21,6 +21,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     parts: &[INDEX, wgsl!("elementwise/halves.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || [0, 1, 2].map(|kind| vec![("KIND", kind)]).to_vec(),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -28,6 +29,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
     parts: &[INDEX, wgsl!("elementwise/halves_bwd.wgsl")],
     bindings: &[("x", Read), ("d_y", Read), ("d_x", Write)],
     variants: FORWARD.variants,
+    ..Kernel::PLAIN
 };
 
 fn launch<const N: usize>(

@@ -11,6 +11,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, wgsl!("norm/layer_norm.wgsl")],
     bindings: &[("x", Read), ("gain", Read), ("shift", Read), ("y", Write), ("stats", Write)],
     variants: || switches(["SHIFT"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -24,7 +25,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("d_x", Write),
         ("d_gain", Write),
     ],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `x` `[..,C]` normalised, and for each row what the backward pass needs.

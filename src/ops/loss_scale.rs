@@ -6,21 +6,22 @@
 
 use super::{INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, Launch, Workgroup, folded, wgsl};
 use crate::{Device, Result, Tensor};
 
 pub(crate) static CHECK: Kernel = Kernel {
     name: "loss_scale_check",
     parts: &[INDEX, wgsl!("optim/loss_scale_check.wgsl")],
     bindings: &[("g", Read), ("state", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static UPDATE: Kernel = Kernel {
     name: "loss_scale_update",
     parts: &[wgsl!("optim/loss_scale_update.wgsl")],
     bindings: &[("state", Write), ("count", Write)],
-    variants: || vec![vec![]],
+    workgroup: Workgroup::Of([1, 1, 1]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static RESCALE: Kernel = Kernel {
@@ -28,6 +29,7 @@ pub(crate) static RESCALE: Kernel = Kernel {
     parts: &[INDEX, wgsl!("optim/rescale.wgsl")],
     bindings: &[("x", Read), ("state", Read), ("y", Write)],
     variants: || switches(["INVERSE"]),
+    ..Kernel::PLAIN
 };
 
 /// Finite steps before the scale doubles; the range that it stays in.

@@ -10,7 +10,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     name: "mask_steps",
     parts: &[INDEX, wgsl!("frames/mask_steps.wgsl")],
     bindings: &[("x", Read), ("mask", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `x` is `[B,T,C]`.

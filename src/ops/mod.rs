@@ -43,8 +43,11 @@ pub(crate) mod threefry;
 pub(crate) use check::{Check, check_positive};
 pub use lstm::cell::{Coupling, GateActivation};
 
-use crate::device::kernel::{Constants, Kernel, Wgsl, wgsl};
+use crate::device::gpu::Gpu;
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, Need, Wgsl, folded, wgsl};
+use crate::{Result, Tensor};
 use std::slice::from_ref as one;
+use std::sync::Arc;
 
 /// The kernels that the ops have: see [`every_kernel`].
 static KERNELS: &[&[Kernel]] = &[
@@ -128,6 +131,8 @@ pub struct KernelSource {
     pub variants: Vec<Vec<(&'static str, u32)>>,
     /// Whether software adapters alone run it.
     pub software: bool,
+    /// Whether it needs cooperative matrices.
+    pub matrices: bool,
 }
 
 /// Every kernel in every configuration. For the project's own tools, no part of the interface.
@@ -137,6 +142,7 @@ pub fn kernels() -> impl Iterator<Item = KernelSource> {
         name: kernel.name,
         wgsl: kernel.source(),
         variants: (kernel.variants)(),
+        matrices: kernel.needs().any(|need| need == Need::Matrices),
         software: kernel.files().any(|path| path.contains("/software/")),
     })
 }
@@ -150,6 +156,37 @@ pub(crate) const LOSS_SCALE: Wgsl = wgsl!("optim/parts/loss_scale.wgsl");
 pub(crate) const ROW_EXPS: Wgsl = wgsl!("common/row_exps.wgsl");
 pub(crate) const ROW_REDUCE: Wgsl = wgsl!("common/row_reduce.wgsl");
 pub(crate) const STEPS: Wgsl = wgsl!("common/steps.wgsl");
+
+/// Launches a kernel that takes each of `n` elements by an invocation of its own. The uniform has `n`, then
+/// `words`.
+fn elementwise(
+    gpu: &Arc<Gpu>,
+    kernel: &'static Kernel,
+    n: usize,
+    constants: &[Constant],
+    words: &[u32],
+    tensors: &[Option<&Tensor>],
+) -> Result<()> {
+    let groups = n.div_ceil(kernel.invocations().unwrap_or(1));
+    launch(gpu, kernel, folded(groups), n, constants, words, tensors)
+}
+
+fn launch(
+    gpu: &Arc<Gpu>,
+    kernel: &'static Kernel,
+    grid: [u32; 3],
+    n: usize,
+    constants: &[Constant],
+    words: &[u32],
+    tensors: &[Option<&Tensor>],
+) -> Result<()> {
+    // An array, so that a launch allocates nothing.
+    let mut uniform = [0; 12];
+    uniform[0] = n as u32;
+    uniform[1..=words.len()].copy_from_slice(words);
+    let uniform = &uniform[..=words.len()];
+    gpu.run(&Launch { kernel, grid, constants, uniform, tensors })
+}
 
 /// Every combination of constants that are 0 or 1.
 fn switches<const N: usize>(names: [&'static str; N]) -> Vec<Constants> {

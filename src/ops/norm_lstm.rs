@@ -5,7 +5,7 @@ use super::lstm::Columns;
 use super::lstm::transpose_gates::transpose_gates;
 use super::{ACTIVATIONS, INDEX, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, folded, wgsl};
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, Workgroup, folded, wgsl};
 use crate::device::threads;
 use crate::ops::activation::sigmoid;
 use crate::ops::column_sum::column_sum;
@@ -30,6 +30,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("lengths", Read),
     ],
     variants,
+    workgroup: Workgroup::Constant("WG"),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -46,6 +47,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("lengths", Read),
     ],
     variants,
+    workgroup: Workgroup::Constant("WG"),
 };
 
 fn variants() -> Vec<Constants> {

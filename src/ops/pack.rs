@@ -10,6 +10,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     parts: &[INDEX, wgsl!("frames/pack.wgsl")],
     bindings: &[("x", Read), ("rows", Read), ("y", Write)],
     variants: || super::switches(["UNPACK"]),
+    ..Kernel::PLAIN
 };
 
 /// `[B,T,C]` as `[frames,C]`, in the order of `lengths`' table.

@@ -10,7 +10,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     name: "penalty",
     parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, wgsl!("optim/penalty.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -18,13 +18,14 @@ pub(crate) static BACKWARD: Kernel = Kernel {
     parts: &[INDEX, wgsl!("optim/penalty_bwd.wgsl")],
     bindings: &[("x", Read), ("d_loss", Read), ("d_x", Write)],
     variants: || switches(["ACCUMULATE"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static MAX_NORM: Kernel = Kernel {
     name: "max_norm",
     parts: &[INDEX, IS_NAN, LONG_SUM, wgsl!("optim/max_norm.wgsl")],
     bindings: &[("x", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// The sum of l1 |x| + l2 x² over all elements, `[1]`.

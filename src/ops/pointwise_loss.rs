@@ -12,6 +12,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     parts: &[ACTIVATIONS, INDEX, LONG_SUM, wgsl!("loss/pointwise_loss.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("loss", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -19,6 +20,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
     parts: &[ACTIVATIONS, INDEX, IS_NAN, wgsl!("loss/pointwise_loss_bwd.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 fn variants() -> Vec<Constants> {

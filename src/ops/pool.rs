@@ -11,6 +11,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, wgsl!("frames/pool.wgsl")],
     bindings: &[("x", Read), ("steps", Read), ("y", Write), ("found", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
@@ -18,6 +19,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
     parts: &[INDEX, STEPS, wgsl!("frames/pool_bwd.wgsl")],
     bindings: &[("d_y", Read), ("steps", Read), ("found", Read), ("d_x", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 fn variants() -> Vec<Constants> {

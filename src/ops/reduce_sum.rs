@@ -10,6 +10,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     parts: &[INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, wgsl!("sums/reduce_sum.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["ACCUMULATE"]),
+    ..Kernel::PLAIN
 };
 
 /// The elements that a workgroup adds up: 256 for each of its 64 invocations, as the kernel has it.

@@ -11,6 +11,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     parts: &[INDEX, LOSS_SCALE, drawn::WGSL, wgsl!("optim/sgd.wgsl")],
     bindings: &[("p", Write), ("g", Write), ("v", Write), ("scaling", Read), ("rows", Read)],
     variants: || switches(["NESTEROV", "SCALED", "ROWS"]),
+    ..Kernel::PLAIN
 };
 
 /// The factors of one step; see the kernel.

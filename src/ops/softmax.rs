@@ -10,13 +10,14 @@ pub(crate) static FORWARD: Kernel = Kernel {
     parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, wgsl!("norm/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["LOG"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "softmax_bwd",
     parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, wgsl!("norm/softmax_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// Over the last axis.

@@ -9,7 +9,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     name: "swap_axes",
     parts: &[INDEX, wgsl!("frames/swap_axes.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `x` is `[A,B,C]`.

@@ -7,7 +7,7 @@ use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Wgsl};
 use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel};
-use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE};
+use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE, LANES};
 use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
@@ -46,10 +46,10 @@ static TWO: [Kernel; 4] = emulated(
 
 const fn emulated(names: [&'static str; 4], parts: [&'static [Wgsl]; 4]) -> [Kernel; 4] {
     [
-        kernel(names[0], parts[0]),
-        kernel(names[1], parts[1]),
-        kernel(names[2], parts[2]),
-        kernel(names[3], parts[3]),
+        kernel(names[0], LANES, parts[0]),
+        kernel(names[1], LANES, parts[1]),
+        kernel(names[2], LANES, parts[2]),
+        kernel(names[3], LANES, parts[3]),
     ]
 }
 

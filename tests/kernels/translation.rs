@@ -1,32 +1,33 @@
 //! Every kernel in every configuration through naga to SPIR-V, HLSL and MSL: DX12 and Metal
 //! break here and not at a user's.
 
-use crate::device::kernel::{Access, Kernel};
+use crate::device::kernel::{Access, Kernel, Need, Workgroup};
 use crate::ops::every_kernel;
 use naga::back::{hlsl, msl, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, StorageAccess};
+use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess, WithSpan};
 use std::collections::HashSet;
 
 fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
     let source = kernel.source();
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
-    // What a kernel needs beyond WebGPU is in its name.
-    let mut needs = Capabilities::empty();
-    let cooperative = of_vulkan(kernel);
-    needs.set(Capabilities::COOPERATIVE_MATRIX, cooperative);
-    needs.set(Capabilities::SUBGROUP, kernel.name.contains("_subgroup") || cooperative);
-    needs.set(Capabilities::SHADER_FLOAT16, kernel.name.ends_with("16"));
-    let info = Validator::new(ValidationFlags::all(), needs)
-        .validate(&module)
+    let info = validate(&module, kernel.needs())
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     (module, info)
 }
 
-/// Matrices of this size are Vulkan's alone.
-fn of_vulkan(kernel: &Kernel) -> bool {
-    kernel.name.contains("_cooperative")
+/// On a device that has WebGPU and this.
+fn validate(
+    module: &Module,
+    has: impl Iterator<Item = Need>,
+) -> Result<ModuleInfo, WithSpan<ValidationError>> {
+    let capabilities = has.map(|need| match need {
+        Need::F16 => Capabilities::SHADER_FLOAT16,
+        Need::Subgroups(_) => Capabilities::SUBGROUP,
+        Need::Matrices => Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP,
+    });
+    Validator::new(ValidationFlags::all(), capabilities.collect()).validate(module)
 }
 
 #[test]
@@ -47,11 +48,19 @@ fn every_kernel_reaches_every_api() {
             let (module, info) =
                 naga::back::pipeline_constants::process_overrides(&module, &info, None, &pipeline)
                     .unwrap_or_else(|e| panic!("{what}: {e:?}"));
+            let workgroup = match kernel.workgroup {
+                Workgroup::Of(size) => Some(size),
+                Workgroup::Constant(name) => {
+                    constants.iter().find(|c| c.0 == name).map(|&(_, lanes)| [lanes, 1, 1])
+                }
+            };
+            assert_eq!(workgroup, Some(module.entry_points[0].workgroup_size), "{what}");
 
             let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
             spv::write_vec(&module, &info, &options, None)
                 .unwrap_or_else(|e| panic!("{what} as SPIR-V: {e:?}"));
-            if of_vulkan(kernel) {
+            // Matrices of this size are Vulkan's alone.
+            if kernel.needs().any(|need| need == Need::Matrices) {
                 continue;
             }
 
@@ -86,6 +95,10 @@ fn descriptions_agree_with_the_shaders() {
     for kernel in every_kernel() {
         assert!(names.insert(kernel.name), "two kernels are called {}", kernel.name);
         let (module, _) = parse(kernel);
+        for need in kernel.needs() {
+            let without = validate(&module, kernel.needs().filter(|other| *other != need));
+            assert!(without.is_err(), "{} does not use {need:?}", kernel.name);
+        }
         let mut found: Vec<_> = module
             .global_variables
             .iter()

@@ -94,7 +94,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 );
 
 const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
-    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: Vec::new }
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
 }
 
 static PLAIN: Kernel = kernel("test_twice", &[HEAD, Wgsl::lines("y[i] = 2.0 * x[i]; }")]);

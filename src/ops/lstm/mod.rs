@@ -21,7 +21,7 @@ mod ways;
 
 use super::{ACTIVATIONS, Check, half, switches, threefry};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Access, Constants, Wgsl, wgsl};
+use crate::device::kernel::{Access, Constants, Need, Wgsl, wgsl};
 use crate::lengths::Counted;
 use crate::{DType, Error, Lengths, Mask, Result, Tensor};
 use cell::{Cell, Noise};
@@ -30,7 +30,8 @@ pub use plan::Strategy;
 use std::sync::Arc;
 
 /// How gates lie in memory: in 32 bits, in 16.
-const REAL: [Wgsl; 2] = [wgsl!("lstm/parts/f32.wgsl"), wgsl!("lstm/parts/f16.wgsl")];
+const REAL: [Wgsl; 2] =
+    [wgsl!("lstm/parts/f32.wgsl"), wgsl!("lstm/parts/f16.wgsl").needing(Need::F16)];
 const ROWS: Wgsl = wgsl!("lstm/parts/rows.wgsl");
 /// What each pass does with what it keeps, where no workgroup waits for another; then the rest.
 const FORWARD: [Wgsl; 2] = [wgsl!("lstm/parts/history.wgsl"), wgsl!("lstm/parts/forward.wgsl")];

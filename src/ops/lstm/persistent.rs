@@ -29,7 +29,7 @@ use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, wgsl};
+use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, Workgroup, wgsl};
 use crate::device::profile::Cost;
 use crate::ops::fill::fill;
 use crate::ops::{ACTIVATIONS, product};
@@ -72,6 +72,7 @@ const fn forward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
             ("alarm", Write),
         ],
         variants: || product(lstm_variants(true), &shapes(Pass::Forward)),
+        workgroup: Workgroup::Constant("WG"),
     }
 }
 
@@ -90,6 +91,7 @@ const fn backward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
             ("alarm", Write),
         ],
         variants: || product(lstm_variants(false), &shapes(Pass::Backward)),
+        workgroup: Workgroup::Constant("WG"),
     }
 }
 

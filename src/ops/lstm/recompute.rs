@@ -14,7 +14,7 @@ const TEXT: Wgsl = wgsl!("lstm/lstm_recompute.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     let variants = || switches(["SAVE", "LENGTHS"]);
-    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants }
+    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants, ..Kernel::PLAIN }
 }
 
 const fn all(real: Wgsl, cell: Wgsl) -> [Wgsl; 9] {

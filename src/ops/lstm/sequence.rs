@@ -6,15 +6,19 @@ use super::plan::{Rows, workgroup};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Constants, Kernel, Launch, Wgsl, wgsl};
+use crate::device::kernel::{Constants, Kernel, Launch, Need, Wgsl, Workgroup, wgsl};
 use std::sync::Arc;
 
 const TEXT: Wgsl = wgsl!("lstm/lstm_sequence.wgsl");
-const TEXT_SUBGROUP: Wgsl = wgsl!("lstm/software/lstm_sequence_subgroup.wgsl");
-const TEXT_BWD_SUBGROUP: Wgsl = wgsl!("lstm/software/lstm_sequence_bwd_subgroup.wgsl");
+const TEXT_SUBGROUP: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_subgroup.wgsl").needing(Need::Subgroups(8));
+const TEXT_BWD_SUBGROUP: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_bwd_subgroup.wgsl").needing(Need::Subgroups(8));
 const ROW: Wgsl = wgsl!("lstm/software/row.wgsl");
-const TEXT_ROW: Wgsl = wgsl!("lstm/software/lstm_sequence_subgroup_row.wgsl");
-const TEXT_BWD_ROW: Wgsl = wgsl!("lstm/software/lstm_sequence_bwd_subgroup_row.wgsl");
+const TEXT_ROW: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_subgroup_row.wgsl").needing(Need::Subgroups(8));
+const TEXT_BWD_ROW: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_bwd_subgroup_row.wgsl").needing(Need::Subgroups(8));
 const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_sequence_bwd.wgsl");
 const TEXT_BWD_WIDE: Wgsl = wgsl!("lstm/software/lstm_sequence_bwd_wide.wgsl");
 
@@ -23,7 +27,13 @@ const fn forward_kernel(
     parts: &'static [Wgsl],
     variants: fn() -> Vec<Constants>,
 ) -> Kernel {
-    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants }
+    Kernel {
+        name,
+        parts,
+        bindings: super::FORWARD_BINDINGS,
+        variants,
+        workgroup: Workgroup::Constant("WG"),
+    }
 }
 
 const fn backward_kernel(
@@ -31,7 +41,13 @@ const fn backward_kernel(
     parts: &'static [Wgsl],
     variants: fn() -> Vec<Constants>,
 ) -> Kernel {
-    Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants }
+    Kernel {
+        name,
+        parts,
+        bindings: super::BACKWARD_BINDINGS,
+        variants,
+        workgroup: Workgroup::Constant("WG"),
+    }
 }
 
 /// With gates of 32 bits and of 16: the plain cell's, and that of all others.

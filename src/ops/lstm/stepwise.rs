@@ -11,11 +11,23 @@ const TEXT: Wgsl = wgsl!("lstm/lstm_stepwise.wgsl");
 const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_stepwise_bwd.wgsl");
 
 const fn forward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
-    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants: || lstm_variants(true) }
+    Kernel {
+        name,
+        parts,
+        bindings: super::FORWARD_BINDINGS,
+        variants: || lstm_variants(true),
+        ..Kernel::PLAIN
+    }
 }
 
 const fn backward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
-    Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants: || lstm_variants(false) }
+    Kernel {
+        name,
+        parts,
+        bindings: super::BACKWARD_BINDINGS,
+        variants: || lstm_variants(false),
+        ..Kernel::PLAIN
+    }
 }
 
 /// With gates of 32 bits and of 16: the plain cell's, and that of all others.

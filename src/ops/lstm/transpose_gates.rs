@@ -15,7 +15,7 @@ pub(crate) static KERNELS: [Kernel; 2] = [
 const TEXT: Wgsl = wgsl!("lstm/transpose_gates.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
-    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
 }
 
 /// `x` is `[rows, columns, 4]` on a GPU.

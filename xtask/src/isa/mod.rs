@@ -112,7 +112,7 @@ pub fn chip(part: &str, chip: &str) -> Result<()> {
     let device = NullDevice::open()?;
     println!("{}", device.driver);
     for kernel in wgpu_lstm::kernels().filter(|kernel| kernel.name.contains(part)) {
-        if kernel.name.contains("_cooperative") && !WITH_MATRICES.contains(&chip) {
+        if kernel.matrices && !WITH_MATRICES.contains(&chip) {
             continue;
         }
         let parsed = Parsed::new(&kernel)?;
