@@ -3,7 +3,7 @@
 // Shapes  q: [B,U,H], k: [B,T,H], values: [B,T,V], score: [H] of KIND 1;
 //         weights: [B,U,T], context: [B,U,V]. A step that does not count has the weight 0; where
 //         none counts the context is 0.
-// Grid    folded B*U: a workgroup of 64 takes a query
+// Grid    rowwise, n = B*U: a query
 // Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -15,14 +15,7 @@
 @group(0) @binding(6) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(7) var<storage, read_write> context: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let query = linear_index(group, groups, 0u, 1u);
-    if query >= dims.b * dims.u { return; }
+fn take_row(query: u32, lane: u32) {
     let row = query / dims.u;
     let first = query * dims.t;
     var largest = -3.4e38;

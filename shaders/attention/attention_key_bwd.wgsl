@@ -1,7 +1,7 @@
 // attention_key_bwd: the gradients of the keys and of the values.
 //
 // Shapes  as in attention; d_scores: [B,U,T]; d_context: [B,U,V]; d_k: [B,T,H]; d_values: [B,T,V]
-// Grid    folded B*T: a workgroup of 64 takes a step of a row
+// Grid    rowwise, n = B*T: a step of a row
 // Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -14,14 +14,7 @@
 @group(0) @binding(7) var<storage, read_write> d_k: array<f32>;
 @group(0) @binding(8) var<storage, read_write> d_values: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let frame = linear_index(group, groups, 0u, 1u);
-    if frame >= dims.b * dims.t { return; }
+fn take_row(frame: u32, lane: u32) {
     let row = frame / dims.t;
     let t = frame % dims.t;
     for (var h = lane; h < dims.h; h += 64u) {

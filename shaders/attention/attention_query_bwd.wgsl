@@ -2,7 +2,7 @@
 // each query adds to that of `score`.
 //
 // Shapes  as in attention; d_scores: [B,U,T]; d_q, d_score: [B,U,H]
-// Grid    folded B*U: a workgroup of 64 takes a query
+// Grid    rowwise, n = B*U: a query
 // Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -13,14 +13,7 @@
 @group(0) @binding(5) var<storage, read_write> d_q: array<f32>;
 @group(0) @binding(6) var<storage, read_write> d_score: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let query = linear_index(group, groups, 0u, 1u);
-    if query >= dims.b * dims.u { return; }
+fn take_row(query: u32, lane: u32) {
     let row = query / dims.u;
     for (var h = lane; h < dims.h; h += 64u) {
         let mine = q[query * dims.h + h];

@@ -2,10 +2,10 @@
 //   d_scores_t = weights_t (d_w_t - sum_t weights_t d_w_t).
 //
 // Shapes  values: [B,T,V]; weights, d_scores: [B,U,T]; d_context: [B,U,V]
-// Grid    folded B*U: a workgroup of 64 takes a query
+// Grid    rowwise, n = B*U: a query
 // Twin    src/ops/attention.rs
 
-struct Dims { b: u32, u: u32, t: u32, h: u32, v: u32 }
+struct Dims { n: u32, u: u32, t: u32, h: u32, v: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
@@ -13,14 +13,7 @@ struct Dims { b: u32, u: u32, t: u32, h: u32, v: u32 }
 @group(0) @binding(3) var<storage, read> d_context: array<f32>;
 @group(0) @binding(4) var<storage, read_write> d_scores: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let query = linear_index(group, groups, 0u, 1u);
-    if query >= dims.b * dims.u { return; }
+fn take_row(query: u32, lane: u32) {
     let row = query / dims.u;
     let first = query * dims.t;
     var dot = 0.0;

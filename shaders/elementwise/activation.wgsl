@@ -1,6 +1,6 @@
 // activation: y = act(x), elementwise. KIND 0: sigmoid, 1: tanh, 2: relu.
 //
-// Grid    folded ceil(N/64)
+// Grid    elementwise, n = N
 // Twin    src/ops/activation.rs
 
 override KIND: u32;
@@ -11,14 +11,7 @@ struct Dims { n: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [N]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     if is_nan(x[i]) {
         // It stays: SwiftShader's exp and Mesa's tanh make numbers of it.
         y[i] = x[i];

@@ -1,6 +1,6 @@
 // activation_bwd: d_x = d_y * act'(x), from y = act(x). KIND 0: sigmoid, 1: tanh, 2: relu.
 //
-// Grid    folded ceil(N/64)
+// Grid    elementwise, n = N
 // Twin    src/ops/activation.rs
 
 override KIND: u32;
@@ -12,14 +12,7 @@ struct Dims { n: u32 }
 @group(0) @binding(2) var<storage, read> d_y: array<f32>;        // [N]
 @group(0) @binding(3) var<storage, read_write> d_x: array<f32>;  // [N]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     if KIND == 0u {
         d_x[i] = d_y[i] * y[i] * (1.0 - y[i]);
     } else if KIND == 1u {

@@ -1,6 +1,6 @@
 // add: y = a + b, where two gradients meet.
 //
-// Grid    folded ceil(N/64)
+// Grid    elementwise, n = N
 // Twin    src/ops/add.rs
 
 struct Dims { n: u32 }
@@ -10,12 +10,4 @@ struct Dims { n: u32 }
 @group(0) @binding(2) var<storage, read> b: array<f32>;        // [N]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [N]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i < dims.n { y[i] = a[i] + b[i]; }
-}
+fn element(i: u32) { y[i] = a[i] + b[i]; }

@@ -1,6 +1,6 @@
 // add_into: y += x, a gradient into the place where it is summed.
 //
-// Grid    folded ceil(N/64)
+// Grid    elementwise, n = N
 // Twin    src/ops/add_into.rs
 
 struct Dims { n: u32 }
@@ -9,12 +9,4 @@ struct Dims { n: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [N]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i < dims.n { y[i] += x[i]; }
-}
+fn element(i: u32) { y[i] += x[i]; }

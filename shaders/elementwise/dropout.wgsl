@@ -1,7 +1,7 @@
 // dropout: y = x / (1 - rate), or 0 with the probability `rate`.
 //
-// Shapes  x, y: [n], in blocks that share a mask of C columns
-// Grid    folded ceil(n/64)
+// Shapes  x, y: [N], in blocks that share a mask of C columns
+// Grid    elementwise, n = N
 // Twin    src/ops/dropout.rs
 // Source  Srivastava et al. 2014; the same mask at every step: Gal & Ghahramani 2016
 
@@ -11,14 +11,7 @@ struct Dims { n: u32, c: u32, block: u32, rate: f32, key0: u32, key1: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     let at = i / dims.block * dims.c + i % dims.c;
     let random = unit_floats(threefry(vec2(dims.key0, dims.key1), vec2(at, 2u)));
     if random.x < dims.rate { y[i] = 0.0; } else { y[i] = x[i] / (1.0 - dims.rate); }

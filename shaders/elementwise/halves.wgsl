@@ -1,7 +1,7 @@
 // halves: y = a + b, (a + b) / 2 or a * b, of the halves a and b of each row.
 //
 // Shapes  x: [rows,2C], y: [rows,C]
-// Grid    folded ceil(n/64)
+// Grid    elementwise, n = rows*C
 // Twin    src/ops/halves.rs
 
 override KIND: u32;  // 0 sum, 1 mean, 2 product
@@ -12,14 +12,7 @@ struct Dims { n: u32, c: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     let a = x[i / dims.c * 2u * dims.c + i % dims.c];
     let b = x[i / dims.c * 2u * dims.c + dims.c + i % dims.c];
     if KIND == 0u { y[i] = a + b; }

@@ -1,7 +1,7 @@
 // halves_bwd: d_x of y = a + b, (a + b) / 2 or a * b, of the halves a and b of each row.
 //
 // Shapes  x, d_x: [rows,2C], d_y: [rows,C]
-// Grid    folded ceil(n/64)
+// Grid    elementwise, n = 2*rows*C
 // Twin    src/ops/halves.rs
 
 override KIND: u32;  // 0 sum, 1 mean, 2 product
@@ -13,14 +13,7 @@ struct Dims { n: u32, c: u32 }
 @group(0) @binding(2) var<storage, read> d_y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> d_x: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     let row = i / (2u * dims.c);
     let column = i % (2u * dims.c);
     let d = d_y[row * dims.c + column % dims.c];

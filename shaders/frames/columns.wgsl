@@ -1,7 +1,7 @@
 // columns: some columns of x into some columns of y.
 //
 // Shapes  x: [rows, x_stride], y: [rows, y_stride]; `width` columns from x_first, y_first on
-// Grid    folded ceil(rows*width/64)
+// Grid    elementwise, n = rows*width
 // Twin    src/ops/columns.rs
 
 struct Dims { n: u32, width: u32, x_stride: u32, x_first: u32, y_stride: u32, y_first: u32 }
@@ -10,14 +10,7 @@ struct Dims { n: u32, width: u32, x_stride: u32, x_first: u32, y_stride: u32, y_
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     let row = i / dims.width;
     let column = i % dims.width;
     y[row * dims.y_stride + dims.y_first + column] = x[row * dims.x_stride + dims.x_first + column];

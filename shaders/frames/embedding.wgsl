@@ -1,9 +1,9 @@
 // embedding: y = table[id], for each id; NaN where there is no such row. Of a table that is larger than
 // a binding one window after the other is here, and the others' rows are left to them.
 //
-// Shapes  ids: [n], as numbers or, with FLOAT, as floats; table: [V,E], of which rows first..first+count
-//         are here; y: [n,E]
-// Grid    folded ceil(n*E/64)
+// Shapes  ids: [N], as numbers or, with FLOAT, as floats; table: [V,E], of which rows first..first+count
+//         are here; y: [N,E]
+// Grid    elementwise, n = N*E
 // Twin    src/ops/embedding.rs
 
 override FLOAT: bool;
@@ -15,14 +15,7 @@ struct Dims { n: u32, rows: u32, size: u32, nan: f32, first: u32, count: u32 }
 @group(0) @binding(2) var<storage, read> table: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n * dims.size { return; }
+fn element(i: u32) {
     var id = ids[i / dims.size];
     if FLOAT {
         let value = bitcast<f32>(id);

@@ -3,27 +3,19 @@
 // Shapes  places: for each row drawn its number, and the begin and end of its places; the places of
 //         all behind, from places_at on; d_y: [n,E]; d_table: [V,E], added to, of which the rows from
 //         `base` on are here, or with ROWS [rows drawn,E], written
-// Grid    folded `count`: a workgroup of 64 takes a row drawn, from `first` on; no atomics, so that
-//         every run gives the same bits
+// Grid    rowwise, n rows drawn, from `first` on; no atomics, so that every run gives the same bits
 // Twin    src/ops/embedding.rs
 
 override ROWS: bool;
 
-struct Dims { first: u32, count: u32, size: u32, base: u32, places_at: u32 }
+struct Dims { n: u32, first: u32, size: u32, base: u32, places_at: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> places: array<u32>;
 @group(0) @binding(2) var<storage, read> d_y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> d_table: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let number = linear_index(group, groups, 0u, 1u);
-    if number >= dims.count { return; }
+fn take_row(number: u32, lane: u32) {
     let head = 3u * (dims.first + number);
     let begin = places[head + 1u];
     let end = places[head + 2u];

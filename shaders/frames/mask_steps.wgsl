@@ -1,7 +1,7 @@
 // mask_steps: y = x where the mask says so, 0 elsewhere: what is left out may be anything, also NaN.
 //
 // Shapes  x, y: [frames,C]; mask: [.., frames], of which x has those from `first` on
-// Grid    folded ceil(frames*C/64)
+// Grid    elementwise, n = frames*C
 // Twin    src/ops/mask_steps.rs
 
 struct Dims { n: u32, c: u32, first: u32 }
@@ -11,13 +11,6 @@ struct Dims { n: u32, c: u32, first: u32 }
 @group(0) @binding(2) var<storage, read> mask: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     if mask[dims.first + i / dims.c] != 0u { y[i] = x[i]; } else { y[i] = 0.0; }
 }

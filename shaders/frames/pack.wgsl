@@ -2,7 +2,7 @@
 //
 // Shapes  padded [B,T,C], packed [frames,C]: x is the one, y the other; rows: [B,3]: row, length,
 //         first frame
-// Grid    folded ceil(B*T*C/64)
+// Grid    elementwise, n = B*T*C
 // Twin    src/ops/pack.rs
 
 override UNPACK: bool;
@@ -14,14 +14,7 @@ struct Dims { n: u32, timesteps: u32, c: u32 }
 @group(0) @binding(2) var<storage, read> rows: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     let column = i % dims.c;
     let step = i / dims.c % dims.timesteps;
     let entry = 3u * (i / (dims.c * dims.timesteps));

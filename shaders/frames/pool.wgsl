@@ -4,12 +4,12 @@
 //
 // Shapes  x: [B,T,C]; y, found: [B,C], of which `found` holds the number of the frame that was
 //         taken or, for KIND 1, how many count. A row without any gives 0.
-// Grid    folded ceil(B*C/64)
+// Grid    elementwise, n = B*C
 // Twin    src/ops/pool.rs
 
 override KIND: u32;
 
-struct Dims { b: u32, t: u32, c: u32 }
+struct Dims { n: u32, t: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -17,14 +17,7 @@ struct Dims { b: u32, t: u32, c: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<storage, read_write> found: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.b * dims.c { return; }
+fn element(i: u32) {
     let row = i / dims.c;
     var value = 0.0;
     var part = 0.0;

@@ -1,12 +1,12 @@
 // pool_bwd: each frame's share of the gradient of the frame that was made of a row.
 //
 // Shapes  as in pool; d_y: [B,C], d_x: [B,T,C]. KIND 0 does not look at `found`.
-// Grid    folded ceil(B*T*C/64)
+// Grid    elementwise, n = B*T*C
 // Twin    src/ops/pool.rs
 
 override KIND: u32;
 
-struct Dims { b: u32, t: u32, c: u32 }
+struct Dims { n: u32, t: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> d_y: array<f32>;
@@ -14,14 +14,7 @@ struct Dims { b: u32, t: u32, c: u32 }
 @group(0) @binding(3) var<storage, read> found: array<f32>;
 @group(0) @binding(4) var<storage, read_write> d_x: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.b * dims.t * dims.c { return; }
+fn element(i: u32) {
     let t = i / dims.c % dims.t;
     let row = i / dims.c / dims.t;
     let at = row * dims.c + i % dims.c;

@@ -3,8 +3,8 @@
 //   KIND 0, categorical: the place of the largest x is the label (the first of equals)
 //   KIND 1, binary:      x > 0 where y > 0.5, averaged over the row
 //
-// Shapes  x: [N,C]; target: [N] labels or [N,C] bits of floats; weights, hit: [N]
-// Grid    folded ceil(N/64): an invocation takes a row
+// Shapes  x: [N,C]; expected: [N] labels or [N,C] bits of floats; weights, hit: [N]
+// Grid    elementwise, n = N: a row
 // Twin    src/ops/accuracy.rs
 
 override KIND: u32;
@@ -18,14 +18,7 @@ struct Dims { n: u32, c: u32 }
 @group(0) @binding(3) var<storage, read> weights: array<f32>;    // [N]
 @group(0) @binding(4) var<storage, read_write> hit: array<f32>;  // [N]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, lane, 64u);
-    if row >= dims.n { return; }
+fn element(row: u32) {
     let begin = row * dims.c;
     var share = 0.0;
     if KIND == 0u {

@@ -3,7 +3,7 @@
 //
 // Shapes  x: [N,C]; labels, weights, loss: [N]; class_weights: [C]. Without WEIGHTS w = 1,
 //         without CLASSES k = 1.
-// Grid    folded N: a workgroup of 64 takes a row
+// Grid    rowwise, n = N
 // Twin    src/ops/cross_entropy.rs
 
 override WEIGHTS: bool;
@@ -23,14 +23,7 @@ fn of_class(j: u32) -> f32 {
     return 1.0;
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, 0u, 1u);
-    if row >= dims.n { return; }
+fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;
     let largest = row_largest(lane, begin);
     let sum = row_exps(lane, begin, largest);

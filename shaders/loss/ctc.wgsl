@@ -3,21 +3,14 @@
 //   alpha[t,s] = lp[t,label(s)] + log(e^alpha[t-1,s] + e^alpha[t-1,s-1] + e^alpha[t-1,s-2])
 //
 // Shapes  as in loss/parts/ctc.wgsl; alpha: [B,T,2L+1], loss: [B]
-// Grid    folded B: a workgroup of 64 takes a row, its invocations the states
+// Grid    rowwise, n = B; the invocations take its states
 // Twin    src/ops/ctc.rs
 // Source  Graves et al. 2006, section 4.1
 
 @group(0) @binding(5) var<storage, read_write> alpha: array<f32>;
 @group(0) @binding(6) var<storage, read_write> loss: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, 0u, 1u);
-    if row >= dims.b { return; }
+fn take_row(row: u32, lane: u32) {
     let scale = scales[row];
     let frames = select(rows[2u * row], 0u, scale == 0.0);
     let states = 2u * rows[2u * row + 1u] + 1u;

@@ -5,7 +5,7 @@
 //
 // Shapes  as in loss/parts/ctc.wgsl; alpha: [B,T,2L+1]; beta: [B,2,2L+1], of this frame and the next;
 //         d_loss: [1]; d_x: [B,T,C], 0 past a row's end
-// Grid    folded B: a workgroup of 64 takes a row
+// Grid    rowwise, n = B
 // Twin    src/ops/ctc.rs
 // Source  Graves et al. 2006, equation 16
 
@@ -14,14 +14,7 @@
 @group(0) @binding(7) var<storage, read_write> beta: array<f32>;
 @group(0) @binding(8) var<storage, read_write> d_x: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, 0u, 1u);
-    if row >= dims.b { return; }
+fn take_row(row: u32, lane: u32) {
     let factor = d_loss[0] * scales[row];
     var frames = select(rows[2u * row], 0u, scales[row] == 0.0);
     let count = rows[2u * row + 1u];

@@ -7,7 +7,7 @@
 //   KIND 4, pinball, with p = quantile:       l = p (y - x), or (1 - p) (x - y) above y
 //
 // Shapes  x, y: [N,C]; weights, loss: [N]. Without WEIGHTS w = 1.
-// Grid    folded ceil(N/64): an invocation takes a row
+// Grid    elementwise, n = N: a row
 // Twin    src/ops/pointwise_loss.rs
 
 override KIND: u32;
@@ -21,14 +21,7 @@ struct Dims { n: u32, c: u32, scale: f32, p: f32 }
 @group(0) @binding(3) var<storage, read> weights: array<f32>;     // [N]
 @group(0) @binding(4) var<storage, read_write> loss: array<f32>;  // [N]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, lane, 64u);
-    if row >= dims.n { return; }
+fn element(row: u32) {
     var all = LongSum();
     let end = (row + 1u) * dims.c;
     for (var first = row * dims.c; first < end; first += PART) {

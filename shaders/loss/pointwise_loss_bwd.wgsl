@@ -7,7 +7,7 @@
 //   KIND 4, pinball, with p = quantile:       l' = -p, or 1 - p above y
 //
 // Shapes  x, y, d_x: [N,C]; weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
-// Grid    folded ceil(N*C/64)
+// Grid    elementwise, n = N*C
 // Twin    src/ops/pointwise_loss.rs
 
 override KIND: u32;
@@ -22,14 +22,7 @@ struct Dims { n: u32, c: u32, scale: f32, p: f32 }
 @group(0) @binding(4) var<storage, read> d_loss: array<f32>;     // [1]
 @group(0) @binding(5) var<storage, read_write> d_x: array<f32>;  // [N,C]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n * dims.c { return; }
+fn element(i: u32) {
     let difference = x[i] - y[i];
     var d = difference;
     switch KIND {

@@ -1,7 +1,7 @@
 // layer_norm: y = gain * (x - mean) / sqrt(variance + epsilon) (+ shift), for each row.
 //
 // Shapes  x, y: [N,C]; gain, shift: [C]; stats: [N,2], the mean and one over the root
-// Grid    folded N: a workgroup of 64 takes a row
+// Grid    rowwise, n = N
 // Twin    src/ops/layer_norm.rs
 // Source  Ba et al. 2016, equation 4
 
@@ -16,14 +16,7 @@ struct Dims { n: u32, c: u32, epsilon: f32 }
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read_write> stats: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, 0u, 1u);
-    if row >= dims.n { return; }
+fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;
     var values = LongSum();
     for (var first = lane; first < dims.c; first += PART * 64u) {

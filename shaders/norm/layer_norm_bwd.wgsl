@@ -2,7 +2,7 @@
 //   d_x = root (g - mean(g) - z mean(g z)),   d_gain = d_y z, to be summed over the rows.
 //
 // Shapes  x, d_y, d_x, d_gain: [N,C]; gain: [C]; stats: [N,2]
-// Grid    folded N: a workgroup of 64 takes a row
+// Grid    rowwise, n = N
 // Twin    src/ops/layer_norm.rs
 
 struct Dims { n: u32, c: u32 }
@@ -15,14 +15,7 @@ struct Dims { n: u32, c: u32 }
 @group(0) @binding(5) var<storage, read_write> d_x: array<f32>;
 @group(0) @binding(6) var<storage, read_write> d_gain: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, 0u, 1u);
-    if row >= dims.n { return; }
+fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;
     let mean = stats[2u * row];
     let root = stats[2u * row + 1u];

@@ -1,6 +1,6 @@
 // softmax: y = exp(x - max x) / sum exp(x - max x), for each row; with LOG the logarithm of it.
 //
-// Grid    folded N: a workgroup of 64 takes a row
+// Grid    rowwise, n = N
 // Twin    src/ops/softmax.rs
 
 override LOG: bool;
@@ -11,14 +11,7 @@ struct Dims { n: u32, c: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [N,C]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N,C]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, 0u, 1u);
-    if row >= dims.n { return; }
+fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;
     let largest = row_largest(lane, begin);
     let sum = row_exps(lane, begin, largest);

@@ -1,6 +1,6 @@
 // softmax_bwd: d_x = y * (d_y - sum(d_y * y)), for each row.
 //
-// Grid    folded N: a workgroup of 64 takes a row
+// Grid    rowwise, n = N
 // Twin    src/ops/softmax.rs
 
 struct Dims { n: u32, c: u32 }
@@ -10,14 +10,7 @@ struct Dims { n: u32, c: u32 }
 @group(0) @binding(2) var<storage, read> d_y: array<f32>;        // [N,C]
 @group(0) @binding(3) var<storage, read_write> d_x: array<f32>;  // [N,C]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = linear_index(group, groups, 0u, 1u);
-    if row >= dims.n { return; }
+fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;
     var products = LongSum();
     for (var first = lane; first < dims.c; first += PART * 64u) {

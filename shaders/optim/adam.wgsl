@@ -6,7 +6,7 @@
 // If SCALED, g is first divided by the loss scale; steps that have a gradient that is not finite do
 // nothing, and t, which counts the others, is on the device: then dims.rate is lr.
 //
-// Grid    folded ceil(N/64)
+// Grid    elementwise, n = N
 // Twin    src/ops/adam.rs
 // Source  Kingma & Ba 2015, arXiv 1412.6980; decoupled decay: Loshchilov & Hutter 2019
 
@@ -32,15 +32,8 @@ fn one_minus_exp(x: f32) -> f32 {
     return -x * sum;
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    var i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
-    i += dims.skip;
+fn element(number: u32) {
+    let i = dims.skip + number;
     let at = place_of(i);
     let inverse = inverse_scale();
     if inverse == 0.0 {

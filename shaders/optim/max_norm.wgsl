@@ -1,26 +1,19 @@
 // max_norm: scales each column down to a norm of at most `limit`.
 //
 // Shapes  x: [rows, columns]
-// Grid    folded ceil(columns/64): an invocation takes a column
+// Grid    elementwise, n = columns: one of them
 // Twin    src/ops/penalty.rs
 
-struct Dims { rows: u32, columns: u32, limit: f32 }
+struct Dims { n: u32, rows: u32, limit: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let column = linear_index(group, groups, lane, 64u);
-    if column >= dims.columns { return; }
+fn element(column: u32) {
     // Over the largest, so that no square overflows.
     var largest = 0.0;
     for (var row = 0u; row < dims.rows; row++) {
-        let v = abs(x[row * dims.columns + column]);
+        let v = abs(x[row * dims.n + column]);
         largest = select(largest, v, v > largest || is_nan(v));
     }
     // A NaN stays: there is no norm.
@@ -30,7 +23,7 @@ fn main(
         var part = 0.0;
         let end = min(dims.rows, first + PART);
         for (var row = first; row < end; row++) {
-            let v = x[row * dims.columns + column] / largest;
+            let v = x[row * dims.n + column] / largest;
             part += v * v;
         }
         add_part(&all, part);
@@ -40,6 +33,6 @@ fn main(
     // An infinity in the column: the norm is infinite, though its share of the largest is NaN.
     if bitcast<u32>(largest) == 0x7f800000u { scale = 0.0; }
     if scale < 1.0 {
-        for (var row = 0u; row < dims.rows; row++) { x[row * dims.columns + column] *= scale; }
+        for (var row = 0u; row < dims.rows; row++) { x[row * dims.n + column] *= scale; }
     }
 }

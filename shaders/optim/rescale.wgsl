@@ -1,7 +1,7 @@
 // rescale: y = x times the loss scale, or, with INVERSE, divided by it.
 //
 // Shapes  x, y: [N]; state: [4], of which the first is the scale
-// Grid    folded ceil(N/64)
+// Grid    elementwise, n = N
 // Twin    src/ops/loss_scale.rs
 
 override INVERSE: bool;
@@ -13,13 +13,6 @@ struct Dims { n: u32 }
 @group(0) @binding(2) var<storage, read> state: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
+fn element(i: u32) {
     y[i] = x[i] * select(state[0], 1.0 / state[0], INVERSE);
 }

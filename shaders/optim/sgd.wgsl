@@ -5,7 +5,7 @@
 // If SCALED, g is first divided by the loss scale; a step that has a gradient that is not finite
 // does nothing.
 //
-// Grid    folded ceil(N/64)
+// Grid    elementwise, n = N
 // Twin    src/ops/sgd.rs
 // Source  Sutskever et al. 2013, in PyTorch's form
 
@@ -20,15 +20,8 @@ struct Dims { n: u32, rate: f32, momentum: f32, skip: u32, size: u32, base: u32 
 @group(0) @binding(4) var<storage, read> scaling: array<f32>;  // [4] of loss_scale_update
 @group(0) @binding(5) var<storage, read> rows: array<u32>;     // optim/parts/drawn.wgsl
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    var i = linear_index(group, groups, lane, 64u);
-    if i >= dims.n { return; }
-    i += dims.skip;
+fn element(number: u32) {
+    let i = dims.skip + number;
     let at = place_of(i);
     let inverse = inverse_scale();
     if inverse == 0.0 {

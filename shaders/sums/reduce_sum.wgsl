@@ -2,12 +2,12 @@
 // elements, which is more than most batches have rows.
 //
 // Shapes  x: [N]; y: [groups]
-// Grid    folded `groups`: a workgroup of 64 takes a block
+// Grid    rowwise, n = groups: a block
 // Twin    src/ops/reduce_sum.rs
 
 override ACCUMULATE: bool;
 
-struct Dims { n: u32, scale: f32, groups: u32 }
+struct Dims { n: u32, scale: f32, size: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // [N]
@@ -15,15 +15,8 @@ struct Dims { n: u32, scale: f32, groups: u32 }
 
 const BLOCK = 16384u;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let block = linear_index(group, groups, 0u, 1u);
-    if block >= dims.groups { return; }
-    let end = min(dims.n, (block + 1u) * BLOCK);
+fn take_row(block: u32, lane: u32) {
+    let end = min(dims.size, (block + 1u) * BLOCK);
     var all = LongSum();
     for (var first = block * BLOCK + lane; first < end; first += PART * 64u) {
         var part = 0.0;

@@ -1,14 +1,14 @@
 //! One step of Adam for all parameters at once.
 
 use super::drawn::{self, Pass, RowGradient};
-use super::{INDEX, LOSS_SCALE, switches};
+use super::{ELEMENTWISE, INDEX, LOSS_SCALE, elementwise, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "adam",
-    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, wgsl!("optim/adam.wgsl")],
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, ELEMENTWISE, wgsl!("optim/adam.wgsl")],
     bindings: &[
         ("p", Write),
         ("g", Write),
@@ -81,13 +81,13 @@ pub(crate) fn adam(
     let rows = drawn.map(|drawn| drawn.upload(&p.device())).transpose()?;
     for pass in Pass::all(p, drawn) {
         let [skip, size, base] = pass.words();
-        let n = pass.n as u32;
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(pass.n.div_ceil(64)),
-            constants: &[("SCALED", scaling.is_some().into()), ("ROWS", drawn.is_some().into())],
-            uniform: &[n, rate, root, beta1, beta2, epsilon, decay, log1, log2, skip, size, base],
-            tensors: &[
+        elementwise(
+            gpu,
+            &KERNEL,
+            pass.n,
+            &[("SCALED", scaling.is_some().into()), ("ROWS", drawn.is_some().into())],
+            &[rate, root, beta1, beta2, epsilon, decay, log1, log2, skip, size, base],
+            &[
                 Some(&pass.view(p)),
                 Some(&pass.gradient(g, drawn)),
                 Some(&pass.view(m)),
@@ -96,7 +96,7 @@ pub(crate) fn adam(
                 scaling.map(|[_, count]| count),
                 rows.as_ref(),
             ],
-        })?;
+        )?;
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! y = a + b, where two gradients meet.
 
-use super::{Check, INDEX};
+use super::{Check, ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add",
-    parts: &[INDEX, wgsl!("elementwise/add.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/add.wgsl")],
     bindings: &[("a", Read), ("b", Read), ("y", Write)],
     ..Kernel::PLAIN
 };
@@ -18,13 +18,7 @@ pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check.device(a, &[("b", b)])?;
     let y = Tensor::empty(a.shape(), &a.device())?;
     match a.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(y.len().div_ceil(64)),
-            constants: &[],
-            uniform: &[y.len() as u32],
-            tensors: &[Some(a), Some(b), Some(&y)],
-        })?,
+        Some(gpu) => elementwise(gpu, &KERNEL, y.len(), &[], &[], &[Some(a), Some(b), Some(&y)])?,
         None => {
             let (a, b) = (a.cpu(), b.cpu());
             y.cpu_mut(|y| {

@@ -1,13 +1,13 @@
 //! y += x: a gradient into the place where it is summed.
 
-use super::{INDEX, elementwise};
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add_into",
-    parts: &[INDEX, wgsl!("elementwise/add_into.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/add_into.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     ..Kernel::PLAIN
 };

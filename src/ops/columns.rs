@@ -1,13 +1,13 @@
 //! Some columns of one matrix into some columns of another: what joins and parts features.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "columns",
-    parts: &[INDEX, wgsl!("frames/columns.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/columns.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     ..Kernel::PLAIN
 };
@@ -33,11 +33,12 @@ pub(crate) fn copy_columns(
         });
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded(n.div_ceil(64)),
-        constants: &[],
-        uniform: &[n, width, xs, x_first, ys, y_first].map(|w| w as u32),
-        tensors: &[Some(x), Some(y)],
-    })
+    elementwise(
+        gpu,
+        &KERNEL,
+        n,
+        &[],
+        &[width, xs, x_first, ys, y_first].map(|w| w as u32),
+        &[Some(x), Some(y)],
+    )
 }

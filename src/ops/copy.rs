@@ -1,13 +1,13 @@
 //! y = x, between buffers of a device.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "copy",
-    parts: &[INDEX, wgsl!("elementwise/copy.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/copy.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     ..Kernel::PLAIN
 };
@@ -21,12 +21,13 @@ pub(crate) fn copy(x: &Tensor, y: &Tensor) -> Result<()> {
     };
     y.windows(y.len(), 1).try_for_each(|window| {
         let n = window.len();
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(n.div_ceil(64)),
-            constants: &[],
-            uniform: &[n as u32],
-            tensors: &[Some(&x.window(&window)), Some(&y.window(&window))],
-        })
+        elementwise(
+            gpu,
+            &KERNEL,
+            n,
+            &[],
+            &[],
+            &[Some(&x.window(&window)), Some(&y.window(&window))],
+        )
     })
 }

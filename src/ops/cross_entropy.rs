@@ -1,14 +1,22 @@
 //! Softmax and cross-entropy in one: the loss of each row, and the gradient.
 
 use super::softmax::{largest_and_sum, last_axis};
-use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, ROWWISE, rowwise, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Constant, Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
-    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, wgsl!("loss/cross_entropy.wgsl")],
+    parts: &[
+        IS_NAN,
+        LONG_SUM,
+        ROW_REDUCE,
+        ROW_EXPS,
+        INDEX,
+        ROWWISE,
+        wgsl!("loss/cross_entropy.wgsl"),
+    ],
     bindings: &[
         ("x", Read),
         ("labels", Read),
@@ -22,7 +30,15 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "cross_entropy_bwd",
-    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, wgsl!("loss/cross_entropy_bwd.wgsl")],
+    parts: &[
+        IS_NAN,
+        LONG_SUM,
+        ROW_REDUCE,
+        ROW_EXPS,
+        INDEX,
+        ROWWISE,
+        wgsl!("loss/cross_entropy_bwd.wgsl"),
+    ],
     bindings: &[
         ("x", Read),
         ("labels", Read),
@@ -57,8 +73,8 @@ impl Wanted {
         ]
     }
 
-    fn uniform(&self, rows: usize, c: usize) -> [u32; 4] {
-        [rows as u32, c as u32, self.scale.to_bits(), self.smoothing.to_bits()]
+    fn words(&self, c: usize) -> [u32; 3] {
+        [c as u32, self.scale.to_bits(), self.smoothing.to_bits()]
     }
 }
 
@@ -69,19 +85,14 @@ pub(crate) fn forward(x: &Tensor, wanted: &Wanted) -> Result<Tensor> {
     let loss = Tensor::empty([rows], &x.device())?;
     let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(rows),
-            constants: &wanted.constants(),
-            uniform: &wanted.uniform(rows, c),
-            tensors: &[
-                Some(x),
-                Some(labels),
-                weights.as_ref(),
-                class_weights.as_ref(),
-                Some(&loss),
-            ],
-        })?,
+        Some(gpu) => rowwise(
+            gpu,
+            &FORWARD,
+            rows,
+            &wanted.constants(),
+            &wanted.words(c),
+            &[Some(x), Some(labels), weights.as_ref(), class_weights.as_ref(), Some(&loss)],
+        )?,
         None => {
             let (x, labels) = (x.cpu(), labels.cpu());
             let (weights, classes) =
@@ -116,12 +127,13 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(rows),
-            constants: &wanted.constants(),
-            uniform: &wanted.uniform(rows, c),
-            tensors: &[
+        Some(gpu) => rowwise(
+            gpu,
+            &BACKWARD,
+            rows,
+            &wanted.constants(),
+            &wanted.words(c),
+            &[
                 Some(x),
                 Some(labels),
                 weights.as_ref(),
@@ -129,7 +141,7 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
                 Some(d_loss),
                 Some(&d_x),
             ],
-        })?,
+        )?,
         None => {
             let (x, labels) = (x.cpu(), labels.cpu());
             let (weights, classes) =

@@ -1,9 +1,9 @@
 //! Connectionist temporal classification: the loss of each row, and the gradient of the logits.
 
 use super::softmax::last_axis;
-use super::{INDEX, IS_NAN, ROW_REDUCE};
+use super::{INDEX, IS_NAN, ROW_REDUCE, ROWWISE, rowwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, Wgsl, folded, wgsl};
+use crate::device::kernel::{Kernel, Wgsl, wgsl};
 use crate::device::threads::each_chunk;
 use crate::{Result, Tensor};
 
@@ -11,7 +11,7 @@ const COMMON: Wgsl = wgsl!("loss/parts/ctc.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "ctc",
-    parts: &[INDEX, IS_NAN, COMMON, wgsl!("loss/ctc.wgsl")],
+    parts: &[INDEX, IS_NAN, COMMON, ROWWISE, wgsl!("loss/ctc.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),
@@ -25,7 +25,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "ctc_bwd",
-    parts: &[INDEX, IS_NAN, ROW_REDUCE, COMMON, wgsl!("loss/ctc_bwd.wgsl")],
+    parts: &[INDEX, IS_NAN, ROW_REDUCE, COMMON, ROWWISE, wgsl!("loss/ctc_bwd.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),
@@ -64,9 +64,9 @@ impl Wanted {
         2 * self.longest + 1
     }
 
-    fn uniform(&self, [b, t, c]: [usize; 3]) -> [u32; 6] {
-        let [b, t, c, longest] = [b, t, c, self.longest].map(|w| w as u32);
-        [b, t, c, longest, self.blank, self.impossible.to_bits()]
+    fn words(&self, [_, t, c]: [usize; 3]) -> [u32; 5] {
+        let [t, c, longest] = [t, c, self.longest].map(|w| w as u32);
+        [t, c, longest, self.blank, self.impossible.to_bits()]
     }
 }
 
@@ -219,12 +219,13 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
     let loss = Tensor::empty([b], &lp.device())?;
     let alpha = Tensor::empty([b, t, wanted.states()], &lp.device())?;
     if let Some(gpu) = lp.gpu() {
-        gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(b),
-            constants: &[],
-            uniform: &wanted.uniform(shape),
-            tensors: &[
+        rowwise(
+            gpu,
+            &FORWARD,
+            b,
+            &[],
+            &wanted.words(shape),
+            &[
                 Some(lp),
                 Some(&wanted.labels),
                 Some(&wanted.rows),
@@ -232,7 +233,7 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
                 Some(&alpha),
                 Some(&loss),
             ],
-        })?;
+        )?;
         return Ok((loss, alpha));
     }
     let states = wanted.states();
@@ -264,12 +265,13 @@ pub(crate) fn backward(
     let states = wanted.states();
     if let Some(gpu) = lp.gpu() {
         let beta = Tensor::empty([b, 2, states], &lp.device())?;
-        gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(b),
-            constants: &[],
-            uniform: &wanted.uniform(shape),
-            tensors: &[
+        rowwise(
+            gpu,
+            &BACKWARD,
+            b,
+            &[],
+            &wanted.words(shape),
+            &[
                 Some(lp),
                 Some(&wanted.labels),
                 Some(&wanted.rows),
@@ -279,7 +281,7 @@ pub(crate) fn backward(
                 Some(&beta),
                 Some(&d_x),
             ],
-        })?;
+        )?;
         return Ok(d_x);
     }
     let (alpha, d_loss) = (alpha.cpu(), d_loss.cpu()[0]);

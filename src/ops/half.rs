@@ -1,15 +1,20 @@
 //! y = x in 16-bit floats, rounded to the nearest: what mixed precision multiplies.
 
-use super::{INDEX, gemm};
+use super::{ELEMENTWISE, INDEX, elementwise, gemm};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, Need, Wgsl, folded, wgsl};
+use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "half_f16",
-    parts: &[Wgsl::lines("enable f16;").needing(Need::F16), INDEX, wgsl!("elementwise/half.wgsl")],
+    parts: &[
+        Wgsl::lines("enable f16;").needing(Need::F16),
+        INDEX,
+        ELEMENTWISE,
+        wgsl!("elementwise/half.wgsl"),
+    ],
     bindings: &[("x", Read), ("y", Write)],
     ..Kernel::PLAIN
 };
@@ -48,13 +53,8 @@ pub(crate) fn half_into(x: &Tensor, y: &Tensor) -> Result<()> {
     };
     x.windows(n, 1).try_for_each(|window| {
         let n = window.len();
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(n.div_ceil(2).div_ceil(64)),
-            constants: &[],
-            uniform: &[n as u32],
-            // Two to a word.
-            tensors: &[Some(&x.view(window.start, [n])), Some(&y.view(window.start / 2, [n]))],
-        })
+        // Two to a word.
+        let tensors = [Some(&x.view(window.start, [n])), Some(&y.view(window.start / 2, [n]))];
+        elementwise(gpu, &KERNEL, n.div_ceil(2), &[], &[n as u32], &tensors)
     })
 }

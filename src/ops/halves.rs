@@ -1,8 +1,8 @@
 //! One value from the two halves of each row: what a bidirectional layer makes of its directions.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 /// What is made of the halves a and b.
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "halves",
-    parts: &[INDEX, wgsl!("elementwise/halves.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/halves.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || [0, 1, 2].map(|kind| vec![("KIND", kind)]).to_vec(),
     ..Kernel::PLAIN
@@ -26,7 +26,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "halves_bwd",
-    parts: &[INDEX, wgsl!("elementwise/halves_bwd.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/halves_bwd.wgsl")],
     bindings: &[("x", Read), ("d_y", Read), ("d_x", Write)],
     variants: FORWARD.variants,
     ..Kernel::PLAIN
@@ -40,13 +40,7 @@ fn launch<const N: usize>(
     t: [&Tensor; N],
 ) -> Result<()> {
     let Some(gpu) = t[0].gpu() else { return Ok(()) };
-    gpu.run(&Launch {
-        kernel,
-        grid: folded(n.div_ceil(64)),
-        constants: &[("KIND", kind as u32)],
-        uniform: &[n as u32, c as u32],
-        tensors: &t.map(Some),
-    })
+    elementwise(gpu, kernel, n, &[("KIND", kind as u32)], &[c as u32], &t.map(Some))
 }
 
 /// `[..,2C]` to `[..,C]`.

@@ -4,14 +4,14 @@
 //!
 //! Source: Micikevicius et al. 2018, arXiv 1710.03740; the constants are PyTorch's `GradScaler`'s.
 
-use super::{INDEX, switches};
+use super::{ELEMENTWISE, INDEX, elementwise, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, Workgroup, folded, wgsl};
+use crate::device::kernel::{Kernel, Launch, Workgroup, wgsl};
 use crate::{Device, Result, Tensor};
 
 pub(crate) static CHECK: Kernel = Kernel {
     name: "loss_scale_check",
-    parts: &[INDEX, wgsl!("optim/loss_scale_check.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("optim/loss_scale_check.wgsl")],
     bindings: &[("g", Read), ("state", Write)],
     ..Kernel::PLAIN
 };
@@ -26,7 +26,7 @@ pub(crate) static UPDATE: Kernel = Kernel {
 
 pub(crate) static RESCALE: Kernel = Kernel {
     name: "rescale",
-    parts: &[INDEX, wgsl!("optim/rescale.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("optim/rescale.wgsl")],
     bindings: &[("x", Read), ("state", Read), ("y", Write)],
     variants: || switches(["INVERSE"]),
     ..Kernel::PLAIN
@@ -52,13 +52,14 @@ pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> R
     };
     for g in gradients.iter().filter(|g| !g.is_empty()) {
         for window in g.windows(g.len(), 1) {
-            gpu.run(&Launch {
-                kernel: &CHECK,
-                grid: folded(window.len().div_ceil(256)),
-                constants: &[],
-                uniform: &[window.len() as u32],
-                tensors: &[Some(&g.window(&window)), Some(state)],
-            })?;
+            elementwise(
+                gpu,
+                &CHECK,
+                window.len().div_ceil(4),
+                &[],
+                &[window.len() as u32],
+                &[Some(&g.window(&window)), Some(state)],
+            )?;
         }
     }
     gpu.run(&Launch {
@@ -95,12 +96,13 @@ pub(crate) fn rescale(x: &Tensor, state: &Tensor, inverse: bool) -> Result<Tenso
         y.cpu_mut(|y| y.iter_mut().zip(x.iter()).for_each(|(y, x)| *y = x * factor));
         return Ok(y);
     };
-    gpu.run(&Launch {
-        kernel: &RESCALE,
-        grid: folded(x.len().div_ceil(64)),
-        constants: &[("INVERSE", inverse.into())],
-        uniform: &[x.len() as u32],
-        tensors: &[Some(x), Some(state), Some(&y)],
-    })?;
+    elementwise(
+        gpu,
+        &RESCALE,
+        x.len(),
+        &[("INVERSE", inverse.into())],
+        &[],
+        &[Some(x), Some(state), Some(&y)],
+    )?;
     Ok(y)
 }

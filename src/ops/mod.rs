@@ -150,11 +150,13 @@ pub fn kernels() -> impl Iterator<Item = KernelSource> {
 /// WGSL that several kernels have.
 pub(crate) const ACTIVATIONS: Wgsl = wgsl!("common/activations.wgsl");
 pub(crate) const INDEX: Wgsl = wgsl!("common/index.wgsl");
+pub(crate) const ELEMENTWISE: Wgsl = wgsl!("common/elementwise.wgsl");
 pub(crate) const IS_NAN: Wgsl = wgsl!("common/is_nan.wgsl");
 pub(crate) const LONG_SUM: Wgsl = wgsl!("common/long_sum.wgsl");
 pub(crate) const LOSS_SCALE: Wgsl = wgsl!("optim/parts/loss_scale.wgsl");
 pub(crate) const ROW_EXPS: Wgsl = wgsl!("common/row_exps.wgsl");
 pub(crate) const ROW_REDUCE: Wgsl = wgsl!("common/row_reduce.wgsl");
+pub(crate) const ROWWISE: Wgsl = wgsl!("common/rowwise.wgsl");
 pub(crate) const STEPS: Wgsl = wgsl!("common/steps.wgsl");
 
 /// Launches a kernel that takes each of `n` elements by an invocation of its own. The uniform has `n`, then
@@ -169,6 +171,19 @@ fn elementwise(
 ) -> Result<()> {
     let groups = n.div_ceil(kernel.invocations().unwrap_or(1));
     launch(gpu, kernel, folded(groups), n, constants, words, tensors)
+}
+
+/// Launches a kernel that takes each of `n` rows by a workgroup of its own. The uniform has `n`, then
+/// `words`.
+fn rowwise(
+    gpu: &Arc<Gpu>,
+    kernel: &'static Kernel,
+    n: usize,
+    constants: &[Constant],
+    words: &[u32],
+    tensors: &[Option<&Tensor>],
+) -> Result<()> {
+    launch(gpu, kernel, folded(n), n, constants, words, tensors)
 }
 
 fn launch(

@@ -1,13 +1,13 @@
 //! The frames of rows of different lengths, one after another without the padding, and back.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Lengths, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "pack",
-    parts: &[INDEX, wgsl!("frames/pack.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/pack.wgsl")],
     bindings: &[("x", Read), ("rows", Read), ("y", Write)],
     variants: || super::switches(["UNPACK"]),
     ..Kernel::PLAIN
@@ -33,13 +33,14 @@ fn run(x: &Tensor, y: &Tensor, lengths: &Lengths, padded: &[usize], unpack: bool
     let (timesteps, c) = (padded[1], padded[2]);
     let n = padded[0] * timesteps * c;
     if let Some(gpu) = x.gpu() {
-        return gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(n.div_ceil(64)),
-            constants: &[("UNPACK", unpack.into())],
-            uniform: &[n as u32, timesteps as u32, c as u32],
-            tensors: &[Some(x), Some(&lengths.table), Some(y)],
-        });
+        return elementwise(
+            gpu,
+            &KERNEL,
+            n,
+            &[("UNPACK", unpack.into())],
+            &[timesteps as u32, c as u32],
+            &[Some(x), Some(&lengths.table), Some(y)],
+        );
     }
     let x = x.cpu();
     y.cpu_mut(|y| {

@@ -1,13 +1,13 @@
 //! The softmax of each row, and its gradient.
 
-use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, ROWWISE, rowwise, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, folded, wgsl};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "softmax",
-    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, wgsl!("norm/softmax.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, ROWWISE, wgsl!("norm/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["LOG"]),
     ..Kernel::PLAIN
@@ -15,7 +15,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "softmax_bwd",
-    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, wgsl!("norm/softmax_bwd.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, ROWWISE, wgsl!("norm/softmax_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     ..Kernel::PLAIN
 };
@@ -34,13 +34,14 @@ fn forward(x: &Tensor, log: bool) -> Result<Tensor> {
     let c = last_axis(x);
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(x.len() / c),
-            constants: &[("LOG", log.into())],
-            uniform: &[(x.len() / c) as u32, c as u32],
-            tensors: &[Some(x), Some(&y)],
-        })?,
+        Some(gpu) => rowwise(
+            gpu,
+            &FORWARD,
+            x.len() / c,
+            &[("LOG", log.into())],
+            &[c as u32],
+            &[Some(x), Some(&y)],
+        )?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {
@@ -58,13 +59,14 @@ pub(crate) fn backward(y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
     let c = last_axis(y);
     let d_x = Tensor::empty(y.shape(), &y.device())?;
     match y.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(y.len() / c),
-            constants: &[],
-            uniform: &[(y.len() / c) as u32, c as u32],
-            tensors: &[Some(y), Some(d_y), Some(&d_x)],
-        })?,
+        Some(gpu) => rowwise(
+            gpu,
+            &BACKWARD,
+            y.len() / c,
+            &[],
+            &[c as u32],
+            &[Some(y), Some(d_y), Some(&d_x)],
+        )?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());
             d_x.cpu_mut(|d_x| {

@@ -5,7 +5,7 @@
 
 override KIND: u32;
 
-struct Dims { b: u32, u: u32, t: u32, h: u32, v: u32 }
+struct Dims { n: u32, u: u32, t: u32, h: u32, v: u32 }
 
 // The score's part of one element.
 fn part(q: f32, k: f32, v: f32) -> f32 {

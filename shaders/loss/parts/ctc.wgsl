@@ -5,7 +5,7 @@
 const NEVER: f32 = -1e30;
 
 struct Dims {
-    b: u32, t: u32, c: u32, longest: u32, blank: u32,
+    n: u32, t: u32, c: u32, longest: u32, blank: u32,
     impossible: f32,  // the loss of a row that no path says
 }
 

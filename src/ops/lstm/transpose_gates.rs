@@ -2,14 +2,14 @@
 
 use super::REAL;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Launch, Wgsl, folded, wgsl};
-use crate::ops::INDEX;
+use crate::device::kernel::{Kernel, Wgsl, wgsl};
+use crate::ops::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
 
 /// Of 32 bits and of 16.
 pub(crate) static KERNELS: [Kernel; 2] = [
-    kernel("transpose_gates", &[REAL[0], INDEX, TEXT]),
-    kernel("transpose_gates_f16", &[REAL[1], INDEX, TEXT]),
+    kernel("transpose_gates", &[REAL[0], INDEX, ELEMENTWISE, TEXT]),
+    kernel("transpose_gates_f16", &[REAL[1], INDEX, ELEMENTWISE, TEXT]),
 ];
 
 const TEXT: Wgsl = wgsl!("lstm/transpose_gates.wgsl");
@@ -33,13 +33,14 @@ pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
 pub(super) fn transpose_gates_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let (rows, columns) = (x.shape()[0], x.shape()[1]);
     if let Some(gpu) = x.gpu() {
-        gpu.run(&Launch {
-            kernel: &KERNELS[usize::from(x.is_half())],
-            grid: folded((rows * columns).div_ceil(64)),
-            constants: &[],
-            uniform: &[rows as u32, columns as u32],
-            tensors: &[Some(x), Some(y)],
-        })?;
+        elementwise(
+            gpu,
+            &KERNELS[usize::from(x.is_half())],
+            rows * columns,
+            &[],
+            &[rows as u32, columns as u32],
+            &[Some(x), Some(y)],
+        )?;
     }
     Ok(())
 }
