@@ -7,7 +7,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "activation",
-    parts: &[ACTIVATIONS, INDEX, IS_NAN, ELEMENTWISE, wgsl!("elementwise/activation.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, ELEMENTWISE, wgsl!("elementwise/activation.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: kinds,
     ..Kernel::PLAIN

@@ -15,8 +15,8 @@ const COMMON: Wgsl = wgsl!("attention/parts/score.wgsl");
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "attention",
     parts: &[
-        ACTIVATIONS,
         IS_NAN,
+        ACTIVATIONS,
         ROW_REDUCE,
         INDEX,
         STEPS,
@@ -46,7 +46,14 @@ pub(crate) static SCORES_BACKWARD: Kernel = Kernel {
 
 pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
     name: "attention_query_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, ROWWISE, wgsl!("attention/attention_query_bwd.wgsl")],
+    parts: &[
+        IS_NAN,
+        ACTIVATIONS,
+        INDEX,
+        COMMON,
+        ROWWISE,
+        wgsl!("attention/attention_query_bwd.wgsl"),
+    ],
     bindings: &[
         ("q", Read),
         ("k", Read),
@@ -61,7 +68,14 @@ pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
 
 pub(crate) static KEY_BACKWARD: Kernel = Kernel {
     name: "attention_key_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, ROWWISE, wgsl!("attention/attention_key_bwd.wgsl")],
+    parts: &[
+        IS_NAN,
+        ACTIVATIONS,
+        INDEX,
+        COMMON,
+        ROWWISE,
+        wgsl!("attention/attention_key_bwd.wgsl"),
+    ],
     bindings: &[
         ("q", Read),
         ("k", Read),

@@ -3,7 +3,7 @@
 
 use super::lstm::Columns;
 use super::lstm::transpose_gates::transpose_gates;
-use super::{ACTIVATIONS, INDEX, switches};
+use super::{ACTIVATIONS, INDEX, IS_NAN, switches};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, Workgroup, folded, wgsl};
 use crate::device::threads;
@@ -18,7 +18,7 @@ const COMMON: Wgsl = wgsl!("lstm/parts/norm.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "norm_lstm",
-    parts: &[ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm.wgsl")],
     bindings: &[
         ("gates", Write),
         ("r", Read),
@@ -35,7 +35,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "norm_lstm_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm_bwd.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm_bwd.wgsl")],
     bindings: &[
         ("gates", Write),
         ("rt", Read),

@@ -11,7 +11,7 @@ use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pointwise_loss",
-    parts: &[ACTIVATIONS, INDEX, LONG_SUM, ELEMENTWISE, wgsl!("loss/pointwise_loss.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, LONG_SUM, ELEMENTWISE, wgsl!("loss/pointwise_loss.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("loss", Write)],
     variants,
     ..Kernel::PLAIN
@@ -19,7 +19,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pointwise_loss_bwd",
-    parts: &[ACTIVATIONS, INDEX, IS_NAN, ELEMENTWISE, wgsl!("loss/pointwise_loss_bwd.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, ELEMENTWISE, wgsl!("loss/pointwise_loss_bwd.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants,
     ..Kernel::PLAIN

@@ -14,8 +14,6 @@ struct Cell { gates: vec4<f32>, c: f32, h: f32 }
 
 struct CellGradient { d_a: vec4<f32>, d_c_prev: f32, d_peepholes: vec4<f32> }
 
-fn is_nan_bits(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
-
 // Between -limit and limit; a NaN stays one, which clamp does not promise.
 fn clip(x: f32, limit: f32) -> f32 { return keep_nan(x, clamp(x, -limit, limit)); }
 
@@ -42,7 +40,7 @@ fn activate(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
 // Its slope, from its value.
 fn slope(kind: u32, alpha: f32, beta: f32, y: f32) -> f32 {
     // The comparisons below would make a number of a NaN.
-    if kind != 3u && is_nan_bits(y) { return y; }
+    if kind != 3u && is_nan(y) { return y; }
     switch kind {
         case 0u: { return y * (1.0 - y); }
         case 1u: { return 1.0 - y * y; }
@@ -142,7 +140,7 @@ fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -
     let d_o = d_h * out * slopes.w;
     var d_cell = d_c + d_h * o * slope(dims.output, dims.output_alpha, dims.output_beta, out) + d_o * p.w;
     if abs(raw) > dims.cell_clip { d_cell = 0.0; }
-    if dims.cell_clip < 3e38 { d_cell = select(d_cell, raw, is_nan_bits(raw)); }
+    if dims.cell_clip < 3e38 { d_cell = select(d_cell, raw, is_nan(raw)); }
     var d_i = d_cell * g;
     var d_f = d_cell * c_prev;
     if dims.coupled == 1u { d_f -= d_i; d_i = 0.0; }

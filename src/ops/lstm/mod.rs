@@ -19,7 +19,7 @@ pub(crate) mod wave;
 mod wave_bwd;
 mod ways;
 
-use super::{ACTIVATIONS, Check, half, switches, threefry};
+use super::{ACTIVATIONS, Check, IS_NAN, half, switches, threefry};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Access, Constants, Need, Wgsl, wgsl};
 use crate::lengths::Counted;
@@ -40,8 +40,8 @@ const PLAIN: Wgsl = wgsl!("lstm/cell/lstm.wgsl");
 const VARIANT: Wgsl = wgsl!("lstm/cell/variant.wgsl");
 
 /// The WGSL of a kernel: its numbers, its cell, what its pass's schedules share, its schedule.
-const fn parts(real: Wgsl, cell: Wgsl, pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 8] {
-    [real, ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
+const fn parts(real: Wgsl, cell: Wgsl, pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 9] {
+    [real, IS_NAN, ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
 }
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[

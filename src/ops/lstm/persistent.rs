@@ -32,7 +32,7 @@ use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, Workgroup, wgsl};
 use crate::device::profile::Cost;
 use crate::ops::fill::fill;
-use crate::ops::{ACTIVATIONS, product};
+use crate::ops::{ACTIVATIONS, IS_NAN, product};
 use crate::tensor::Storage;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
@@ -53,8 +53,8 @@ pub(crate) static BACKWARD: [Kernel; 2] = [
     backward_kernel("lstm_persistent_bwd_f16", &parts(REAL[1], super::BACKWARD[1], TEXT_BWD)),
 ];
 
-const fn parts(real: Wgsl, pass: Wgsl, schedule: Wgsl) -> [Wgsl; 8] {
-    [real, ACTIVATIONS, super::ROWS, PLAIN, pass, TEAM, EXCHANGE, schedule]
+const fn parts(real: Wgsl, pass: Wgsl, schedule: Wgsl) -> [Wgsl; 9] {
+    [real, IS_NAN, ACTIVATIONS, super::ROWS, PLAIN, pass, TEAM, EXCHANGE, schedule]
 }
 
 const fn forward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {

@@ -17,9 +17,9 @@ const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants, ..Kernel::PLAIN }
 }
 
-const fn all(real: Wgsl, cell: Wgsl) -> [Wgsl; 9] {
-    let [a, b, c, d, e, f, g, h] = parts(real, cell, super::FORWARD, TEXT);
-    [a, INDEX, b, c, d, e, f, g, h]
+const fn all(real: Wgsl, cell: Wgsl) -> [Wgsl; 10] {
+    let [a, b, c, d, e, f, g, h, i] = parts(real, cell, super::FORWARD, TEXT);
+    [a, INDEX, b, c, d, e, f, g, h, i]
 }
 
 /// With gates of 32 bits and of 16: the plain cell's, and that of all others.

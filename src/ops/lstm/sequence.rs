@@ -155,9 +155,9 @@ pub(crate) static FORWARD_ROW: Kernel =
         product(lstm_variants(true), &shapes(|h, _| row_shape(h), &[1]))
     });
 
-const fn row_parts(pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 9] {
-    let [a, b, c, d, e, f, g, h] = parts(REAL[0], PLAIN, pass, schedule);
-    [a, b, c, d, e, f, g, ROW, h]
+const fn row_parts(pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 10] {
+    let [a, b, c, d, e, f, g, h, i] = parts(REAL[0], PLAIN, pass, schedule);
+    [a, b, c, d, e, f, g, h, ROW, i]
 }
 
 fn row_shape(hidden_size: usize) -> Constants {
