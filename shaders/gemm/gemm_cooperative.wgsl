@@ -114,18 +114,13 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
     workgroupBarrier();
     // With two subgroups each has two blocks, with four or more one at most.
     let other = team + teams;
-    let pa = team / 2u * 32u * STRIDE;
-    let pb = team % 2u * 32u * STRIDE;
-    let qa = other / 2u * 32u * STRIDE;
-    let qb = other % 2u * 32u * STRIDE;
-    var p00 = no_sums();
-    var p01 = no_sums();
-    var p10 = no_sums();
-    var p11 = no_sums();
-    var q00 = no_sums();
-    var q01 = no_sums();
-    var q10 = no_sums();
-    var q11 = no_sums();
+    //@ for b t in p team, q other
+    let $ba = $t / 2u * 32u * STRIDE;
+    let $bb = $t % 2u * 32u * STRIDE;
+    //@ end
+    //@ for b in p, q; i in 00, 01, 10, 11
+    var $b$i = no_sums();
+    //@ end
     for (var k0 = k_begin; k0 < k_end; k0 += STEPS) {
         stage_a(a_place, next_a, k0 + ak * 4u);
         stage_b(b_place, next_b, k0 + bk * 4u);
@@ -134,26 +129,17 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
         next_a = four_a(row_staged, k0 + STEPS + ak * 4u);
         next_b = four_b(k0 + STEPS + bk * 4u, column_staged);
         for (var k = 0u; k < STEPS / 4u; k += 4u) {
-            if team < BLOCKS {
-                let a0 = load_left(pa + k);
-                let a1 = load_left(pa + 16u * STRIDE + k);
-                let b0 = load_right(pb + k);
-                let b1 = load_right(pb + 16u * STRIDE + k);
-                p00 = add_product(a0, b0, p00);
-                p01 = add_product(a0, b1, p01);
-                p10 = add_product(a1, b0, p10);
-                p11 = add_product(a1, b1, p11);
+            //@ for b t in p team, q other
+            if $t < BLOCKS {
+                let a0 = load_left($ba + k);
+                let a1 = load_left($ba + 16u * STRIDE + k);
+                let b0 = load_right($bb + k);
+                let b1 = load_right($bb + 16u * STRIDE + k);
+                //@ for i j in 0 0, 0 1, 1 0, 1 1
+                $b$i$j = add_product(a$i, b$j, $b$i$j);
+                //@ end
             }
-            if other < BLOCKS {
-                let a0 = load_left(qa + k);
-                let a1 = load_left(qa + 16u * STRIDE + k);
-                let b0 = load_right(qb + k);
-                let b1 = load_right(qb + 16u * STRIDE + k);
-                q00 = add_product(a0, b0, q00);
-                q01 = add_product(a0, b1, q01);
-                q10 = add_product(a1, b0, q10);
-                q11 = add_product(a1, b1, q11);
-            }
+            //@ end
         }
         workgroupBarrier();
     }
@@ -161,20 +147,15 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
     // Two of the blocks, side by side, at a time.
     let column = lane % SIDE;
     for (var pair = 0u; pair < BLOCKS / 2u; pair++) {
-        if team / 2u == pair {
-            let at = team % 2u * 32u;
-            store_sums(p00, at);
-            store_sums(p01, at + 16u);
-            store_sums(p10, at + 16u * SIDE);
-            store_sums(p11, at + 16u * SIDE + 16u);
+        //@ for b t in p team, q other
+        if $t / 2u == pair {
+            let at = $t % 2u * 32u;
+            store_sums($b00, at);
+            store_sums($b01, at + 16u);
+            store_sums($b10, at + 16u * SIDE);
+            store_sums($b11, at + 16u * SIDE + 16u);
         }
-        if other / 2u == pair {
-            let at = other % 2u * 32u;
-            store_sums(q00, at);
-            store_sums(q01, at + 16u);
-            store_sums(q10, at + 16u * SIDE);
-            store_sums(q11, at + 16u * SIDE + 16u);
-        }
+        //@ end
         workgroupBarrier();
         if column0 + column < dims.n {
             for (var row = lane / SIDE; row < SIDE / 2u; row += 2u) {

@@ -32,22 +32,10 @@ fn main(
     a_tile[a_place] = a_rows(row_staged, k_begin + ak);
     b_tile[b_place] = b_columns(k_begin + bk, column_staged);
     workgroupBarrier();
-    var s0a = vec4(0.0);
-    var s0b = vec4(0.0);
-    var s1a = vec4(0.0);
-    var s1b = vec4(0.0);
-    var s2a = vec4(0.0);
-    var s2b = vec4(0.0);
-    var s3a = vec4(0.0);
-    var s3b = vec4(0.0);
-    var s4a = vec4(0.0);
-    var s4b = vec4(0.0);
-    var s5a = vec4(0.0);
-    var s5b = vec4(0.0);
-    var s6a = vec4(0.0);
-    var s6b = vec4(0.0);
-    var s7a = vec4(0.0);
-    var s7b = vec4(0.0);
+    //@ for i in 0..8
+    var s$ia = vec4(0.0);
+    var s$ib = vec4(0.0);
+    //@ end
     var now = 0u;
     for (var k0 = k_begin; k0 < k_end; k0 += STEPS) {
         let next_a = a_rows(row_staged, k0 + STEPS + ak);
@@ -58,22 +46,10 @@ fn main(
             let a1 = a_tile[at + 16u + id.y];
             let b0 = b_tile[at + id.x];
             let b1 = b_tile[at + 16u + id.x];
-            s0a += a0.x * b0;
-            s0b += a0.x * b1;
-            s1a += a0.y * b0;
-            s1b += a0.y * b1;
-            s2a += a0.z * b0;
-            s2b += a0.z * b1;
-            s3a += a0.w * b0;
-            s3b += a0.w * b1;
-            s4a += a1.x * b0;
-            s4b += a1.x * b1;
-            s5a += a1.y * b0;
-            s5b += a1.y * b1;
-            s6a += a1.z * b0;
-            s6b += a1.z * b1;
-            s7a += a1.w * b0;
-            s7b += a1.w * b1;
+            //@ for i r in 0 0.x, 1 0.y, 2 0.z, 3 0.w, 4 1.x, 5 1.y, 6 1.z, 7 1.w
+            s$ia += a$r * b0;
+            s$ib += a$r * b1;
+            //@ end
         }
         now = STEPS * WIDE - now;
         a_tile[now + a_place] = next_a;
@@ -82,20 +58,8 @@ fn main(
     }
     let row = row0 + id.y * 4u;
     let column = column0 + id.x * 4u;
-    store(group.z, row, column, s0a);
-    store(group.z, row, column + 64u, s0b);
-    store(group.z, row + 1u, column, s1a);
-    store(group.z, row + 1u, column + 64u, s1b);
-    store(group.z, row + 2u, column, s2a);
-    store(group.z, row + 2u, column + 64u, s2b);
-    store(group.z, row + 3u, column, s3a);
-    store(group.z, row + 3u, column + 64u, s3b);
-    store(group.z, row + 64u, column, s4a);
-    store(group.z, row + 64u, column + 64u, s4b);
-    store(group.z, row + 65u, column, s5a);
-    store(group.z, row + 65u, column + 64u, s5b);
-    store(group.z, row + 66u, column, s6a);
-    store(group.z, row + 66u, column + 64u, s6b);
-    store(group.z, row + 67u, column, s7a);
-    store(group.z, row + 67u, column + 64u, s7b);
+    //@ for i r in 0 0, 1 1, 2 2, 3 3, 4 64, 5 65, 6 66, 7 67
+    store(group.z, row + $ru, column, s$ia);
+    store(group.z, row + $ru, column + 64u, s$ib);
+    //@ end
 }

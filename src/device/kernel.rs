@@ -2,6 +2,7 @@
 //! pipeline or a bind group; both are cached.
 
 use super::gpu::{Gpu, GpuBuffer, Raw};
+use super::unroll::unrolled;
 use crate::tensor::{Storage, Tensor};
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -92,8 +93,9 @@ impl Kernel {
         workgroup: Workgroup::Of([64, 1, 1]),
     };
 
+    /// Its WGSL, with the loops written out that are to be: see [`super::unroll`].
     pub(crate) fn source(&self) -> String {
-        let texts: Vec<_> = self.parts.iter().map(|part| part.text).collect();
+        let texts: Vec<_> = self.parts.iter().map(|part| unrolled(part.text)).collect();
         texts.join("\n")
     }
 

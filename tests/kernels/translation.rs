@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
     let source = kernel.source();
+    assert!(!source.contains("//@"), "{} has a loop that is not written out", kernel.name);
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     let info = validate(&module, kernel.needs())

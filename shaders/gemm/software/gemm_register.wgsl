@@ -24,81 +24,24 @@ fn main(
     // Rows and columns past the end read the last one; their sums are not stored.
     let row0 = group.y * 8u;
     let last = dims.m - 1u;
-    let m0 = row0;
-    let m1 = min(row0 + 1u, last);
-    let m2 = min(row0 + 2u, last);
-    let m3 = min(row0 + 3u, last);
-    let m4 = min(row0 + 4u, last);
-    let m5 = min(row0 + 5u, last);
-    let m6 = min(row0 + 6u, last);
-    let m7 = min(row0 + 7u, last);
     let column = group.x * 64u + lane;
-    let n0 = min(column + 0u * 8u, dims.n - 1u);
-    let n1 = min(column + 1u * 8u, dims.n - 1u);
-    let n2 = min(column + 2u * 8u, dims.n - 1u);
-    let n3 = min(column + 3u * 8u, dims.n - 1u);
-    let n4 = min(column + 4u * 8u, dims.n - 1u);
-    let n5 = min(column + 5u * 8u, dims.n - 1u);
-    let n6 = min(column + 6u * 8u, dims.n - 1u);
-    let n7 = min(column + 7u * 8u, dims.n - 1u);
-    var s0a = vec4(0.0);
-    var s0b = vec4(0.0);
-    var s1a = vec4(0.0);
-    var s1b = vec4(0.0);
-    var s2a = vec4(0.0);
-    var s2b = vec4(0.0);
-    var s3a = vec4(0.0);
-    var s3b = vec4(0.0);
-    var s4a = vec4(0.0);
-    var s4b = vec4(0.0);
-    var s5a = vec4(0.0);
-    var s5b = vec4(0.0);
-    var s6a = vec4(0.0);
-    var s6b = vec4(0.0);
-    var s7a = vec4(0.0);
-    var s7b = vec4(0.0);
+    //@ for i in 0..8
+    let m$i = min(row0 + $iu, last);
+    let n$i = min(column + $iu * 8u, dims.n - 1u);
+    var s$ia = vec4(0.0);
+    var s$ib = vec4(0.0);
+    //@ end
     for (var k = 0u; k < dims.k; k++) {
         let ra = vec4(load_a(m0, k), load_a(m1, k), load_a(m2, k), load_a(m3, k));
         let rb = vec4(load_a(m4, k), load_a(m5, k), load_a(m6, k), load_a(m7, k));
-        let b0 = load_b(k, n0);
-        s0a += b0 * ra;
-        s0b += b0 * rb;
-        let b1 = load_b(k, n1);
-        s1a += b1 * ra;
-        s1b += b1 * rb;
-        let b2 = load_b(k, n2);
-        s2a += b2 * ra;
-        s2b += b2 * rb;
-        let b3 = load_b(k, n3);
-        s3a += b3 * ra;
-        s3b += b3 * rb;
-        let b4 = load_b(k, n4);
-        s4a += b4 * ra;
-        s4b += b4 * rb;
-        let b5 = load_b(k, n5);
-        s5a += b5 * ra;
-        s5b += b5 * rb;
-        let b6 = load_b(k, n6);
-        s6a += b6 * ra;
-        s6b += b6 * rb;
-        let b7 = load_b(k, n7);
-        s7a += b7 * ra;
-        s7b += b7 * rb;
+        //@ for i in 0..8
+        let b$i = load_b(k, n$i);
+        s$ia += b$i * ra;
+        s$ib += b$i * rb;
+        //@ end
     }
-    store(row0, column + 0u * 8u, s0a);
-    store(row0 + 4u, column + 0u * 8u, s0b);
-    store(row0, column + 1u * 8u, s1a);
-    store(row0 + 4u, column + 1u * 8u, s1b);
-    store(row0, column + 2u * 8u, s2a);
-    store(row0 + 4u, column + 2u * 8u, s2b);
-    store(row0, column + 3u * 8u, s3a);
-    store(row0 + 4u, column + 3u * 8u, s3b);
-    store(row0, column + 4u * 8u, s4a);
-    store(row0 + 4u, column + 4u * 8u, s4b);
-    store(row0, column + 5u * 8u, s5a);
-    store(row0 + 4u, column + 5u * 8u, s5b);
-    store(row0, column + 6u * 8u, s6a);
-    store(row0 + 4u, column + 6u * 8u, s6b);
-    store(row0, column + 7u * 8u, s7a);
-    store(row0 + 4u, column + 7u * 8u, s7b);
+    //@ for i in 0..8
+    store(row0, column + $iu * 8u, s$ia);
+    store(row0 + 4u, column + $iu * 8u, s$ib);
+    //@ end
 }

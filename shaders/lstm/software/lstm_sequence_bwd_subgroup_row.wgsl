@@ -16,44 +16,15 @@ var<workgroup> d_a: array<vec4<f32>, WIDE>;  // [2][WG] of 4 gates
 // Adds what 32 units of the step behind, from `first` on, give, by gates. The loads come before all
 // else: each is a chain of eight, and those next to each other are on their way together.
 fn add32(sum: vec4<f32>, now: u32, first: u32, hand: u32) -> vec4<f32> {
-    let e0 = d_a[now + first + hand];
-    let e1 = d_a[now + first + 8u + hand];
-    let e2 = d_a[now + first + 16u + hand];
-    let e3 = d_a[now + first + 24u + hand];
+    //@ for q in 0..4
+    let e$q = d_a[now + first + (8u * $qu) + hand];
+    //@ end
     var a = sum;
     var b = vec4(0.0);
-    a += subgroupBroadcast(e0, 0u) * kept_r[first + 0u];
-    b += subgroupBroadcast(e0, 1u) * kept_r[first + 1u];
-    a += subgroupBroadcast(e0, 2u) * kept_r[first + 2u];
-    b += subgroupBroadcast(e0, 3u) * kept_r[first + 3u];
-    a += subgroupBroadcast(e0, 4u) * kept_r[first + 4u];
-    b += subgroupBroadcast(e0, 5u) * kept_r[first + 5u];
-    a += subgroupBroadcast(e0, 6u) * kept_r[first + 6u];
-    b += subgroupBroadcast(e0, 7u) * kept_r[first + 7u];
-    a += subgroupBroadcast(e1, 0u) * kept_r[first + 8u];
-    b += subgroupBroadcast(e1, 1u) * kept_r[first + 9u];
-    a += subgroupBroadcast(e1, 2u) * kept_r[first + 10u];
-    b += subgroupBroadcast(e1, 3u) * kept_r[first + 11u];
-    a += subgroupBroadcast(e1, 4u) * kept_r[first + 12u];
-    b += subgroupBroadcast(e1, 5u) * kept_r[first + 13u];
-    a += subgroupBroadcast(e1, 6u) * kept_r[first + 14u];
-    b += subgroupBroadcast(e1, 7u) * kept_r[first + 15u];
-    a += subgroupBroadcast(e2, 0u) * kept_r[first + 16u];
-    b += subgroupBroadcast(e2, 1u) * kept_r[first + 17u];
-    a += subgroupBroadcast(e2, 2u) * kept_r[first + 18u];
-    b += subgroupBroadcast(e2, 3u) * kept_r[first + 19u];
-    a += subgroupBroadcast(e2, 4u) * kept_r[first + 20u];
-    b += subgroupBroadcast(e2, 5u) * kept_r[first + 21u];
-    a += subgroupBroadcast(e2, 6u) * kept_r[first + 22u];
-    b += subgroupBroadcast(e2, 7u) * kept_r[first + 23u];
-    a += subgroupBroadcast(e3, 0u) * kept_r[first + 24u];
-    b += subgroupBroadcast(e3, 1u) * kept_r[first + 25u];
-    a += subgroupBroadcast(e3, 2u) * kept_r[first + 26u];
-    b += subgroupBroadcast(e3, 3u) * kept_r[first + 27u];
-    a += subgroupBroadcast(e3, 4u) * kept_r[first + 28u];
-    b += subgroupBroadcast(e3, 5u) * kept_r[first + 29u];
-    a += subgroupBroadcast(e3, 6u) * kept_r[first + 30u];
-    b += subgroupBroadcast(e3, 7u) * kept_r[first + 31u];
+    //@ for q in 0..4; l m in 0 1, 2 3, 4 5, 6 7
+    a += subgroupBroadcast(e$q, $lu) * kept_r[first + (8u * $qu + $lu)];
+    b += subgroupBroadcast(e$q, $mu) * kept_r[first + (8u * $qu + $mu)];
+    //@ end
     return a + b;
 }
 

@@ -20,38 +20,12 @@ fn add32(sum: vec4<f32>, now: u32, first: u32, hand: u32) -> vec4<f32> {
     let e = h[(now + first) / 4u + hand];
     var a = sum;
     var b = vec4(0.0);
-    a += subgroupBroadcast(e.x, 0u) * kept_r[first + 0u];
-    b += subgroupBroadcast(e.y, 0u) * kept_r[first + 1u];
-    a += subgroupBroadcast(e.z, 0u) * kept_r[first + 2u];
-    b += subgroupBroadcast(e.w, 0u) * kept_r[first + 3u];
-    a += subgroupBroadcast(e.x, 1u) * kept_r[first + 4u];
-    b += subgroupBroadcast(e.y, 1u) * kept_r[first + 5u];
-    a += subgroupBroadcast(e.z, 1u) * kept_r[first + 6u];
-    b += subgroupBroadcast(e.w, 1u) * kept_r[first + 7u];
-    a += subgroupBroadcast(e.x, 2u) * kept_r[first + 8u];
-    b += subgroupBroadcast(e.y, 2u) * kept_r[first + 9u];
-    a += subgroupBroadcast(e.z, 2u) * kept_r[first + 10u];
-    b += subgroupBroadcast(e.w, 2u) * kept_r[first + 11u];
-    a += subgroupBroadcast(e.x, 3u) * kept_r[first + 12u];
-    b += subgroupBroadcast(e.y, 3u) * kept_r[first + 13u];
-    a += subgroupBroadcast(e.z, 3u) * kept_r[first + 14u];
-    b += subgroupBroadcast(e.w, 3u) * kept_r[first + 15u];
-    a += subgroupBroadcast(e.x, 4u) * kept_r[first + 16u];
-    b += subgroupBroadcast(e.y, 4u) * kept_r[first + 17u];
-    a += subgroupBroadcast(e.z, 4u) * kept_r[first + 18u];
-    b += subgroupBroadcast(e.w, 4u) * kept_r[first + 19u];
-    a += subgroupBroadcast(e.x, 5u) * kept_r[first + 20u];
-    b += subgroupBroadcast(e.y, 5u) * kept_r[first + 21u];
-    a += subgroupBroadcast(e.z, 5u) * kept_r[first + 22u];
-    b += subgroupBroadcast(e.w, 5u) * kept_r[first + 23u];
-    a += subgroupBroadcast(e.x, 6u) * kept_r[first + 24u];
-    b += subgroupBroadcast(e.y, 6u) * kept_r[first + 25u];
-    a += subgroupBroadcast(e.z, 6u) * kept_r[first + 26u];
-    b += subgroupBroadcast(e.w, 6u) * kept_r[first + 27u];
-    a += subgroupBroadcast(e.x, 7u) * kept_r[first + 28u];
-    b += subgroupBroadcast(e.y, 7u) * kept_r[first + 29u];
-    a += subgroupBroadcast(e.z, 7u) * kept_r[first + 30u];
-    b += subgroupBroadcast(e.w, 7u) * kept_r[first + 31u];
+    //@ for l in 0..8
+    a += subgroupBroadcast(e.x, $lu) * kept_r[first + (4u * $lu)];
+    b += subgroupBroadcast(e.y, $lu) * kept_r[first + (4u * $lu + 1u)];
+    a += subgroupBroadcast(e.z, $lu) * kept_r[first + (4u * $lu + 2u)];
+    b += subgroupBroadcast(e.w, $lu) * kept_r[first + (4u * $lu + 3u)];
+    //@ end
     return a + b;
 }
 
