@@ -1,27 +1,11 @@
 // cross_entropy: loss = scale * w * ((1-s) k[label] l(label) + s/C sum_j k[j] l(j)), for each
 // row, where l(j) = log sum exp x - x[j], k are the weights of the classes and s the smoothing.
 //
-// Shapes  x: [N,C]; labels, weights, loss: [N]; class_weights: [C]. Without WEIGHTS w = 1,
-//         without CLASSES k = 1.
+// Shapes  x: [N,C]; labels, weights, loss: [N]; class_weights: [C]
 // Grid    rowwise, n = N
 // Twin    src/ops/cross_entropy.rs
 
-override WEIGHTS: bool;
-override CLASSES: bool;
-
-struct Dims { n: u32, c: u32, scale: f32, smoothing: f32 }
-
-@group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;           // [N,C]
-@group(0) @binding(2) var<storage, read> labels: array<u32>;      // [N]
-@group(0) @binding(3) var<storage, read> weights: array<f32>;     // [N]
-@group(0) @binding(4) var<storage, read> class_weights: array<f32>;  // [C]
 @group(0) @binding(5) var<storage, read_write> loss: array<f32>;  // [N]
-
-fn of_class(j: u32) -> f32 {
-    if CLASSES { return class_weights[j]; }
-    return 1.0;
-}
 
 fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;

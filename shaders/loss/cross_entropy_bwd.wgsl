@@ -1,28 +1,12 @@
 // cross_entropy_bwd: d_x = d_loss * scale * w * (softmax(x) sum(target) - target), for each row,
 // where target[j] = (1-s) k[label] onehot(label)[j] + s/C k[j]: see cross_entropy.
 //
-// Shapes  x, d_x: [N,C]; labels, weights: [N]; class_weights: [C]; d_loss: [1]. Without WEIGHTS
-//         w = 1, without CLASSES k = 1.
+// Shapes  x, d_x: [N,C]; labels, weights: [N]; class_weights: [C]; d_loss: [1]
 // Grid    rowwise, n = N
 // Twin    src/ops/cross_entropy.rs
 
-override WEIGHTS: bool;
-override CLASSES: bool;
-
-struct Dims { n: u32, c: u32, scale: f32, smoothing: f32 }
-
-@group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;          // [N,C]
-@group(0) @binding(2) var<storage, read> labels: array<u32>;     // [N]
-@group(0) @binding(3) var<storage, read> weights: array<f32>;    // [N]
-@group(0) @binding(4) var<storage, read> class_weights: array<f32>;  // [C]
-@group(0) @binding(5) var<storage, read> d_loss: array<f32>;     // [1]
+@group(0) @binding(5) var<storage, read> d_loss: array<f32>;  // [1]
 @group(0) @binding(6) var<storage, read_write> d_x: array<f32>;  // [N,C]
-
-fn of_class(j: u32) -> f32 {
-    if CLASSES { return class_weights[j]; }
-    return 1.0;
-}
 
 fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;

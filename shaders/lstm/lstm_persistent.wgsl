@@ -76,32 +76,21 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    if lane == 0u {
-        atomicStore(&lost, 0u);
-        told = enter(group.x, groups.x);
-    }
-    let number = workgroupUniformLoad(&told);
+    let number = enter_together(lane, group.x, groups.x);
     if number == NOBODY { return; }
-    // A workgroup that recovers does the work of its whole team.
-    let recover = dims.mode != RUN;
-    let team = select(number / TEAM, number, recover);
-    let first = select(number % TEAM, 0u, recover);
-    let end = select(first + 1u, TEAM, recover);
+    let share = share_of(number);
+    let recover = share.recover;
     let tiles = dims.team_rows / TILE;
-    let row0 = enter_way(team);
+    let row0 = enter_way(share.team);
     // The first row is the longest.
     let steps = min(find_row(row0).steps, dims.until);
-    var begin = dims.step;
-    if recover {
-        if lane == 0u { told = least_progress(team) / tiles; }
-        begin = workgroupUniformLoad(&told);
-    }
+    let begin = first_step(share, tiles, lane);
     if begin >= steps { return; }
 
     let part = lane / UNITS;
     let column = lane % UNITS;
     let row = row0 + part;
-    var unit = first * UNITS + column;
+    var unit = share.first * UNITS + column;
     var kept: array<Gates, REGISTERS>;
     var carry = vec2(0.0);  // h, c
     let carries = !recover && part < dims.team_rows && unit < H;
@@ -115,13 +104,13 @@ fn main(
             let mine = part / TILE == tile;
             var x = vec4(0.0);
             if mine && unit < H { x = x_part(row, step, unit); }
-            if lane == 0u && tile == 0u { fail_here(first, step); }
+            if lane == 0u && tile == 0u { fail_here(share.first, step); }
             stage(row0, tile * TILE, step, lane);
             if !all_here(lane) {
                 done = step * tiles + tile;
                 break;
             }
-            for (var member = first; member < end; member++) {
+            for (var member = share.first; member < share.end; member++) {
                 if recover {
                     unit = member * UNITS + column;
                     keep_slice(&kept, part, unit, lane);
@@ -148,7 +137,7 @@ fn main(
                 }
                 workgroupBarrier();
                 // What a member did before its team failed stays.
-                let open = !recover || step * tiles + tile >= progress_of(team * TEAM + member);
+                let open = !recover || step * tiles + tile >= progress_of(share.team * TEAM + member);
                 if mine && unit < H && open {
                     if recover {
                         carry = state_before(row, step, unit);
@@ -168,6 +157,8 @@ fn main(
     }
     if carries { store_state(row, unit, carry.x, carry.y); }
     if lane == 0u {
-        for (var member = first; member < end; member++) { set_progress(team * TEAM + member, done); }
+        for (var member = share.first; member < share.end; member++) {
+            set_progress(share.team * TEAM + member, done);
+        }
     }
 }

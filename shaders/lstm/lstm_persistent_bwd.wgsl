@@ -65,33 +65,22 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    if lane == 0u {
-        atomicStore(&lost, 0u);
-        told = enter(group.x, groups.x);
-    }
-    let number = workgroupUniformLoad(&told);
+    let number = enter_together(lane, group.x, groups.x);
     if number == NOBODY { return; }
-    // A workgroup that recovers does the work of its whole team.
-    let recover = dims.mode != RUN;
-    let team = select(number / TEAM, number, recover);
-    let first = select(number % TEAM, 0u, recover);
-    let end = select(first + 1u, TEAM, recover);
+    let share = share_of(number);
+    let recover = share.recover;
     let tiles = dims.team_rows / TILE;
-    let row0 = enter_way(team);
+    let row0 = enter_way(share.team);
     // The first row is the longest.
     let steps = find_row(row0).steps;
     let turns = min(steps + dims.before, dims.until);
-    var begin = dims.step;
-    if recover {
-        if lane == 0u { told = least_progress(team) / tiles; }
-        begin = workgroupUniformLoad(&told);
-    }
+    let begin = first_step(share, tiles, lane);
     if begin >= turns { return; }
 
     let part = lane / UNITS;
     let column = lane % UNITS;
     let row = row0 + part;
-    var unit = first * UNITS + column;
+    var unit = share.first * UNITS + column;
     var kept: array<Gates, REGISTERS>;
     var d_c = 0.0;
     let carries = !recover && part < dims.team_rows && unit < H;
@@ -102,14 +91,14 @@ fn main(
     var done = turns * tiles;
     for (var turn = begin; turn < turns; turn++) {
         for (var tile = 0u; tile < tiles; tile++) {
-            if lane == 0u && tile == 0u { fail_here(first, turn); }
+            if lane == 0u && tile == 0u { fail_here(share.first, turn); }
             // Of the last step there is nothing behind.
             stage(tile * TILE, steps - turn, lane);
             if !all_here(lane) {
                 done = turn * tiles + tile;
                 break;
             }
-            for (var member = first; member < end; member++) {
+            for (var member = share.first; member < share.end; member++) {
                 if recover {
                     unit = member * UNITS + column;
                     keep_slice(&kept, part, unit, lane);
@@ -126,7 +115,7 @@ fn main(
                 for (var j = 0u; j < TILE; j++) { parts[part_place(j, part, column)] = d_h[j]; }
                 workgroupBarrier();
                 // What a member did before its team failed stays.
-                let open = !recover || turn * tiles + tile >= progress_of(team * TEAM + member);
+                let open = !recover || turn * tiles + tile >= progress_of(share.team * TEAM + member);
                 if part / TILE == tile && unit < H && open {
                     if recover { d_c = load_d_c(row, unit); }
                     var sum = 0.0;
@@ -145,6 +134,8 @@ fn main(
     }
     if carries { store_d_c(row, unit, d_c); }
     if lane == 0u {
-        for (var member = first; member < end; member++) { set_progress(team * TEAM + member, done); }
+        for (var member = share.first; member < share.end; member++) {
+            set_progress(share.team * TEAM + member, done);
+        }
     }
 }

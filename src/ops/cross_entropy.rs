@@ -3,8 +3,10 @@
 use super::softmax::{largest_and_sum, last_axis};
 use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, ROWWISE, rowwise, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Kernel, wgsl};
+use crate::device::kernel::{Constant, Kernel, Wgsl, wgsl};
 use crate::{Result, Tensor};
+
+const COMMON: Wgsl = wgsl!("loss/parts/cross_entropy.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
@@ -15,6 +17,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ROW_EXPS,
         INDEX,
         ROWWISE,
+        COMMON,
         wgsl!("loss/cross_entropy.wgsl"),
     ],
     bindings: &[
@@ -37,6 +40,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ROW_EXPS,
         INDEX,
         ROWWISE,
+        COMMON,
         wgsl!("loss/cross_entropy_bwd.wgsl"),
     ],
     bindings: &[

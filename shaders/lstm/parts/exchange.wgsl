@@ -127,6 +127,15 @@ fn enter(group: u32, groups: u32) -> u32 {
     return group;
 }
 
+// The same, told to all of a workgroup. A barrier.
+fn enter_together(lane: u32, group: u32, groups: u32) -> u32 {
+    if lane == 0u {
+        atomicStore(&lost, 0u);
+        told = enter(group, groups);
+    }
+    return workgroupUniformLoad(&told);
+}
+
 // A test's fault at this step, if this is the workgroup.
 fn fail_here(member: u32, step: u32) {
     if dims.mode != RUN || member != TEAM - 1u || dims.fault / 2u != step + 1u { return; }

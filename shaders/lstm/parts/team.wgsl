@@ -50,3 +50,24 @@ fn keep_slice(kept: ptr<function, array<Gates, REGISTERS>>, part: u32, unit: u32
 fn part_place(row: u32, part: u32, column: u32) -> u32 {
     return (row * SPLIT + part) * UNITS + column;
 }
+
+// What a workgroup takes: of a team the members from `first` up to `end`, which is itself or, where it
+// recovers, the whole team.
+struct Share { recover: bool, team: u32, first: u32, end: u32 }
+
+fn share_of(number: u32) -> Share {
+    let recover = dims.mode != RUN;
+    let team = select(number / TEAM, number, recover);
+    let first = select(number % TEAM, 0u, recover);
+    return Share(recover, team, first, select(first + 1u, TEAM, recover));
+}
+
+// The step that it begins with: that of the launch, or where its team's last one gave up. A barrier.
+fn first_step(share: Share, tiles: u32, lane: u32) -> u32 {
+    var step = dims.step;
+    if share.recover {
+        if lane == 0u { told = least_progress(share.team) / tiles; }
+        step = workgroupUniformLoad(&told);
+    }
+    return step;
+}
