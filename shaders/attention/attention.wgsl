@@ -7,13 +7,13 @@
 // Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
-@group(0) @binding(3) var<storage, read> values: array<f32>;
-@group(0) @binding(4) var<storage, read> score: array<f32>;
-@group(0) @binding(5) var<storage, read> steps: array<u32>;
-@group(0) @binding(6) var<storage, read_write> weights: array<f32>;
-@group(0) @binding(7) var<storage, read_write> context: array<f32>;
+@group(0) @binding(1) var<storage, read> q: array<f32>;              // [B,U,H]
+@group(0) @binding(2) var<storage, read> k: array<f32>;              // [B,T,H]
+@group(0) @binding(3) var<storage, read> values: array<f32>;         // [B,T,V]
+@group(0) @binding(4) var<storage, read> score: array<f32>;          // [H], of KIND 1
+@group(0) @binding(5) var<storage, read> steps: array<u32>;          // common/steps.wgsl
+@group(0) @binding(6) var<storage, read_write> weights: array<f32>;  // [B,U,T]
+@group(0) @binding(7) var<storage, read_write> context: array<f32>;  // [B,U,V]
 
 fn take_row(query: u32, lane: u32) {
     let row = query / dims.u;

@@ -5,14 +5,14 @@
 // Twin    src/ops/attention.rs
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
-@group(0) @binding(3) var<storage, read> score: array<f32>;
-@group(0) @binding(4) var<storage, read> weights: array<f32>;
-@group(0) @binding(5) var<storage, read> d_scores: array<f32>;
-@group(0) @binding(6) var<storage, read> d_context: array<f32>;
-@group(0) @binding(7) var<storage, read_write> d_k: array<f32>;
-@group(0) @binding(8) var<storage, read_write> d_values: array<f32>;
+@group(0) @binding(1) var<storage, read> q: array<f32>;               // [B,U,H]
+@group(0) @binding(2) var<storage, read> k: array<f32>;               // [B,T,H]
+@group(0) @binding(3) var<storage, read> score: array<f32>;           // [H], of KIND 1
+@group(0) @binding(4) var<storage, read> weights: array<f32>;         // [B,U,T]
+@group(0) @binding(5) var<storage, read> d_scores: array<f32>;        // [B,U,T]
+@group(0) @binding(6) var<storage, read> d_context: array<f32>;       // [B,U,V]
+@group(0) @binding(7) var<storage, read_write> d_k: array<f32>;       // [B,T,H]
+@group(0) @binding(8) var<storage, read_write> d_values: array<f32>;  // [B,T,V]
 
 fn take_row(frame: u32, lane: u32) {
     let row = frame / dims.t;

@@ -8,10 +8,10 @@
 struct Dims { n: u32, u: u32, t: u32, h: u32, v: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> values: array<f32>;
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
-@group(0) @binding(3) var<storage, read> d_context: array<f32>;
-@group(0) @binding(4) var<storage, read_write> d_scores: array<f32>;
+@group(0) @binding(1) var<storage, read> values: array<f32>;          // [B,T,V]
+@group(0) @binding(2) var<storage, read> weights: array<f32>;         // [B,U,T]
+@group(0) @binding(3) var<storage, read> d_context: array<f32>;       // [B,U,V]
+@group(0) @binding(4) var<storage, read_write> d_scores: array<f32>;  // [B,U,T]
 
 fn take_row(query: u32, lane: u32) {
     let row = query / dims.u;

@@ -1,5 +1,6 @@
 // activation: y = act(x), elementwise. KIND 0: sigmoid, 1: tanh, 2: relu.
 //
+// Shapes  x, y: [N]
 // Grid    elementwise, n = N
 // Twin    src/ops/activation.rs
 

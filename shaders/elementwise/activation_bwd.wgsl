@@ -1,5 +1,6 @@
 // activation_bwd: d_x = d_y * act'(x), from y = act(x). KIND 0: sigmoid, 1: tanh, 2: relu.
 //
+// Shapes  y, d_y, d_x: [N]
 // Grid    elementwise, n = N
 // Twin    src/ops/activation.rs
 

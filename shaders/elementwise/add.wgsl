@@ -1,5 +1,6 @@
 // add: y = a + b, where two gradients meet.
 //
+// Shapes  a, b, y: [N]
 // Grid    elementwise, n = N
 // Twin    src/ops/add.rs
 

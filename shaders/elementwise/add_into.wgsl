@@ -1,5 +1,6 @@
 // add_into: y += x, a gradient into the place where it is summed.
 //
+// Shapes  x, y: [N]
 // Grid    elementwise, n = N
 // Twin    src/ops/add_into.rs
 

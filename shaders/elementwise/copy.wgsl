@@ -1,5 +1,6 @@
 // copy: y = x.
 //
+// Shapes  x, y: [N]
 // Grid    elementwise, n = N
 // Twin    src/ops/copy.rs
 

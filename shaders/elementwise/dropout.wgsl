@@ -8,8 +8,8 @@
 struct Dims { n: u32, c: u32, block: u32, rate: f32, key0: u32, key1: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [N]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N]
 
 fn element(i: u32) {
     let at = i / dims.block * dims.c + i % dims.c;

@@ -1,5 +1,6 @@
 // fill: y = value.
 //
+// Shapes  y: [N]
 // Grid    folded ceil(N/256): an invocation writes four words 64 apart
 // Twin    src/ops/fill.rs
 

@@ -1,5 +1,6 @@
 // half: y = x in 16-bit floats, two to a word. What is too large becomes infinite.
 //
+// Shapes  x: [N]; y: [ceil(N/2)] of two
 // Grid    elementwise, n = ceil(N/2): a word; if N is odd, the last one's second half is 0
 // Twin    src/ops/half.rs
 // Needs   f16

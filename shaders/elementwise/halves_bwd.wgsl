@@ -9,9 +9,9 @@ override KIND: u32;  // 0 sum, 1 mean, 2 product
 struct Dims { n: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> d_y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> d_x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;          // [rows,2C]
+@group(0) @binding(2) var<storage, read> d_y: array<f32>;        // [rows,C]
+@group(0) @binding(3) var<storage, read_write> d_x: array<f32>;  // [rows,2C]
 
 fn element(i: u32) {
     let row = i / (2u * dims.c);

@@ -7,8 +7,8 @@
 struct Dims { n: u32, width: u32, x_stride: u32, x_first: u32, y_stride: u32, y_first: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [rows,x_stride]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows,y_stride]
 
 fn element(i: u32) {
     let row = i / dims.width;

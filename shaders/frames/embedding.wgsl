@@ -11,9 +11,9 @@ override FLOAT: bool;
 struct Dims { n: u32, rows: u32, size: u32, nan: f32, first: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;      // [N]
+@group(0) @binding(2) var<storage, read> table: array<f32>;    // [count,E]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [N,E]
 
 fn element(i: u32) {
     var id = ids[i / dims.size];

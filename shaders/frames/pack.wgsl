@@ -10,9 +10,9 @@ override UNPACK: bool;
 struct Dims { n: u32, timesteps: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> rows: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [B,T,C] or [frames,C]
+@group(0) @binding(2) var<storage, read> rows: array<u32>;     // [B,3]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [frames,C] or [B,T,C]
 
 fn element(i: u32) {
     let column = i % dims.c;

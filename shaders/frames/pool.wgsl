@@ -12,10 +12,10 @@ override KIND: u32;
 struct Dims { n: u32, t: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> steps: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<storage, read_write> found: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;            // [B,T,C]
+@group(0) @binding(2) var<storage, read> steps: array<u32>;        // common/steps.wgsl
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;      // [B,C]
+@group(0) @binding(4) var<storage, read_write> found: array<f32>;  // [B,C]
 
 fn element(i: u32) {
     let row = i / dims.c;

@@ -11,9 +11,9 @@ override ACCUMULATE: bool;
 struct Dims { n: u32, slices: u32, columns: u32, ldc: u32, c_offset: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> parts: array<f32>;     // [slices,M,N]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [N]
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;   // [M,N]
+@group(0) @binding(1) var<storage, read> parts: array<f32>;    // [slices,M,N]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [N]
+@group(0) @binding(3) var<storage, read_write> c: array<f32>;  // [M,N]
 
 fn element(i: u32) {
     var sum = 0.0;

@@ -5,7 +5,7 @@
 // Grid    rowwise, n = N
 // Twin    src/ops/cross_entropy.rs
 
-@group(0) @binding(5) var<storage, read> d_loss: array<f32>;  // [1]
+@group(0) @binding(5) var<storage, read> d_loss: array<f32>;     // [1]
 @group(0) @binding(6) var<storage, read_write> d_x: array<f32>;  // [N,C]
 
 fn take_row(row: u32, lane: u32) {

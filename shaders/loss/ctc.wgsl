@@ -7,8 +7,8 @@
 // Twin    src/ops/ctc.rs
 // Source  Graves et al. 2006, section 4.1
 
-@group(0) @binding(5) var<storage, read_write> alpha: array<f32>;
-@group(0) @binding(6) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(5) var<storage, read_write> alpha: array<f32>;  // [B,T,2L+1]
+@group(0) @binding(6) var<storage, read_write> loss: array<f32>;   // [B]
 
 fn take_row(row: u32, lane: u32) {
     let scale = scales[row];

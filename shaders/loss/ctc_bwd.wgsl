@@ -9,10 +9,10 @@
 // Twin    src/ops/ctc.rs
 // Source  Graves et al. 2006, equation 16
 
-@group(0) @binding(5) var<storage, read> alpha: array<f32>;
-@group(0) @binding(6) var<storage, read> d_loss: array<f32>;
-@group(0) @binding(7) var<storage, read_write> beta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> d_x: array<f32>;
+@group(0) @binding(5) var<storage, read> alpha: array<f32>;       // [B,T,2L+1]
+@group(0) @binding(6) var<storage, read> d_loss: array<f32>;      // [1]
+@group(0) @binding(7) var<storage, read_write> beta: array<f32>;  // [B,2,2L+1]
+@group(0) @binding(8) var<storage, read_write> d_x: array<f32>;   // [B,T,C]
 
 fn take_row(row: u32, lane: u32) {
     let factor = d_loss[0] * scales[row];

@@ -9,7 +9,7 @@
 // Twin    src/ops/lstm/cpu/
 // Source  Diamos et al. 2016 (persistent RNN, its bounded wait and relaunch)
 
-@group(0) @binding(3) var<storage, read_write> exchange: array<atomic<u32>>;
+@group(0) @binding(3) var<storage, read_write> exchange: array<atomic<u32>>;  // [frames,H], and those of lstm/parts/exchange.wgsl
 
 var<workgroup> h: array<f32, STAGED>;           // [K SPLIT][TILE]
 var<workgroup> parts: array<vec4<f32>, PARTS>;  // [TILE][SPLIT][UNITS]

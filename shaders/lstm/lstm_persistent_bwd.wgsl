@@ -9,7 +9,7 @@
 //         from the last one backwards; behind the first, one more gives d_h of the state before
 // Twin    src/ops/lstm/cpu/
 
-@group(0) @binding(7) var<storage, read_write> exchange: array<atomic<u32>>;
+@group(0) @binding(7) var<storage, read_write> exchange: array<atomic<u32>>;  // [frames,H,4], and those of lstm/parts/exchange.wgsl
 
 var<workgroup> d_a: array<vec4<f32>, STAGED>;  // [K SPLIT][TILE] of vec4 (i,f,g,o)
 var<workgroup> parts: array<f32, PARTS>;       // [TILE][SPLIT][UNITS]

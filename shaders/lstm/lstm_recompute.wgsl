@@ -1,5 +1,6 @@
-// lstm_recompute: the activated gates of all steps of a chunk at once, from what a forward pass
-// kept: gates hold W x + R h + b on entry.
+// lstm_recompute: the activated gates of all steps of a chunk at once, from what a forward pass kept.
+//
+//   a = W x + R h + b, as gates hold it on entry    i,f,g,o = those of the cell, from a and c
 //
 // Shapes  lstm/parts/forward.wgsl
 // Grid    folded ceil(ways*frames*H/64)

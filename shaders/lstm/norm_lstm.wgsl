@@ -11,13 +11,13 @@
 // Twin    src/ops/norm_lstm.rs
 // Source  Ba et al. 2016, arXiv 1607.06450, equations 20 to 22
 
-@group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> before: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
-@group(0) @binding(7) var<storage, read_write> state: array<f32>;
-@group(0) @binding(8) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;  // [B,T,H]
+@group(0) @binding(2) var<storage, read> r: array<vec4<f32>>;            // [H,H]: [from, to]
+@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;      // [B,T,H] or [B,H]
+@group(0) @binding(5) var<storage, read_write> before: array<f32>;       // [B,T,2H+4]
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;            // [B,T,..]
+@group(0) @binding(7) var<storage, read_write> state: array<f32>;        // [B,2H]
+@group(0) @binding(8) var<storage, read> lengths: array<u32>;            // [B]
 
 @compute @workgroup_size(WG)
 fn main(

@@ -8,13 +8,13 @@
 // Grid    folded B: a workgroup takes a row, its invocations the units
 // Twin    src/ops/norm_lstm.rs
 
-@group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> rt: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> before: array<f32>;
-@group(0) @binding(6) var<storage, read> d_y: array<f32>;
-@group(0) @binding(7) var<storage, read_write> sums: array<f32>;
-@group(0) @binding(8) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;  // [B,T,H]
+@group(0) @binding(2) var<storage, read> rt: array<vec4<f32>>;           // [H,H]: [to, from]
+@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;      // [B,T,H] or [B,H]
+@group(0) @binding(5) var<storage, read> before: array<f32>;             // [B,T,2H+4]
+@group(0) @binding(6) var<storage, read> d_y: array<f32>;                // [B,T,..]
+@group(0) @binding(7) var<storage, read_write> sums: array<f32>;         // [B,8H]
+@group(0) @binding(8) var<storage, read> lengths: array<u32>;            // [B]
 
 // A unit's step, up to its cell.
 struct End {

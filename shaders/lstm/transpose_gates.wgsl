@@ -1,5 +1,6 @@
 // transpose_gates: R [K,U] of 4 -> R^T [U,K] of 4, for the backward pass.
 //
+// Shapes  x: [K,U], y: [U,K], of 4: Gates of lstm/parts/f32.wgsl or f16.wgsl
 // Grid    elementwise, n = K*U
 // Twin    src/ops/lstm/cpu/ packs R anew instead
 

@@ -10,11 +10,11 @@ override SHIFT: bool;
 struct Dims { n: u32, c: u32, epsilon: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> shift: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@group(0) @binding(5) var<storage, read_write> stats: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;            // [N,C]
+@group(0) @binding(2) var<storage, read> gain: array<f32>;         // [C]
+@group(0) @binding(3) var<storage, read> shift: array<f32>;        // [C], if SHIFT
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;      // [N,C]
+@group(0) @binding(5) var<storage, read_write> stats: array<f32>;  // [N,2]
 
 fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;

@@ -8,12 +8,12 @@
 struct Dims { n: u32, c: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> stats: array<f32>;
-@group(0) @binding(4) var<storage, read> d_y: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_x: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_gain: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;             // [N,C]
+@group(0) @binding(2) var<storage, read> gain: array<f32>;          // [C]
+@group(0) @binding(3) var<storage, read> stats: array<f32>;         // [N,2]
+@group(0) @binding(4) var<storage, read> d_y: array<f32>;           // [N,C]
+@group(0) @binding(5) var<storage, read_write> d_x: array<f32>;     // [N,C]
+@group(0) @binding(6) var<storage, read_write> d_gain: array<f32>;  // [N,C]
 
 fn take_row(row: u32, lane: u32) {
     let begin = row * dims.c;

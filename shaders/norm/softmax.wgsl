@@ -1,5 +1,6 @@
 // softmax: y = exp(x - max x) / sum exp(x - max x), for each row; with LOG the logarithm of it.
 //
+// Shapes  x, y: [N,C]
 // Grid    rowwise, n = N
 // Twin    src/ops/softmax.rs
 

@@ -1,5 +1,6 @@
 // softmax_bwd: d_x = y * (d_y - sum(d_y * y)), for each row.
 //
+// Shapes  y, d_y, d_x: [N,C]
 // Grid    rowwise, n = N
 // Twin    src/ops/softmax.rs
 

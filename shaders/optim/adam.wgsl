@@ -6,6 +6,7 @@
 // If SCALED, g is first divided by the loss scale; steps that have a gradient that is not finite do
 // nothing, and t, which counts the others, is on the device: then dims.rate is lr.
 //
+// Shapes  p, g, m, v: [N], or g of the rows drawn alone; scaling: [4] of loss_scale_update; count: [1]
 // Grid    elementwise, n = N
 // Twin    src/ops/adam.rs
 // Source  Kingma & Ba 2015, arXiv 1412.6980; decoupled decay: Loshchilov & Hutter 2019

@@ -7,8 +7,8 @@
 struct Dims { n: u32, numbers: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> g: array<u32>;
-@group(0) @binding(2) var<storage, read_write> state: array<atomic<u32>>;
+@group(0) @binding(1) var<storage, read> g: array<u32>;                    // [N], as bits
+@group(0) @binding(2) var<storage, read_write> state: array<atomic<u32>>;  // [4]
 
 fn element(four: u32) {
     let first = 4u * four;

@@ -14,8 +14,8 @@
 struct Dims { growth: f32, least: f32, most: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read_write> state: array<f32>;
-@group(0) @binding(2) var<storage, read_write> count: array<f32>;
+@group(0) @binding(1) var<storage, read_write> state: array<f32>;  // [4]
+@group(0) @binding(2) var<storage, read_write> count: array<f32>;  // [1]
 
 @compute @workgroup_size(1)
 fn main() {

@@ -7,7 +7,7 @@
 struct Dims { n: u32, rows: u32, limit: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;  // [rows,columns]
 
 fn element(column: u32) {
     // Over the largest, so that no square overflows.

@@ -7,8 +7,8 @@
 struct Dims { n: u32, groups: u32, l1: f32, l2: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [n]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [groups]
 
 @compute @workgroup_size(64)
 fn main(

@@ -5,6 +5,7 @@
 // If SCALED, g is first divided by the loss scale; a step that has a gradient that is not finite
 // does nothing.
 //
+// Shapes  p, g, v: [N], or g of the rows drawn alone; scaling: [4] of loss_scale_update
 // Grid    elementwise, n = N
 // Twin    src/ops/sgd.rs
 // Source  Sutskever et al. 2013, in PyTorch's form

@@ -20,10 +20,10 @@ struct Dims {
 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> a: array<ElemA>;       // op(A) [M,K]
-@group(0) @binding(2) var<storage, read> b: array<ElemB>;       // op(B) [K,N]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [N]
-@group(0) @binding(4) var<storage, read_write> c: array<ElemC>; // [M,N]
+@group(0) @binding(1) var<storage, read> a: array<ElemA>;        // op(A) [M,K]
+@group(0) @binding(2) var<storage, read> b: array<ElemB>;        // op(B) [K,N]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;       // [N]
+@group(0) @binding(4) var<storage, read_write> c: array<ElemC>;  // [M,N]
 
 // One element of C, from its sum.
 fn put(row: u32, column: u32, sum: f32) {

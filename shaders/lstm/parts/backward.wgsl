@@ -10,12 +10,12 @@
 //         added to, both if dims.peepholes
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;
-@group(0) @binding(2) var<storage, read> rt: array<Gates>;
-@group(0) @binding(3) var<storage, read> c_before: array<f32>;
-@group(0) @binding(4) var<storage, read> d_y: array<f32>;
-@group(0) @binding(5) var<storage, read> rows: array<u32>;
-@group(0) @binding(6) var<storage, read_write> d_state: array<f32>;
+@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;  // [frames,H]
+@group(0) @binding(2) var<storage, read> rt: array<Gates>;           // [H,H]: [to, from]
+@group(0) @binding(3) var<storage, read> c_before: array<f32>;       // [frames,H]
+@group(0) @binding(4) var<storage, read> d_y: array<f32>;            // [B,T,..]
+@group(0) @binding(5) var<storage, read> rows: array<u32>;           // [B,3] or [B,T]
+@group(0) @binding(6) var<storage, read_write> d_state: array<f32>;  // [2,B,H] for each way
 
 // Where d_h of a way's state lies.
 fn d_h_place(row: Row, unit: u32) -> u32 {

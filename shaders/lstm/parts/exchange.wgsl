@@ -31,7 +31,7 @@ const PROGRESS = 2u;
 
 const NOBODY = 0xffffffffu;
 
-@group(0) @binding(8) var<storage, read_write> alarm: array<atomic<u32>>;
+@group(0) @binding(8) var<storage, read_write> alarm: array<atomic<u32>>;  // [2]
 
 var<workgroup> told: u32;           // by invocation 0 to all
 var<workgroup> lost: atomic<u32>;   // whether an invocation gave up

@@ -10,12 +10,12 @@
 override SAVE: bool;
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;
-@group(0) @binding(2) var<storage, read> r: array<Gates>;
-@group(0) @binding(4) var<storage, read_write> c_before: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-@group(0) @binding(6) var<storage, read> rows: array<u32>;
-@group(0) @binding(7) var<storage, read_write> state: array<f32>;
+@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;   // [frames,H]
+@group(0) @binding(2) var<storage, read> r: array<Gates>;             // [H,H]: [from, to]
+@group(0) @binding(4) var<storage, read_write> c_before: array<f32>;  // [frames,H]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;         // [B,T,..]
+@group(0) @binding(6) var<storage, read> rows: array<u32>;            // [B,3] or [B,T]
+@group(0) @binding(7) var<storage, read_write> state: array<f32>;     // 2 of [2,B,H] for each way
 
 // Where h lies in a way's state that begins at `pair`; c is c_offset further on.
 fn state_place(pair: u32, row: Row, unit: u32) -> u32 {

@@ -13,7 +13,7 @@ struct Dims {
 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(3) var<storage, read> norms: array<f32>;
+@group(0) @binding(3) var<storage, read> norms: array<f32>;  // [6H]
 
 var<workgroup> scratch: array<vec2<f32>, WG>;
 
