@@ -34,14 +34,10 @@ pub(crate) fn accuracy(
     let rows = x.len() / c;
     let hit = Tensor::empty([rows], &x.device())?;
     match x.gpu() {
-        Some(gpu) => elementwise(
-            gpu,
-            &KERNEL,
-            rows,
-            &[("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)],
-            &[c as u32],
-            &[Some(x), Some(expected), weights, Some(&hit)],
-        )?,
+        Some(gpu) => elementwise(&KERNEL, rows)
+            .constants(&[("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)])
+            .words(&[c as u32])
+            .run(gpu, &[Some(x), Some(expected), weights, Some(&hit)])?,
         None => {
             let (x, expected, weights) = (x.cpu(), expected.cpu(), weights.map(Tensor::cpu));
             hit.cpu_mut(|hit| {

@@ -36,14 +36,9 @@ pub(crate) enum Kind {
 pub(crate) fn activation(kind: Kind, x: &Tensor) -> Result<Tensor> {
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => elementwise(
-            gpu,
-            &FORWARD,
-            x.len(),
-            &[("KIND", kind as u32)],
-            &[],
-            &[Some(x), Some(&y)],
-        )?,
+        Some(gpu) => elementwise(&FORWARD, x.len())
+            .constants(&[("KIND", kind as u32)])
+            .run(gpu, &[Some(x), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {
@@ -71,14 +66,9 @@ pub(crate) fn activation(kind: Kind, x: &Tensor) -> Result<Tensor> {
 pub(crate) fn backward(kind: Kind, y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
     let d_x = Tensor::empty(y.shape(), &y.device())?;
     match y.gpu() {
-        Some(gpu) => elementwise(
-            gpu,
-            &BACKWARD,
-            y.len(),
-            &[("KIND", kind as u32)],
-            &[],
-            &[Some(y), Some(d_y), Some(&d_x)],
-        )?,
+        Some(gpu) => elementwise(&BACKWARD, y.len())
+            .constants(&[("KIND", kind as u32)])
+            .run(gpu, &[Some(y), Some(d_y), Some(&d_x)])?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());
             d_x.cpu_mut(|d_x| {

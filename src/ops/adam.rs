@@ -81,22 +81,21 @@ pub(crate) fn adam(
     let rows = drawn.map(|drawn| drawn.upload(&p.device())).transpose()?;
     for pass in Pass::all(p, drawn) {
         let [skip, size, base] = pass.words();
-        elementwise(
-            gpu,
-            &KERNEL,
-            pass.n,
-            &[("SCALED", scaling.is_some().into()), ("ROWS", drawn.is_some().into())],
-            &[rate, root, beta1, beta2, epsilon, decay, log1, log2, skip, size, base],
-            &[
-                Some(&pass.view(p)),
-                Some(&pass.gradient(g, drawn)),
-                Some(&pass.view(m)),
-                Some(&pass.view(v)),
-                scaling.map(|[scaling, _]| scaling),
-                scaling.map(|[_, count]| count),
-                rows.as_ref(),
-            ],
-        )?;
+        elementwise(&KERNEL, pass.n)
+            .constants(&[("SCALED", scaling.is_some().into()), ("ROWS", drawn.is_some().into())])
+            .words(&[rate, root, beta1, beta2, epsilon, decay, log1, log2, skip, size, base])
+            .run(
+                gpu,
+                &[
+                    Some(&pass.view(p)),
+                    Some(&pass.gradient(g, drawn)),
+                    Some(&pass.view(m)),
+                    Some(&pass.view(v)),
+                    scaling.map(|[scaling, _]| scaling),
+                    scaling.map(|[_, count]| count),
+                    rows.as_ref(),
+                ],
+            )?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check.device(a, &[("b", b)])?;
     let y = Tensor::empty(a.shape(), &a.device())?;
     match a.gpu() {
-        Some(gpu) => elementwise(gpu, &KERNEL, y.len(), &[], &[], &[Some(a), Some(b), Some(&y)])?,
+        Some(gpu) => elementwise(&KERNEL, y.len()).run(gpu, &[Some(a), Some(b), Some(&y)])?,
         None => {
             let (a, b) = (a.cpu(), b.cpu());
             y.cpu_mut(|y| {

@@ -19,5 +19,5 @@ pub(crate) fn add_into(x: &Tensor, y: &Tensor) -> Result<()> {
         y.cpu_mut(|y| y.iter_mut().zip(&*x).for_each(|(y, x)| *y += x));
         return Ok(());
     };
-    elementwise(gpu, &KERNEL, y.len(), &[], &[], &[Some(x), Some(y)])
+    elementwise(&KERNEL, y.len()).run(gpu, &[Some(x), Some(y)])
 }

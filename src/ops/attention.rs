@@ -1,9 +1,9 @@
 //! Attention of queries over the steps of a sequence, and its gradients.
 
-use super::{ACTIVATIONS, INDEX, IS_NAN, ROW_REDUCE, ROWWISE, STEPS, product, sums};
+use super::{ACTIVATIONS, INDEX, IS_NAN, ROW_REDUCE, ROWWISE, STEPS, product, rowwise, sums};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, Wgsl, folded, wgsl};
+use crate::device::kernel::{Constant, Constants, Kernel, Wgsl, wgsl};
 use crate::device::profile::Cost;
 use crate::device::threads::each_chunk;
 use crate::lengths::Counted;
@@ -143,9 +143,9 @@ impl Attention {
         tensors: &[Option<&Tensor>],
     ) -> Result<()> {
         let Dims { b, u, t, h, v } = self.dims();
-        let uniform = &[rows, u, t, h, v].map(|w| w as u32);
+        let words = [u, t, h, v].map(|w| w as u32);
         let cost = Cost { flop: (2 * b * u * t * (h + v)) as f64, bytes: 0.0 };
-        gpu.run_costing(&Launch { kernel, grid: folded(rows), constants, uniform, tensors }, cost)
+        rowwise(kernel, rows).constants(constants).words(&words).run_costing(gpu, tensors, cost)
     }
 
     /// The weights `[B,U,T]` of the steps that count, and the contexts `[B,U,V]`.

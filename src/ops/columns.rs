@@ -33,12 +33,7 @@ pub(crate) fn copy_columns(
         });
         return Ok(());
     };
-    elementwise(
-        gpu,
-        &KERNEL,
-        n,
-        &[],
-        &[width, xs, x_first, ys, y_first].map(|w| w as u32),
-        &[Some(x), Some(y)],
-    )
+    elementwise(&KERNEL, n)
+        .words(&[width, xs, x_first, ys, y_first].map(|w| w as u32))
+        .run(gpu, &[Some(x), Some(y)])
 }

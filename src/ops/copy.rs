@@ -21,13 +21,6 @@ pub(crate) fn copy(x: &Tensor, y: &Tensor) -> Result<()> {
     };
     y.windows(y.len(), 1).try_for_each(|window| {
         let n = window.len();
-        elementwise(
-            gpu,
-            &KERNEL,
-            n,
-            &[],
-            &[],
-            &[Some(&x.window(&window)), Some(&y.window(&window))],
-        )
+        elementwise(&KERNEL, n).run(gpu, &[Some(&x.window(&window)), Some(&y.window(&window))])
     })
 }

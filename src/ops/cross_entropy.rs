@@ -89,14 +89,12 @@ pub(crate) fn forward(x: &Tensor, wanted: &Wanted) -> Result<Tensor> {
     let loss = Tensor::empty([rows], &x.device())?;
     let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
-        Some(gpu) => rowwise(
-            gpu,
-            &FORWARD,
-            rows,
-            &wanted.constants(),
-            &wanted.words(c),
-            &[Some(x), Some(labels), weights.as_ref(), class_weights.as_ref(), Some(&loss)],
-        )?,
+        Some(gpu) => {
+            rowwise(&FORWARD, rows).constants(&wanted.constants()).words(&wanted.words(c)).run(
+                gpu,
+                &[Some(x), Some(labels), weights.as_ref(), class_weights.as_ref(), Some(&loss)],
+            )?
+        }
         None => {
             let (x, labels) = (x.cpu(), labels.cpu());
             let (weights, classes) =
@@ -131,21 +129,19 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
-        Some(gpu) => rowwise(
-            gpu,
-            &BACKWARD,
-            rows,
-            &wanted.constants(),
-            &wanted.words(c),
-            &[
-                Some(x),
-                Some(labels),
-                weights.as_ref(),
-                class_weights.as_ref(),
-                Some(d_loss),
-                Some(&d_x),
-            ],
-        )?,
+        Some(gpu) => {
+            rowwise(&BACKWARD, rows).constants(&wanted.constants()).words(&wanted.words(c)).run(
+                gpu,
+                &[
+                    Some(x),
+                    Some(labels),
+                    weights.as_ref(),
+                    class_weights.as_ref(),
+                    Some(d_loss),
+                    Some(&d_x),
+                ],
+            )?
+        }
         None => {
             let (x, labels) = (x.cpu(), labels.cpu());
             let (weights, classes) =

@@ -219,12 +219,8 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
     let loss = Tensor::empty([b], &lp.device())?;
     let alpha = Tensor::empty([b, t, wanted.states()], &lp.device())?;
     if let Some(gpu) = lp.gpu() {
-        rowwise(
+        rowwise(&FORWARD, b).words(&wanted.words(shape)).run(
             gpu,
-            &FORWARD,
-            b,
-            &[],
-            &wanted.words(shape),
             &[
                 Some(lp),
                 Some(&wanted.labels),
@@ -265,12 +261,8 @@ pub(crate) fn backward(
     let states = wanted.states();
     if let Some(gpu) = lp.gpu() {
         let beta = Tensor::empty([b, 2, states], &lp.device())?;
-        rowwise(
+        rowwise(&BACKWARD, b).words(&wanted.words(shape)).run(
             gpu,
-            &BACKWARD,
-            b,
-            &[],
-            &wanted.words(shape),
             &[
                 Some(lp),
                 Some(&wanted.labels),

@@ -33,14 +33,9 @@ pub(crate) fn dropout(x: &Tensor, rate: f32, key: Key, same_steps: bool) -> Resu
     };
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => elementwise(
-            gpu,
-            &KERNEL,
-            y.len(),
-            &[],
-            &[c as u32, block as u32, rate.to_bits(), key.0[0], key.0[1]],
-            &[Some(x), Some(&y)],
-        )?,
+        Some(gpu) => elementwise(&KERNEL, y.len())
+            .words(&[c as u32, block as u32, rate.to_bits(), key.0[0], key.0[1]])
+            .run(gpu, &[Some(x), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {

@@ -93,18 +93,17 @@ pub(crate) fn embedding(ids: &Tensor, table: &Tensor, [rows, size]: [usize; 2]) 
         for window in table.windows(rows, size) {
             let words = [rows, size, window.start, window.len()].map(|w| w as u32);
             let [rows, size_word, first, count] = words;
-            elementwise(
-                gpu,
-                &FORWARD,
-                y.len(),
-                &[("FLOAT", (dtype == DType::F32).into())],
-                &[rows, size_word, f32::NAN.to_bits(), first, count],
-                &[
-                    Some(ids),
-                    Some(&table.view(window.start * size, [window.len(), size])),
-                    Some(&y),
-                ],
-            )?;
+            elementwise(&FORWARD, y.len())
+                .constants(&[("FLOAT", (dtype == DType::F32).into())])
+                .words(&[rows, size_word, f32::NAN.to_bits(), first, count])
+                .run(
+                    gpu,
+                    &[
+                        Some(ids),
+                        Some(&table.view(window.start * size, [window.len(), size])),
+                        Some(&y),
+                    ],
+                )?;
         }
         return Ok(y);
     }
@@ -224,12 +223,8 @@ fn launch(
     if count == 0 {
         return Ok(());
     }
-    rowwise(
-        gpu,
-        &BACKWARD,
-        count,
-        &[("ROWS", base.is_none().into())],
-        &[first, size, base.unwrap_or(0), 3 * drawn.rows.len()].map(|word| word as u32),
-        &[Some(places), Some(d_y), Some(to)],
-    )
+    rowwise(&BACKWARD, count)
+        .constants(&[("ROWS", base.is_none().into())])
+        .words(&[first, size, base.unwrap_or(0), 3 * drawn.rows.len()].map(|word| word as u32))
+        .run(gpu, &[Some(places), Some(d_y), Some(to)])
 }

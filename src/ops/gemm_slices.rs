@@ -55,14 +55,10 @@ pub(crate) fn add_slices(
     (c, offset, stride): (&Tensor, usize, usize),
 ) -> Result<()> {
     let (&[slices, m, n], Some(gpu)) = (parts.shape(), c.gpu()) else { return Ok(()) };
-    elementwise(
-        gpu,
-        &KERNEL,
-        m * n,
-        &[("BIAS", bias.is_some().into()), ("ACCUMULATE", accumulate.into())],
-        &[slices, n, stride, offset].map(|word| word as u32),
-        &[Some(parts), bias, Some(c)],
-    )
+    elementwise(&KERNEL, m * n)
+        .constants(&[("BIAS", bias.is_some().into()), ("ACCUMULATE", accumulate.into())])
+        .words(&[slices, n, stride, offset].map(|word| word as u32))
+        .run(gpu, &[Some(parts), bias, Some(c)])
 }
 
 #[cfg(test)]

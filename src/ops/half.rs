@@ -55,6 +55,6 @@ pub(crate) fn half_into(x: &Tensor, y: &Tensor) -> Result<()> {
         let n = window.len();
         // Two to a word.
         let tensors = [Some(&x.view(window.start, [n])), Some(&y.view(window.start / 2, [n]))];
-        elementwise(gpu, &KERNEL, n.div_ceil(2), &[], &[n as u32], &tensors)
+        elementwise(&KERNEL, n.div_ceil(2)).words(&[n as u32]).run(gpu, &tensors)
     })
 }

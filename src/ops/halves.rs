@@ -40,7 +40,10 @@ fn launch<const N: usize>(
     t: [&Tensor; N],
 ) -> Result<()> {
     let Some(gpu) = t[0].gpu() else { return Ok(()) };
-    elementwise(gpu, kernel, n, &[("KIND", kind as u32)], &[c as u32], &t.map(Some))
+    elementwise(kernel, n)
+        .constants(&[("KIND", kind as u32)])
+        .words(&[c as u32])
+        .run(gpu, &t.map(Some))
 }
 
 /// `[..,2C]` to `[..,C]`.

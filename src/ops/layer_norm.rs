@@ -40,14 +40,10 @@ pub(crate) fn layer_norm(
     let y = Tensor::empty(x.shape(), &x.device())?;
     let stats = Tensor::empty([rows, 2], &x.device())?;
     if let Some(gpu) = x.gpu() {
-        rowwise(
-            gpu,
-            &FORWARD,
-            rows,
-            &[("SHIFT", shift.is_some().into())],
-            &[c as u32, epsilon.to_bits()],
-            &[Some(x), Some(gain), shift, Some(&y), Some(&stats)],
-        )?;
+        rowwise(&FORWARD, rows)
+            .constants(&[("SHIFT", shift.is_some().into())])
+            .words(&[c as u32, epsilon.to_bits()])
+            .run(gpu, &[Some(x), Some(gain), shift, Some(&y), Some(&stats)])?;
         return Ok((y, stats));
     }
     let (x, gain, shift) = (x.cpu(), gain.cpu(), shift.map(Tensor::cpu));
@@ -83,14 +79,9 @@ pub(crate) fn backward(
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     let d_gain = Tensor::empty(x.shape(), &x.device())?;
     if let Some(gpu) = x.gpu() {
-        rowwise(
-            gpu,
-            &BACKWARD,
-            rows,
-            &[],
-            &[c as u32],
-            &[Some(x), Some(gain), Some(stats), Some(d_y), Some(&d_x), Some(&d_gain)],
-        )?;
+        rowwise(&BACKWARD, rows)
+            .words(&[c as u32])
+            .run(gpu, &[Some(x), Some(gain), Some(stats), Some(d_y), Some(&d_x), Some(&d_gain)])?;
         return Ok((d_x, d_gain));
     }
     let (x, gain, stats, d_y) = (x.cpu(), gain.cpu(), stats.cpu(), d_y.cpu());

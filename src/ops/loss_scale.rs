@@ -52,14 +52,9 @@ pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> R
     };
     for g in gradients.iter().filter(|g| !g.is_empty()) {
         for window in g.windows(g.len(), 1) {
-            elementwise(
-                gpu,
-                &CHECK,
-                window.len().div_ceil(4),
-                &[],
-                &[window.len() as u32],
-                &[Some(&g.window(&window)), Some(state)],
-            )?;
+            elementwise(&CHECK, window.len().div_ceil(4))
+                .words(&[window.len() as u32])
+                .run(gpu, &[Some(&g.window(&window)), Some(state)])?;
         }
     }
     gpu.run(&Launch {
@@ -96,13 +91,8 @@ pub(crate) fn rescale(x: &Tensor, state: &Tensor, inverse: bool) -> Result<Tenso
         y.cpu_mut(|y| y.iter_mut().zip(x.iter()).for_each(|(y, x)| *y = x * factor));
         return Ok(y);
     };
-    elementwise(
-        gpu,
-        &RESCALE,
-        x.len(),
-        &[("INVERSE", inverse.into())],
-        &[],
-        &[Some(x), Some(state), Some(&y)],
-    )?;
+    elementwise(&RESCALE, x.len())
+        .constants(&[("INVERSE", inverse.into())])
+        .run(gpu, &[Some(x), Some(state), Some(&y)])?;
     Ok(y)
 }

@@ -22,14 +22,9 @@ pub(crate) fn mask_steps(x: &Tensor, mask: &Mask) -> Result<Tensor> {
 pub(crate) fn mask_frames(x: &Tensor, c: usize, mask: &Mask, first: usize) -> Result<Tensor> {
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => elementwise(
-            gpu,
-            &KERNEL,
-            y.len(),
-            &[],
-            &[c as u32, first as u32],
-            &[Some(x), Some(&mask.tensor), Some(&y)],
-        )?,
+        Some(gpu) => elementwise(&KERNEL, y.len())
+            .words(&[c as u32, first as u32])
+            .run(gpu, &[Some(x), Some(&mask.tensor), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {

@@ -16,6 +16,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod ctc;
 pub(crate) mod drawn;
 pub(crate) mod dropout;
+mod each;
 pub(crate) mod embedding;
 pub(crate) mod fill;
 pub(crate) mod gemm;
@@ -41,13 +42,11 @@ pub(crate) mod swap_axes;
 pub(crate) mod threefry;
 
 pub(crate) use check::{Check, check_positive};
+use each::{elementwise, rowwise};
 pub use lstm::cell::{Coupling, GateActivation};
 
-use crate::device::gpu::Gpu;
-use crate::device::kernel::{Constant, Constants, Kernel, Launch, Need, Wgsl, folded, wgsl};
-use crate::{Result, Tensor};
+use crate::device::kernel::{Constants, Kernel, Need, Wgsl, wgsl};
 use std::slice::from_ref as one;
-use std::sync::Arc;
 
 /// The kernels that the ops have: see [`every_kernel`].
 static KERNELS: &[&[Kernel]] = &[
@@ -158,50 +157,6 @@ pub(crate) const ROW_EXPS: Wgsl = wgsl!("common/row_exps.wgsl");
 pub(crate) const ROW_REDUCE: Wgsl = wgsl!("common/row_reduce.wgsl");
 pub(crate) const ROWWISE: Wgsl = wgsl!("common/rowwise.wgsl");
 pub(crate) const STEPS: Wgsl = wgsl!("common/steps.wgsl");
-
-/// Launches a kernel that takes each of `n` elements by an invocation of its own. The uniform has `n`, then
-/// `words`.
-fn elementwise(
-    gpu: &Arc<Gpu>,
-    kernel: &'static Kernel,
-    n: usize,
-    constants: &[Constant],
-    words: &[u32],
-    tensors: &[Option<&Tensor>],
-) -> Result<()> {
-    let groups = n.div_ceil(kernel.invocations().unwrap_or(1));
-    launch(gpu, kernel, folded(groups), n, constants, words, tensors)
-}
-
-/// Launches a kernel that takes each of `n` rows by a workgroup of its own. The uniform has `n`, then
-/// `words`.
-fn rowwise(
-    gpu: &Arc<Gpu>,
-    kernel: &'static Kernel,
-    n: usize,
-    constants: &[Constant],
-    words: &[u32],
-    tensors: &[Option<&Tensor>],
-) -> Result<()> {
-    launch(gpu, kernel, folded(n), n, constants, words, tensors)
-}
-
-fn launch(
-    gpu: &Arc<Gpu>,
-    kernel: &'static Kernel,
-    grid: [u32; 3],
-    n: usize,
-    constants: &[Constant],
-    words: &[u32],
-    tensors: &[Option<&Tensor>],
-) -> Result<()> {
-    // An array, so that a launch allocates nothing.
-    let mut uniform = [0; 12];
-    uniform[0] = n as u32;
-    uniform[1..=words.len()].copy_from_slice(words);
-    let uniform = &uniform[..=words.len()];
-    gpu.run(&Launch { kernel, grid, constants, uniform, tensors })
-}
 
 /// Every combination of constants that are 0 or 1.
 fn switches<const N: usize>(names: [&'static str; N]) -> Vec<Constants> {

@@ -33,14 +33,10 @@ fn run(x: &Tensor, y: &Tensor, lengths: &Lengths, padded: &[usize], unpack: bool
     let (timesteps, c) = (padded[1], padded[2]);
     let n = padded[0] * timesteps * c;
     if let Some(gpu) = x.gpu() {
-        return elementwise(
-            gpu,
-            &KERNEL,
-            n,
-            &[("UNPACK", unpack.into())],
-            &[timesteps as u32, c as u32],
-            &[Some(x), Some(&lengths.table), Some(y)],
-        );
+        return elementwise(&KERNEL, n)
+            .constants(&[("UNPACK", unpack.into())])
+            .words(&[timesteps as u32, c as u32])
+            .run(gpu, &[Some(x), Some(&lengths.table), Some(y)]);
     }
     let x = x.cpu();
     y.cpu_mut(|y| {

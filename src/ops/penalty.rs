@@ -60,14 +60,10 @@ pub(crate) fn backward(
     accumulate: bool,
 ) -> Result<()> {
     if let Some(gpu) = x.gpu() {
-        return elementwise(
-            gpu,
-            &BACKWARD,
-            x.len(),
-            &[("ACCUMULATE", accumulate.into())],
-            &[l1.to_bits(), l2.to_bits()],
-            &[Some(x), Some(d_loss), Some(d_x)],
-        );
+        return elementwise(&BACKWARD, x.len())
+            .constants(&[("ACCUMULATE", accumulate.into())])
+            .words(&[l1.to_bits(), l2.to_bits()])
+            .run(gpu, &[Some(x), Some(d_loss), Some(d_x)]);
     }
     let (x, d_loss) = (x.cpu(), d_loss.cpu()[0]);
     d_x.cpu_mut(|d_x| {
@@ -83,14 +79,9 @@ pub(crate) fn backward(
 /// Scales each column of `x`, rows of `columns` words, down to a norm of at most `limit`.
 pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
     if let Some(gpu) = x.gpu() {
-        return elementwise(
-            gpu,
-            &MAX_NORM,
-            columns,
-            &[],
-            &[(x.len() / columns) as u32, limit.to_bits()],
-            &[Some(x)],
-        );
+        return elementwise(&MAX_NORM, columns)
+            .words(&[(x.len() / columns) as u32, limit.to_bits()])
+            .run(gpu, &[Some(x)]);
     }
     x.cpu_mut(|x| {
         // Over the largest, so that no square overflows.

@@ -99,14 +99,10 @@ pub(crate) fn forward(
     let (code, parameter) = kind.code();
     let loss = Tensor::empty([rows], &x.device())?;
     match x.gpu() {
-        Some(gpu) => elementwise(
-            gpu,
-            &FORWARD,
-            rows,
-            &[("WEIGHTS", weights.is_some().into()), ("KIND", code)],
-            &[c as u32, scale.to_bits(), parameter.to_bits()],
-            &[Some(x), Some(y), weights, Some(&loss)],
-        )?,
+        Some(gpu) => elementwise(&FORWARD, rows)
+            .constants(&[("WEIGHTS", weights.is_some().into()), ("KIND", code)])
+            .words(&[c as u32, scale.to_bits(), parameter.to_bits()])
+            .run(gpu, &[Some(x), Some(y), weights, Some(&loss)])?,
         None => {
             let (x, y, weights) = (x.cpu(), y.cpu(), weights.map(Tensor::cpu));
             loss.cpu_mut(|loss| {
@@ -137,14 +133,10 @@ pub(crate) fn backward(
     let (code, parameter) = kind.code();
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => elementwise(
-            gpu,
-            &BACKWARD,
-            x.len(),
-            &[("WEIGHTS", weights.is_some().into()), ("KIND", code)],
-            &[c as u32, scale.to_bits(), parameter.to_bits()],
-            &[Some(x), Some(y), weights, Some(d_loss), Some(&d_x)],
-        )?,
+        Some(gpu) => elementwise(&BACKWARD, x.len())
+            .constants(&[("WEIGHTS", weights.is_some().into()), ("KIND", code)])
+            .words(&[c as u32, scale.to_bits(), parameter.to_bits()])
+            .run(gpu, &[Some(x), Some(y), weights, Some(d_loss), Some(&d_x)])?,
         None => {
             let (x, y, weights) = (x.cpu(), y.cpu(), weights.map(Tensor::cpu));
             let factor = d_loss.cpu()[0] * scale;

@@ -47,14 +47,10 @@ pub(crate) fn pool(
     let y = Tensor::empty([b, c], &x.device())?;
     let found = Tensor::empty([b, c], &x.device())?;
     if let Some(gpu) = x.gpu() {
-        elementwise(
-            gpu,
-            &FORWARD,
-            b * c,
-            &[("STEPS", steps.code()), ("KIND", kind as u32)],
-            &[t as u32, c as u32],
-            &[Some(x), steps.tensor(), Some(&y), Some(&found)],
-        )?;
+        elementwise(&FORWARD, b * c)
+            .constants(&[("STEPS", steps.code()), ("KIND", kind as u32)])
+            .words(&[t as u32, c as u32])
+            .run(gpu, &[Some(x), steps.tensor(), Some(&y), Some(&found)])?;
         return Ok((y, found));
     }
     let x = x.cpu();
@@ -104,14 +100,10 @@ pub(crate) fn backward(
 ) -> Result<Tensor> {
     let d_x = Tensor::empty([b, t, c], &d_y.device())?;
     if let Some(gpu) = d_y.gpu() {
-        elementwise(
-            gpu,
-            &BACKWARD,
-            b * t * c,
-            &[("STEPS", steps.code()), ("KIND", kind as u32)],
-            &[t as u32, c as u32],
-            &[Some(d_y), steps.tensor(), found, Some(&d_x)],
-        )?;
+        elementwise(&BACKWARD, b * t * c)
+            .constants(&[("STEPS", steps.code()), ("KIND", kind as u32)])
+            .words(&[t as u32, c as u32])
+            .run(gpu, &[Some(d_y), steps.tensor(), found, Some(&d_x)])?;
         return Ok(d_x);
     }
     let (d_y, found) = (d_y.cpu(), found.map(Tensor::cpu));

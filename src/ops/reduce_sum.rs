@@ -27,14 +27,10 @@ pub(crate) fn reduce_sum(x: &Tensor, scale: f32, accumulate: bool, y: &Tensor) -
     };
     let launch = |x: &Tensor, scale: f32, accumulate: bool, y: &Tensor| {
         let groups = x.len().div_ceil(BLOCK).max(1);
-        rowwise(
-            gpu,
-            &KERNEL,
-            groups,
-            &[("ACCUMULATE", accumulate.into())],
-            &[scale.to_bits(), x.len() as u32],
-            &[Some(x), Some(y)],
-        )
+        rowwise(&KERNEL, groups)
+            .constants(&[("ACCUMULATE", accumulate.into())])
+            .words(&[scale.to_bits(), x.len() as u32])
+            .run(gpu, &[Some(x), Some(y)])
     };
     if x.len() <= BLOCK {
         return launch(x, scale, accumulate, y);

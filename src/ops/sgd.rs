@@ -50,24 +50,23 @@ pub(crate) fn sgd(
     let rows = drawn.map(|drawn| drawn.upload(&p.device())).transpose()?;
     for pass in Pass::all(p, drawn) {
         let [skip, size, base] = pass.words();
-        elementwise(
-            gpu,
-            &KERNEL,
-            pass.n,
-            &[
+        elementwise(&KERNEL, pass.n)
+            .constants(&[
                 ("NESTEROV", f.nesterov.into()),
                 ("SCALED", scaling.is_some().into()),
                 ("ROWS", drawn.is_some().into()),
-            ],
-            &[f.rate.to_bits(), f.momentum.to_bits(), skip, size, base],
-            &[
-                Some(&pass.view(p)),
-                Some(&pass.gradient(g, drawn)),
-                Some(&pass.view(v)),
-                scaling,
-                rows.as_ref(),
-            ],
-        )?;
+            ])
+            .words(&[f.rate.to_bits(), f.momentum.to_bits(), skip, size, base])
+            .run(
+                gpu,
+                &[
+                    Some(&pass.view(p)),
+                    Some(&pass.gradient(g, drawn)),
+                    Some(&pass.view(v)),
+                    scaling,
+                    rows.as_ref(),
+                ],
+            )?;
     }
     Ok(())
 }

@@ -34,14 +34,10 @@ fn forward(x: &Tensor, log: bool) -> Result<Tensor> {
     let c = last_axis(x);
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => rowwise(
-            gpu,
-            &FORWARD,
-            x.len() / c,
-            &[("LOG", log.into())],
-            &[c as u32],
-            &[Some(x), Some(&y)],
-        )?,
+        Some(gpu) => rowwise(&FORWARD, x.len() / c)
+            .constants(&[("LOG", log.into())])
+            .words(&[c as u32])
+            .run(gpu, &[Some(x), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {
@@ -59,14 +55,9 @@ pub(crate) fn backward(y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
     let c = last_axis(y);
     let d_x = Tensor::empty(y.shape(), &y.device())?;
     match y.gpu() {
-        Some(gpu) => rowwise(
-            gpu,
-            &BACKWARD,
-            y.len() / c,
-            &[],
-            &[c as u32],
-            &[Some(y), Some(d_y), Some(&d_x)],
-        )?,
+        Some(gpu) => rowwise(&BACKWARD, y.len() / c)
+            .words(&[c as u32])
+            .run(gpu, &[Some(y), Some(d_y), Some(&d_x)])?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());
             d_x.cpu_mut(|d_x| {

@@ -24,14 +24,9 @@ pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
 pub(crate) fn swap_axes_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let &[a, b, c] = x.shape() else { return Ok(()) };
     if let Some(gpu) = x.gpu() {
-        return elementwise(
-            gpu,
-            &KERNEL,
-            x.len(),
-            &[],
-            &[a, b, c].map(|w| w as u32),
-            &[Some(x), Some(y)],
-        );
+        return elementwise(&KERNEL, x.len())
+            .words(&[a, b, c].map(|w| w as u32))
+            .run(gpu, &[Some(x), Some(y)]);
     }
     let x = x.cpu();
     y.cpu_mut(|y| {

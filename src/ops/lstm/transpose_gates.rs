@@ -33,14 +33,9 @@ pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
 pub(super) fn transpose_gates_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let (rows, columns) = (x.shape()[0], x.shape()[1]);
     if let Some(gpu) = x.gpu() {
-        elementwise(
-            gpu,
-            &KERNELS[usize::from(x.is_half())],
-            rows * columns,
-            &[],
-            &[rows as u32, columns as u32],
-            &[Some(x), Some(y)],
-        )?;
+        elementwise(&KERNELS[usize::from(x.is_half())], rows * columns)
+            .words(&[rows as u32, columns as u32])
+            .run(gpu, &[Some(x), Some(y)])?;
     }
     Ok(())
 }
