@@ -1,10 +1,6 @@
 // Activations without float traps: a bare tanh is NaN for large arguments on Metal, an overflowing
 // exp has no defined value, and some drivers make a number of a NaN (SwiftShader's exp, Mesa's tanh in
-// GLSL; WGSL lets them): here it stays one, told by its bits.
-
-fn keep_nan(x: f32, y: f32) -> f32 {
-    return select(y, x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
-}
+// GLSL; WGSL lets them): here it stays one. Behind common/is_nan.wgsl.
 
 fn tanh1(x: f32) -> f32 {
     return keep_nan(x, select(tanh(x), sign(x), abs(x) > 15.0));

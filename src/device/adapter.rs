@@ -289,7 +289,7 @@ pub(crate) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatur
     }
     // SAFETY: the word asked for is that one knows of possible faults in wgpu's code for such a
     // feature. The only one that `features` ever asks for is that of cooperative matrices, and only
-    // `shaders/gemm_cooperative.wgsl` uses it: with a type and size that the adapter lists, all lanes of
+    // `shaders/gemm/gemm_cooperative.wgsl` uses it: with a type and size that the adapter lists, all lanes of
     // a subgroup together, on shared memory within its arrays. A device that asks for the feature
     // compiles all other kernels as without it, and the kernel runs on a second device first, where it
     // is compared with the plain one (`verdicts.rs`).

@@ -2,7 +2,7 @@
 
 use super::gpu::{Gpu, Raw};
 use super::kernel::Access::Write;
-use super::kernel::{Bound, Dispatch, Kernel, folded};
+use super::kernel::{Bound, Dispatch, Kernel, folded, wgsl};
 use super::profile::Cost;
 use crate::Result;
 use std::ops::Range;
@@ -10,12 +10,9 @@ use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "fill",
-    parts: &[
-        include_str!("../../shaders/common/index.wgsl"),
-        include_str!("../../shaders/fill.wgsl"),
-    ],
+    parts: &[wgsl!("common/index.wgsl"), wgsl!("elementwise/fill.wgsl")],
     bindings: &[("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// Sets `words` of a buffer, which may be more than a kernel can bind at a time.

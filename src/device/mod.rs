@@ -13,6 +13,7 @@ mod readback;
 mod recorder;
 pub(crate) mod resident;
 pub(crate) mod threads;
+mod unroll;
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "its first users are the kernels that need a feature")

@@ -20,7 +20,7 @@ pub(crate) struct Cost {
 /// What a kernel took: see [`Device::profile`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelTime {
-    /// The file in `shaders/`, or that and the variant.
+    /// The name of the file in `shaders/`, or that and the variant.
     pub kernel: &'static str,
     /// Its dispatches.
     pub calls: u64,

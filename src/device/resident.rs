@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Words of the alarm: see `shaders/common/exchange.wgsl`.
+/// Words of the alarm: see `shaders/lstm/parts/exchange.wgsl`.
 pub(super) const WORDS: u64 = 2;
 
 /// A kernel with its constants.
@@ -29,7 +29,7 @@ pub(crate) struct Forced {
     pub(crate) slices: Option<usize>,
     /// Into how many parts stacked layers cut the timesteps.
     pub(crate) parts: Option<usize>,
-    /// See `shaders/common/exchange.wgsl`.
+    /// See `shaders/lstm/parts/exchange.wgsl`.
     pub(crate) fault: u32,
 }
 

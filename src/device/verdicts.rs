@@ -205,9 +205,11 @@ fn source(kernels: &[&Kernel]) -> u64 {
 
 impl Gpu {
     /// Whether a special way computes on this device what the plain one does. The first call on a
-    /// device and driver runs its check; it must not hold a lock of this device.
+    /// device and driver runs its check, if the device has what the kernels need; it must not hold a
+    /// lock of this device.
     pub(crate) fn trusts(self: &Arc<Self>, special: &Special) -> bool {
-        if self.options.trial || cfg!(target_arch = "wasm32") {
+        let can = special.kernels.iter().all(|kernel| kernel.runs_on(self));
+        if !can || self.options.trial || cfg!(target_arch = "wasm32") {
             return false;
         }
         let mut learned = lock(&self.learned);

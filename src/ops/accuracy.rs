@@ -1,17 +1,17 @@
 //! The share of right answers of each row.
 
 use super::softmax::last_axis;
-use super::{INDEX, IS_NAN, product, switches};
+use super::{ELEMENTWISE, INDEX, IS_NAN, elementwise, product, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "accuracy",
-    parts: &[INDEX, IS_NAN, include_str!("../../shaders/accuracy.wgsl")],
+    parts: &[INDEX, IS_NAN, ELEMENTWISE, wgsl!("loss/accuracy.wgsl")],
     bindings: &[("x", Read), ("expected", Read), ("weights", Read), ("hit", Write)],
     variants: || product(switches(["WEIGHTS"]), &[vec![("KIND", 0)], vec![("KIND", 1)]]),
+    ..Kernel::PLAIN
 };
 
 /// What is compared; the number is the kernel's `KIND`.
@@ -34,13 +34,10 @@ pub(crate) fn accuracy(
     let rows = x.len() / c;
     let hit = Tensor::empty([rows], &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(rows.div_ceil(64)),
-            constants: &[("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)],
-            uniform: &[rows as u32, c as u32],
-            tensors: &[Some(x), Some(expected), weights, Some(&hit)],
-        })?,
+        Some(gpu) => elementwise(&KERNEL, rows)
+            .constants(&[("WEIGHTS", weights.is_some().into()), ("KIND", kind as u32)])
+            .words(&[c as u32])
+            .run(gpu, &[Some(x), Some(expected), weights, Some(&hit)])?,
         None => {
             let (x, expected, weights) = (x.cpu(), expected.cpu(), weights.map(Tensor::cpu));
             hit.cpu_mut(|hit| {

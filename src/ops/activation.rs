@@ -1,23 +1,24 @@
 //! Elementwise activations, and their gradients.
 
-use super::{ACTIVATIONS, INDEX, IS_NAN};
+use super::{ACTIVATIONS, ELEMENTWISE, INDEX, IS_NAN, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Constants, Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "activation",
-    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/activation.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, ELEMENTWISE, wgsl!("elementwise/activation.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "activation_bwd",
-    parts: &[INDEX, include_str!("../../shaders/activation_bwd.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/activation_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 fn kinds() -> Vec<Constants> {
@@ -35,13 +36,9 @@ pub(crate) enum Kind {
 pub(crate) fn activation(kind: Kind, x: &Tensor) -> Result<Tensor> {
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(x.len().div_ceil(64)),
-            constants: &[("KIND", kind as u32)],
-            uniform: &[x.len() as u32],
-            tensors: &[Some(x), Some(&y)],
-        })?,
+        Some(gpu) => elementwise(&FORWARD, x.len())
+            .constants(&[("KIND", kind as u32)])
+            .run(gpu, &[Some(x), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {
@@ -69,13 +66,9 @@ pub(crate) fn activation(kind: Kind, x: &Tensor) -> Result<Tensor> {
 pub(crate) fn backward(kind: Kind, y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
     let d_x = Tensor::empty(y.shape(), &y.device())?;
     match y.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(y.len().div_ceil(64)),
-            constants: &[("KIND", kind as u32)],
-            uniform: &[y.len() as u32],
-            tensors: &[Some(y), Some(d_y), Some(&d_x)],
-        })?,
+        Some(gpu) => elementwise(&BACKWARD, y.len())
+            .constants(&[("KIND", kind as u32)])
+            .run(gpu, &[Some(y), Some(d_y), Some(&d_x)])?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());
             d_x.cpu_mut(|d_x| {

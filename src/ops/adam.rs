@@ -1,15 +1,14 @@
 //! One step of Adam for all parameters at once.
 
 use super::drawn::{self, Pass, RowGradient};
-use super::{INDEX, LOSS_SCALE, switches};
+use super::{ELEMENTWISE, INDEX, LOSS_SCALE, elementwise, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "adam",
-    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/adam.wgsl")],
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, ELEMENTWISE, wgsl!("optim/adam.wgsl")],
     bindings: &[
         ("p", Write),
         ("g", Write),
@@ -20,6 +19,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
         ("rows", Read),
     ],
     variants: || switches(["SCALED", "ROWS"]),
+    ..Kernel::PLAIN
 };
 
 /// The factors of one step; see the kernel.
@@ -81,22 +81,21 @@ pub(crate) fn adam(
     let rows = drawn.map(|drawn| drawn.upload(&p.device())).transpose()?;
     for pass in Pass::all(p, drawn) {
         let [skip, size, base] = pass.words();
-        let n = pass.n as u32;
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(pass.n.div_ceil(64)),
-            constants: &[("SCALED", scaling.is_some().into()), ("ROWS", drawn.is_some().into())],
-            uniform: &[n, rate, root, beta1, beta2, epsilon, decay, log1, log2, skip, size, base],
-            tensors: &[
-                Some(&pass.view(p)),
-                Some(&pass.gradient(g, drawn)),
-                Some(&pass.view(m)),
-                Some(&pass.view(v)),
-                scaling.map(|[scaling, _]| scaling),
-                scaling.map(|[_, count]| count),
-                rows.as_ref(),
-            ],
-        })?;
+        elementwise(&KERNEL, pass.n)
+            .constants(&[("SCALED", scaling.is_some().into()), ("ROWS", drawn.is_some().into())])
+            .words(&[rate, root, beta1, beta2, epsilon, decay, log1, log2, skip, size, base])
+            .run(
+                gpu,
+                &[
+                    Some(&pass.view(p)),
+                    Some(&pass.gradient(g, drawn)),
+                    Some(&pass.view(m)),
+                    Some(&pass.view(v)),
+                    scaling.map(|[scaling, _]| scaling),
+                    scaling.map(|[_, count]| count),
+                    rows.as_ref(),
+                ],
+            )?;
     }
     Ok(())
 }

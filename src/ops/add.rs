@@ -1,16 +1,15 @@
 //! y = a + b, where two gradients meet.
 
-use super::{Check, INDEX};
+use super::{Check, ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add",
-    parts: &[INDEX, include_str!("../../shaders/add.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/add.wgsl")],
     bindings: &[("a", Read), ("b", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -19,13 +18,7 @@ pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check.device(a, &[("b", b)])?;
     let y = Tensor::empty(a.shape(), &a.device())?;
     match a.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(y.len().div_ceil(64)),
-            constants: &[],
-            uniform: &[y.len() as u32],
-            tensors: &[Some(a), Some(b), Some(&y)],
-        })?,
+        Some(gpu) => elementwise(&KERNEL, y.len()).run(gpu, &[Some(a), Some(b), Some(&y)])?,
         None => {
             let (a, b) = (a.cpu(), b.cpu());
             y.cpu_mut(|y| {

@@ -1,16 +1,15 @@
 //! y += x: a gradient into the place where it is summed.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "add_into",
-    parts: &[INDEX, include_str!("../../shaders/add_into.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/add_into.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `y` has as many words as `x`, in another buffer.
@@ -20,11 +19,5 @@ pub(crate) fn add_into(x: &Tensor, y: &Tensor) -> Result<()> {
         y.cpu_mut(|y| y.iter_mut().zip(&*x).for_each(|(y, x)| *y += x));
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded(y.len().div_ceil(64)),
-        constants: &[],
-        uniform: &[y.len() as u32],
-        tensors: &[Some(x), Some(y)],
-    })
+    elementwise(&KERNEL, y.len()).run(gpu, &[Some(x), Some(y)])
 }

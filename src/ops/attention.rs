@@ -1,25 +1,28 @@
 //! Attention of queries over the steps of a sequence, and its gradients.
 
-use super::{ACTIVATIONS, INDEX, ROW_REDUCE, STEPS, product, sums};
+use super::{ACTIVATIONS, INDEX, IS_NAN, ROW_REDUCE, ROWWISE, STEPS, product, rowwise, sums};
+use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, Wgsl, wgsl};
 use crate::device::profile::Cost;
 use crate::device::threads::each_chunk;
 use crate::lengths::Counted;
-use crate::ops::Launch;
 use crate::{Result, Tensor};
+use std::sync::Arc;
 
-const COMMON: &str = include_str!("../../shaders/common/attention.wgsl");
+const COMMON: Wgsl = wgsl!("attention/parts/score.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "attention",
     parts: &[
+        IS_NAN,
         ACTIVATIONS,
         ROW_REDUCE,
         INDEX,
         STEPS,
         COMMON,
-        include_str!("../../shaders/attention.wgsl"),
+        ROWWISE,
+        wgsl!("attention/attention.wgsl"),
     ],
     bindings: &[
         ("q", Read),
@@ -31,18 +34,26 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("context", Write),
     ],
     variants: || product([0, 1, 2].map(|steps| vec![("STEPS", steps)]).to_vec(), &kinds()),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static SCORES_BACKWARD: Kernel = Kernel {
     name: "attention_scores_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/attention_scores_bwd.wgsl")],
+    parts: &[IS_NAN, ROW_REDUCE, INDEX, ROWWISE, wgsl!("attention/attention_scores_bwd.wgsl")],
     bindings: &[("values", Read), ("weights", Read), ("d_context", Read), ("d_scores", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
     name: "attention_query_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/attention_query_bwd.wgsl")],
+    parts: &[
+        IS_NAN,
+        ACTIVATIONS,
+        INDEX,
+        COMMON,
+        ROWWISE,
+        wgsl!("attention/attention_query_bwd.wgsl"),
+    ],
     bindings: &[
         ("q", Read),
         ("k", Read),
@@ -52,11 +63,19 @@ pub(crate) static QUERY_BACKWARD: Kernel = Kernel {
         ("d_score", Write),
     ],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static KEY_BACKWARD: Kernel = Kernel {
     name: "attention_key_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/attention_key_bwd.wgsl")],
+    parts: &[
+        IS_NAN,
+        ACTIVATIONS,
+        INDEX,
+        COMMON,
+        ROWWISE,
+        wgsl!("attention/attention_key_bwd.wgsl"),
+    ],
     bindings: &[
         ("q", Read),
         ("k", Read),
@@ -68,6 +87,7 @@ pub(crate) static KEY_BACKWARD: Kernel = Kernel {
         ("d_values", Write),
     ],
     variants: kinds,
+    ..Kernel::PLAIN
 };
 
 fn kinds() -> Vec<Constants> {
@@ -113,6 +133,21 @@ impl Attention {
         ("KIND", self.score.is_some().into())
     }
 
+    /// A kernel that takes each of so many rows by a workgroup.
+    fn run(
+        &self,
+        gpu: &Arc<Gpu>,
+        kernel: &'static Kernel,
+        rows: usize,
+        constants: &[Constant],
+        tensors: &[Option<&Tensor>],
+    ) -> Result<()> {
+        let Dims { b, u, t, h, v } = self.dims();
+        let words = [u, t, h, v].map(|w| w as u32);
+        let cost = Cost { flop: (2 * b * u * t * (h + v)) as f64, bytes: 0.0 };
+        rowwise(kernel, rows).constants(constants).words(&words).run_costing(gpu, tensors, cost)
+    }
+
     /// The weights `[B,U,T]` of the steps that count, and the contexts `[B,U,V]`.
     pub(crate) fn forward(&self, steps: &Counted) -> Result<(Tensor, Tensor)> {
         let Self { q, k, values, score } = self;
@@ -120,25 +155,17 @@ impl Attention {
         let weights = Tensor::empty([b, u, t], &q.device())?;
         let context = Tensor::empty([b, u, v], &q.device())?;
         if let Some(gpu) = q.gpu() {
-            let cost = Cost { flop: (2 * b * u * t * (h + v)) as f64, bytes: 0.0 };
-            gpu.run_costing(
-                &Launch {
-                    kernel: &FORWARD,
-                    grid: folded(b * u),
-                    constants: &[("STEPS", steps.code()), self.kind()],
-                    uniform: &[b, u, t, h, v].map(|w| w as u32),
-                    tensors: &[
-                        Some(q),
-                        Some(k),
-                        Some(values),
-                        score.as_ref(),
-                        steps.tensor(),
-                        Some(&weights),
-                        Some(&context),
-                    ],
-                },
-                cost,
-            )?;
+            let tensors = [
+                Some(q),
+                Some(k),
+                Some(values),
+                score.as_ref(),
+                steps.tensor(),
+                Some(&weights),
+                Some(&context),
+            ];
+            let constants = [("STEPS", steps.code()), self.kind()];
+            self.run(gpu, &FORWARD, b * u, &constants, &tensors)?;
             return Ok((weights, context));
         }
         let score = Score::new(self);
@@ -192,13 +219,9 @@ impl Attention {
             values: Tensor::empty(values.shape(), &device)?,
             score: score.as_ref().map(|_| Tensor::empty(q.shape(), &device)).transpose()?,
         };
-        let uniform = [b, u, t, h, v].map(|w| w as u32);
         if let Some(gpu) = q.gpu() {
-            let cost = Cost { flop: (2 * b * u * t * (h + v)) as f64, bytes: 0.0 };
-            let run = |kernel, groups, constants: &[Constant], tensors: &[Option<&Tensor>]| {
-                let grid = folded(groups);
-                let launch = Launch { kernel, grid, constants, uniform: &uniform, tensors };
-                gpu.run_costing(&launch, cost)
+            let run = |kernel, rows, constants: &[Constant], tensors: &[Option<&Tensor>]| {
+                self.run(gpu, kernel, rows, constants, tensors)
             };
             let (q, k, score) = (Some(q), Some(k), score.as_ref());
             let (weights, d_context) = (Some(weights), Some(d_context));

@@ -1,26 +1,29 @@
 //! y += the sum of the rows of x: the gradient of a bias.
 
 use super::gemm_slices::{self, add_slices};
-use super::{LONG_SUM, REAL, sums, switches};
+use super::{LONG_SUM, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 /// For x of 32 bits and of 16.
 pub(crate) static KERNELS: [Kernel; 2] = [
-    kernel("column_sum", &[REAL[0], LONG_SUM, TEXT]),
-    kernel("column_sum_f16", &[REAL[1], LONG_SUM, TEXT]),
+    kernel("column_sum", &[F32, LONG_SUM, TEXT]),
+    kernel("column_sum_f16", &[F16, LONG_SUM, TEXT]),
 ];
 
-const TEXT: &str = include_str!("../../shaders/column_sum.wgsl");
+const F32: Wgsl = Wgsl::lines("alias Real = f32;");
+const F16: Wgsl = Wgsl::lines("enable f16; alias Real = f16;").needing(Need::F16);
+const TEXT: Wgsl = wgsl!("sums/column_sum.wgsl");
 
-const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel {
         name,
         parts,
         bindings: &[("x", Read), ("y", Write)],
         variants: || switches(["ACCUMULATE"]),
+        workgroup: Workgroup::Of([16, 16, 1]),
     }
 }
 

@@ -1,16 +1,15 @@
 //! Some columns of one matrix into some columns of another: what joins and parts features.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "columns",
-    parts: &[INDEX, include_str!("../../shaders/columns.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/columns.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 fn stride(tensor: &Tensor) -> usize {
@@ -34,11 +33,7 @@ pub(crate) fn copy_columns(
         });
         return Ok(());
     };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded(n.div_ceil(64)),
-        constants: &[],
-        uniform: &[n, width, xs, x_first, ys, y_first].map(|w| w as u32),
-        tensors: &[Some(x), Some(y)],
-    })
+    elementwise(&KERNEL, n)
+        .words(&[width, xs, x_first, ys, y_first].map(|w| w as u32))
+        .run(gpu, &[Some(x), Some(y)])
 }

@@ -1,16 +1,15 @@
 //! y = x, between buffers of a device.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "copy",
-    parts: &[INDEX, include_str!("../../shaders/copy.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/copy.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `y` has as many words as `x`, in another buffer.
@@ -22,12 +21,6 @@ pub(crate) fn copy(x: &Tensor, y: &Tensor) -> Result<()> {
     };
     y.windows(y.len(), 1).try_for_each(|window| {
         let n = window.len();
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(n.div_ceil(64)),
-            constants: &[],
-            uniform: &[n as u32],
-            tensors: &[Some(&x.window(&window)), Some(&y.window(&window))],
-        })
+        elementwise(&KERNEL, n).run(gpu, &[Some(&x.window(&window)), Some(&y.window(&window))])
     })
 }

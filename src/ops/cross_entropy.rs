@@ -1,15 +1,25 @@
 //! Softmax and cross-entropy in one: the loss of each row, and the gradient.
 
 use super::softmax::{largest_and_sum, last_axis};
-use super::{INDEX, ROW_EXPS, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, ROWWISE, rowwise, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Constant, Kernel, Wgsl, wgsl};
 use crate::{Result, Tensor};
+
+const COMMON: Wgsl = wgsl!("loss/parts/cross_entropy.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/cross_entropy.wgsl")],
+    parts: &[
+        IS_NAN,
+        LONG_SUM,
+        ROW_REDUCE,
+        ROW_EXPS,
+        INDEX,
+        ROWWISE,
+        COMMON,
+        wgsl!("loss/cross_entropy.wgsl"),
+    ],
     bindings: &[
         ("x", Read),
         ("labels", Read),
@@ -18,11 +28,21 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("loss", Write),
     ],
     variants: || switches(["WEIGHTS", "CLASSES"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "cross_entropy_bwd",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/cross_entropy_bwd.wgsl")],
+    parts: &[
+        IS_NAN,
+        LONG_SUM,
+        ROW_REDUCE,
+        ROW_EXPS,
+        INDEX,
+        ROWWISE,
+        COMMON,
+        wgsl!("loss/cross_entropy_bwd.wgsl"),
+    ],
     bindings: &[
         ("x", Read),
         ("labels", Read),
@@ -32,6 +52,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("d_x", Write),
     ],
     variants: || switches(["WEIGHTS", "CLASSES"]),
+    ..Kernel::PLAIN
 };
 
 /// What a cross-entropy is taken of, beside the logits.
@@ -56,8 +77,8 @@ impl Wanted {
         ]
     }
 
-    fn uniform(&self, rows: usize, c: usize) -> [u32; 4] {
-        [rows as u32, c as u32, self.scale.to_bits(), self.smoothing.to_bits()]
+    fn words(&self, c: usize) -> [u32; 3] {
+        [c as u32, self.scale.to_bits(), self.smoothing.to_bits()]
     }
 }
 
@@ -68,19 +89,12 @@ pub(crate) fn forward(x: &Tensor, wanted: &Wanted) -> Result<Tensor> {
     let loss = Tensor::empty([rows], &x.device())?;
     let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(rows),
-            constants: &wanted.constants(),
-            uniform: &wanted.uniform(rows, c),
-            tensors: &[
-                Some(x),
-                Some(labels),
-                weights.as_ref(),
-                class_weights.as_ref(),
-                Some(&loss),
-            ],
-        })?,
+        Some(gpu) => {
+            rowwise(&FORWARD, rows).constants(&wanted.constants()).words(&wanted.words(c)).run(
+                gpu,
+                &[Some(x), Some(labels), weights.as_ref(), class_weights.as_ref(), Some(&loss)],
+            )?
+        }
         None => {
             let (x, labels) = (x.cpu(), labels.cpu());
             let (weights, classes) =
@@ -115,20 +129,19 @@ pub(crate) fn backward(x: &Tensor, wanted: &Wanted, d_loss: &Tensor) -> Result<T
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     let Wanted { labels, weights, class_weights, smoothing, scale } = wanted;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(rows),
-            constants: &wanted.constants(),
-            uniform: &wanted.uniform(rows, c),
-            tensors: &[
-                Some(x),
-                Some(labels),
-                weights.as_ref(),
-                class_weights.as_ref(),
-                Some(d_loss),
-                Some(&d_x),
-            ],
-        })?,
+        Some(gpu) => {
+            rowwise(&BACKWARD, rows).constants(&wanted.constants()).words(&wanted.words(c)).run(
+                gpu,
+                &[
+                    Some(x),
+                    Some(labels),
+                    weights.as_ref(),
+                    class_weights.as_ref(),
+                    Some(d_loss),
+                    Some(&d_x),
+                ],
+            )?
+        }
         None => {
             let (x, labels) = (x.cpu(), labels.cpu());
             let (weights, classes) =

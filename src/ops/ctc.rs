@@ -1,18 +1,17 @@
 //! Connectionist temporal classification: the loss of each row, and the gradient of the logits.
 
 use super::softmax::last_axis;
-use super::{INDEX, IS_NAN, ROW_REDUCE};
+use super::{INDEX, IS_NAN, ROW_REDUCE, ROWWISE, rowwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
+use crate::device::kernel::{Kernel, Wgsl, wgsl};
 use crate::device::threads::each_chunk;
-use crate::ops::Launch;
 use crate::{Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/common/ctc.wgsl");
+const COMMON: Wgsl = wgsl!("loss/parts/ctc.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "ctc",
-    parts: &[INDEX, IS_NAN, COMMON, include_str!("../../shaders/ctc.wgsl")],
+    parts: &[INDEX, IS_NAN, COMMON, ROWWISE, wgsl!("loss/ctc.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),
@@ -21,12 +20,12 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("alpha", Write),
         ("loss", Write),
     ],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "ctc_bwd",
-    parts: &[INDEX, ROW_REDUCE, COMMON, include_str!("../../shaders/ctc_bwd.wgsl")],
+    parts: &[INDEX, IS_NAN, ROW_REDUCE, COMMON, ROWWISE, wgsl!("loss/ctc_bwd.wgsl")],
     bindings: &[
         ("lp", Read),
         ("labels", Read),
@@ -37,7 +36,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("beta", Write),
         ("d_x", Write),
     ],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// The logarithm of nothing: finite, since a shader need not know infinities.
@@ -65,9 +64,9 @@ impl Wanted {
         2 * self.longest + 1
     }
 
-    fn uniform(&self, [b, t, c]: [usize; 3]) -> [u32; 6] {
-        let [b, t, c, longest] = [b, t, c, self.longest].map(|w| w as u32);
-        [b, t, c, longest, self.blank, self.impossible.to_bits()]
+    fn words(&self, [_, t, c]: [usize; 3]) -> [u32; 5] {
+        let [t, c, longest] = [t, c, self.longest].map(|w| w as u32);
+        [t, c, longest, self.blank, self.impossible.to_bits()]
     }
 }
 
@@ -220,12 +219,9 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
     let loss = Tensor::empty([b], &lp.device())?;
     let alpha = Tensor::empty([b, t, wanted.states()], &lp.device())?;
     if let Some(gpu) = lp.gpu() {
-        gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(b),
-            constants: &[],
-            uniform: &wanted.uniform(shape),
-            tensors: &[
+        rowwise(&FORWARD, b).words(&wanted.words(shape)).run(
+            gpu,
+            &[
                 Some(lp),
                 Some(&wanted.labels),
                 Some(&wanted.rows),
@@ -233,7 +229,7 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
                 Some(&alpha),
                 Some(&loss),
             ],
-        })?;
+        )?;
         return Ok((loss, alpha));
     }
     let states = wanted.states();
@@ -265,12 +261,9 @@ pub(crate) fn backward(
     let states = wanted.states();
     if let Some(gpu) = lp.gpu() {
         let beta = Tensor::empty([b, 2, states], &lp.device())?;
-        gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(b),
-            constants: &[],
-            uniform: &wanted.uniform(shape),
-            tensors: &[
+        rowwise(&BACKWARD, b).words(&wanted.words(shape)).run(
+            gpu,
+            &[
                 Some(lp),
                 Some(&wanted.labels),
                 Some(&wanted.rows),
@@ -280,7 +273,7 @@ pub(crate) fn backward(
                 Some(&beta),
                 Some(&d_x),
             ],
-        })?;
+        )?;
         return Ok(d_x);
     }
     let (alpha, d_loss) = (alpha.cpu(), d_loss.cpu()[0]);

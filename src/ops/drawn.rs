@@ -1,12 +1,13 @@
 //! Which parameters an optimizer moves: all of them, or some rows of a table; and how they lie in
 //! what a GPU can bind at a time.
 
+use crate::device::kernel::{Wgsl, wgsl};
 use crate::{Device, Result, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) const WGSL: &str = include_str!("../../shaders/common/drawn.wgsl");
+pub(crate) const WGSL: Wgsl = wgsl!("optim/parts/drawn.wgsl");
 
 /// The gradient of some rows of a table: of all others it is 0.
 #[derive(Debug, Clone)]

@@ -1,18 +1,17 @@
 //! y = x where the dice say so, scaled to keep the mean, 0 elsewhere. The backward pass is
 //! the same on the gradient, with the same key.
 
-use super::{INDEX, threefry};
+use super::{ELEMENTWISE, INDEX, elementwise, threefry};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::ops::threefry::Key;
 use crate::{Error, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "dropout",
-    parts: &[INDEX, threefry::WGSL, include_str!("../../shaders/dropout.wgsl")],
+    parts: &[INDEX, threefry::WGSL, ELEMENTWISE, wgsl!("elementwise/dropout.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// That a share is one that can be dropped.
@@ -34,13 +33,9 @@ pub(crate) fn dropout(x: &Tensor, rate: f32, key: Key, same_steps: bool) -> Resu
     };
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(y.len().div_ceil(64)),
-            constants: &[],
-            uniform: &[y.len() as u32, c as u32, block as u32, rate.to_bits(), key.0[0], key.0[1]],
-            tensors: &[Some(x), Some(&y)],
-        })?,
+        Some(gpu) => elementwise(&KERNEL, y.len())
+            .words(&[c as u32, block as u32, rate.to_bits(), key.0[0], key.0[1]])
+            .run(gpu, &[Some(x), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {

@@ -1,12 +1,11 @@
 //! Rows of a table by their numbers, and the table's gradient: of all rows, or of those drawn.
 
 use super::sums::RowSum;
-use super::{INDEX, LONG_SUM, switches};
+use super::{ELEMENTWISE, INDEX, LONG_SUM, ROWWISE, elementwise, rowwise, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::device::threads;
-use crate::ops::Launch;
 use crate::tensor::Words;
 use crate::{DType, Result, Tensor};
 use std::ops::Range;
@@ -14,16 +13,18 @@ use std::sync::Arc;
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "embedding",
-    parts: &[INDEX, include_str!("../../shaders/embedding.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/embedding.wgsl")],
     bindings: &[("ids", Read), ("table", Read), ("y", Write)],
     variants: || switches(["FLOAT"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "embedding_bwd",
-    parts: &[INDEX, LONG_SUM, include_str!("../../shaders/embedding_bwd.wgsl")],
+    parts: &[INDEX, LONG_SUM, ROWWISE, wgsl!("frames/embedding_bwd.wgsl")],
     bindings: &[("places", Read), ("d_y", Read), ("d_table", Write)],
     variants: || switches(["ROWS"]),
+    ..Kernel::PLAIN
 };
 
 /// The row of a table that a number names, if it is one of `rows`.
@@ -90,19 +91,19 @@ pub(crate) fn embedding(ids: &Tensor, table: &Tensor, [rows, size]: [usize; 2]) 
     let dtype = ids.dtype();
     if let Some(gpu) = ids.gpu() {
         for window in table.windows(rows, size) {
-            let words = [ids.len(), rows, size, window.start, window.len()].map(|w| w as u32);
-            let [n, rows, size_word, first, count] = words;
-            gpu.run(&Launch {
-                kernel: &FORWARD,
-                grid: folded(y.len().div_ceil(64)),
-                constants: &[("FLOAT", (dtype == DType::F32).into())],
-                uniform: &[n, rows, size_word, f32::NAN.to_bits(), first, count],
-                tensors: &[
-                    Some(ids),
-                    Some(&table.view(window.start * size, [window.len(), size])),
-                    Some(&y),
-                ],
-            })?;
+            let words = [rows, size, window.start, window.len()].map(|w| w as u32);
+            let [rows, size_word, first, count] = words;
+            elementwise(&FORWARD, y.len())
+                .constants(&[("FLOAT", (dtype == DType::F32).into())])
+                .words(&[rows, size_word, f32::NAN.to_bits(), first, count])
+                .run(
+                    gpu,
+                    &[
+                        Some(ids),
+                        Some(&table.view(window.start * size, [window.len(), size])),
+                        Some(&y),
+                    ],
+                )?;
         }
         return Ok(y);
     }
@@ -222,12 +223,8 @@ fn launch(
     if count == 0 {
         return Ok(());
     }
-    gpu.run(&Launch {
-        kernel: &BACKWARD,
-        grid: folded(count),
-        constants: &[("ROWS", base.is_none().into())],
-        uniform: &[first, count, size, base.unwrap_or(0), 3 * drawn.rows.len()]
-            .map(|word| word as u32),
-        tensors: &[Some(places), Some(d_y), Some(to)],
-    })
+    rowwise(&BACKWARD, count)
+        .constants(&[("ROWS", base.is_none().into())])
+        .words(&[first, size, base.unwrap_or(0), 3 * drawn.rows.len()].map(|word| word as u32))
+        .run(gpu, &[Some(places), Some(d_y), Some(to)])
 }

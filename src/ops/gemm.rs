@@ -4,7 +4,7 @@ use super::gemm_slices::{self, add_slices};
 use super::{gemm_cooperative, half, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::device::profile::Cost;
 use crate::device::threads;
 use crate::device::verdicts::{Choice, Comparison, Special};
@@ -18,12 +18,18 @@ use std::sync::Arc;
 const BINDINGS: &[(&str, crate::device::kernel::Access)] =
     &[("a", Read), ("b", Read), ("bias", Read), ("c", Write)];
 
-pub(crate) const COMMON: &str = include_str!("../../shaders/common/gemm.wgsl");
-const ELEMENTS: &str = include_str!("../../shaders/common/gemm_elements.wgsl");
+pub(crate) const COMMON: Wgsl = wgsl!("gemm/parts/gemm.wgsl");
+const ELEMENTS: Wgsl = wgsl!("gemm/parts/elements.wgsl");
+const HANDED: Wgsl = wgsl!("gemm/software/gemm_subgroup.wgsl").needing(Need::Subgroups(8));
+const STAGED: Wgsl = wgsl!("gemm/parts/tile.wgsl");
 
-pub(crate) const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+pub(crate) const fn kernel(
+    name: &'static str,
+    workgroup: [u32; 3],
+    parts: &'static [Wgsl],
+) -> Kernel {
     let variants = || switches(["TRANS_A", "TRANS_B", "BIAS", "ACCUMULATE"]);
-    Kernel { name, parts, bindings: BINDINGS, variants }
+    Kernel { name, parts, bindings: BINDINGS, variants, workgroup: Workgroup::Of(workgroup) }
 }
 
 /// How A, B and C may lie in memory. Sums are f32 always, and so is the bias.
@@ -32,43 +38,50 @@ const TYPES: [[DType; 3]; 5] = {
     [[F32, F32, F32], [F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
 };
 
-/// The kernels of one file, behind a part of its own, in the order of `TYPES`; a name tells which
-/// matrices are of f16.
+const F32: Wgsl = Wgsl::lines("alias ElemA = f32; alias ElemB = f32; alias ElemC = f32;");
+const B: Wgsl = Wgsl::lines("enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f32;")
+    .needing(Need::F16);
+const BC: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f16;")
+        .needing(Need::F16);
+const AB: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f32;")
+        .needing(Need::F16);
+const ABC: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f16;")
+        .needing(Need::F16);
+
+/// The kernels of these parts, in the order of `TYPES`; a name tells which matrices are of f16.
 macro_rules! kernels {
-    ($name:literal $(, $part:literal)?) => {{
-        const FILE: &str = concat!(
-            $(include_str!(concat!("../../shaders/common/", $part, ".wgsl")),)?
-            include_str!(concat!("../../shaders/", $name, ".wgsl")),
-        );
-        const F32: &str = "alias ElemA = f32; alias ElemB = f32; alias ElemC = f32;";
-        const B: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f32;";
-        const BC: &str = "enable f16; alias ElemA = f32; alias ElemB = f16; alias ElemC = f16;";
-        const AB: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f32;";
-        const ABC: &str = "enable f16; alias ElemA = f16; alias ElemB = f16; alias ElemC = f16;";
+    ($name:literal, $workgroup:expr, $($part:expr),+) => {
         [
-            kernel($name, &[F32, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_b16"), &[B, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_bc16"), &[BC, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_ab16"), &[AB, COMMON, ELEMENTS, FILE]),
-            kernel(concat!($name, "_abc16"), &[ABC, COMMON, ELEMENTS, FILE]),
+            kernel($name, $workgroup, &[F32, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_b16"), $workgroup, &[B, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_bc16"), $workgroup, &[BC, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_ab16"), $workgroup, &[AB, COMMON, ELEMENTS, $($part),+]),
+            kernel(concat!($name, "_abc16"), $workgroup, &[ABC, COMMON, ELEMENTS, $($part),+]),
         ]
-    }};
+    };
 }
 
 /// For hardware GPUs.
-pub(crate) static TILE: [Kernel; 5] = kernels!("gemm_tile", "gemm_tile");
+pub(crate) static TILE: [Kernel; 5] =
+    kernels!("gemm_tile", [16, 16, 1], STAGED, wgsl!("gemm/gemm_tile.wgsl"));
 
 /// For large products there, if it is the faster of the two.
-pub(crate) static WIDE: [Kernel; 5] = kernels!("gemm_tile_wide", "gemm_tile");
+pub(crate) static WIDE: [Kernel; 5] =
+    kernels!("gemm_tile_wide", [16, 16, 1], STAGED, wgsl!("gemm/gemm_tile_wide.wgsl"));
 
 /// For products of a few rows there.
-pub(crate) static ROWS: [Kernel; 5] = kernels!("gemm_rows");
+pub(crate) static ROWS: [Kernel; 5] =
+    kernels!("gemm_rows", [32, 8, 1], wgsl!("gemm/gemm_rows.wgsl"));
 
 /// For software adapters.
-pub(crate) static REGISTER: [Kernel; 5] = kernels!("gemm_register");
+pub(crate) static REGISTER: [Kernel; 5] =
+    kernels!("gemm_register", [8, 1, 1], wgsl!("gemm/software/gemm_register.wgsl"));
 
 /// For software adapters with subgroups of 8.
-pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm_subgroup");
+pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm_subgroup", [8, 1, 1], HANDED);
 
 /// The kernels of a file, for all of `TYPES` or the last ones, and the rows and columns of C that a
 /// workgroup of theirs makes.
@@ -273,9 +286,7 @@ impl Gemm<'_> {
             }
             false => tiles(gpu, m, n),
             // Below, most of its rows would be made for nothing.
-            true if m > 8 && gpu.subgroup_size == Some(8) && gpu.trusts(&TRUSTED_SUBGROUP) => {
-                (&SUBGROUP, [32, 64])
-            }
+            true if m > 8 && gpu.trusts(&TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),
         };
         let whole = software || c.tensor.is_half();

@@ -4,31 +4,45 @@
 use super::gemm::{COMMON, Gemm, LARGE, Matrix, TILE, WIDE, Way, fastest, kernel, samples, tiles};
 use super::half::half;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
 use crate::device::verdicts::{Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Result, Tensor};
 use std::sync::Arc;
 
-pub(crate) const FILE: &str = include_str!("../../shaders/gemm_cooperative.wgsl");
-const ENABLE: &str = "enable wgpu_cooperative_matrix;";
-const MATRICES: &str = include_str!("../../shaders/common/cooperative.wgsl");
+pub(crate) const FILE: Wgsl = wgsl!("gemm/gemm_cooperative.wgsl");
+const ENABLE: Wgsl = Wgsl::lines("enable wgpu_cooperative_matrix;");
+const MATRICES: Wgsl = wgsl!("gemm/parts/cooperative.wgsl").needing(Need::Matrices);
 
 /// How A, B and C may lie in memory: B has 16 bits always, which is what mixed precision has.
-pub(crate) const B: &str = "enable f16;
-    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f32;";
-pub(crate) const BC: &str = "enable f16;
-    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f16;";
-pub(crate) const AB: &str = "enable f16;
-    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f32;";
-pub(crate) const ABC: &str = "enable f16;
-    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f16;";
+pub(crate) const B: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f32;",
+)
+.needing(Need::F16);
+pub(crate) const BC: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f16;",
+)
+.needing(Need::F16);
+pub(crate) const AB: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f32;",
+)
+.needing(Need::F16);
+pub(crate) const ABC: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f16;",
+)
+.needing(Need::F16);
+
+pub(crate) const LANES: [u32; 3] = [128, 1, 1];
 
 pub(crate) static KERNELS: [Kernel; 4] = [
-    kernel("gemm_cooperative_b16", &[ENABLE, B, COMMON, FILE, MATRICES]),
-    kernel("gemm_cooperative_bc16", &[ENABLE, BC, COMMON, FILE, MATRICES]),
-    kernel("gemm_cooperative_ab16", &[ENABLE, AB, COMMON, FILE, MATRICES]),
-    kernel("gemm_cooperative_abc16", &[ENABLE, ABC, COMMON, FILE, MATRICES]),
+    kernel("gemm_cooperative_b16", LANES, &[ENABLE, B, COMMON, FILE, MATRICES]),
+    kernel("gemm_cooperative_bc16", LANES, &[ENABLE, BC, COMMON, FILE, MATRICES]),
+    kernel("gemm_cooperative_ab16", LANES, &[ENABLE, AB, COMMON, FILE, MATRICES]),
+    kernel("gemm_cooperative_abc16", LANES, &[ENABLE, ABC, COMMON, FILE, MATRICES]),
 ];
 
 pub(crate) const WAY: Way = (&KERNELS, [64, 64]);
@@ -47,7 +61,7 @@ pub(crate) fn takes([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>) -> bool
 
 /// Whether the device has them, they were seen right there, and they are the faster ones by a clock.
 pub(super) fn pays(gpu: &Arc<Gpu>) -> bool {
-    if !gpu.has_cooperative() || !gpu.trusts(&TRUSTED) {
+    if !gpu.trusts(&TRUSTED) {
         return false;
     }
     let ways = [tiles(gpu, LARGE[0], LARGE[1]), WAY];

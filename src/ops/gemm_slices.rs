@@ -1,18 +1,18 @@
 //! Long sums on GPUs, cut into slices that run side by side, and the kernel that adds these up. A gradient
 //! of weights has few tiles, and a term for each frame of a batch: uncut, most of a GPU would be idle.
 
-use super::{INDEX, switches};
+use super::{ELEMENTWISE, INDEX, elementwise, switches};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "gemm_slices",
-    parts: &[INDEX, include_str!("../../shaders/gemm_slices.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("gemm/gemm_slices.wgsl")],
     bindings: &[("parts", Read), ("bias", Read), ("c", Write)],
     variants: || switches(["BIAS", "ACCUMULATE"]),
+    ..Kernel::PLAIN
 };
 
 /// Workgroups that keep a large GPU busy: two for each of some 130 cores.
@@ -55,13 +55,10 @@ pub(crate) fn add_slices(
     (c, offset, stride): (&Tensor, usize, usize),
 ) -> Result<()> {
     let (&[slices, m, n], Some(gpu)) = (parts.shape(), c.gpu()) else { return Ok(()) };
-    gpu.run(&Launch {
-        kernel: &KERNEL,
-        grid: folded((m * n).div_ceil(64)),
-        constants: &[("BIAS", bias.is_some().into()), ("ACCUMULATE", accumulate.into())],
-        uniform: &[slices, m * n, n, stride, offset].map(|word| word as u32),
-        tensors: &[Some(parts), bias, Some(c)],
-    })
+    elementwise(&KERNEL, m * n)
+        .constants(&[("BIAS", bias.is_some().into()), ("ACCUMULATE", accumulate.into())])
+        .words(&[slices, n, stride, offset].map(|word| word as u32))
+        .run(gpu, &[Some(parts), bias, Some(c)])
 }
 
 #[cfg(test)]

@@ -1,24 +1,28 @@
 //! y = x in 16-bit floats, rounded to the nearest: what mixed precision multiplies.
 
-use super::{INDEX, gemm};
+use super::{ELEMENTWISE, INDEX, elementwise, gemm};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "half_f16",
-    parts: &["enable f16;", INDEX, include_str!("../../shaders/half.wgsl")],
+    parts: &[
+        Wgsl::lines("enable f16;").needing(Need::F16),
+        INDEX,
+        ELEMENTWISE,
+        wgsl!("elementwise/half.wgsl"),
+    ],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// Whether products of 16-bit floats were seen right on this device. The first call on a device
 /// and driver tries them.
 pub(crate) fn trusted(gpu: &Arc<Gpu>) -> bool {
-    gpu.has_f16() && gpu.trusts(&gemm::TRUSTED_F16)
+    gpu.trusts(&gemm::TRUSTED_F16)
 }
 
 /// A copy of `x`: on a GPU of 16-bit floats. A CPU holds none of them; there it is of 32-bit floats
@@ -49,13 +53,8 @@ pub(crate) fn half_into(x: &Tensor, y: &Tensor) -> Result<()> {
     };
     x.windows(n, 1).try_for_each(|window| {
         let n = window.len();
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(n.div_ceil(2).div_ceil(64)),
-            constants: &[],
-            uniform: &[n as u32],
-            // Two to a word.
-            tensors: &[Some(&x.view(window.start, [n])), Some(&y.view(window.start / 2, [n]))],
-        })
+        // Two to a word.
+        let tensors = [Some(&x.view(window.start, [n])), Some(&y.view(window.start / 2, [n]))];
+        elementwise(&KERNEL, n.div_ceil(2)).words(&[n as u32]).run(gpu, &tensors)
     })
 }

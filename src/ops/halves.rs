@@ -1,9 +1,8 @@
 //! One value from the two halves of each row: what a bidirectional layer makes of its directions.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 /// What is made of the halves a and b.
@@ -19,16 +18,18 @@ pub(crate) enum Kind {
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "halves",
-    parts: &[INDEX, include_str!("../../shaders/halves.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/halves.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || [0, 1, 2].map(|kind| vec![("KIND", kind)]).to_vec(),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "halves_bwd",
-    parts: &[INDEX, include_str!("../../shaders/halves_bwd.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("elementwise/halves_bwd.wgsl")],
     bindings: &[("x", Read), ("d_y", Read), ("d_x", Write)],
     variants: FORWARD.variants,
+    ..Kernel::PLAIN
 };
 
 fn launch<const N: usize>(
@@ -39,13 +40,10 @@ fn launch<const N: usize>(
     t: [&Tensor; N],
 ) -> Result<()> {
     let Some(gpu) = t[0].gpu() else { return Ok(()) };
-    gpu.run(&Launch {
-        kernel,
-        grid: folded(n.div_ceil(64)),
-        constants: &[("KIND", kind as u32)],
-        uniform: &[n as u32, c as u32],
-        tensors: &t.map(Some),
-    })
+    elementwise(kernel, n)
+        .constants(&[("KIND", kind as u32)])
+        .words(&[c as u32])
+        .run(gpu, &t.map(Some))
 }
 
 /// `[..,2C]` to `[..,C]`.

@@ -1,22 +1,22 @@
 //! Each row with the mean 0 and the variance 1, times a gain, plus a shift.
 
 use super::softmax::last_axis;
-use super::{INDEX, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROWWISE, rowwise, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "layer_norm",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/layer_norm.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, ROWWISE, wgsl!("norm/layer_norm.wgsl")],
     bindings: &[("x", Read), ("gain", Read), ("shift", Read), ("y", Write), ("stats", Write)],
     variants: || switches(["SHIFT"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "layer_norm_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/layer_norm_bwd.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, ROWWISE, wgsl!("norm/layer_norm_bwd.wgsl")],
     bindings: &[
         ("x", Read),
         ("gain", Read),
@@ -25,7 +25,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("d_x", Write),
         ("d_gain", Write),
     ],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `x` `[..,C]` normalised, and for each row what the backward pass needs.
@@ -40,13 +40,10 @@ pub(crate) fn layer_norm(
     let y = Tensor::empty(x.shape(), &x.device())?;
     let stats = Tensor::empty([rows, 2], &x.device())?;
     if let Some(gpu) = x.gpu() {
-        gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(rows),
-            constants: &[("SHIFT", shift.is_some().into())],
-            uniform: &[rows as u32, c as u32, epsilon.to_bits()],
-            tensors: &[Some(x), Some(gain), shift, Some(&y), Some(&stats)],
-        })?;
+        rowwise(&FORWARD, rows)
+            .constants(&[("SHIFT", shift.is_some().into())])
+            .words(&[c as u32, epsilon.to_bits()])
+            .run(gpu, &[Some(x), Some(gain), shift, Some(&y), Some(&stats)])?;
         return Ok((y, stats));
     }
     let (x, gain, shift) = (x.cpu(), gain.cpu(), shift.map(Tensor::cpu));
@@ -82,13 +79,9 @@ pub(crate) fn backward(
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     let d_gain = Tensor::empty(x.shape(), &x.device())?;
     if let Some(gpu) = x.gpu() {
-        gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(rows),
-            constants: &[],
-            uniform: &[rows as u32, c as u32],
-            tensors: &[Some(x), Some(gain), Some(stats), Some(d_y), Some(&d_x), Some(&d_gain)],
-        })?;
+        rowwise(&BACKWARD, rows)
+            .words(&[c as u32])
+            .run(gpu, &[Some(x), Some(gain), Some(stats), Some(d_y), Some(&d_x), Some(&d_gain)])?;
         return Ok((d_x, d_gain));
     }
     let (x, gain, stats, d_y) = (x.cpu(), gain.cpu(), stats.cpu(), d_y.cpu());

@@ -4,31 +4,33 @@
 //!
 //! Source: Micikevicius et al. 2018, arXiv 1710.03740; the constants are PyTorch's `GradScaler`'s.
 
-use super::{INDEX, switches};
+use super::{ELEMENTWISE, INDEX, elementwise, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
+use crate::device::kernel::{Kernel, Workgroup, wgsl};
 use crate::ops::Launch;
 use crate::{Device, Result, Tensor};
 
 pub(crate) static CHECK: Kernel = Kernel {
     name: "loss_scale_check",
-    parts: &[INDEX, include_str!("../../shaders/loss_scale_check.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("optim/loss_scale_check.wgsl")],
     bindings: &[("g", Read), ("state", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static UPDATE: Kernel = Kernel {
     name: "loss_scale_update",
-    parts: &[include_str!("../../shaders/loss_scale_update.wgsl")],
+    parts: &[wgsl!("optim/loss_scale_update.wgsl")],
     bindings: &[("state", Write), ("count", Write)],
-    variants: || vec![vec![]],
+    workgroup: Workgroup::Of([1, 1, 1]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static RESCALE: Kernel = Kernel {
     name: "rescale",
-    parts: &[INDEX, include_str!("../../shaders/rescale.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("optim/rescale.wgsl")],
     bindings: &[("x", Read), ("state", Read), ("y", Write)],
     variants: || switches(["INVERSE"]),
+    ..Kernel::PLAIN
 };
 
 /// Finite steps before the scale doubles; the range that it stays in.
@@ -51,13 +53,9 @@ pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> R
     };
     for g in gradients.iter().filter(|g| !g.is_empty()) {
         for window in g.windows(g.len(), 1) {
-            gpu.run(&Launch {
-                kernel: &CHECK,
-                grid: folded(window.len().div_ceil(256)),
-                constants: &[],
-                uniform: &[window.len() as u32],
-                tensors: &[Some(&g.window(&window)), Some(state)],
-            })?;
+            elementwise(&CHECK, window.len().div_ceil(4))
+                .words(&[window.len() as u32])
+                .run(gpu, &[Some(&g.window(&window)), Some(state)])?;
         }
     }
     gpu.run(&Launch {
@@ -94,12 +92,8 @@ pub(crate) fn rescale(x: &Tensor, state: &Tensor, inverse: bool) -> Result<Tenso
         y.cpu_mut(|y| y.iter_mut().zip(x.iter()).for_each(|(y, x)| *y = x * factor));
         return Ok(y);
     };
-    gpu.run(&Launch {
-        kernel: &RESCALE,
-        grid: folded(x.len().div_ceil(64)),
-        constants: &[("INVERSE", inverse.into())],
-        uniform: &[x.len() as u32],
-        tensors: &[Some(x), Some(state), Some(&y)],
-    })?;
+    elementwise(&RESCALE, x.len())
+        .constants(&[("INVERSE", inverse.into())])
+        .run(gpu, &[Some(x), Some(state), Some(&y)])?;
     Ok(y)
 }

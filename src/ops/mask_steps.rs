@@ -1,17 +1,16 @@
 //! y = x where a mask says so, 0 elsewhere.
 
-use super::INDEX;
 use super::softmax::last_axis;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Mask, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "mask_steps",
-    parts: &[INDEX, include_str!("../../shaders/mask_steps.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/mask_steps.wgsl")],
     bindings: &[("x", Read), ("mask", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `x` is `[B,T,C]`.
@@ -23,13 +22,9 @@ pub(crate) fn mask_steps(x: &Tensor, mask: &Mask) -> Result<Tensor> {
 pub(crate) fn mask_frames(x: &Tensor, c: usize, mask: &Mask, first: usize) -> Result<Tensor> {
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(y.len().div_ceil(64)),
-            constants: &[],
-            uniform: &[y.len(), c, first].map(|word| word as u32),
-            tensors: &[Some(x), Some(&mask.tensor), Some(&y)],
-        })?,
+        Some(gpu) => elementwise(&KERNEL, y.len())
+            .words(&[c as u32, first as u32])
+            .run(gpu, &[Some(x), Some(&mask.tensor), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {

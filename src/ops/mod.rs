@@ -15,6 +15,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod ctc;
 pub(crate) mod drawn;
 pub(crate) mod dropout;
+mod each;
 pub(crate) mod embedding;
 pub(crate) mod gemm;
 pub(crate) mod gemm_cooperative;
@@ -39,123 +40,87 @@ mod sums;
 pub(crate) mod swap_axes;
 pub(crate) mod threefry;
 
+use each::{elementwise, rowwise};
 pub(crate) use launch::Launch;
 pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::check::Check;
-use crate::device::kernel::Constants;
+use crate::device::kernel::{Constants, Kernel, Need, Wgsl, wgsl};
+use std::slice::from_ref as one;
+
+/// The kernels that the ops have: see [`every_kernel`].
+static KERNELS: &[&[Kernel]] = &[
+    one(&accuracy::KERNEL),
+    one(&activation::FORWARD),
+    one(&activation::BACKWARD),
+    one(&adam::KERNEL),
+    one(&add::KERNEL),
+    one(&add_into::KERNEL),
+    one(&attention::FORWARD),
+    one(&attention::SCORES_BACKWARD),
+    one(&attention::QUERY_BACKWARD),
+    one(&attention::KEY_BACKWARD),
+    &column_sum::KERNELS,
+    one(&columns::KERNEL),
+    one(&copy::KERNEL),
+    one(&cross_entropy::FORWARD),
+    one(&cross_entropy::BACKWARD),
+    one(&ctc::FORWARD),
+    one(&ctc::BACKWARD),
+    one(&dropout::KERNEL),
+    one(&embedding::FORWARD),
+    one(&embedding::BACKWARD),
+    one(&crate::device::fill::KERNEL),
+    &gemm::TILE,
+    &gemm::WIDE,
+    &gemm::ROWS,
+    &gemm::REGISTER,
+    &gemm::SUBGROUP,
+    &gemm_cooperative::KERNELS,
+    one(&gemm_slices::KERNEL),
+    one(&half::KERNEL),
+    one(&halves::FORWARD),
+    one(&halves::BACKWARD),
+    one(&layer_norm::FORWARD),
+    one(&layer_norm::BACKWARD),
+    one(&loss_scale::CHECK),
+    one(&loss_scale::UPDATE),
+    one(&loss_scale::RESCALE),
+    &lstm::persistent::FORWARD,
+    &lstm::persistent::BACKWARD,
+    lstm::recompute::KERNELS.as_flattened(),
+    lstm::sequence::FORWARD.as_flattened(),
+    one(&lstm::sequence::FORWARD_SUBGROUP),
+    one(&lstm::sequence::FORWARD_ROW),
+    lstm::sequence::BACKWARD.as_flattened(),
+    &lstm::sequence::BACKWARD_WIDE,
+    one(&lstm::sequence::BACKWARD_SUBGROUP),
+    one(&lstm::sequence::BACKWARD_ROW),
+    lstm::stepwise::FORWARD.as_flattened(),
+    lstm::stepwise::BACKWARD.as_flattened(),
+    &lstm::transpose_gates::KERNELS,
+    one(&mask_steps::KERNEL),
+    one(&norm_lstm::FORWARD),
+    one(&norm_lstm::BACKWARD),
+    one(&pack::KERNEL),
+    one(&penalty::FORWARD),
+    one(&penalty::BACKWARD),
+    one(&penalty::MAX_NORM),
+    one(&pointwise_loss::FORWARD),
+    one(&pointwise_loss::BACKWARD),
+    one(&pool::FORWARD),
+    one(&pool::BACKWARD),
+    one(&reduce_sum::KERNEL),
+    one(&sgd::KERNEL),
+    one(&softmax::FORWARD),
+    one(&softmax::BACKWARD),
+    one(&swap_axes::KERNEL),
+];
 
 /// Every kernel, for the tests and tools that go through them all.
-pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
-    &accuracy::KERNEL,
-    &activation::FORWARD,
-    &activation::BACKWARD,
-    &adam::KERNEL,
-    &add::KERNEL,
-    &add_into::KERNEL,
-    &attention::FORWARD,
-    &attention::SCORES_BACKWARD,
-    &attention::QUERY_BACKWARD,
-    &attention::KEY_BACKWARD,
-    &column_sum::KERNELS[0],
-    &column_sum::KERNELS[1],
-    &columns::KERNEL,
-    &copy::KERNEL,
-    &cross_entropy::FORWARD,
-    &cross_entropy::BACKWARD,
-    &ctc::FORWARD,
-    &ctc::BACKWARD,
-    &dropout::KERNEL,
-    &embedding::FORWARD,
-    &embedding::BACKWARD,
-    &crate::device::fill::KERNEL,
-    &gemm::TILE[0],
-    &gemm::TILE[1],
-    &gemm::TILE[2],
-    &gemm::TILE[3],
-    &gemm::TILE[4],
-    &gemm::WIDE[0],
-    &gemm::WIDE[1],
-    &gemm::WIDE[2],
-    &gemm::WIDE[3],
-    &gemm::WIDE[4],
-    &gemm::ROWS[0],
-    &gemm::ROWS[1],
-    &gemm::ROWS[2],
-    &gemm::ROWS[3],
-    &gemm::ROWS[4],
-    &gemm::REGISTER[0],
-    &gemm::REGISTER[1],
-    &gemm::REGISTER[2],
-    &gemm::REGISTER[3],
-    &gemm::REGISTER[4],
-    &gemm::SUBGROUP[0],
-    &gemm::SUBGROUP[1],
-    &gemm::SUBGROUP[2],
-    &gemm::SUBGROUP[3],
-    &gemm::SUBGROUP[4],
-    &gemm_cooperative::KERNELS[0],
-    &gemm_cooperative::KERNELS[1],
-    &gemm_cooperative::KERNELS[2],
-    &gemm_cooperative::KERNELS[3],
-    &gemm_slices::KERNEL,
-    &half::KERNEL,
-    &halves::FORWARD,
-    &halves::BACKWARD,
-    &layer_norm::FORWARD,
-    &layer_norm::BACKWARD,
-    &loss_scale::CHECK,
-    &loss_scale::UPDATE,
-    &loss_scale::RESCALE,
-    &lstm::persistent::FORWARD[0],
-    &lstm::persistent::FORWARD[1],
-    &lstm::persistent::BACKWARD[0],
-    &lstm::persistent::BACKWARD[1],
-    &lstm::recompute::KERNELS[0][0],
-    &lstm::recompute::KERNELS[0][1],
-    &lstm::recompute::KERNELS[1][0],
-    &lstm::recompute::KERNELS[1][1],
-    &lstm::sequence::FORWARD[0][0],
-    &lstm::sequence::FORWARD[0][1],
-    &lstm::sequence::FORWARD[1][0],
-    &lstm::sequence::FORWARD[1][1],
-    &lstm::sequence::FORWARD_SUBGROUP,
-    &lstm::sequence::FORWARD_ROW,
-    &lstm::sequence::BACKWARD[0][0],
-    &lstm::sequence::BACKWARD[0][1],
-    &lstm::sequence::BACKWARD[1][0],
-    &lstm::sequence::BACKWARD[1][1],
-    &lstm::sequence::BACKWARD_WIDE[0],
-    &lstm::sequence::BACKWARD_WIDE[1],
-    &lstm::sequence::BACKWARD_SUBGROUP,
-    &lstm::sequence::BACKWARD_ROW,
-    &lstm::stepwise::FORWARD[0][0],
-    &lstm::stepwise::FORWARD[0][1],
-    &lstm::stepwise::FORWARD[1][0],
-    &lstm::stepwise::FORWARD[1][1],
-    &lstm::stepwise::BACKWARD[0][0],
-    &lstm::stepwise::BACKWARD[0][1],
-    &lstm::stepwise::BACKWARD[1][0],
-    &lstm::stepwise::BACKWARD[1][1],
-    &lstm::transpose_gates::KERNELS[0],
-    &lstm::transpose_gates::KERNELS[1],
-    &mask_steps::KERNEL,
-    &norm_lstm::FORWARD,
-    &norm_lstm::BACKWARD,
-    &pack::KERNEL,
-    &penalty::FORWARD,
-    &penalty::BACKWARD,
-    &penalty::MAX_NORM,
-    &pointwise_loss::FORWARD,
-    &pointwise_loss::BACKWARD,
-    &pool::FORWARD,
-    &pool::BACKWARD,
-    &reduce_sum::KERNEL,
-    &sgd::KERNEL,
-    &softmax::FORWARD,
-    &softmax::BACKWARD,
-    &swap_axes::KERNEL,
-];
+pub(crate) fn every_kernel() -> impl Iterator<Item = &'static Kernel> {
+    KERNELS.iter().copied().flatten()
+}
 
 /// A kernel's WGSL and the constants of each of its pipelines.
 #[doc(hidden)]
@@ -163,35 +128,35 @@ pub struct KernelSource {
     pub name: &'static str,
     pub wgsl: String,
     pub variants: Vec<Vec<(&'static str, u32)>>,
+    /// Whether software adapters alone run it.
+    pub software: bool,
+    /// Whether it needs cooperative matrices.
+    pub matrices: bool,
 }
 
 /// Every kernel in every configuration. For the project's own tools, no part of the interface.
 #[doc(hidden)]
 pub fn kernels() -> impl Iterator<Item = KernelSource> {
-    KERNELS.iter().map(|kernel| KernelSource {
+    every_kernel().map(|kernel| KernelSource {
         name: kernel.name,
         wgsl: kernel.source(),
         variants: (kernel.variants)(),
+        matrices: kernel.needs().any(|need| need == Need::Matrices),
+        software: kernel.files().any(|path| path.contains("/software/")),
     })
 }
 
-/// How the numbers of a kernel lie in memory: in 32 bits, in 16.
-pub(crate) const REAL: [&str; 2] =
-    [include_str!("../../shaders/common/f32.wgsl"), include_str!("../../shaders/common/f16.wgsl")];
-
-/// WGSL that several kernels include.
-pub(crate) const INDEX: &str = include_str!("../../shaders/common/index.wgsl");
-pub(crate) const IS_NAN: &str = include_str!("../../shaders/common/is_nan.wgsl");
-pub(crate) const ROW_EXPS: &str = include_str!("../../shaders/common/row_exps.wgsl");
-pub(crate) const LONG_SUM: &str = include_str!("../../shaders/common/long_sum.wgsl");
-pub(crate) const LOSS_SCALE: &str = include_str!("../../shaders/common/loss_scale.wgsl");
-pub(crate) const ROW_REDUCE: &str = concat!(
-    include_str!("../../shaders/common/is_nan.wgsl"),
-    include_str!("../../shaders/common/long_sum.wgsl"),
-    include_str!("../../shaders/common/row_reduce.wgsl")
-);
-pub(crate) const STEPS: &str = include_str!("../../shaders/common/steps.wgsl");
-pub(crate) const ACTIVATIONS: &str = include_str!("../../shaders/common/activations.wgsl");
+/// WGSL that several kernels have.
+pub(crate) const ACTIVATIONS: Wgsl = wgsl!("common/activations.wgsl");
+pub(crate) const INDEX: Wgsl = wgsl!("common/index.wgsl");
+pub(crate) const ELEMENTWISE: Wgsl = wgsl!("common/elementwise.wgsl");
+pub(crate) const IS_NAN: Wgsl = wgsl!("common/is_nan.wgsl");
+pub(crate) const LONG_SUM: Wgsl = wgsl!("common/long_sum.wgsl");
+pub(crate) const LOSS_SCALE: Wgsl = wgsl!("optim/parts/loss_scale.wgsl");
+pub(crate) const ROW_EXPS: Wgsl = wgsl!("common/row_exps.wgsl");
+pub(crate) const ROW_REDUCE: Wgsl = wgsl!("common/row_reduce.wgsl");
+pub(crate) const ROWWISE: Wgsl = wgsl!("common/rowwise.wgsl");
+pub(crate) const STEPS: Wgsl = wgsl!("common/steps.wgsl");
 
 /// Every combination of constants that are 0 or 1.
 fn switches<const N: usize>(names: [&'static str; N]) -> Vec<Constants> {

@@ -3,9 +3,9 @@
 
 use super::lstm::Columns;
 use super::lstm::transpose_gates::transpose_gates;
-use super::{ACTIVATIONS, INDEX, switches};
+use super::{ACTIVATIONS, INDEX, IS_NAN, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel, folded};
+use crate::device::kernel::{Constant, Constants, Kernel, Wgsl, Workgroup, folded, wgsl};
 use crate::device::threads;
 use crate::ops::Launch;
 use crate::ops::activation::sigmoid;
@@ -14,11 +14,11 @@ use crate::ops::columns::copy_columns;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::{Lengths, Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/common/norm_lstm.wgsl");
+const COMMON: Wgsl = wgsl!("lstm/parts/norm.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "norm_lstm",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm.wgsl")],
     bindings: &[
         ("gates", Write),
         ("r", Read),
@@ -30,11 +30,12 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("lengths", Read),
     ],
     variants,
+    workgroup: Workgroup::Constant("WG"),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "norm_lstm_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm_bwd.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm_bwd.wgsl")],
     bindings: &[
         ("gates", Write),
         ("rt", Read),
@@ -46,6 +47,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("lengths", Read),
     ],
     variants,
+    workgroup: Workgroup::Constant("WG"),
 };
 
 fn variants() -> Vec<Constants> {

@@ -1,16 +1,16 @@
 //! The frames of rows of different lengths, one after another without the padding, and back.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Lengths, Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "pack",
-    parts: &[INDEX, include_str!("../../shaders/pack.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/pack.wgsl")],
     bindings: &[("x", Read), ("rows", Read), ("y", Write)],
     variants: || super::switches(["UNPACK"]),
+    ..Kernel::PLAIN
 };
 
 /// `[B,T,C]` as `[frames,C]`, in the order of `lengths`' table.
@@ -33,13 +33,10 @@ fn run(x: &Tensor, y: &Tensor, lengths: &Lengths, padded: &[usize], unpack: bool
     let (timesteps, c) = (padded[1], padded[2]);
     let n = padded[0] * timesteps * c;
     if let Some(gpu) = x.gpu() {
-        return gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(n.div_ceil(64)),
-            constants: &[("UNPACK", unpack.into())],
-            uniform: &[n as u32, timesteps as u32, c as u32],
-            tensors: &[Some(x), Some(&lengths.table), Some(y)],
-        });
+        return elementwise(&KERNEL, n)
+            .constants(&[("UNPACK", unpack.into())])
+            .words(&[timesteps as u32, c as u32])
+            .run(gpu, &[Some(x), Some(&lengths.table), Some(y)]);
     }
     let x = x.cpu();
     y.cpu_mut(|y| {

@@ -1,31 +1,32 @@
 //! What keeps values small: l1 |x| + l2 x², its gradient, and a limit of norms.
 
-use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, switches};
+use super::{ELEMENTWISE, INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, elementwise, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
+use crate::device::kernel::{Kernel, wgsl};
 use crate::ops::Launch;
 use crate::ops::reduce_sum::reduce_sum;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "penalty",
-    parts: &[ROW_REDUCE, include_str!("../../shaders/penalty.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, wgsl!("optim/penalty.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "penalty_bwd",
-    parts: &[INDEX, include_str!("../../shaders/penalty_bwd.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("optim/penalty_bwd.wgsl")],
     bindings: &[("x", Read), ("d_loss", Read), ("d_x", Write)],
     variants: || switches(["ACCUMULATE"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static MAX_NORM: Kernel = Kernel {
     name: "max_norm",
-    parts: &[INDEX, IS_NAN, LONG_SUM, include_str!("../../shaders/max_norm.wgsl")],
+    parts: &[INDEX, IS_NAN, LONG_SUM, ELEMENTWISE, wgsl!("optim/max_norm.wgsl")],
     bindings: &[("x", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// The sum of l1 |x| + l2 x² over all elements, `[1]`.
@@ -60,13 +61,10 @@ pub(crate) fn backward(
     accumulate: bool,
 ) -> Result<()> {
     if let Some(gpu) = x.gpu() {
-        return gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(x.len().div_ceil(64)),
-            constants: &[("ACCUMULATE", accumulate.into())],
-            uniform: &[x.len() as u32, l1.to_bits(), l2.to_bits()],
-            tensors: &[Some(x), Some(d_loss), Some(d_x)],
-        });
+        return elementwise(&BACKWARD, x.len())
+            .constants(&[("ACCUMULATE", accumulate.into())])
+            .words(&[l1.to_bits(), l2.to_bits()])
+            .run(gpu, &[Some(x), Some(d_loss), Some(d_x)]);
     }
     let (x, d_loss) = (x.cpu(), d_loss.cpu()[0]);
     d_x.cpu_mut(|d_x| {
@@ -82,13 +80,9 @@ pub(crate) fn backward(
 /// Scales each column of `x`, rows of `columns` words, down to a norm of at most `limit`.
 pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
     if let Some(gpu) = x.gpu() {
-        return gpu.run(&Launch {
-            kernel: &MAX_NORM,
-            grid: folded(columns.div_ceil(64)),
-            constants: &[],
-            uniform: &[(x.len() / columns) as u32, columns as u32, limit.to_bits()],
-            tensors: &[Some(x)],
-        });
+        return elementwise(&MAX_NORM, columns)
+            .words(&[(x.len() / columns) as u32, limit.to_bits()])
+            .run(gpu, &[Some(x)]);
     }
     x.cpu_mut(|x| {
         // Over the largest, so that no square overflows.

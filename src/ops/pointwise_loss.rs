@@ -2,24 +2,27 @@
 
 use super::activation::sigmoid;
 use super::softmax::last_axis;
-use super::{ACTIVATIONS, INDEX, IS_NAN, LONG_SUM, product, sums, switches};
+use super::{
+    ACTIVATIONS, ELEMENTWISE, INDEX, IS_NAN, LONG_SUM, elementwise, product, sums, switches,
+};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Constants, Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pointwise_loss",
-    parts: &[ACTIVATIONS, INDEX, LONG_SUM, include_str!("../../shaders/pointwise_loss.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, LONG_SUM, ELEMENTWISE, wgsl!("loss/pointwise_loss.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("loss", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pointwise_loss_bwd",
-    parts: &[ACTIVATIONS, INDEX, IS_NAN, include_str!("../../shaders/pointwise_loss_bwd.wgsl")],
+    parts: &[IS_NAN, ACTIVATIONS, INDEX, ELEMENTWISE, wgsl!("loss/pointwise_loss_bwd.wgsl")],
     bindings: &[("x", Read), ("y", Read), ("weights", Read), ("d_loss", Read), ("d_x", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 fn variants() -> Vec<Constants> {
@@ -96,13 +99,10 @@ pub(crate) fn forward(
     let (code, parameter) = kind.code();
     let loss = Tensor::empty([rows], &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(rows.div_ceil(64)),
-            constants: &[("WEIGHTS", weights.is_some().into()), ("KIND", code)],
-            uniform: &[rows as u32, c as u32, scale.to_bits(), parameter.to_bits()],
-            tensors: &[Some(x), Some(y), weights, Some(&loss)],
-        })?,
+        Some(gpu) => elementwise(&FORWARD, rows)
+            .constants(&[("WEIGHTS", weights.is_some().into()), ("KIND", code)])
+            .words(&[c as u32, scale.to_bits(), parameter.to_bits()])
+            .run(gpu, &[Some(x), Some(y), weights, Some(&loss)])?,
         None => {
             let (x, y, weights) = (x.cpu(), y.cpu(), weights.map(Tensor::cpu));
             loss.cpu_mut(|loss| {
@@ -133,13 +133,10 @@ pub(crate) fn backward(
     let (code, parameter) = kind.code();
     let d_x = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(x.len().div_ceil(64)),
-            constants: &[("WEIGHTS", weights.is_some().into()), ("KIND", code)],
-            uniform: &[(x.len() / c) as u32, c as u32, scale.to_bits(), parameter.to_bits()],
-            tensors: &[Some(x), Some(y), weights, Some(d_loss), Some(&d_x)],
-        })?,
+        Some(gpu) => elementwise(&BACKWARD, x.len())
+            .constants(&[("WEIGHTS", weights.is_some().into()), ("KIND", code)])
+            .words(&[c as u32, scale.to_bits(), parameter.to_bits()])
+            .run(gpu, &[Some(x), Some(y), weights, Some(d_loss), Some(&d_x)])?,
         None => {
             let (x, y, weights) = (x.cpu(), y.cpu(), weights.map(Tensor::cpu));
             let factor = d_loss.cpu()[0] * scale;

@@ -1,24 +1,25 @@
 //! One frame of each row's frames, and the gradient. The gradient of a sum repeats a frame.
 
-use super::{INDEX, IS_NAN, LONG_SUM, STEPS, product};
+use super::{ELEMENTWISE, INDEX, IS_NAN, LONG_SUM, STEPS, elementwise, product};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constants, Kernel, folded};
+use crate::device::kernel::{Constants, Kernel, wgsl};
 use crate::lengths::Counted;
-use crate::ops::Launch;
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "pool",
-    parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, include_str!("../../shaders/pool.wgsl")],
+    parts: &[INDEX, STEPS, IS_NAN, LONG_SUM, ELEMENTWISE, wgsl!("frames/pool.wgsl")],
     bindings: &[("x", Read), ("steps", Read), ("y", Write), ("found", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "pool_bwd",
-    parts: &[INDEX, STEPS, include_str!("../../shaders/pool_bwd.wgsl")],
+    parts: &[INDEX, STEPS, ELEMENTWISE, wgsl!("frames/pool_bwd.wgsl")],
     bindings: &[("d_y", Read), ("steps", Read), ("found", Read), ("d_x", Write)],
     variants,
+    ..Kernel::PLAIN
 };
 
 fn variants() -> Vec<Constants> {
@@ -46,13 +47,10 @@ pub(crate) fn pool(
     let y = Tensor::empty([b, c], &x.device())?;
     let found = Tensor::empty([b, c], &x.device())?;
     if let Some(gpu) = x.gpu() {
-        gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded((b * c).div_ceil(64)),
-            constants: &[("STEPS", steps.code()), ("KIND", kind as u32)],
-            uniform: &[b, t, c].map(|w| w as u32),
-            tensors: &[Some(x), steps.tensor(), Some(&y), Some(&found)],
-        })?;
+        elementwise(&FORWARD, b * c)
+            .constants(&[("STEPS", steps.code()), ("KIND", kind as u32)])
+            .words(&[t as u32, c as u32])
+            .run(gpu, &[Some(x), steps.tensor(), Some(&y), Some(&found)])?;
         return Ok((y, found));
     }
     let x = x.cpu();
@@ -102,13 +100,10 @@ pub(crate) fn backward(
 ) -> Result<Tensor> {
     let d_x = Tensor::empty([b, t, c], &d_y.device())?;
     if let Some(gpu) = d_y.gpu() {
-        gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded((b * t * c).div_ceil(64)),
-            constants: &[("STEPS", steps.code()), ("KIND", kind as u32)],
-            uniform: &[b, t, c].map(|w| w as u32),
-            tensors: &[Some(d_y), steps.tensor(), found, Some(&d_x)],
-        })?;
+        elementwise(&BACKWARD, b * t * c)
+            .constants(&[("STEPS", steps.code()), ("KIND", kind as u32)])
+            .words(&[t as u32, c as u32])
+            .run(gpu, &[Some(d_y), steps.tensor(), found, Some(&d_x)])?;
         return Ok(d_x);
     }
     let (d_y, found) = (d_y.cpu(), found.map(Tensor::cpu));

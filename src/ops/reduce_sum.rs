@@ -1,16 +1,16 @@
 //! y[0] (+)= scale * the sum of x, in a fixed order.
 
-use super::{INDEX, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROWWISE, rowwise, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "reduce_sum",
-    parts: &[INDEX, ROW_REDUCE, include_str!("../../shaders/reduce_sum.wgsl")],
+    parts: &[INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROWWISE, wgsl!("sums/reduce_sum.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["ACCUMULATE"]),
+    ..Kernel::PLAIN
 };
 
 /// The elements that a workgroup adds up: 256 for each of its 64 invocations, as the kernel has it.
@@ -27,13 +27,10 @@ pub(crate) fn reduce_sum(x: &Tensor, scale: f32, accumulate: bool, y: &Tensor) -
     };
     let launch = |x: &Tensor, scale: f32, accumulate: bool, y: &Tensor| {
         let groups = x.len().div_ceil(BLOCK).max(1);
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(groups),
-            constants: &[("ACCUMULATE", accumulate.into())],
-            uniform: &[x.len() as u32, scale.to_bits(), groups as u32],
-            tensors: &[Some(x), Some(y)],
-        })
+        rowwise(&KERNEL, groups)
+            .constants(&[("ACCUMULATE", accumulate.into())])
+            .words(&[scale.to_bits(), x.len() as u32])
+            .run(gpu, &[Some(x), Some(y)])
     };
     if x.len() <= BLOCK {
         return launch(x, scale, accumulate, y);

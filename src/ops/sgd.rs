@@ -1,17 +1,17 @@
 //! One step of gradient descent for all parameters at once.
 
 use super::drawn::{self, Pass, RowGradient};
-use super::{INDEX, LOSS_SCALE, switches};
+use super::{ELEMENTWISE, INDEX, LOSS_SCALE, elementwise, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "sgd",
-    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, include_str!("../../shaders/sgd.wgsl")],
+    parts: &[INDEX, LOSS_SCALE, drawn::WGSL, ELEMENTWISE, wgsl!("optim/sgd.wgsl")],
     bindings: &[("p", Write), ("g", Write), ("v", Write), ("scaling", Read), ("rows", Read)],
     variants: || switches(["NESTEROV", "SCALED", "ROWS"]),
+    ..Kernel::PLAIN
 };
 
 /// The factors of one step; see the kernel.
@@ -50,23 +50,23 @@ pub(crate) fn sgd(
     let rows = drawn.map(|drawn| drawn.upload(&p.device())).transpose()?;
     for pass in Pass::all(p, drawn) {
         let [skip, size, base] = pass.words();
-        gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(pass.n.div_ceil(64)),
-            constants: &[
+        elementwise(&KERNEL, pass.n)
+            .constants(&[
                 ("NESTEROV", f.nesterov.into()),
                 ("SCALED", scaling.is_some().into()),
                 ("ROWS", drawn.is_some().into()),
-            ],
-            uniform: &[pass.n as u32, f.rate.to_bits(), f.momentum.to_bits(), skip, size, base],
-            tensors: &[
-                Some(&pass.view(p)),
-                Some(&pass.gradient(g, drawn)),
-                Some(&pass.view(v)),
-                scaling,
-                rows.as_ref(),
-            ],
-        })?;
+            ])
+            .words(&[f.rate.to_bits(), f.momentum.to_bits(), skip, size, base])
+            .run(
+                gpu,
+                &[
+                    Some(&pass.view(p)),
+                    Some(&pass.gradient(g, drawn)),
+                    Some(&pass.view(v)),
+                    scaling,
+                    rows.as_ref(),
+                ],
+            )?;
     }
     Ok(())
 }

@@ -1,23 +1,23 @@
 //! The softmax of each row, and its gradient.
 
-use super::{INDEX, ROW_EXPS, ROW_REDUCE, sums, switches};
+use super::{INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, ROWWISE, rowwise, sums, switches};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "softmax",
-    parts: &[ROW_REDUCE, ROW_EXPS, INDEX, include_str!("../../shaders/softmax.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, ROWWISE, wgsl!("norm/softmax.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
     variants: || switches(["LOG"]),
+    ..Kernel::PLAIN
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "softmax_bwd",
-    parts: &[ROW_REDUCE, INDEX, include_str!("../../shaders/softmax_bwd.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, INDEX, ROWWISE, wgsl!("norm/softmax_bwd.wgsl")],
     bindings: &[("y", Read), ("d_y", Read), ("d_x", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// Over the last axis.
@@ -34,13 +34,10 @@ fn forward(x: &Tensor, log: bool) -> Result<Tensor> {
     let c = last_axis(x);
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &FORWARD,
-            grid: folded(x.len() / c),
-            constants: &[("LOG", log.into())],
-            uniform: &[(x.len() / c) as u32, c as u32],
-            tensors: &[Some(x), Some(&y)],
-        })?,
+        Some(gpu) => rowwise(&FORWARD, x.len() / c)
+            .constants(&[("LOG", log.into())])
+            .words(&[c as u32])
+            .run(gpu, &[Some(x), Some(&y)])?,
         None => {
             let x = x.cpu();
             y.cpu_mut(|y| {
@@ -58,13 +55,9 @@ pub(crate) fn backward(y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
     let c = last_axis(y);
     let d_x = Tensor::empty(y.shape(), &y.device())?;
     match y.gpu() {
-        Some(gpu) => gpu.run(&Launch {
-            kernel: &BACKWARD,
-            grid: folded(y.len() / c),
-            constants: &[],
-            uniform: &[(y.len() / c) as u32, c as u32],
-            tensors: &[Some(y), Some(d_y), Some(&d_x)],
-        })?,
+        Some(gpu) => rowwise(&BACKWARD, y.len() / c)
+            .words(&[c as u32])
+            .run(gpu, &[Some(y), Some(d_y), Some(&d_x)])?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());
             d_x.cpu_mut(|d_x| {

@@ -1,16 +1,15 @@
 //! `[A,B,C]` to `[B,A,C]`: between time-major and batch-first.
 
-use super::INDEX;
+use super::{ELEMENTWISE, INDEX, elementwise};
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, wgsl};
 use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "swap_axes",
-    parts: &[INDEX, include_str!("../../shaders/swap_axes.wgsl")],
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/swap_axes.wgsl")],
     bindings: &[("x", Read), ("y", Write)],
-    variants: || vec![vec![]],
+    ..Kernel::PLAIN
 };
 
 /// `x` is `[A,B,C]`.
@@ -25,13 +24,9 @@ pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
 pub(crate) fn swap_axes_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let &[a, b, c] = x.shape() else { return Ok(()) };
     if let Some(gpu) = x.gpu() {
-        return gpu.run(&Launch {
-            kernel: &KERNEL,
-            grid: folded(x.len().div_ceil(64)),
-            constants: &[],
-            uniform: &[a, b, c].map(|w| w as u32),
-            tensors: &[Some(x), Some(y)],
-        });
+        return elementwise(&KERNEL, x.len())
+            .words(&[a, b, c].map(|w| w as u32))
+            .run(gpu, &[Some(x), Some(y)]);
     }
     let x = x.cpu();
     y.cpu_mut(|y| {

@@ -3,7 +3,9 @@
 //!
 //! Threefry-2x32 of 20 rounds: Salmon et al. 2011, doi:10.1145/2063384.2063405.
 
-pub(crate) const WGSL: &str = include_str!("../../shaders/common/threefry.wgsl");
+use crate::device::kernel::{Wgsl, wgsl};
+
+pub(crate) const WGSL: Wgsl = wgsl!("common/threefry.wgsl");
 
 /// A stream of random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

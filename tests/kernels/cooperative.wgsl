@@ -1,4 +1,4 @@
-// In the place of shaders/common/cooperative.wgsl, for devices without such matrices: the same by
+// In the place of shaders/gemm/parts/cooperative.wgsl, for devices without such matrices: the same by
 // plain arithmetic, with LANES invocations (16, 32 or 64, by a line of the test) for a subgroup.
 //
 // An invocation holds 256/LANES sums of each of its subgroup's tiles. A and B stay where they are

@@ -1,4 +1,4 @@
-//! The protocol of `shaders/common/exchange.wgsl` in every order of events: three workgroups, three
+//! The protocol of `shaders/lstm/parts/exchange.wgsl` in every order of events: three workgroups, three
 //! steps, each of them late, slow or out of patience at any moment.
 
 use std::collections::HashSet;

@@ -3,50 +3,50 @@
 
 use super::oracle::{self, Random, widen};
 use super::{close, gpu, inner, lacks, lacks_f16, tensor};
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, Wgsl};
 use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel};
-use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE};
+use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE, LANES};
 use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
 
-const PLAIN: &str = include_str!("cooperative.wgsl");
+const PLAIN: Wgsl = Wgsl::lines(include_str!("cooperative.wgsl"));
 
 /// With subgroups so large that a workgroup has eight of them, four and two.
 static EIGHT: [Kernel; 4] = emulated(
     ["eight_b16", "eight_bc16", "eight_ab16", "eight_abc16"],
     [
-        &[B, "const LANES = 16u;", COMMON, FILE, PLAIN],
-        &[BC, "const LANES = 16u;", COMMON, FILE, PLAIN],
-        &[AB, "const LANES = 16u;", COMMON, FILE, PLAIN],
-        &[ABC, "const LANES = 16u;", COMMON, FILE, PLAIN],
+        &[B, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
+        &[BC, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
+        &[AB, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
+        &[ABC, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
     ],
 );
 static FOUR: [Kernel; 4] = emulated(
     ["four_b16", "four_bc16", "four_ab16", "four_abc16"],
     [
-        &[B, "const LANES = 32u;", COMMON, FILE, PLAIN],
-        &[BC, "const LANES = 32u;", COMMON, FILE, PLAIN],
-        &[AB, "const LANES = 32u;", COMMON, FILE, PLAIN],
-        &[ABC, "const LANES = 32u;", COMMON, FILE, PLAIN],
+        &[B, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
+        &[BC, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
+        &[AB, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
+        &[ABC, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
     ],
 );
 static TWO: [Kernel; 4] = emulated(
     ["two_b16", "two_bc16", "two_ab16", "two_abc16"],
     [
-        &[B, "const LANES = 64u;", COMMON, FILE, PLAIN],
-        &[BC, "const LANES = 64u;", COMMON, FILE, PLAIN],
-        &[AB, "const LANES = 64u;", COMMON, FILE, PLAIN],
-        &[ABC, "const LANES = 64u;", COMMON, FILE, PLAIN],
+        &[B, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
+        &[BC, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
+        &[AB, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
+        &[ABC, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
     ],
 );
 
-const fn emulated(names: [&'static str; 4], parts: [&'static [&'static str]; 4]) -> [Kernel; 4] {
+const fn emulated(names: [&'static str; 4], parts: [&'static [Wgsl]; 4]) -> [Kernel; 4] {
     [
-        kernel(names[0], parts[0]),
-        kernel(names[1], parts[1]),
-        kernel(names[2], parts[2]),
-        kernel(names[3], parts[3]),
+        kernel(names[0], LANES, parts[0]),
+        kernel(names[1], LANES, parts[1]),
+        kernel(names[2], LANES, parts[2]),
+        kernel(names[3], LANES, parts[3]),
     ]
 }
 

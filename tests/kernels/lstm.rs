@@ -450,7 +450,7 @@ pub(super) fn exact_cell(
     };
     let p = cell.recurrent_dropout;
     let training = noise.training;
-    // The dice of `shaders/common/lstm_rows.wgsl`, whose generator has known answers.
+    // The dice of `shaders/lstm/parts/rows.wgsl`, whose generator has known answers.
     let scale = |at: usize| match noise.key.floats([at as u32, 0])[0] < p {
         true => 0.0,
         false => 1.0 / (1.0 - f64::from(p)),

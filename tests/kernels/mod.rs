@@ -19,6 +19,7 @@ mod poison;
 mod poison_answer;
 mod recording;
 mod rows;
+mod shaders_folder;
 mod specials;
 mod sums;
 mod translation;

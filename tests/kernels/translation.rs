@@ -1,80 +1,39 @@
 //! Every kernel in every configuration through naga to SPIR-V, HLSL and MSL: DX12 and Metal
 //! break here and not at a user's.
 
-use crate::device::kernel::{Access, Kernel};
-use crate::ops::KERNELS;
+use crate::device::kernel::{Access, Kernel, Need, Workgroup};
+use crate::ops::every_kernel;
 use naga::back::{hlsl, msl, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, StorageAccess};
+use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess, WithSpan};
 use std::collections::HashSet;
-
-/// The kernels whose invocations hand each other values inside of a subgroup, beside those of cooperative
-/// matrices: naga asks for no `enable subgroups;`, so nothing in the text says it.
-const OF_SUBGROUPS: [&str; 9] = [
-    "gemm_subgroup",
-    "gemm_subgroup_b16",
-    "gemm_subgroup_bc16",
-    "gemm_subgroup_ab16",
-    "gemm_subgroup_abc16",
-    "lstm_sequence_subgroup",
-    "lstm_sequence_bwd_subgroup",
-    "lstm_sequence_subgroup_row",
-    "lstm_sequence_bwd_subgroup_row",
-];
 
 fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
     let source = kernel.source();
+    assert!(!source.contains("//@"), "{} has a loop that is not written out", kernel.name);
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), needs(kernel))
-        .validate(&module)
+    let info = validate(&module, kernel.needs())
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     (module, info)
 }
 
-/// What a kernel needs beyond WebGPU.
-fn needs(kernel: &Kernel) -> Capabilities {
-    let mut needs = Capabilities::empty();
-    let cooperative = of_vulkan(kernel);
-    needs.set(Capabilities::COOPERATIVE_MATRIX, cooperative);
-    needs.set(Capabilities::SUBGROUP, cooperative || OF_SUBGROUPS.contains(&kernel.name));
-    needs.set(Capabilities::SHADER_FLOAT16, enables(kernel, "f16"));
-    needs
-}
-
-/// Whether a kernel's text says that it uses an extension of WGSL.
-fn enables(kernel: &Kernel, extension: &str) -> bool {
-    let source = kernel.source();
-    let code = source.lines().filter_map(|line| line.split("//").next());
-    let mut statements = code.flat_map(|line| line.split(';'));
-    statements
-        .any(|text| text.trim().strip_prefix("enable ").is_some_and(|e| e.trim() == extension))
-}
-
-/// Matrices of this size are Vulkan's alone.
-fn of_vulkan(kernel: &Kernel) -> bool {
-    enables(kernel, "wgpu_cooperative_matrix")
-}
-
-/// No kernel is taken to need what it does not use.
-#[test]
-fn every_need_of_a_kernel_is_one() {
-    for name in OF_SUBGROUPS {
-        assert!(KERNELS.iter().any(|kernel| kernel.name == name), "no kernel is called {name}");
-    }
-    for kernel in KERNELS {
-        let (module, _) = parse(kernel);
-        for need in needs(kernel) {
-            let others = needs(kernel) - need;
-            let valid = Validator::new(ValidationFlags::all(), others).validate(&module).is_ok();
-            assert!(!valid, "{} uses no {need:?}", kernel.name);
-        }
-    }
+/// On a device that has WebGPU and this.
+fn validate(
+    module: &Module,
+    has: impl Iterator<Item = Need>,
+) -> Result<ModuleInfo, WithSpan<ValidationError>> {
+    let capabilities = has.map(|need| match need {
+        Need::F16 => Capabilities::SHADER_FLOAT16,
+        Need::Subgroups(_) => Capabilities::SUBGROUP,
+        Need::Matrices => Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP,
+    });
+    Validator::new(ValidationFlags::all(), capabilities.collect()).validate(module)
 }
 
 #[test]
 fn every_kernel_reaches_every_api() {
-    for kernel in KERNELS {
+    for kernel in every_kernel() {
         let (module, info) = parse(kernel);
         let variants = (kernel.variants)();
         assert!(!variants.is_empty(), "{} has no variant", kernel.name);
@@ -90,11 +49,19 @@ fn every_kernel_reaches_every_api() {
             let (module, info) =
                 naga::back::pipeline_constants::process_overrides(&module, &info, None, &pipeline)
                     .unwrap_or_else(|e| panic!("{what}: {e:?}"));
+            let workgroup = match kernel.workgroup {
+                Workgroup::Of(size) => Some(size),
+                Workgroup::Constant(name) => {
+                    constants.iter().find(|c| c.0 == name).map(|&(_, lanes)| [lanes, 1, 1])
+                }
+            };
+            assert_eq!(workgroup, Some(module.entry_points[0].workgroup_size), "{what}");
 
             let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
             spv::write_vec(&module, &info, &options, None)
                 .unwrap_or_else(|e| panic!("{what} as SPIR-V: {e:?}"));
-            if of_vulkan(kernel) {
+            // Matrices of this size are Vulkan's alone.
+            if kernel.needs().any(|need| need == Need::Matrices) {
                 continue;
             }
 
@@ -126,9 +93,13 @@ fn every_kernel_reaches_every_api() {
 #[test]
 fn descriptions_agree_with_the_shaders() {
     let mut names = HashSet::new();
-    for kernel in KERNELS {
+    for kernel in every_kernel() {
         assert!(names.insert(kernel.name), "two kernels are called {}", kernel.name);
         let (module, _) = parse(kernel);
+        for need in kernel.needs() {
+            let without = validate(&module, kernel.needs().filter(|other| *other != need));
+            assert!(without.is_err(), "{} does not use {need:?}", kernel.name);
+        }
         let mut found: Vec<_> = module
             .global_variables
             .iter()

@@ -4,7 +4,7 @@
 use super::{Folder, ends, gpu, inner, open};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, Wgsl};
 use crate::device::verdicts::{Choice, Comparison, Special};
 use crate::ops::Launch;
 use crate::ops::add_into::add_into;
@@ -49,7 +49,8 @@ fn listen() {
     });
 }
 
-const HEAD: &str = "
+const HEAD: Wgsl = Wgsl::lines(
+    "
 struct Dims { n: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -58,27 +59,32 @@ struct Dims { n: u32 }
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = id.x;
     if i >= dims.n { return; }
-";
+",
+);
 
-const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
-    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: Vec::new }
+const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
 }
 
-static PLAIN: Kernel = kernel("test_twice", &[HEAD, "y[i] = 2.0 * x[i]; }"]);
-static SUM: Kernel = kernel("test_twice_by_sum", &[HEAD, "y[i] = x[i] + x[i]; }"]);
-static SUM_ANEW: Kernel = kernel("test_twice_by_sum", &[HEAD, "let v = x[i]; y[i] = v + v; }"]);
-static SQUARE: Kernel = kernel("test_square", &[HEAD, "y[i] = x[i] * x[i]; }"]);
-static NO_KERNEL: Kernel = kernel("test_no_kernel", &[HEAD, "y[i] = not_there(x[i]); }"]);
+static PLAIN: Kernel = kernel("test_twice", &[HEAD, Wgsl::lines("y[i] = 2.0 * x[i]; }")]);
+static SUM: Kernel = kernel("test_twice_by_sum", &[HEAD, Wgsl::lines("y[i] = x[i] + x[i]; }")]);
+static SUM_ANEW: Kernel =
+    kernel("test_twice_by_sum", &[HEAD, Wgsl::lines("let v = x[i]; y[i] = v + v; }")]);
+static SQUARE: Kernel = kernel("test_square", &[HEAD, Wgsl::lines("y[i] = x[i] * x[i]; }")]);
+static NO_KERNEL: Kernel =
+    kernel("test_no_kernel", &[HEAD, Wgsl::lines("y[i] = not_there(x[i]); }")]);
 /// Some seconds of one invocation, which no compiler can shorten: of a CPU's thread and, of fewer turns, of a
 /// card's, whose memory answers each of them later. Nobody can end it.
 static ENDLESS: [Kernel; 2] = [
-    kernel("test_endless", &[HEAD, "let turns = 1u << 29u;", TURNS]),
-    kernel("test_endless_on_a_card", &[HEAD, "let turns = 1u << 24u;", TURNS]),
+    kernel("test_endless", &[HEAD, Wgsl::lines("let turns = 1u << 29u;"), TURNS]),
+    kernel("test_endless_on_a_card", &[HEAD, Wgsl::lines("let turns = 1u << 24u;"), TURNS]),
 ];
-const TURNS: &str = "
+const TURNS: Wgsl = Wgsl::lines(
+    "
     if i > 0u { return; }
     for (var k = 0u; k < turns; k++) { y[k & 7u] = y[(k + 1u) & 7u] * x[k & 7u] + 1.0; }
-}";
+}",
+);
 
 fn twice(gpu: &Arc<Gpu>, kernel: &'static Kernel) -> Result<Vec<f32>> {
     let device = gpu.device();

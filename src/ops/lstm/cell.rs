@@ -1,5 +1,5 @@
 //! What one unit computes in one timestep: the options of a cell, and the cell on the CPU's
-//! vectors. The twin of `shaders/cell`.
+//! vectors. The twin of `shaders/lstm/cell`.
 
 use crate::ops::math::{sigmoid, tanh};
 use crate::ops::threefry::Key;

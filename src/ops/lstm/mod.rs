@@ -19,9 +19,9 @@ pub(crate) mod wave;
 mod wave_bwd;
 mod ways;
 
-use super::{ACTIVATIONS, Check, REAL, half, switches, threefry};
+use super::{ACTIVATIONS, Check, IS_NAN, half, switches, threefry};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Access, Constants};
+use crate::device::kernel::{Access, Constants, Need, Wgsl, wgsl};
 use crate::lengths::Counted;
 use crate::{DType, Error, Lengths, Mask, Result, Tensor};
 use cell::{Cell, Noise};
@@ -29,27 +29,19 @@ pub(crate) use cpu::Stack;
 pub use plan::Strategy;
 use std::sync::Arc;
 
-const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
+/// How gates lie in memory: in 32 bits, in 16.
+const REAL: [Wgsl; 2] =
+    [wgsl!("lstm/parts/f32.wgsl"), wgsl!("lstm/parts/f16.wgsl").needing(Need::F16)];
+const ROWS: Wgsl = wgsl!("lstm/parts/rows.wgsl");
 /// What each pass does with what it keeps, where no workgroup waits for another; then the rest.
-const FORWARD: [&str; 2] = [
-    include_str!("../../../shaders/common/lstm_history.wgsl"),
-    include_str!("../../../shaders/common/lstm_forward.wgsl"),
-];
-const BACKWARD: [&str; 2] = [
-    include_str!("../../../shaders/common/lstm_in_place.wgsl"),
-    include_str!("../../../shaders/common/lstm_backward.wgsl"),
-];
-const PLAIN: &str = include_str!("../../../shaders/cell/lstm.wgsl");
-const VARIANT: &str = include_str!("../../../shaders/cell/variant.wgsl");
+const FORWARD: [Wgsl; 2] = [wgsl!("lstm/parts/history.wgsl"), wgsl!("lstm/parts/forward.wgsl")];
+const BACKWARD: [Wgsl; 2] = [wgsl!("lstm/parts/in_place.wgsl"), wgsl!("lstm/parts/backward.wgsl")];
+const PLAIN: Wgsl = wgsl!("lstm/cell/lstm.wgsl");
+const VARIANT: Wgsl = wgsl!("lstm/cell/variant.wgsl");
 
 /// The WGSL of a kernel: its numbers, its cell, what its pass's schedules share, its schedule.
-const fn parts(
-    real: &'static str,
-    cell: &'static str,
-    pass: [&'static str; 2],
-    schedule: &'static str,
-) -> [&'static str; 8] {
-    [real, ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
+const fn parts(real: Wgsl, cell: Wgsl, pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 9] {
+    [real, IS_NAN, ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
 }
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[

@@ -4,7 +4,7 @@
 //! A *team* of workgroups takes some rows of the batch through the sequence. Each of its members owns
 //! some units, keeps their slice of R in registers and shared memory, and their state in registers;
 //! what the others need, h or d_a, it writes into an array in which a word is its own flag
-//! (`shaders/common/exchange.wgsl`).
+//! (`shaders/lstm/parts/exchange.wgsl`).
 //!
 //! # When workgroups do not run at once
 //! No API promises that they do, so every wait is bounded, and what happens then costs a pass that
@@ -29,18 +29,18 @@ use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Constant, Constants, Kernel};
+use crate::device::kernel::{Constant, Constants, Kernel, Wgsl, Workgroup, wgsl};
 use crate::device::profile::Cost;
 use crate::ops::Launch;
-use crate::ops::{ACTIVATIONS, product};
+use crate::ops::{ACTIVATIONS, IS_NAN, product};
 use crate::tensor::Storage;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
-const TEAM: &str = include_str!("../../../shaders/common/lstm_team.wgsl");
-const TEXT: &str = include_str!("../../../shaders/lstm_persistent.wgsl");
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm_persistent_bwd.wgsl");
-const EXCHANGE: &str = include_str!("../../../shaders/common/exchange.wgsl");
+const TEAM: Wgsl = wgsl!("lstm/parts/team.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/lstm_persistent.wgsl");
+const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_persistent_bwd.wgsl");
+const EXCHANGE: Wgsl = wgsl!("lstm/parts/exchange.wgsl");
 
 /// With gates of 32 bits and of 16.
 pub(crate) static FORWARD: [Kernel; 2] = [
@@ -53,15 +53,11 @@ pub(crate) static BACKWARD: [Kernel; 2] = [
     backward_kernel("lstm_persistent_bwd_f16", &parts(REAL[1], super::BACKWARD[1], TEXT_BWD)),
 ];
 
-const fn parts(
-    real: &'static str,
-    pass: &'static str,
-    schedule: &'static str,
-) -> [&'static str; 8] {
-    [real, ACTIVATIONS, super::ROWS, PLAIN, pass, TEAM, EXCHANGE, schedule]
+const fn parts(real: Wgsl, pass: Wgsl, schedule: Wgsl) -> [Wgsl; 9] {
+    [real, IS_NAN, ACTIVATIONS, super::ROWS, PLAIN, pass, TEAM, EXCHANGE, schedule]
 }
 
-const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn forward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel {
         name,
         parts,
@@ -76,10 +72,11 @@ const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> K
             ("alarm", Write),
         ],
         variants: || product(lstm_variants(true), &shapes(Pass::Forward)),
+        workgroup: Workgroup::Constant("WG"),
     }
 }
 
-const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn backward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel {
         name,
         parts,
@@ -94,6 +91,7 @@ const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> 
             ("alarm", Write),
         ],
         variants: || product(lstm_variants(false), &shapes(Pass::Backward)),
+        workgroup: Workgroup::Constant("WG"),
     }
 }
 
@@ -120,7 +118,7 @@ const RECOVER: u32 = 1;
 const PROBE: u32 = 2;
 const ALONE: u32 = 3;
 
-/// How a layer is spread over workgroups: see `shaders/common/lstm_team.wgsl`.
+/// How a layer is spread over workgroups: see `shaders/lstm/parts/team.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Team {
     hidden_size: usize,

@@ -97,7 +97,7 @@ const FEW_ROWS: usize = 12;
 fn by_subgroups(gpu: &Arc<Gpu>, task: Task, each: usize) -> Option<Rows> {
     let Task { pass, variant, half, hidden_size, .. } = task;
     // A layer of fewer units leaves lanes idle.
-    if !gpu.info.software || gpu.subgroup_size != Some(8) || variant || half || hidden_size < 16 {
+    if !gpu.info.software || variant || half || hidden_size < 16 {
         return None;
     }
     let few = each <= FEW_ROWS;

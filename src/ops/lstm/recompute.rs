@@ -4,23 +4,23 @@
 use super::gpu::ForwardChunk;
 use super::{PLAIN, REAL, VARIANT, parts};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Kernel, folded};
+use crate::device::kernel::{Kernel, Wgsl, folded, wgsl};
 use crate::ops::Launch;
 use crate::ops::{INDEX, switches};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
 /// With the function that numbers invocations.
-const TEXT: &str = include_str!("../../../shaders/lstm_recompute.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/lstm_recompute.wgsl");
 
-const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
+const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     let variants = || switches(["SAVE", "LENGTHS"]);
-    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants }
+    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants, ..Kernel::PLAIN }
 }
 
-const fn all(real: &'static str, cell: &'static str) -> [&'static str; 9] {
-    let [a, b, c, d, e, f, g, h] = parts(real, cell, super::FORWARD, TEXT);
-    [a, INDEX, b, c, d, e, f, g, h]
+const fn all(real: Wgsl, cell: Wgsl) -> [Wgsl; 10] {
+    let [a, b, c, d, e, f, g, h, i] = parts(real, cell, super::FORWARD, TEXT);
+    [a, INDEX, b, c, d, e, f, g, h, i]
 }
 
 /// With gates of 32 bits and of 16: the plain cell's, and that of all others.

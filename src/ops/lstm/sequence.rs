@@ -6,38 +6,49 @@ use super::plan::{Rows, workgroup};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Constants, Kernel};
+use crate::device::kernel::{Constants, Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::ops::Launch;
 use std::sync::Arc;
 
-const TEXT: &str = include_str!("../../../shaders/lstm_sequence.wgsl");
-const TEXT_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_subgroup.wgsl");
-const TEXT_BWD_SUBGROUP: &str = include_str!("../../../shaders/lstm_sequence_bwd_subgroup.wgsl");
-const TEXT_ROW: &str = concat!(
-    include_str!("../../../shaders/common/lstm_row.wgsl"),
-    include_str!("../../../shaders/lstm_sequence_subgroup_row.wgsl"),
-);
-const TEXT_BWD_ROW: &str = concat!(
-    include_str!("../../../shaders/common/lstm_row.wgsl"),
-    include_str!("../../../shaders/lstm_sequence_bwd_subgroup_row.wgsl"),
-);
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm_sequence_bwd.wgsl");
-const TEXT_BWD_WIDE: &str = include_str!("../../../shaders/lstm_sequence_bwd_wide.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/lstm_sequence.wgsl");
+const TEXT_SUBGROUP: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_subgroup.wgsl").needing(Need::Subgroups(8));
+const TEXT_BWD_SUBGROUP: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_bwd_subgroup.wgsl").needing(Need::Subgroups(8));
+const ROW: Wgsl = wgsl!("lstm/software/row.wgsl");
+const TEXT_ROW: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_subgroup_row.wgsl").needing(Need::Subgroups(8));
+const TEXT_BWD_ROW: Wgsl =
+    wgsl!("lstm/software/lstm_sequence_bwd_subgroup_row.wgsl").needing(Need::Subgroups(8));
+const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_sequence_bwd.wgsl");
+const TEXT_BWD_WIDE: Wgsl = wgsl!("lstm/software/lstm_sequence_bwd_wide.wgsl");
 
 const fn forward_kernel(
     name: &'static str,
-    parts: &'static [&'static str],
+    parts: &'static [Wgsl],
     variants: fn() -> Vec<Constants>,
 ) -> Kernel {
-    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants }
+    Kernel {
+        name,
+        parts,
+        bindings: super::FORWARD_BINDINGS,
+        variants,
+        workgroup: Workgroup::Constant("WG"),
+    }
 }
 
 const fn backward_kernel(
     name: &'static str,
-    parts: &'static [&'static str],
+    parts: &'static [Wgsl],
     variants: fn() -> Vec<Constants>,
 ) -> Kernel {
-    Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants }
+    Kernel {
+        name,
+        parts,
+        bindings: super::BACKWARD_BINDINGS,
+        variants,
+        workgroup: Workgroup::Constant("WG"),
+    }
 }
 
 /// With gates of 32 bits and of 16: the plain cell's, and that of all others.
@@ -140,11 +151,15 @@ fn backward_subgroup_shape(hidden_size: usize) -> Constants {
 }
 
 /// For software adapters with subgroups of 8, too: the plain cell, one row.
-pub(crate) static FORWARD_ROW: Kernel = forward_kernel(
-    "lstm_sequence_subgroup_row",
-    &parts(REAL[0], PLAIN, super::FORWARD, TEXT_ROW),
-    || product(lstm_variants(true), &shapes(|h, _| row_shape(h), &[1])),
-);
+pub(crate) static FORWARD_ROW: Kernel =
+    forward_kernel("lstm_sequence_subgroup_row", &row_parts(super::FORWARD, TEXT_ROW), || {
+        product(lstm_variants(true), &shapes(|h, _| row_shape(h), &[1]))
+    });
+
+const fn row_parts(pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 10] {
+    let [a, b, c, d, e, f, g, h, i] = parts(REAL[0], PLAIN, pass, schedule);
+    [a, b, c, d, e, f, g, h, ROW, i]
+}
 
 fn row_shape(hidden_size: usize) -> Constants {
     let wg = row_workgroup(hidden_size) as u32;
@@ -154,7 +169,7 @@ fn row_shape(hidden_size: usize) -> Constants {
 /// The same for the backward pass.
 pub(crate) static BACKWARD_ROW: Kernel = backward_kernel(
     "lstm_sequence_bwd_subgroup_row",
-    &parts(REAL[0], PLAIN, super::BACKWARD, TEXT_BWD_ROW),
+    &row_parts(super::BACKWARD, TEXT_BWD_ROW),
     || product(lstm_variants(false), &shapes(|h, _| backward_row_shape(h), &[1])),
 );
 

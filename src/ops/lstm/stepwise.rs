@@ -4,19 +4,31 @@ use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, Wgsl, wgsl};
 use crate::ops::Launch;
 use std::sync::Arc;
 
-const TEXT: &str = include_str!("../../../shaders/lstm_stepwise.wgsl");
-const TEXT_BWD: &str = include_str!("../../../shaders/lstm_stepwise_bwd.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/lstm_stepwise.wgsl");
+const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_stepwise_bwd.wgsl");
 
-const fn forward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
-    Kernel { name, parts, bindings: super::FORWARD_BINDINGS, variants: || lstm_variants(true) }
+const fn forward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
+    Kernel {
+        name,
+        parts,
+        bindings: super::FORWARD_BINDINGS,
+        variants: || lstm_variants(true),
+        ..Kernel::PLAIN
+    }
 }
 
-const fn backward_kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
-    Kernel { name, parts, bindings: super::BACKWARD_BINDINGS, variants: || lstm_variants(false) }
+const fn backward_kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
+    Kernel {
+        name,
+        parts,
+        bindings: super::BACKWARD_BINDINGS,
+        variants: || lstm_variants(false),
+        ..Kernel::PLAIN
+    }
 }
 
 /// With gates of 32 bits and of 16: the plain cell's, and that of all others.

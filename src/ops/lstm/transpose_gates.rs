@@ -1,21 +1,21 @@
 //! R, from `[from, to]` to `[to, from]`, for the backward pass.
 
-use super::super::{INDEX, REAL};
+use super::REAL;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, folded};
-use crate::ops::Launch;
+use crate::device::kernel::{Kernel, Wgsl, wgsl};
+use crate::ops::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
 
 /// Of 32 bits and of 16.
 pub(crate) static KERNELS: [Kernel; 2] = [
-    kernel("transpose_gates", &[REAL[0], INDEX, TEXT]),
-    kernel("transpose_gates_f16", &[REAL[1], INDEX, TEXT]),
+    kernel("transpose_gates", &[REAL[0], INDEX, ELEMENTWISE, TEXT]),
+    kernel("transpose_gates_f16", &[REAL[1], INDEX, ELEMENTWISE, TEXT]),
 ];
 
-const TEXT: &str = include_str!("../../../shaders/transpose_gates.wgsl");
+const TEXT: Wgsl = wgsl!("lstm/transpose_gates.wgsl");
 
-const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
-    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
+const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
 }
 
 /// `x` is `[rows, columns, 4]` on a GPU.
@@ -33,13 +33,9 @@ pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
 pub(super) fn transpose_gates_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let (rows, columns) = (x.shape()[0], x.shape()[1]);
     if let Some(gpu) = x.gpu() {
-        gpu.run(&Launch {
-            kernel: &KERNELS[usize::from(x.is_half())],
-            grid: folded((rows * columns).div_ceil(64)),
-            constants: &[],
-            uniform: &[rows as u32, columns as u32],
-            tensors: &[Some(x), Some(y)],
-        })?;
+        elementwise(&KERNELS[usize::from(x.is_half())], rows * columns)
+            .words(&[rows as u32, columns as u32])
+            .run(gpu, &[Some(x), Some(y)])?;
     }
     Ok(())
 }

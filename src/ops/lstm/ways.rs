@@ -6,7 +6,7 @@
 //! each of which follows its own product, the second always waits for the first, whatever the order and the
 //! buffers; a buffer that the pool hands out twice in one pass does the same; and Metal runs the
 //! dispatches of a pass one by one. What is to overlap therefore is one dispatch, each of whose
-//! workgroups runs one of its *ways* (`way` in `shaders/common/lstm_rows.wgsl`), and what the ways have
+//! workgroups runs one of its *ways* (`way` in `shaders/lstm/parts/rows.wgsl`), and what the ways have
 //! apart lies in one buffer, one way's after the other's, since a kernel has no bindings left.
 
 use super::How;
@@ -168,7 +168,7 @@ impl Ways {
         Self { count, frames, r: r.stride / 4, peepholes, y, reverse, key }
     }
 
-    /// As `Dims` in `shaders/common/lstm_rows.wgsl` has them.
+    /// As `Dims` in `shaders/lstm/parts/rows.wgsl` has them.
     pub(super) fn uniform(self) -> [usize; 6] {
         let [key2, key3] = self.key.map(|word| word as usize);
         [self.frames, self.r, self.peepholes, self.y, key2, key3]

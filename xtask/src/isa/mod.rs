@@ -12,6 +12,7 @@ use driver::{NullDevice, Statistics};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use translate::Parsed;
+use wgpu_lstm::KernelSource;
 
 /// RDNA 2, RDNA 3, RDNA 4 and GCN 5, by the driver's names.
 const CHIPS: [&str; 4] = ["navi21", "navi31", "gfx1201", "vega20"];
@@ -111,11 +112,11 @@ pub fn chip(part: &str, chip: &str) -> Result<()> {
     let device = NullDevice::open()?;
     println!("{}", device.driver);
     for kernel in wgpu_lstm::kernels().filter(|kernel| kernel.name.contains(part)) {
-        if kernel.name.contains("_cooperative") && !WITH_MATRICES.contains(&chip) {
+        if kernel.matrices && !WITH_MATRICES.contains(&chip) {
             continue;
         }
         let parsed = Parsed::new(&kernel)?;
-        for constants in kernel.variants.iter().filter(|c| on_hardware(kernel.name, c)) {
+        for constants in kernel.variants.iter().filter(|c| on_hardware(&kernel, c)) {
             let what = || format!("{} {constants:?}", kernel.name);
             let statistics = device.compile(&parsed.pipeline(constants)?).with_context(what)?;
             let constants: Vec<_> = constants.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -128,10 +129,9 @@ pub fn chip(part: &str, chip: &str) -> Result<()> {
 
 /// Whether a GPU runs a kernel so, and not a software adapter alone, for which a few kernels and
 /// sizes are made that need as many registers as they like.
-fn on_hardware(kernel: &str, constants: &[(&str, u32)]) -> bool {
-    let of_software = ["gemm_register", "_subgroup", "lstm_sequence_bwd_wide"];
+fn on_hardware(kernel: &KernelSource, constants: &[(&str, u32)]) -> bool {
     let rows = |&(name, value): &(&str, u32)| name == "GROUPS" && value > 1;
-    !of_software.iter().any(|part| kernel.contains(part)) && !constants.iter().any(rows)
+    !kernel.software && !constants.iter().any(rows)
 }
 
 fn parse(line: &str, chip: &'static str) -> Result<Row> {

@@ -1,0 +1,133 @@
+// What every schedule of the LSTM's backward pass shares: its bindings, and how a step of one
+// unit is differentiated. Bindings 7 and 8 are the schedule's: lstm/parts/in_place.wgsl, or
+// lstm_persistent_bwd.
+//
+// Shapes  gates: [frames,H] of 4: on entry the activated gates, on exit d_a, the gradients of
+//         W x + R h + b; rt: [H,H] of 4: [to, from], R transposed; c_before: [frames,H];
+//         d_y: [B,T,..], if dims.sequences; d_state: d_h at 0, d_c at c_offset, each [B,H]: on entry of
+//         the state after the chunk, on exit of the state before it, d_h only if dims.before;
+//         peepholes: [H] of vec4; d_peepholes: [B,H] of vec4, a way's c_offset behind the one's before,
+//         added to, both if dims.peepholes
+
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;  // [frames,H]
+@group(0) @binding(2) var<storage, read> rt: array<Gates>;           // [H,H]: [to, from]
+@group(0) @binding(3) var<storage, read> c_before: array<f32>;       // [frames,H]
+@group(0) @binding(4) var<storage, read> d_y: array<f32>;            // [B,T,..]
+@group(0) @binding(5) var<storage, read> rows: array<u32>;           // [B,3] or [B,T]
+@group(0) @binding(6) var<storage, read_write> d_state: array<f32>;  // [2,B,H] for each way
+
+// Where d_h of a way's state lies.
+fn d_h_place(row: Row, unit: u32) -> u32 {
+    return way * 2u * dims.c_offset + row.at * dims.h + unit;
+}
+
+fn d_c_place(row: Row, unit: u32) -> u32 {
+    return d_h_place(row, unit) + dims.c_offset;
+}
+
+struct Carry { d_a: vec4<f32>, d_c: f32 }
+
+// One step of one unit of one row: d_h_rec = d_a[t+1] R^T, d_c of the state after the step.
+// Writes d_a; returns it and d_c of the state before the step.
+fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -> Carry {
+    let here = find_row(row);
+    var carry = Carry(vec4(0.0), d_c_after);
+    if step < here.steps {
+        let at = place(here, step, unit);
+        let state = d_h_place(here, unit);
+        // Without sequences the load is of any word.
+        let with_y = dims.sequences != 0u;
+        let from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
+        if VARIANT {
+            let no_y = dims.mask == 2u && left_out(here, step);
+            // Neither the end nor a step that is left out leads through R, whose product with a d_a of 0 may
+            // be NaN.
+            let by_r = d_h_rec * recurrent_scale(here, unit);
+            let no_r = step + 1u == here.steps || left_out(here, step + 1u);
+            let d_h = select(by_r, 0.0, no_r) + select(from_y, 0.0, no_y) + d_state[state];
+            carry = differentiate_variant(here, step, unit, d_h, d_c_after);
+        } else {
+            let d_h = select(d_h_rec, d_state[state], step + 1u == here.steps) + from_y;
+            let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h, d_c_after, unit);
+            keep_d_a(at, back.d_a);
+            carry = Carry(back.d_a, back.d_c_prev);
+        }
+    }
+    return carry;
+}
+
+// With what only lstm/cell/variant.wgsl has. d_state is what reaches the step before other than by R.
+fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f32) -> Carry {
+    let at = place(row, step, unit);
+    let state = d_h_place(row, unit);
+    if left_out(row, step) {
+        d_state[state] = d_h;
+        keep_d_a(at, vec4(0.0));
+        return Carry(vec4(0.0), d_c_after);
+    }
+    var stays = vec2(0.0);
+    if has_zoneout() { stays = vec2(d_h, d_c_after) * zoneout(row, step, unit); }
+    d_state[state] = stays.x;
+    let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h - stays.x, d_c_after - stays.y, unit);
+    keep_d_a(at, back.d_a);
+    if dims.peepholes != 0u { add_d_peepholes(state - way * dims.c_offset, back.d_peepholes); }
+    return Carry(back.d_a, back.d_c_prev + stays.y);
+}
+
+// d_h of the state before the first step.
+fn end_d_h(row: u32, unit: u32, d_h_rec: f32) {
+    let here = find_row(row);
+    if here.steps == 0u { return; }
+    let state = d_h_place(here, unit);
+    if VARIANT {
+        if !left_out(here, 0u) { d_state[state] += d_h_rec * recurrent_scale(here, unit); }
+    } else {
+        d_state[state] = d_h_rec;
+    }
+}
+
+// The same for 4 rows from `row` on.
+
+fn d_c_after(row: u32, unit: u32) -> vec4<f32> {
+    var d_c = vec4(0.0);
+    for (var j = 0u; j < 4u; j++) {
+        let here = find_row(row + j);
+        if here.steps > 0u { d_c[j] = d_state[d_c_place(here, unit)]; }
+    }
+    return d_c;
+}
+
+// Ends the pass: d_h_rec and d_c of the state before the first step.
+fn end4(row: u32, unit: u32, d_h_rec: vec4<f32>, d_c: vec4<f32>) {
+    for (var j = 0u; j < 4u; j++) {
+        let here = find_row(row + j);
+        if here.steps > 0u {
+            d_state[d_c_place(here, unit)] = d_c[j];
+            if dims.before != 0u { end_d_h(row + j, unit, d_h_rec[j]); }
+        }
+    }
+}
+
+// d_a by gates: column g is gate g of the rows.
+struct Carry4 { d_a: mat4x4<f32>, d_c: vec4<f32> }
+
+fn differentiate4(row: u32, step: u32, unit: u32, d_h: vec4<f32>, d_c: vec4<f32>) -> Carry4 {
+    if VARIANT {
+        var by_row: mat4x4<f32>;
+        var all: Carry4;
+        for (var j = 0u; j < rolled(4u); j++) {
+            let e = differentiate(row + j, step, unit, d_h[j], d_c[j]);
+            by_row[j] = e.d_a;
+            all.d_c[j] = e.d_c;
+        }
+        all.d_a = transpose(by_row);
+        return all;
+    }
+    let e0 = differentiate(row, step, unit, d_h.x, d_c.x);
+    let e1 = differentiate(row + 1u, step, unit, d_h.y, d_c.y);
+    let e2 = differentiate(row + 2u, step, unit, d_h.z, d_c.z);
+    let e3 = differentiate(row + 3u, step, unit, d_h.w, d_c.w);
+    let d_a = transpose(mat4x4(e0.d_a, e1.d_a, e2.d_a, e3.d_a));
+    return Carry4(d_a, vec4(e0.d_c, e1.d_c, e2.d_c, e3.d_c));
+}
