@@ -15,10 +15,13 @@ pub fn gpu(options: GpuOptions) -> Device {
         .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"))
 }
 
-/// The CPU and a GPU, both with NaN in new buffers.
+/// The CPU and, with the feature `gpu`, a GPU, both with NaN in new buffers.
 pub fn devices() -> &'static [Device] {
-    static DEVICES: OnceLock<[Device; 2]> = OnceLock::new();
-    DEVICES.get_or_init(|| [Device::poisoned_cpu(), gpu(GpuOptions::default().poison())])
+    static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let gpu = cfg!(feature = "gpu").then(|| gpu(GpuOptions::default().poison()));
+        [Device::poisoned_cpu()].into_iter().chain(gpu).collect()
+    })
 }
 
 /// The largest difference over the largest expected value.

@@ -2,13 +2,16 @@
 //! kernel through the translators of every graphics API. Part of the library's unit tests, since
 //! kernels are not public.
 
+#[cfg(feature = "gpu")]
 mod as_hardware;
 mod combinations;
 mod dense;
 mod exchange_model;
+#[cfg(feature = "gpu")]
 mod gemm_cooperative;
 mod layers;
 mod lstm;
+#[cfg(feature = "gpu")]
 mod mixed;
 mod optimizers;
 #[path = "../oracle/mod.rs"]
@@ -16,12 +19,16 @@ mod oracle;
 mod persistent;
 mod poison;
 mod poison_answer;
+#[cfg(feature = "gpu")]
 mod recording;
 mod rows;
 mod specials;
 mod sums;
+#[cfg(feature = "gpu")]
 mod translation;
+#[cfg(feature = "cache")]
 mod verdicts;
+#[cfg(feature = "gpu")]
 mod wave;
 mod ways;
 
@@ -31,12 +38,13 @@ use std::sync::OnceLock;
 
 /// The GPU in checked and unchecked mode, with its own limits and with WebGPU's, and the CPU;
 /// all of them with NaN in new buffers. The software adapter if there is one, so that results
-/// do not depend on the machine.
+/// do not depend on the machine. Without the feature `gpu` the CPU alone.
 fn devices() -> &'static [(String, Device)] {
     static DEVICES: OnceLock<Vec<(String, Device)>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let mut devices = vec![("CPU".to_owned(), Device::poisoned_cpu())];
-        for checked in [false, true] {
+        let modes: &[bool] = if cfg!(feature = "gpu") { &[false, true] } else { &[] };
+        for &checked in modes {
             for portable in [false, true] {
                 // As on two cores, wherever this runs: a batch of 33 is then wide, one of 9 less.
                 let mut options = GpuOptions::default().poison().threads(2);

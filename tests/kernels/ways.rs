@@ -191,6 +191,7 @@ fn both_directions_have_the_bits_of_each_alone() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_of_every_cell() {
     let cell = Cell {
@@ -217,6 +218,7 @@ fn both_directions_of_every_cell() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_in_mixed_precision() {
     let device = gpu(GpuOptions::default().poison().threads(2));
@@ -237,6 +239,7 @@ fn both_directions_in_mixed_precision() {
 }
 
 /// Also when workgroups give up at some step.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_by_teams() {
     let device = gpu(GpuOptions::default().poison().threads(2));
@@ -252,6 +255,7 @@ fn both_directions_by_teams() {
 }
 
 /// Chunks of whole rows hold both directions; where one row is cut, each direction goes alone.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_in_chunks() {
     let sizes @ [_, _, _, h] = [5, 6, 2, 16];
@@ -278,6 +282,7 @@ fn both_directions_in_chunks() {
 }
 
 /// The recurrence of both is one dispatch, or one for each step, and needs no copies.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_share_dispatches() {
     let device = gpu(GpuOptions::default().profile());
