@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{close, devices, gpu};
+use common::{close, devices, gpu, lacks};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -217,7 +217,7 @@ fn parameters_larger_than_a_binding_train_as_on_the_cpu() {
             };
             let (losses, weights, values) = train(&Device::poisoned_cpu());
             let (found, found_weights, found_values) = train(&gpu);
-            let what = format!("sparse {sparse}, adam {adam}");
+            let what = format!("sparse {sparse}, adam {adam} on {gpu}");
             close(&what, &found, &losses, 1e-4);
             close(&what, &found_values, &values, 1e-3);
             close(&what, &found_weights, &weights, 1e-3);
@@ -256,8 +256,8 @@ fn a_sparse_table_has_the_gradient_and_the_descent_of_a_dense_one() {
         };
         for set in [false, true] {
             let (sparse, dense) = (run(true, set), run(false, set));
-            close("gradient", &sparse.0, &dense.0, 1e-6);
-            close("weights", &sparse.1, &dense.1, 1e-6);
+            close(&format!("the gradient on {device}"), &sparse.0, &dense.0, 1e-6);
+            close(&format!("the weights on {device}"), &sparse.1, &dense.1, 1e-6);
             assert!(dense.0.iter().any(|&g| g != 0.0));
         }
     }
@@ -452,6 +452,7 @@ fn an_infinite_input_has_the_gradient_of_a_closed_gate() {
 #[test]
 fn what_a_clip_holds_has_no_gradient_in_mixed_precision_either() {
     let device = gpu(GpuOptions::default());
+    lacks("f16", device.adapter().is_some_and(|adapter| adapter.half_precision));
     for (clip, recompute) in [(0.3, false), (0.7, false), (0.1, false), (0.3, true)] {
         let run = |precision: Precision| {
             let params = Params::new(&device).with_seed(8);
@@ -477,7 +478,7 @@ fn what_a_clip_holds_has_no_gradient_in_mixed_precision_either() {
         // Gates that are computed anew come from sums that are rounded before they are clipped: a few of
         // the 3,072 lie on the other side.
         let bound = if recompute { 3e-2 } else { 2e-3 };
-        let what = format!("clip {clip}, recompute {recompute}");
+        let what = format!("clip {clip}, recompute {recompute} on {device}");
         close(&what, &run(Precision::Mixed), &run(Precision::Full), bound);
     }
 }
@@ -619,7 +620,8 @@ fn sequences_without_padding_are_as_with_it() {
             assert_eq!(model.predict(x).unwrap().values(), right, "{embeds} on {device}");
             model.fit(x, &Targets::values(y, 1), quiet().shuffle(false)).unwrap();
             for (name, weights) in params.names().iter().zip(&weights) {
-                close(name, &model.params().get(name).unwrap(), weights, 1e-5);
+                let what = format!("{name}, embedded {embeds}, on {device}");
+                close(&what, &model.params().get(name).unwrap(), weights, 1e-5);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Vectors, close, devices};
+use common::{Vectors, close, devices, tensor, value};
 use wgpu_lstm::loss::{self, CrossEntropy, Ctc, Labels};
 use wgpu_lstm::nn::{
     Activation, Attention, Dense, Dropout, Embedding, Layer, LayerNorm, Lstm, Merge, Params, Pool,
@@ -10,16 +10,8 @@ use wgpu_lstm::nn::{
 };
 use wgpu_lstm::{Device, Error, Gradients, Lengths, Mask, Tape, Tensor, Var};
 
-fn value(x: &Var) -> Vec<f32> {
-    x.tensor().to_vec().unwrap()
-}
-
 fn gradient(gradients: &Gradients, x: &Var) -> Vec<f32> {
     gradients.get(x).unwrap().to_vec().unwrap()
-}
-
-fn tensor(values: &[f32], shape: &[usize], device: &Device) -> Tensor {
-    Tensor::from_slice(values, shape, device).unwrap()
 }
 
 #[test]
@@ -61,7 +53,7 @@ fn losses_between_numbers_and_classes() {
 fn rows_that_do_not_count() {
     for device in devices() {
         let tape = Tape::new(&Params::new(device));
-        let x = tape.input(tensor(&[f32::NAN, 1.0, 2.0, f32::INFINITY], &[2, 2], device));
+        let x = tape.input(tensor(&[f32::NAN, 1.0, 2.0, f32::INFINITY], [2, 2], device));
         let labels = Labels::new(&[u32::MAX; 2], device).unwrap();
         let loss = CrossEntropy::new().ignore_index(u32::MAX).loss(&tape, &x, &labels, None);
         let loss = loss.unwrap();
@@ -102,7 +94,7 @@ fn labels_without_a_place_in_time() {
         let mut x = v.get("x");
         // Padding may be anything.
         x[(9 + 7) * 5..(9 + 9) * 5].fill(f32::NAN);
-        let x = tape.input(tensor(&x, &[4, 9, 5], device));
+        let x = tape.input(tensor(&x, [4, 9, 5], device));
         let logits = x.clone().with_lengths(Some(Lengths::new(&lengths, device).unwrap()));
         let loss = loss::ctc(&tape, &logits, &labels).unwrap();
         close(&format!("ctc on {device}"), &value(&loss), &v.get("loss"), 1e-5);
@@ -135,7 +127,7 @@ fn ctc_checks_its_labels_and_skips_what_cannot_be() {
         let expected = 200.0 * 3f32.ln() - (200.0 * 201.0 / 2.0f32).ln();
         assert!((value(&loss)[0] / expected - 1.0).abs() < 1e-5, "{:?}", value(&loss));
         let path = [0.0, 1.0, 0.5, 0.0, 1.0, 0.5, 9.0, 0.0, 0.0, 0.0, 1.0, 0.0];
-        let path = Var::from(tensor(&path, &[1, 4, 3], device));
+        let path = Var::from(tensor(&path, [1, 4, 3], device));
         assert_eq!(Ctc::new().best_path(&path).unwrap(), [[1, 1]]);
     }
 }
@@ -198,7 +190,7 @@ fn embeddings() {
             close(&format!("embedding on {device}"), &found, &v.get("d_weight"), 1e-5);
             let error = layer.lookup(&Tape::new(&params), &[5, 6], [1, 2]);
             assert!(matches!(error, Err(Error::Token { sequence: 0, place: 1, tokens: 6 })));
-            let odd = Var::from(tensor(&[5.0, 6.0, -1.0, f32::NAN], &[4, 1], device));
+            let odd = Var::from(tensor(&[5.0, 6.0, -1.0, f32::NAN], [4, 1], device));
             // A GPU's floats are not looked at where no gradient is wanted.
             match layer.forward(&Tape::inference(&params), &odd) {
                 Ok(y) if device.is_gpu() => {
@@ -245,7 +237,7 @@ fn an_embedding_of_many_tokens_sums_the_same_bits_each_time() {
             let layer = Embedding::new(97, 70).build(&params).unwrap();
             let tape = Tape::new(&params);
             let y = layer.lookup(&tape, &ids, [7, 100]).unwrap();
-            tape.backward_from(&[(&y, tensor(&d_y, &[7, 100, 70], device))]).unwrap();
+            tape.backward_from(&[(&y, tensor(&d_y, [7, 100, 70], device))]).unwrap();
             let found = params.gradient("embedding.weight").unwrap();
             close(&format!("embedding on {device}"), &found, &expected, 1e-5);
             assert!(before.replace(found.clone()).is_none_or(|b| b == found));
@@ -282,12 +274,12 @@ fn pools_obey_lengths_and_masks() {
             let layer = Pool::new(pooling);
             let what = format!("{pooling:?} on {device}");
             let tape = Tape::new(&params);
-            let input = tape.input(tensor(&x, &[3, 3, 2], device));
+            let input = tape.input(tensor(&x, [3, 3, 2], device));
             assert_eq!(value(&layer.forward(&tape, &input).unwrap())[0], first, "{what}");
             let by_length = input.clone().with_lengths(Some(lengths.clone()));
             let found = layer.forward(&tape, &by_length).unwrap();
             close(&what, &value(&found), y, 1e-6);
-            let seed = tensor(&[3.0, 6.0, 9.0, 12.0, 15.0, 18.0], &[3, 2], device);
+            let seed = tensor(&[3.0, 6.0, 9.0, 12.0, 15.0, 18.0], [3, 2], device);
             let gradients = tape.backward_from(&[(&found, seed)]).unwrap();
             close(&what, &gradient(&gradients, &input), d_x, 1e-6);
             let tape = Tape::new(&params);
@@ -307,16 +299,16 @@ fn pools_obey_lengths_and_masks() {
 fn frames_repeat_and_join() {
     for device in devices() {
         let tape = Tape::new(&Params::new(device));
-        let x = tape.input(tensor(&[1.0, 2.0, 3.0, 4.0], &[2, 2], device));
+        let x = tape.input(tensor(&[1.0, 2.0, 3.0, 4.0], [2, 2], device));
         let y = Repeat::new(3).forward(&tape, &x).unwrap();
         assert_eq!(value(&y), [1., 2., 1., 2., 1., 2., 3., 4., 3., 4., 3., 4.]);
-        let other = tape.input(tensor(&[5., 6., 7., 8., 9., 10.], &[2, 3, 1], device));
+        let other = tape.input(tensor(&[5., 6., 7., 8., 9., 10.], [2, 3, 1], device));
         let all = concat(&tape, &[y.clone(), other.clone()]).unwrap();
         assert_eq!(value(&all)[..6], [1., 2., 5., 1., 2., 6.]);
         let bad = concat(&tape, &[y, x.clone()]).unwrap_err();
         assert!(matches!(bad, Error::Shape { .. }), "{bad}");
         let d: Vec<_> = (0..18).map(|i| i as f32).collect();
-        let gradients = tape.backward_from(&[(&all, tensor(&d, &[2, 3, 3], device))]).unwrap();
+        let gradients = tape.backward_from(&[(&all, tensor(&d, [2, 3, 3], device))]).unwrap();
         assert_eq!(gradient(&gradients, &x), [9., 12., 36., 39.]);
         assert_eq!(gradient(&gradients, &other), [2., 5., 8., 11., 14., 17.]);
     }
@@ -324,15 +316,15 @@ fn frames_repeat_and_join() {
 
 #[test]
 fn attention_of_every_kind() {
-    for (name, build) in [
-        ("dot", Attention::dot()),
-        ("general", Attention::general()),
-        ("additive", Attention::additive(7)),
+    // With the features of a query; of a key there are six.
+    for (name, q, build) in [
+        ("dot", 6, Attention::dot()),
+        ("general", 4, Attention::general()),
+        ("additive", 4, Attention::additive(7)),
     ] {
         let v = Vectors::load(&format!("layer_attention_{name}"));
         for device in devices() {
             let params = Params::new(device);
-            let q = if name == "dot" { 6 } else { 4 };
             let layer = build.clone().build(&params, q, 6).unwrap();
             for p in params.names() {
                 let short = p.strip_prefix("attention.").unwrap();
@@ -350,7 +342,7 @@ fn attention_of_every_kind() {
                 if !by_mask {
                     padded[(5 + 3) * 6..].fill(f32::NAN);
                 }
-                let keys = tape.input(tensor(&padded, &[2, 5, 6], device));
+                let keys = tape.input(tensor(&padded, [2, 5, 6], device));
                 let values = tape.input(v.tensor("values", [2, 5, 3], device));
                 let seen = match by_mask {
                     false => {
@@ -417,7 +409,7 @@ fn ctc_with_classes_that_are_ruled_out() {
     for device in devices() {
         let run = |ctc: Ctc, x: &[f32], labels: &[u32]| {
             let tape = Tape::new(&Params::new(device));
-            let x = tape.input(tensor(x, &[1, x.len() / 4, 4], device));
+            let x = tape.input(tensor(x, [1, x.len() / 4, 4], device));
             let loss = ctc.loss(&tape, &x, &[labels]).unwrap();
             let found = value(&loss)[0];
             (found, gradient(&tape.backward(&loss).unwrap(), &x))
@@ -441,14 +433,14 @@ fn ctc_with_classes_that_are_ruled_out() {
         assert!(d.iter().all(|d| d.is_finite()));
         // Of a row that is skipped there is no gradient, of the others there is.
         let tape = Tape::new(&Params::new(device));
-        let x = tape.input(tensor(&[0.5; 24], &[2, 4, 3], device));
+        let x = tape.input(tensor(&[0.5; 24], [2, 4, 3], device));
         let ctc = Ctc::new().zero_infinity();
         let loss = ctc.loss(&tape, &x, &[vec![1, 1, 1, 2], vec![1, 2]]).unwrap();
         let d = gradient(&tape.backward(&loss).unwrap(), &x);
         assert_eq!(d[..12], [0.0; 12], "{device}");
         assert!(d[12..].iter().any(|d| d.abs() > 1e-3), "{device}");
         // Lengths count where the path is read off.
-        let logits = Var::from(tensor(&[0., 9., 0., 0., 9., 0., 0., 0., 9.], &[1, 3, 3], device));
+        let logits = Var::from(tensor(&[0., 9., 0., 0., 9., 0., 0., 0., 9.], [1, 3, 3], device));
         let of = |lengths: &[usize]| {
             let lengths = Lengths::new(lengths, device).unwrap();
             Ctc::new().best_path(&logits.clone().with_lengths(Some(lengths)))
@@ -480,7 +472,7 @@ fn what_does_not_count_may_be_nan() {
             let values = |pad: f32| [0.3, -0.6, pad, 0.9, pad, pad];
             let all = |params: &Params, of: &dyn Fn(&Tape, &Var) -> Var, pad: f32| {
                 let tape = Tape::new(params);
-                let input = tape.input(tensor(&values(pad), &[2, 3, 1], device));
+                let input = tape.input(tensor(&values(pad), [2, 3, 1], device));
                 let y = of(&tape, &steps(input.clone()));
                 let seed: Vec<f32> = (0..y.tensor().len()).map(|i| 1.0 + i as f32).collect();
                 let seed = tensor(&seed, y.shape(), device);
@@ -567,7 +559,7 @@ fn cases() -> [Case; 19] {
     fn constant(params: &Params, shape: [usize; 3]) -> Var {
         let len: usize = shape.iter().product();
         let values: Vec<f32> = (0..len).map(|i| (0.9 * i as f32 + 2.0).sin()).collect();
-        tensor(&values, &shape, &params.device()).into()
+        tensor(&values, shape, &params.device()).into()
     }
     fn of(layer: impl Layer + 'static) -> Forward {
         Box::new(move |tape, x| layer.forward(tape, x).unwrap())
@@ -664,11 +656,11 @@ fn gradients_reach_what_is_read_and_nothing_else() {
                 let params = Params::new(device).with_seed(5);
                 let layer = build(&params);
                 let outputs = |x: &[f32]| {
-                    let x = with_steps(tensor(x, &[2, 3, 3], device).into());
+                    let x = with_steps(tensor(x, [2, 3, 3], device).into());
                     value(&layer(&Tape::inference(&params), &x))
                 };
                 let tape = Tape::new(&params);
-                let input = tape.input(tensor(&x, &[2, 3, 3], device));
+                let input = tape.input(tensor(&x, [2, 3, 3], device));
                 let y = layer(&tape, &with_steps(input.clone()));
                 let loss = squared_error_on(&tape, &y);
                 close(&what, &value(&loss), &[squared_error(&value(&y)) as f32], 1e-5);
@@ -704,7 +696,7 @@ fn a_model_behind_a_mask_has_the_gradients_of_its_loss() {
                 let values: Vec<f32> = (0..len).map(|i| (1.7 * i as f32 + 0.8).sin()).collect();
                 params.set(name, &values).unwrap();
             }
-            let input = Var::from(tensor(&x, &[2, 3, 2], device));
+            let input = Var::from(tensor(&x, [2, 3, 2], device));
             let input = match by_mask {
                 false => input.with_lengths(Some(Lengths::new(&[3, 2], device).unwrap())),
                 true => {
@@ -756,7 +748,7 @@ fn layers_of_each_step_compute_on_what_a_mask_leaves_out() {
         params.set("layer_norm.bias", &[0.5, -0.5]).unwrap();
         let mask = Mask::new(&[true, false, true], [1, 3], device).unwrap();
         let masked = |values: &[f32], features: usize| {
-            Var::from(tensor(values, &[1, 3, features], device)).with_mask(Some(mask.clone()))
+            Var::from(tensor(values, [1, 3, features], device)).with_mask(Some(mask.clone()))
         };
         let tape = Tape::inference(&params);
         let h = lstm.forward(&tape, &masked(&[0.2, f32::NAN, 1.0], 1)).unwrap();
@@ -776,7 +768,7 @@ fn layers_of_each_step_compute_on_what_a_mask_leaves_out() {
         let y = value(&dense.forward(&tape, &nan).unwrap());
         assert!(y[0] == 13.0 && y[1].is_nan() && y[2] == 17.0, "{y:?} on {device}");
         let lengths = Lengths::new(&[1], device).unwrap();
-        let padded = tensor(&[1.0, 2.0, f32::NAN, f32::NAN, 3.0, 4.0], &[1, 3, 2], device);
+        let padded = tensor(&[1.0, 2.0, f32::NAN, f32::NAN, 3.0, 4.0], [1, 3, 2], device);
         let padded = Var::from(padded).with_lengths(Some(lengths));
         let y = value(&dense.forward(&tape, &padded).unwrap());
         assert_eq!(y, [13.0, 10.0, 10.0], "{device}");
@@ -800,10 +792,10 @@ fn weights_of_rows_from_a_mask() {
         assert_eq!(weights.values(), [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
         assert_eq!(weights.sum(), 3.0);
         let tape = Tape::new(&Params::new(device));
-        let x = tape.input(tensor(&[1.0, 9.0, 2.0, 9.0, 9.0, 3.0], &[2, 3, 1], device));
+        let x = tape.input(tensor(&[1.0, 9.0, 2.0, 9.0, 9.0, 3.0], [2, 3, 1], device));
         let y = Tensor::zeros([2, 3, 1], device).unwrap();
         let loss = loss::mean_absolute_error(&tape, &x, &y, Some(&weights)).unwrap();
-        close("a mean over the steps of a mask", &value(&loss), &[2.0], 1e-6);
+        close(&format!("a mean over a mask's steps on {device}"), &value(&loss), &[2.0], 1e-6);
         let d_x = gradient(&tape.backward(&loss).unwrap(), &x);
         assert_eq!([d_x[1], d_x[3], d_x[4]], [0.0; 3], "{device}");
         let nothing = Mask::new(&[false; 6], [2, 3], device).unwrap();
@@ -819,11 +811,11 @@ fn a_nan_that_counts_stays() {
         let params = Params::new(device);
         for values in [[1.0, f32::NAN, 2.0], [1.0, 2.0, f32::NAN], [f32::NAN, 1.0, 2.0]] {
             let tape = Tape::new(&params);
-            let x = tape.input(tensor(&values, &[1, 3, 1], device));
+            let x = tape.input(tensor(&values, [1, 3, 1], device));
             let y = Pool::new(Pooling::Max).forward(&tape, &x).unwrap();
             assert!(value(&y)[0].is_nan(), "{values:?} on {device}");
             let softmax = wgpu_lstm::nn::Activation::Softmax;
-            let row = Var::from(tensor(&values, &[1, 3], device));
+            let row = Var::from(tensor(&values, [1, 3], device));
             let y = softmax.forward(&tape, &row).unwrap();
             assert!(value(&y).iter().all(|v| v.is_nan()), "{values:?} on {device}");
         }
@@ -836,7 +828,7 @@ fn a_nan_that_counts_stays() {
         ];
         for of in of {
             let tape = Tape::new(&params);
-            let x = tape.input(tensor(&[f32::NAN], &[1, 1], device));
+            let x = tape.input(tensor(&[f32::NAN], [1, 1], device));
             let loss = of(&tape, &x);
             assert!(value(&loss)[0].is_nan(), "{device}");
             assert!(gradient(&tape.backward(&loss).unwrap(), &x)[0].is_nan(), "{device}");
@@ -850,8 +842,8 @@ fn extreme_scores_and_weights() {
         let params = Params::new(device);
         let tape = Tape::new(&params);
         let attention = Attention::dot().build(&params, 1, 1).unwrap();
-        let query = Var::from(tensor(&[1e31], &[1, 1], device));
-        let keys = Var::from(tensor(&[-1.0, -2.0, -3.0], &[1, 3, 1], device));
+        let query = Var::from(tensor(&[1e31], [1, 1], device));
+        let keys = Var::from(tensor(&[-1.0, -2.0, -3.0], [1, 3, 1], device));
         let keys = keys.with_lengths(Some(Lengths::new(&[2], device).unwrap()));
         let found = attention.forward(&tape, &query, &keys).unwrap();
         assert_eq!(found.weights.to_vec().unwrap(), [1.0, 0.0, 0.0], "{device}");

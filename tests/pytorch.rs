@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Vectors, close, devices};
+use common::{Vectors, close, devices, value};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
 use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params};
 use wgpu_lstm::train::{Adam, Optimizer, Sgd};
@@ -35,7 +35,6 @@ fn lstm(name: &str) {
                 c: tape.input(vectors.tensor("c_0", [b, h], device)),
             };
             let out = layer.run(&tape, &x, Some(std::slice::from_ref(&state))).unwrap();
-            let value = |v: &Var| v.tensor().to_vec().unwrap();
             close(&what("y"), &value(&out.output), &vectors.get("y"), 1e-5);
             close(&what("h_n"), &value(&out.state[0].h), &vectors.get("h_n"), 1e-5);
             close(&what("c_n"), &value(&out.state[0].c), &vectors.get("c_n"), 1e-5);
@@ -103,14 +102,15 @@ fn dense_with_every_activation() {
             let x = tape.input(vectors.tensor("x", [5, 7], device));
             let y = layer.forward(&tape, &x).unwrap();
             let expected = vectors.get(&format!("y_{name}"));
-            close(name, &y.tensor().to_vec().unwrap(), &expected, 1e-5);
+            let what = format!("{name} on {device}");
+            close(&what, &value(&y), &expected, 1e-5);
             let d_y = vectors.tensor("d_y", [5, 3], device);
             let gradients = tape.backward_from(&[(&y, d_y)]).unwrap();
             let found = gradients.get(&x).unwrap().to_vec().unwrap();
-            close(name, &found, &vectors.get(&format!("d_x_{name}")), 1e-4);
+            close(&what, &found, &vectors.get(&format!("d_x_{name}")), 1e-4);
             for p in ["weight", "bias"] {
                 let found = params.gradient(&format!("dense.{p}")).unwrap();
-                close(name, &found, &vectors.get(&format!("d_{p}_{name}")), 1e-4);
+                close(&what, &found, &vectors.get(&format!("d_{p}_{name}")), 1e-4);
             }
         }
     }
@@ -146,7 +146,7 @@ fn losses_and_their_gradients() {
                 .unwrap();
                 let what = format!("{name}{suffix} on {device}");
                 let expected = vectors.get(&format!("{name}{suffix}"));
-                close(&what, &loss.tensor().to_vec().unwrap(), &expected, 1e-5);
+                close(&what, &value(&loss), &expected, 1e-5);
                 let gradients = tape.backward(&loss).unwrap();
                 let found = gradients.get(&x).unwrap().to_vec().unwrap();
                 close(&what, &found, &vectors.get(&format!("d_{name}{suffix}")), 1e-4);

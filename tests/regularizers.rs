@@ -91,7 +91,12 @@ fn the_activity_has_a_gradient() {
                 (0..3).for_each(|j| expected[u * 3 + j] += d * x[j]);
             }
         }
-        close("d_weight", &params.gradient("dense.weight").unwrap(), &expected, 1e-5);
+        close(
+            &format!("d_weight on {device}"),
+            &params.gradient("dense.weight").unwrap(),
+            &expected,
+            1e-5,
+        );
         let (_, activation) =
             layer.forward_logits(&Tape::new(&params), &input(device).into()).unwrap();
         assert_eq!(activation, Activation::Linear);
@@ -303,7 +308,7 @@ fn a_layer_built_with_a_models_params_stays() {
         let found: Vec<f32> = (0..2)
             .map(|u| bias[u] + (0..4).map(|j| weight[u * 4 + j] * h[j]).sum::<f32>())
             .collect();
-        close("by steps", &found, expected.row(0), 1e-5);
+        close(&format!("by steps on {device}"), &found, expected.row(0), 1e-5);
         let error = lstm.clone().build(model.params(), 2).unwrap_err();
         assert!(matches!(error, Error::Option { .. }), "{error}");
     }
@@ -404,7 +409,7 @@ fn the_activity_of_an_lstm_has_a_gradient() {
             let found = params.gradient("lstm.weight_hh_l0").unwrap();
             close(&format!("time-major {time_major} on {device}"), &found, &expected, 1e-5);
         }
-        close("losses", &losses[1..], &losses[..1], 1e-5);
+        close(&format!("losses on {device}"), &losses[1..], &losses[..1], 1e-5);
     }
 }
 
@@ -443,7 +448,12 @@ fn losses_of_a_model_by_their_formulas() {
         }
         let (found, p) = evaluate(Loss::MeanSquaredError, 0.5);
         let activity = p.iter().map(|p| 0.5 * p * p).sum::<f32>() / 7.0;
-        close("activity", &[found], &[mean(&p, &|d| d * d) + activity], 1e-5);
+        close(
+            &format!("the activity on {device}"),
+            &[found],
+            &[mean(&p, &|d| d * d) + activity],
+            1e-5,
+        );
     }
 }
 
@@ -470,7 +480,7 @@ fn a_weight_of_two_is_a_sequence_twice() {
         let fit = Fit::new().validation_split(0.3).sample_weights(&weights);
         let weighted = run(&x, &y, fit);
         let doubled = run(&twice, &Targets::classes(labels), Fit::new().validation_split(0.333));
-        close(&format!("on {device}"), &weighted, &doubled, 1e-5);
+        close(&format!("weighted and doubled on {device}"), &weighted, &doubled, 1e-5);
     }
 }
 
@@ -482,6 +492,11 @@ fn norms_of_very_large_weights() {
         assert_eq!(layer.parameter_count(), 6);
         params.set("dense.weight", &[3e20, 4e20, 0.0, 0.0]).unwrap();
         params.constrain().unwrap();
-        close("norms", &params.get("dense.weight").unwrap(), &[0.6, 0.8, 0.0, 0.0], 1e-5);
+        close(
+            &format!("norms on {device}"),
+            &params.get("dense.weight").unwrap(),
+            &[0.6, 0.8, 0.0, 0.0],
+            1e-5,
+        );
     }
 }

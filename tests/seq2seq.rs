@@ -221,7 +221,12 @@ fn it_is_what_its_parts_make() {
         let tape = Tape::inference(&params);
         let found = model.forward(&tape, &[[1, 4, 2]], &[[3, 0]]).unwrap();
         assert_eq!(found.shape(), [1, 3, 5]);
-        common::close("logits", &found.tensor().to_vec().unwrap(), &expected, 1e-6);
+        common::close(
+            &format!("logits on {device}"),
+            &found.tensor().to_vec().unwrap(),
+            &expected,
+            1e-6,
+        );
     }
 }
 

@@ -5,14 +5,13 @@
 
 mod common;
 
-use common::gpu;
+use common::{Training, gpu};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use wgpu_lstm::nn::{Dense, Lstm, Params};
-use wgpu_lstm::train::Adam;
-use wgpu_lstm::{Device, GpuOptions, Tape, Tensor, Var, loss};
+use wgpu_lstm::{Device, GpuOptions};
 
 /// From this size on a piece of memory is large: more than a tape's node or a command takes.
 const LARGE: usize = 16 << 10;
@@ -80,22 +79,7 @@ fn large_pieces_of_wgpu(device: &Device) -> u64 {
 
 /// A training step of `layers` LSTM layers and a dense one, without regard to the upload.
 fn training_step(device: &Device, layers: usize) -> impl FnMut() + use<> {
-    let device = device.clone();
-    let params = Params::new(&device);
-    let lstm = Lstm::new(32).num_layers(layers).build(&params, 24).unwrap();
-    let head = Dense::new(3).build(&params, 32).unwrap();
-    let mut adam = Adam::default();
-    let x = Var::from(Tensor::from_slice(&[0.5; 16 * 20 * 24], [16, 20, 24], &device).unwrap());
-    let labels = loss::Labels::new(&[1; 16], &device).unwrap();
-    move || {
-        let tape = Tape::new(&params);
-        let h = lstm.forward(&tape, &x).unwrap();
-        let logits = head.forward(&tape, &h).unwrap();
-        let loss = loss::cross_entropy(&tape, &logits, &labels, None).unwrap();
-        tape.backward(&loss).unwrap();
-        adam.step(&params).unwrap();
-        device.submit().unwrap();
-    }
+    Training { sizes: [16, 20, 24, 32], layers, uploads: false }.start(device)
 }
 
 #[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]

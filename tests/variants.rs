@@ -2,12 +2,25 @@
 
 mod common;
 
-use common::{Vectors, close, devices};
+use common::{Vectors, close, devices, tensor, value};
 use wgpu_lstm::nn::{Lstm, LstmState, Merge, Params};
 use wgpu_lstm::{Coupling, Device, GateActivation, Lengths, Mask, Strategy, Tape, Tensor, Var};
 
 /// Runs a layer on every device by every strategy.
 fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
+    check_in_order(name, Order::OfTime, layer);
+}
+
+/// In which order a file has the outputs of a layer that goes backwards.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    /// In that of their timesteps, as the layers here give them.
+    OfTime,
+    /// In that in which they were computed, as Keras gives them.
+    Computed,
+}
+
+fn check_in_order(name: &str, order: Order, layer: &dyn Fn(&[usize]) -> Lstm) {
     let vectors = Vectors::load(&format!("variant_{name}"));
     let sizes = vectors.usizes("sizes");
     let [b, t, i] = [sizes[0], sizes[1], sizes[2]];
@@ -21,10 +34,7 @@ fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
                 params.set(&p, &vectors.get(p.strip_prefix("lstm.").unwrap())).unwrap();
             }
             let tape = Tape::new(&params);
-            let tensor = |values: &[f32], shape: &[usize]| {
-                Tensor::from_slice(values, shape, device).unwrap()
-            };
-            let input = tape.input(tensor(&vectors.get("x"), &[b, t, i]));
+            let input = tape.input(vectors.tensor("x", [b, t, i], device));
             let mut x = input.clone();
             if let Some(lengths) = vectors.find("lengths") {
                 let lengths: Vec<_> = lengths.iter().map(|&l| l as usize).collect();
@@ -41,15 +51,13 @@ fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
                 .filter_map(|suffix| {
                     let state = |v: &str| vectors.find(&format!("{v}_0{suffix}"));
                     let (h, c) = (state("h")?, state("c")?);
-                    let var = |v: &[f32]| Var::from(tensor(v, &[b, v.len() / b]));
+                    let var = |v: &[f32]| Var::from(tensor(v, [b, v.len() / b], device));
                     Some(LstmState { h: var(&h), c: var(&c) })
                 })
                 .collect();
             let out = layer.run(&tape, &x, (!states.is_empty()).then_some(&states)).unwrap();
-            let value = |v: &Var| v.tensor().to_vec().unwrap();
             let mut expected = vectors.get("y");
-            if name == "keras_backwards" {
-                // Keras gives the outputs in the order in which they were computed.
+            if order == Order::Computed {
                 expected = reversed(&expected, b, t);
             }
             close(&what("y"), &value(&out.output), &expected, 1e-5);
@@ -64,16 +72,17 @@ fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
             }
 
             let Some(mut d_y) = vectors.find("d_y") else { continue };
-            if name == "keras_backwards" {
+            if order == Order::Computed {
                 d_y = reversed(&d_y, b, t);
             }
-            let mut seeds = vec![(&out.output, tensor(&d_y, out.output.shape()))];
+            let mut seeds = vec![(&out.output, tensor(&d_y, out.output.shape(), device))];
             let (mut d_h, mut d_c) = (vectors.find("d_h_n"), vectors.find("d_c_n"));
             for state in &out.state {
                 for (var, d) in [(&state.h, &mut d_h), (&state.c, &mut d_c)] {
                     if let Some(d) = d {
                         let rest = d.split_off(var.tensor().len());
-                        seeds.push((var, tensor(&std::mem::replace(d, rest), var.shape())));
+                        let first = std::mem::replace(d, rest);
+                        seeds.push((var, tensor(&first, var.shape(), device)));
                     }
                 }
             }
@@ -138,7 +147,7 @@ fn keras_activations_and_direction() {
     let hard = GateActivation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 };
     check("keras_hard_sigmoid", &|s| Lstm::new(s[3]).recurrent_activation(hard));
     check("keras_relu", &|s| Lstm::new(s[3]).activation(GateActivation::Relu));
-    check("keras_backwards", &|s| Lstm::new(s[3]).go_backwards());
+    check_in_order("keras_backwards", Order::Computed, &|s| Lstm::new(s[3]).go_backwards());
 }
 
 #[test]
@@ -235,11 +244,11 @@ fn dropout_of_every_kind_is_the_same_on_both_devices() {
         outputs.push(params.gradient("lstm.weight_hh_l1").unwrap());
         outputs
     };
-    let [a, b] = devices() else { panic!("two devices") };
-    let (a, b) = (train(a), train(b));
+    let [cpu, gpu] = devices() else { panic!("two devices") };
+    let (a, b) = (train(cpu), train(gpu));
     assert_ne!(a[0], a[2]);
     for (n, (a, b)) in a.iter().zip(&b).enumerate() {
-        close(&format!("output {n}"), a, b, 1e-4);
+        close(&format!("output {n} of {gpu}, and of {cpu}"), a, b, 1e-4);
     }
 }
 
@@ -249,8 +258,9 @@ fn dropout_keeps_the_mean_and_its_gradient_the_same_places() {
     let n = 40 * 50 * 10;
     for device in devices() {
         let params = Params::new(device).with_seed(2);
-        for layer in [Dropout::new(0.25), Dropout::new(0.25).features()] {
-            let same_steps = format!("{layer:?}").contains("same_steps: true");
+        for (layer, same_steps) in
+            [(Dropout::new(0.25), false), (Dropout::new(0.25).features(), true)]
+        {
             let tape = Tape::new(&params);
             let x = tape.input(Tensor::from_slice(&vec![1.0; n], [40, 50, 10], device).unwrap());
             let y = layer.forward(&tape, &x).unwrap();

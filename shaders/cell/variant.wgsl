@@ -21,6 +21,8 @@ fn clip(x: f32, limit: f32) -> f32 { return keep_nan(x, clamp(x, -limit, limit))
 
 // The kinds of src/ops/lstm/cell.rs.
 fn activate(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
+    // A driver may make a minimum or a maximum of the comparisons below, and those a number of a NaN.
+    if is_nan_bits(x) { return x; }
     switch kind {
         case 0u: { return sigmoid1(x); }
         case 1u: { return tanh1(x); }

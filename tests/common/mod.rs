@@ -1,19 +1,18 @@
 //! Devices and comparisons for the tests of the public interface.
-// Each test binary uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+
+mod compare;
+mod lacks;
+mod shared;
+
+pub(crate) use compare::assert_close;
+pub(crate) use lacks::lacks;
+pub(crate) use shared::{Folder, Training, ends, gpu, open, tensor, value};
 
 use safetensors::SafeTensors;
 use std::sync::OnceLock;
+use wgpu_lstm as engine;
 use wgpu_lstm::{Device, GpuOptions, Tensor};
-
-/// A GPU, the software adapter if there is one, which neither finds nor leaves anything on disk.
-/// Without any, the test fails.
-pub fn gpu(options: GpuOptions) -> Device {
-    let options = options.no_cache();
-    Device::gpu(options.clone().software())
-        .or_else(|_| Device::gpu(options))
-        .unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"))
-}
 
 /// The CPU and, with the feature `gpu`, a GPU, both with NaN in new buffers.
 pub fn devices() -> &'static [Device] {
@@ -24,21 +23,12 @@ pub fn devices() -> &'static [Device] {
     })
 }
 
-/// The largest difference over the largest expected value.
-pub fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len(), "as many values");
-    let largest = expected.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-    let worst = found.iter().zip(expected).fold(0.0f32, |m, (f, e)| {
-        let difference = (f - e).abs();
-        if difference.is_nan() { f32::INFINITY } else { m.max(difference) }
-    });
-    worst / largest
-}
-
+/// Fails unless the numbers are those that are expected, which are all finite here, but for `bound` times
+/// the largest of these; `what` is the case, with its device.
 #[track_caller]
-pub fn close(what: &str, found: &[f32], expected: &[f32], bound: f32) {
-    let error = relative_error(found, expected);
-    assert!(error <= bound, "{what}: relative error {error:e}, at most {bound:e}");
+pub fn close(what: &str, found: &[f32], expected: &[f32], bound: f64) {
+    assert!(expected.iter().all(|v| v.is_finite()), "{what}: expected {expected:?}");
+    compare::assert_close(what, found, expected, compare::LEAST, bound);
 }
 
 /// Numbers that another program computed, from `tests/vectors`.

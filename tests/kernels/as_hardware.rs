@@ -1,13 +1,12 @@
 //! What `Auto` and the products take on hardware GPUs, on whatever adapter there is: whole training steps
 //! beside the CPU's.
 
-use super::oracle::relative_error;
-use super::{gpu, has_f16, tensor};
-use crate::device::Backend;
+use super::oracle::widen;
+use super::{assert_equal, close_values, gpu, inner, lacks_f16, tensor};
 use crate::nn::{Lstm, Merge, Params, Precision};
 use crate::{Device, GpuOptions, Lengths, Tape};
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Model {
     layers: usize,
     both_ways: bool,
@@ -51,8 +50,7 @@ fn train(device: &Device, [b, t, i, h]: [usize; 4], model: Model) -> Vec<Vec<f32
 fn training_as_on_hardware() {
     let cpu = Device::cpu().unwrap();
     let device = gpu(GpuOptions::default().poison().threads(2).as_hardware());
-    let Backend::Gpu(inner) = &device.0 else { panic!("a CPU") };
-    assert!(!inner.info.software);
+    assert!(!inner(&device).info.software);
     let plain = Model::default();
     for (sizes, model) in [
         // Long sums in slices, of few rows and of more, and uncut.
@@ -64,18 +62,20 @@ fn training_as_on_hardware() {
         ([2, 12, 7, 130], Model { peepholes: true, ..plain }),
         ([9, 70, 40, 36], Model { mixed: true, ..plain }),
     ] {
-        if model.mixed && !has_f16(&device) {
+        if model.mixed && lacks_f16(&device) {
             continue;
         }
         let expected = train(&cpu, sizes, Model { mixed: false, ..model });
         let found = train(&device, sizes, model);
-        assert_eq!(found, train(&device, sizes, model), "{sizes:?}: other bits the second time");
+        let what = |tensor: usize| format!("tensor {tensor} of {sizes:?}, {model:?} on {device}");
+        for (number, (again, found)) in train(&device, sizes, model).iter().zip(&found).enumerate()
+        {
+            assert_equal(format!("{}, the second time", what(number)), again, found);
+        }
         // Sums of rounded gradients, which cancel each other, of a bias the most.
         let bound = if model.mixed { 5e-2 } else { 1e-4 };
         for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            let expected: Vec<f64> = expected.iter().map(|&v| v.into()).collect();
-            let error = relative_error(found, &expected);
-            assert!(error <= bound, "{sizes:?}, tensor {number}: {error:e}");
+            close_values(&what(number), found, &widen(expected), bound);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The matrix product and the sum of columns.
 
 use super::oracle::{self, Random, widen};
-use super::{close, devices, gpu, has_f16, tensor};
-use crate::device::Backend;
+use super::{Folder, close, close_values, devices, ends, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
 use crate::ops::column_sum::column_sum;
@@ -10,7 +9,6 @@ use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE,
 use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
-use std::sync::Arc;
 
 /// Odd ones, tiles' multiples and their neighbours.
 const SIZES: [[usize; 3]; 10] = [
@@ -64,17 +62,12 @@ fn products_of_every_form() {
     }
 }
 
-fn inner(device: &Device) -> &Arc<Gpu> {
-    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
-    gpu
-}
-
 /// All kernels that run on a device, with their tiles: by hand, since each kind of adapter gets
 /// its own ones.
 fn ways(gpu: &Gpu) -> Vec<Way> {
     let mut ways: Vec<Way> = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64]), (&ROWS, [8, 32])];
-    // Where subgroups have 8 lanes: lavapipe's do on most machines.
-    if gpu.subgroup_size == Some(8) {
+    // lavapipe's have 8 lanes on most machines.
+    if !lacks("subgroup8", gpu.subgroup_size == Some(8)) {
         ways.push((&SUBGROUP, [32, 64]));
     }
     ways
@@ -101,7 +94,7 @@ fn sliced_products_are_the_same() {
         every_form_sliced(&device, &[tile, rows], f32, [0, 1, 6, 11, 13], slices);
         every_form_sliced(&device, &[wide], f32, [7, 9, 14], slices);
     }
-    if has_f16(&device) {
+    if !lacks_f16(&device) {
         for of_a in [DType::F32, DType::F16] {
             every_form_sliced(&device, &[tile, rows], [of_a, DType::F16, DType::F32], [9], 3);
         }
@@ -164,19 +157,17 @@ fn slices_depend_on_sizes_alone() {
 #[cfg_attr(not(feature = "cache"), ignore = "needs the feature cache")]
 #[test]
 fn large_products_have_the_faster_tiles() {
-    let folder = std::env::temp_dir().join(format!("wgpu-lstm-tiles-{}", std::process::id()));
-    let device = Device::gpu(GpuOptions::default().software().cache(&folder)).unwrap();
+    let folder = Folder::new("tiles");
+    let device = folder.device();
     let name = |m, n| gemm::tiles(inner(&device), m, n).0[0].name;
     let first = name(1024, 1024);
     assert!(["gemm_tile", "gemm_tile_wide"].contains(&first), "{first}");
     assert_eq!(name(4000, 600), first);
     assert_eq!(name(64, 512), "gemm_tile");
-    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
-    let kept = files.iter().filter(|f| f.extension().is_some_and(|e| e == "json"));
+    let files = folder.files();
+    let kept = files.iter().filter(|file| ends(file, "json"));
     let kept: String = kept.map(|f| std::fs::read_to_string(f).unwrap()).collect();
     assert!(kept.contains("gemm_tiles"), "{files:?}: {kept}");
-    drop(device);
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// Operands that 16 bits can hold, so that sums differ by their order alone. Two forms, which hold
@@ -188,7 +179,7 @@ fn products_of_16_bit_floats() {
     for checked in [false, true] {
         let options = GpuOptions::default().poison();
         let device = gpu(if checked { options.checked() } else { options });
-        if !has_f16(&device) {
+        if lacks_f16(&device) {
             return;
         }
         let ways = ways(inner(&device));
@@ -275,7 +266,7 @@ fn every_form_sliced(
 fn sixteen_bits() {
     let mut r = Random::new(5);
     let device = gpu(GpuOptions::default().poison());
-    if !has_f16(&device) {
+    if lacks_f16(&device) {
         return;
     }
     let special = [0.0, -0.0, 65504.0, 65536.0, -1e30, f32::INFINITY, 6e-8, 1e-10, 1.0 / 3.0];
@@ -305,13 +296,15 @@ fn sixteen_bits() {
 #[test]
 fn types_without_a_kernel_are_refused() {
     let device = gpu(GpuOptions::default());
-    let a = tensor(&[1.0; 4], [2, 2], &device);
-    if let Ok(c) = Tensor::empty_f16([2, 2], inner(&device)) {
-        let [a, c] = [&a, &c].map(|t| Matrix::new(t, 2));
-        let gemm = Gemm { m: 2, n: 2, k: 2, bias: None, accumulate: false };
-        let error = gemm.run(a, a, c).unwrap_err().to_string();
-        assert!(error.contains("[F32, F32, F16]"), "{error}");
+    if lacks_f16(&device) {
+        return;
     }
+    let a = tensor(&[1.0; 4], [2, 2], &device);
+    let c = Tensor::empty_f16([2, 2], inner(&device)).unwrap();
+    let [a, c] = [&a, &c].map(|t| Matrix::new(t, 2));
+    let gemm = Gemm { m: 2, n: 2, k: 2, bias: None, accumulate: false };
+    let error = gemm.run(a, a, c).unwrap_err().to_string();
+    assert!(error.contains("[F32, F32, F16]"), "{error}");
 }
 
 #[test]
@@ -333,7 +326,7 @@ fn parts_of_matrices() {
             .unwrap();
         let c = c.to_vec().unwrap();
         assert_eq!(c[..5], [0.5; 5], "{name}: words before the result");
-        assert!(oracle::relative_error(&c[5..], &expected) < 1e-5, "{name}");
+        close_values(name, &c[5..], &expected, 1e-5);
     }
 }
 
@@ -375,7 +368,7 @@ fn sums_of_columns() {
             let y = sums(&x);
             close(&format!("{rows} x {columns}, {slices} slices"), &y, &expected, 1e-5);
             assert_eq!(y.to_vec().unwrap(), sums(&x).to_vec().unwrap());
-            if inner(&device).has_f16() {
+            if !lacks_f16(&device) {
                 let (x, what) = (half::half(&x).unwrap(), "of 16 bits");
                 // Each of the rows' values, below 1, is rounded to 11 bits.
                 let bound = 3e-4 * (rows as f64).sqrt();

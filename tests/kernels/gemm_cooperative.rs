@@ -2,16 +2,13 @@
 //! software adapters lack; and the whole of it where the adapter has them.
 
 use super::oracle::{self, Random, widen};
-use super::{close, gpu, has_f16, tensor};
-use crate::device::Backend;
-use crate::device::gpu::Gpu;
+use super::{close, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::kernel::Kernel;
 use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel};
 use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE};
 use crate::ops::{gemm_slices, half};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
-use std::sync::Arc;
 
 const PLAIN: &str = include_str!("cooperative.wgsl");
 
@@ -71,11 +68,6 @@ const SIZES: [[usize; 3]; 10] = [
     [127, 129, 7],
     [131, 65, 130],
 ];
-
-fn inner(device: &Device) -> &Arc<Gpu> {
-    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
-    gpu
-}
 
 /// A matrix whose rows begin at multiples of 4 elements, the first one behind a row's length of them,
 /// with something else between and around.
@@ -166,7 +158,7 @@ fn all_but_the_matrices_themselves() {
     for checked in [false, true] {
         let options = GpuOptions::default().poison();
         let device = gpu(if checked { options.checked() } else { options });
-        if !has_f16(&device) {
+        if lacks_f16(&device) {
             return;
         }
         if checked {
@@ -188,9 +180,10 @@ fn all_but_the_matrices_themselves() {
 /// Where there are such matrices, whatever adapter is the best one here.
 #[test]
 fn matrices_where_there_are_any() {
-    let device = match Device::gpu(GpuOptions::default().poison().no_cache()) {
-        Ok(device) if inner(&device).has_cooperative() => device,
-        other => return eprintln!("no cooperative matrices: {other:?}"),
+    let device = Device::gpu(GpuOptions::default().poison().no_cache());
+    let Some(device) = device.ok().filter(|device| inner(device).has_cooperative()) else {
+        lacks("cooperative", false);
+        return;
     };
     for types in TYPES {
         products(&device, gemm_cooperative::WAY, types, &[0, 1, 2, 3, 4, 9, 15]);
@@ -205,7 +198,7 @@ fn matrices_where_there_are_any() {
 #[test]
 fn only_large_products_in_fours_are_taken() {
     let device = gpu(GpuOptions::default());
-    if !has_f16(&device) {
+    if lacks_f16(&device) {
         return;
     }
     let a = Tensor::zeros([64 * 68], &device).unwrap();

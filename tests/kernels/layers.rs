@@ -2,7 +2,7 @@
 //! against plain f64 sums and their central differences.
 
 use super::oracle::{Random, central_difference, widen};
-use super::{close, devices, tensor};
+use super::{close, close_values, devices, tensor};
 use crate::lengths::Counted;
 use crate::ops::embedding::Places;
 use crate::ops::lstm::Columns;
@@ -21,12 +21,6 @@ fn dot(a: &[f64], b: &[f32]) -> f64 {
 fn column_sums(rows: &Tensor, c: usize) -> Vec<f32> {
     let rows = rows.to_vec().unwrap();
     (0..c).map(|j| rows.iter().skip(j).step_by(c).sum()).collect()
-}
-
-#[track_caller]
-fn close_values(what: &str, found: &[f32], expected: &[f64], bound: f64) {
-    let error = super::oracle::relative_error(found, expected);
-    assert!(error <= bound, "{what}: relative error {error:e}, at most {bound:e}");
 }
 
 fn normal(x: &[f64], gain: &[f64], shift: &[f64], epsilon: f64) -> Vec<f64> {

@@ -1,8 +1,7 @@
 //! The LSTM op, forward and backward: every strategy on every device against the oracle.
 
 use super::oracle::{self, Random, widen};
-use super::{close, devices, gpu, tensor};
-use crate::device::Backend;
+use super::{close, close_from, devices, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::resident::Forced;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
@@ -10,10 +9,90 @@ use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Leaving,
 use crate::ops::lstm::{Saved, Wanted, Weights};
 use crate::ops::threefry::Key;
 use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
+use std::fmt;
+
+/// What a case has and what is wanted of it, beside its sizes. Each is on and off independently of the
+/// others.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Options {
+    /// Its rows have different lengths.
+    pub(super) lengths: bool,
+    /// A first state goes in; else it is zeros.
+    pub(super) state: bool,
+    /// The gradient of the first state is wanted, given or not.
+    pub(super) d_state: bool,
+    /// The outputs of all steps are wanted and have gradients, beside the last state.
+    pub(super) sequences: bool,
+    /// The backward pass computes the gates anew, instead of finding them kept.
+    pub(super) recompute: bool,
+}
+
+impl Options {
+    pub(super) const NONE: Self =
+        Self { lengths: false, state: false, d_state: false, sequences: false, recompute: false };
+    pub(super) const ALL: Self =
+        Self { lengths: true, state: true, d_state: true, sequences: true, recompute: true };
+
+    pub(super) const SEQUENCES: Self = Self { sequences: true, ..Self::NONE };
+
+    /// Each set of options once.
+    fn every() -> impl Iterator<Item = Self> {
+        (0..32).map(|set| {
+            let [lengths, state, d_state, sequences, recompute] =
+                [0, 1, 2, 3, 4].map(|at| set >> at & 1 == 1);
+            Self { lengths, state, d_state, sequences, recompute }
+        })
+    }
+
+    /// Few of them, none and all among them, in which any two options are met on and off, together
+    /// and apart; three of them in every way.
+    fn some() -> [Self; 8] {
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|set| {
+            let three @ [lengths, state, sequences] = [0, 1, 2].map(|at| set >> at & 1 == 1);
+            let on = three.into_iter().filter(|on| *on).count();
+            Self { lengths, state, d_state: on >= 2, sequences, recompute: on % 2 == 1 }
+        })
+    }
+}
+
+/// The names of those that are on.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self { lengths, state, d_state, sequences, recompute } = self;
+        let all = [
+            (lengths, "lengths"),
+            (state, "state"),
+            (d_state, "d_state"),
+            (sequences, "sequences"),
+            (recompute, "recompute"),
+        ];
+        let on: Vec<_> = all.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+        f.write_str(&if on.is_empty() { "no option".to_owned() } else { on.join(" ") })
+    }
+}
+
+#[test]
+fn some_options_hold_every_pair() {
+    let flags = |o: Options| [o.lengths, o.state, o.d_state, o.sequences, o.recompute];
+    let some = Options::some();
+    assert!(some.contains(&Options::NONE) && some.contains(&Options::ALL));
+    for (a, b) in (0..5).flat_map(|a| (0..a).map(move |b| (a, b))) {
+        for pair in [[false, false], [false, true], [true, false], [true, true]] {
+            let met = some.iter().any(|&o| [flags(o)[a], flags(o)[b]] == pair);
+            assert!(met, "options {a} and {b}: never {pair:?}");
+        }
+    }
+    let mut every: Vec<_> = Options::every().map(flags).collect();
+    every.sort_unstable();
+    every.dedup();
+    assert_eq!(every.len(), 32);
+}
 
 /// A layer with its arguments and the gradients that arrive.
 #[derive(Clone)]
 pub(super) struct Case {
+    /// Of its numbers.
+    seed: u64,
     pub(super) layer: oracle::lstm::Lstm,
     x: Vec<f32>,
     weight_ih: Vec<f32>,
@@ -21,8 +100,7 @@ pub(super) struct Case {
     bias: Vec<f32>,
     h_0: Vec<f32>,
     c_0: Vec<f32>,
-    with_state: bool,
-    sequences: bool,
+    options: Options,
     d_y: Vec<f32>,
     d_h: Vec<f32>,
     d_c: Vec<f32>,
@@ -37,22 +115,25 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// `options` switches lengths, state and sequences by its bits.
-    pub(super) fn new(seed: u64, [b, t, i, h]: [usize; 4], options: usize) -> Self {
+    pub(super) fn new(seed: u64, [b, t, i, h]: [usize; 4], options: Options) -> Self {
         let mut r = Random::new(seed);
         let size = 1.0 / (h as f32).sqrt();
         let (weight_ih, weight_hh) =
             (r.uniform(4 * h * i, -size, size), r.uniform(4 * h * h, -size, size));
         let bias = r.uniform(4 * h, -0.5, 0.5);
-        let (with_state, sequences) = (options & 2 != 0, options & 4 != 0);
         let mut state = |wanted: bool| match wanted {
             true => r.uniform(b * h, -1.0, 1.0),
             false => vec![0.0; b * h],
         };
-        let (h_0, c_0, d_h, d_c) = (state(with_state), state(with_state), state(true), state(true));
-        let d_y = if sequences { r.uniform(b * t * h, -1.0, 1.0) } else { vec![0.0; b * t * h] };
-        let lengths = (options & 1 != 0).then(|| (0..b).map(|_| 1 + r.below(t)).collect());
+        let (h_0, c_0, d_h, d_c) =
+            (state(options.state), state(options.state), state(true), state(true));
+        let d_y = match options.sequences {
+            true => r.uniform(b * t * h, -1.0, 1.0),
+            false => vec![0.0; b * t * h],
+        };
+        let lengths = options.lengths.then(|| (0..b).map(|_| 1 + r.below(t)).collect());
         Self {
+            seed,
             x: r.uniform(b * t * i, -1.0, 1.0),
             layer: oracle::lstm::Lstm {
                 batch: b,
@@ -70,8 +151,7 @@ impl Case {
             bias,
             h_0,
             c_0,
-            with_state,
-            sequences,
+            options,
             d_y,
             d_h,
             d_c,
@@ -179,8 +259,8 @@ impl Case {
             x: &x,
             weights: &self.weights(device),
             steps,
-            state: self.with_state.then_some((&h_0, &c_0)),
-            y: self.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
+            state: self.options.state.then_some((&h_0, &c_0)),
+            y: self.options.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
             save,
             how: How {
                 compared: None,
@@ -188,8 +268,7 @@ impl Case {
                 reverse: self.layer.reverse,
                 zero_left_out: self.layer.zero_left_out,
                 strategy,
-                // Gates kept, and computed anew: either is half of all cases.
-                recompute: self.with_state,
+                recompute: self.options.recompute,
                 noise: self.noise,
             },
         }])
@@ -198,7 +277,7 @@ impl Case {
         (output, y)
     }
 
-    /// Both passes against the oracle.
+    /// Both passes against the oracle; `what` tells what is not of the case itself.
     pub(super) fn check(&self, what: &str, device: &Device, strategy: Strategy, answer: &Answer) {
         self.check_passes(&[false, true], what, device, strategy, answer);
     }
@@ -213,11 +292,12 @@ impl Case {
     ) {
         let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
         for &save in saves {
+            let what = format!("{self}, {what}, {strategy:?}, saved {save}");
             let (output, y) = self.forward(device, strategy, save);
             let [of_states, of_gradients] = self.bounds();
             state_close(&format!("h_n of {what}"), &output.h_n, &answer.out.h_n, of_states);
             state_close(&format!("c_n of {what}"), &output.c_n, &answer.out.c_n, of_states);
-            if self.sequences {
+            if self.options.sequences {
                 let exact: Vec<f32> = answer.out.y.iter().map(|&v| v as f32).collect();
                 let expected = widen(&self.widened(&exact, 7.0));
                 state_close(&format!("y of {what}"), &y, &expected, of_states);
@@ -244,12 +324,14 @@ impl Case {
                 peepholes: self.cell.peepholes.then(|| tensor(&before_p, [before_p.len()], device)),
             };
             let arriving = Arriving {
-                d_y: self.sequences.then_some(Columns { tensor: &d_y, first: self.beside[0] }),
+                d_y: self
+                    .options
+                    .sequences
+                    .then_some(Columns { tensor: &d_y, first: self.beside[0] }),
                 d_h_n: Some(&d_h),
                 d_c_n: Some(&d_c),
             };
-            // As in most trainings without a state, where no gradient of one is wanted.
-            let wanted = Wanted { d_x: true, d_state: self.with_state };
+            let wanted = Wanted { d_x: true, d_state: self.options.d_state };
             let leaving = backward(saved, arriving, &gradients, wanted);
             let d = &answer.gradients;
             // Sums that cancel are as exact as their terms.
@@ -258,7 +340,7 @@ impl Case {
                 false => close(what, found, expected, of_gradients),
             };
             close(&format!("d_x of {what}"), &leaving.d_x.unwrap(), &d.d_x);
-            assert_eq!(leaving.d_state.is_some(), self.with_state);
+            assert_eq!(leaving.d_state.is_some(), self.options.d_state, "{what}");
             if let Some((d_h_0, d_c_0)) = leaving.d_state {
                 close(&format!("d_h_0 of {what}"), &d_h_0, &d.d_h_0);
                 close(&format!("d_c_0 of {what}"), &d_c_0, &d.d_c_0);
@@ -292,7 +374,7 @@ impl Case {
         let wanted = Wanted { d_x: true, d_state: true };
         let d_h = tensor(&self.d_h, [batch, hidden_size], device);
         let d_y = tensor(&self.d_y, [batch, timesteps, hidden_size], device);
-        let d_y = self.sequences.then_some(Columns { tensor: &d_y, first: 0 });
+        let d_y = self.options.sequences.then_some(Columns { tensor: &d_y, first: 0 });
         let arriving = Arriving { d_y, d_h_n: Some(&d_h), d_c_n: None };
         let leaving = backward(output.saved.unwrap(), arriving, &gradients, wanted);
         let (d_h_0, d_c_0) = leaving.d_state.unwrap();
@@ -308,6 +390,33 @@ impl Case {
         let (d_y, d_h, d_c) = (widen(&self.d_y), widen(&self.d_h), widen(&self.d_c));
         let gradients = self.layer.backward(&x, &out, &d_y, &d_h, &d_c);
         Answer { out, gradients }
+    }
+}
+
+/// All that it is made from.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { layer, options, seed, .. } = self;
+        let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = layer;
+        write!(f, "B{batch} T{timesteps} I{input_size} H{hidden_size}, seed {seed}, {options}")?;
+        for (on, what) in [
+            (layer.mask.is_some(), "mask"),
+            (layer.reverse, "reverse"),
+            (layer.zero_left_out, "zeros where left out"),
+            (self.half, "16 bits"),
+            (!self.noise.training, "without dice"),
+        ] {
+            if on {
+                write!(f, ", {what}")?;
+            }
+        }
+        if self.beside != [0, 0] {
+            write!(f, ", beside {:?}", self.beside)?;
+        }
+        if self.cell.is_variant() {
+            write!(f, ", {:?}", self.cell)?;
+        }
+        Ok(())
     }
 }
 
@@ -389,8 +498,7 @@ pub(super) struct Answer {
 /// of them may be small.
 #[track_caller]
 fn state_close(what: &str, found: &Tensor, expected: &[f64], bound: f64) {
-    let error = oracle::relative_error_from(0.1, &found.to_vec().unwrap(), expected);
-    assert!(error <= bound, "{what}: relative error {error:e}, at most {bound:e}");
+    close_from(0.1, what, found, expected, bound);
 }
 
 /// PyTorch's `[4H,rows]` as `[rows,H,4]`.
@@ -405,12 +513,11 @@ fn strategies(device: &Device) -> &'static [Strategy] {
     }
 }
 
-pub(super) fn check_everywhere(case: &Case, saves: &[bool], what: &str) {
+pub(super) fn check_everywhere(case: &Case, saves: &[bool]) {
     let answer = case.answer();
     for (name, device) in devices() {
         for &strategy in strategies(device) {
-            let what = format!("{what}, {strategy:?} on {name}");
-            case.check_passes(saves, &what, device, strategy, &answer);
+            case.check_passes(saves, name, device, strategy, &answer);
         }
     }
 }
@@ -420,40 +527,40 @@ pub(super) fn check_everywhere(case: &Case, saves: &[bool], what: &str) {
 #[test]
 fn gradients_of_weights_in_slices() {
     let device = gpu(GpuOptions::default().threads(2));
-    let Backend::Gpu(inner) = &device.0 else { panic!("this test needs a GPU adapter") };
-    let plain = Case::new(4, [11, 17, 12, 7], 6);
+    let inner = inner(&device);
+    let plain = Case::new(4, [11, 17, 12, 7], Options { lengths: false, ..Options::ALL });
     // The other products' sums, of 4 H or fewer, are too short for slices.
-    let mut cases = vec![plain.clone(), Case::new(5, [33, 9, 3, 7], 7)];
-    if inner.has_f16() {
+    let mut cases = vec![plain.clone(), Case::new(5, [33, 9, 3, 7], Options::ALL)];
+    if !lacks_f16(&device) {
         cases.push(plain.with_half());
     }
-    for (n, case) in cases.iter().enumerate() {
+    for case in cases {
         let answer = case.answer();
         let dispatches = [1, 3].map(|slices| {
             inner.force(Forced { slices: Some(slices), ..Forced::default() }).unwrap();
             let before = device.counters().dispatches;
-            let what = format!("case {n}, {slices} slices");
+            let what = format!("{slices} slices");
             case.check_passes(&[true], &what, &device, Strategy::Sequence, &answer);
             device.counters().dispatches - before
         });
         // Gradients of `weight_ih`, of `weight_hh` and of the bias.
-        assert_eq!(dispatches[1] - dispatches[0], 3, "case {n}");
+        assert_eq!(dispatches[1] - dispatches[0], 3, "{case}");
     }
 }
 
-/// The sizes at which every kernel meets its edges, with all options and with none, in training.
-/// What else there is comes in the next test, at one size: a software adapter takes seconds to
-/// compile a kernel, and each of these makes kernels anew.
+/// The sizes at which every kernel meets its edges, each with one set of options or another, in training.
+/// All sets come in the next test, at one size: a software adapter takes seconds to compile a kernel,
+/// and each of these makes kernels anew.
 fn grid(hidden_size: usize) {
-    let mut n = hidden_size;
+    // Another begin for each hidden size, so that the other sizes meet more of them.
+    let mut options = Options::some().into_iter().cycle().skip(hidden_size % 5);
+    let mut seed = hidden_size as u64;
     for b in [1, 3, 33] {
         for t in [1, 2, 17] {
             for i in [1, 5, 64] {
-                let options = if n.is_multiple_of(2) { 7 } else { 0 };
-                let case = Case::new(n as u64, [b, t, i, hidden_size], options);
-                let what = format!("B{b} T{t} I{i} H{hidden_size}, options {options}");
-                check_everywhere(&case, &[true], &what);
-                n += 1;
+                let options = options.next().unwrap();
+                check_everywhere(&Case::new(seed, [b, t, i, hidden_size], options), &[true]);
+                seed += 1;
             }
         }
     }
@@ -486,12 +593,16 @@ fn hidden_size_200() {
 
 #[test]
 fn every_option_at_one_size() {
-    for options in 0..8 {
+    for (seed, options) in (0..).zip(Options::every()) {
+        // Where nothing is saved, what the backward pass does makes no difference.
+        let of_backward = options.d_state || options.recompute;
+        let saves: &[bool] = if of_backward { &[true] } else { &[false, true] };
         // As many units as the kernel for subgroups takes, and no multiple of anything.
-        let case = Case::new(options as u64, [33, 6, 3, 21], options);
-        check_everywhere(&case, &[false, true], &format!("options {options}"));
-        let case = Case::new(options as u64, [9, 5, 2, 13], options);
-        check_everywhere(&case, &[true], &format!("options {options}, eight rows"));
+        check_everywhere(&Case::new(seed, [33, 6, 3, 21], options), saves);
+    }
+    for (seed, options) in (0..).zip(Options::some()) {
+        // The kernels for eight rows.
+        check_everywhere(&Case::new(seed, [9, 5, 2, 13], options), &[true]);
     }
 }
 
@@ -500,14 +611,11 @@ fn every_option_at_one_size() {
 #[test]
 fn few_rows_of_many_units() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    // Not every adapter has so wide workgroups.
-    let crate::device::Backend::Gpu(inner) = &device.0 else { panic!("a CPU") };
-    let wide = inner.limits.max_compute_invocations_per_workgroup >= 512;
-    let strategy = if wide { Strategy::Sequence } else { Strategy::Auto };
-    for (options, b) in [(7, 3), (4, 1)] {
-        let case = Case::new(options as u64, [b, 4, 3, 499], options);
-        let what = format!("B{b} H499, options {options}");
-        case.check_passes(&[true], &what, &device, strategy, &case.answer());
+    let wide = inner(&device).limits.max_compute_invocations_per_workgroup >= 512;
+    let strategy = if lacks("wide", wide) { Strategy::Auto } else { Strategy::Sequence };
+    for (seed, b, options) in [(7, 3, Options::ALL), (4, 1, Options::SEQUENCES)] {
+        let case = Case::new(seed, [b, 4, 3, 499], options);
+        case.check_passes(&[true], "many units", &device, strategy, &case.answer());
     }
 }
 
@@ -515,10 +623,10 @@ fn few_rows_of_many_units() {
 #[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_hidden_size_past_a_workgroup() {
-    let case = Case::new(1, [2, 3, 2, 300], 7);
+    let case = Case::new(1, [2, 3, 2, 300], Options::ALL);
     let answer = case.answer();
     let device = gpu(GpuOptions::default().poison().portable());
-    case.check("H300", &device, Strategy::Auto, &answer);
+    case.check("past a workgroup", &device, Strategy::Auto, &answer);
     let x = tensor(&case.x, [2, 3, 2], &device);
     let refused = lstm::forward(&[Forward {
         x: &x,
@@ -537,7 +645,8 @@ fn a_hidden_size_past_a_workgroup() {
 #[test]
 fn a_batch_larger_than_one_binding() {
     let sizes @ [b, t, _, h] = [81, 1000, 1, 128];
-    let mut case = Case::new(1, sizes, 5);
+    let options = Options { lengths: true, sequences: true, ..Options::NONE };
+    let mut case = Case::new(1, sizes, options);
     let lengths: Vec<usize> = (0..b).map(|row| if row % 9 == 0 { t } else { 3 }).collect();
     case.layer.lengths = Some(lengths);
     let device = gpu(GpuOptions::default().portable());
@@ -551,17 +660,14 @@ fn a_batch_larger_than_one_binding() {
 #[test]
 fn chunks_of_rows_and_of_timesteps() {
     for limit in [4 * 5 * 16 * 2, 4 * 5 * 4 + 8] {
-        for options in 0..8 {
-            let mut case = Case::new(options as u64, [3, 9, 2, 5], options);
+        let device = gpu(GpuOptions::default().poison().chunk_words(limit));
+        for (seed, options) in (0..).zip(Options::some()) {
+            let mut case = Case::new(seed, [3, 9, 2, 5], options);
             for reverse in [false, true] {
                 case.layer.reverse = reverse;
                 let answer = case.answer();
-                let device = gpu(GpuOptions::default().poison().chunk_words(limit));
                 for strategy in [Strategy::Sequence, Strategy::Stepwise] {
-                    let what = format!(
-                        "chunks of {limit}, {strategy:?}, options {options}, reverse {reverse}"
-                    );
-                    case.check(&what, &device, strategy, &answer);
+                    case.check("in chunks", &device, strategy, &answer);
                 }
             }
         }
@@ -572,7 +678,7 @@ fn chunks_of_rows_and_of_timesteps() {
 fn nan_in_the_input_reaches_its_row_alone() {
     for (name, device) in devices() {
         for &strategy in strategies(device) {
-            let mut case = Case::new(1, [5, 4, 3, 8], 4);
+            let mut case = Case::new(1, [5, 4, 3, 8], Options::SEQUENCES);
             case.x[4 * 3 * 2] = f32::NAN;
             let h_n = case.forward(device, strategy, true).0.h_n.to_vec().unwrap();
             for (row, h) in h_n.chunks(8).enumerate() {
@@ -587,7 +693,7 @@ fn nan_in_the_input_reaches_its_row_alone() {
 fn large_inputs_saturate() {
     for (name, device) in devices() {
         for &strategy in strategies(device) {
-            let mut case = Case::new(1, [2, 3, 3, 8], 4);
+            let mut case = Case::new(1, [2, 3, 3, 8], Options::SEQUENCES);
             case.x.iter_mut().for_each(|x| *x *= 1e30);
             let (output, _) = case.forward(device, strategy, false);
             let h_n = output.h_n.to_vec().unwrap();
@@ -598,7 +704,7 @@ fn large_inputs_saturate() {
 
 #[test]
 fn the_same_bits_every_time() {
-    let case = Case::new(1, [33, 9, 5, 64], 7);
+    let case = Case::new(1, [33, 9, 5, 64], Options::ALL);
     for (name, device) in devices() {
         for &strategy in strategies(device) {
             let run = || case.results(device, strategy);

@@ -5,9 +5,8 @@
 //! seed: with one case, to see it alone.
 
 use super::oracle::Random;
-use super::persistent::forced;
 use super::poison_answer::Question;
-use super::{gpu, tensor};
+use super::{forced, gpu, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, LstmState, Merge, Params};
 use crate::ops::lstm::cell::Cell;

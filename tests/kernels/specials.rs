@@ -5,9 +5,7 @@
 
 use super::oracle::dense::{Activation, activate, activate_backward};
 use super::oracle::{self, Random, widen};
-use super::{devices, gpu, has_f16, tensor};
-use crate::device::Backend;
-use crate::device::gpu::Gpu;
+use super::{devices, gpu, has_f16, inner, lacks, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
 use crate::ops::gemm::{Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
@@ -19,7 +17,6 @@ use crate::ops::{
     norm_lstm, pack, penalty, pointwise_loss, pool, reduce_sum, sgd, softmax, swap_axes,
 };
 use crate::{Device, GpuOptions, Lengths, Mask, Tensor};
-use std::sync::Arc;
 
 const SPECIALS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-40, -3e-42];
 
@@ -234,11 +231,6 @@ fn with_zeros(mut values: Vec<f32>) -> Vec<f32> {
     values
 }
 
-fn inner(device: &Device) -> &Arc<Gpu> {
-    let Backend::Gpu(gpu) = &device.0 else { panic!("this test needs a GPU adapter") };
-    gpu
-}
-
 fn one_gpu() -> Vec<(String, Device)> {
     vec![("GPU".to_owned(), gpu(GpuOptions::default().poison()))]
 }
@@ -378,6 +370,7 @@ fn sums_and_copies() {
     .check(&mut failures);
     let with_halves: Vec<_> =
         devices().iter().filter(|(_, d)| !d.is_gpu() || has_f16(d)).cloned().collect();
+    lacks("f16", with_halves.iter().any(|(_, device)| device.is_gpu()));
     Case {
         op: "half",
         what: String::new(),
@@ -683,7 +676,7 @@ fn products_by_every_kernel() {
     let mut failures = Vec::new();
     let devices = one_gpu();
     let mut ways: Vec<Way> = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64]), (&ROWS, [8, 32])];
-    if inner(&devices[0].1).subgroup_size == Some(8) {
+    if !lacks("subgroup8", inner(&devices[0].1).subgroup_size == Some(8)) {
         ways.push((&SUBGROUP, [32, 64]));
     }
     let wide: Way = (&WIDE, [128, 128]);

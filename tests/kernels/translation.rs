@@ -8,25 +8,68 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
 use std::collections::HashSet;
 
+/// The kernels whose invocations hand each other values inside of a subgroup, beside those of cooperative
+/// matrices: naga asks for no `enable subgroups;`, so nothing in the text says it.
+const OF_SUBGROUPS: [&str; 9] = [
+    "gemm_subgroup",
+    "gemm_subgroup_b16",
+    "gemm_subgroup_bc16",
+    "gemm_subgroup_ab16",
+    "gemm_subgroup_abc16",
+    "lstm_sequence_subgroup",
+    "lstm_sequence_bwd_subgroup",
+    "lstm_sequence_subgroup_row",
+    "lstm_sequence_bwd_subgroup_row",
+];
+
 fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
     let source = kernel.source();
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
-    // What a kernel needs beyond WebGPU is in its name.
-    let mut needs = Capabilities::empty();
-    let cooperative = of_vulkan(kernel);
-    needs.set(Capabilities::COOPERATIVE_MATRIX, cooperative);
-    needs.set(Capabilities::SUBGROUP, kernel.name.contains("_subgroup") || cooperative);
-    needs.set(Capabilities::SHADER_FLOAT16, kernel.name.ends_with("16"));
-    let info = Validator::new(ValidationFlags::all(), needs)
+    let info = Validator::new(ValidationFlags::all(), needs(kernel))
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     (module, info)
 }
 
+/// What a kernel needs beyond WebGPU.
+fn needs(kernel: &Kernel) -> Capabilities {
+    let mut needs = Capabilities::empty();
+    let cooperative = of_vulkan(kernel);
+    needs.set(Capabilities::COOPERATIVE_MATRIX, cooperative);
+    needs.set(Capabilities::SUBGROUP, cooperative || OF_SUBGROUPS.contains(&kernel.name));
+    needs.set(Capabilities::SHADER_FLOAT16, enables(kernel, "f16"));
+    needs
+}
+
+/// Whether a kernel's text says that it uses an extension of WGSL.
+fn enables(kernel: &Kernel, extension: &str) -> bool {
+    let source = kernel.source();
+    let code = source.lines().filter_map(|line| line.split("//").next());
+    let mut statements = code.flat_map(|line| line.split(';'));
+    statements
+        .any(|text| text.trim().strip_prefix("enable ").is_some_and(|e| e.trim() == extension))
+}
+
 /// Matrices of this size are Vulkan's alone.
 fn of_vulkan(kernel: &Kernel) -> bool {
-    kernel.name.contains("_cooperative")
+    enables(kernel, "wgpu_cooperative_matrix")
+}
+
+/// No kernel is taken to need what it does not use.
+#[test]
+fn every_need_of_a_kernel_is_one() {
+    for name in OF_SUBGROUPS {
+        assert!(KERNELS.iter().any(|kernel| kernel.name == name), "no kernel is called {name}");
+    }
+    for kernel in KERNELS {
+        let (module, _) = parse(kernel);
+        for need in needs(kernel) {
+            let others = needs(kernel) - need;
+            let valid = Validator::new(ValidationFlags::all(), others).validate(&module).is_ok();
+            assert!(!valid, "{} uses no {need:?}", kernel.name);
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Kernels that are only used where they were seen right, and choices by a clock: what is kept, what
 //! is found again, and that nothing of it disturbs the device.
 
-use super::gpu;
-use crate::device::Backend;
+use super::{Folder, ends, gpu, inner, open};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::Kernel;
@@ -15,43 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
-/// A folder of a test's own, empty at first.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("wgpu-lstm-{test}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        Self(path)
-    }
-
-    fn device(&self) -> Device {
-        self.open(GpuOptions::default())
-    }
-
-    fn open(&self, options: GpuOptions) -> Device {
-        let options = options.cache(&self.0);
-        Device::gpu(options.clone().software()).or_else(|_| Device::gpu(options)).unwrap()
-    }
-
-    /// The file of what was learned of the only device.
-    fn file(&self) -> PathBuf {
-        let all = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        let found: Vec<_> = all.filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
-        assert_eq!(found.len(), 1, "{found:?}");
-        found[0].clone()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn inner(device: &Device) -> &Arc<Gpu> {
-    let Backend::Gpu(gpu) = &device.0 else { panic!("{device} is no GPU") };
-    gpu
+/// The file of what was learned of the only device.
+fn learned(folder: &Folder) -> PathBuf {
+    let mut found = folder.files();
+    found.retain(|file| ends(file, "json"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
 }
 
 /// What was logged as a warning, for tests that look for a name of their own.
@@ -101,17 +69,19 @@ static SUM: Kernel = kernel("test_twice_by_sum", &[HEAD, "y[i] = x[i] + x[i]; }"
 static SUM_ANEW: Kernel = kernel("test_twice_by_sum", &[HEAD, "let v = x[i]; y[i] = v + v; }"]);
 static SQUARE: Kernel = kernel("test_square", &[HEAD, "y[i] = x[i] * x[i]; }"]);
 static NO_KERNEL: Kernel = kernel("test_no_kernel", &[HEAD, "y[i] = not_there(x[i]); }"]);
-/// Some seconds of one invocation, which no compiler can shorten.
-static ENDLESS: Kernel = kernel(
-    "test_endless",
-    &[
-        HEAD,
-        "if i > 0u { return; } for (var k = 0u; k < (1u << 29u); k++) { y[k & 7u] = y[(k + 1u) & 7u] * x[k & 7u] + 1.0; } }",
-    ],
-);
+/// Some seconds of one invocation, which no compiler can shorten: of a CPU's thread and, of fewer turns, of a
+/// card's, whose memory answers each of them later. Nobody can end it.
+static ENDLESS: [Kernel; 2] = [
+    kernel("test_endless", &[HEAD, "let turns = 1u << 29u;", TURNS]),
+    kernel("test_endless_on_a_card", &[HEAD, "let turns = 1u << 24u;", TURNS]),
+];
+const TURNS: &str = "
+    if i > 0u { return; }
+    for (var k = 0u; k < turns; k++) { y[k & 7u] = y[(k + 1u) & 7u] * x[k & 7u] + 1.0; }
+}";
 
 fn twice(gpu: &Arc<Gpu>, kernel: &'static Kernel) -> Result<Vec<f32>> {
-    let device = Device(Backend::Gpu(gpu.clone()));
+    let device = gpu.device();
     let values: Vec<_> = (0..100).map(|i| i as f32 - 30.0).collect();
     let x = Tensor::from_slice(&values, [100], &device)?;
     let y = Tensor::zeros([100], &device)?;
@@ -171,7 +141,7 @@ fn an_injected_fault_is_found_and_remembered() {
     let device = folder.open(GpuOptions::default().fault("faulty"));
     assert!(!inner(&device).trusts(&SPECIAL));
     assert_eq!(warnings("faulty is wrong on this device"), 1);
-    assert!(std::fs::read_to_string(folder.file()).unwrap().contains("faulty"));
+    assert!(std::fs::read_to_string(learned(&folder)).unwrap().contains("faulty"));
     // The verdict stays, whoever asks.
     for device in [device, folder.device()] {
         assert!(!inner(&device).trusts(&SPECIAL));
@@ -219,8 +189,8 @@ fn a_trial_that_does_not_end_says_nothing() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     static HANGING: Special = Special {
         name: "hanging",
-        kernels: &[&ENDLESS],
-        check: |gpu| compare(gpu, &ENDLESS, &RUNS),
+        kernels: &[&ENDLESS[0], &ENDLESS[1]],
+        check: |gpu| compare(gpu, &ENDLESS[usize::from(!gpu.info.software)], &RUNS),
     };
     // As a driver that is reset while the trial runs, or that answers too late.
     static LOST: Special = Special {
@@ -251,7 +221,7 @@ fn a_trial_that_does_not_end_says_nothing() {
     assert_eq!(RUNS.load(Ordering::Relaxed), 2);
     // The next process finds no word on them, and tries again.
     assert!(inner(&again).trusts(&RIGHT));
-    let text = std::fs::read_to_string(folder.file()).unwrap();
+    let text = std::fs::read_to_string(learned(&folder)).unwrap();
     assert!(text.contains("beside"), "{text}");
     assert!(!text.contains("hanging") && !text.contains("vanishing"), "{text}");
 }
@@ -270,7 +240,7 @@ fn a_choice_with_a_trial_that_does_not_end_is_not_kept() {
                 if lost == Some(i) {
                     return Err(Error::DeviceLost { reason: "a test".into() });
                 }
-                let x = Tensor::zeros([1000], &Device(Backend::Gpu(gpu.clone())))?;
+                let x = Tensor::zeros([1000], &gpu.device())?;
                 Ok(Box::new(move || x.fill(1.0)))
             },
         })
@@ -282,7 +252,7 @@ fn a_choice_with_a_trial_that_does_not_end_is_not_kept() {
     assert_eq!(choose(&folder.device(), "test/lost", Some(0)), 0);
     assert_eq!(prepared.load(Ordering::Relaxed), 1);
     choose(&device, "test/timed", None);
-    let text = std::fs::read_to_string(folder.file()).unwrap();
+    let text = std::fs::read_to_string(learned(&folder)).unwrap();
     assert!(text.contains("test/timed") && !text.contains("test/lost"), "{text}");
 }
 
@@ -296,15 +266,15 @@ fn a_lock_that_another_holds_is_not_waited_for_long() {
     let folder = Folder::new("held");
     let device = folder.device();
     assert!(inner(&device).trusts(&FIRST));
-    let before = std::fs::read(folder.file()).unwrap();
-    let held = std::fs::File::create(folder.file().with_extension("lock")).unwrap();
+    let before = std::fs::read(learned(&folder)).unwrap();
+    let held = std::fs::File::create(learned(&folder).with_extension("lock")).unwrap();
     held.lock().unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let asked = device.clone();
     std::thread::spawn(move || sender.send(inner(&asked).trusts(&SECOND)));
     let answer = receiver.recv_timeout(Duration::from_secs(100));
     assert_eq!(answer, Ok(true), "the lock was waited for");
-    assert_eq!(std::fs::read(folder.file()).unwrap(), before, "written without the lock");
+    assert_eq!(std::fs::read(learned(&folder)).unwrap(), before, "written without the lock");
     // It is known in this device; another one checks anew, and keeps it now.
     drop(held);
     assert!(inner(&device).trusts(&SECOND));
@@ -326,7 +296,7 @@ fn choose(device: &Device, prepared: &AtomicUsize) -> usize {
             if i == 2 {
                 return Err(Error::Gpu { message: "the third candidate fails".into() });
             }
-            let x = Tensor::zeros([1_000_000], &Device(Backend::Gpu(gpu.clone())))?;
+            let x = Tensor::zeros([1_000_000], &gpu.device())?;
             let launches = if i == 0 { 50 } else { 1 };
             Ok(Box::new(move || (0..launches).try_for_each(|_| x.fill(1.0))))
         },
@@ -347,11 +317,11 @@ fn a_choice_is_timed_once() {
     assert_eq!(choose(&folder.device(), &prepared), 1);
     assert_eq!(count(), 3, "measured once");
     // What the file says is done, whatever a clock would say now.
-    let text = std::fs::read_to_string(folder.file()).unwrap();
-    std::fs::write(folder.file(), text.replace("\"chosen\": 1", "\"chosen\": 0")).unwrap();
+    let text = std::fs::read_to_string(learned(&folder)).unwrap();
+    std::fs::write(learned(&folder), text.replace("\"chosen\": 1", "\"chosen\": 0")).unwrap();
     assert_eq!((choose(&folder.device(), &prepared), count()), (0, 3));
     // But no candidate that is not there.
-    std::fs::write(folder.file(), text.replace("\"chosen\": 1", "\"chosen\": 7")).unwrap();
+    std::fs::write(learned(&folder), text.replace("\"chosen\": 1", "\"chosen\": 7")).unwrap();
     assert_eq!((choose(&folder.device(), &prepared), count()), (1, 6));
 }
 
@@ -367,11 +337,11 @@ fn a_damaged_or_foreign_file_is_replaced() {
     let folder = Folder::new("spoiled");
     let trusts = || inner(&folder.device()).trusts(&SPECIAL);
     assert!(trusts());
-    let text = std::fs::read_to_string(folder.file()).unwrap();
+    let text = std::fs::read_to_string(learned(&folder)).unwrap();
     let foreign = text.replacen("\"device\": \"", "\"device\": \"another ", 1);
     let spoiled = ["", "{", "\u{0}\u{0}", "[1,2]", &text[..text.len() / 2], &foreign];
     for (i, content) in spoiled.iter().enumerate() {
-        spoil(&folder.file(), content.as_bytes());
+        spoil(&learned(&folder), content.as_bytes());
         assert!(trusts());
         assert_eq!(RUNS.load(Ordering::Relaxed), i + 2, "{content:?} was believed");
         assert!(trusts(), "what was found is not kept");
@@ -388,14 +358,13 @@ fn a_folder_that_cannot_be_written_is_done_without() {
     };
     let folder = Folder::new("homeless");
     // A file where the folder should be: not even root can write below it.
-    spoil(&folder.0, b"a file");
-    let device = Folder(folder.0.join("below")).device();
+    spoil(folder.path(), b"a file");
+    let device = open(GpuOptions::default().cache(folder.path().join("below")));
     assert!(inner(&device).trusts(&SPECIAL));
     let prepared = AtomicUsize::new(0);
     assert_eq!(choose(&device, &prepared), 0, "a choice that is not kept would differ next time");
     let y = Tensor::zeros([3], &device).unwrap();
     add_into(&Tensor::from_slice(&[1.0, 2.0, 3.0], [3], &device).unwrap(), &y).unwrap();
     assert_eq!(y.to_vec().unwrap(), [1.0, 2.0, 3.0]);
-    drop(device);
-    std::fs::remove_file(&folder.0).unwrap();
+    assert!(folder.path().is_file());
 }

@@ -1,9 +1,8 @@
 //! Both directions of a layer in the same dispatches: with the bits that each has alone, whatever the
 //! schedule, the cell and the rows; and in as many dispatches as one direction.
 
-use super::oracle::Random;
-use super::persistent::forced;
-use super::{close, devices, gpu, has_f16, tensor};
+use super::oracle::{Random, widen};
+use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
@@ -22,10 +21,14 @@ enum Rows {
 }
 
 /// Two directions over one input.
+#[derive(Clone, Copy, Debug)]
 struct Both {
     sizes: [usize; 4],
     rows: Rows,
+    /// Whether first states go in, and gradients of the last states.
     with_state: bool,
+    /// Whether the gradients of the first states are wanted.
+    d_state: bool,
     /// Whether the weights of both lie in one buffer, as parameters do.
     one_buffer: bool,
     /// Whether the weights have 16 bits.
@@ -34,9 +37,10 @@ struct Both {
 }
 
 impl Both {
-    fn new(sizes: [usize; 4], rows: Rows, with_state: bool, strategy: Strategy) -> Self {
+    fn new(sizes: [usize; 4], rows: Rows, strategy: Strategy) -> Self {
         let how = How { strategy, ..How::default() };
-        Self { sizes, rows, with_state, one_buffer: true, half: false, how }
+        let (with_state, d_state) = (true, true);
+        Self { sizes, rows, with_state, d_state, one_buffer: true, half: false, how }
     }
 
     /// Tensors of these sizes for each way, their values from `seed`.
@@ -133,7 +137,7 @@ impl Both {
             };
             passes.push(Backward { saved: saved.unwrap(), arriving, gradients: &gradients[way] });
         }
-        let wanted = Wanted { d_x: true, d_state: self.with_state };
+        let wanted = Wanted { d_x: true, d_state: self.d_state };
         let leaving: Vec<_> = match together {
             true => lstm::backward(passes, wanted).unwrap(),
             false => passes
@@ -165,15 +169,7 @@ impl Both {
         assert_eq!(together.len(), alone.len());
         for ((name, together), (_, alone)) in together.iter().zip(&alone) {
             let [a, b] = [together, alone].map(|t| t.to_vec().unwrap());
-            let different = a.iter().zip(&b).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
-            assert_eq!(
-                different,
-                0,
-                "{name} of {what}, {:?}, {:?}: {different} of {} values differ",
-                self.sizes,
-                self.rows,
-                a.len()
-            );
+            assert_same_bits(format!("{name} of {what}, {self:?}"), &a, &b);
         }
     }
 }
@@ -182,10 +178,12 @@ impl Both {
 fn both_directions_have_the_bits_of_each_alone() {
     for (name, device) in devices() {
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {
-            for (number, rows) in [Rows::All, Rows::Lengths].into_iter().enumerate() {
+            for (rows, with_state, d_state) in
+                [(Rows::All, false, false), (Rows::Lengths, true, true)]
+            {
                 // So many rows that a software adapter takes as many at a time for one as for both.
-                let both = Both::new([33, 4, 3, 21], rows, number == 1, strategy);
-                both.check(&format!("{strategy:?} on {name}"), device);
+                let both = Both::new([33, 4, 3, 21], rows, strategy);
+                Both { with_state, d_state, ..both }.check(name, device);
             }
         }
     }
@@ -202,18 +200,18 @@ fn both_directions_of_every_cell() {
         ..Cell::default()
     };
     let device = gpu(GpuOptions::default().poison().threads(2));
+    let plain = Cell::default();
     for strategy in [Strategy::Sequence, Strategy::Stepwise] {
-        for (cell, rows, recompute, one_buffer) in [
-            (cell, Rows::All, false, true),
-            (cell, Rows::Lengths, true, false),
-            (cell, Rows::Mask, false, false),
-            (Cell::default(), Rows::Mask, true, true),
-            (Cell::default(), Rows::All, true, false),
+        for (cell, rows, recompute, one_buffer, with_state, d_state) in [
+            (cell, Rows::All, false, true, false, false),
+            (cell, Rows::Lengths, true, false, true, true),
+            (cell, Rows::Mask, false, false, true, false),
+            (plain, Rows::Mask, true, true, false, true),
+            (plain, Rows::All, true, false, true, true),
         ] {
-            let mut both = Both::new([3, 5, 2, 7], rows, recompute, strategy);
-            both.how = How { cell, recompute, zero_left_out: true, ..both.how };
-            both.one_buffer = one_buffer;
-            both.check(&format!("{strategy:?}, {cell:?}, recompute {recompute}"), &device);
+            let both = Both::new([3, 5, 2, 7], rows, strategy);
+            let how = How { cell, recompute, zero_left_out: true, ..both.how };
+            Both { how, one_buffer, with_state, d_state, ..both }.check("one device", &device);
         }
     }
 }
@@ -222,7 +220,7 @@ fn both_directions_of_every_cell() {
 #[test]
 fn both_directions_in_mixed_precision() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    if !has_f16(&device) {
+    if lacks_f16(&device) {
         return;
     }
     for (strategy, one_buffer, recompute) in [
@@ -231,10 +229,10 @@ fn both_directions_in_mixed_precision() {
         (Strategy::Persistent, true, false),
     ] {
         forced(&device, Forced { workgroups: Some(2), polls: Some(1 << 20), ..Forced::default() });
-        let mut both = Both::new([3, 5, 2, 7], Rows::All, true, strategy);
+        let mut both = Both::new([3, 5, 2, 7], Rows::All, strategy);
         both.how.recompute = recompute;
         (both.half, both.one_buffer) = (true, one_buffer);
-        both.check(&format!("{strategy:?} in 16 bits"), &device);
+        both.check("16 bits", &device);
     }
 }
 
@@ -245,7 +243,7 @@ fn both_directions_by_teams() {
     let device = gpu(GpuOptions::default().poison().threads(2));
     let patience = Forced { workgroups: Some(2), polls: Some(1 << 20), ..Forced::default() };
     for rows in [Rows::All, Rows::Lengths] {
-        let both = Both::new([17, 4, 3, 9], rows, true, Strategy::Persistent);
+        let both = Both::new([17, 4, 3, 9], rows, Strategy::Persistent);
         for fault in [0, 2, 6] {
             let gpu = forced(&device, Forced { fault, ..patience });
             both.check(&format!("teams, fault {fault}"), &device);
@@ -263,7 +261,7 @@ fn both_directions_in_chunks() {
         let device = gpu(GpuOptions::default().poison().profile().chunk_words(frames * 4 * h));
         let whole = gpu(GpuOptions::default().poison());
         for rows in [Rows::All, Rows::Lengths] {
-            let both = Both::new(sizes, rows, true, Strategy::Sequence);
+            let both = Both::new(sizes, rows, Strategy::Sequence);
             let found = both.run(&device, true);
             let profile = device.profile().unwrap();
             let kernel =
@@ -273,8 +271,7 @@ fn both_directions_in_chunks() {
                 assert_eq!(kernel.calls, 3);
             }
             for ((name, found), (_, expected)) in found.iter().zip(both.run(&whole, true)) {
-                let expected: Vec<f64> =
-                    expected.to_vec().unwrap().into_iter().map(f64::from).collect();
+                let expected = widen(&expected.to_vec().unwrap());
                 close(&format!("{name}, chunks of {frames}, {rows:?}"), found, &expected, 1e-5);
             }
         }

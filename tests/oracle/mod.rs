@@ -14,35 +14,6 @@ pub fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// The largest difference over the largest expected value. Infinite where the lengths differ
-/// or a number is NaN or infinite and the other is not the same.
-pub fn relative_error(found: &[f32], expected: &[f64]) -> f64 {
-    relative_error_from(1e-6, found, expected)
-}
-
-/// The same over `least` where all expected values are smaller: for a few numbers that are
-/// differences of larger ones, and as exact as those.
-pub fn relative_error_from(least: f64, found: &[f32], expected: &[f64]) -> f64 {
-    if found.len() != expected.len() {
-        return f64::INFINITY;
-    }
-    let mut largest = least;
-    let mut difference = 0.0f64;
-    for (&f, &e) in found.iter().zip(expected) {
-        let f = f64::from(f);
-        if f.is_nan() && e.is_nan() || f == e {
-            largest = if e.is_finite() { largest.max(e.abs()) } else { largest };
-            continue;
-        }
-        if !f.is_finite() || !e.is_finite() {
-            return f64::INFINITY;
-        }
-        largest = largest.max(e.abs());
-        difference = difference.max((f - e).abs());
-    }
-    difference / largest
-}
-
 /// The gradient of `f` at `x`, by central differences.
 pub fn central_difference(f: &mut dyn FnMut(&[f64]) -> f64, x: &[f64], eps: f64) -> Vec<f64> {
     let mut x = x.to_vec();

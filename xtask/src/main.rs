@@ -2,6 +2,8 @@
 
 mod check;
 #[cfg(feature = "kernels")]
+mod fingerprint;
+#[cfg(feature = "kernels")]
 mod isa;
 #[cfg(feature = "kernels")]
 mod roofline;
@@ -15,6 +17,10 @@ const USAGE: &str = "\
 cargo xtask check [--no-tests] [PART...]
                         what must pass before a change lands, the cheapest first. PART is one of
                         fmt deny clippy doc msrv wasm kernels examples benches tests
+cargo xtask fingerprint [DEVICE] [--against FILE]
+                        a hash over the bits of all results of each of many configurations, on a
+                        device (default: the CPU, and a GPU if one is there); fail if one is not
+                        as in FILE, an earlier output
 cargo xtask isa             compile every kernel for AMD's chips, write docs/measured/ISA.md
 cargo xtask isa --check     the same, write nothing, fail if a kernel spills registers
 cargo xtask isa PART        print each configuration of the kernels whose names contain PART
@@ -41,7 +47,9 @@ fn run() -> Result<()> {
     match arguments[..] {
         ["check", ref parts @ ..] => check::run(parts),
         // The last is for `isa` itself.
-        ["isa" | "roofline" | "strategies" | "isa-chip", ..] => of_kernels(&arguments),
+        ["fingerprint" | "isa" | "roofline" | "strategies" | "isa-chip", ..] => {
+            of_kernels(&arguments)
+        }
         [] | ["help" | "-h" | "--help"] => {
             println!("{USAGE}");
             Ok(())
@@ -53,6 +61,12 @@ fn run() -> Result<()> {
 #[cfg(feature = "kernels")]
 fn of_kernels(arguments: &[&str]) -> Result<()> {
     match *arguments {
+        ["fingerprint"] => fingerprint::print(None, None),
+        ["fingerprint", "--against", file] => fingerprint::print(None, Some(file)),
+        ["fingerprint", device] if !device.starts_with('-') => {
+            fingerprint::print(Some(device), None)
+        }
+        ["fingerprint", device, "--against", file] => fingerprint::print(Some(device), Some(file)),
         ["isa"] => isa::write(),
         ["isa", "--check"] => isa::check(),
         ["isa", part] if !part.starts_with('-') => isa::print(part),
