@@ -106,23 +106,23 @@ fn cpu_peak() -> f64 {
     let rate = |n: usize| {
         let (a, b, mut c) = (vec![0.5f32; n * n], vec![0.25f32; n * n], vec![0.0f32; n * n]);
         let seconds = best(|| {
-            let (stride, threads) = (n as isize, gemm::Parallelism::Rayon(0));
-            // SAFETY: three matrices of n by n numbers, row after row, of which C is apart.
+            let (stride, threads) = (n as isize, gemm_common::Parallelism::Rayon(0));
+            // SAFETY: three matrices of n by n numbers, column after column, of which C is apart.
             unsafe {
-                gemm::gemm(
+                gemm_f32::gemm::f32::get_gemm_fn()(
                     n,
                     n,
                     n,
                     c.as_mut_ptr(),
-                    1,
                     stride,
+                    1,
                     false,
                     a.as_ptr(),
-                    1,
                     stride,
+                    1,
                     b.as_ptr(),
-                    1,
                     stride,
+                    1,
                     0.0,
                     1.0,
                     false,

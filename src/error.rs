@@ -136,6 +136,17 @@ pub enum Error {
         /// What to do.
         help: &'static str,
     },
+    /// What was asked for needs a feature that this crate was built without.
+    #[error(
+        "{wanted} was asked for, but wgpu-lstm was built without its feature `{feature}`; add it in \
+         Cargo.toml, or ask for the CPU"
+    )]
+    MissingFeature {
+        /// The feature, as Cargo.toml names it.
+        feature: &'static str,
+        /// What was asked for.
+        wanted: String,
+    },
     /// The adapter is there but gives no device.
     #[error("the adapter {adapter:?} gave no device: {reason}")]
     DeviceRequest {

@@ -29,6 +29,18 @@
 //! [`Device::auto`] takes a hardware GPU or else the CPU; the environment variable
 //! `WGPU_LSTM_DEVICE` overrides it in any program. Errors are values: see [`Error`]. The same
 //! seed on the same device gives the same bits.
+//!
+//! # Features
+//!
+//! All three are on unless `default-features = false` leaves them out. The interface is the same with
+//! any of them.
+//!
+//! - `gpu`: wgpu. Without it the CPU is the only device, and who asks for another gets
+//!   [`Error::MissingFeature`].
+//! - `cache`: what is compiled for a GPU and learned of it is kept on disk. It brings `gpu` along, since
+//!   the CPU device keeps nothing.
+//! - `progress`: [`train::Fit`] shows a bar on a terminal. Without it, and where the output is no terminal,
+//!   it prints a line for each epoch.
 
 // Of the library alone: what `[lints]` in Cargo.toml says holds for tests, benches and examples, too.
 #![cfg_attr(
@@ -43,6 +55,12 @@
         clippy::unwrap_used,
         unreachable_pub
     )
+)]
+// Without the feature `gpu` ops and kernels stay as they are, and nothing makes a GPU that they could run
+// on: see `device/no_gpu.rs`.
+#![cfg_attr(
+    not(feature = "gpu"),
+    allow(dead_code, reason = "of GPUs, of which this build has none")
 )]
 
 mod autograd;

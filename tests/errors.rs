@@ -121,6 +121,7 @@ fn a_loss_and_what_is_dropped_are_floats() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn tensors_of_two_devices_do_not_mix() {
     let [cpu, gpu] = devices() else { panic!("two devices") };
@@ -147,6 +148,7 @@ fn tensors_check_their_count() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_tensor_too_large_is_an_error() {
     let device = gpu(GpuOptions::default().portable());
@@ -296,6 +298,7 @@ fn a_model_that_cannot_be_built_leaves_no_parameters() {
     assert_eq!(model.params().count(), 0);
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_forced_strategy_that_cannot_run_is_an_error() {
     let device = gpu(GpuOptions::default().portable());
@@ -305,6 +308,7 @@ fn a_forced_strategy_that_cannot_run_is_an_error() {
     assert!(matches!(error, Error::Strategy { hidden_size: 512, .. }), "{error}");
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn an_unknown_device_is_an_error_that_lists_those_that_are_there() {
     let error = Device::named("no such card").unwrap_err();
@@ -319,11 +323,24 @@ fn an_unknown_device_is_an_error_that_lists_those_that_are_there() {
     assert!(Device::named("cpu").is_ok_and(|d| !d.is_gpu()));
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_gpu_is_hardware_or_an_error() {
     match Device::named("gpu") {
         Ok(device) => assert!(device.adapter().is_some_and(|a| !a.software), "{device}"),
         Err(error) => assert!(matches!(error, Error::NoAdapter { .. }), "{error}"),
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+#[test]
+fn a_gpu_without_the_feature_is_an_error_that_says_so() {
+    assert!(Device::adapters().is_empty());
+    assert!(Device::named("auto").is_ok_and(|d| !d.is_gpu() && d.adapter().is_none()));
+    for name in ["gpu", "software", "radeon"] {
+        let error = Device::named(name).unwrap_err();
+        assert!(matches!(error, Error::MissingFeature { feature: "gpu", .. }), "{error}");
+        assert!(error.to_string().contains("feature `gpu`"), "{error}");
     }
 }
 

@@ -190,6 +190,7 @@ fn small_bindings() -> Device {
     gpu(GpuOptions::default().binding_bytes(1 << 16).poison())
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn parameters_larger_than_a_binding_train_as_on_the_cpu() {
     let rows: Vec<Vec<u32>> = (0..64)
@@ -447,6 +448,7 @@ fn an_infinite_input_has_the_gradient_of_a_closed_gate() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn what_a_clip_holds_has_no_gradient_in_mixed_precision_either() {
     let device = gpu(GpuOptions::default());
@@ -509,6 +511,7 @@ fn parameters_that_change_before_the_backward_pass_are_an_error() {
 
 /// A loop that never reads anything nor submits: its work goes to the device all the same, and its
 /// memory stays bounded.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn work_is_submitted_by_its_amount() {
     let device = gpu(GpuOptions::default());
@@ -625,6 +628,7 @@ fn sequences_without_padding_are_as_with_it() {
 }
 
 /// One long sequence among short ones takes the memory of their frames, not of as many long ones.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn one_long_sequence_does_not_make_all_of_them_long() {
     let rows = (0..32).map(|i| vec![0.1; 80 * if i == 7 { 20_000 } else { 100 }]);
@@ -704,6 +708,7 @@ fn probabilities_before_the_last_layer_are_no_logits() {
 }
 
 /// Uploads that no kernel uses take no more memory each time.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn uploads_alone_are_given_back() {
     let device = gpu(GpuOptions::default());

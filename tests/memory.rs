@@ -57,6 +57,7 @@ fn peak(device: &Device, shape: &Shape) -> f64 {
     device.memory().peak as f64
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_training_steps_peak_is_what_the_docs_say() {
     let shapes = [

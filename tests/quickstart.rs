@@ -68,6 +68,7 @@ fn the_median_in_both_directions_is_above_96_5_percent() {
 /// In mixed precision, the same is asked for as in full: three seeds, since a software adapter takes
 /// a quarter of a minute for each. Without 16-bit floats parameters stay in full precision, and say so;
 /// that it begins there as on the CPU is tested below.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn the_median_in_mixed_precision_is_above_94_percent() {
     let gpu = common::gpu(GpuOptions::default());
@@ -84,6 +85,7 @@ fn the_median_in_mixed_precision_is_above_94_percent() {
     assert!(accuracies[1] >= 0.94, "{accuracies:?}");
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn mixed_precision_begins_like_full() {
     let (train, _) = data();
@@ -99,6 +101,7 @@ fn mixed_precision_begins_like_full() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_devices_begin_alike() {
     let (train, _) = data();

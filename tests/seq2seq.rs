@@ -40,6 +40,7 @@ fn small() -> Seq2Seq {
     Seq2Seq::new(6, 6).embedding_size(12).hidden_size(32)
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn it_learns_to_say_it_backwards() {
     let [cpu, gpu] = devices() else { panic!("two devices") };
@@ -60,6 +61,7 @@ fn it_learns_to_say_it_backwards() {
     assert_eq!(other.greedy(&there, &source, 8).unwrap(), said);
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_devices_learn_alike() {
     for model in [

@@ -82,6 +82,7 @@ fn training_step(device: &Device, layers: usize) -> impl FnMut() + use<> {
     Training { sizes: [16, 20, 24, 32], layers, uploads: false }.start(device)
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_step_on_a_gpu_takes_little_memory_of_the_host_and_none_of_the_device() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,6 +114,7 @@ fn a_step_on_a_gpu_takes_little_memory_of_the_host_and_none_of_the_device() {
 }
 
 /// With an op that makes no tensor: a launch itself allocates nothing.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_launch_takes_hardly_any_memory_of_the_host() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

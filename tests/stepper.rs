@@ -107,6 +107,7 @@ fn a_stepper_checks_what_it_gets_and_keeps_its_states() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn steps_make_no_new_buffers() {
     // Devices of their own: other tests make buffers meanwhile.

@@ -54,6 +54,7 @@ fn a_classifier_learns() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_devices_train_alike() {
     let histories: Vec<_> = devices().iter().map(|d| train(d, 2).1).collect();
@@ -301,6 +302,7 @@ fn the_cpu_device_runs_inside_a_thread_pool() {
 }
 
 /// What the backward pass computes anew needs no memory from one pass to the other.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn recomputing_the_gates_saves_memory_and_changes_nothing_else() {
     for device in &[Device::poisoned_cpu(), gpu(GpuOptions::default())] {

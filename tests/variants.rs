@@ -216,6 +216,7 @@ fn a_stateful_layer_goes_on_where_it_ended() {
 }
 
 /// The dice of a training are the same on every device, and others at each step.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn dropout_of_every_kind_is_the_same_on_both_devices() {
     let train = |device: &Device| {

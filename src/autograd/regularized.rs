@@ -24,7 +24,8 @@ impl Tape {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::DType`] if `loss` is not one number, and those of the device.
+    /// [`crate::Error::Shape`] and [`crate::Error::DType`] if `loss` is not one number, and those of the
+    /// device.
     pub fn regularized(&self, loss: &Var) -> Result<Var> {
         Check::new("Tape::regularized", "a loss is one number").number("loss", loss.tensor())?;
         let mut terms = vec![loss.clone()];

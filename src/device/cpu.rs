@@ -1,6 +1,6 @@
 //! The CPU device: pooled buffers of 32-bit words, shared by snapshot.
 
-use super::gpu::lock;
+use super::lock;
 use super::pool::{self, Pool};
 use super::threads::Threads;
 use crate::{Error, Result};

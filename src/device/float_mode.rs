@@ -143,6 +143,7 @@ mod tests {
         assert!(caught.is_err() && keeps_subnormals());
     }
 
+    #[cfg(feature = "gpu")]
     #[test]
     fn threads_inherit_the_mode_while_a_future_is_polled() {
         let inherited = pollster::block_on(flushed(async {

@@ -1,28 +1,20 @@
 //! Where tensors live and ops run: a GPU by wgpu, or the CPU.
 
-mod adapter;
-mod cache;
 pub(crate) mod cpu;
 pub(crate) mod fill;
 pub(crate) mod float_mode;
+#[cfg_attr(not(feature = "gpu"), path = "no_gpu.rs")]
 pub(crate) mod gpu;
 pub(crate) mod kernel;
+mod options;
 mod pool;
 pub(crate) mod profile;
-mod readback;
-mod recorder;
 pub(crate) mod resident;
+pub(crate) mod special;
 pub(crate) mod threads;
 mod unroll;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "its first users are the kernels that need a feature")
-)]
-pub(crate) mod verdicts;
 
-pub use adapter::{AdapterInfo, DEVICE_VARIABLE, GpuOptions};
-pub use cache::CACHE_VARIABLE;
-pub use gpu::Counters;
+pub use options::{AdapterInfo, CACHE_VARIABLE, DEVICE_VARIABLE, GpuOptions};
 pub use pool::Memory;
 pub use profile::{KernelTime, Profile};
 
@@ -30,7 +22,29 @@ use crate::Result;
 use cpu::Cpu;
 use gpu::Gpu;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Locks, also after a panic elsewhere: what the locks guard stays valid at every step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a device has done so far: for tests and for profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Kernels recorded.
+    pub dispatches: u64,
+    /// Command buffers given to the queue.
+    pub submissions: u64,
+    /// Buffers copied back to the host.
+    pub readbacks: u64,
+    /// Buffers that the pool had to make.
+    pub buffers_created: u64,
+    /// Bind groups that had to be made.
+    pub bind_groups_created: u64,
+    /// Pipelines that had to be made: kernels compiled, or found in the driver's cache.
+    pub pipelines_created: u64,
+}
 
 /// A GPU or the CPU. Cheap to clone: clones are the same device.
 ///
@@ -57,23 +71,35 @@ fn wanted() -> Result<Option<String>> {
         Some(name) => Ok(Some(name.to_owned())),
         // Whoever set it wants something: a device of our choice would be the wrong one. In a
         // browser, where blocking is not allowed, there are no variables.
-        None => {
-            let name = value.to_string_lossy().into_owned();
-            Err(pollster::block_on(adapter::unknown(name)))
+        None => Err(gpu::unknown(value.to_string_lossy().into_owned())),
+    }
+}
+
+/// These options, with the adapter that the environment asks for; `None` if it asks for the CPU.
+fn or_wanted(mut options: GpuOptions) -> Result<Option<GpuOptions>> {
+    if let Some(name) = wanted()? {
+        match name.to_lowercase().as_str() {
+            "auto" => {}
+            "cpu" => return Ok(None),
+            "gpu" => (options.name, options.software) = (None, false),
+            "software" => (options.name, options.software) = (None, true),
+            _ => (options.name, options.software) = (Some(name), false),
         }
     }
+    Ok(Some(options))
 }
 
 impl Device {
     /// A hardware GPU where there is one, else the CPU; never a software rasteriser, which is
-    /// slower than the CPU device.
+    /// slower than the CPU device. Without the feature `gpu`, the CPU.
     ///
     /// The environment variable `WGPU_LSTM_DEVICE` (a name as in [`Device::named`]) overrides the
     /// choice, here and in [`Device::gpu`] and [`Device::cpu`].
     ///
     /// # Errors
     /// [`crate::Error::UnknownDevice`] and [`crate::Error::NoAdapter`] if the variable names what is
-    /// not there, or is not UTF-8.
+    /// not there, or is not UTF-8; [`crate::Error::MissingFeature`] if it names a GPU and this crate was
+    /// built without the feature `gpu`.
     pub fn auto() -> Result<Self> {
         match wanted()? {
             Some(name) => Self::named(&name),
@@ -82,7 +108,7 @@ impl Device {
     }
 
     fn best() -> Self {
-        match pollster::block_on(Gpu::open(GpuOptions::default())) {
+        match gpu::wait_for(GpuOptions::default()) {
             Ok(gpu) => Self(Backend::Gpu(gpu)),
             Err(error) => {
                 log::info!("the CPU device is used: {error}");
@@ -95,7 +121,8 @@ impl Device {
     /// part of an adapter's name.
     ///
     /// # Errors
-    /// [`crate::Error::UnknownDevice`], [`crate::Error::NoAdapter`], [`crate::Error::DeviceRequest`].
+    /// [`crate::Error::UnknownDevice`], [`crate::Error::NoAdapter`], [`crate::Error::DeviceRequest`];
+    /// without the feature `gpu` [`crate::Error::MissingFeature`] for all but `auto` and `cpu`.
     pub fn named(name: &str) -> Result<Self> {
         let options = match name.to_lowercase().as_str() {
             "auto" => return Ok(Self::best()),
@@ -104,7 +131,7 @@ impl Device {
             "software" => GpuOptions::default().software(),
             _ => GpuOptions::default().name(name),
         };
-        Ok(Self(Backend::Gpu(pollster::block_on(Gpu::open(options))?)))
+        Ok(Self(Backend::Gpu(gpu::wait_for(options)?)))
     }
 
     /// A GPU.
@@ -112,26 +139,24 @@ impl Device {
     /// `WGPU_LSTM_DEVICE` overrides which adapter; the other options stay as given.
     ///
     /// # Errors
-    /// [`crate::Error::UnknownDevice`], [`crate::Error::NoAdapter`], [`crate::Error::DeviceRequest`].
+    /// [`crate::Error::UnknownDevice`], [`crate::Error::NoAdapter`], [`crate::Error::DeviceRequest`];
+    /// [`crate::Error::MissingFeature`] without the feature `gpu`.
     pub fn gpu(options: GpuOptions) -> Result<Self> {
-        pollster::block_on(Self::gpu_async(options))
+        match or_wanted(options)? {
+            Some(options) => Ok(Self(Backend::Gpu(gpu::wait_for(options)?))),
+            None => Ok(Self::plain_cpu()),
+        }
     }
 
     /// As [`Device::gpu`], where blocking is not allowed: in a browser.
     ///
     /// # Errors
     /// As [`Device::gpu`].
-    pub async fn gpu_async(mut options: GpuOptions) -> Result<Self> {
-        if let Some(name) = wanted()? {
-            match name.to_lowercase().as_str() {
-                "auto" => {}
-                "cpu" => return Ok(Self::plain_cpu()),
-                "gpu" => (options.name, options.software) = (None, false),
-                "software" => (options.name, options.software) = (None, true),
-                _ => (options.name, options.software) = (Some(name), false),
-            }
+    pub async fn gpu_async(options: GpuOptions) -> Result<Self> {
+        match or_wanted(options)? {
+            Some(options) => Ok(Self(Backend::Gpu(Gpu::open(options).await?))),
+            None => Ok(Self::plain_cpu()),
         }
-        Ok(Self(Backend::Gpu(Gpu::open(options).await?)))
     }
 
     /// The CPU: SIMD chosen at run time, and threads of its own, as many as the processor runs at a
@@ -191,9 +216,9 @@ impl Device {
         Self(Backend::Cpu(Cpu::new(true, None)))
     }
 
-    /// Every adapter of this machine that can compute, the best first.
+    /// Every adapter of this machine that can compute, the best first; none without the feature `gpu`.
     pub fn adapters() -> Vec<AdapterInfo> {
-        pollster::block_on(adapter::list())
+        gpu::adapters()
     }
 
     /// The device's name: the adapter's, or `CPU`.

@@ -1,13 +1,8 @@
 //! Where a GPU's time goes: each dispatch between two timestamps, summed by kernel.
 
-use super::gpu::{Gpu, lock};
 use super::{Backend, Device};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
 use std::fmt;
-
-/// The dispatches that one query set has room for: wgpu's limit of 4096 queries.
-const DISPATCHES: u32 = 2048;
 
 /// The work of one dispatch, as far as its op knows it: the arithmetic, and the bytes that it has
 /// to move at least, each counted once.
@@ -105,7 +100,7 @@ impl Device {
     pub fn profile(&self) -> Result<Profile> {
         self.synchronize()?;
         let profiler = match &self.0 {
-            Backend::Gpu(gpu) => lock(&gpu.recorder).profiler.as_mut().map(Profiler::take),
+            Backend::Gpu(gpu) => gpu.profile(),
             Backend::Cpu(_) => None,
         };
         profiler.ok_or_else(|| Error::Option {
@@ -113,127 +108,5 @@ impl Device {
             found: format!("asked of {self}"),
             expected: "asked of a GPU that was opened with GpuOptions::profile".into(),
         })
-    }
-}
-
-/// The features that profiling needs, if it is asked for and the adapter has them.
-pub(super) fn features(adapter: &wgpu::Adapter, wanted: bool) -> Result<wgpu::Features> {
-    let needed = wgpu::Features::TIMESTAMP_QUERY;
-    if !wanted {
-        return Ok(wgpu::Features::empty());
-    }
-    // Times are read while recording goes on, which a browser cannot do.
-    if cfg!(target_arch = "wasm32") || !adapter.features().contains(needed) {
-        return Err(Error::Option {
-            option: "GpuOptions::profile",
-            found: format!("asked of {}, which has no timestamps", adapter.get_info().name),
-            expected: "an adapter with timestamp queries, outside a browser".into(),
-        });
-    }
-    Ok(needed)
-}
-
-/// Collects the times of the dispatches of a device.
-pub(super) struct Profiler {
-    queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    staging: wgpu::Buffer,
-    /// Nanoseconds of a tick.
-    period: f64,
-    /// What was recorded since the last submission.
-    open: Vec<(&'static str, Cost)>,
-    times: BTreeMap<&'static str, KernelTime>,
-}
-
-impl Profiler {
-    pub(super) fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
-        let buffer = |label, usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: u64::from(2 * DISPATCHES) * 8,
-                usage: usage | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        };
-        let resolve = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        Self {
-            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("profile"),
-                ty: wgpu::QueryType::Timestamp,
-                count: 2 * DISPATCHES,
-            }),
-            resolved: buffer("timestamps", resolve),
-            staging: buffer("timestamps, to read", wgpu::BufferUsages::MAP_READ),
-            period: f64::from(queue.get_timestamp_period()),
-            open: Vec::new(),
-            times: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.open.len() == DISPATCHES as usize
-    }
-
-    /// A pass for one dispatch.
-    pub(super) fn pass(&self, encoder: &mut wgpu::CommandEncoder) -> wgpu::ComputePass<'static> {
-        let first = 2 * self.open.len() as u32;
-        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: None,
-            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                query_set: &self.queries,
-                beginning_of_pass_write_index: Some(first),
-                end_of_pass_write_index: Some(first + 1),
-            }),
-        });
-        pass.forget_lifetime()
-    }
-
-    /// Notes the dispatch that the pass has got.
-    pub(super) fn note(&mut self, kernel: &'static str, cost: Cost) {
-        self.open.push((kernel, cost));
-    }
-
-    /// Behind the last pass of a submission.
-    pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        let queries = 2 * self.open.len() as u32;
-        if queries > 0 {
-            encoder.resolve_query_set(&self.queries, 0..queries, &self.resolved, 0);
-            let bytes = u64::from(queries) * 8;
-            encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.staging, 0, bytes);
-        }
-    }
-
-    /// Waits for the submission and adds its times up.
-    pub(super) fn collect(&mut self, gpu: &Gpu) -> Result<()> {
-        if self.open.is_empty() {
-            return Ok(());
-        }
-        let bytes = self.open.len() as u64 * 16;
-        self.staging.map_async(wgpu::MapMode::Read, ..bytes, |_| {});
-        gpu.poll(None)?;
-        let view = self
-            .staging
-            .get_mapped_range(..bytes)
-            .map_err(|e| Error::Gpu { message: e.to_string() })?;
-        let tick = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        let ticks: Vec<u64> = view.as_chunks().0.iter().map(tick).collect();
-        drop(view);
-        self.staging.unmap();
-        for ((kernel, cost), pair) in self.open.drain(..).zip(ticks.as_chunks::<2>().0) {
-            let seconds = pair[1].saturating_sub(pair[0]) as f64 * self.period * 1e-9;
-            let none = KernelTime { kernel, calls: 0, seconds: 0.0, flop: 0.0, bytes: 0.0 };
-            let time = self.times.entry(kernel).or_insert(none);
-            time.calls += 1;
-            time.seconds += seconds;
-            time.flop += cost.flop;
-            time.bytes += cost.bytes;
-        }
-        Ok(())
-    }
-
-    fn take(&mut self) -> Profile {
-        let mut kernels: Vec<_> = std::mem::take(&mut self.times).into_values().collect();
-        kernels.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        Profile { kernels }
     }
 }

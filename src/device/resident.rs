@@ -1,8 +1,9 @@
 //! What is known of how a GPU runs workgroups that wait for each other: how many run at once, and
 //! whether some once waited in vain.
 
-use super::gpu::{Gpu, GpuBuffer, Raw, lock};
+use super::gpu::{Gpu, GpuBuffer, Raw};
 use super::kernel::Constants;
+use super::lock;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,7 +5,7 @@
 //! more to do it waits for those alone that have begun: where all threads are busy, it goes on alone.
 
 use super::float_mode::{Flushed, flush_for_good};
-use super::gpu::lock;
+use super::lock;
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

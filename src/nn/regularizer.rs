@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// A term of the loss that keeps values small: `l1` times the sum of |x|, plus `l2` times the sum
 /// of x², as Keras has them.
 ///
-/// [`super::Sequential`] adds them to its loss. In a loop of your own, [`Tape::regularized`] does.
+/// [`crate::Sequential`] adds them to its loss. In a loop of your own, [`Tape::regularized`] does.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Lstm, Regularizer};

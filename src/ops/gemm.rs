@@ -6,12 +6,13 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::device::profile::Cost;
+use crate::device::special::{Choice, Comparison, Special};
 use crate::device::threads;
-use crate::device::verdicts::{Choice, Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::ops::Launch;
 use crate::tensor::room_for;
 use crate::{DType, Error, Result, Tensor};
+use gemm_common::Parallelism;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -414,9 +415,9 @@ impl Gemm<'_> {
         };
         c.tensor.on_threads(|| match m * n * k {
             // A tiny product is done before a second thread has woken up.
-            0..SMALL => make(gemm::Parallelism::None),
+            0..SMALL => make(Parallelism::None),
             _ => threads::inside(|together| {
-                let parallelism = [gemm::Parallelism::None, gemm::Parallelism::Rayon(0)];
+                let parallelism = [Parallelism::None, Parallelism::Rayon(0)];
                 make(parallelism[usize::from(together)]);
             }),
         });
@@ -468,28 +469,37 @@ pub(crate) fn product(
     b: View<'_>,
     (c, c_stride): (&mut [f32], usize),
     accumulate: bool,
-    parallelism: gemm::Parallelism,
+    parallelism: Parallelism,
 ) {
     assert!(m > 0 && n > 0 && k > 0 && a.holds(m, k) && b.holds(k, n));
     assert!((m - 1) * c_stride + n <= c.len() && n <= c_stride);
     let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
+    let c_row = c_stride as isize;
+    // It wants the numbers of a column of c side by side. Where those of a row are, it makes the
+    // transpose: c^T = b^T a^T.
+    let ([m, n], [c_column, c_row], left, left_strides, right, right_strides) = if c_row > 1 {
+        ([n, m], [c_row, 1], b, [b_row, b_column], a, [a_row, a_column])
+    } else {
+        ([m, n], [1, c_row], a, [a_column, a_row], b, [b_column, b_row])
+    };
     // SAFETY: the assertions above show that each matrix lies inside its slice; `c` is borrowed
-    // mutably, so it overlaps neither `a` nor `b`, and n <= c_stride keeps its rows apart.
+    // mutably, so it overlaps neither `a` nor `b`, and n <= c_stride keeps its rows apart. A transpose
+    // has the same numbers in the same places.
     unsafe {
-        gemm::gemm(
+        gemm_f32::gemm::f32::get_gemm_fn()(
             m,
             n,
             k,
             c.as_mut_ptr(),
-            1,
-            c_stride as isize,
+            c_column,
+            c_row,
             accumulate,
-            a.data.as_ptr(),
-            a_column,
-            a_row,
-            b.data.as_ptr(),
-            b_column,
-            b_row,
+            left.data.as_ptr(),
+            left_strides[0],
+            left_strides[1],
+            right.data.as_ptr(),
+            right_strides[0],
+            right_strides[1],
             1.0,
             1.0,
             false,

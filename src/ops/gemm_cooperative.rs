@@ -5,7 +5,7 @@ use super::gemm::{COMMON, Gemm, LARGE, Matrix, TILE, WIDE, Way, fastest, kernel,
 use super::half::half;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
-use crate::device::verdicts::{Comparison, Special};
+use crate::device::special::{Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Result, Tensor};
 use std::sync::Arc;

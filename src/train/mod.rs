@@ -1,5 +1,7 @@
 //! Models of layers one after the other, and how they are trained.
 
+#[cfg_attr(not(feature = "progress"), path = "no_bar.rs")]
+mod bar;
 mod batch;
 mod check;
 mod evaluate;

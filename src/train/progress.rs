@@ -1,7 +1,8 @@
-//! How far a training is: a bar on a terminal, a line for each epoch elsewhere.
+//! How far a training is: a bar on a terminal, a line for each epoch elsewhere and without the feature
+//! `progress`.
 
+use super::bar::Bar;
 use super::{Epoch, Evaluation, Metric};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Progress {
-    bar: ProgressBar,
+    bar: Bar,
     lines: bool,
     metrics: Vec<Metric>,
     epochs: usize,
@@ -18,21 +19,13 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(epochs: usize, samples: usize, metrics: &[Metric], quiet: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stdout());
-        if quiet {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        // A template without surprises always parses.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {per_sec:>12} {msg}") {
-            bar.set_style(style);
-        }
+        let bar = Bar::new(samples, quiet);
         let lines = !quiet && bar.is_hidden();
         Self { bar, lines, metrics: metrics.to_vec(), epochs, looked: Instant::now() }
     }
 
     pub(crate) fn begin(&mut self, epoch: usize) {
-        self.bar.reset();
-        self.bar.set_prefix(self.prefix(epoch));
+        self.bar.begin(self.prefix(epoch));
     }
 
     fn prefix(&self, epoch: usize) -> String {
@@ -42,7 +35,7 @@ impl Progress {
 
     /// After a batch of `samples`. Whether now is the time to `show` the loss so far.
     pub(crate) fn advance(&mut self, samples: usize) -> bool {
-        self.bar.inc(samples as u64);
+        self.bar.advance(samples);
         let due = !self.bar.is_hidden() && self.looked.elapsed() >= LOOK;
         if due {
             self.looked = Instant::now();
@@ -51,7 +44,7 @@ impl Progress {
     }
 
     pub(crate) fn show(&self, sofar: &Evaluation) {
-        self.bar.set_message(self.text("", sofar));
+        self.bar.show(self.text("", sofar));
     }
 
     pub(crate) fn end(&self, number: usize, epoch: &Epoch) {
@@ -64,7 +57,7 @@ impl Progress {
             // A closed pipe is no reason to stop a training.
             let _ = writeln!(std::io::stdout(), "{line}");
         } else {
-            self.bar.println(line);
+            self.bar.line(line);
         }
     }
 
@@ -74,11 +67,5 @@ impl Progress {
             text += &format!("  {prefix}{} {value:.4}", metric.name());
         }
         text
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
     }
 }

@@ -14,10 +14,13 @@ use std::sync::OnceLock;
 use wgpu_lstm as engine;
 use wgpu_lstm::{Device, GpuOptions, Tensor};
 
-/// The CPU and a GPU, both with NaN in new buffers.
+/// The CPU and, with the feature `gpu`, a GPU, both with NaN in new buffers.
 pub fn devices() -> &'static [Device] {
-    static DEVICES: OnceLock<[Device; 2]> = OnceLock::new();
-    DEVICES.get_or_init(|| [Device::poisoned_cpu(), gpu(GpuOptions::default().poison())])
+    static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let gpu = cfg!(feature = "gpu").then(|| gpu(GpuOptions::default().poison()));
+        [Device::poisoned_cpu()].into_iter().chain(gpu).collect()
+    })
 }
 
 /// Fails unless the numbers are those that are expected, which are all finite here, but for `bound` times

@@ -73,6 +73,7 @@ fn ways(gpu: &Gpu) -> Vec<Way> {
     ways
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn all_kernels_make_the_same_product() {
     let device = gpu(GpuOptions::default().poison());
@@ -83,6 +84,7 @@ fn all_kernels_make_the_same_product() {
 
 /// Sums that are cut along K, also into more slices than there are terms. Of 16 bits the forms that
 /// gradients of weights have.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn sliced_products_are_the_same() {
     let device = gpu(GpuOptions::default().poison());
@@ -101,6 +103,7 @@ fn sliced_products_are_the_same() {
 
 /// What a GPU makes in slices has the bits of the run before; and those of any tiles, since a clock
 /// chooses these.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn slices_have_the_same_bits_again() {
     let device = gpu(GpuOptions::default().poison());
@@ -151,6 +154,7 @@ fn slices_depend_on_sizes_alone() {
 }
 
 /// What a clock chooses is one of those that make tiles, and stays; few rows and columns ask no clock.
+#[cfg_attr(not(feature = "cache"), ignore = "needs the feature cache")]
 #[test]
 fn large_products_have_the_faster_tiles() {
     let folder = Folder::new("tiles");
@@ -168,6 +172,7 @@ fn large_products_have_the_faster_tiles() {
 
 /// Operands that 16 bits can hold, so that sums differ by their order alone. Two forms, which hold
 /// each constant on and off: drivers take seconds for some of these kernels.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn products_of_16_bit_floats() {
     use DType::{F16, F32};
@@ -256,6 +261,7 @@ fn every_form_sliced(
 }
 
 /// The cast, with what is too large, too small, and not a number; then a view of it.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn sixteen_bits() {
     let mut r = Random::new(5);
@@ -286,6 +292,7 @@ fn sixteen_bits() {
     assert!(nan.to_vec().unwrap()[0].is_nan());
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn types_without_a_kernel_are_refused() {
     let device = gpu(GpuOptions::default());
@@ -334,6 +341,7 @@ fn a_product_past_a_tensor_is_refused() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn sums_of_columns() {
     let mut r = Random::new(4);
@@ -371,6 +379,7 @@ fn sums_of_columns() {
 }
 
 /// More columns than a grid has workgroups for: in whole numbers, so that every sum is exact.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn products_of_millions_of_columns() {
     let k = 2;

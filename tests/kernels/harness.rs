@@ -21,12 +21,13 @@ use std::sync::{Arc, OnceLock};
 
 /// The GPU in checked and unchecked mode, with its own limits and with WebGPU's, and the CPU;
 /// all of them with NaN in new buffers. The software adapter if there is one, so that results
-/// do not depend on the machine.
+/// do not depend on the machine. Without the feature `gpu` the CPU alone.
 pub(super) fn devices() -> &'static [(String, Device)] {
     static DEVICES: OnceLock<Vec<(String, Device)>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let mut devices = vec![("CPU".to_owned(), Device::poisoned_cpu())];
-        for checked in [false, true] {
+        let modes: &[bool] = if cfg!(feature = "gpu") { &[false, true] } else { &[] };
+        for &checked in modes {
             for portable in [false, true] {
                 // As on two cores, wherever this runs: a batch of 33 is then wide, one of 9 less.
                 let mut options = GpuOptions::default().poison().threads(2);

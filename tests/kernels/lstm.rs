@@ -523,6 +523,7 @@ pub(super) fn check_everywhere(case: &Case, saves: &[bool]) {
 }
 
 /// As on hardware: the sums over all frames in slices, each of them in one more dispatch than whole.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn gradients_of_weights_in_slices() {
     let device = gpu(GpuOptions::default().threads(2));
@@ -606,6 +607,7 @@ fn every_option_at_one_size() {
 }
 
 /// More units than the kernels for one row keep in private memory.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn few_rows_of_many_units() {
     let device = gpu(GpuOptions::default().poison().threads(2));
@@ -618,6 +620,7 @@ fn few_rows_of_many_units() {
 }
 
 /// A hidden size that no workgroup holds: `Auto` goes by steps, `Sequence` is refused.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_hidden_size_past_a_workgroup() {
     let case = Case::new(1, [2, 3, 2, 300], Options::ALL);
@@ -638,6 +641,7 @@ fn a_hidden_size_past_a_workgroup() {
 }
 
 /// The gates of this batch are 166 MB: more than WebGPU binds at once.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_batch_larger_than_one_binding() {
     let sizes @ [b, t, _, h] = [81, 1000, 1, 128];
@@ -652,6 +656,7 @@ fn a_batch_larger_than_one_binding() {
 }
 
 /// Chunks as they come with tiny bindings: rows, and timesteps of one row.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn chunks_of_rows_and_of_timesteps() {
     for limit in [4 * 5 * 16 * 2, 4 * 5 * 4 + 8] {

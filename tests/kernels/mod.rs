@@ -2,14 +2,17 @@
 //! kernel through the translators of every graphics API. Part of the library's unit tests, since
 //! kernels are not public.
 
+#[cfg(feature = "gpu")]
 mod as_hardware;
 mod combinations;
 mod dense;
 mod exchange_model;
+#[cfg(feature = "gpu")]
 mod gemm_cooperative;
 mod harness;
 mod layers;
 mod lstm;
+#[cfg(feature = "gpu")]
 mod mixed;
 mod optimizers;
 #[path = "../oracle/mod.rs"]
@@ -17,16 +20,24 @@ mod oracle;
 mod persistent;
 mod poison;
 mod poison_answer;
+#[cfg(feature = "gpu")]
 mod recording;
 mod rows;
 mod shaders_folder;
 mod specials;
 mod sums;
+#[cfg(feature = "gpu")]
 mod translation;
+#[cfg(feature = "cache")]
 mod verdicts;
+#[cfg(feature = "gpu")]
 mod wave;
 mod ways;
 
+#[cfg_attr(
+    not(feature = "cache"),
+    allow(unused_imports, reason = "for tests that need a feature")
+)]
 use harness::{
     Folder, Training, assert_close, assert_equal, assert_same_bits, close, close_from,
     close_values, devices, ends, forced, gpu, has_f16, inner, lacks, lacks_f16, lacks_software,

@@ -29,6 +29,7 @@ fn two_at_once(gpu: &Gpu) -> bool {
 /// Sizes around the edges of tiles and slices, in all modes; R in registers, in shared memory and
 /// from the cache. Three workgroups are more than some adapters run at once: then a pass is
 /// recovered, and nobody sees a difference.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn persistent_agrees_with_the_oracle() {
     let modes = [[false, false], [true, true], [false, true]];
@@ -67,6 +68,7 @@ fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
 /// ends, with the bits that it has when nothing happens, and is remembered: from then on a software adapter
 /// takes one workgroup for all of the work, with the same bits; a GPU takes other strategies, whose sums
 /// have another order.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_workgroup_that_fails_changes_nothing() {
     let device = device(false, false);
@@ -105,6 +107,7 @@ fn a_workgroup_that_fails_changes_nothing() {
 }
 
 /// Zeros are not taken for words that nobody has written.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn zeros_are_exchanged_like_other_numbers() {
     let device = device(false, false);
@@ -129,6 +132,7 @@ fn zeros_are_exchanged_like_other_numbers() {
 }
 
 /// With as much patience as it takes, two workgroups that run at once need no recovery.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn the_trial_passes_and_counts_workgroups() {
     let device = device(false, false);
@@ -148,6 +152,7 @@ fn the_trial_passes_and_counts_workgroups() {
 }
 
 /// What the table says of a software adapter: past the hidden sizes of `Sequence`, where the trial passed.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn auto_takes_it_where_no_workgroup_is_wide_enough() {
     let device = gpu(GpuOptions::default());
@@ -169,6 +174,7 @@ fn auto_takes_it_where_no_workgroup_is_wide_enough() {
     assert!(!taken(Task { timesteps: 1, ..large }));
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn chunks_by_workgroups() {
     let device = gpu(GpuOptions::default().poison().chunk_words(4 * 5 * 4 + 8));
@@ -179,6 +185,7 @@ fn chunks_by_workgroups() {
 }
 
 /// Past its first use, which may ask the device how many workgroups it runs.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_pass_by_workgroups_is_four_dispatches() {
     let device = gpu(GpuOptions::default());
@@ -194,6 +201,7 @@ fn a_pass_by_workgroups_is_four_dispatches() {
     output.h_n.to_vec().unwrap();
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn what_cannot_run_is_refused() {
     let device = device(false, true);

@@ -408,6 +408,7 @@ fn check(seed: u64) -> (Vec<String>, usize) {
     (failures, ran)
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_nan_reaches_all_that_depends_on_it_and_nothing_else() {
     let number = |name: &str, usual: u64| {

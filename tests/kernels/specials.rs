@@ -392,6 +392,7 @@ fn summed_columns(x: &[f64], y: &[f64]) -> Vec<f64> {
     y
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn sums_of_columns() {
     let mut failures = Vec::new();
@@ -669,6 +670,7 @@ fn products_on_every_device() {
     none(&failures);
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn products_by_every_kernel() {
     let mut failures = Vec::new();

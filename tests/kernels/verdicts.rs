@@ -5,7 +5,7 @@ use super::{Folder, ends, gpu, inner, open};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Wgsl};
-use crate::device::verdicts::{Choice, Comparison, Special};
+use crate::device::special::{Choice, Comparison, Special};
 use crate::ops::Launch;
 use crate::ops::add_into::add_into;
 use crate::{Device, Error, GpuOptions, Result, Tensor};

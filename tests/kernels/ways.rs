@@ -189,6 +189,7 @@ fn both_directions_have_the_bits_of_each_alone() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_of_every_cell() {
     let cell = Cell {
@@ -215,6 +216,7 @@ fn both_directions_of_every_cell() {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_in_mixed_precision() {
     let device = gpu(GpuOptions::default().poison().threads(2));
@@ -235,6 +237,7 @@ fn both_directions_in_mixed_precision() {
 }
 
 /// Also when workgroups give up at some step.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_by_teams() {
     let device = gpu(GpuOptions::default().poison().threads(2));
@@ -250,6 +253,7 @@ fn both_directions_by_teams() {
 }
 
 /// Chunks of whole rows hold both directions; where one row is cut, each direction goes alone.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_in_chunks() {
     let sizes @ [_, _, _, h] = [5, 6, 2, 16];
@@ -275,6 +279,7 @@ fn both_directions_in_chunks() {
 }
 
 /// The recurrence of both is one dispatch, or one for each step, and needs no copies.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn both_directions_share_dispatches() {
     let device = gpu(GpuOptions::default().profile());

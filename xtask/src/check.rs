@@ -22,34 +22,31 @@ const TESTS: [&str; 2] = ["kernels", "tests"];
 
 struct Part {
     name: &'static str,
-    /// Its command where these parts are chosen, or why this machine cannot run it.
-    step: fn(chosen: &[&str]) -> Found,
+    /// Its commands where these parts are chosen, or why this machine cannot run them.
+    steps: fn(chosen: &[&str]) -> Found,
 }
 
-type Found = std::result::Result<Step, String>;
+type Found = std::result::Result<Vec<Step>, String>;
+
+/// The library without its features, and with `gpu` alone.
+const FEWER: [&str; 2] = ["--no-default-features", "--no-default-features --features gpu"];
 
 /// In the order of what they cost.
 const PARTS: [Part; 10] = [
-    Part { name: "fmt", step: |_| Ok(Step::new("cargo fmt --all --check")) },
-    Part { name: "deny", step: |_| deny() },
-    Part {
-        name: "clippy",
-        step: |_| Ok(Step::new("cargo clippy --locked --workspace --all-targets -- -D warnings")),
-    },
-    Part {
-        name: "doc",
-        step: |_| Ok(Step::new("cargo doc --locked --no-deps").with("RUSTDOCFLAGS", "-D warnings")),
-    },
-    Part { name: "msrv", step: |_| msrv() },
-    Part { name: "wasm", step: |_| wasm() },
+    Part { name: "fmt", steps: |_| one("cargo fmt --all --check") },
+    Part { name: "deny", steps: |_| deny() },
+    Part { name: "clippy", steps: |_| Ok(clippy()) },
+    Part { name: "doc", steps: |_| Ok(doc()) },
+    Part { name: "msrv", steps: |_| msrv() },
+    Part { name: "wasm", steps: |_| wasm() },
     Part {
         name: "kernels",
         // Of the whole workspace, as the tests are: the same features, so nothing is built twice.
-        step: |_| Ok(Step::new(&format!("cargo test --locked --workspace --lib {KERNELS}"))),
+        steps: |_| one(&format!("cargo test --locked --workspace --lib {KERNELS}")),
     },
-    Part { name: "examples", step: |_| Ok(Step::new("cargo build --locked --release --examples")) },
-    Part { name: "benches", step: |_| Ok(Step::new("cargo bench --locked --no-run")) },
-    Part { name: "tests", step: |chosen| Ok(tests(chosen)) },
+    Part { name: "examples", steps: |_| one("cargo build --locked --release --examples") },
+    Part { name: "benches", steps: |_| one("cargo bench --locked --no-run") },
+    Part { name: "tests", steps: |chosen| Ok(vec![tests(chosen)]) },
 ];
 
 /// Runs all parts, or those that `arguments` name.
@@ -59,11 +56,13 @@ pub fn run(arguments: &[&str]) -> Result<()> {
     let mut left_out = Vec::new();
     for part in PARTS.iter().filter(|part| chosen.contains(&part.name)) {
         let name = part.name;
-        match (part.step)(&chosen) {
-            Ok(step) => {
-                say(&format!("{name}: {step}"));
+        match (part.steps)(&chosen) {
+            Ok(steps) => {
                 let start = Instant::now();
-                step.run().with_context(|| format!("[check] {name} failed"))?;
+                for step in steps {
+                    say(&format!("{name}: {step}"));
+                    step.run().with_context(|| format!("[check] {name} failed"))?;
+                }
                 passed.push(format!("{name} {} s", start.elapsed().as_secs()));
             }
             Err(why) => {
@@ -99,12 +98,31 @@ fn choose(arguments: &[&str]) -> Result<Vec<&'static str>> {
     Ok(chosen)
 }
 
+/// A part of one command.
+fn one(line: &str) -> Found {
+    Ok(vec![Step::new(line)])
+}
+
+/// Of everything, and of the library with fewer features.
+fn clippy() -> Vec<Step> {
+    let all = ["--workspace"].into_iter().chain(FEWER);
+    all.map(|of| Step::new(&format!("cargo clippy --locked --all-targets {of} -- -D warnings")))
+        .collect()
+}
+
+fn doc() -> Vec<Step> {
+    let doc = |line| Step::new(line).with("RUSTDOCFLAGS", "-D warnings");
+    let lines =
+        ["cargo doc --locked --no-deps", "cargo doc --locked --no-deps --no-default-features"];
+    lines.map(doc).into()
+}
+
 /// Licences, advisories, sources: `deny.toml`.
 fn deny() -> Found {
     if output("cargo deny --version").is_none() {
         return Err("cargo-deny is not installed (cargo install --locked cargo-deny)".into());
     }
-    Ok(Step::new("cargo deny --locked check"))
+    one("cargo deny --locked check")
 }
 
 /// The library alone: whoever depends on it builds neither its tests nor its benches.
@@ -114,7 +132,7 @@ fn msrv() -> Found {
     let Some(toolchain) = toolchain(&installed, wanted) else {
         return Err(format!("Rust {wanted} is not installed (rustup toolchain install {wanted})"));
     };
-    Ok(Step::new(&format!("rustup run {toolchain} cargo check --locked")))
+    one(&format!("rustup run {toolchain} cargo check --locked"))
 }
 
 /// The toolchain of this version in rustup's list of them. rustup would fetch one by another name.
@@ -137,7 +155,7 @@ fn wasm() -> Found {
             return Err(format!("{WASM} is not installed, and rustup cannot fetch it"));
         }
     }
-    Ok(Step::new(&format!("cargo check --locked --target {WASM}")))
+    one(&format!("cargo check --locked --target {WASM}"))
 }
 
 /// The README's test command, but for what has just been run.

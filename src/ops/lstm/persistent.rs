@@ -27,7 +27,7 @@ use super::plan::{Chunk, Pass, Task};
 use super::ways::{Beside, Ways};
 use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;
-use crate::device::gpu::Gpu;
+use crate::device::gpu::{Gpu, Limits};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Wgsl, Workgroup, wgsl};
 use crate::device::profile::Cost;
@@ -139,7 +139,7 @@ pub(crate) struct Team {
 
 impl Team {
     /// The team of `workgroups` or fewer for up to `rows` rows, if such workgroups fit.
-    fn new(task: Task, limits: &wgpu::Limits, keep: [usize; 2], workgroups: usize) -> Option<Self> {
+    fn new(task: Task, limits: &Limits, keep: [usize; 2], workgroups: usize) -> Option<Self> {
         let Task { hidden_size, batch: rows, .. } = task;
         let units = hidden_size.div_ceil(workgroups.max(1));
         let invocations = INVOCATIONS
@@ -217,7 +217,7 @@ impl Team {
 
 /// Some teams for the translation test; the text does not depend on them.
 fn shapes(pass: Pass) -> Vec<Constants> {
-    let limits = wgpu::Limits::defaults();
+    let limits = Limits::defaults();
     let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
     let team = |(hidden_size, workgroups, batch)| {
         let (variant, ragged, half) = (false, false, false);

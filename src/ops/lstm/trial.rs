@@ -6,7 +6,7 @@ use super::{Arriving, Backward, Columns, Forward, How, Output, Steps, Strategy, 
 use super::{backward, forward, persistent, sequence, stepwise};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
-use crate::device::verdicts::{Comparison, Special};
+use crate::device::special::{Comparison, Special};
 use crate::ops::half::half;
 use crate::{Device, Result, Tensor};
 use ::half::f16;

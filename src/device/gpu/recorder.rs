@@ -3,9 +3,11 @@
 //! Kernels are encoded as they are recorded. Their uniforms gather in host memory and are
 //! written once, when the pass is submitted; each dispatch sees its own by a dynamic offset.
 
-use super::gpu::{Gpu, lock};
-use super::kernel::Dispatch;
-use super::profile::{Cost, Profiler};
+use super::Gpu;
+use super::profiler::Profiler;
+use crate::device::kernel::Dispatch;
+use crate::device::lock;
+use crate::device::profile::Cost;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,70 +1,75 @@
-//! A GPU: its wgpu device, its buffers and its state of health.
+//! A GPU: its wgpu device, its buffers and its state of health. The rest of the crate does not name
+//! wgpu, and without the feature `gpu` `no_gpu.rs` takes this module's place.
 
-use super::adapter::{self, GpuOptions};
-use super::cache::{self, PipelineCache};
+mod adapter;
+mod cache;
+mod pipelines;
+mod profiler;
+mod readback;
+mod recorder;
+#[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "for those who read the file"))]
+mod verdicts;
+
+pub(crate) use wgpu::Limits;
+
 use super::fill::fill;
-use super::float_mode;
-use super::kernel::Kernels;
+use super::options::{AdapterInfo, GpuOptions};
 use super::pool::{self, Memory, Pool};
-use super::profile::{self, Profiler};
-use super::recorder::Recorder;
 use super::resident::Resident;
-use super::verdicts::Learned;
+use super::{Counters, float_mode, lock};
 use crate::{Error, Result};
+use cache::PipelineCache;
+use pipelines::Kernels;
+use profiler::Profiler;
+use recorder::Recorder;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+use verdicts::Learned;
 
-/// Locks, also after a panic elsewhere: what the locks guard stays valid at every step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Waits for a GPU, which a browser cannot.
+pub(crate) fn wait_for(options: GpuOptions) -> Result<Arc<Gpu>> {
+    pollster::block_on(Gpu::open(options))
 }
 
-/// What a device has done so far: for tests and for profiles.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Kernels recorded.
-    pub dispatches: u64,
-    /// Command buffers given to the queue.
-    pub submissions: u64,
-    /// Buffers copied back to the host.
-    pub readbacks: u64,
-    /// Buffers that the pool had to make.
-    pub buffers_created: u64,
-    /// Bind groups that had to be made.
-    pub bind_groups_created: u64,
-    /// Pipelines that had to be made: kernels compiled, or found in the driver's cache.
-    pub pipelines_created: u64,
+/// Every adapter of this machine, the best first. Waits, too.
+pub(crate) fn adapters() -> Vec<AdapterInfo> {
+    pollster::block_on(adapter::list())
+}
+
+/// The error for a name that no device can have. Waits, too.
+pub(crate) fn unknown(name: String) -> Error {
+    pollster::block_on(adapter::unknown(name))
 }
 
 /// An opened GPU.
 pub(crate) struct Gpu {
-    pub(super) adapter: wgpu::Adapter,
-    pub(super) device: wgpu::Device,
-    pub(super) queue: wgpu::Queue,
-    pub(crate) info: adapter::AdapterInfo,
-    pub(crate) limits: wgpu::Limits,
+    adapter: wgpu::Adapter,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pub(crate) info: AdapterInfo,
+    pub(crate) limits: Limits,
     /// Invocations of a subgroup, where they can exchange values and it is always as large.
     pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,
     pool: Mutex<Pool<Raw>>,
     next_id: AtomicU64,
-    pub(super) recorder: Mutex<Recorder>,
-    pub(super) kernels: Mutex<Kernels>,
-    pub(super) pipeline_cache: Option<PipelineCache>,
-    pub(super) learned: Mutex<Learned>,
+    recorder: Mutex<Recorder>,
+    kernels: Mutex<Kernels>,
+    pipeline_cache: Option<PipelineCache>,
+    learned: Mutex<Learned>,
     /// Bound where a kernel has an optional binding that a launch leaves out: one for each
     /// slot, since a browser refuses one buffer in two writable slots.
-    pub(super) unused: Vec<Raw>,
+    unused: Vec<Raw>,
     pub(crate) resident: Resident,
     fault: Arc<Mutex<Option<Error>>>,
-    pub(super) readbacks: AtomicU64,
+    readbacks: AtomicU64,
 }
 
 /// A wgpu buffer with a number that tells it from all others.
 #[derive(Clone)]
 pub(crate) struct Raw {
-    pub(crate) buffer: wgpu::Buffer,
-    pub(crate) id: u64,
+    buffer: wgpu::Buffer,
+    id: u64,
 }
 
 /// Bytes on a GPU; they go back to the pool when the last tensor on them is gone, unless their
@@ -99,10 +104,10 @@ impl Gpu {
             .await
     }
 
-    pub(super) async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {
+    async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {
         let info = adapter.get_info();
         let limits = adapter::limits(&adapter, &options);
-        let profiling = profile::features(&adapter, options.profile)?;
+        let profiling = profiler::features(&adapter, options.profile)?;
         let features = adapter::features(&adapter, options.portable) | profiling;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
@@ -147,7 +152,7 @@ impl Gpu {
         let pipeline_cache =
             folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));
         let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
-        let mut described = adapter::AdapterInfo::from(&adapter);
+        let mut described = AdapterInfo::from(&adapter);
         described.software &= !options.as_hardware;
         let fixed = subgroups && info.subgroup_min_size == info.subgroup_max_size;
         Ok(Arc::new(Self {
@@ -187,7 +192,7 @@ impl Gpu {
     }
 
     /// Every later call fails with this error.
-    pub(super) fn lose(&self, error: Error) {
+    fn lose(&self, error: Error) {
         *lock(&self.fault) = Some(error);
     }
 
@@ -338,7 +343,7 @@ impl Gpu {
     }
 
     /// Writes what was compiled to disk.
-    pub(super) fn save_pipelines(&self) {
+    fn save_pipelines(&self) {
         if let Some(cache) = &self.pipeline_cache {
             cache.save(lock(&self.kernels).pipelines_created);
         }

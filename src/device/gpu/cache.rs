@@ -4,7 +4,8 @@
 //! No run depends on it. A file that is missing, damaged, too large, no file at all, of another
 //! driver, held by another process, or that cannot be written is logged and done without.
 
-use super::adapter::GpuOptions;
+use crate::device::lock;
+use crate::device::options::{CACHE_VARIABLE, Cache, GpuOptions};
 use std::ffi::OsString;
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{Error, ErrorKind, Read};
@@ -12,23 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The environment variable that names the folder for what is kept on disk; `off`, in any case of
-/// letters, keeps nothing.
-pub const CACHE_VARIABLE: &str = "WGPU_LSTM_CACHE";
-
-/// Where a device keeps what it learned.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Cache {
-    /// Where the environment variable says, else in the user's folder for caches. Nowhere for
-    /// devices whose options are for tests.
-    #[default]
-    Environment,
-    Off,
-    At(PathBuf),
-}
-
-/// The folder for `options`, which may not exist yet.
+/// The folder for `options`, which may not exist yet. None without the feature `cache`, and then nothing
+/// is read or written.
 pub(super) fn folder(options: &GpuOptions) -> Option<PathBuf> {
+    if !cfg!(feature = "cache") {
+        if let Cache::At(folder) = &options.cache {
+            log::info!("{} is not used: built without the feature `cache`", folder.display());
+        }
+        return None;
+    }
     match &options.cache {
         Cache::Off => None,
         Cache::At(folder) => Some(folder.clone()),
@@ -56,14 +49,14 @@ fn by_variable(value: Option<OsString>) -> Option<PathBuf> {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "cache", not(target_arch = "wasm32")))]
 fn of_the_user() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     let strategy = etcetera::base_strategy::choose_native_strategy().ok()?;
     Some(strategy.cache_dir().join("wgpu-lstm"))
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(not(feature = "cache"), target_arch = "wasm32"))]
 fn of_the_user() -> Option<PathBuf> {
     None
 }
@@ -213,7 +206,7 @@ impl PipelineCache {
 
     /// Writes the file, if pipelines were made since it was written.
     pub(super) fn save(&self, pipelines: u64) {
-        let mut saved = super::gpu::lock(&self.saved);
+        let mut saved = lock(&self.saved);
         if saved.0 == pipelines {
             return;
         }
@@ -255,6 +248,7 @@ mod tests {
         assert_eq!(unpack(&[&packed[..], &[0]].concat()), None);
     }
 
+    #[cfg_attr(not(feature = "cache"), ignore = "needs the feature cache")]
     #[test]
     fn devices_for_tests_keep_nothing_unless_told() {
         let at = |options: GpuOptions| folder(&options);

@@ -1,8 +1,8 @@
 //! From the device back to the host: the only place where the two wait for each other.
 
-use super::gpu::{Gpu, GpuBuffer};
 use super::recorder::Copy;
-use super::resident;
+use super::{Gpu, GpuBuffer};
+use crate::device::resident;
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use std::sync::Arc;

@@ -13,67 +13,20 @@
 //! recorded nor, when they fail or hang, its device. A browser cannot wait for them: there
 //! the plain kernels and the first choices are used.
 
-use super::cache;
-use super::gpu::{Gpu, lock};
-use super::kernel::Kernel;
+use super::{Gpu, cache};
+use crate::device::kernel::Kernel;
+use crate::device::lock;
+use crate::device::options::GpuOptions;
+use crate::device::special::{Choice, Special};
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// One way to compute something, which is only used where it was seen right.
-pub(crate) struct Special {
-    pub(crate) name: &'static str,
-    /// The kernels that the verdict is about: with another text it is no longer valid.
-    pub(crate) kernels: &'static [&'static Kernel],
-    /// Computes something small both ways, in some milliseconds, on this device. It launches the
-    /// special way itself: [`Gpu::trusts`] says no to all of them on the device of a trial.
-    pub(crate) check: fn(&Arc<Gpu>) -> Result<Comparison>,
-}
-
-/// What the special and the plain way made of the same data.
-pub(crate) struct Comparison {
-    pub(crate) special: Vec<f32>,
-    pub(crate) plain: Vec<f32>,
-    /// How far they may differ, by the largest plain value.
-    pub(crate) bound: f32,
-}
-
-impl Comparison {
-    /// Where they differ by more; `None` if nowhere.
-    fn difference(&self) -> Option<String> {
-        let Self { special, plain, bound } = self;
-        if special.is_empty() || special.len() != plain.len() {
-            return Some(format!("{} values, not {}", special.len(), plain.len()));
-        }
-        let largest = plain.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        // A NaN is never close to anything.
-        let close = |(s, p): (&f32, &f32)| (s - p).abs() <= bound * largest;
-        let at = special.iter().zip(plain).position(|pair| !close(pair))?;
-        Some(format!("value {at} is {}, not {}", special[at], plain[at]))
-    }
-}
-
-/// Several ways to compute the same, all of them right.
-pub(crate) struct Choice<'a> {
-    /// With the sizes, if it depends on them.
-    pub(crate) name: &'a str,
-    pub(crate) kernels: &'a [&'static Kernel],
-    /// Which one is taken where nothing is measured or kept.
-    pub(crate) default: usize,
-    pub(crate) candidates: usize,
-    /// Makes what candidate `i` needs on a device; what it returns records the work, enough of it
-    /// to take longer than a submission (0.1 ms).
-    pub(crate) prepare: &'a Prepare<'a>,
-}
-
-/// See [`Choice::prepare`].
-pub(crate) type Prepare<'a> = dyn Fn(&Arc<Gpu>, usize) -> Result<Box<dyn Fn() -> Result<()>>> + 'a;
-
 /// What is kept of a special way.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "cache", derive(serde::Serialize, serde::Deserialize))]
 struct Verdict {
     /// The hash of the kernels' text.
     source: u64,
@@ -82,7 +35,8 @@ struct Verdict {
 }
 
 /// What is kept of a choice.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "cache", derive(serde::Serialize, serde::Deserialize))]
 struct Chosen {
     source: u64,
     candidates: usize,
@@ -92,12 +46,36 @@ struct Chosen {
 }
 
 /// The file.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "cache", derive(serde::Serialize, serde::Deserialize))]
 struct Kept {
     /// Adapter, driver and version of this crate.
     device: String,
     verdicts: BTreeMap<String, Verdict>,
     choices: BTreeMap<String, Chosen>,
+}
+
+#[cfg(feature = "cache")]
+impl Kept {
+    fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+
+    fn text(&self) -> Option<Vec<u8>> {
+        serde_json::to_vec_pretty(self).ok()
+    }
+}
+
+/// Never asked: see [`cache::folder`].
+#[cfg(not(feature = "cache"))]
+impl Kept {
+    fn parse(_: &[u8]) -> std::result::Result<Self, String> {
+        Err("this crate was built without its feature `cache`".into())
+    }
+
+    fn text(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// The most bytes of the file: thousands of choices. What is larger is not ours.
@@ -147,7 +125,7 @@ impl Learned {
         let nothing = || Kept { device: self.device.clone(), ..Kept::default() };
         let Some(file) = &self.file else { return nothing() };
         let Some(bytes) = cache::read(file, LARGEST as u64) else { return nothing() };
-        match serde_json::from_slice::<Kept>(&bytes) {
+        match Kept::parse(&bytes) {
             Ok(kept) if kept.device == self.device => kept,
             Ok(kept) => {
                 log::warn!("{} is of {} and not used", file.display(), kept.device);
@@ -177,8 +155,8 @@ impl Learned {
         };
         let mut kept = self.kept();
         change(&mut kept);
-        match serde_json::to_vec_pretty(&kept) {
-            Ok(bytes) if bytes.len() <= LARGEST => cache::write(file, &bytes),
+        match kept.text() {
+            Some(bytes) if bytes.len() <= LARGEST => cache::write(file, &bytes),
             // A file that is not read again would lose what it holds now.
             _ => {
                 log::info!("{} is not changed: it is full", file.display());
@@ -344,8 +322,7 @@ impl Gpu {
 
     /// Runs something on a second device of this adapter, which waits for nothing long.
     fn trial<R>(&self, run: impl FnOnce(&Arc<Self>) -> Result<R>) -> Result<R> {
-        let options =
-            super::GpuOptions { trial: true, profile: false, ..self.options.clone() }.no_cache();
+        let options = GpuOptions { trial: true, profile: false, ..self.options.clone() }.no_cache();
         let gpu = pollster::block_on(Self::on(self.adapter.clone(), options))?;
         let result = run(&gpu);
         match gpu.health() {

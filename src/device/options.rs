@@ -1,0 +1,171 @@
+//! How a program asks for a GPU, and what an adapter tells of itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The environment variable that overrides a program's choice of device.
+pub const DEVICE_VARIABLE: &str = "WGPU_LSTM_DEVICE";
+
+/// The environment variable that names the folder for what is kept on disk; `off`, in any case of
+/// letters, keeps nothing. Without the feature `cache` nothing is kept at all.
+pub const CACHE_VARIABLE: &str = "WGPU_LSTM_CACHE";
+
+/// How to open a GPU. Without the feature `gpu` there is none to open.
+///
+/// ```
+/// use wgpu_lstm::GpuOptions;
+/// let options = GpuOptions::default().name("radeon").portable();
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    pub(crate) name: Option<String>,
+    pub(crate) software: bool,
+    pub(crate) portable: bool,
+    pub(crate) checked: bool,
+    pub(crate) poison: bool,
+    pub(crate) profile: bool,
+    pub(crate) chunk_words: Option<usize>,
+    pub(crate) threads: Option<usize>,
+    pub(crate) binding_bytes: Option<u64>,
+    pub(crate) cache: Cache,
+    /// The name of a special kernel whose check is given a wrong value.
+    pub(crate) fault: Option<&'static str>,
+    /// How long a trial may take to answer.
+    pub(crate) patience: Option<Duration>,
+    /// Whether a software adapter is taken for a GPU where a way is chosen.
+    pub(crate) as_hardware: bool,
+    /// This device tries something out for another: see `gpu/verdicts.rs`.
+    pub(crate) trial: bool,
+}
+
+impl GpuOptions {
+    /// Only an adapter whose name contains `part`, in any case of letters.
+    pub fn name(mut self, part: impl Into<String>) -> Self {
+        self.name = Some(part.into());
+        self
+    }
+
+    /// A software rasteriser (lavapipe, SwiftShader, WARP) instead of a hardware GPU.
+    pub fn software(mut self) -> Self {
+        self.software = true;
+        self
+    }
+
+    /// No more than WebGPU's default limits and no optional feature, as in a browser:
+    /// 128 MiB a binding, 256 invocations and 16 KiB of shared memory a workgroup.
+    pub fn portable(mut self) -> Self {
+        self.portable = true;
+        self
+    }
+
+    /// Compiles kernels with wgpu's run-time checks: bounds, loops and, but on OpenGL, zeroed shared
+    /// memory. Slower; the test-suite runs every kernel both ways.
+    pub fn checked(mut self) -> Self {
+        self.checked = true;
+        self
+    }
+
+    /// Fills every new buffer with NaN, so that whatever a kernel leaves unwritten shows.
+    /// For tests.
+    pub fn poison(mut self) -> Self {
+        self.poison = true;
+        self
+    }
+
+    /// Keeps compiled kernels, and what is learned of the device, in this folder, whatever
+    /// `WGPU_LSTM_CACHE` says; nowhere without the feature `cache`.
+    pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = Cache::At(folder.into());
+        self
+    }
+
+    /// Keeps nothing on disk.
+    pub fn no_cache(mut self) -> Self {
+        self.cache = Cache::Off;
+        self
+    }
+
+    /// Lets the check of a special kernel find a wrong value. For tests.
+    #[doc(hidden)]
+    pub fn fault(mut self, kernel: &'static str) -> Self {
+        self.fault = Some(kernel);
+        self
+    }
+
+    /// Takes a software adapter for a hardware GPU wherever a way is chosen. For tests.
+    #[doc(hidden)]
+    pub fn as_hardware(mut self) -> Self {
+        self.as_hardware = true;
+        self
+    }
+
+    /// How long the check of a special kernel may take to answer. For tests.
+    #[doc(hidden)]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Measures each kernel: see [`crate::Device::profile`]. Each dispatch then stands alone and each
+    /// submission is waited for, which takes longer; the results are the same. Opening fails with
+    /// [`crate::Error::Option`] on an adapter without timestamp queries, and in a browser.
+    pub fn profile(mut self) -> Self {
+        self.profile = true;
+        self
+    }
+
+    /// Cuts batches into chunks whose gates have at most this many words, as if no larger buffer
+    /// could be bound. For tests.
+    #[doc(hidden)]
+    pub fn chunk_words(mut self, words: usize) -> Self {
+        self.chunk_words = Some(words);
+        self
+    }
+
+    /// Asks for bindings of no more than this. For tests.
+    #[doc(hidden)]
+    pub fn binding_bytes(mut self, bytes: u64) -> Self {
+        self.binding_bytes = Some(bytes);
+        self
+    }
+
+    /// The cores that a software adapter is taken to have, which decide how it shares out a
+    /// batch. For tests.
+    #[doc(hidden)]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+}
+
+/// One adapter of this machine, as [`crate::Device::adapters`] lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterInfo {
+    /// The adapter's name.
+    pub name: String,
+    /// The graphics API: `Vulkan`, `Metal`, `Dx12`, `Gl` or `BrowserWebGpu`.
+    pub backend: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// Whether it computes on the CPU.
+    pub software: bool,
+    /// Whether its kernels can use 16-bit floats.
+    pub half_precision: bool,
+    /// Whether the invocations of a subgroup can exchange values.
+    pub subgroups: bool,
+    /// Whether a subgroup can multiply matrices of 16 x 16 16-bit floats, with sums of 32 bits, as
+    /// matrix units do.
+    pub cooperative_matrices: bool,
+}
+
+/// Where a device keeps what it learned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Cache {
+    /// Where the environment variable says, else in the user's folder for caches. Nowhere for
+    /// devices whose options are for tests.
+    #[default]
+    Environment,
+    Off,
+    At(PathBuf),
+}

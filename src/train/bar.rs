@@ -1,0 +1,47 @@
+//! A bar on a terminal, hidden where the output is none.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn new(samples: usize, quiet: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stdout());
+        if quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        // A template without surprises always parses.
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {per_sec:>12} {msg}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(super) fn is_hidden(&self) -> bool {
+        self.0.is_hidden()
+    }
+
+    pub(super) fn begin(&self, prefix: String) {
+        self.0.reset();
+        self.0.set_prefix(prefix);
+    }
+
+    pub(super) fn advance(&self, samples: usize) {
+        self.0.inc(samples as u64);
+    }
+
+    pub(super) fn show(&self, message: String) {
+        self.0.set_message(message);
+    }
+
+    /// A line above the bar.
+    pub(super) fn line(&self, line: String) {
+        self.0.println(line);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
