@@ -21,6 +21,7 @@ mod rows;
 mod specials;
 mod sums;
 mod translation;
+mod uniform;
 mod verdicts;
 mod wave;
 mod ways;

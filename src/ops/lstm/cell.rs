@@ -39,7 +39,7 @@ pub enum GateActivation {
 
 impl GateActivation {
     /// The number that the shaders know it by, alpha and beta.
-    fn parts(self) -> (u32, f32, f32) {
+    pub(super) fn parts(self) -> (u32, f32, f32) {
         match self {
             Self::Sigmoid => (0, 0.0, 0.0),
             Self::Tanh => (1, 0.0, 0.0),
@@ -229,37 +229,6 @@ impl Cell {
             crate::ops::dropout::check_rate(option, share)?;
         }
         Ok(())
-    }
-
-    /// The words behind `before` in the kernels' uniform.
-    pub(super) fn uniform(&self, noise: Noise) -> [u32; 19] {
-        let [zoneout_h, zoneout_c] = self.zoneout;
-        let [r, i, o] = [self.recurrent, self.input, self.output].map(|activation| {
-            let (kind, alpha, beta) = activation.parts();
-            [kind, alpha.to_bits(), beta.to_bits()]
-        });
-        let [clip, cell_clip] = [self.clip, self.cell_clip].map(|c| c.unwrap_or(f32::MAX));
-        [
-            noise.key.0[0],
-            noise.key.0[1],
-            self.recurrent_dropout.to_bits(),
-            zoneout_h.to_bits(),
-            zoneout_c.to_bits(),
-            noise.training.into(),
-            r[0],
-            r[1],
-            r[2],
-            i[0],
-            i[1],
-            i[2],
-            o[0],
-            o[1],
-            o[2],
-            self.coupling as u32,
-            clip.to_bits(),
-            cell_clip.to_bits(),
-            self.peepholes.into(),
-        ]
     }
 
     /// What dropout makes of h of a unit on its way to the next step.

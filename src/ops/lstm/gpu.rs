@@ -1,5 +1,6 @@
 //! The passes of a layer on a GPU: products over whole chunks, and the recurrence between them.
 
+use super::dims::Dims;
 use super::plan::{self, Chunk, Pass, RowLengths, Schedule, Task};
 use super::ways::{Beside, PLACE, Ways, frames_apart, frames_place};
 use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps};
@@ -13,9 +14,6 @@ use crate::ops::mask_steps::mask_steps;
 use crate::ops::pack::pack;
 use crate::{Device, Result, Tensor};
 use std::sync::Arc;
-
-/// Words of the kernels' uniform: 25 of the chunk, 19 of the cell, and those of one schedule alone.
-pub(super) const UNIFORM: usize = 44 + persistent::UNIFORM;
 
 /// The values of a chunk's timesteps, of one direction.
 pub(super) struct SavedChunk {
@@ -105,45 +103,61 @@ impl Part<'_> {
         is_variant(self.how, self.steps)
     }
 
-    fn uniform(
-        &self,
-        step: usize,
-        [from, to]: [usize; 2],
-        initial: bool,
-        before: bool,
-    ) -> [u32; UNIFORM] {
-        let chunk = self.chunk;
-        let words = [
-            chunk.rows,
-            chunk.steps,
-            self.hidden_size,
-            chunk.first_row,
+    /// What a launch of the whole chunk is told, from its first step on.
+    fn dims(&self, [from, to]: [usize; 2], initial: bool, before: bool) -> Dims {
+        let Self { chunk, ways, y, .. } = *self;
+        let How { cell, noise, zero_left_out, .. } = self.how;
+        let [recurrent, input, output] =
+            [cell.recurrent, cell.input, cell.output].map(|a| a.parts());
+        let [clip, cell_clip] = [cell.clip, cell.cell_clip].map(|c| c.unwrap_or(f32::MAX));
+        let n = |n: usize| n as u32;
+        Dims {
+            b: n(chunk.rows),
+            t: n(chunk.steps),
+            h: n(self.hidden_size),
+            first_row: n(chunk.first_row),
             // The table counts from a row's first step.
-            chunk.first_frame - chunk.first_step,
-            chunk.first_step,
-            self.timesteps,
-            step,
-            self.c_offset,
-            2 * from * self.c_offset,
-            2 * to * self.c_offset,
-            self.y.map_or(0, Columns::stride),
-            self.y.map_or(0, |y| y.first),
-            self.y.is_some().into(),
-            initial.into(),
-            self.ways.reverse,
-            self.steps.mask().map_or(0, |_| 1 + usize::from(self.how.zero_left_out)),
-            self.deal,
-            before.into(),
-        ]
-        .into_iter()
-        .chain(self.ways.uniform())
-        .map(|w| w as u32);
-        let mut all = [0; UNIFORM];
-        let cell = self.how.cell.uniform(self.how.noise);
-        for (to, word) in all.iter_mut().zip(words.chain(cell)) {
-            *to = word;
+            first_frame: n(chunk.first_frame - chunk.first_step),
+            first_step: n(chunk.first_step),
+            timesteps: n(self.timesteps),
+            c_offset: n(self.c_offset),
+            state_in: n(2 * from * self.c_offset),
+            state_out: n(2 * to * self.c_offset),
+            y_stride: n(y.map_or(0, Columns::stride)),
+            y_offset: n(y.map_or(0, |y| y.first)),
+            sequences: y.is_some().into(),
+            initial: initial.into(),
+            reverse: n(ways.reverse),
+            mask: self.steps.mask().map_or(0, |_| 1 + u32::from(zero_left_out)),
+            deal: n(self.deal),
+            before: before.into(),
+            frames: n(ways.frames),
+            r_way: n(ways.r),
+            p_way: n(ways.peepholes),
+            y_way: n(ways.y),
+            key2: ways.key[0],
+            key3: ways.key[1],
+            key0: noise.key.0[0],
+            key1: noise.key.0[1],
+            dropout: cell.recurrent_dropout,
+            zoneout_h: cell.zoneout[0],
+            zoneout_c: cell.zoneout[1],
+            training: noise.training.into(),
+            recurrent: recurrent.0,
+            recurrent_alpha: recurrent.1,
+            recurrent_beta: recurrent.2,
+            input: input.0,
+            input_alpha: input.1,
+            input_beta: input.2,
+            output: output.0,
+            output_alpha: output.1,
+            output_beta: output.2,
+            coupled: cell.coupling as u32,
+            clip,
+            cell_clip,
+            peepholes: cell.peepholes.into(),
+            ..Dims::default()
         }
-        all
     }
 
     fn rows(&self) -> Option<&Tensor> {
@@ -181,8 +195,8 @@ impl ForwardChunk<'_> {
         self.part.cost(frames, 4 + kept + states + usize::from(self.part.y.is_some()))
     }
 
-    pub(super) fn uniform(&self, step: usize) -> [u32; UNIFORM] {
-        self.part.uniform(step, self.pairs, self.initial, false)
+    pub(super) fn dims(&self) -> Dims {
+        self.part.dims(self.pairs, self.initial, false)
     }
 
     pub(super) fn tensors(&self) -> [Option<&Tensor>; 8] {
@@ -435,8 +449,8 @@ impl BackwardChunk<'_> {
         [self.part.lengths_constant()]
     }
 
-    pub(super) fn uniform(&self, step: usize, before: bool) -> [u32; UNIFORM] {
-        self.part.uniform(step, [0, 0], false, before)
+    pub(super) fn dims(&self) -> Dims {
+        self.part.dims([0, 0], false, self.before)
     }
 
     pub(super) fn tensors(&self) -> [Option<&Tensor>; 8] {

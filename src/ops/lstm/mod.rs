@@ -5,6 +5,7 @@
 
 pub(crate) mod cell;
 mod cpu;
+pub(crate) mod dims;
 mod gpu;
 mod gpu_bwd;
 pub(crate) mod persistent;

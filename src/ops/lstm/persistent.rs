@@ -22,6 +22,7 @@
 //! keep a dispatch, even one that recovers, under a driver's watchdog.
 //! Without a backward pass `[B,T,H]` words of memory, in the backward pass `[B,T,H,4]`.
 
+use super::dims::Dims;
 use super::gpu::{BackwardChunk, ForwardChunk};
 use super::plan::{Chunk, Pass, Task};
 use super::ways::{Beside, Ways};
@@ -112,9 +113,6 @@ const PROBED: u32 = 1024;
 
 /// Words before the progress in what the workgroups share besides the exchange.
 const CONTROL: usize = 2;
-/// Words that the persistent schedule adds to the uniform.
-pub(super) const UNIFORM: usize = 7;
-
 const RUN: u32 = 0;
 const RECOVER: u32 = 1;
 const PROBE: u32 = 2;
@@ -311,9 +309,8 @@ pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     constants.extend(team.constants());
     gpu.workgroups_at_once((kernel.name, constants.clone()), || {
         let exchange = cleared(CONTROL, &device(gpu))?;
-        let mut uniform = [0; super::gpu::UNIFORM];
-        let words = [0, 0, PROBE, gpu.resident.forced().polls.unwrap_or(POLLS), 0, 0, 0];
-        uniform[super::gpu::UNIFORM - UNIFORM..].copy_from_slice(&words);
+        let polls = gpu.resident.forced().polls.unwrap_or(POLLS);
+        let dims = Dims { mode: PROBE, polls, ..Dims::default() };
         let mut tensors = [None; 8];
         let alarm = alarm(gpu);
         bind(kernel, &mut tensors, &exchange, &alarm);
@@ -323,7 +320,7 @@ pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
             kernel,
             grid,
             constants: &constants,
-            uniform: &uniform,
+            uniform: &dims.words(),
             tensors: &tensors,
         })?;
         let arrived = exchange.to_vec()?[0].to_bits() as usize;
@@ -412,11 +409,7 @@ struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    fn launch(
-        &self,
-        gpu: &Arc<Gpu>,
-        uniform: impl Fn(usize) -> [u32; super::gpu::UNIFORM],
-    ) -> Result<()> {
+    fn launch(&self, gpu: &Arc<Gpu>, dims: Dims) -> Result<()> {
         let (kernel, team) = (self.kernel, self.team);
         let alarm = alarm(gpu);
         let mut tensors: [Option<&Tensor>; 8] = self.tensors;
@@ -424,22 +417,22 @@ impl Windows<'_> {
         let (forced, window) = (gpu.resident.forced(), team.window(gpu));
         let constants = [self.constants, &team.constants()].concat();
         let launch = |mode, workgroups: usize, begin: usize, offset| {
-            let mut uniform = uniform(begin);
-            let words = [
-                (begin + window).min(self.turns) as u32,
-                self.exchange.words as u32,
+            let dims = Dims {
+                step: begin as u32,
+                until: (begin + window).min(self.turns) as u32,
+                control: self.exchange.words as u32,
                 mode,
-                forced.polls.unwrap_or(POLLS),
-                forced.fault,
-                team.rows as u32,
+                polls: forced.polls.unwrap_or(POLLS),
+                fault: forced.fault,
+                team_rows: team.rows as u32,
                 offset,
-            ];
-            uniform[super::gpu::UNIFORM - UNIFORM..].copy_from_slice(&words);
+                ..dims
+            };
             let launch = Launch {
                 kernel,
                 grid: [workgroups as u32, 1, 1],
                 constants: &constants,
-                uniform: &uniform,
+                uniform: &dims.words(),
                 tensors: &tensors,
             };
             // All of the work is the first launch's, for who reads a profile.
@@ -484,7 +477,7 @@ pub(super) fn forward(
         exchange,
         cost: pass.cost(chunk.frames),
     };
-    windows.launch(gpu, |step| pass.uniform(step))
+    windows.launch(gpu, pass.dims())
 }
 
 /// Returns d_a: the gates stay as they are, so that nobody reads what another wrote too early.
@@ -501,6 +494,6 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, team: Team) -> 
         exchange: &exchange,
         cost: pass.cost(chunk.frames),
     };
-    windows.launch(gpu, |step| pass.uniform(step, pass.before))?;
+    windows.launch(gpu, pass.dims())?;
     Ok(exchange.frames(ways))
 }

@@ -40,7 +40,7 @@ pub(super) fn activate(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, gates: &Tensor) 
         kernel: &KERNELS[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
         grid: folded((gates.len() / 4).div_ceil(64)),
         constants: &pass.constants(),
-        uniform: &pass.uniform(0),
+        uniform: &pass.dims().words(),
         tensors: &pass.tensors(),
     })
 }

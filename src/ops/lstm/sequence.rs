@@ -203,7 +203,7 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: Rows) -> Re
         kernel,
         grid: grid(&pass.part, rows),
         constants: &[&pass.constants()[..], &shape].concat(),
-        uniform: &pass.uniform(0),
+        uniform: &pass.dims().words(),
         tensors: &pass.tensors(),
     };
     gpu.run_costing(&launch, pass.cost(pass.part.chunk.frames))
@@ -224,7 +224,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: Rows) -> 
         kernel,
         grid: grid(&pass.part, rows),
         constants: &[&pass.constants()[..], &shape].concat(),
-        uniform: &pass.uniform(0, pass.before),
+        uniform: &pass.dims().words(),
         tensors: &pass.tensors(),
     };
     gpu.run_costing(&launch, pass.cost(pass.part.chunk.frames))

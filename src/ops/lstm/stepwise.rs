@@ -1,5 +1,6 @@
 //! One dispatch for each timestep of a chunk.
 
+use super::dims::Dims;
 use super::gpu::{BackwardChunk, ForwardChunk, Part};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
@@ -59,7 +60,7 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
             kernel: &FORWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
             grid: grid(&pass.part, rows),
             constants: &pass.constants(),
-            uniform: &pass.uniform(step),
+            uniform: &Dims { step: step as u32, ..pass.dims() }.words(),
             tensors: &pass.tensors(),
         };
         gpu.run_costing(&launch, pass.cost(rows))?;
@@ -68,13 +69,14 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
 }
 
 pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>) -> Result<()> {
-    let launch = |step, before: bool| {
+    let launch = |step: usize, before: bool| {
         let rows = pass.part.running(step);
+        let step = step as u32;
         let launch = Launch {
             kernel: &BACKWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
             grid: grid(&pass.part, rows),
             constants: &pass.constants(),
-            uniform: &pass.uniform(step, before),
+            uniform: &Dims { step, before: before.into(), ..pass.dims() }.words(),
             tensors: &pass.tensors(),
         };
         gpu.run_costing(&launch, pass.cost(rows))

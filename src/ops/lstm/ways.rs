@@ -145,7 +145,7 @@ pub(super) struct Ways {
     /// By bits, for each way.
     pub(super) reverse: usize,
     /// Of the second way's dice.
-    key: [u32; 2],
+    pub(super) key: [u32; 2],
 }
 
 impl Ways {
@@ -166,11 +166,5 @@ impl Ways {
         }
         let peepholes = peepholes.map_or(0, |p| p.stride / 4);
         Self { count, frames, r: r.stride / 4, peepholes, y, reverse, key }
-    }
-
-    /// As `Dims` in `shaders/common/lstm_rows.wgsl` has them.
-    pub(super) fn uniform(self) -> [usize; 6] {
-        let [key2, key3] = self.key.map(|word| word as usize);
-        [self.frames, self.r, self.peepholes, self.y, key2, key3]
     }
 }
