@@ -171,6 +171,16 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
+    /// The lengths, if they tell which.
+    pub(crate) fn lengths(&self) -> Option<&Lengths> {
+        if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
+    }
+
+    /// The mask, if it tells which.
+    pub(crate) fn mask(&self) -> Option<&Mask> {
+        if let Self::Mask(mask) = self { Some(mask) } else { None }
+    }
+
     /// Those of a value with this many rows and timesteps.
     pub(crate) fn of(op: &'static str, x: &Var, rows: usize, timesteps: usize) -> Result<Self> {
         let device = |arg, tensor| ops::Check::new(op, "").device(x.tensor(), &[(arg, tensor)]);

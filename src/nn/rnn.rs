@@ -103,7 +103,6 @@ impl Rnn {
             bias: Some(Operand::value(tape, &bias, &[h_size, 4])?),
             peepholes: None,
             how: How {
-                compared: None,
                 cell: self.cell(),
                 noise: Noise { training: tape.records(), ..Noise::default() },
                 ..How::default()

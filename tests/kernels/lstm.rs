@@ -4,9 +4,10 @@ use super::oracle::{self, Random, widen};
 use super::{close, devices, gpu, tensor};
 use crate::device::Backend;
 use crate::device::resident::Forced;
+use crate::lengths::Counted;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Leaving, Output, Steps};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Leaving, Output};
 use crate::ops::lstm::{Saved, Wanted, Weights};
 use crate::ops::threefry::Key;
 use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
@@ -165,9 +166,9 @@ impl Case {
         let mask =
             self.layer.mask.as_ref().map(|m| Mask::new(m, [batch, timesteps], device).unwrap());
         let steps = match (&lengths, &mask) {
-            (Some(lengths), _) => Steps::Lengths(lengths),
-            (_, Some(mask)) => Steps::Mask(mask),
-            _ => Steps::All,
+            (Some(lengths), _) => Counted::Lengths(lengths.clone()),
+            (_, Some(mask)) => Counted::Mask(mask.clone()),
+            _ => Counted::All,
         };
         let h_0 = tensor(&self.h_0, [batch, hidden_size], device);
         let c_0 = tensor(&self.c_0, [batch, hidden_size], device);
@@ -178,12 +179,11 @@ impl Case {
         let output = lstm::forward(&[Forward {
             x: &x,
             weights: &self.weights(device),
-            steps,
+            steps: &steps,
             state: self.with_state.then_some((&h_0, &c_0)),
             y: self.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
             save,
             how: How {
-                compared: None,
                 cell: self.cell,
                 reverse: self.layer.reverse,
                 zero_left_out: self.layer.zero_left_out,
@@ -520,7 +520,7 @@ fn a_hidden_size_past_a_workgroup() {
     let refused = lstm::forward(&[Forward {
         x: &x,
         weights: &case.weights(&device),
-        steps: Steps::All,
+        steps: &Counted::All,
         state: None,
         y: None,
         save: false,

@@ -5,10 +5,11 @@ use super::oracle::Random;
 use super::persistent::forced;
 use super::{close, devices, gpu, has_f16, tensor};
 use crate::device::resident::Forced;
+use crate::lengths::Counted;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output};
 use crate::ops::lstm::{Wanted, Weights};
 use crate::ops::threefry::Key;
 use crate::{Device, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor};
@@ -99,16 +100,16 @@ impl Both {
         let mask: Vec<_> = (0..b * t).map(|frame| frame % 3 != 1).collect();
         let mask = Mask::new(&mask, [b, t], device).unwrap();
         let steps = match self.rows {
-            Rows::All => Steps::All,
-            Rows::Lengths => Steps::Lengths(&lengths),
-            Rows::Mask => Steps::Mask(&mask),
+            Rows::All => Counted::All,
+            Rows::Lengths => Counted::Lengths(lengths),
+            Rows::Mask => Counted::Mask(mask),
         };
         let weights = self.weights(device, 1, self.half);
         let gradients = self.weights(device, 2, false);
         let calls = [0, 1].map(|way| Forward {
             x: &x,
             weights: &weights[way],
-            steps,
+            steps: &steps,
             state: self.with_state.then_some((&states[way][0], &states[way][1])),
             y: Some(Columns { tensor: &y, first: way * h }),
             save: true,

@@ -1,10 +1,11 @@
 //! One level of a layer on the tape: a direction, or both, over one input.
 
 use super::LstmState;
+use crate::lengths::Counted;
 use crate::nn::Precision;
 use crate::ops::lstm::Weights;
 use crate::ops::lstm::wave::{self, Cut, Stack, Stacked};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps, Wanted};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Wanted};
 use crate::ops::{Check, fill, half};
 use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
@@ -123,9 +124,9 @@ pub(in crate::nn) fn level(
         None => sizes(x.tensor()).map(|[batch, timesteps, _]| [batch, timesteps])?,
     };
     let steps = match (x.lengths(), x.mask()) {
-        (None, None) => Steps::All,
-        (Some(lengths), None) => Steps::Lengths(lengths),
-        (None, Some(mask)) => Steps::Mask(mask),
+        (None, None) => Counted::All,
+        (Some(lengths), None) => Counted::Lengths(lengths.clone()),
+        (None, Some(mask)) => Counted::Mask(mask.clone()),
         (Some(_), Some(_)) => return Err(crate::lengths::both()),
     };
     let width = hidden_size * directions.len();
@@ -144,7 +145,7 @@ pub(in crate::nn) fn level(
             Forward {
                 x: x.tensor(),
                 weights,
-                steps,
+                steps: &steps,
                 state: state.map(|s| (s.h.tensor(), s.c.tensor())),
                 y: y.as_ref().map(|y| Columns { tensor: y, first: number * hidden_size }),
                 save: tape.records(),

@@ -623,7 +623,6 @@ impl Lstm {
 
     fn how(&self, reverse: bool, noise: Noise) -> How {
         How {
-            compared: None,
             cell: self.cell,
             reverse,
             // As Keras' `Bidirectional` has it, whose directions repeat other steps.

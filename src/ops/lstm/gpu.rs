@@ -1,13 +1,14 @@
 //! The passes of a layer on a GPU: products over whole chunks, and the recurrence between them.
 
 use super::dims::Dims;
-use super::plan::{self, Chunk, Pass, RowLengths, Schedule, Task};
+use super::plan::{self, Chunk, Pass, RowLengths, Schedule};
 use super::ways::{Beside, PLACE, Ways, frames_apart, frames_place};
-use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps};
+use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes};
 use super::{Weights, persistent, sequence, stepwise};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Constant;
 use crate::device::profile::Cost;
+use crate::lengths::Counted;
 use crate::ops::copy::copy;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::mask_steps::mask_steps;
@@ -66,9 +67,11 @@ pub(super) struct Part<'a> {
     pub(super) hidden_size: usize,
     /// Whether gates and R are in 16 bits.
     pub(super) half: bool,
+    /// Whether the plain cell is not enough.
+    pub(super) variant: bool,
     pub(super) timesteps: usize,
     pub(super) c_offset: usize,
-    pub(super) steps: Steps<'a>,
+    pub(super) steps: &'a Counted,
     pub(super) ways: Ways,
     /// Of all ways, but for what `ways` says.
     pub(super) how: How,
@@ -96,11 +99,6 @@ impl Part<'_> {
 
     fn lengths_constant(&self) -> Constant {
         ("LENGTHS", self.steps.lengths().is_some().into())
-    }
-
-    /// Whether the plain cell is not enough.
-    pub(super) fn is_variant(&self) -> bool {
-        is_variant(self.how, self.steps)
     }
 
     /// What a launch of the whole chunk is told, from its first step on.
@@ -162,9 +160,9 @@ impl Part<'_> {
 
     fn rows(&self) -> Option<&Tensor> {
         match self.steps {
-            Steps::All => None,
-            Steps::Lengths(lengths) => Some(&lengths.table),
-            Steps::Mask(mask) => Some(&mask.tensor),
+            Counted::All => None,
+            Counted::Lengths(lengths) => Some(&lengths.table),
+            Counted::Mask(mask) => Some(&mask.tensor),
         }
     }
 }
@@ -213,11 +211,7 @@ impl ForwardChunk<'_> {
     }
 }
 
-pub(super) fn is_variant(how: How, steps: Steps<'_>) -> bool {
-    how.cell.is_variant() || steps.mask().is_some()
-}
-
-fn row_lengths(steps: Steps<'_>, sizes: Sizes) -> RowLengths<'_> {
+fn row_lengths(steps: &Counted, sizes: Sizes) -> RowLengths<'_> {
     match steps.lengths() {
         Some(lengths) => RowLengths::Table(lengths.rows()),
         None => RowLengths::Same { rows: sizes.batch, timesteps: sizes.timesteps },
@@ -225,12 +219,12 @@ fn row_lengths(steps: Steps<'_>, sizes: Sizes) -> RowLengths<'_> {
 }
 
 /// Where a forward pass is cut so that all ways go in the same dispatches; else none.
-fn cut_together(
+pub(super) fn cut_together(
     gpu: &Gpu,
     calls: &[Forward<'_>],
     sizes: &[Sizes],
-    words: usize,
 ) -> Result<Option<Vec<Chunk>>> {
+    let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
     let (Some(call), Some(&first)) = (calls.first(), sizes.first()) else { return Ok(None) };
     let rows = row_lengths(call.steps, first);
     let hidden_size = first.hidden_size;
@@ -248,49 +242,30 @@ fn cut_together(
     Ok(chunks.ok().filter(|chunks| chunks.iter().all(|chunk| chunk.first_step == 0)))
 }
 
-pub(super) fn forward(
+/// Runs the directions over chunks that hold all of them, by a schedule that is settled.
+pub(super) fn forward_with(
     gpu: &Arc<Gpu>,
     calls: &[Forward<'_>],
     sizes: &[Sizes],
+    mut chunks: Vec<Chunk>,
+    schedule: Schedule,
 ) -> Result<Vec<Output>> {
-    let words = gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize);
     let (Some(call), Some(&all)) = (calls.first(), sizes.first()) else { return Ok(vec![]) };
-    let Some(mut chunks) = cut_together(gpu, calls, sizes, words)? else {
-        let alone = calls.iter().zip(sizes).map(|(call, sizes)| {
-            forward(gpu, std::slice::from_ref(call), std::slice::from_ref(sizes))
-        });
-        return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
-    };
-    let Sizes { batch, timesteps, hidden_size, .. } = all;
+    let Sizes { timesteps, hidden_size, .. } = all;
     let device = call.x.device();
     let count = calls.len();
     let half = call.weights.is_half();
+    let variant = plan::is_variant(&call.how.cell, call.steps);
     let ragged = call.steps.lengths().is_some();
-    let schedule = match call.how.compared {
-        Some(rows) => Schedule::Sequence(rows),
-        None => {
-            let task = Task {
-                pass: Pass::Forward,
-                variant: is_variant(call.how, call.steps),
-                ragged,
-                half,
-                ways: count,
-                batch,
-                timesteps,
-                hidden_size,
-            };
-            plan::schedule(gpu, call.how.strategy, task)?
-        }
-    };
     let deal = plan::deal(gpu, ragged, count);
     let columns = 4 * hidden_size;
 
     // What is left out may be NaN, and NaN times a gradient of zero is NaN.
     let x = match call.steps {
-        Steps::All => call.x.clone(),
-        Steps::Lengths(_) if call.is_packed() => call.x.clone(),
-        Steps::Lengths(lengths) => pack(call.x, lengths)?,
-        Steps::Mask(mask) => mask_steps(call.x, mask)?,
+        Counted::All => call.x.clone(),
+        Counted::Lengths(_) if call.is_packed() => call.x.clone(),
+        Counted::Lengths(lengths) => pack(call.x, lengths)?,
+        Counted::Mask(mask) => mask_steps(call.x, mask)?,
     };
     let (r, peepholes) = recurrent(gpu, count, |way| calls[way].weights)?;
     let states = States::new(count, 2, all, &device)?;
@@ -339,6 +314,7 @@ pub(super) fn forward(
                 chunk,
                 hidden_size,
                 half,
+                variant,
                 timesteps,
                 c_offset: states.c_offset,
                 steps: call.steps,
@@ -382,7 +358,7 @@ pub(super) fn forward(
             x: x.clone(),
             packed: call.is_packed(),
             weights: call.weights.clone(),
-            mask: call.steps.save(),
+            mask: call.steps.clone(),
             how: call.how,
             steps: SavedSteps::Gpu { chunks: saved, parts: 1 },
         }),

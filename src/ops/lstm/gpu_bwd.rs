@@ -1,16 +1,15 @@
 //! The backward pass of a layer on a GPU: the recurrence of each chunk, then products over all of its
 //! timesteps.
 
-use super::gpu::{
-    BackwardChunk, ForwardChunk, Part, SavedChunk, States, input_product, is_variant, recurrent,
-};
-use super::plan::{self, Pass, Schedule, Task};
+use super::gpu::{BackwardChunk, ForwardChunk, Part, SavedChunk, States, input_product, recurrent};
+use super::plan::{self, Pass, Schedule};
 use super::transpose_gates::transpose_gates_into;
 use super::wave::swapped;
 use super::ways::{Beside, PLACE, Ways};
-use super::{Backward, How, Leaving, Saved, SavedSteps, Sizes, Steps, Wanted, Weights};
+use super::{Backward, How, Leaving, Saved, SavedSteps, Sizes, Wanted, Weights};
 use super::{persistent, recompute, sequence, stepwise};
 use crate::device::gpu::Gpu;
+use crate::lengths::Counted;
 use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
@@ -21,7 +20,7 @@ use crate::{Device, Result, Tensor};
 use std::sync::Arc;
 
 /// The chunks of each way, if they lie side by side.
-fn saved_together(passes: &[Backward<'_>]) -> bool {
+pub(super) fn saved_together(passes: &[Backward<'_>]) -> bool {
     let chunks = |way: usize| match &passes[way].saved.steps {
         SavedSteps::Gpu { chunks, .. } => &chunks[..],
         SavedSteps::Cpu(_) => &[],
@@ -142,39 +141,22 @@ pub(super) fn add_peepholes(own: &[Own<'_>], rows: &Beside, shape: [usize; 2]) -
     Ok(())
 }
 
-pub(super) fn backward(
+/// Differentiates directions that were saved together, by a schedule that is settled.
+pub(super) fn backward_with(
     gpu: &Arc<Gpu>,
     passes: Vec<Backward<'_>>,
     wanted: Wanted,
+    schedule: Schedule,
 ) -> Result<Vec<Leaving>> {
     let count = passes.len();
-    if count > 1 && !saved_together(&passes) {
-        let alone = passes.into_iter().map(|pass| backward(gpu, vec![pass], wanted));
-        return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
-    }
     let Some(first) = passes.first() else { return Ok(vec![]) };
     let (sizes, x, mask) = (first.saved.sizes, first.saved.x.clone(), first.saved.mask.clone());
     let (how, d_y, is_packed) = (first.saved.how, first.arriving.d_y, first.saved.packed);
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let device = x.device();
     let half = first.saved.weights.is_half();
-    let ragged = mask.steps().lengths().is_some();
-    let schedule = match how.compared {
-        Some(rows) => Schedule::Sequence(rows),
-        None => {
-            let task = Task {
-                pass: Pass::Backward,
-                variant: is_variant(how, mask.steps()),
-                ragged,
-                half,
-                ways: count,
-                batch,
-                timesteps,
-                hidden_size,
-            };
-            plan::schedule(gpu, how.strategy, task)?
-        }
-    };
+    let ragged = mask.lengths().is_some();
+    let variant = plan::is_variant(&how.cell, &mask);
     let deal = plan::deal(gpu, ragged, count);
     let columns = 4 * hidden_size;
 
@@ -201,9 +183,10 @@ pub(super) fn backward(
             chunk,
             hidden_size,
             half,
+            variant,
             timesteps,
             c_offset: d_state.c_offset,
-            steps: mask.steps(),
+            steps: &mask,
             ways: Ways::new(hows(), frames, r, peepholes.as_ref(), hidden_size),
             how,
             y,
@@ -288,7 +271,7 @@ pub(super) fn backward(
                 false => saved.h_before,
             };
             // R does not meet h at a step that is left out, where it may be NaN.
-            let h_before = match mask.steps().mask() {
+            let h_before = match mask.mask() {
                 Some(mask) => mask_frames(&h_before, hidden_size, mask, first)?,
                 None => h_before,
             };
@@ -302,15 +285,15 @@ pub(super) fn backward(
     if let Some(rows) = &d_peepholes {
         add_peepholes(&own, rows, [batch, columns])?;
     }
-    let mut d_x = match (d_x, mask.steps()) {
-        (Some(packed), Steps::Lengths(lengths)) if !is_packed => {
+    let mut d_x = match (d_x, &mask) {
+        (Some(packed), Counted::Lengths(lengths)) if !is_packed => {
             Some(unpack(&packed, lengths, timesteps)?)
         }
-        (Some(d_x), Steps::All) if parts > 1 => {
+        (Some(d_x), Counted::All) if parts > 1 => {
             let d_x = swapped(&d_x, [parts, batch, timesteps / parts * input_size])?;
             Some(d_x.reshape([batch, timesteps, input_size])?)
         }
-        (Some(d_x), Steps::Mask(mask)) => Some(mask_steps(&d_x, mask)?),
+        (Some(d_x), Counted::Mask(mask)) => Some(mask_steps(&d_x, mask)?),
         (d_x, _) => d_x,
     };
     let leaving = (0..count).map(|way| Leaving {

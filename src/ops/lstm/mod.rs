@@ -24,10 +24,11 @@ use super::{ACTIVATIONS, Check, REAL, half, switches, threefry};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Access, Constants};
 use crate::lengths::Counted;
-use crate::{DType, Error, Lengths, Mask, Result, Tensor};
+use crate::{DType, Error, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;
 pub use plan::Strategy;
+use plan::{Pass, Task};
 use std::sync::Arc;
 
 const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
@@ -106,50 +107,10 @@ pub(crate) struct Sizes {
     pub(crate) hidden_size: usize,
 }
 
-/// The steps of a batch that are run.
-#[derive(Clone, Copy, Default)]
-pub(crate) enum Steps<'a> {
-    #[default]
-    All,
-    Lengths(&'a Lengths),
-    Mask(&'a Mask),
-}
-
-impl Steps<'_> {
-    /// The same, kept for a backward pass.
-    fn save(self) -> Counted {
-        match self {
-            Self::All => Counted::All,
-            Self::Lengths(lengths) => Counted::Lengths(lengths.clone()),
-            Self::Mask(mask) => Counted::Mask(mask.clone()),
-        }
-    }
-}
-
-impl Counted {
-    fn steps(&self) -> Steps<'_> {
-        match self {
-            Self::All => Steps::All,
-            Self::Lengths(lengths) => Steps::Lengths(lengths),
-            Self::Mask(mask) => Steps::Mask(mask),
-        }
-    }
-}
-
 impl Forward<'_> {
     /// Whether the input comes without padding.
     fn is_packed(&self) -> bool {
-        matches!(self.steps, Steps::Lengths(_)) && self.x.shape().len() == 2
-    }
-}
-
-impl<'a> Steps<'a> {
-    fn lengths(self) -> Option<&'a Lengths> {
-        if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
-    }
-
-    fn mask(self) -> Option<&'a Mask> {
-        if let Self::Mask(mask) = self { Some(mask) } else { None }
+        self.steps.lengths().is_some() && self.x.shape().len() == 2
     }
 }
 
@@ -179,8 +140,6 @@ pub(crate) struct How {
     /// Whether a backward pass computes the gates anew, instead of finding them saved.
     pub(crate) recompute: bool,
     pub(crate) noise: Noise,
-    /// Only where kernels are compared: `Sequence` so.
-    pub(crate) compared: Option<plan::Rows>,
 }
 
 /// The arguments of a forward pass of one direction.
@@ -188,7 +147,8 @@ pub(crate) struct Forward<'a> {
     /// `[B,T,I]`; with lengths also packed, `[frames,I]` in the order of their table.
     pub(crate) x: &'a Tensor,
     pub(crate) weights: &'a Weights,
-    pub(crate) steps: Steps<'a>,
+    /// The steps that are run.
+    pub(crate) steps: &'a Counted,
     /// h and c before the first timestep, each `[B,H]`; zeros without.
     pub(crate) state: Option<(&'a Tensor, &'a Tensor)>,
     /// Where the outputs `[B,T,H]` go, if they are wanted. Past a row's length nothing is written.
@@ -268,27 +228,40 @@ pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
 /// they go.
 pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
     let sizes = calls.iter().map(check).collect::<Result<Vec<_>>>()?;
-    match calls.first().and_then(|call| call.x.gpu()) {
-        Some(gpu) => gpu::forward(gpu, calls, &sizes),
-        None => calls
-            .iter()
-            .zip(sizes)
-            .map(|(call, sizes)| call.x.on_threads(|| cpu::forward(call, sizes)))
-            .collect(),
-    }
+    let (Some(call), Some(&first)) = (calls.first(), sizes.first()) else { return Ok(vec![]) };
+    let Some(gpu) = call.x.gpu() else {
+        let each = calls.iter().zip(sizes);
+        return each.map(|(call, size)| call.x.on_threads(|| cpu::forward(call, size))).collect();
+    };
+    let Some(chunks) = gpu::cut_together(gpu, calls, &sizes)? else {
+        let alone = calls.chunks(1).map(forward).collect::<Result<Vec<_>>>()?;
+        return Ok(alone.into_iter().flatten().collect());
+    };
+    let (half, cell) = (call.weights.is_half(), &call.how.cell);
+    let task = Task::new(Pass::Forward, calls.len(), half, cell, call.steps, first);
+    let schedule = plan::schedule(gpu, call.how.strategy, task)?;
+    gpu::forward_with(gpu, calls, &sizes, chunks, schedule)
 }
 
 /// Differentiates them: adds to the gradients of the weights, returns the others.
 pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
-    let gpu = passes.first().and_then(|pass| pass.saved.x.gpu()).cloned();
-    let alone = |pass: Backward<'_>| {
-        let x = pass.saved.x.clone();
-        x.on_threads(|| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted))
+    let Some(Backward { saved, .. }) = passes.first() else { return Ok(vec![]) };
+    let Some(gpu) = saved.x.gpu().cloned() else {
+        let alone = |pass: Backward<'_>| {
+            let x = pass.saved.x.clone();
+            x.on_threads(|| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted))
+        };
+        return passes.into_iter().map(alone).collect();
     };
-    match gpu {
-        Some(gpu) => gpu_bwd::backward(&gpu, passes, wanted),
-        None => passes.into_iter().map(alone).collect(),
+    if passes.len() > 1 && !gpu_bwd::saved_together(&passes) {
+        let alone = passes.into_iter().map(|pass| backward(vec![pass], wanted));
+        return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
     }
+    let Saved { weights, how, mask, sizes, .. } = saved;
+    let half = weights.is_half();
+    let task = Task::new(Pass::Backward, passes.len(), half, &how.cell, mask, *sizes);
+    let schedule = plan::schedule(&gpu, how.strategy, task)?;
+    gpu_bwd::backward_with(&gpu, passes, wanted, schedule)
 }
 
 /// Differentiates layers that went forward as a wavefront, of which the last one's outputs alone have
@@ -321,7 +294,7 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
     let [built_for, hidden_size, _] =
         check.dims("weight_ih", &call.weights.weight_ih, "[I,H,4]")?;
     let [batch, timesteps, input_size] = match call.steps {
-        Steps::Lengths(lengths) if call.is_packed() => {
+        Counted::Lengths(lengths) if call.is_packed() => {
             check.dims::<2>("x", call.x, "[frames,I]")?;
             check.shape("x", call.x, "[frames,I]", &[lengths.frames(), built_for])?;
             [lengths.values().len(), lengths.longest(), built_for]
@@ -333,12 +306,12 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
     }
     let mut others = vec![("weight_ih", &call.weights.weight_ih)];
     match call.steps {
-        Steps::All => {}
-        Steps::Lengths(lengths) => {
+        Counted::All => {}
+        Counted::Lengths(lengths) => {
             others.push(("lengths", &lengths.tensor));
             lengths.check("lstm", batch, timesteps)?;
         }
-        Steps::Mask(mask) => {
+        Counted::Mask(mask) => {
             others.push(("mask", &mask.tensor));
             mask.check("lstm", batch, timesteps)?;
         }

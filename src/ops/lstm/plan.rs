@@ -1,9 +1,10 @@
 //! Which schedule runs a layer on a device, and how its batch is cut into chunks.
 
+use super::cell::Cell;
 use super::persistent::{self, Team};
-use super::{sequence, table, trial};
+use super::{Sizes, sequence, table, trial};
 use crate::device::gpu::Gpu;
-use crate::lengths::PackedRow;
+use crate::lengths::{Counted, PackedRow};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -63,6 +64,27 @@ pub(crate) struct Task {
     pub(crate) batch: usize,
     pub(crate) timesteps: usize,
     pub(crate) hidden_size: usize,
+}
+
+/// Whether the plain cell is not enough.
+pub(super) fn is_variant(cell: &Cell, steps: &Counted) -> bool {
+    cell.is_variant() || steps.mask().is_some()
+}
+
+impl Task {
+    /// The task of so many directions, or of layers that each take the rows of one alone.
+    pub(super) fn new(
+        pass: Pass,
+        ways: usize,
+        half: bool,
+        cell: &Cell,
+        steps: &Counted,
+        sizes: Sizes,
+    ) -> Self {
+        let Sizes { batch, timesteps, hidden_size, .. } = sizes;
+        let (variant, ragged) = (is_variant(cell, steps), steps.lengths().is_some());
+        Self { pass, variant, ragged, half, ways, batch, timesteps, hidden_size }
+    }
 }
 
 /// Fewer timesteps than this are not worth what `Persistent` does around them.

@@ -37,7 +37,7 @@ pub(crate) static KERNELS: [[Kernel; 2]; 2] = [
 /// Activates `gates`, which hold the sums, of all ways.
 pub(super) fn activate(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, gates: &Tensor) -> Result<()> {
     gpu.run(&Launch {
-        kernel: &KERNELS[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
+        kernel: &KERNELS[usize::from(pass.part.half)][usize::from(pass.part.variant)],
         grid: folded((gates.len() / 4).div_ceil(64)),
         constants: &pass.constants(),
         uniform: &pass.dims().words(),

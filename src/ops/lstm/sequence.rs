@@ -195,7 +195,7 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>, rows: Rows) -> Re
         (true, 1) => (&FORWARD_ROW, row_shape(hidden_size)),
         (true, _) => (&FORWARD_SUBGROUP, subgroup_shape(hidden_size)),
         (false, count) => {
-            let variant = usize::from(pass.part.is_variant());
+            let variant = usize::from(pass.part.variant);
             (&FORWARD[usize::from(half)][variant], forward_shape(hidden_size, count))
         }
     };
@@ -215,7 +215,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>, rows: Rows) -> 
         (true, 1) => (&BACKWARD_ROW, backward_row_shape(hidden_size)),
         (true, _) => (&BACKWARD_SUBGROUP, backward_subgroup_shape(hidden_size)),
         (false, 4) => {
-            let variant = usize::from(pass.part.is_variant());
+            let variant = usize::from(pass.part.variant);
             (&BACKWARD[usize::from(half)][variant], backward_shape(hidden_size, 4))
         }
         (false, count) => (&BACKWARD_WIDE[usize::from(half)], backward_shape(hidden_size, count)),

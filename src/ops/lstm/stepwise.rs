@@ -57,7 +57,7 @@ pub(super) fn forward(gpu: &Arc<Gpu>, pass: &ForwardChunk<'_>) -> Result<()> {
     for step in 0..pass.part.chunk.steps {
         let rows = pass.part.running(step);
         let launch = Launch {
-            kernel: &FORWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
+            kernel: &FORWARD[usize::from(pass.part.half)][usize::from(pass.part.variant)],
             grid: grid(&pass.part, rows),
             constants: &pass.constants(),
             uniform: &Dims { step: step as u32, ..pass.dims() }.words(),
@@ -73,7 +73,7 @@ pub(super) fn backward(gpu: &Arc<Gpu>, pass: &BackwardChunk<'_>) -> Result<()> {
         let rows = pass.part.running(step);
         let step = step as u32;
         let launch = Launch {
-            kernel: &BACKWARD[usize::from(pass.part.half)][usize::from(pass.part.is_variant())],
+            kernel: &BACKWARD[usize::from(pass.part.half)][usize::from(pass.part.variant)],
             grid: grid(&pass.part, rows),
             constants: &pass.constants(),
             uniform: &Dims { step, before: before.into(), ..pass.dims() }.words(),

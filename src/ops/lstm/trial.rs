@@ -1,12 +1,15 @@
 //! Whether a schedule that rests on more than every API promises is right on a device: one small
 //! layer by it and by the plain one, compared.
 
-use super::plan::Rows;
-use super::{Arriving, Backward, Columns, Forward, How, Output, Steps, Strategy, Wanted, Weights};
-use super::{backward, forward, persistent, sequence, stepwise};
+use super::gpu::{cut_together, forward_with};
+use super::gpu_bwd::backward_with;
+use super::plan::{Pass, Rows, Schedule, Strategy, Task, schedule};
+use super::{Arriving, Backward, Columns, Forward, How, Output, Sizes, Wanted, Weights};
+use super::{persistent, sequence, stepwise};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
+use crate::lengths::Counted;
 use crate::ops::half::half;
 use crate::{Device, Result, Tensor};
 use ::half::f16;
@@ -40,10 +43,8 @@ pub(crate) static HALF: Special = Special {
     check: |gpu| {
         let (mut special, mut plain) = (Vec::new(), Vec::new());
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {
-            let run = |half| {
-                let how = How { strategy, ..How::default() };
-                run(gpu, [5, 6, 3, 70], true, half, how)
-            };
+            let run =
+                |half| run(gpu, [5, 6, 3, 70], true, half, &|task| schedule(gpu, strategy, task));
             special.extend(run(true)?);
             plain.extend(run(false)?);
         }
@@ -56,7 +57,8 @@ const ROUNDED: f32 = 1e-2;
 
 fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
     // So large that several workgroups share it, and not a multiple of anything.
-    let run = |strategy| run(gpu, [5, 6, 3, 157], true, half, How { strategy, ..How::default() });
+    let run =
+        |strategy| run(gpu, [5, 6, 3, 157], true, half, &|task| schedule(gpu, strategy, task));
     let plain = run(Strategy::Stepwise)?;
     let special = run(Strategy::Persistent)?;
     let in_vain = gpu.resident.tripped() && !gpu.info.software;
@@ -94,10 +96,9 @@ pub(crate) static ROW_BWD: Special = Special {
 
 fn subgroups(gpu: &Arc<Gpu>, rows: usize, backward: bool) -> Result<Comparison> {
     let run = |count, subgroups| {
-        let compared = Some(Rows { count, subgroups });
-        let how = How { strategy: Strategy::Sequence, compared, ..How::default() };
+        let schedule = Schedule::Sequence(Rows { count, subgroups });
         // Units of several subgroups, and a part of one.
-        run(gpu, [rows + 2, 3, 5, 70], backward, false, how)
+        run(gpu, [rows + 2, 3, 5, 70], backward, false, &|_| Ok(schedule))
     };
     Ok(Comparison { special: run(rows, true)?, plain: run(4, false)?, bound: 1e-5 })
 }
@@ -108,7 +109,7 @@ fn run(
     [b, t, i, h]: [usize; 4],
     save: bool,
     in_half: bool,
-    how: How,
+    schedule: &dyn Fn(Task) -> Result<Schedule>,
 ) -> Result<Vec<f32>> {
     let device = &Device(Backend::Gpu(gpu.clone()));
     // Numbers that 16 bits hold.
@@ -137,15 +138,20 @@ fn run(
     let x = values(&[b, t, i], 1.0, 4.0)?;
     let (h_0, c_0) = (values(&[b, h], 1.0, 5.0)?, values(&[b, h], 1.0, 6.0)?);
     let y = Tensor::zeros([b, t, h], device)?;
-    let outputs = forward(&[Forward {
+    let (how, steps) = (How::default(), &Counted::All);
+    let calls = [Forward {
         x: &x,
         weights: &weights,
-        steps: Steps::All,
+        steps,
         state: Some((&h_0, &c_0)),
         y: Some(Columns { tensor: &y, first: 0 }),
         save,
         how,
-    }])?;
+    }];
+    let sizes = Sizes { batch: b, timesteps: t, input_size: i, hidden_size: h };
+    let schedule = |pass| schedule(Task::new(pass, 1, in_half, &how.cell, steps, sizes));
+    let chunks = cut_together(gpu, &calls, &[sizes])?.unwrap_or_default();
+    let outputs = forward_with(gpu, &calls, &[sizes], chunks, schedule(Pass::Forward)?)?;
     let mut found = vec![y.clone()];
     let d_y = values(&[b, t, h], 1.0, 7.0)?;
     let arriving =
@@ -155,11 +161,12 @@ fn run(
         found.extend([h_n, c_n]);
         passes.extend(saved.map(|saved| Backward { saved, arriving, gradients: &gradients }));
     }
-    for leaving in backward(passes, Wanted { d_x: true, d_state: true })? {
-        found.extend(leaving.d_x);
-        found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
-    }
     if save {
+        let wanted = Wanted { d_x: true, d_state: true };
+        for leaving in backward_with(gpu, passes, wanted, schedule(Pass::Backward)?)? {
+            found.extend(leaving.d_x);
+            found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
+        }
         found.extend([gradients.weight_ih, gradients.weight_hh].into_iter().chain(gradients.bias));
     }
     let found: Result<Vec<_>> = found.iter().map(Tensor::to_vec).collect();

@@ -9,7 +9,7 @@ use super::cell::Cell;
 use super::gpu::{ForwardChunk, Part, SavedChunk, States, input_product, recurrent};
 use super::plan::{self, Chunk, Pass, Schedule, Task};
 use super::ways::{Beside, Ways, frames_place};
-use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Steps, Strategy, Weights};
+use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Strategy, Weights};
 use super::{check, sequence};
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
@@ -61,7 +61,7 @@ pub(crate) fn cut(
     half: bool,
     how: (Strategy, Cell),
 ) -> Option<Cut> {
-    let &[batch, timesteps, _] = x.shape() else { return None };
+    let &[batch, timesteps, input_size] = x.shape() else { return None };
     let gpu = x.gpu()?;
     let (strategy, cell) = how;
     let forced = gpu.resident.forced().parts;
@@ -73,17 +73,9 @@ pub(crate) fn cut(
     };
     let longest = || (2..=PARTS).rev().find(|&parts| can(parts) && timesteps / parts >= STEPS);
     let parts = forced.map_or_else(longest, Some).filter(|&parts| parts > 1 && can(parts))?;
-    let task = Task {
-        pass: Pass::Forward,
-        variant: cell.is_variant(),
-        ragged: false,
-        half,
-        // As many rows as a layer alone would take, for the same bits.
-        ways: 1,
-        batch,
-        timesteps,
-        hidden_size,
-    };
+    let sizes = Sizes { batch, timesteps, input_size, hidden_size };
+    // As many rows as a layer alone would take, for the same bits.
+    let task = Task::new(Pass::Forward, 1, half, &cell, &Counted::All, sizes);
     // The one strategy that a wavefront has; where another is faster, it is so by more than layers at once.
     let Ok(Schedule::Sequence(rows)) = plan::schedule(gpu, strategy, task) else {
         return None;
@@ -106,7 +98,7 @@ pub(super) fn part(rows: usize, steps: usize, frames: usize) -> Chunk {
 pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
     let (Some(gpu), [first, ..]) = (stack.x.gpu(), stack.layers) else { return Ok(None) };
     let (x, save, how) = (stack.x, stack.save, stack.how);
-    let call = Forward { x, weights: first, steps: Steps::All, state: None, y: None, save, how };
+    let call = Forward { x, weights: first, steps: &Counted::All, state: None, y: None, save, how };
     let Ok(sizes) = check(&call) else { return Ok(None) };
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let fits = |state: &Tensor| {
@@ -169,9 +161,10 @@ pub(crate) fn forward(stack: &Stack<'_>, cut: Cut) -> Result<Option<Stacked>> {
                 chunk: part(0, frames),
                 hidden_size,
                 half,
+                variant: how.cell.is_variant(),
                 timesteps: steps,
                 c_offset: states.c_offset,
-                steps: Steps::All,
+                steps: &Counted::All,
                 ways: Ways::new(
                     std::iter::repeat_n(how, count),
                     apart,

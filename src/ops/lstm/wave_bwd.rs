@@ -6,8 +6,9 @@ use super::gpu_bwd::{Own, add_peepholes, arriving, row_peepholes, transposed};
 use super::plan::{self, Pass, Rows, Schedule, Task};
 use super::wave::{idle, part, swapped};
 use super::ways::{Beside, Ways};
-use super::{Backward, Columns, Leaving, Saved, SavedSteps, Sizes, Steps, Wanted, sequence};
+use super::{Backward, Columns, Leaving, Saved, SavedSteps, Sizes, Wanted, sequence};
 use crate::device::gpu::Gpu;
+use crate::lengths::Counted;
 use crate::ops::fill::fill;
 use crate::ops::gemm::Matrix;
 use crate::ops::swap_axes::swap_axes_into;
@@ -39,17 +40,8 @@ pub(super) fn together(gpu: &Arc<Gpu>, passes: &[Backward<'_>]) -> Result<Option
     let Some(kept) = &first.gates else { return Ok(None) };
     let gates = Beside::view(layers, |layer| saved[layer].0.gates.as_ref().unwrap_or(kept));
     let c_before = Beside::view(layers, |layer| &saved[layer].0.c_before);
-    let task = Task {
-        pass: Pass::Backward,
-        variant: how.cell.is_variant(),
-        ragged: false,
-        half: weights.is_half(),
-        // As in the forward pass.
-        ways: 1,
-        batch: sizes.batch,
-        timesteps: sizes.timesteps,
-        hidden_size: sizes.hidden_size,
-    };
+    // One way, as in the forward pass.
+    let task = Task::new(Pass::Backward, 1, weights.is_half(), &how.cell, &Counted::All, *sizes);
     let Schedule::Sequence(rows) = plan::schedule(gpu, how.strategy, task)? else {
         return Ok(None);
     };
@@ -115,9 +107,10 @@ pub(super) fn backward(
                 chunk: part(batch, steps, frames),
                 hidden_size,
                 half,
+                variant: how.cell.is_variant(),
                 timesteps: steps,
                 c_offset: d_state.c_offset,
-                steps: Steps::All,
+                steps: &Counted::All,
                 ways: Ways::new(
                     std::iter::repeat_n(how, count),
                     apart,

@@ -37,7 +37,7 @@ pub(in crate::ops::lstm) fn backward(
         Some(gates) => gates,
         None => recompute(&x, &weights, &how, blocks, [&h_before, &c_before])?,
     };
-    let lengths = mask.steps().lengths();
+    let lengths = mask.lengths();
     let d_y = match arriving.d_y {
         Some(y) if lengths.is_none() && y.stride() == hidden_size => Some(y.tensor.clone()),
         Some(y) => Some(gather(&tasks, timesteps, hidden_size, y)?),
@@ -52,7 +52,7 @@ pub(in crate::ops::lstm) fn backward(
         peepholes: peepholes.as_deref().map(|p| &**p),
         c_before: &saved_c,
         d_y: d_y_values.as_deref(),
-        mask: mask.steps().mask().map(|m| m.values()),
+        mask: mask.mask().map(|m| m.values()),
     };
     let ends: Vec<[Vec<f32>; 3]> = gates.cpu_mut(|gates| {
         let parts = parts(gates, &tasks, blocks.columns());
@@ -108,7 +108,7 @@ pub(in crate::ops::lstm) fn backward(
         });
         d_x = Some(match lengths {
             // Nothing reaches a step that is left out, not even 0 times a NaN.
-            None => match mask.steps().mask() {
+            None => match mask.mask() {
                 Some(mask) => mask_steps(&packed, mask)?,
                 None => packed,
             },

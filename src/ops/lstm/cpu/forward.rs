@@ -132,7 +132,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
             x: packed_x,
             packed: call.is_packed(),
             weights: call.weights.clone(),
-            mask: call.steps.save(),
+            mask: call.steps.clone(),
             how: call.how,
             steps: SavedSteps::Cpu(Box::new(SavedBatch {
                 lanes: blocks.lanes,

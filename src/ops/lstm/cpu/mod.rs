@@ -20,9 +20,10 @@ pub(super) use backward::backward;
 pub(super) use forward::forward;
 pub(crate) use step::Stack;
 
-use super::{Columns, Forward, How, Sizes, Steps, Weights, cell};
+use super::{Columns, Forward, How, Sizes, Weights, cell};
 use crate::device::cpu::Aligned;
 use crate::device::threads::{self, each as each_job};
+use crate::lengths::Counted;
 use crate::{Lengths, Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
@@ -68,7 +69,7 @@ impl Row {
 
 impl Task {
     /// The batch's rows, dealt to the threads so that each gets as many frames.
-    fn deal(steps: Steps<'_>, sizes: Sizes) -> Arc<[Self]> {
+    fn deal(steps: &Counted, sizes: Sizes) -> Arc<[Self]> {
         // Who has little to do is done before another thread wakes up.
         let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
         let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
@@ -403,9 +404,9 @@ fn packed_rows<'a>(
 fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
     let x = call.x;
     match call.steps {
-        Steps::All => Ok(x.clone()),
-        Steps::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
-        Steps::Lengths(lengths) if call.is_packed() => {
+        Counted::All => Ok(x.clone()),
+        Counted::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
+        Counted::Lengths(lengths) if call.is_packed() => {
             let frames = Tensor::empty(x.shape(), &x.device())?;
             let (from, size) = (x.cpu(), sizes.input_size);
             frames.cpu_mut(|frames| {
@@ -416,7 +417,7 @@ fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
             });
             Ok(frames)
         }
-        Steps::Lengths(_) => {
+        Counted::Lengths(_) => {
             let all = Columns { tensor: x, first: 0 };
             gather(tasks, sizes.timesteps, sizes.input_size, all)
         }
