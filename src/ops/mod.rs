@@ -28,7 +28,6 @@ pub(crate) mod loss_scale;
 pub(crate) mod lstm;
 pub(crate) mod mask_steps;
 mod math;
-pub(crate) mod norm_lstm;
 pub(crate) mod pack;
 pub(crate) mod penalty;
 pub(crate) mod pointwise_loss;
@@ -107,6 +106,8 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &loss_scale::CHECK,
     &loss_scale::UPDATE,
     &loss_scale::RESCALE,
+    &lstm::norm::FORWARD,
+    &lstm::norm::BACKWARD,
     &lstm::persistent::FORWARD[0],
     &lstm::persistent::FORWARD[1],
     &lstm::persistent::BACKWARD[0],
@@ -140,8 +141,6 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
     &lstm::transpose_gates::KERNELS[0],
     &lstm::transpose_gates::KERNELS[1],
     &mask_steps::KERNEL,
-    &norm_lstm::FORWARD,
-    &norm_lstm::BACKWARD,
     &pack::KERNEL,
     &penalty::FORWARD,
     &penalty::BACKWARD,

@@ -6,7 +6,7 @@ use crate::device::resident::Forced;
 use crate::nn::{Dense, Params, Precision};
 use crate::ops::fill::fill;
 use crate::ops::lstm::cell::Cell;
-use crate::ops::lstm::{self, trial};
+use crate::ops::lstm::{self, select::self_check};
 use crate::{Device, GpuOptions, Strategy, Tape, Var};
 
 /// Those of [`devices`] that have 16-bit floats.
@@ -76,12 +76,12 @@ fn the_trials_of_16_bits_pass_where_the_adapter_has_them() {
     let forced = Forced { polls: Some(1 << 24), ..Forced::default() };
     gpu.force(forced).unwrap();
     if gpu.has_f16() {
-        for special in [&trial::HALF, &trial::PERSISTENT[1]] {
+        for special in [&self_check::HALF, &self_check::PERSISTENT[1]] {
             let compared = (special.check)(gpu).unwrap();
             let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
             let error = super::oracle::relative_error(&compared.special, &plain);
             assert!(error <= f64::from(compared.bound), "{}: {error:e}", special.name);
-            assert!(error > 0.0 || special.name != trial::HALF.name, "16 bits were not used");
+            assert!(error > 0.0 || special.name != self_check::HALF.name, "16 bits were not used");
         }
     }
 }

@@ -4,9 +4,9 @@ use super::LstmState;
 use crate::nn::functions::{cleaned, concat, layer_norm, matmul, parameter, reshape};
 use crate::nn::layer_norm::EPSILON;
 use crate::nn::params::ParamId;
+use crate::ops::Check;
 use crate::ops::columns::copy_columns;
-use crate::ops::lstm::Columns;
-use crate::ops::{Check, norm_lstm};
+use crate::ops::lstm::{Columns, norm};
 use crate::tape::{Tape, Var};
 use crate::{DType, Error, Result, Tensor};
 
@@ -90,7 +90,7 @@ pub(super) fn direction(
         (true, None) => Some(Tensor::empty([b, t, h], &device)?),
         (true, Some(_)) => Some(Tensor::zeros([b, t, h], &device)?),
     };
-    let call = norm_lstm::Call {
+    let call = norm::Call {
         gates: part.tensor().reshape([b, t, h, 4])?,
         weight_hh: d.weight_hh.tensor().reshape([h, h, 4])?,
         norms: norms.tensor().reshape([6 * h])?,

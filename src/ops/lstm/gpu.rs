@@ -1,7 +1,8 @@
 //! The passes of a layer on a GPU: products over whole chunks, and the recurrence between them.
 
+use super::chunks::{self, Chunk, RowLengths};
 use super::dims::Dims;
-use super::plan::{self, Chunk, Pass, RowLengths, Schedule};
+use super::select::{self, Pass, Schedule};
 use super::ways::{Beside, PLACE, Ways, frames_apart, frames_place};
 use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes};
 use super::{Weights, persistent, sequence, stepwise};
@@ -229,7 +230,7 @@ pub(super) fn cut_together(
     let rows = row_lengths(call.steps, first);
     let hidden_size = first.hidden_size;
     if calls.len() == 1 {
-        return Ok(Some(plan::chunks(rows, hidden_size, words)?));
+        return Ok(Some(chunks::chunks(rows, hidden_size, words)?));
     }
     let r = 4 * (4 * hidden_size * hidden_size).next_multiple_of(PLACE);
     let fits = (calls.len() * r) as u64 <= gpu.max_binding();
@@ -237,7 +238,7 @@ pub(super) fn cut_together(
         return Ok(None);
     }
     let place = 4 * hidden_size * frames_place(hidden_size);
-    let chunks = plan::chunks(rows, hidden_size, words / calls.len() / place * place);
+    let chunks = chunks::chunks(rows, hidden_size, words / calls.len() / place * place);
     // The chunks of one long row follow each other, and those of another direction go the other way.
     Ok(chunks.ok().filter(|chunks| chunks.iter().all(|chunk| chunk.first_step == 0)))
 }
@@ -255,9 +256,9 @@ pub(super) fn forward_with(
     let device = call.x.device();
     let count = calls.len();
     let half = call.weights.is_half();
-    let variant = plan::is_variant(&call.how.cell, call.steps);
+    let variant = select::is_variant(&call.how.cell, call.steps);
     let ragged = call.steps.lengths().is_some();
-    let deal = plan::deal(gpu, ragged, count);
+    let deal = select::deal(gpu, ragged, count);
     let columns = 4 * hidden_size;
 
     // What is left out may be NaN, and NaN times a gradient of zero is NaN.

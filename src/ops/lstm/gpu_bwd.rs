@@ -2,7 +2,7 @@
 //! timesteps.
 
 use super::gpu::{BackwardChunk, ForwardChunk, Part, SavedChunk, States, input_product, recurrent};
-use super::plan::{self, Pass, Schedule};
+use super::select::{self, Pass, Schedule};
 use super::transpose_gates::transpose_gates_into;
 use super::wave::swapped;
 use super::ways::{Beside, PLACE, Ways};
@@ -156,8 +156,8 @@ pub(super) fn backward_with(
     let device = x.device();
     let half = first.saved.weights.is_half();
     let ragged = mask.lengths().is_some();
-    let variant = plan::is_variant(&how.cell, &mask);
-    let deal = plan::deal(gpu, ragged, count);
+    let variant = select::is_variant(&how.cell, &mask);
+    let deal = select::deal(gpu, ragged, count);
     let columns = 4 * hidden_size;
 
     let d_state = arriving(&passes, sizes, &device)?;

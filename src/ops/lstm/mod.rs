@@ -4,18 +4,18 @@
 //! `[I,H,4]`, `weight_hh` `[H,H,4]` (from, to), `bias` and `peepholes` `[H,4]`.
 
 pub(crate) mod cell;
+mod chunks;
 mod cpu;
 pub(crate) mod dims;
 mod gpu;
 mod gpu_bwd;
+pub(crate) mod norm;
 pub(crate) mod persistent;
-pub(crate) mod plan;
 pub(crate) mod recompute;
+pub(crate) mod select;
 pub(crate) mod sequence;
 pub(crate) mod stepwise;
-pub(crate) mod table;
 pub(crate) mod transpose_gates;
-pub(crate) mod trial;
 pub(crate) mod wave;
 mod wave_bwd;
 mod ways;
@@ -27,8 +27,8 @@ use crate::lengths::Counted;
 use crate::{DType, Error, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;
-pub use plan::Strategy;
-use plan::{Pass, Task};
+pub use select::Strategy;
+use select::{Pass, Task};
 use std::sync::Arc;
 
 const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
@@ -220,7 +220,7 @@ pub(crate) struct Wanted {
 
 /// Whether a layer with weights of 16 bits, and their products, were seen right on this device.
 pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
-    half::trusted(gpu) && gpu.trusts(&trial::HALF)
+    half::trusted(gpu) && gpu.trusts(&select::self_check::HALF)
 }
 
 /// Runs the directions of a layer: a GPU in the same dispatches, where it can. They differ only in
@@ -239,7 +239,7 @@ pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
     };
     let (half, cell) = (call.weights.is_half(), &call.how.cell);
     let task = Task::new(Pass::Forward, calls.len(), half, cell, call.steps, first);
-    let schedule = plan::schedule(gpu, call.how.strategy, task)?;
+    let schedule = select::schedule(gpu, call.how.strategy, task)?;
     gpu::forward_with(gpu, calls, &sizes, chunks, schedule)
 }
 
@@ -260,7 +260,7 @@ pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<
     let Saved { weights, how, mask, sizes, .. } = saved;
     let half = weights.is_half();
     let task = Task::new(Pass::Backward, passes.len(), half, &how.cell, mask, *sizes);
-    let schedule = plan::schedule(&gpu, how.strategy, task)?;
+    let schedule = select::schedule(&gpu, how.strategy, task)?;
     gpu_bwd::backward_with(&gpu, passes, wanted, schedule)
 }
 

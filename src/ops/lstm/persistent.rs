@@ -22,9 +22,10 @@
 //! keep a dispatch, even one that recovers, under a driver's watchdog.
 //! Without a backward pass `[B,T,H]` words of memory, in the backward pass `[B,T,H,4]`.
 
+use super::chunks::Chunk;
 use super::dims::Dims;
 use super::gpu::{BackwardChunk, ForwardChunk};
-use super::plan::{Chunk, Pass, Task};
+use super::select::{Pass, Task};
 use super::ways::{Beside, Ways};
 use super::{PLAIN, REAL, lstm_variants};
 use crate::device::Backend;

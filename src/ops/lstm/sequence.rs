@@ -2,7 +2,7 @@
 
 use super::super::product;
 use super::gpu::{BackwardChunk, ForwardChunk, Part};
-use super::plan::{Rows, workgroup};
+use super::select::{Rows, workgroup};
 use super::{PLAIN, REAL, VARIANT, lstm_variants, parts};
 use crate::Result;
 use crate::device::gpu::Gpu;

@@ -6,8 +6,9 @@
 //! layers, from one's part to the part before of the next.
 
 use super::cell::Cell;
+use super::chunks::Chunk;
 use super::gpu::{ForwardChunk, Part, SavedChunk, States, input_product, recurrent};
-use super::plan::{self, Chunk, Pass, Schedule, Task};
+use super::select::{self, Pass, Schedule, Task};
 use super::ways::{Beside, Ways, frames_place};
 use super::{Columns, Forward, How, Output, Saved, SavedSteps, Sizes, Strategy, Weights};
 use super::{check, sequence};
@@ -49,7 +50,7 @@ pub(crate) struct Cut {
     /// Of the timesteps.
     parts: usize,
     /// That a workgroup takes.
-    rows: plan::Rows,
+    rows: select::Rows,
 }
 
 /// How `layers` of `hidden_size` go over `x`; none where each does better alone: one that fills the
@@ -77,15 +78,15 @@ pub(crate) fn cut(
     // As many rows as a layer alone would take, for the same bits.
     let task = Task::new(Pass::Forward, 1, half, &cell, &Counted::All, sizes);
     // The one strategy that a wavefront has; where another is faster, it is so by more than layers at once.
-    let Ok(Schedule::Sequence(rows)) = plan::schedule(gpu, strategy, task) else {
+    let Ok(Schedule::Sequence(rows)) = select::schedule(gpu, strategy, task) else {
         return None;
     };
     idle(gpu, batch, rows).then_some(Cut { parts, rows })
 }
 
 /// Whether a layer leaves at least half of the device idle.
-pub(super) fn idle(gpu: &Gpu, batch: usize, rows: plan::Rows) -> bool {
-    let at_once = if gpu.info.software { plan::threads(gpu) } else { AT_ONCE };
+pub(super) fn idle(gpu: &Gpu, batch: usize, rows: select::Rows) -> bool {
+    let at_once = if gpu.info.software { select::threads(gpu) } else { AT_ONCE };
     gpu.resident.forced().parts.is_some() || 2 * batch.div_ceil(rows.count) <= at_once
 }
 

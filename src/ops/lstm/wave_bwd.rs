@@ -3,7 +3,7 @@
 
 use super::gpu::{BackwardChunk, Part, SavedChunk, peepholes};
 use super::gpu_bwd::{Own, add_peepholes, arriving, row_peepholes, transposed};
-use super::plan::{self, Pass, Rows, Schedule, Task};
+use super::select::{self, Pass, Rows, Schedule, Task};
 use super::wave::{idle, part, swapped};
 use super::ways::{Beside, Ways};
 use super::{Backward, Columns, Leaving, Saved, SavedSteps, Sizes, Wanted, sequence};
@@ -42,7 +42,7 @@ pub(super) fn together(gpu: &Arc<Gpu>, passes: &[Backward<'_>]) -> Result<Option
     let c_before = Beside::view(layers, |layer| &saved[layer].0.c_before);
     // One way, as in the forward pass.
     let task = Task::new(Pass::Backward, 1, weights.is_half(), &how.cell, &Counted::All, *sizes);
-    let Schedule::Sequence(rows) = plan::schedule(gpu, how.strategy, task)? else {
+    let Schedule::Sequence(rows) = select::schedule(gpu, how.strategy, task)? else {
         return Ok(None);
     };
     let beside = gates.zip(c_before).filter(|_| idle(gpu, sizes.batch, rows));

@@ -1,9 +1,8 @@
 //! A layer-normalised LSTM over whole sequences (Ba et al. 2016, arXiv 1607.06450), from the
 //! normalised input projection on.
 
-use super::lstm::Columns;
-use super::lstm::transpose_gates::transpose_gates;
-use super::{ACTIVATIONS, INDEX, switches};
+use super::Columns;
+use super::transpose_gates::transpose_gates;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
 use crate::device::threads;
@@ -12,13 +11,14 @@ use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
 use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::{ACTIVATIONS, INDEX, product, switches};
 use crate::{Lengths, Result, Tensor};
 
-const COMMON: &str = include_str!("../../shaders/common/norm_lstm.wgsl");
+const COMMON: &str = include_str!("../../../shaders/common/norm_lstm.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "norm_lstm",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../../shaders/norm_lstm.wgsl")],
     bindings: &[
         ("gates", Write),
         ("r", Read),
@@ -34,7 +34,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "norm_lstm_bwd",
-    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../shaders/norm_lstm_bwd.wgsl")],
+    parts: &[ACTIVATIONS, INDEX, COMMON, include_str!("../../../shaders/norm_lstm_bwd.wgsl")],
     bindings: &[
         ("gates", Write),
         ("rt", Read),
@@ -49,7 +49,7 @@ pub(crate) static BACKWARD: Kernel = Kernel {
 };
 
 fn variants() -> Vec<Constants> {
-    super::product(switches(["LENGTHS"]), &[32, 64, 128, 256].map(|wg| vec![("WG", wg)]))
+    product(switches(["LENGTHS"]), &[32, 64, 128, 256].map(|wg| vec![("WG", wg)]))
 }
 
 /// What is computed, and of what.

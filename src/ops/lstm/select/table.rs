@@ -1,6 +1,6 @@
 //! Which strategy is the fastest where: what `cargo xtask strategies` measured.
 
-use super::plan::{Pass, Strategy, Task};
+use super::{Pass, Strategy, Task};
 use std::sync::OnceLock;
 
 /// `class,pass,batch,hidden_size,strategies`, the fastest first.

@@ -1,16 +1,16 @@
 //! Whether a schedule that rests on more than every API promises is right on a device: one small
 //! layer by it and by the plain one, compared.
 
-use super::gpu::{cut_together, forward_with};
-use super::gpu_bwd::backward_with;
-use super::plan::{Pass, Rows, Schedule, Strategy, Task, schedule};
-use super::{Arriving, Backward, Columns, Forward, How, Output, Sizes, Wanted, Weights};
-use super::{persistent, sequence, stepwise};
+use super::{Pass, Rows, Schedule, Strategy, Task, schedule};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
 use crate::lengths::Counted;
 use crate::ops::half::half;
+use crate::ops::lstm::gpu::{cut_together, forward_with};
+use crate::ops::lstm::gpu_bwd::backward_with;
+use crate::ops::lstm::{Arriving, Backward, Columns, Forward, How, Output, Sizes, Wanted, Weights};
+use crate::ops::lstm::{persistent, sequence, stepwise};
 use crate::{Device, Result, Tensor};
 use ::half::f16;
 use std::sync::Arc;
