@@ -6,8 +6,8 @@ use super::lstm::Case;
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Params};
-use crate::ops::lstm::persistent;
-use crate::ops::lstm::select::{self, Task, self_check};
+use crate::ops::lstm::gpu::schedule::{Phase, Schedule, Task, persistent};
+use crate::ops::lstm::select::{self, self_check};
 use crate::{Device, Error, GpuOptions, Strategy, Tape, Tensor};
 use std::sync::Arc;
 
@@ -67,8 +67,8 @@ fn bits(case: &Case, device: &Device) -> Vec<Vec<u32>> {
 }
 
 fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
-    let pass = select::Pass::Forward;
-    Task { pass, variant: false, ragged, half: false, ways: 1, batch, timesteps: 64, hidden_size }
+    let (phase, variant, half, lanes) = (Phase::Forward, false, false, 1);
+    Task { phase, variant, ragged, half, lanes, batch, timesteps: 64, hidden_size }
 }
 
 /// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass
@@ -82,7 +82,7 @@ fn a_workgroup_that_fails_changes_nothing() {
     let gpu = forced(&device, usual);
     // Whether workgroups share the work; a software adapter goes on with one for all of it.
     let shared = || match select::schedule(&gpu, Strategy::Persistent, task(true, 17, 9)).unwrap() {
-        select::Schedule::Persistent(team) => !team.alone,
+        Schedule::Persistent(team) => !team.alone,
         _ => false,
     };
     let expected = bits(&case, &device);
@@ -137,12 +137,12 @@ fn the_trial_passes_and_counts_workgroups() {
     let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
     let error = super::oracle::relative_error(&compared.special, &plain);
     assert!(error <= f64::from(compared.bound), "{error:e}");
-    let select::Schedule::Persistent(team) =
+    let Schedule::Persistent(team) =
         select::schedule(&gpu, Strategy::Persistent, task(false, 1, 157)).unwrap()
     else {
         panic!("no team");
     };
-    let seen = persistent::count(&gpu, task(false, 1, 157), team).unwrap();
+    let seen = persistent::team::count(&gpu, task(false, 1, 157), team).unwrap();
     assert!((1..=1024).contains(&seen), "{seen}");
 }
 
@@ -153,7 +153,7 @@ fn auto_takes_it_where_no_workgroup_is_wide_enough() {
     let crate::device::Backend::Gpu(gpu) = &device.0 else { panic!("a CPU") };
     let taken = |task| {
         let schedule = select::schedule(gpu, Strategy::Auto, task).unwrap();
-        matches!(schedule, select::Schedule::Persistent(_))
+        matches!(schedule, Schedule::Persistent(_))
     };
     for (batch, hidden_size) in [(1, 9), (1, 128), (4, 64), (32, 128)] {
         assert!(!taken(task(false, batch, hidden_size)), "B{batch} H{hidden_size}");
@@ -201,7 +201,7 @@ fn what_cannot_run_is_refused() {
             Task { variant, ..task(false, 1, hidden_size) },
         )
     };
-    assert!(matches!(plan(false, 256), Ok(select::Schedule::Persistent(_))));
+    assert!(matches!(plan(false, 256), Ok(Schedule::Persistent(_))));
     // So many rows that no grid holds their teams.
     let rows = select::schedule(&gpu, Strategy::Persistent, task(false, 65_536 * 256, 2));
     assert!(matches!(rows, Err(Error::Strategy { .. })), "{rows:?}");

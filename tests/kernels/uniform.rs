@@ -1,7 +1,7 @@
 //! The uniform of the LSTM's kernels on the host against `Dims` of each kernel's WGSL.
 
 use crate::ops::KERNELS;
-use crate::ops::lstm::dims::Dims;
+use crate::ops::lstm::gpu::dims::Dims;
 use naga::{ScalarKind, TypeInner};
 
 #[test]

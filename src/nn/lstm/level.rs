@@ -4,8 +4,7 @@ use super::LstmState;
 use crate::lengths::Counted;
 use crate::nn::Precision;
 use crate::ops::lstm::Weights;
-use crate::ops::lstm::wave::{self, Cut, Stack, Stacked};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Wanted};
+use crate::ops::lstm::{self, Arriving, Backward, Columns, Cut, Forward, How, Output, Wanted};
 use crate::ops::{Check, fill, half};
 use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
@@ -109,6 +108,24 @@ fn sizes(x: &Tensor) -> Result<[usize; 3]> {
     check.dims("x", x, "[B,T,I], as a layer with return_sequences gives it")
 }
 
+/// The calls of directions, or of layers, that go together; without outputs.
+fn calls<'a>(
+    x: &'a Var,
+    directions: &[Direction],
+    weights: &'a [Weights],
+    steps: &'a Counted,
+    states: Option<&'a [LstmState]>,
+    save: bool,
+) -> Vec<Forward<'a>> {
+    let each = directions.iter().zip(weights).enumerate();
+    let call = |(number, (direction, weights)): (usize, (&Direction, &'a Weights))| {
+        let state = states.and_then(|states| states.get(number));
+        let state = state.map(|s| (s.h.tensor(), s.c.tensor()));
+        Forward { x: x.tensor(), weights, steps, state, y: None, save, how: direction.how }
+    };
+    each.map(call).collect()
+}
+
 /// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state
 /// that each ends in.
 pub(in crate::nn) fn level(
@@ -139,20 +156,11 @@ pub(in crate::nn) fn level(
         y = Some(outputs);
     }
     let weights: Vec<_> = directions.iter().map(Direction::weights).collect();
-    let calls =
-        directions.iter().zip(&weights).enumerate().map(|(number, (direction, weights))| {
-            let state = states.and_then(|states| states.get(number));
-            Forward {
-                x: x.tensor(),
-                weights,
-                steps: &steps,
-                state: state.map(|s| (s.h.tensor(), s.c.tensor())),
-                y: y.as_ref().map(|y| Columns { tensor: y, first: number * hidden_size }),
-                save: tape.records(),
-                how: direction.how,
-            }
-        });
-    let outputs = lstm::forward(&calls.collect::<Vec<_>>())?;
+    let mut calls = calls(x, &directions, &weights, &steps, states, tape.records());
+    for (number, call) in calls.iter_mut().enumerate() {
+        call.y = y.as_ref().map(|tensor| Columns { tensor, first: number * hidden_size });
+    }
+    let outputs = lstm::forward(&calls)?;
     Ok(record(tape, x, hidden_size, (directions, Together::Directions), states, (outputs, y)))
 }
 
@@ -166,16 +174,9 @@ pub(in crate::nn) fn stack(
     states: Option<&[LstmState]>,
     (cut, sequences): (Cut, bool),
 ) -> Result<Option<(Var, Vec<LstmState>)>> {
-    let Some(how) = layers.first().map(|layer| layer.how) else { return Ok(None) };
     let weights: Vec<_> = layers.iter().map(Direction::weights).collect();
-    let stack = Stack {
-        x: x.tensor(),
-        layers: &weights,
-        states: states.map(|all| all.iter().map(|s| (s.h.tensor(), s.c.tensor())).collect()),
-        save: tape.records(),
-        how,
-    };
-    let Some(Stacked { outputs, y }) = wave::forward(&stack, cut)? else { return Ok(None) };
+    let calls = calls(x, &layers, &weights, &Counted::All, states, tape.records());
+    let Some((outputs, y)) = lstm::forward_stack(&calls, cut)? else { return Ok(None) };
     let layers = (layers, Together::Layers);
     let (y, ends) = record(tape, x, hidden_size, layers, states, (outputs, sequences.then_some(y)));
     let output = y.or_else(|| ends.last().map(|end| end.h.clone()));

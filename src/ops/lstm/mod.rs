@@ -4,81 +4,22 @@
 //! `[I,H,4]`, `weight_hh` `[H,H,4]` (from, to), `bias` and `peepholes` `[H,4]`.
 
 pub(crate) mod cell;
-mod chunks;
 mod cpu;
-pub(crate) mod dims;
-mod gpu;
-mod gpu_bwd;
+pub(crate) mod gpu;
 pub(crate) mod norm;
-pub(crate) mod persistent;
-pub(crate) mod recompute;
 pub(crate) mod select;
-pub(crate) mod sequence;
-pub(crate) mod stepwise;
-pub(crate) mod transpose_gates;
-pub(crate) mod wave;
-mod wave_bwd;
-mod ways;
 
-use super::{ACTIVATIONS, Check, REAL, half, switches, threefry};
+use super::{Check, half};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Access, Constants};
 use crate::lengths::Counted;
 use crate::{DType, Error, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;
+use gpu::schedule::{Phase, Task};
+use gpu::{backward as gpu_backward, chunks, forward as gpu_forward};
 pub use select::Strategy;
-use select::{Pass, Task};
+pub(crate) use select::wavefront::{self, Cut};
 use std::sync::Arc;
-
-const ROWS: &str = include_str!("../../../shaders/common/lstm_rows.wgsl");
-/// What each pass does with what it keeps, where no workgroup waits for another; then the rest.
-const FORWARD: [&str; 2] = [
-    include_str!("../../../shaders/common/lstm_history.wgsl"),
-    include_str!("../../../shaders/common/lstm_forward.wgsl"),
-];
-const BACKWARD: [&str; 2] = [
-    include_str!("../../../shaders/common/lstm_in_place.wgsl"),
-    include_str!("../../../shaders/common/lstm_backward.wgsl"),
-];
-const PLAIN: &str = include_str!("../../../shaders/cell/lstm.wgsl");
-const VARIANT: &str = include_str!("../../../shaders/cell/variant.wgsl");
-
-/// The WGSL of a kernel: its numbers, its cell, what its pass's schedules share, its schedule.
-const fn parts(
-    real: &'static str,
-    cell: &'static str,
-    pass: [&'static str; 2],
-    schedule: &'static str,
-) -> [&'static str; 8] {
-    [real, ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
-}
-
-const FORWARD_BINDINGS: &[(&str, Access)] = &[
-    ("gates", Access::Write),
-    ("r", Access::Read),
-    ("h_before", Access::Write),
-    ("c_before", Access::Write),
-    ("y", Access::Write),
-    ("rows", Access::Read),
-    ("state", Access::Write),
-    ("peepholes", Access::Read),
-];
-const BACKWARD_BINDINGS: &[(&str, Access)] = &[
-    ("gates", Access::Write),
-    ("rt", Access::Read),
-    ("c_before", Access::Read),
-    ("d_y", Access::Read),
-    ("rows", Access::Read),
-    ("d_state", Access::Write),
-    ("peepholes", Access::Read),
-    ("d_peepholes", Access::Write),
-];
-
-/// The constants that all schedules share.
-fn lstm_variants(forward: bool) -> Vec<Constants> {
-    if forward { switches(["SAVE", "LENGTHS"]) } else { switches(["LENGTHS"]) }
-}
 
 /// The parameters of a layer, or their gradients.
 #[derive(Clone)]
@@ -182,8 +123,8 @@ pub(crate) struct Saved {
 /// The values of every timestep, as each device has them.
 enum SavedSteps {
     Gpu {
-        chunks: Vec<gpu::SavedChunk>,
-        /// In how many parts the timesteps lie: see [`wave`].
+        chunks: Vec<gpu::forward::SavedChunk>,
+        /// In how many parts the timesteps lie: see [`gpu::wavefront`].
         parts: usize,
     },
     Cpu(Box<cpu::SavedBatch>),
@@ -233,14 +174,14 @@ pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
         let each = calls.iter().zip(sizes);
         return each.map(|(call, size)| call.x.on_threads(|| cpu::forward(call, size))).collect();
     };
-    let Some(chunks) = gpu::cut_together(gpu, calls, &sizes)? else {
+    let Some(chunks) = chunks::together(gpu, calls, &sizes)? else {
         let alone = calls.chunks(1).map(forward).collect::<Result<Vec<_>>>()?;
         return Ok(alone.into_iter().flatten().collect());
     };
-    let (half, cell) = (call.weights.is_half(), &call.how.cell);
-    let task = Task::new(Pass::Forward, calls.len(), half, cell, call.steps, first);
+    let half = call.weights.is_half();
+    let task = Task::new(Phase::Forward, calls.len(), half, &call.how, call.steps, first);
     let schedule = select::schedule(gpu, call.how.strategy, task)?;
-    gpu::forward_with(gpu, calls, &sizes, chunks, schedule)
+    gpu_forward::forward_with(gpu, calls, &sizes, chunks, schedule)
 }
 
 /// Differentiates them: adds to the gradients of the weights, returns the others.
@@ -253,24 +194,43 @@ pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<
         };
         return passes.into_iter().map(alone).collect();
     };
-    if passes.len() > 1 && !gpu_bwd::saved_together(&passes) {
+    if passes.len() > 1 && !gpu_backward::saved_together(&passes) {
         let alone = passes.into_iter().map(|pass| backward(vec![pass], wanted));
         return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
     }
     let Saved { weights, how, mask, sizes, .. } = saved;
     let half = weights.is_half();
-    let task = Task::new(Pass::Backward, passes.len(), half, &how.cell, mask, *sizes);
+    let task = Task::new(Phase::Backward, passes.len(), half, how, mask, *sizes);
     let schedule = select::schedule(&gpu, how.strategy, task)?;
-    gpu_bwd::backward_with(&gpu, passes, wanted, schedule)
+    gpu_backward::backward_with(&gpu, passes, wanted, schedule)
+}
+
+/// Runs layers, each of which is the input of the next, as a wavefront, and gives the last one's outputs,
+/// too; none of them if an argument is wrong, which whoever runs them alone explains.
+pub(crate) fn forward_stack(
+    calls: &[Forward<'_>],
+    cut: Cut,
+) -> Result<Option<(Vec<Output>, Tensor)>> {
+    let [first, above @ ..] = calls else { return Ok(None) };
+    let (Some(gpu), Ok(sizes)) = (first.x.gpu(), check(first)) else { return Ok(None) };
+    let fits = |state: &Tensor| {
+        let numbers = state.dtype() == DType::F32 && state.device().same(&first.x.device());
+        numbers && state.shape() == [sizes.batch, sizes.hidden_size]
+    };
+    if above.iter().filter_map(|call| call.state).any(|(h, c)| !fits(h) || !fits(c)) {
+        return Ok(None);
+    }
+    gpu::wavefront::forward(gpu, calls, sizes, cut).map(Some)
 }
 
 /// Differentiates layers that went forward as a wavefront, of which the last one's outputs alone have
 /// gradients: as a wavefront, or from the last to the first. The first one's alone leaves d_x.
 pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
-    if let Some(gpu) = passes.first().and_then(|pass| pass.saved.x.gpu()).cloned()
-        && let Some(together) = wave_bwd::together(&gpu, &passes)?
+    if let (Some(saved), [first, ..]) = (gpu::wavefront::saved(&passes), &passes[..])
+        && let Some(gpu) = first.saved.x.gpu()
+        && let Some(rows) = wavefront::rows_back(gpu, &first.saved)?
     {
-        return wave_bwd::backward(&gpu, passes, wanted, together);
+        return gpu::wavefront::backward(gpu, &passes, wanted, &saved, rows);
     }
     let mut d_y: Option<Tensor> = None;
     let mut leaving = Vec::new();

@@ -2,7 +2,7 @@
 //! normalised input projection on.
 
 use super::Columns;
-use super::transpose_gates::transpose_gates;
+use super::gpu::transpose_gates::transpose_gates;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Launch, folded};
 use crate::device::threads;

@@ -1,13 +1,12 @@
-//! Which schedule runs a layer on a device.
+//! Which schedule runs a layer on a device: settled before anything of a pass is recorded.
 
 pub(crate) mod self_check;
 mod table;
+pub(crate) mod wavefront;
 
-use super::cell::Cell;
-use super::persistent::{self, Team};
-use super::{Sizes, sequence};
+use super::gpu::schedule::sequence::{self, workgroup};
+use super::gpu::schedule::{Phase, Rows, Schedule, Task, persistent, threads};
 use crate::device::gpu::Gpu;
-use crate::lengths::Counted;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -46,72 +45,12 @@ impl Strategy {
     }
 }
 
-/// What a strategy was chosen for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pass {
-    Forward,
-    Backward,
-}
-
-/// What a schedule is wanted for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Task {
-    pub(crate) pass: Pass,
-    /// Whether the plain cell is not enough.
-    pub(crate) variant: bool,
-    pub(crate) ragged: bool,
-    /// Whether gates and R have 16 bits.
-    pub(crate) half: bool,
-    /// Directions in one dispatch.
-    pub(crate) ways: usize,
-    pub(crate) batch: usize,
-    pub(crate) timesteps: usize,
-    pub(crate) hidden_size: usize,
-}
-
-/// Whether the plain cell is not enough.
-pub(crate) fn is_variant(cell: &Cell, steps: &Counted) -> bool {
-    cell.is_variant() || steps.mask().is_some()
-}
-
-impl Task {
-    /// The task of so many directions, or of layers that each take the rows of one alone.
-    pub(crate) fn new(
-        pass: Pass,
-        ways: usize,
-        half: bool,
-        cell: &Cell,
-        steps: &Counted,
-        sizes: Sizes,
-    ) -> Self {
-        let Sizes { batch, timesteps, hidden_size, .. } = sizes;
-        let (variant, ragged) = (is_variant(cell, steps), steps.lengths().is_some());
-        Self { pass, variant, ragged, half, ways, batch, timesteps, hidden_size }
-    }
-}
-
 /// Fewer timesteps than this are not worth what `Persistent` does around them.
-const FEW: usize = 8;
+const MIN_PERSISTENT_STEPS: usize = 8;
 
-/// A strategy that is settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Schedule {
-    Sequence(Rows),
-    Persistent(Team),
-    Stepwise,
-}
-
-/// The rows that a workgroup of `Sequence` takes, and whether its invocations hand each other what
-/// they load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rows {
-    pub(crate) count: usize,
-    pub(crate) subgroups: bool,
-}
-
-/// Words of shared memory for each unit and row of a workgroup: h twice; d_a of four gates.
-fn shared_bytes(pass: Pass, hidden_size: usize, rows: usize) -> usize {
-    4 * hidden_size * rows * if pass == Pass::Forward { 2 } else { 4 }
+/// Bytes of shared memory of a workgroup: h twice, or d_a of four gates, of each unit and row.
+fn shared_bytes(phase: Phase, hidden_size: usize, rows: usize) -> usize {
+    4 * hidden_size * rows * if phase == Phase::Forward { 2 } else { 4 }
 }
 
 /// Where a software adapter's thread has more rows than this, it takes them together: one for all of
@@ -120,24 +59,22 @@ const FEW_ROWS: usize = 12;
 
 /// What a workgroup of a kernel for subgroups of 8 takes, if one is right here.
 fn by_subgroups(gpu: &Arc<Gpu>, task: Task, each: usize) -> Option<Rows> {
-    let Task { pass, variant, half, hidden_size, .. } = task;
+    let Task { phase, variant, half, hidden_size, .. } = task;
     // A layer of fewer units leaves lanes idle.
     if !gpu.info.software || gpu.subgroup_size != Some(8) || variant || half || hidden_size < 16 {
         return None;
     }
     let few = each <= FEW_ROWS;
-    let (invocations, bytes, special) = match (pass, few) {
-        (Pass::Forward, true) => (sequence::row_workgroup(hidden_size), 8, &self_check::ROW),
-        (Pass::Backward, true) => (sequence::row_workgroup(hidden_size), 32, &self_check::ROW_BWD),
-        (Pass::Forward, false) => (workgroup(hidden_size.div_ceil(2)), 128, &self_check::SUBGROUP),
-        (Pass::Backward, false) => {
-            (workgroup(hidden_size.div_ceil(4)), 0, &self_check::SUBGROUP_BWD)
-        }
+    let rows = Rows { count: if few { 1 } else { 16 }, subgroups: true };
+    let (bytes, special) = match (phase, few) {
+        (Phase::Forward, true) => (8, &self_check::ROW),
+        (Phase::Backward, true) => (32, &self_check::ROW_BWD),
+        (Phase::Forward, false) => (128, &self_check::SUBGROUP),
+        (Phase::Backward, false) => (0, &self_check::SUBGROUP_BWD),
     };
-    let fits = invocations <= widest_workgroup(gpu)
+    let fits = sequence::invocations(phase, rows, hidden_size) <= widest_workgroup(gpu)
         && bytes * hidden_size.next_multiple_of(32)
             <= gpu.limits.max_compute_workgroup_storage_size as usize;
-    let rows = Rows { count: if few { 1 } else { 16 }, subgroups: true };
     (fits && gpu.trusts(special)).then_some(rows)
 }
 
@@ -158,7 +95,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
             Strategy::Persistent if task.variant => {
                 Err("it runs the plain cell alone, without a mask".into())
             }
-            Strategy::Persistent if auto && task.timesteps < FEW => {
+            Strategy::Persistent if auto && task.timesteps < MIN_PERSISTENT_STEPS => {
                 Err("there are few timesteps".into())
             }
             Strategy::Persistent
@@ -168,9 +105,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
             {
                 Err("it was not seen to be right on this device".into())
             }
-            Strategy::Persistent => {
-                persistent::team(gpu, task, threads(gpu), auto)?.map(Schedule::Persistent)
-            }
+            Strategy::Persistent => persistent::team(gpu, task, auto)?.map(Schedule::Persistent),
             Strategy::Auto | Strategy::Stepwise => Ok(Schedule::Stepwise),
         };
         match found {
@@ -187,11 +122,11 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
 
 /// `Sequence` reads R once for every few rows and step, but costs no dispatch and waits for nobody.
 fn by_sequence(gpu: &Arc<Gpu>, task: Task) -> Result<Schedule, String> {
-    let Task { pass, variant, ragged, ways, batch, hidden_size, .. } = task;
+    let Task { phase, variant, ragged, lanes, batch, hidden_size, .. } = task;
     let invocations = widest_workgroup(gpu);
     let shared = gpu.limits.max_compute_workgroup_storage_size as usize;
     let fits = |rows| {
-        workgroup(hidden_size) <= invocations && shared_bytes(pass, hidden_size, rows) <= shared
+        workgroup(hidden_size) <= invocations && shared_bytes(phase, hidden_size, rows) <= shared
     };
     // A load costs a software adapter more than what it is used for: the more rows share one,
     // the better, as long as every core has some.
@@ -201,12 +136,12 @@ fn by_sequence(gpu: &Arc<Gpu>, task: Task) -> Result<Schedule, String> {
     if let Some(rows) = by_subgroups(gpu, task, batch.div_ceil(shares)) {
         return Ok(Schedule::Sequence(rows));
     }
-    let widest = match (ways * batch).div_ceil(shares) {
+    let widest = match (lanes * batch).div_ceil(shares) {
         // The code of a variant for more rows takes long to compile.
         _ if !gpu.info.software || variant => 4,
         0..=4 => 4,
         5..=8 => 8,
-        _ if pass == Pass::Backward => 8,
+        _ if phase == Phase::Backward => 8,
         _ => 16,
     };
     let count = [16, 8, 4].into_iter().find(|&rows| rows <= widest && fits(rows));
@@ -216,25 +151,7 @@ fn by_sequence(gpu: &Arc<Gpu>, task: Task) -> Result<Schedule, String> {
             "it needs {} invocations and {} bytes of shared memory in a workgroup, the device \
              has {invocations} and {shared}",
             workgroup(hidden_size),
-            shared_bytes(pass, hidden_size, 4),
+            shared_bytes(phase, hidden_size, 4),
         )
     })
-}
-
-/// The threads of a software adapter.
-pub(crate) fn threads(gpu: &Gpu) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    gpu.options.threads.unwrap_or_else(cores).max(1)
-}
-
-/// Among how many runs of workgroups the rows are dealt, the longest first: a software adapter
-/// gives each thread a run, first of the one way, then of the other; a GPU takes one workgroup after
-/// the other.
-pub(crate) fn deal(gpu: &Gpu, ragged: bool, ways: usize) -> usize {
-    if gpu.info.software && ragged { (threads(gpu) / ways).max(1) } else { 1 }
-}
-
-/// Invocations of a workgroup that has one for each unit.
-pub(crate) fn workgroup(hidden_size: usize) -> usize {
-    hidden_size.next_multiple_of(8)
 }

@@ -1,16 +1,17 @@
 //! Whether a schedule that rests on more than every API promises is right on a device: one small
 //! layer by it and by the plain one, compared.
 
-use super::{Pass, Rows, Schedule, Strategy, Task, schedule};
+use super::{Phase, Rows, Schedule, Strategy, Task, schedule};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
 use crate::lengths::Counted;
 use crate::ops::half::half;
-use crate::ops::lstm::gpu::{cut_together, forward_with};
-use crate::ops::lstm::gpu_bwd::backward_with;
+use crate::ops::lstm::gpu::backward::backward_with;
+use crate::ops::lstm::gpu::chunks;
+use crate::ops::lstm::gpu::forward::forward_with;
+use crate::ops::lstm::gpu::schedule::{persistent, sequence, stepwise};
 use crate::ops::lstm::{Arriving, Backward, Columns, Forward, How, Output, Sizes, Wanted, Weights};
-use crate::ops::lstm::{persistent, sequence, stepwise};
 use crate::{Device, Result, Tensor};
 use ::half::f16;
 use std::sync::Arc;
@@ -35,10 +36,10 @@ pub(crate) static PERSISTENT: [Special; 2] = [
 pub(crate) static HALF: Special = Special {
     name: "lstm_f16",
     kernels: &[
-        &sequence::FORWARD[1][0],
-        &sequence::BACKWARD[1][0],
-        &stepwise::FORWARD[1][0],
-        &stepwise::BACKWARD[1][0],
+        &sequence::FORWARD[1],
+        &sequence::BACKWARD[1],
+        &stepwise::FORWARD[1],
+        &stepwise::BACKWARD[1],
     ],
     check: |gpu| {
         let (mut special, mut plain) = (Vec::new(), Vec::new());
@@ -69,28 +70,28 @@ fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
 /// `Strategy::Sequence` with subgroups and without: 16 rows.
 pub(crate) static SUBGROUP: Special = Special {
     name: "lstm_sequence_subgroup",
-    kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0][0]],
+    kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 16, false),
 };
 
 /// The same for the backward pass.
 pub(crate) static SUBGROUP_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup",
-    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD[0][0]],
+    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD[0]],
     check: |gpu| subgroups(gpu, 16, true),
 };
 
 /// One row.
 pub(crate) static ROW: Special = Special {
     name: "lstm_sequence_subgroup_row",
-    kernels: &[&sequence::FORWARD_ROW, &sequence::FORWARD[0][0]],
+    kernels: &[&sequence::FORWARD_ROW, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 1, false),
 };
 
 /// The same for the backward pass.
 pub(crate) static ROW_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup_row",
-    kernels: &[&sequence::BACKWARD_ROW, &sequence::BACKWARD[0][0]],
+    kernels: &[&sequence::BACKWARD_ROW, &sequence::BACKWARD[0]],
     check: |gpu| subgroups(gpu, 1, true),
 };
 
@@ -149,9 +150,9 @@ fn run(
         how,
     }];
     let sizes = Sizes { batch: b, timesteps: t, input_size: i, hidden_size: h };
-    let schedule = |pass| schedule(Task::new(pass, 1, in_half, &how.cell, steps, sizes));
-    let chunks = cut_together(gpu, &calls, &[sizes])?.unwrap_or_default();
-    let outputs = forward_with(gpu, &calls, &[sizes], chunks, schedule(Pass::Forward)?)?;
+    let schedule = |phase| schedule(Task::new(phase, 1, in_half, &how, steps, sizes));
+    let chunks = chunks::together(gpu, &calls, &[sizes])?.unwrap_or_default();
+    let outputs = forward_with(gpu, &calls, &[sizes], chunks, schedule(Phase::Forward)?)?;
     let mut found = vec![y.clone()];
     let d_y = values(&[b, t, h], 1.0, 7.0)?;
     let arriving =
@@ -163,7 +164,7 @@ fn run(
     }
     if save {
         let wanted = Wanted { d_x: true, d_state: true };
-        for leaving in backward_with(gpu, passes, wanted, schedule(Pass::Backward)?)? {
+        for leaving in backward_with(gpu, passes, wanted, schedule(Phase::Backward)?)? {
             found.extend(leaving.d_x);
             found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
         }

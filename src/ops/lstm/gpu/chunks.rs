@@ -1,7 +1,10 @@
 //! How a batch is cut into chunks.
 
-use crate::lengths::PackedRow;
+use super::lanes::{ALIGN_WORDS, aligned_frames};
+use crate::device::gpu::Gpu;
+use crate::ops::lstm::{Forward, Sizes};
 use crate::{Error, Result};
+use std::iter::repeat_n;
 
 /// A part of a batch whose gates fit in one binding: whole rows, or, where one row alone is too
 /// large, some timesteps of one row.
@@ -18,32 +21,40 @@ pub(crate) struct Chunk {
     pub(crate) frames: usize,
 }
 
-/// How many timesteps the rows of a batch have.
-#[derive(Clone, Copy)]
-pub(crate) enum RowLengths<'a> {
-    Same { rows: usize, timesteps: usize },
-    Table(&'a [PackedRow]),
+/// The most words that the gates of a chunk may have.
+pub(crate) fn most_words(gpu: &Gpu) -> usize {
+    gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize)
 }
 
-impl RowLengths<'_> {
-    fn rows(self) -> usize {
-        match self {
-            Self::Same { rows, .. } => rows,
-            Self::Table(table) => table.len(),
-        }
+/// Where a forward pass is cut so that all directions go in the same dispatches; else none.
+pub(crate) fn together(
+    gpu: &Gpu,
+    calls: &[Forward<'_>],
+    sizes: &[Sizes],
+) -> Result<Option<Vec<Chunk>>> {
+    let (Some(call), Some(first)) = (calls.first(), sizes.first()) else { return Ok(None) };
+    let (words, hidden_size) = (most_words(gpu), first.hidden_size);
+    let cut = |words| match call.steps.lengths() {
+        Some(lengths) => chunks(lengths.rows().iter().map(|row| row.length), hidden_size, words),
+        None => chunks(repeat_n(first.timesteps, first.batch), hidden_size, words),
+    };
+    if calls.len() == 1 {
+        return cut(words).map(Some);
     }
-
-    fn length(self, row: usize) -> usize {
-        match self {
-            Self::Same { timesteps, .. } => timesteps,
-            Self::Table(table) => table[row].length,
-        }
+    let r = 4 * (4 * hidden_size * hidden_size).next_multiple_of(ALIGN_WORDS);
+    let fits = (calls.len() * r) as u64 <= gpu.max_binding();
+    if !fits || sizes.iter().any(|sizes| sizes.hidden_size != hidden_size) {
+        return Ok(None);
     }
+    let place = 4 * hidden_size * aligned_frames(hidden_size);
+    // The chunks of one long row follow each other, and those of another direction go the other way.
+    let whole_rows = |chunks: &Vec<Chunk>| chunks.iter().all(|chunk| chunk.first_step == 0);
+    Ok(cut(words / calls.len() / place * place).ok().filter(whole_rows))
 }
 
-/// The chunks of a batch, in the order of its rows, for gates of at most `words` words.
-pub(crate) fn chunks(
-    lengths: RowLengths<'_>,
+/// The chunks of rows with these lengths, in their order, for gates of at most `words` words.
+fn chunks(
+    lengths: impl Iterator<Item = usize>,
     hidden_size: usize,
     words: usize,
 ) -> Result<Vec<Chunk>> {
@@ -58,8 +69,7 @@ pub(crate) fn chunks(
     }
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut first_frame = 0;
-    for row in 0..lengths.rows() {
-        let length = lengths.length(row);
+    for (row, length) in lengths.enumerate() {
         // A grid has 65,535 workgroups of at least 4 rows; fewer leaves room for either schedule.
         let last = chunks.last_mut().filter(|chunk| {
             length <= room && chunk.frames + length <= room && chunk.rows < 65_535 * 4
@@ -89,11 +99,10 @@ pub(crate) fn chunks(
 mod tests {
     use super::*;
 
-    fn check(lengths: RowLengths<'_>, hidden: usize, words: usize) {
+    fn check(lengths: &[usize], hidden: usize, words: usize) {
         let mut frame = 0;
-        let mut seen: Vec<_> =
-            (0..lengths.rows()).map(|row| vec![0; lengths.length(row)]).collect();
-        for chunk in chunks(lengths, hidden, words).unwrap() {
+        let mut seen: Vec<_> = lengths.iter().map(|&length| vec![0; length]).collect();
+        for chunk in chunks(lengths.iter().copied(), hidden, words).unwrap() {
             assert!(chunk.frames * hidden * 4 <= words, "{chunk:?}");
             assert_eq!(chunk.first_frame, frame, "{chunk:?}");
             frame += chunk.frames;
@@ -115,24 +124,24 @@ mod tests {
         for (rows, timesteps, hidden, words) in
             [(5, 3, 2, 24), (5, 3, 2, 50), (5, 3, 2, 1 << 20), (3, 7, 2, 16), (2, 4, 1, 4)]
         {
-            check(RowLengths::Same { rows, timesteps }, hidden, words);
-            let table: Vec<_> = (0..rows)
-                .map(|at| PackedRow { at, length: (timesteps - at.min(timesteps - 1)), start: 0 })
-                .collect();
-            check(RowLengths::Table(&table), hidden, words);
+            check(&vec![timesteps; rows], hidden, words);
+            let falling = (0..rows).map(|row| timesteps - row.min(timesteps - 1));
+            check(&falling.collect::<Vec<_>>(), hidden, words);
         }
     }
 
     #[test]
     fn a_chunk_has_no_more_rows_than_a_grid() {
         let rows = 65_535 * 4;
-        let chunks = chunks(RowLengths::Same { rows: rows + 1, timesteps: 1 }, 1, 1 << 22).unwrap();
+        let chunks = chunks(repeat_n(1, rows + 1), 1, 1 << 22).unwrap();
         assert_eq!(chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [rows, 1]);
     }
 
     #[test]
     fn a_timestep_that_fits_nowhere_is_an_error() {
-        let lengths = RowLengths::Same { rows: 1, timesteps: 1 };
-        assert!(matches!(chunks(lengths, 2, 7), Err(Error::TooLarge { bytes: 32, limit: 28, .. })));
+        assert!(matches!(
+            chunks(repeat_n(1, 1), 2, 7),
+            Err(Error::TooLarge { bytes: 32, limit: 28, .. })
+        ));
     }
 }

@@ -1,8 +1,8 @@
 //! R, from `[from, to]` to `[to, from]`, for the backward pass.
 
-use super::super::{INDEX, REAL};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Launch, folded};
+use crate::ops::{INDEX, REAL};
 use crate::{Result, Tensor};
 
 /// Of 32 bits and of 16.
@@ -11,7 +11,7 @@ pub(crate) static KERNELS: [Kernel; 2] = [
     kernel("transpose_gates_f16", &[REAL[1], INDEX, TEXT]),
 ];
 
-const TEXT: &str = include_str!("../../../shaders/transpose_gates.wgsl");
+const TEXT: &str = include_str!("../../../../shaders/transpose_gates.wgsl");
 
 const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
