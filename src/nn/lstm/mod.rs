@@ -17,7 +17,7 @@ use super::{
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{How, wavefront};
+use crate::ops::lstm::{How, cut_stack};
 use crate::ops::mask_steps::mask_steps;
 use crate::ops::{Check, add};
 use crate::tape::{Tape, Var};
@@ -386,7 +386,7 @@ impl Lstm {
         }
         let half = tape.params().precision() == Precision::Mixed;
         let how = (self.strategy, self.cell);
-        let cut = wavefront::cut(x.tensor(), parts.len(), self.hidden_size, half, how);
+        let cut = cut_stack(x.tensor(), parts.len(), self.hidden_size, half, how);
         let Some(cut) = cut else { return Ok(None) };
         let layers = parts.iter().map(|part| Ok(self.direction(tape, part, false, false)?.0));
         let how = (cut, self.sequences);

@@ -15,10 +15,10 @@ use crate::lengths::Counted;
 use crate::{DType, Error, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;
-use gpu::schedule::{Phase, Task};
-use gpu::{backward as gpu_backward, chunks, forward as gpu_forward};
+use gpu::chunks;
+use gpu::schedule::Task;
 pub use select::Strategy;
-pub(crate) use select::wavefront::{self, Cut};
+pub(crate) use select::{Cut, cut_stack};
 use std::sync::Arc;
 
 /// The parameters of a layer, or their gradients.
@@ -27,7 +27,7 @@ pub(crate) struct Weights {
     pub(crate) weight_ih: Tensor,
     pub(crate) weight_hh: Tensor,
     pub(crate) bias: Option<Tensor>,
-    /// Of i, f and o; that of g is 0.
+    /// `[H,4]`: i, f and o of each unit; g has none, and is 0.
     pub(crate) peepholes: Option<Tensor>,
 }
 
@@ -48,13 +48,6 @@ pub(crate) struct Sizes {
     pub(crate) hidden_size: usize,
 }
 
-impl Forward<'_> {
-    /// Whether the input comes without padding.
-    fn is_packed(&self) -> bool {
-        self.steps.lengths().is_some() && self.x.shape().len() == 2
-    }
-}
-
 /// Some columns of `[B,T,..]`: one direction's of a layer that has two.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'a> {
@@ -73,7 +66,7 @@ impl Columns<'_> {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct How {
     pub(crate) cell: Cell,
-    /// From each row's last step to its first.
+    /// Whether it goes from each row's last step to its first.
     pub(crate) reverse: bool,
     /// Whether the output of a step that a mask leaves out is 0, not the state's h.
     pub(crate) zero_left_out: bool,
@@ -99,6 +92,13 @@ pub(crate) struct Forward<'a> {
     pub(crate) how: How,
 }
 
+impl Forward<'_> {
+    /// Whether the input comes without padding.
+    fn is_packed(&self) -> bool {
+        self.steps.lengths().is_some() && self.x.shape().len() == 2
+    }
+}
+
 /// What a forward pass of one direction gives.
 pub(crate) struct Output {
     /// `[B,H]`, after each row's last timestep.
@@ -112,7 +112,7 @@ pub(crate) struct Saved {
     sizes: Sizes,
     /// Without padding or what is left out: `[frames,I]`.
     x: Tensor,
-    /// Whether it came so, and its gradient goes so.
+    /// Whether x came without padding, and its gradient goes so.
     packed: bool,
     weights: Weights,
     mask: Counted,
@@ -145,14 +145,14 @@ pub(crate) struct Backward<'a> {
     pub(crate) gradients: &'a Weights,
 }
 
-/// The gradients that leave it.
+/// The gradients that leave a direction.
 pub(crate) struct Leaving {
-    /// A part of the input's: the sum of what all directions give.
+    /// A part of the input's gradient, which is the sum of what all directions give.
     pub(crate) d_x: Option<Tensor>,
     pub(crate) d_state: Option<(Tensor, Tensor)>,
 }
 
-/// Which of those are wanted.
+/// Which gradients of the input and of the first states are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) d_x: bool,
@@ -165,8 +165,8 @@ pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
 }
 
 /// Runs the directions of a layer: a GPU in the same dispatches, where it can. They differ only in
-/// weights, in states, in columns of `y`, which follow each other, and in which way and with which dice
-/// they go.
+/// weights, in states, in columns of `y`, which follow each other, in the order of the steps and in random
+/// numbers.
 pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
     let sizes = calls.iter().map(check).collect::<Result<Vec<_>>>()?;
     let (Some(call), Some(&first)) = (calls.first(), sizes.first()) else { return Ok(vec![]) };
@@ -178,13 +178,11 @@ pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
         let alone = calls.chunks(1).map(forward).collect::<Result<Vec<_>>>()?;
         return Ok(alone.into_iter().flatten().collect());
     };
-    let half = call.weights.is_half();
-    let task = Task::new(Phase::Forward, calls.len(), half, &call.how, call.steps, first);
-    let schedule = select::schedule(gpu, call.how.strategy, task)?;
-    gpu_forward::forward_with(gpu, calls, &sizes, chunks, schedule)
+    let schedule = select::schedule(gpu, call.how.strategy, Task::forward(calls, first))?;
+    gpu::forward::forward_with(gpu, calls, &sizes, chunks, schedule)
 }
 
-/// Differentiates them: adds to the gradients of the weights, returns the others.
+/// Differentiates the directions of a layer: adds to the gradients of the weights, returns the others.
 pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
     let Some(Backward { saved, .. }) = passes.first() else { return Ok(vec![]) };
     let Some(gpu) = saved.x.gpu().cloned() else {
@@ -194,15 +192,13 @@ pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<
         };
         return passes.into_iter().map(alone).collect();
     };
-    if passes.len() > 1 && !gpu_backward::saved_together(&passes) {
+    if passes.len() > 1 && !gpu::backward::saved_together(&passes) {
         let alone = passes.into_iter().map(|pass| backward(vec![pass], wanted));
         return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
     }
-    let Saved { weights, how, mask, sizes, .. } = saved;
-    let half = weights.is_half();
-    let task = Task::new(Phase::Backward, passes.len(), half, how, mask, *sizes);
-    let schedule = select::schedule(&gpu, how.strategy, task)?;
-    gpu_backward::backward_with(&gpu, passes, wanted, schedule)
+    let task = Task::backward(passes.len(), saved);
+    let schedule = select::schedule(&gpu, saved.how.strategy, task)?;
+    gpu::backward::backward_with(&gpu, passes, wanted, schedule)
 }
 
 /// Runs layers, each of which is the input of the next, as a wavefront, and gives the last one's outputs,
@@ -228,9 +224,9 @@ pub(crate) fn forward_stack(
 pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
     if let (Some(saved), [first, ..]) = (gpu::wavefront::saved(&passes), &passes[..])
         && let Some(gpu) = first.saved.x.gpu()
-        && let Some(rows) = wavefront::rows_back(gpu, &first.saved)?
+        && let Some(rows) = select::stack_rows_back(gpu, &first.saved)?
     {
-        return gpu::wavefront::backward(gpu, &passes, wanted, &saved, rows);
+        return gpu::wavefront::backward(gpu, &passes, wanted, saved, rows);
     }
     let mut d_y: Option<Tensor> = None;
     let mut leaving = Vec::new();

@@ -80,7 +80,7 @@ pub(crate) struct Gradients {
     pub(crate) gates: Tensor,
     /// `[6H]`.
     pub(crate) norms: Tensor,
-    /// Of the first state, `[B,H]`.
+    /// `[B,H]`, of the first state.
     pub(crate) h: Tensor,
     pub(crate) c: Tensor,
 }
@@ -271,7 +271,8 @@ impl Call {
 }
 
 impl Saved {
-    /// From the gradients of the outputs and of the last state; adds that of R to `d_weight_hh`.
+    /// Differentiates from the gradients of the outputs and of the last state; adds that of R to
+    /// `d_weight_hh`.
     pub(crate) fn backward(
         self,
         d_y: Option<Columns<'_>>,

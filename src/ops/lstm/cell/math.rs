@@ -9,39 +9,19 @@ impl GateActivation {
         match self {
             Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Self::Tanh => x.tanh(),
-            Self::Relu => {
-                if x < 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
+            Self::Relu if x < 0.0 => 0.0,
             Self::Affine { alpha, beta } => alpha * x + beta,
             Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
-            Self::LeakyRelu { alpha } => {
-                if x < 0.0 {
-                    alpha * x
-                } else {
-                    x
-                }
-            }
+            Self::LeakyRelu { alpha } if x < 0.0 => alpha * x,
             Self::ScaledTanh { alpha, beta } => alpha * (beta * x).tanh(),
-            Self::Elu { alpha } => {
-                if x < 0.0 {
-                    alpha * x.exp_m1()
-                } else {
-                    x
-                }
-            }
+            Self::Elu { alpha } if x < 0.0 => alpha * x.exp_m1(),
             Self::Softsign => x / (1.0 + x.abs()),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
-            Self::ThresholdedRelu { alpha } => {
-                if x <= alpha {
-                    0.0
-                } else {
-                    x
-                }
-            }
+            Self::ThresholdedRelu { alpha } if x <= alpha => 0.0,
+            Self::Relu
+            | Self::LeakyRelu { .. }
+            | Self::Elu { .. }
+            | Self::ThresholdedRelu { .. } => x,
         }
     }
 
@@ -58,21 +38,10 @@ impl GateActivation {
             Self::Relu => step(y > 0.0),
             Self::Affine { alpha, .. } => alpha,
             Self::HardSigmoid { alpha, .. } => alpha * step(y > 0.0 && y < 1.0),
-            Self::LeakyRelu { alpha } => {
-                if y < 0.0 {
-                    alpha
-                } else {
-                    1.0
-                }
-            }
+            Self::LeakyRelu { alpha } if y < 0.0 => alpha,
+            Self::Elu { alpha } if y < 0.0 => y + alpha,
+            Self::LeakyRelu { .. } | Self::Elu { .. } => 1.0,
             Self::ScaledTanh { alpha, beta } => beta * (alpha - y * y / alpha),
-            Self::Elu { alpha } => {
-                if y < 0.0 {
-                    y + alpha
-                } else {
-                    1.0
-                }
-            }
             Self::Softsign => (1.0 - y.abs()) * (1.0 - y.abs()),
             Self::Softplus => 1.0 - (-y).exp(),
             Self::ThresholdedRelu { .. } => step(y != 0.0),

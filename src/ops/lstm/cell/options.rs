@@ -52,7 +52,7 @@ impl GateActivation {
         }
     }
 
-    /// That the slope can be told from the value.
+    /// Checks that the slope can be told from the value.
     fn check(self) -> Result<()> {
         let (_, alpha, beta) = self.parts();
         let fits = alpha.is_finite()
@@ -100,9 +100,10 @@ pub(crate) struct Cell {
     pub(crate) clip: Option<f32>,
     pub(crate) cell_clip: Option<f32>,
     pub(crate) peepholes: bool,
-    /// Of h on its way to the next step, the same at every step: Gal & Ghahramani 2016.
+    /// Rate of the dropout of h on its way to the next step, the same at every step: Gal & Ghahramani
+    /// 2016.
     pub(crate) recurrent_dropout: f32,
-    /// Of h and c: Krueger et al. 2017.
+    /// Rates of the zoneout of h and c: Krueger et al. 2017.
     pub(crate) zoneout: [f32; 2],
 }
 

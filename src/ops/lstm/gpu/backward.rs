@@ -135,10 +135,9 @@ pub(crate) fn backward_with(
         }
     }
     let Some(Backward { saved: first, arriving, .. }) = passes.first() else { return Ok(vec![]) };
-    let Saved { sizes, x, packed: is_packed, mask, how, weights, .. } = first;
+    let Saved { sizes, x, packed: is_packed, mask, .. } = first;
     let Sizes { batch, timesteps, input_size, hidden_size } = *sizes;
-    let (columns, half) = (4 * hidden_size, weights.is_half());
-    let task = Task::new(Phase::Backward, count, half, how, mask, *sizes);
+    let (task, columns) = (Task::backward(count, first), 4 * hidden_size);
     let settle = |saved: &SavedChunk| schedule.of_chunk(gpu, task, saved.chunk);
     let mut schedules: Vec<_> = chunks.iter().take(1).flatten().map(settle).collect();
 
@@ -161,7 +160,7 @@ pub(crate) fn backward_with(
                 Strided::of(gpu, count, |lane| saved[lane].gates.as_ref().unwrap_or(first))?
             }
             None => {
-                let gates = Strided::empty(gpu, half, count, 4 * c_before.stride)?;
+                let gates = Strided::empty(gpu, task.half, count, 4 * c_before.stride)?;
                 for (lane, (Backward { saved: of, .. }, saved)) in
                     passes.iter().zip(&saved).enumerate()
                 {
@@ -181,7 +180,7 @@ pub(crate) fn backward_with(
                     pass: &Pass { task, save: true, r: r.clone(), ..pass.clone() },
                     chunk,
                     gates: &gates,
-                    before: [Some(&h_before), Some(&c_before)],
+                    before: &[Some(h_before), Some(c_before.clone())],
                     y: None,
                     state_before: false,
                     pairs: [0, 0],
@@ -193,7 +192,7 @@ pub(crate) fn backward_with(
             pass: &pass,
             chunk,
             gates: &gates,
-            before: [None, Some(&c_before)],
+            before: &[None, Some(c_before)],
             y: arriving.d_y,
             state_before: wanted.d_state || goes_on,
             pairs: [0, 0],

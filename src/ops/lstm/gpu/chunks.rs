@@ -10,13 +10,13 @@ use std::iter::repeat_n;
 /// large, some timesteps of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// In the order of the lengths' table, if there are lengths.
+    /// First row, in the order of the lengths' table if there are lengths.
     pub(crate) first_row: usize,
     pub(crate) rows: usize,
     pub(crate) first_step: usize,
-    /// Of the longest row, which is the first.
+    /// Timesteps of the longest row, which is the first.
     pub(crate) steps: usize,
-    /// The frames of all rows follow each other: from here on, and how many.
+    /// First frame: those of all rows follow each other.
     pub(crate) first_frame: usize,
     pub(crate) frames: usize,
 }
@@ -47,7 +47,7 @@ pub(crate) fn together(
         return Ok(None);
     }
     let place = 4 * hidden_size * aligned_frames(hidden_size);
-    // The chunks of one long row follow each other, and those of another direction go the other way.
+    // The chunks of one long row follow each other, and those of the reverse direction go backwards.
     let whole_rows = |chunks: &Vec<Chunk>| chunks.iter().all(|chunk| chunk.first_step == 0);
     Ok(cut(words / calls.len() / place * place).ok().filter(whole_rows))
 }

@@ -5,7 +5,7 @@ use super::chunks::Chunk;
 use super::lanes::{States, Strided, frames_apart};
 use super::pass::{Pass, Segment, input_product};
 use super::schedule::persistent::Exchange;
-use super::schedule::{Phase, Schedule, Task};
+use super::schedule::{Schedule, Task};
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
 use crate::ops::lstm::{Forward, Output, Saved, SavedSteps, Sizes};
@@ -23,6 +23,24 @@ pub(crate) struct SavedChunk {
     /// `[frames,H]`, of the state before each step.
     pub(super) h_before: Tensor,
     pub(super) c_before: Tensor,
+}
+
+impl SavedChunk {
+    /// What a lane keeps of a chunk, which is this block of what lies side by side.
+    pub(super) fn of(
+        (lane, number, chunk): (usize, usize, Chunk),
+        hidden_size: usize,
+        gates: Option<&Strided>,
+        before: &[Option<Strided>; 2],
+    ) -> Option<Self> {
+        let of = |all: &Strided, width| {
+            all.diagonal(&(lane..lane + 1), number, chunk.frames * width).tensor
+        };
+        let [h_before, c_before] =
+            before.each_ref().map(|all| Some(of(all.as_ref()?, hidden_size)));
+        let gates = gates.map(|gates| of(gates, 4 * hidden_size));
+        Some(Self { chunk, gates, h_before: h_before?, c_before: c_before? })
+    }
 }
 
 impl Forward<'_> {
@@ -56,8 +74,8 @@ pub(crate) fn forward_with(
     schedule: Schedule,
 ) -> Result<Vec<Output>> {
     let (Some(call), Some(&all)) = (calls.first(), sizes.first()) else { return Ok(vec![]) };
-    let (count, hidden_size, half) = (calls.len(), all.hidden_size, call.weights.is_half());
-    let task = Task::new(Phase::Forward, count, half, &call.how, call.steps, all);
+    let task = Task::forward(calls, all);
+    let Task { lanes: count, hidden_size, half, .. } = task;
     if call.how.reverse {
         chunks.reverse();
     }
@@ -94,32 +112,25 @@ pub(crate) fn forward_with(
         let exchange = Exchange::of(schedule, gpu, task, chunk)?;
         let history = || Strided::empty(gpu, false, count, frames * hidden_size);
         // `Stepwise` hands the state from dispatch to dispatch in these, saved or not.
-        let before = match call.save || schedule == Schedule::Stepwise {
-            true => {
-                let h = exchange.as_ref().map(|exchange| exchange.frames(count));
-                Some([h.map_or_else(history, Ok)?, history()?])
-            }
-            false => None,
+        let keeps = call.save || schedule == Schedule::Stepwise;
+        let h = match &exchange {
+            Some(exchange) if keeps => Some(exchange.frames(count)),
+            _ => keeps.then(history).transpose()?,
         };
-        let [h, c] = [0, 1].map(|state| before.as_ref().map(|before| &before[state]));
+        let before = [h, keeps.then(history).transpose()?];
         let segment = Segment {
             pass: &pass,
             chunk,
             gates: &gates,
-            before: [h, c],
+            before: &before,
             y: call.y,
             state_before: call.state.is_some() || continues,
             pairs: if left % 2 == 0 { [0, 1] } else { [1, 0] },
         };
         schedule.run(&segment, exchange.as_ref())?;
-        if let Some([h, c]) = before.filter(|_| call.save) {
-            let len = chunk.frames * hidden_size;
-            let mut gates = (!call.how.recompute).then(|| gates.into_lanes(count, 4 * len));
-            let before = h.into_lanes(count, len).zip(c.into_lanes(count, len));
-            for (saved, (h_before, c_before)) in saved.iter_mut().zip(before) {
-                let gates = gates.as_mut().and_then(Iterator::next);
-                saved.push(SavedChunk { chunk, gates, h_before, c_before });
-            }
+        let gates = (!call.how.recompute).then_some(&gates);
+        for (lane, saved) in saved.iter_mut().enumerate().filter(|_| call.save) {
+            saved.extend(SavedChunk::of((lane, 0, chunk), hidden_size, gates, &before));
         }
     }
     let outputs = calls.iter().zip(sizes).zip(saved).enumerate();

@@ -46,37 +46,16 @@ pub(super) const RECOMPUTE: &str = include_str!("../../../../shaders/lstm_recomp
 /// Kernels that differ in the bits of their gates and in their cell: of 32 bits and of 16 with the plain
 /// cell, then, if there are such, with the cell that has every option. [`member`] finds one.
 ///
-/// `$parts` makes the WGSL of the number of bits (0, 1), the cell and `$schedule`.
+/// `$parts` makes the WGSL of the number of bits (0, 1), the cell and `$text`.
 macro_rules! family {
-    ($name:literal, $parts:ident, $schedule:expr, $bindings:expr, $plain:expr $(, $variant:expr)?) => {{
-        use $crate::device::kernel::Kernel;
+    ($name:literal, $parts:ident, $text:expr, $binds:expr, $plain:expr $(, $other:expr)?) => {{
         use $crate::ops::lstm::gpu::kernels as all;
         [
-            Kernel {
-                name: $name,
-                parts: &$parts(0, all::PLAIN, $schedule),
-                bindings: $bindings,
-                variants: $plain,
-            },
-            Kernel {
-                name: concat!($name, "_f16"),
-                parts: &$parts(1, all::PLAIN, $schedule),
-                bindings: $bindings,
-                variants: $plain,
-            },
+            all::kernel($name, &$parts(0, all::PLAIN, $text), $binds, $plain),
+            all::kernel(concat!($name, "_f16"), &$parts(1, all::PLAIN, $text), $binds, $plain),
             $(
-                Kernel {
-                    name: concat!($name, "_variant"),
-                    parts: &$parts(0, all::VARIANT, $schedule),
-                    bindings: $bindings,
-                    variants: $variant,
-                },
-                Kernel {
-                    name: concat!($name, "_variant_f16"),
-                    parts: &$parts(1, all::VARIANT, $schedule),
-                    bindings: $bindings,
-                    variants: $variant,
-                },
+                all::kernel(concat!($name, "_variant"), &$parts(0, all::VARIANT, $text), $binds, $other),
+                all::kernel(concat!($name, "_variant_f16"), &$parts(1, all::VARIANT, $text), $binds, $other),
             )?
         ]
     }};
@@ -86,6 +65,15 @@ pub(super) use family;
 /// The kernel of a family for a task.
 pub(super) fn member(family: &'static [Kernel], task: Task) -> &'static Kernel {
     &family[usize::from(task.half) + 2 * usize::from(task.variant)]
+}
+
+pub(super) const fn kernel(
+    name: &'static str,
+    parts: &'static [&'static str],
+    bindings: &'static [(&'static str, Access)],
+    variants: fn() -> Vec<Constants>,
+) -> Kernel {
+    Kernel { name, parts, bindings, variants }
 }
 
 /// The WGSL of a kernel: its numbers, its cell, what its phase's schedules share, its schedule.

@@ -93,18 +93,7 @@ impl Strided {
         Ok(Self { len, ..all })
     }
 
-    /// Each lane's first `len` elements.
-    pub(super) fn into_lanes(self, lanes: usize, len: usize) -> impl Iterator<Item = Tensor> {
-        let stride = words(&self.tensor, self.stride);
-        let mut whole = Some(self.tensor);
-        (0..lanes).filter_map(move |lane| match lanes {
-            // Without a piece of memory for another shape.
-            1 => whole.take(),
-            _ => whole.as_ref().map(|whole| whole.view(lane * stride, [len])),
-        })
-    }
-
-    /// One lane's.
+    /// What one lane has.
     pub(super) fn lane(&self, lane: usize, shape: impl Into<Vec<usize>>) -> Tensor {
         self.tensor.view(words(&self.tensor, lane * self.stride), shape)
     }
@@ -152,7 +141,7 @@ pub(crate) fn aligned_frames(hidden_size: usize) -> usize {
     ALIGN_WORDS >> hidden_size.trailing_zeros().min(ALIGN_WORDS.trailing_zeros())
 }
 
-/// For each lane pairs of `[B,H]` in one buffer: h, then c.
+/// Pairs of states `[B,H]` of each lane, in one buffer: h, then c.
 #[derive(Clone)]
 pub(super) struct States {
     pub(super) tensor: Tensor,
@@ -172,7 +161,7 @@ impl States {
         })
     }
 
-    /// All from this lane on.
+    /// The states of all lanes from this one on.
     pub(super) fn after(&self, lane: usize) -> Self {
         let first = 2 * lane * self.pairs * self.c_offset;
         Self { tensor: self.tensor.view(first, [self.tensor.len() - first]), ..*self }

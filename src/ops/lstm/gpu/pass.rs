@@ -23,21 +23,14 @@ use std::sync::Arc;
 pub(super) struct Pass<'a> {
     pub(super) gpu: &'a Arc<Gpu>,
     pub(super) task: Task,
-    /// The first lane's; the others differ in direction and in random numbers alone.
-    pub(super) how: How,
-    /// Whether a lane goes in reverse: a bit for each.
-    pub(super) reverse: u32,
-    /// The second lane's random key.
-    pub(super) key: [u32; 2],
+    /// What the uniform says of the pass.
+    pub(super) told: Dims,
     pub(super) steps: &'a Counted,
     /// Whether the lanes are layers of a stack, whose outputs lie one layer's after the other's; those of
     /// directions lie side by side in a frame.
     pub(super) stack: bool,
     /// Whether a forward pass keeps what a backward pass needs.
     pub(super) save: bool,
-    /// Shares of a grid's workgroups that are run at a time, if they cost different times: a software
-    /// adapter gives each thread a run of workgroups, first of the one lane, then of the other.
-    pub(super) deal: usize,
     /// R; in the backward pass transposed.
     pub(super) r: Strided,
     pub(super) peepholes: Option<Strided>,
@@ -51,29 +44,56 @@ impl<'a> Pass<'a> {
     fn new(
         gpu: &'a Arc<Gpu>,
         task: Task,
-        hows: impl Iterator<Item = How> + Clone,
+        lanes: &[How],
         steps: &'a Counted,
         r: Strided,
         peepholes: Option<Strided>,
         states: States,
     ) -> Self {
-        let reverse = hows.clone().enumerate().filter(|(_, how)| how.reverse);
-        let deal = if gpu.info.software && task.ragged { threads(gpu) / task.lanes } else { 1 };
-        Self {
-            gpu,
-            task,
-            how: hows.clone().next().unwrap_or_default(),
+        // The lanes differ in direction and in random numbers alone.
+        let How { cell, noise, zero_left_out, .. } = lanes[0];
+        let [recurrent, input, output] =
+            [cell.recurrent, cell.input, cell.output].map(|a| a.parts());
+        let [clip, cell_clip] = [cell.clip, cell.cell_clip].map(|c| c.unwrap_or(f32::MAX));
+        let reverse = lanes.iter().enumerate().filter(|(_, how)| how.reverse);
+        // A software adapter gives each thread a run of workgroups, first of the one lane, then of the
+        // other; a GPU takes one workgroup after the other.
+        let dealt = gpu.info.software && task.ragged;
+        let deal = if dealt { (threads(gpu) / task.lanes).max(1) } else { 1 };
+        let [key2, key3] = lanes.get(1).map_or([0; 2], |how| how.noise.key.0);
+        let told = Dims {
+            h: task.hidden_size as u32,
+            timesteps: task.timesteps as u32,
+            c_offset: states.c_offset as u32,
             reverse: reverse.map(|(lane, _)| 1u32 << lane).sum(),
-            key: hows.clone().nth(1).map_or([0; 2], |how| how.noise.key.0),
-            steps,
-            stack: false,
-            save: false,
-            deal: deal.max(1),
-            r,
-            peepholes,
-            d_peepholes: None,
-            states,
-        }
+            mask: steps.mask().map_or(0, |_| 1 + u32::from(zero_left_out)),
+            deal: deal as u32,
+            p_way: peepholes.as_ref().map_or(0, |p| p.stride / 4) as u32,
+            key2,
+            key3,
+            key0: noise.key.0[0],
+            key1: noise.key.0[1],
+            dropout: cell.recurrent_dropout,
+            zoneout_h: cell.zoneout[0],
+            zoneout_c: cell.zoneout[1],
+            training: noise.training.into(),
+            recurrent: recurrent.0,
+            recurrent_alpha: recurrent.1,
+            recurrent_beta: recurrent.2,
+            input: input.0,
+            input_alpha: input.1,
+            input_beta: input.2,
+            output: output.0,
+            output_alpha: output.1,
+            output_beta: output.2,
+            coupled: cell.coupling as u32,
+            clip,
+            cell_clip,
+            peepholes: cell.peepholes.into(),
+            ..Dims::default()
+        };
+        let (stack, save, d_peepholes) = (false, false, None);
+        Self { gpu, task, told, steps, stack, save, r, peepholes, d_peepholes, states }
     }
 
     /// The forward pass of these calls, before anything is in the states.
@@ -86,9 +106,9 @@ impl<'a> Pass<'a> {
         let weights = |lane: usize| calls[lane].weights;
         let r = Strided::of(gpu, task.lanes, |lane| &weights(lane).weight_hh)?;
         let peepholes = peepholes(gpu, task.lanes, weights)?;
-        let hows = calls.iter().map(|call| call.how);
-        let save = calls[0].save;
-        Ok(Self { save, ..Self::new(gpu, task, hows, calls[0].steps, r, peepholes, states) })
+        let hows: Vec<_> = calls.iter().map(|call| call.how).collect();
+        let Forward { steps, save, .. } = calls[0];
+        Ok(Self { save, ..Self::new(gpu, task, &hows, steps, r, peepholes, states) })
     }
 
     /// The backward pass behind these, from the gradients of the last states.
@@ -111,9 +131,9 @@ impl<'a> Pass<'a> {
             fill(&rows.tensor, 0.0)?;
             d_peepholes = Some(rows);
         }
-        let hows = passes.iter().map(|pass| pass.saved.how);
+        let hows: Vec<_> = passes.iter().map(|pass| pass.saved.how).collect();
         let steps = &passes[0].saved.mask;
-        Ok(Self { d_peepholes, ..Self::new(gpu, task, hows, steps, rt, peepholes, states) })
+        Ok(Self { d_peepholes, ..Self::new(gpu, task, &hows, steps, rt, peepholes, states) })
     }
 
     /// The pass over some of the lanes.
@@ -146,7 +166,7 @@ pub(super) struct Segment<'a> {
     /// `[frames,H,4]` of each lane: sums, which become gates, which become gradients of the sums.
     pub(super) gates: &'a Strided,
     /// h and c before each step, `[frames,H]` of each lane. The backward pass needs c alone.
-    pub(super) before: [Option<&'a Strided>; 2],
+    pub(super) before: &'a [Option<Strided>; 2],
     /// The outputs, or their gradients: the first lane's; the others follow.
     pub(super) y: Option<Columns<'a>>,
     /// Whether there is a state before the first step; backwards whether its gradient is wanted.
@@ -194,60 +214,27 @@ impl Segment<'_> {
     /// The uniform of a launch over the whole segment.
     pub(super) fn dims(&self) -> Dims {
         let Self { pass, chunk, y, state_before, pairs: [from, to], .. } = *self;
-        let Task { phase, hidden_size, timesteps, .. } = pass.task;
-        let How { cell, noise, zero_left_out, .. } = pass.how;
-        let [recurrent, input, output] =
-            [cell.recurrent, cell.input, cell.output].map(|a| a.parts());
-        let [clip, cell_clip] = [cell.clip, cell.cell_clip].map(|c| c.unwrap_or(f32::MAX));
-        let c_offset = pass.states.c_offset;
+        let Task { phase, hidden_size, .. } = pass.task;
         let frames = self.gates.stride / (4 * hidden_size);
         let n = |n: usize| n as u32;
         Dims {
             b: n(chunk.rows),
             t: n(chunk.steps),
-            h: n(hidden_size),
             first_row: n(chunk.first_row),
             // The table counts from a row's first step.
             first_frame: n(chunk.first_frame - chunk.first_step),
             first_step: n(chunk.first_step),
-            timesteps: n(timesteps),
-            c_offset: n(c_offset),
-            state_in: n(2 * from * c_offset),
-            state_out: n(2 * to * c_offset),
+            state_in: n(2 * from * pass.states.c_offset),
+            state_out: n(2 * to * pass.states.c_offset),
             y_stride: n(y.map_or(0, Columns::stride)),
             y_offset: n(y.map_or(0, |y| y.first)),
             sequences: y.is_some().into(),
             initial: (phase == Phase::Forward && state_before).into(),
-            reverse: pass.reverse,
-            mask: pass.steps.mask().map_or(0, |_| 1 + u32::from(zero_left_out)),
-            deal: n(pass.deal),
             before: (phase == Phase::Backward && state_before).into(),
             frames: n(frames),
             r_way: n(pass.r.stride / 4),
-            p_way: n(pass.peepholes.as_ref().map_or(0, |p| p.stride / 4)),
             y_way: n(if pass.stack { frames * hidden_size } else { hidden_size }),
-            key2: pass.key[0],
-            key3: pass.key[1],
-            key0: noise.key.0[0],
-            key1: noise.key.0[1],
-            dropout: cell.recurrent_dropout,
-            zoneout_h: cell.zoneout[0],
-            zoneout_c: cell.zoneout[1],
-            training: noise.training.into(),
-            recurrent: recurrent.0,
-            recurrent_alpha: recurrent.1,
-            recurrent_beta: recurrent.2,
-            input: input.0,
-            input_alpha: input.1,
-            input_beta: input.2,
-            output: output.0,
-            output_alpha: output.1,
-            output_beta: output.2,
-            coupled: cell.coupling as u32,
-            clip,
-            cell_clip,
-            peepholes: cell.peepholes.into(),
-            ..Dims::default()
+            ..pass.told
         }
     }
 
@@ -257,7 +244,8 @@ impl Segment<'_> {
             all.map(|all| &all.tensor)
         }
         let Pass { task, steps, r, peepholes, d_peepholes, states, .. } = self.pass;
-        let (gates, r, [h, c]) = (Some(&self.gates.tensor), Some(&r.tensor), self.before.map(of));
+        let [h, c] = self.before.each_ref().map(|all| of(all.as_ref()));
+        let (gates, r) = (Some(&self.gates.tensor), Some(&r.tensor));
         let (y, state, peepholes) =
             (self.y.map(|y| y.tensor), Some(&states.tensor), of(peepholes.as_ref()));
         let rows = match steps {

@@ -5,7 +5,7 @@ use crate::device::kernel::{Kernel, Launch, folded};
 use crate::ops::{INDEX, REAL};
 use crate::{Result, Tensor};
 
-/// Of 32 bits and of 16.
+/// The kernels for 32 bits and for 16.
 pub(crate) static KERNELS: [Kernel; 2] = [
     kernel("transpose_gates", &[REAL[0], INDEX, TEXT]),
     kernel("transpose_gates_f16", &[REAL[1], INDEX, TEXT]),
@@ -17,7 +17,7 @@ const fn kernel(name: &'static str, parts: &'static [&'static str]) -> Kernel {
     Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], variants: || vec![vec![]] }
 }
 
-/// `x` is `[rows, columns, 4]` on a GPU.
+/// `x` `[rows, columns, 4]`, on a GPU, with its first two axes swapped.
 pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
     let shape = [x.shape()[1], x.shape()[0], 4];
     let y = match x.gpu().filter(|_| x.is_half()) {
@@ -28,7 +28,7 @@ pub(crate) fn transpose_gates(x: &Tensor) -> Result<Tensor> {
     Ok(y)
 }
 
-/// The same into `y`, in another buffer.
+/// Writes `x` into `y`, in another buffer, with its first two axes swapped.
 pub(super) fn transpose_gates_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let (rows, columns) = (x.shape()[0], x.shape()[1]);
     if let Some(gpu) = x.gpu() {

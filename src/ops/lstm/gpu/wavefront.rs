@@ -11,11 +11,11 @@ use super::chunks::Chunk;
 use super::forward::SavedChunk;
 use super::lanes::{States, Strided};
 use super::pass::{Pass, Segment, input_product};
-use super::schedule::{Phase, Rows, Task, sequence};
+use super::schedule::{Rows, Task, sequence};
 use crate::device::gpu::Gpu;
 use crate::ops::fill::fill;
 use crate::ops::gemm::Matrix;
-use crate::ops::lstm::{Backward, Columns, Cut, Forward, Leaving, Output, Saved, Sizes, Wanted};
+use crate::ops::lstm::{Backward, Columns, Cut, Forward, Leaving, Output, Sizes, Wanted};
 use crate::ops::swap_axes::{swap_axes, swap_axes_into};
 use crate::{Result, Tensor};
 use std::ops::Range;
@@ -34,37 +34,33 @@ fn turns(
 }
 
 /// What the layers of a stack have side by side, for all timesteps.
-struct Stack<'a> {
-    gates: &'a Strided,
+struct Stack {
+    gates: Strided,
     /// h and c before each step, as a [`Segment`] has them.
-    before: [Option<&'a Strided>; 2],
+    before: [Option<Strided>; 2],
     /// The outputs, or their gradients.
-    ys: &'a Strided,
+    ys: Strided,
     /// The first part.
     chunk: Chunk,
-    /// That a workgroup takes.
+    /// Rows that a workgroup takes.
     rows: Rows,
 }
 
-impl Stack<'_> {
+impl Stack {
     /// Runs the recurrence of a turn.
-    fn run(
-        &self,
-        pass: &Pass<'_>,
-        (layers, part): (&Range<usize>, usize),
-        state: bool,
-    ) -> Result<()> {
+    fn run(&self, pass: &Pass<'_>, layers: &Range<usize>, part: usize, state: bool) -> Result<()> {
         let hidden_size = pass.task.hidden_size;
         let of = |all: &Strided, width| all.diagonal(layers, part, self.chunk.frames * width);
-        let y = of(self.ys, hidden_size).tensor;
-        let y = y.reshape([y.len() / hidden_size, hidden_size])?;
-        let before = self.before.map(|all| all.map(|all| of(all, hidden_size)));
+        let y = of(&self.ys, hidden_size).tensor;
         let segment = Segment {
             pass: &pass.lanes(layers),
             chunk: self.chunk,
-            gates: &of(self.gates, 4 * hidden_size),
-            before: before.each_ref().map(Option::as_ref),
-            y: Some(Columns { tensor: &y, first: 0 }),
+            gates: &of(&self.gates, 4 * hidden_size),
+            before: &self.before.each_ref().map(|all| Some(of(all.as_ref()?, hidden_size))),
+            y: Some(Columns {
+                tensor: &y.reshape([y.len() / hidden_size, hidden_size])?,
+                first: 0,
+            }),
             state_before: state,
             // A unit reads its state before it writes it, and nobody else does.
             pairs: [0, 0],
@@ -92,12 +88,9 @@ pub(crate) fn forward(
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let (first, layers, columns) = (&calls[0], calls.len(), 4 * hidden_size);
     let chunk @ Chunk { steps, frames, .. } = part(sizes, parts, 0);
-    let half = first.weights.is_half();
-    let task = Task::new(Phase::Forward, layers, half, &first.how, first.steps, sizes);
-
+    let task = Task { timesteps: steps, ..Task::forward(calls, sizes) };
     let x = swapped(first.x, [batch, parts, steps * input_size])?;
     let states = States::new(layers, 2, sizes, &x.device())?;
-    let task = Task { timesteps: steps, ..task };
     let pass = Pass { stack: true, ..Pass::forward(gpu, task, calls, states)? };
     if first.state.is_none() {
         fill(&pass.states.tensor, 0.0)?;
@@ -107,41 +100,38 @@ pub(crate) fn forward(
             pass.states.set(layer, 0, state)?;
         }
     }
-    let gates = Strided::empty(gpu, half, layers, parts * frames * columns)?;
+    let gates = Strided::empty(gpu, task.half, layers, parts * frames * columns)?;
     let values = || Strided::empty(gpu, false, layers, parts * frames * hidden_size);
-    let ys = values()?;
-    let before = if first.save { Some([values()?, values()?]) } else { None };
-    let [h, c] = [0, 1].map(|state| before.as_ref().map(|before| &before[state]));
-    let stack = Stack { gates: &gates, before: [h, c], ys: &ys, chunk, rows };
-    input_product((&x, 0), parts * frames, first.weights, (&gates, 0))?;
+    let (ys, kept) = (values()?, || first.save.then(values).transpose());
+    let stack = Stack { gates, before: [kept()?, kept()?], ys, chunk, rows };
+    let Stack { gates, ys, .. } = &stack;
+    input_product((&x, 0), parts * frames, first.weights, (gates, 0))?;
     for (running, part) in turns(layers, parts) {
         for layer in running.clone().filter(|&layer| layer > 0) {
             let below = ys.lane(layer - 1, [parts * frames, hidden_size]);
             let first_frame = (part + running.start - layer) * frames;
             let at = layer * gates.stride + first_frame * columns;
-            input_product((&below, first_frame), frames, calls[layer].weights, (&gates, at))?;
+            input_product((&below, first_frame), frames, calls[layer].weights, (gates, at))?;
         }
-        stack.run(&pass, (&running, part), true)?;
+        stack.run(&pass, &running, part, true)?;
     }
     let output = |(layer, call): (usize, &Forward<'_>)| {
-        let kept = |number: usize, [h, c]: &[Strided; 2]| {
-            let of = |all: &Strided, width| {
-                all.diagonal(&(layer..layer + 1), number, frames * width).tensor
-            };
-            SavedChunk {
-                chunk: part(sizes, parts, number),
-                gates: (!call.how.recompute).then(|| of(&gates, columns)),
-                h_before: of(h, hidden_size),
-                c_before: of(c, hidden_size),
-            }
+        let gates = (!call.how.recompute).then_some(gates);
+        let kept = |number| {
+            let at = (layer, number, part(sizes, parts, number));
+            SavedChunk::of(at, hidden_size, gates, &stack.before)
         };
-        let chunks = before.iter().flat_map(|before| (0..parts).map(|n| kept(n, before)));
         let (x, input_size) = match layer {
             0 => (x.clone(), input_size),
             _ => (ys.lane(layer - 1, [batch, timesteps, hidden_size]), hidden_size),
         };
         let sizes = Sizes { input_size, ..sizes };
-        call.output(sizes, &x, pass.states.pair(layer, 0), (chunks.collect(), parts))
+        call.output(
+            sizes,
+            &x,
+            pass.states.pair(layer, 0),
+            ((0..parts).filter_map(kept).collect(), parts),
+        )
     };
     let outputs = calls.iter().enumerate().map(output).collect();
     let last = ys.lane(layers - 1, [batch, timesteps, hidden_size]);
@@ -149,15 +139,9 @@ pub(crate) fn forward(
     Ok((outputs, y.reshape([batch, timesteps, hidden_size])?))
 }
 
-/// What layers that went forward as a wavefront saved, side by side.
-pub(crate) struct SavedStack {
-    parts: usize,
-    gates: Strided,
-    c_before: Strided,
-}
-
-/// What these layers saved, if they went forward as a wavefront and kept their gates.
-pub(crate) fn saved(passes: &[Backward<'_>]) -> Option<SavedStack> {
+/// In how many parts layers lie that went forward as a wavefront and kept their gates; the gates and c before
+/// each step, side by side.
+pub(crate) fn saved(passes: &[Backward<'_>]) -> Option<(usize, [Strided; 2])> {
     let layers = passes.len();
     let chunks = |layer: usize| match passes[layer].saved.chunks() {
         ([first, ..], parts) if parts > 1 => Some((first, parts)),
@@ -166,8 +150,7 @@ pub(crate) fn saved(passes: &[Backward<'_>]) -> Option<SavedStack> {
     let saved: Vec<(&SavedChunk, usize)> = (0..layers).map(chunks).collect::<Option<_>>()?;
     let &[(SavedChunk { gates: Some(kept), .. }, parts), _, ..] = &saved[..] else { return None };
     let gates = Strided::view(layers, |layer| saved[layer].0.gates.as_ref().unwrap_or(kept))?;
-    let c_before = Strided::view(layers, |layer| &saved[layer].0.c_before)?;
-    Some(SavedStack { parts, gates, c_before })
+    Some((parts, [gates, Strided::view(layers, |layer| &saved[layer].0.c_before)?]))
 }
 
 /// Differentiates the layers, the first of which has x.
@@ -175,42 +158,39 @@ pub(crate) fn backward(
     gpu: &Arc<Gpu>,
     passes: &[Backward<'_>],
     wanted: Wanted,
-    saved: &SavedStack,
+    (parts, [gates, c_before]): (usize, [Strided; 2]),
     rows: Rows,
 ) -> Result<Vec<Leaving>> {
-    let SavedStack { parts, gates, c_before } = saved;
-    let (first, last, layers) = (&passes[0], &passes[passes.len() - 1], passes.len());
-    let Saved { sizes, how, mask, weights, x, .. } = &first.saved;
-    let Sizes { batch, timesteps, input_size, hidden_size } = *sizes;
-    let (parts, columns, device) = (*parts, 4 * hidden_size, x.device());
-    let chunk @ Chunk { steps, frames, .. } = part(*sizes, parts, 0);
-    let task = Task::new(Phase::Backward, layers, weights.is_half(), how, mask, *sizes);
+    let (first, layers) = (&passes[0], passes.len());
+    let Sizes { batch, timesteps, input_size, hidden_size } = first.saved.sizes;
+    let (columns, device) = (4 * hidden_size, first.saved.x.device());
+    let chunk @ Chunk { steps, frames, .. } = part(first.saved.sizes, parts, 0);
+    let task = Task { timesteps: steps, ..Task::backward(layers, &first.saved) };
 
-    let d_states = last_states(passes, *sizes)?;
-    // Of each layer's outputs, in the order of the parts.
+    let d_states = last_states(passes, first.saved.sizes)?;
+    // The gradients of each layer's outputs, in the order of the parts.
     let d_ys = Strided::empty(gpu, false, layers, parts * frames * hidden_size)?;
     let of_last = d_ys.lane(layers - 1, [parts, batch, steps * hidden_size]);
-    match last.arriving.d_y {
+    match passes[layers - 1].arriving.d_y {
         Some(d_y) => {
             swap_axes_into(&d_y.tensor.reshape([batch, parts, steps * hidden_size])?, &of_last)?;
         }
         None => fill(&of_last, 0.0)?,
     }
-    let task = Task { timesteps: steps, ..task };
     let pass = Pass { stack: true, ..Pass::backward(gpu, task, passes, d_states)? };
-    let stack = Stack { gates, before: [None, Some(c_before)], ys: &d_ys, chunk, rows };
-    let d_a = |layer: usize| gates.lane(layer, [parts * frames, columns]);
+    let stack = Stack { gates, before: [None, Some(c_before)], ys: d_ys, chunk, rows };
+    let d_a = |layer: usize| stack.gates.lane(layer, [parts * frames, columns]);
     for (running, part) in turns(layers, parts).rev() {
         for layer in running.clone().filter(|layer| layer + 1 < layers) {
             // From the layer above, which took this part in the turn before.
             let above = layer + 1;
             let first_frame = (part + running.start - layer) * frames;
-            let d_y = d_ys.lane(layer, [parts * frames, hidden_size]);
+            let d_y = stack.ys.lane(layer, [parts * frames, hidden_size]);
             let d_y = Matrix::new(&d_y, hidden_size).skip(first_frame * hidden_size);
             let d_a = (&d_a(above), first_frame * columns);
             passes[above].input_gradient(d_a, d_y, frames, false)?;
         }
-        stack.run(&pass, (&running, part), wanted.d_state || part > 0)?;
+        stack.run(&pass, &running, part, wanted.d_state || part > 0)?;
     }
     for (layer, own) in passes.iter().enumerate() {
         let Some(first) = own.saved.chunks().0.first() else { continue };
@@ -229,7 +209,7 @@ pub(crate) fn backward(
     Ok(pass.leaving(d_x, wanted))
 }
 
-/// The same numbers with their first two axes swapped.
+/// `x` as `[a,b,c]` with its first two axes swapped.
 pub(super) fn swapped(x: &Tensor, [a, b, c]: [usize; 3]) -> Result<Tensor> {
     match a.min(b) {
         // Nothing moves.

@@ -1,7 +1,7 @@
 //! Whether a schedule that rests on more than every API promises is right on a device: one small
 //! layer by it and by the plain one, compared.
 
-use super::{Phase, Rows, Schedule, Strategy, Task, schedule};
+use super::{Rows, Schedule, Strategy, Task, schedule};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::verdicts::{Comparison, Special};
@@ -32,7 +32,7 @@ pub(crate) static PERSISTENT: [Special; 2] = [
     },
 ];
 
-/// Numbers of 16 bits against those of 32.
+/// `Strategy::Sequence` and `Strategy::Stepwise` with numbers of 16 bits against those of 32.
 pub(crate) static HALF: Special = Special {
     name: "lstm_f16",
     kernels: &[
@@ -67,28 +67,28 @@ fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
     Ok(Comparison { special, plain, bound })
 }
 
-/// `Strategy::Sequence` with subgroups and without: 16 rows.
+/// The forward pass of `Strategy::Sequence` with subgroups and without, 16 rows a workgroup.
 pub(crate) static SUBGROUP: Special = Special {
     name: "lstm_sequence_subgroup",
     kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 16, false),
 };
 
-/// The same for the backward pass.
+/// The backward pass of `Strategy::Sequence` with subgroups and without, 16 rows a workgroup.
 pub(crate) static SUBGROUP_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup",
     kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD[0]],
     check: |gpu| subgroups(gpu, 16, true),
 };
 
-/// One row.
+/// The forward pass of `Strategy::Sequence` with subgroups and without, one row a workgroup.
 pub(crate) static ROW: Special = Special {
     name: "lstm_sequence_subgroup_row",
     kernels: &[&sequence::FORWARD_ROW, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 1, false),
 };
 
-/// The same for the backward pass.
+/// The backward pass of `Strategy::Sequence` with subgroups and without, one row a workgroup.
 pub(crate) static ROW_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup_row",
     kernels: &[&sequence::BACKWARD_ROW, &sequence::BACKWARD[0]],
@@ -150,9 +150,9 @@ fn run(
         how,
     }];
     let sizes = Sizes { batch: b, timesteps: t, input_size: i, hidden_size: h };
-    let schedule = |phase| schedule(Task::new(phase, 1, in_half, &how, steps, sizes));
     let chunks = chunks::together(gpu, &calls, &[sizes])?.unwrap_or_default();
-    let outputs = forward_with(gpu, &calls, &[sizes], chunks, schedule(Phase::Forward)?)?;
+    let outputs =
+        forward_with(gpu, &calls, &[sizes], chunks, schedule(Task::forward(&calls, sizes))?)?;
     let mut found = vec![y.clone()];
     let d_y = values(&[b, t, h], 1.0, 7.0)?;
     let arriving =
@@ -163,8 +163,9 @@ fn run(
         passes.extend(saved.map(|saved| Backward { saved, arriving, gradients: &gradients }));
     }
     if save {
+        let schedule = schedule(Task::backward(1, &passes[0].saved))?;
         let wanted = Wanted { d_x: true, d_state: true };
-        for leaving in backward_with(gpu, passes, wanted, schedule(Phase::Backward)?)? {
+        for leaving in backward_with(gpu, passes, wanted, schedule)? {
             found.extend(leaving.d_x);
             found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
         }

@@ -9,7 +9,7 @@ use super::pass::Segment;
 use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
-use crate::ops::lstm::{How, Sizes};
+use crate::ops::lstm::{Forward, How, Saved, Sizes, Weights};
 use persistent::{Exchange, Team};
 
 /// Which of the two passes of a training step.
@@ -37,17 +37,28 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(
+    /// The task of a forward pass, whose calls go in the same dispatches.
+    pub(crate) fn forward(calls: &[Forward<'_>], sizes: Sizes) -> Self {
+        let Forward { weights, steps, how, .. } = &calls[0];
+        Self::new(Phase::Forward, calls.len(), weights, how, steps, sizes)
+    }
+
+    /// The task of a backward pass over so many lanes that saved alike.
+    pub(crate) fn backward(lanes: usize, saved: &Saved) -> Self {
+        let Saved { weights, mask, how, sizes, .. } = saved;
+        Self::new(Phase::Backward, lanes, weights, how, mask, *sizes)
+    }
+
+    fn new(
         phase: Phase,
         lanes: usize,
-        half: bool,
+        weights: &Weights,
         how: &How,
         steps: &Counted,
-        sizes: Sizes,
+        Sizes { batch, timesteps, hidden_size, .. }: Sizes,
     ) -> Self {
-        let Sizes { batch, timesteps, hidden_size, .. } = sizes;
         let variant = how.cell.is_variant() || steps.mask().is_some();
-        let ragged = steps.lengths().is_some();
+        let (ragged, half) = (steps.lengths().is_some(), weights.is_half());
         Self { phase, variant, ragged, half, lanes, batch, timesteps, hidden_size }
     }
 }

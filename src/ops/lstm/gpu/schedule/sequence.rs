@@ -18,7 +18,7 @@ pub(crate) static FORWARD: [Kernel; 4] = family!(
     || variants(Phase::Forward, false, &[4, 8, 16]),
     || variants(Phase::Forward, false, &[4])
 );
-/// For 4 rows.
+/// The kernels of the backward pass for 4 rows.
 pub(crate) static BACKWARD: [Kernel; 4] = family!(
     "lstm_sequence_bwd",
     parts,
@@ -27,7 +27,7 @@ pub(crate) static BACKWARD: [Kernel; 4] = family!(
     || variants(Phase::Backward, false, &[4]),
     || variants(Phase::Backward, false, &[4])
 );
-/// For 8 rows: invocations take four units each.
+/// The kernels of the backward pass for 8 rows: invocations take four units each.
 pub(crate) static BACKWARD_WIDE: [Kernel; 2] = family!(
     "lstm_sequence_bwd_wide",
     parts,
@@ -36,28 +36,28 @@ pub(crate) static BACKWARD_WIDE: [Kernel; 2] = family!(
     || variants(Phase::Backward, false, &[8])
 );
 
-/// For software adapters with subgroups of 8: the plain cell, 16 rows.
+/// The kernel for software adapters with subgroups of 8: the plain cell, 16 rows.
 pub(crate) static FORWARD_SUBGROUP: Kernel = Kernel {
     name: "lstm_sequence_subgroup",
     parts: &parts(0, PLAIN, (Phase::Forward, SUBGROUP)),
     bindings: FORWARD_BINDINGS,
     variants: || variants(Phase::Forward, true, &[16]),
 };
-/// For software adapters with subgroups of 8: the plain cell, 16 rows.
+/// The kernel for software adapters with subgroups of 8: the plain cell, 16 rows.
 pub(crate) static BACKWARD_SUBGROUP: Kernel = Kernel {
     name: "lstm_sequence_bwd_subgroup",
     parts: &parts(0, PLAIN, (Phase::Backward, SUBGROUP_BWD)),
     bindings: BACKWARD_BINDINGS,
     variants: || variants(Phase::Backward, true, &[16]),
 };
-/// For software adapters with subgroups of 8: the plain cell, one row.
+/// The kernel for software adapters with subgroups of 8: the plain cell, one row.
 pub(crate) static FORWARD_ROW: Kernel = Kernel {
     name: "lstm_sequence_subgroup_row",
     parts: &parts(0, PLAIN, (Phase::Forward, ROW)),
     bindings: FORWARD_BINDINGS,
     variants: || variants(Phase::Forward, true, &[1]),
 };
-/// For software adapters with subgroups of 8: the plain cell, one row.
+/// The kernel for software adapters with subgroups of 8: the plain cell, one row.
 pub(crate) static BACKWARD_ROW: Kernel = Kernel {
     name: "lstm_sequence_bwd_subgroup_row",
     parts: &parts(0, PLAIN, (Phase::Backward, ROW_BWD)),
@@ -85,7 +85,7 @@ pub(crate) fn workgroup(units: usize) -> usize {
 /// Invocations of a workgroup that takes such rows.
 pub(crate) fn invocations(phase: Phase, rows: Rows, hidden_size: usize) -> usize {
     match (phase, rows.subgroups, rows.count) {
-        // Which add 32 units' terms at a time.
+        // They add 32 units' terms at a time.
         (_, true, 1) => hidden_size.next_multiple_of(32),
         (Phase::Forward, true, _) => workgroup(hidden_size.div_ceil(2)),
         (Phase::Forward, false, _) | (_, false, 4) => workgroup(hidden_size),

@@ -16,7 +16,7 @@ pub(super) const CONTROL: usize = 2;
 /// Words for each frame, then what the workgroups share besides.
 pub(crate) struct Exchange {
     pub(super) all: Tensor,
-    /// Of the frames.
+    /// Words of the frames among them.
     pub(super) words: usize,
 }
 
