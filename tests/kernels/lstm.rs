@@ -7,8 +7,10 @@ use crate::device::resident::Forced;
 use crate::lengths::Counted;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Leaving, Output};
-use crate::ops::lstm::{Saved, Wanted, Weights};
+use crate::ops::lstm::{
+    self, Backward, CellConfig, Columns, Forward, InputGrads, Output, OutputGrads,
+};
+use crate::ops::lstm::{GradRequest, Saved, Weights};
 use crate::ops::threefry::Key;
 use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
 
@@ -183,7 +185,7 @@ impl Case {
             state: self.with_state.then_some((&h_0, &c_0)),
             y: self.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
             save,
-            how: How {
+            config: CellConfig {
                 cell: self.cell,
                 reverse: self.layer.reverse,
                 zero_left_out: self.layer.zero_left_out,
@@ -243,13 +245,13 @@ impl Case {
                 bias: Some(tensor(&before_b, [before_b.len()], device)),
                 peepholes: self.cell.peepholes.then(|| tensor(&before_p, [before_p.len()], device)),
             };
-            let arriving = Arriving {
+            let arriving = OutputGrads {
                 d_y: self.sequences.then_some(Columns { tensor: &d_y, first: self.beside[0] }),
                 d_h_n: Some(&d_h),
                 d_c_n: Some(&d_c),
             };
             // As in most trainings without a state, where no gradient of one is wanted.
-            let wanted = Wanted { d_x: true, d_state: self.with_state };
+            let wanted = GradRequest { d_x: true, d_state: self.with_state };
             let leaving = backward(saved, arriving, &gradients, wanted);
             let d = &answer.gradients;
             // Sums that cancel are as exact as their terms.
@@ -289,11 +291,11 @@ impl Case {
         let oracle::lstm::Lstm { batch, timesteps, hidden_size, .. } = self.layer;
         let (output, y) = self.forward(device, strategy, true);
         let gradients = Self { half: false, ..self.clone() }.weights(device);
-        let wanted = Wanted { d_x: true, d_state: true };
+        let wanted = GradRequest { d_x: true, d_state: true };
         let d_h = tensor(&self.d_h, [batch, hidden_size], device);
         let d_y = tensor(&self.d_y, [batch, timesteps, hidden_size], device);
         let d_y = self.sequences.then_some(Columns { tensor: &d_y, first: 0 });
-        let arriving = Arriving { d_y, d_h_n: Some(&d_h), d_c_n: None };
+        let arriving = OutputGrads { d_y, d_h_n: Some(&d_h), d_c_n: None };
         let leaving = backward(output.saved.unwrap(), arriving, &gradients, wanted);
         let (d_h_0, d_c_0) = leaving.d_state.unwrap();
         let Weights { weight_ih, weight_hh, bias, .. } = gradients;
@@ -375,7 +377,12 @@ pub(super) fn exact_cell(
     }
 }
 
-fn backward(saved: Saved, arriving: Arriving<'_>, sums: &Weights, wanted: Wanted) -> Leaving {
+fn backward(
+    saved: Saved,
+    arriving: OutputGrads<'_>,
+    sums: &Weights,
+    wanted: GradRequest,
+) -> InputGrads {
     let pass = Backward { saved, arriving, gradients: sums };
     lstm::backward(vec![pass], wanted).unwrap().remove(0)
 }
@@ -524,7 +531,7 @@ fn a_hidden_size_past_a_workgroup() {
         state: None,
         y: None,
         save: false,
-        how: How { strategy: Strategy::Sequence, ..How::default() },
+        config: CellConfig { strategy: Strategy::Sequence, ..CellConfig::default() },
     }]);
     assert!(matches!(refused, Err(crate::Error::Strategy { hidden_size: 300, .. })));
 }

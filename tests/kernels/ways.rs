@@ -9,8 +9,8 @@ use crate::lengths::Counted;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output};
-use crate::ops::lstm::{Wanted, Weights};
+use crate::ops::lstm::{self, Backward, CellConfig, Columns, Forward, Output, OutputGrads};
+use crate::ops::lstm::{GradRequest, Weights};
 use crate::ops::threefry::Key;
 use crate::{Device, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor};
 
@@ -31,12 +31,12 @@ struct Both {
     one_buffer: bool,
     /// Whether the weights have 16 bits.
     half: bool,
-    how: How,
+    how: CellConfig,
 }
 
 impl Both {
     fn new(sizes: [usize; 4], rows: Rows, with_state: bool, strategy: Strategy) -> Self {
-        let how = How { strategy, ..How::default() };
+        let how = CellConfig { strategy, ..CellConfig::default() };
         Self { sizes, rows, with_state, one_buffer: true, half: false, how }
     }
 
@@ -113,7 +113,7 @@ impl Both {
             state: self.with_state.then_some((&states[way][0], &states[way][1])),
             y: Some(Columns { tensor: &y, first: way * h }),
             save: true,
-            how: How {
+            config: CellConfig {
                 reverse: way == 1,
                 noise: Noise { training: true, key: Key([7 + way as u32, 3 - way as u32]) },
                 ..self.how
@@ -127,14 +127,14 @@ impl Both {
         let mut passes = Vec::new();
         for (way, Output { h_n, c_n, saved }) in outputs.into_iter().enumerate() {
             found.extend([("h_n", h_n), ("c_n", c_n)]);
-            let arriving = Arriving {
+            let arriving = OutputGrads {
                 d_y: Some(Columns { tensor: &d_y, first: way * h }),
                 d_h_n: self.with_state.then_some(&d_ends[way][0]),
                 d_c_n: self.with_state.then_some(&d_ends[way][1]),
             };
             passes.push(Backward { saved: saved.unwrap(), arriving, gradients: &gradients[way] });
         }
-        let wanted = Wanted { d_x: true, d_state: self.with_state };
+        let wanted = GradRequest { d_x: true, d_state: self.with_state };
         let leaving: Vec<_> = match together {
             true => lstm::backward(passes, wanted).unwrap(),
             false => passes
@@ -211,7 +211,7 @@ fn both_directions_of_every_cell() {
             (Cell::default(), Rows::All, true, false),
         ] {
             let mut both = Both::new([3, 5, 2, 7], rows, recompute, strategy);
-            both.how = How { cell, recompute, zero_left_out: true, ..both.how };
+            both.how = CellConfig { cell, recompute, zero_left_out: true, ..both.how };
             both.one_buffer = one_buffer;
             both.check(&format!("{strategy:?}, {cell:?}, recompute {recompute}"), &device);
         }

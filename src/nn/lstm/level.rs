@@ -4,7 +4,9 @@ use super::LstmState;
 use crate::lengths::Counted;
 use crate::nn::Precision;
 use crate::ops::lstm::Weights;
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Cut, Forward, How, Output, Wanted};
+use crate::ops::lstm::{
+    self, Backward, CellConfig, Columns, Cut, Forward, GradRequest, Output, OutputGrads,
+};
 use crate::ops::{Check, fill, half};
 use crate::tape::{Gradients, Tape, Var, VarId};
 use crate::tensor::Tensor;
@@ -77,7 +79,7 @@ pub(in crate::nn) struct Direction {
     pub(in crate::nn) weight_hh_shape: Vec<usize>,
     pub(in crate::nn) bias: Option<Operand>,
     pub(in crate::nn) peepholes: Option<Operand>,
-    pub(in crate::nn) how: How,
+    pub(in crate::nn) config: CellConfig,
 }
 
 impl Direction {
@@ -121,7 +123,7 @@ fn calls<'a>(
     let call = |(number, (direction, weights)): (usize, (&Direction, &'a Weights))| {
         let state = states.and_then(|states| states.get(number));
         let state = state.map(|s| (s.h.tensor(), s.c.tensor()));
-        Forward { x: x.tensor(), weights, steps, state, y: None, save, how: direction.how }
+        Forward { x: x.tensor(), weights, steps, state, y: None, save, config: direction.config }
     };
     each.map(call).collect()
 }
@@ -226,7 +228,7 @@ fn record(
                 Together::Directions => Some(Columns { tensor, first: number * hidden_size }),
                 Together::Layers => (number == last).then_some(Columns { tensor, first: 0 }),
             };
-            let arriving = Arriving {
+            let arriving = OutputGrads {
                 d_y: d_y.and_then(columns),
                 d_h_n: at(2 * number),
                 d_c_n: at(2 * number + 1),
@@ -234,7 +236,7 @@ fn record(
             Backward { saved, arriving, gradients: sums }
         });
         let d_state = state_ids.iter().any(|(h_id, c_id)| h_id.or(*c_id).is_some());
-        let wanted = Wanted { d_x: x_id.is_some(), d_state };
+        let wanted = GradRequest { d_x: x_id.is_some(), d_state };
         let leaving = match together {
             Together::Directions => lstm::backward(passes.collect(), wanted)?,
             Together::Layers => lstm::backward_stack(passes.collect(), wanted)?,

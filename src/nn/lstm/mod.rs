@@ -17,7 +17,7 @@ use super::{
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{How, cut_stack};
+use crate::ops::lstm::{CellConfig, cut_stack};
 use crate::ops::mask_steps::mask_steps;
 use crate::ops::{Check, add};
 use crate::tape::{Tape, Var};
@@ -616,13 +616,13 @@ impl Lstm {
             weight_hh_shape,
             bias: optional(part.bias)?,
             peepholes: optional(part.peepholes)?,
-            how: self.how(reverse, noise),
+            config: self.config(reverse, noise),
         };
         Ok((direction, weight_hr))
     }
 
-    fn how(&self, reverse: bool, noise: Noise) -> How {
-        How {
+    fn config(&self, reverse: bool, noise: Noise) -> CellConfig {
+        CellConfig {
             cell: self.cell,
             reverse,
             // As Keras' `Bidirectional` has it, whose directions repeat other steps.

@@ -64,7 +64,7 @@ impl Columns<'_> {
 
 /// What a layer computes, beside its sizes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct How {
+pub(crate) struct CellConfig {
     pub(crate) cell: Cell,
     /// Whether it goes from each row's last step to its first.
     pub(crate) reverse: bool,
@@ -89,7 +89,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) y: Option<Columns<'a>>,
     /// Whether a backward pass will follow.
     pub(crate) save: bool,
-    pub(crate) how: How,
+    pub(crate) config: CellConfig,
 }
 
 impl Forward<'_> {
@@ -116,7 +116,7 @@ pub(crate) struct Saved {
     packed: bool,
     weights: Weights,
     mask: Counted,
-    how: How,
+    config: CellConfig,
     steps: SavedSteps,
 }
 
@@ -132,7 +132,7 @@ enum SavedSteps {
 
 /// The gradients that reach a layer, each as large as its value.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Arriving<'a> {
+pub(crate) struct OutputGrads<'a> {
     pub(crate) d_y: Option<Columns<'a>>,
     pub(crate) d_h_n: Option<&'a Tensor>,
     pub(crate) d_c_n: Option<&'a Tensor>,
@@ -141,12 +141,12 @@ pub(crate) struct Arriving<'a> {
 /// A backward pass of one direction: what was saved, and where the gradients of its weights are added.
 pub(crate) struct Backward<'a> {
     pub(crate) saved: Saved,
-    pub(crate) arriving: Arriving<'a>,
+    pub(crate) arriving: OutputGrads<'a>,
     pub(crate) gradients: &'a Weights,
 }
 
 /// The gradients that leave a direction.
-pub(crate) struct Leaving {
+pub(crate) struct InputGrads {
     /// A part of the input's gradient, which is the sum of what all directions give.
     pub(crate) d_x: Option<Tensor>,
     pub(crate) d_state: Option<(Tensor, Tensor)>,
@@ -154,7 +154,7 @@ pub(crate) struct Leaving {
 
 /// Which gradients of the input and of the first states are wanted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct GradRequest {
     pub(crate) d_x: bool,
     pub(crate) d_state: bool,
 }
@@ -178,12 +178,12 @@ pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
         let alone = calls.chunks(1).map(forward).collect::<Result<Vec<_>>>()?;
         return Ok(alone.into_iter().flatten().collect());
     };
-    let schedule = select::schedule(gpu, call.how.strategy, Task::forward(calls, first))?;
+    let schedule = select::schedule(gpu, call.config.strategy, Task::forward(calls, first))?;
     gpu::forward::forward_with(gpu, calls, &sizes, chunks, schedule)
 }
 
 /// Differentiates the directions of a layer: adds to the gradients of the weights, returns the others.
-pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
+pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: GradRequest) -> Result<Vec<InputGrads>> {
     let Some(Backward { saved, .. }) = passes.first() else { return Ok(vec![]) };
     let Some(gpu) = saved.x.gpu().cloned() else {
         let alone = |pass: Backward<'_>| {
@@ -197,7 +197,7 @@ pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<
         return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
     }
     let task = Task::backward(passes.len(), saved);
-    let schedule = select::schedule(&gpu, saved.how.strategy, task)?;
+    let schedule = select::schedule(&gpu, saved.config.strategy, task)?;
     gpu::backward::backward_with(&gpu, passes, wanted, schedule)
 }
 
@@ -221,7 +221,10 @@ pub(crate) fn forward_stack(
 
 /// Differentiates layers that went forward as a wavefront, of which the last one's outputs alone have
 /// gradients: as a wavefront, or from the last to the first. The first one's alone leaves d_x.
-pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
+pub(crate) fn backward_stack(
+    passes: Vec<Backward<'_>>,
+    wanted: GradRequest,
+) -> Result<Vec<InputGrads>> {
     if let (Some(saved), [first, ..]) = (gpu::wavefront::saved(&passes), &passes[..])
         && let Some(gpu) = first.saved.x.gpu()
         && let Some(rows) = select::stack_rows_back(gpu, &first.saved)?
@@ -234,7 +237,7 @@ pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Resul
         if let Some(tensor) = &d_y {
             pass.arriving.d_y = Some(Columns { tensor, first: 0 });
         }
-        let wanted = Wanted { d_x: wanted.d_x || layer > 0, ..wanted };
+        let wanted = GradRequest { d_x: wanted.d_x || layer > 0, ..wanted };
         for mut one in backward(vec![pass], wanted)? {
             d_y = if layer > 0 { one.d_x.take() } else { None };
             leaving.push(one);

@@ -20,7 +20,7 @@ pub(super) use backward::backward;
 pub(super) use forward::forward;
 pub(crate) use step::Stack;
 
-use super::{Columns, Forward, How, Sizes, Weights, cell};
+use super::{CellConfig, Columns, Forward, Sizes, Weights, cell};
 use crate::device::cpu::Aligned;
 use crate::device::threads::{self, each as each_job};
 use crate::lengths::Counted;
@@ -329,13 +329,14 @@ fn store_rows(tasks: &[Task], values: &[Vec<f32>], blocks: Blocks, words: &mut [
 }
 
 /// What dropout makes of h of each row and unit, padded; empty where it makes nothing.
-fn recurrent_scales(how: &How, task: &Task, blocks: Blocks) -> Vec<f32> {
+fn recurrent_scales(config: &CellConfig, task: &Task, blocks: Blocks) -> Vec<f32> {
     let mut scales = Vec::new();
-    if how.cell.recurrent_dropout > 0.0 && how.noise.training {
+    if config.cell.recurrent_dropout > 0.0 && config.noise.training {
         scales = vec![0.0; task.rows.len() * blocks.units()];
         for (scales, row) in scales.chunks_exact_mut(blocks.units()).zip(&task.rows) {
             for (unit, scale) in scales[..blocks.hidden_size].iter_mut().enumerate() {
-                *scale = how.cell.recurrent_scale(how.noise, row.at * blocks.hidden_size + unit);
+                *scale =
+                    config.cell.recurrent_scale(config.noise, row.at * blocks.hidden_size + unit);
             }
         }
     }
@@ -344,11 +345,16 @@ fn recurrent_scales(how: &How, task: &Task, blocks: Blocks) -> Vec<f32> {
 
 /// How much of h and c of a block of units stays as it was.
 #[inline(always)]
-fn zoneout<S: Simd>(how: &How, blocks: Blocks, frame: usize, block: usize) -> [S::f32s; 2] {
+fn zoneout<S: Simd>(
+    config: &CellConfig,
+    blocks: Blocks,
+    frame: usize,
+    block: usize,
+) -> [S::f32s; 2] {
     let mut stays: [S::f32s; 2] = pulp::bytemuck::Zeroable::zeroed();
     let words: &mut [f32] = cast_slice_mut(&mut stays);
     for (lane, unit) in blocks.range(block).enumerate() {
-        let [h, c] = how.cell.zoneout(how.noise, frame * blocks.hidden_size + unit);
+        let [h, c] = config.cell.zoneout(config.noise, frame * blocks.hidden_size + unit);
         words[lane] = h;
         words[blocks.lanes + lane] = c;
     }
@@ -359,19 +365,19 @@ fn zoneout<S: Simd>(how: &How, blocks: Blocks, frame: usize, block: usize) -> [S
 #[inline(always)]
 fn cell_of<S: Simd>(
     simd: S,
-    how: &How,
+    config: &CellConfig,
     blocks: Blocks,
     a: [S::f32s; 4],
     [h_old, c_old]: [S::f32s; 2],
     peepholes: [S::f32s; 4],
     (frame, block): (usize, usize),
 ) -> cell::Forward<S::f32s> {
-    let mut new = match how.cell.is_variant() {
-        true => how.cell.forward(simd, a, c_old, peepholes),
+    let mut new = match config.cell.is_variant() {
+        true => config.cell.forward(simd, a, c_old, peepholes),
         false => cell::plain_forward(simd, a, c_old),
     };
-    if how.cell.has_zoneout() {
-        let [h, c] = zoneout::<S>(how, blocks, frame, block);
+    if config.cell.has_zoneout() {
+        let [h, c] = zoneout::<S>(config, blocks, frame, block);
         new.h = stay(simd, new.h, h_old, h);
         new.c = stay(simd, new.c, c_old, c);
     }

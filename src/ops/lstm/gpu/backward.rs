@@ -14,7 +14,7 @@ use crate::ops::column_sum::column_sum;
 use crate::ops::copy::copy;
 use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::lstm::{Backward, Leaving, Saved, SavedSteps, Sizes, Wanted};
+use crate::ops::lstm::{Backward, GradRequest, InputGrads, Saved, SavedSteps, Sizes};
 use crate::ops::mask_steps::{mask_frames, mask_steps};
 use crate::ops::pack::unpack;
 use crate::{Result, Tensor};
@@ -113,9 +113,9 @@ impl Pass<'_> {
     }
 
     /// What leaves each lane: the first has `d_x`.
-    pub(super) fn leaving(&self, mut d_x: Option<Tensor>, wanted: Wanted) -> Vec<Leaving> {
+    pub(super) fn leaving(&self, mut d_x: Option<Tensor>, wanted: GradRequest) -> Vec<InputGrads> {
         let d_state = |lane| wanted.d_state.then(|| self.states.pair(lane, 0).into());
-        let leaving = |lane| Leaving { d_x: d_x.take(), d_state: d_state(lane) };
+        let leaving = |lane| InputGrads { d_x: d_x.take(), d_state: d_state(lane) };
         (0..self.task.lanes).map(leaving).collect()
     }
 }
@@ -124,9 +124,9 @@ impl Pass<'_> {
 pub(crate) fn backward_with(
     gpu: &Arc<Gpu>,
     mut passes: Vec<Backward<'_>>,
-    wanted: Wanted,
+    wanted: GradRequest,
     schedule: Schedule,
-) -> Result<Vec<Leaving>> {
+) -> Result<Vec<InputGrads>> {
     let (count, mut parts, mut chunks) = (passes.len(), 1, Vec::new());
     for pass in &mut passes {
         if let SavedSteps::Gpu { chunks: own, parts: cut } = &mut pass.saved.steps {

@@ -58,7 +58,7 @@ impl Forward<'_> {
             packed: self.is_packed(),
             weights: self.weights.clone(),
             mask: self.steps.clone(),
-            how: self.how,
+            config: self.config,
             steps: SavedSteps::Gpu { chunks, parts },
         });
         Output { h_n, c_n, saved }
@@ -76,7 +76,7 @@ pub(crate) fn forward_with(
     let (Some(call), Some(&all)) = (calls.first(), sizes.first()) else { return Ok(vec![]) };
     let task = Task::forward(calls, all);
     let Task { lanes: count, hidden_size, half, .. } = task;
-    if call.how.reverse {
+    if call.config.reverse {
         chunks.reverse();
     }
     let settle = |chunk| (chunk, schedule.of_chunk(gpu, task, chunk));
@@ -128,7 +128,7 @@ pub(crate) fn forward_with(
             pairs: if left % 2 == 0 { [0, 1] } else { [1, 0] },
         };
         schedule.run(&segment, exchange.as_ref())?;
-        let gates = (!call.how.recompute).then_some(&gates);
+        let gates = (!call.config.recompute).then_some(&gates);
         for (lane, saved) in saved.iter_mut().enumerate().filter(|_| call.save) {
             saved.extend(SavedChunk::of((lane, 0, chunk), hidden_size, gates, &before));
         }

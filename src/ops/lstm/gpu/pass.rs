@@ -13,7 +13,7 @@ use crate::device::profile::Cost;
 use crate::lengths::Counted;
 use crate::ops::fill::fill;
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::lstm::{Backward, Columns, Forward, How, Weights};
+use crate::ops::lstm::{Backward, CellConfig, Columns, Forward, Weights};
 use crate::tensor::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,23 +44,23 @@ impl<'a> Pass<'a> {
     fn new(
         gpu: &'a Arc<Gpu>,
         task: Task,
-        lanes: &[How],
+        lanes: &[CellConfig],
         steps: &'a Counted,
         r: Strided,
         peepholes: Option<Strided>,
         states: States,
     ) -> Self {
         // The lanes differ in direction and in random numbers alone.
-        let How { cell, noise, zero_left_out, .. } = lanes[0];
+        let CellConfig { cell, noise, zero_left_out, .. } = lanes[0];
         let [recurrent, input, output] =
             [cell.recurrent, cell.input, cell.output].map(|a| a.parts());
         let [clip, cell_clip] = [cell.clip, cell.cell_clip].map(|c| c.unwrap_or(f32::MAX));
-        let reverse = lanes.iter().enumerate().filter(|(_, how)| how.reverse);
+        let reverse = lanes.iter().enumerate().filter(|(_, config)| config.reverse);
         // A software adapter gives each thread a run of workgroups, first of the one lane, then of the
         // other; a GPU takes one workgroup after the other.
         let dealt = gpu.info.software && task.ragged;
         let deal = if dealt { (threads(gpu) / task.lanes).max(1) } else { 1 };
-        let [key2, key3] = lanes.get(1).map_or([0; 2], |how| how.noise.key.0);
+        let [key2, key3] = lanes.get(1).map_or([0; 2], |config| config.noise.key.0);
         let told = Dims {
             h: task.hidden_size as u32,
             timesteps: task.timesteps as u32,
@@ -106,7 +106,7 @@ impl<'a> Pass<'a> {
         let weights = |lane: usize| calls[lane].weights;
         let r = Strided::of(gpu, task.lanes, |lane| &weights(lane).weight_hh)?;
         let peepholes = peepholes(gpu, task.lanes, weights)?;
-        let hows: Vec<_> = calls.iter().map(|call| call.how).collect();
+        let hows: Vec<_> = calls.iter().map(|call| call.config).collect();
         let Forward { steps, save, .. } = calls[0];
         Ok(Self { save, ..Self::new(gpu, task, &hows, steps, r, peepholes, states) })
     }
@@ -131,7 +131,7 @@ impl<'a> Pass<'a> {
             fill(&rows.tensor, 0.0)?;
             d_peepholes = Some(rows);
         }
-        let hows: Vec<_> = passes.iter().map(|pass| pass.saved.how).collect();
+        let hows: Vec<_> = passes.iter().map(|pass| pass.saved.config).collect();
         let steps = &passes[0].saved.mask;
         Ok(Self { d_peepholes, ..Self::new(gpu, task, &hows, steps, rt, peepholes, states) })
     }

@@ -15,7 +15,7 @@ use super::schedule::{Rows, Task, sequence};
 use crate::device::gpu::Gpu;
 use crate::ops::fill::fill;
 use crate::ops::gemm::Matrix;
-use crate::ops::lstm::{Backward, Columns, Cut, Forward, Leaving, Output, Sizes, Wanted};
+use crate::ops::lstm::{Backward, Columns, Cut, Forward, GradRequest, InputGrads, Output, Sizes};
 use crate::ops::swap_axes::{swap_axes, swap_axes_into};
 use crate::{Result, Tensor};
 use std::ops::Range;
@@ -116,7 +116,7 @@ pub(crate) fn forward(
         stack.run(&pass, &running, part, true)?;
     }
     let output = |(layer, call): (usize, &Forward<'_>)| {
-        let gates = (!call.how.recompute).then_some(gates);
+        let gates = (!call.config.recompute).then_some(gates);
         let kept = |number| {
             let at = (layer, number, part(sizes, parts, number));
             SavedChunk::of(at, hidden_size, gates, &stack.before)
@@ -157,10 +157,10 @@ pub(crate) fn saved(passes: &[Backward<'_>]) -> Option<(usize, [Strided; 2])> {
 pub(crate) fn backward(
     gpu: &Arc<Gpu>,
     passes: &[Backward<'_>],
-    wanted: Wanted,
+    wanted: GradRequest,
     (parts, [gates, c_before]): (usize, [Strided; 2]),
     rows: Rows,
-) -> Result<Vec<Leaving>> {
+) -> Result<Vec<InputGrads>> {
     let (first, layers) = (&passes[0], passes.len());
     let Sizes { batch, timesteps, input_size, hidden_size } = first.saved.sizes;
     let (columns, device) = (4 * hidden_size, first.saved.x.device());

@@ -206,7 +206,7 @@ pub(crate) fn cut_stack(
 /// The rows that a workgroup takes in the backward pass of layers that went forward as a wavefront; none
 /// where each layer does better alone.
 pub(crate) fn stack_rows_back(gpu: &Arc<Gpu>, saved: &Saved) -> Result<Option<Rows>> {
-    stack_rows(gpu, saved.how.strategy, Task::backward(1, saved))
+    stack_rows(gpu, saved.config.strategy, Task::backward(1, saved))
 }
 
 /// As many rows as a layer alone would take, for the same bits, if that leaves at least half of the device

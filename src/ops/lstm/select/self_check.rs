@@ -11,7 +11,9 @@ use crate::ops::lstm::gpu::backward::backward_with;
 use crate::ops::lstm::gpu::chunks;
 use crate::ops::lstm::gpu::forward::forward_with;
 use crate::ops::lstm::gpu::schedule::{persistent, sequence, stepwise};
-use crate::ops::lstm::{Arriving, Backward, Columns, Forward, How, Output, Sizes, Wanted, Weights};
+use crate::ops::lstm::{
+    Backward, CellConfig, Columns, Forward, GradRequest, Output, OutputGrads, Sizes, Weights,
+};
 use crate::{Device, Result, Tensor};
 use ::half::f16;
 use std::sync::Arc;
@@ -139,7 +141,7 @@ fn run(
     let x = values(&[b, t, i], 1.0, 4.0)?;
     let (h_0, c_0) = (values(&[b, h], 1.0, 5.0)?, values(&[b, h], 1.0, 6.0)?);
     let y = Tensor::zeros([b, t, h], device)?;
-    let (how, steps) = (How::default(), &Counted::All);
+    let (config, steps) = (CellConfig::default(), &Counted::All);
     let calls = [Forward {
         x: &x,
         weights: &weights,
@@ -147,7 +149,7 @@ fn run(
         state: Some((&h_0, &c_0)),
         y: Some(Columns { tensor: &y, first: 0 }),
         save,
-        how,
+        config,
     }];
     let sizes = Sizes { batch: b, timesteps: t, input_size: i, hidden_size: h };
     let chunks = chunks::together(gpu, &calls, &[sizes])?.unwrap_or_default();
@@ -156,7 +158,7 @@ fn run(
     let mut found = vec![y.clone()];
     let d_y = values(&[b, t, h], 1.0, 7.0)?;
     let arriving =
-        Arriving { d_y: Some(Columns { tensor: &d_y, first: 0 }), d_h_n: None, d_c_n: None };
+        OutputGrads { d_y: Some(Columns { tensor: &d_y, first: 0 }), d_h_n: None, d_c_n: None };
     let mut passes = Vec::new();
     for Output { h_n, c_n, saved } in outputs {
         found.extend([h_n, c_n]);
@@ -164,7 +166,7 @@ fn run(
     }
     if save {
         let schedule = schedule(Task::backward(1, &passes[0].saved))?;
-        let wanted = Wanted { d_x: true, d_state: true };
+        let wanted = GradRequest { d_x: true, d_state: true };
         for leaving in backward_with(gpu, passes, wanted, schedule)? {
             found.extend(leaving.d_x);
             found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));

@@ -9,7 +9,7 @@ use super::pass::Segment;
 use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
-use crate::ops::lstm::{Forward, How, Saved, Sizes, Weights};
+use crate::ops::lstm::{CellConfig, Forward, Saved, Sizes, Weights};
 use persistent::{Exchange, Team};
 
 /// Which of the two passes of a training step.
@@ -39,25 +39,25 @@ pub(crate) struct Task {
 impl Task {
     /// The task of a forward pass, whose calls go in the same dispatches.
     pub(crate) fn forward(calls: &[Forward<'_>], sizes: Sizes) -> Self {
-        let Forward { weights, steps, how, .. } = &calls[0];
-        Self::new(Phase::Forward, calls.len(), weights, how, steps, sizes)
+        let Forward { weights, steps, config, .. } = &calls[0];
+        Self::new(Phase::Forward, calls.len(), weights, config, steps, sizes)
     }
 
     /// The task of a backward pass over so many lanes that saved alike.
     pub(crate) fn backward(lanes: usize, saved: &Saved) -> Self {
-        let Saved { weights, mask, how, sizes, .. } = saved;
-        Self::new(Phase::Backward, lanes, weights, how, mask, *sizes)
+        let Saved { weights, mask, config, sizes, .. } = saved;
+        Self::new(Phase::Backward, lanes, weights, config, mask, *sizes)
     }
 
     fn new(
         phase: Phase,
         lanes: usize,
         weights: &Weights,
-        how: &How,
+        config: &CellConfig,
         steps: &Counted,
         Sizes { batch, timesteps, hidden_size, .. }: Sizes,
     ) -> Self {
-        let variant = how.cell.is_variant() || steps.mask().is_some();
+        let variant = config.cell.is_variant() || steps.mask().is_some();
         let (ragged, half) = (steps.lengths().is_some(), weights.is_half());
         Self { phase, variant, ragged, half, lanes, batch, timesteps, hidden_size }
     }
