@@ -170,6 +170,16 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
+    /// The lengths, if they tell which.
+    pub(crate) fn lengths(&self) -> Option<&Lengths> {
+        if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
+    }
+
+    /// The mask, if it tells which.
+    pub(crate) fn mask(&self) -> Option<&Mask> {
+        if let Self::Mask(mask) = self { Some(mask) } else { None }
+    }
+
     /// The kernels' `STEPS`.
     pub(crate) fn code(&self) -> u32 {
         match self {

@@ -6,7 +6,7 @@ use super::{Layer, LstmState, Params, check_size, check_weights, init, is_built}
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::ops::columns::copy_columns;
-use crate::ops::lstm::How;
+use crate::ops::lstm::CellConfig;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::{Error, GateActivation, Result, Tensor};
 
@@ -103,11 +103,10 @@ impl Rnn {
             weight_hh_shape,
             bias: Some(Operand::value(tape, &bias, &[h_size, 4])?),
             peepholes: None,
-            how: How {
-                compared: None,
+            config: CellConfig {
                 cell: self.cell(),
                 noise: Noise { training: tape.records(), ..Noise::default() },
-                ..How::default()
+                ..CellConfig::default()
             },
         };
         let first = match h {

@@ -28,7 +28,6 @@ pub(crate) mod loss_scale;
 pub(crate) mod lstm;
 pub(crate) mod mask_steps;
 mod math;
-pub(crate) mod norm_lstm;
 pub(crate) mod pack;
 pub(crate) mod penalty;
 pub(crate) mod pointwise_loss;
@@ -46,6 +45,7 @@ pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::check::Check;
 use crate::device::kernel::{Constants, Kernel, Need, Wgsl, wgsl};
+use lstm::gpu::{recompute, schedule, transpose_gates};
 use std::slice::from_ref as one;
 
 /// The kernels that the ops have: see [`every_kernel`].
@@ -86,22 +86,22 @@ static KERNELS: &[&[Kernel]] = &[
     one(&loss_scale::CHECK),
     one(&loss_scale::UPDATE),
     one(&loss_scale::RESCALE),
-    &lstm::persistent::FORWARD,
-    &lstm::persistent::BACKWARD,
-    lstm::recompute::KERNELS.as_flattened(),
-    lstm::sequence::FORWARD.as_flattened(),
-    one(&lstm::sequence::FORWARD_SUBGROUP),
-    one(&lstm::sequence::FORWARD_ROW),
-    lstm::sequence::BACKWARD.as_flattened(),
-    &lstm::sequence::BACKWARD_WIDE,
-    one(&lstm::sequence::BACKWARD_SUBGROUP),
-    one(&lstm::sequence::BACKWARD_ROW),
-    lstm::stepwise::FORWARD.as_flattened(),
-    lstm::stepwise::BACKWARD.as_flattened(),
-    &lstm::transpose_gates::KERNELS,
+    &schedule::persistent::FORWARD,
+    &schedule::persistent::BACKWARD,
+    &recompute::KERNELS,
+    &schedule::sequence::FORWARD,
+    one(&schedule::sequence::FORWARD_SUBGROUP),
+    one(&schedule::sequence::FORWARD_ROW),
+    &schedule::sequence::BACKWARD,
+    &schedule::sequence::BACKWARD_WIDE,
+    one(&schedule::sequence::BACKWARD_SUBGROUP),
+    one(&schedule::sequence::BACKWARD_ROW),
+    &schedule::stepwise::FORWARD,
+    &schedule::stepwise::BACKWARD,
+    &transpose_gates::KERNELS,
     one(&mask_steps::KERNEL),
-    one(&norm_lstm::FORWARD),
-    one(&norm_lstm::BACKWARD),
+    one(&lstm::norm::FORWARD),
+    one(&lstm::norm::BACKWARD),
     one(&pack::KERNEL),
     one(&penalty::FORWARD),
     one(&penalty::BACKWARD),

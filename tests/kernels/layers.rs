@@ -5,10 +5,10 @@ use super::oracle::{Random, central_difference, widen};
 use super::{close, close_values, devices, tensor};
 use crate::lengths::Counted;
 use crate::ops::embedding::Places;
-use crate::ops::lstm::Columns;
+use crate::ops::lstm::{Columns, norm};
 use crate::ops::{
-    attention, cross_entropy, ctc, embedding, layer_norm, norm_lstm, penalty, pointwise_loss, pool,
-    softmax, swap_axes,
+    attention, cross_entropy, ctc, embedding, layer_norm, penalty, pointwise_loss, pool, softmax,
+    swap_axes,
 };
 use crate::{Device, Lengths, Mask, Tensor};
 
@@ -504,7 +504,7 @@ fn layer_normalised_lstms() {
                     let end = (row + 1) * t * 4 * h;
                     poisoned[(row * t + of.lengths[row]) * 4 * h..end].fill(f32::NAN);
                 }
-                let call = norm_lstm::Call {
+                let call = norm::Call {
                     gates: tensor(&poisoned, [b, t, h, 4], device),
                     weight_hh: tensor(&weight, [h, h, 4], device),
                     norms: tensor(&norms, [6 * h], device),

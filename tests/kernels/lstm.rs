@@ -3,10 +3,13 @@
 use super::oracle::{self, Random, widen};
 use super::{close, close_from, devices, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::resident::Forced;
+use crate::lengths::Counted;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Leaving, Output, Steps};
-use crate::ops::lstm::{Saved, Wanted, Weights};
+use crate::ops::lstm::{
+    self, Backward, CellConfig, Columns, Forward, InputGrads, Output, OutputGrads,
+};
+use crate::ops::lstm::{GradRequest, Saved, Weights};
 use crate::ops::threefry::Key;
 use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
 use std::fmt;
@@ -174,7 +177,7 @@ impl Case {
         self
     }
 
-    /// How far states and gradients may be off, if not by rounding to 32 bits: gates of 16 are
+    /// CellConfig far states and gradients may be off, if not by rounding to 32 bits: gates of 16 are
     /// rounded to 11 bits, before they are activated and after, and so are their gradients.
     fn bounds(&self) -> [f64; 2] {
         if self.half { [3e-3, 1e-2] } else { [1e-5, 1e-4] }
@@ -245,9 +248,9 @@ impl Case {
         let mask =
             self.layer.mask.as_ref().map(|m| Mask::new(m, [batch, timesteps], device).unwrap());
         let steps = match (&lengths, &mask) {
-            (Some(lengths), _) => Steps::Lengths(lengths),
-            (_, Some(mask)) => Steps::Mask(mask),
-            _ => Steps::All,
+            (Some(lengths), _) => Counted::Lengths(lengths.clone()),
+            (_, Some(mask)) => Counted::Mask(mask.clone()),
+            _ => Counted::All,
         };
         let h_0 = tensor(&self.h_0, [batch, hidden_size], device);
         let c_0 = tensor(&self.c_0, [batch, hidden_size], device);
@@ -258,12 +261,11 @@ impl Case {
         let output = lstm::forward(&[Forward {
             x: &x,
             weights: &self.weights(device),
-            steps,
+            steps: &steps,
             state: self.options.state.then_some((&h_0, &c_0)),
             y: self.options.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
             save,
-            how: How {
-                compared: None,
+            config: CellConfig {
                 cell: self.cell,
                 reverse: self.layer.reverse,
                 zero_left_out: self.layer.zero_left_out,
@@ -323,7 +325,7 @@ impl Case {
                 bias: Some(tensor(&before_b, [before_b.len()], device)),
                 peepholes: self.cell.peepholes.then(|| tensor(&before_p, [before_p.len()], device)),
             };
-            let arriving = Arriving {
+            let arriving = OutputGrads {
                 d_y: self
                     .options
                     .sequences
@@ -331,7 +333,7 @@ impl Case {
                 d_h_n: Some(&d_h),
                 d_c_n: Some(&d_c),
             };
-            let wanted = Wanted { d_x: true, d_state: self.options.d_state };
+            let wanted = GradRequest { d_x: true, d_state: self.options.d_state };
             let leaving = backward(saved, arriving, &gradients, wanted);
             let d = &answer.gradients;
             // Sums that cancel are as exact as their terms.
@@ -371,11 +373,11 @@ impl Case {
         let oracle::lstm::Lstm { batch, timesteps, hidden_size, .. } = self.layer;
         let (output, y) = self.forward(device, strategy, true);
         let gradients = Self { half: false, ..self.clone() }.weights(device);
-        let wanted = Wanted { d_x: true, d_state: true };
+        let wanted = GradRequest { d_x: true, d_state: true };
         let d_h = tensor(&self.d_h, [batch, hidden_size], device);
         let d_y = tensor(&self.d_y, [batch, timesteps, hidden_size], device);
         let d_y = self.options.sequences.then_some(Columns { tensor: &d_y, first: 0 });
-        let arriving = Arriving { d_y, d_h_n: Some(&d_h), d_c_n: None };
+        let arriving = OutputGrads { d_y, d_h_n: Some(&d_h), d_c_n: None };
         let leaving = backward(output.saved.unwrap(), arriving, &gradients, wanted);
         let (d_h_0, d_c_0) = leaving.d_state.unwrap();
         let Weights { weight_ih, weight_hh, bias, .. } = gradients;
@@ -484,7 +486,12 @@ pub(super) fn exact_cell(
     }
 }
 
-fn backward(saved: Saved, arriving: Arriving<'_>, sums: &Weights, wanted: Wanted) -> Leaving {
+fn backward(
+    saved: Saved,
+    arriving: OutputGrads<'_>,
+    sums: &Weights,
+    wanted: GradRequest,
+) -> InputGrads {
     let pass = Backward { saved, arriving, gradients: sums };
     lstm::backward(vec![pass], wanted).unwrap().remove(0)
 }
@@ -631,11 +638,11 @@ fn a_hidden_size_past_a_workgroup() {
     let refused = lstm::forward(&[Forward {
         x: &x,
         weights: &case.weights(&device),
-        steps: Steps::All,
+        steps: &Counted::All,
         state: None,
         y: None,
         save: false,
-        how: How { strategy: Strategy::Sequence, ..How::default() },
+        config: CellConfig { strategy: Strategy::Sequence, ..CellConfig::default() },
     }]);
     assert!(matches!(refused, Err(crate::Error::Strategy { hidden_size: 300, .. })));
 }

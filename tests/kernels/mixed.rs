@@ -7,7 +7,7 @@ use super::{
 use crate::device::resident::Forced;
 use crate::nn::{Dense, Params, Precision};
 use crate::ops::lstm::cell::Cell;
-use crate::ops::lstm::{self, trial};
+use crate::ops::lstm::{self, select::self_check};
 use crate::{Device, GpuOptions, Strategy, Tape, Var};
 
 /// Those of [`devices`] that have 16-bit floats: none of those in WebGPU's limits.
@@ -88,7 +88,7 @@ fn the_trials_of_16_bits_pass_where_the_adapter_has_them() {
     }
     forced(&device, Forced { polls: patience(&device), ..Forced::default() });
     // The one compares 16 bits with 32, the other two schedules of 16.
-    for (special, rounds) in [(&trial::HALF, true), (&trial::PERSISTENT[1], false)] {
+    for (special, rounds) in [(&self_check::HALF, true), (&self_check::PERSISTENT[1], false)] {
         let compared = (special.check)(gpu).unwrap();
         let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
         let what = format!("{} on {device}", special.name);

@@ -28,6 +28,7 @@ mod specials;
 mod sums;
 #[cfg(feature = "gpu")]
 mod translation;
+mod uniform;
 #[cfg(feature = "cache")]
 mod verdicts;
 #[cfg(feature = "gpu")]

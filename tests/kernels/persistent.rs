@@ -6,8 +6,8 @@ use super::{assert_same_bits, close_values, forced, gpu, inner, lacks_software, 
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Params};
-use crate::ops::lstm::plan::{self, Task};
-use crate::ops::lstm::{persistent, trial};
+use crate::ops::lstm::gpu::schedule::{Phase, Schedule, Task, persistent};
+use crate::ops::lstm::select::{self, self_check};
 use crate::{Device, Error, GpuOptions, Strategy, Tape, Tensor};
 
 fn device(checked: bool, portable: bool) -> Device {
@@ -60,8 +60,8 @@ fn results(case: &Case, device: &Device) -> Vec<f32> {
 }
 
 fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
-    let pass = plan::Pass::Forward;
-    Task { pass, variant: false, ragged, half: false, ways: 1, batch, timesteps: 64, hidden_size }
+    let (phase, variant, half, lanes) = (Phase::Forward, false, false, 1);
+    Task { phase, variant, ragged, half, lanes, batch, timesteps: 64, hidden_size }
 }
 
 /// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass
@@ -77,8 +77,8 @@ fn a_workgroup_that_fails_changes_nothing() {
     let usual = Forced { workgroups: Some(2), ..Forced::default() };
     let gpu = forced(&device, usual);
     // Whether workgroups share the work.
-    let shared = || match plan::schedule(&gpu, Strategy::Persistent, task(true, 17, 9)).unwrap() {
-        plan::Schedule::Persistent(team) => !team.alone,
+    let shared = || match select::schedule(&gpu, Strategy::Persistent, task(true, 17, 9)).unwrap() {
+        Schedule::Persistent(team) => !team.alone,
         _ => false,
     };
     let (expected, answer) = (results(&case, &device), case.answer());
@@ -137,17 +137,17 @@ fn zeros_are_exchanged_like_other_numbers() {
 fn the_trial_passes_and_counts_workgroups() {
     let device = device(false, false);
     let gpu = forced(&device, Forced { polls: patience(&device), ..Forced::default() });
-    let compared = (trial::PERSISTENT[0].check)(&gpu).unwrap();
+    let compared = (self_check::PERSISTENT[0].check)(&gpu).unwrap();
     assert!(!gpu.resident.tripped() || !two_at_once(&gpu));
     let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
     let what = format!("the trial on {device}");
     close_values(&what, &compared.special, &plain, compared.bound.into());
-    let plan::Schedule::Persistent(team) =
-        plan::schedule(&gpu, Strategy::Persistent, task(false, 1, 157)).unwrap()
+    let Schedule::Persistent(team) =
+        select::schedule(&gpu, Strategy::Persistent, task(false, 1, 157)).unwrap()
     else {
         panic!("no team");
     };
-    let seen = persistent::count(&gpu, task(false, 1, 157), team).unwrap();
+    let seen = persistent::team::count(&gpu, task(false, 1, 157), team).unwrap();
     assert!((1..=1024).contains(&seen), "{seen}");
 }
 
@@ -161,14 +161,14 @@ fn auto_takes_it_where_no_workgroup_is_wide_enough() {
     }
     let gpu = inner(&device);
     let taken = |task| {
-        let schedule = plan::schedule(gpu, Strategy::Auto, task).unwrap();
-        matches!(schedule, plan::Schedule::Persistent(_))
+        let schedule = select::schedule(gpu, Strategy::Auto, task).unwrap();
+        matches!(schedule, Schedule::Persistent(_))
     };
     for (batch, hidden_size) in [(1, 9), (1, 128), (4, 64), (32, 128)] {
         assert!(!taken(task(false, batch, hidden_size)), "B{batch} H{hidden_size}");
     }
     let large = task(false, 1, 4096);
-    assert_eq!(taken(large), gpu.trusts(&trial::PERSISTENT[0]));
+    assert_eq!(taken(large), gpu.trusts(&self_check::PERSISTENT[0]));
     // Neither other cells nor a single step.
     assert!(!taken(Task { variant: true, ..large }));
     assert!(!taken(Task { timesteps: 1, ..large }));
@@ -207,11 +207,15 @@ fn what_cannot_run_is_refused() {
     let device = device(false, true);
     let gpu = forced(&device, Forced { workgroups: Some(1), ..Forced::default() });
     let plan = |variant, hidden_size| {
-        plan::schedule(&gpu, Strategy::Persistent, Task { variant, ..task(false, 1, hidden_size) })
+        select::schedule(
+            &gpu,
+            Strategy::Persistent,
+            Task { variant, ..task(false, 1, hidden_size) },
+        )
     };
-    assert!(matches!(plan(false, 256), Ok(plan::Schedule::Persistent(_))));
+    assert!(matches!(plan(false, 256), Ok(Schedule::Persistent(_))));
     // So many rows that no grid holds their teams.
-    let rows = plan::schedule(&gpu, Strategy::Persistent, task(false, 65_536 * 256, 2));
+    let rows = select::schedule(&gpu, Strategy::Persistent, task(false, 65_536 * 256, 2));
     assert!(matches!(rows, Err(Error::Strategy { .. })), "{rows:?}");
     for (variant, hidden_size) in [(true, 5), (false, 257)] {
         let refused = plan(variant, hidden_size);

@@ -9,12 +9,12 @@ use super::{devices, gpu, has_f16, inner, lacks, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
 use crate::ops::gemm::{Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
-use crate::ops::lstm::Columns;
+use crate::ops::lstm::{Columns, norm};
 use crate::ops::threefry::Key;
 use crate::ops::{
     accuracy, activation, adam, add, add_into, attention, column_sum, columns, copy, cross_entropy,
-    ctc, dropout, embedding, gemm_slices, half, halves, layer_norm, loss_scale, mask_steps,
-    norm_lstm, pack, penalty, pointwise_loss, pool, reduce_sum, sgd, softmax, swap_axes,
+    ctc, dropout, embedding, gemm_slices, half, halves, layer_norm, loss_scale, mask_steps, pack,
+    penalty, pointwise_loss, pool, reduce_sum, sgd, softmax, swap_axes,
 };
 use crate::{Device, GpuOptions, Lengths, Mask, Tensor};
 
@@ -1492,7 +1492,7 @@ fn layer_normalised_lstms() {
             argument("d_c", r.uniform(b * h, -1.0, 1.0)),
         ],
         run: &|device, x| {
-            let call = norm_lstm::Call {
+            let call = norm::Call {
                 gates: tensor(&x[0], [b, t, h, 4], device),
                 weight_hh: tensor(&x[1], [h, h, 4], device),
                 norms: tensor(&x[2], [6 * h], device),

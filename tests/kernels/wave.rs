@@ -7,7 +7,7 @@ use crate::device::resident::Forced;
 use crate::nn::{Lstm, LstmState, Params, Precision};
 use crate::{Device, GpuOptions, Strategy, Tape, Tensor};
 
-/// How a case differs from a plain one.
+/// CellConfig a case differs from a plain one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Options {
     peepholes: bool,
@@ -27,7 +27,7 @@ struct Found {
     outputs: Vec<Vec<f32>>,
     /// The gradients of x and the first states, then of the weights.
     gradients: Vec<Vec<f32>>,
-    /// How many gradients are not of weights.
+    /// CellConfig many gradients are not of weights.
     values: usize,
     /// Of the forward pass.
     dispatches: u64,

@@ -4,11 +4,12 @@
 use super::oracle::{Random, widen};
 use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
 use crate::device::resident::Forced;
+use crate::lengths::Counted;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps};
-use crate::ops::lstm::{Wanted, Weights};
+use crate::ops::lstm::{self, Backward, CellConfig, Columns, Forward, Output, OutputGrads};
+use crate::ops::lstm::{GradRequest, Weights};
 use crate::ops::threefry::Key;
 use crate::{Device, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor};
 
@@ -33,12 +34,12 @@ struct Both {
     one_buffer: bool,
     /// Whether the weights have 16 bits.
     half: bool,
-    how: How,
+    how: CellConfig,
 }
 
 impl Both {
     fn new(sizes: [usize; 4], rows: Rows, strategy: Strategy) -> Self {
-        let how = How { strategy, ..How::default() };
+        let how = CellConfig { strategy, ..CellConfig::default() };
         let (with_state, d_state) = (true, true);
         Self { sizes, rows, with_state, d_state, one_buffer: true, half: false, how }
     }
@@ -103,20 +104,20 @@ impl Both {
         let mask: Vec<_> = (0..b * t).map(|frame| frame % 3 != 1).collect();
         let mask = Mask::new(&mask, [b, t], device).unwrap();
         let steps = match self.rows {
-            Rows::All => Steps::All,
-            Rows::Lengths => Steps::Lengths(&lengths),
-            Rows::Mask => Steps::Mask(&mask),
+            Rows::All => Counted::All,
+            Rows::Lengths => Counted::Lengths(lengths),
+            Rows::Mask => Counted::Mask(mask),
         };
         let weights = self.weights(device, 1, self.half);
         let gradients = self.weights(device, 2, false);
         let calls = [0, 1].map(|way| Forward {
             x: &x,
             weights: &weights[way],
-            steps,
+            steps: &steps,
             state: self.with_state.then_some((&states[way][0], &states[way][1])),
             y: Some(Columns { tensor: &y, first: way * h }),
             save: true,
-            how: How {
+            config: CellConfig {
                 reverse: way == 1,
                 noise: Noise { training: true, key: Key([7 + way as u32, 3 - way as u32]) },
                 ..self.how
@@ -130,14 +131,14 @@ impl Both {
         let mut passes = Vec::new();
         for (way, Output { h_n, c_n, saved }) in outputs.into_iter().enumerate() {
             found.extend([("h_n", h_n), ("c_n", c_n)]);
-            let arriving = Arriving {
+            let arriving = OutputGrads {
                 d_y: Some(Columns { tensor: &d_y, first: way * h }),
                 d_h_n: self.with_state.then_some(&d_ends[way][0]),
                 d_c_n: self.with_state.then_some(&d_ends[way][1]),
             };
             passes.push(Backward { saved: saved.unwrap(), arriving, gradients: &gradients[way] });
         }
-        let wanted = Wanted { d_x: true, d_state: self.d_state };
+        let wanted = GradRequest { d_x: true, d_state: self.d_state };
         let leaving: Vec<_> = match together {
             true => lstm::backward(passes, wanted).unwrap(),
             false => passes
@@ -210,7 +211,7 @@ fn both_directions_of_every_cell() {
             (plain, Rows::All, true, false, true, true),
         ] {
             let both = Both::new([3, 5, 2, 7], rows, strategy);
-            let how = How { cell, recompute, zero_left_out: true, ..both.how };
+            let how = CellConfig { cell, recompute, zero_left_out: true, ..both.how };
             Both { how, one_buffer, with_state, d_state, ..both }.check("one device", &device);
         }
     }

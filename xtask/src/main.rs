@@ -27,7 +27,7 @@ cargo xtask isa PART        print each configuration of the kernels whose names 
 cargo xtask roofline        how fast named cards can be: write docs/measured/ROOFLINE.md
 cargo xtask strategies [DEVICE [--print]]
                         time every strategy on a device (default: the software adapter), write
-                        what Strategy::Auto takes there: src/ops/lstm/strategies.csv, or print it
+                        what Strategy::Auto takes there: src/ops/lstm/select/strategies.csv, or print it
 cargo xtask strategies predicted
                         the same for hardware that was not measured, by the roofline's model";
 

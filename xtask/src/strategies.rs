@@ -1,5 +1,5 @@
 //! `cargo xtask strategies`: times every strategy over a grid of shapes on a device, and writes into
-//! `src/ops/lstm/strategies.csv` in which order `Strategy::Auto` is to try them there. A backward pass is
+//! `src/ops/lstm/select/strategies.csv` in which order `Strategy::Auto` is to try them there. A backward pass is
 //! judged by the time of both passes: a difference of two times has the errors of both.
 //!
 //! On a machine without the sources `--print` prints the lines instead, each as soon as it is measured.
@@ -14,7 +14,7 @@ use std::time::Instant;
 use wgpu_lstm::nn::{Lstm, Params};
 use wgpu_lstm::{Device, Strategy, Tape, Tensor, Var};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/ops/lstm/strategies.csv");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/ops/lstm/select/strategies.csv");
 
 /// Batches and hidden sizes, of a software adapter and of hardware.
 const SOFTWARE: Grid = (&[1, 4, 16, 64], &[32, 128, 256, 512]);
@@ -105,7 +105,7 @@ pub fn write(name_of_device: &str, print: bool) -> Result<()> {
     let of = format!("{device}, T {TIMESTEPS}, I {INPUT_SIZE}, {} threads", threads());
     if print {
         println!(
-            "# instead of the rows of {class} in src/ops/lstm/strategies.csv:\n# {class}: {of}"
+            "# instead of the rows of {class} in src/ops/lstm/select/strategies.csv:\n# {class}: {of}"
         );
     }
     let mut rows = [String::new(), String::new()];
@@ -206,7 +206,7 @@ fn renew(class: &str, of: &str, rows: &str) -> Result<()> {
     let mut table: String = old.lines().filter(others).map(|line| format!("{line}\n")).collect();
     write!(table, "# {class}: {of}\n{rows}")?;
     std::fs::write(FILE, table).context(FILE)?;
-    println!("written to src/ops/lstm/strategies.csv");
+    println!("written to src/ops/lstm/select/strategies.csv");
     Ok(())
 }
 

@@ -3,11 +3,13 @@
 use super::LstmState;
 use crate::autograd::{Gradients, Tape, Var, VarId};
 use crate::check::Check;
+use crate::lengths::Counted;
 use crate::nn::Precision;
 use crate::ops::half;
 use crate::ops::lstm::Weights;
-use crate::ops::lstm::wave::{self, Cut, Stack, Stacked};
-use crate::ops::lstm::{self, Arriving, Backward, Columns, Forward, How, Output, Steps, Wanted};
+use crate::ops::lstm::{
+    self, Backward, CellConfig, Columns, Cut, Forward, GradRequest, Output, OutputGrads,
+};
 use crate::tensor::Tensor;
 use crate::{DType, Result};
 
@@ -78,7 +80,7 @@ pub(in crate::nn) struct Direction {
     pub(in crate::nn) weight_hh_shape: Vec<usize>,
     pub(in crate::nn) bias: Option<Operand>,
     pub(in crate::nn) peepholes: Option<Operand>,
-    pub(in crate::nn) how: How,
+    pub(in crate::nn) config: CellConfig,
 }
 
 impl Direction {
@@ -109,6 +111,24 @@ fn sizes(x: &Tensor) -> Result<[usize; 3]> {
     check.dims("x", x, "[B,T,I], as a layer with return_sequences gives it")
 }
 
+/// The calls of directions, or of layers, that go together; without outputs.
+fn calls<'a>(
+    x: &'a Var,
+    directions: &[Direction],
+    weights: &'a [Weights],
+    steps: &'a Counted,
+    states: Option<&'a [LstmState]>,
+    save: bool,
+) -> Vec<Forward<'a>> {
+    let each = directions.iter().zip(weights).enumerate();
+    let call = |(number, (direction, weights)): (usize, (&Direction, &'a Weights))| {
+        let state = states.and_then(|states| states.get(number));
+        let state = state.map(|s| (s.h.tensor(), s.c.tensor()));
+        Forward { x: x.tensor(), weights, steps, state, y: None, save, config: direction.config }
+    };
+    each.map(call).collect()
+}
+
 /// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state
 /// that each ends in.
 pub(in crate::nn) fn level(
@@ -124,9 +144,9 @@ pub(in crate::nn) fn level(
         None => sizes(x.tensor()).map(|[batch, timesteps, _]| [batch, timesteps])?,
     };
     let steps = match (x.lengths(), x.mask()) {
-        (None, None) => Steps::All,
-        (Some(lengths), None) => Steps::Lengths(lengths),
-        (None, Some(mask)) => Steps::Mask(mask),
+        (None, None) => Counted::All,
+        (Some(lengths), None) => Counted::Lengths(lengths.clone()),
+        (None, Some(mask)) => Counted::Mask(mask.clone()),
         (Some(_), Some(_)) => return Err(crate::lengths::both()),
     };
     let width = hidden_size * directions.len();
@@ -139,20 +159,11 @@ pub(in crate::nn) fn level(
         y = Some(outputs);
     }
     let weights: Vec<_> = directions.iter().map(Direction::weights).collect();
-    let calls =
-        directions.iter().zip(&weights).enumerate().map(|(number, (direction, weights))| {
-            let state = states.and_then(|states| states.get(number));
-            Forward {
-                x: x.tensor(),
-                weights,
-                steps,
-                state: state.map(|s| (s.h.tensor(), s.c.tensor())),
-                y: y.as_ref().map(|y| Columns { tensor: y, first: number * hidden_size }),
-                save: tape.records(),
-                how: direction.how,
-            }
-        });
-    let outputs = lstm::forward(&calls.collect::<Vec<_>>())?;
+    let mut calls = calls(x, &directions, &weights, &steps, states, tape.records());
+    for (number, call) in calls.iter_mut().enumerate() {
+        call.y = y.as_ref().map(|tensor| Columns { tensor, first: number * hidden_size });
+    }
+    let outputs = lstm::forward(&calls)?;
     Ok(record(tape, x, hidden_size, (directions, Together::Directions), states, (outputs, y)))
 }
 
@@ -166,16 +177,9 @@ pub(in crate::nn) fn stack(
     states: Option<&[LstmState]>,
     (cut, sequences): (Cut, bool),
 ) -> Result<Option<(Var, Vec<LstmState>)>> {
-    let Some(how) = layers.first().map(|layer| layer.how) else { return Ok(None) };
     let weights: Vec<_> = layers.iter().map(Direction::weights).collect();
-    let stack = Stack {
-        x: x.tensor(),
-        layers: &weights,
-        states: states.map(|all| all.iter().map(|s| (s.h.tensor(), s.c.tensor())).collect()),
-        save: tape.records(),
-        how,
-    };
-    let Some(Stacked { outputs, y }) = wave::forward(&stack, cut)? else { return Ok(None) };
+    let calls = calls(x, &layers, &weights, &Counted::All, states, tape.records());
+    let Some((outputs, y)) = lstm::forward_stack(&calls, cut)? else { return Ok(None) };
     let layers = (layers, Together::Layers);
     let (y, ends) = record(tape, x, hidden_size, layers, states, (outputs, sequences.then_some(y)));
     let output = y.or_else(|| ends.last().map(|end| end.h.clone()));
@@ -225,7 +229,7 @@ fn record(
                 Together::Directions => Some(Columns { tensor, first: number * hidden_size }),
                 Together::Layers => (number == last).then_some(Columns { tensor, first: 0 }),
             };
-            let arriving = Arriving {
+            let arriving = OutputGrads {
                 d_y: d_y.and_then(columns),
                 d_h_n: at(2 * number),
                 d_c_n: at(2 * number + 1),
@@ -233,7 +237,7 @@ fn record(
             Backward { saved, arriving, gradients: sums }
         });
         let d_state = state_ids.iter().any(|(h_id, c_id)| h_id.or(*c_id).is_some());
-        let wanted = Wanted { d_x: x_id.is_some(), d_state };
+        let wanted = GradRequest { d_x: x_id.is_some(), d_state };
         let leaving = match together {
             Together::Directions => lstm::backward(passes.collect(), wanted)?,
             Together::Layers => lstm::backward_stack(passes.collect(), wanted)?,

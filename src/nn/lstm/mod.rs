@@ -20,7 +20,7 @@ use crate::ops::add;
 use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{How, wave};
+use crate::ops::lstm::{CellConfig, cut_stack};
 use crate::ops::mask_steps::mask_steps;
 use crate::{DType, Error, Mask, Result, Strategy, Tensor};
 use level::{Direction, Operand, level, stack};
@@ -387,7 +387,7 @@ impl Lstm {
         }
         let half = tape.params().precision() == Precision::Mixed;
         let how = (self.strategy, self.cell);
-        let cut = wave::cut(x.tensor(), parts.len(), self.hidden_size, half, how);
+        let cut = cut_stack(x.tensor(), parts.len(), self.hidden_size, half, how);
         let Some(cut) = cut else { return Ok(None) };
         let layers = parts.iter().map(|part| Ok(self.direction(tape, part, false, false)?.0));
         let how = (cut, self.sequences);
@@ -617,14 +617,13 @@ impl Lstm {
             weight_hh_shape,
             bias: optional(part.bias)?,
             peepholes: optional(part.peepholes)?,
-            how: self.how(reverse, noise),
+            config: self.config(reverse, noise),
         };
         Ok((direction, weight_hr))
     }
 
-    fn how(&self, reverse: bool, noise: Noise) -> How {
-        How {
-            compared: None,
+    fn config(&self, reverse: bool, noise: Noise) -> CellConfig {
+        CellConfig {
             cell: self.cell,
             reverse,
             // As Keras' `Bidirectional` has it, whose directions repeat other steps.

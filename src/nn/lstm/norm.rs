@@ -1,14 +1,12 @@
 //! A direction of a layer-normalised layer on the tape.
 
 use super::LstmState;
-use crate::autograd::ParamId;
-use crate::autograd::{Tape, Var};
+use crate::autograd::{ParamId, Tape, Var};
 use crate::check::Check;
 use crate::nn::functions::{cleaned, concat, layer_norm, matmul, parameter, reshape};
 use crate::nn::layer_norm::EPSILON;
 use crate::ops::columns::copy_columns;
-use crate::ops::lstm::Columns;
-use crate::ops::norm_lstm;
+use crate::ops::lstm::{Columns, norm};
 use crate::{DType, Error, Result, Tensor};
 
 /// The gains and shifts of a direction.
@@ -91,7 +89,7 @@ pub(super) fn direction(
         (true, None) => Some(Tensor::empty([b, t, h], &device)?),
         (true, Some(_)) => Some(Tensor::zeros([b, t, h], &device)?),
     };
-    let call = norm_lstm::Call {
+    let call = norm::Call {
         gates: part.tensor().reshape([b, t, h, 4])?,
         weight_hh: d.weight_hh.tensor().reshape([h, h, 4])?,
         norms: norms.tensor().reshape([6 * h])?,

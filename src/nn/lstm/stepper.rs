@@ -111,7 +111,7 @@ impl Lstm {
             States::Layer { states, mask: None }
         } else {
             let weights = self.weights(params, built)?;
-            let stack = Stack::new(streams, weights, self.how(false, Noise::default()))?;
+            let stack = Stack::new(streams, weights, self.config(false, Noise::default()))?;
             States::Stack { stack: Box::new(stack), generation: params.generation() }
         };
         Ok(LstmStepper {

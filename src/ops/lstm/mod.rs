@@ -5,70 +5,21 @@
 
 pub(crate) mod cell;
 mod cpu;
-mod gpu;
-mod gpu_bwd;
-pub(crate) mod persistent;
-pub(crate) mod plan;
-pub(crate) mod recompute;
-pub(crate) mod sequence;
-pub(crate) mod stepwise;
-pub(crate) mod table;
-pub(crate) mod transpose_gates;
-pub(crate) mod trial;
-pub(crate) mod wave;
-mod wave_bwd;
-mod ways;
+pub(crate) mod gpu;
+pub(crate) mod norm;
+pub(crate) mod select;
 
-use super::{ACTIVATIONS, Check, IS_NAN, half, switches, threefry};
+use super::{Check, half};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::{Access, Constants, Need, Wgsl, wgsl};
 use crate::lengths::Counted;
-use crate::{DType, Error, Lengths, Mask, Result, Tensor};
+use crate::{DType, Error, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;
-pub use plan::Strategy;
+use gpu::chunks;
+use gpu::schedule::Task;
+pub use select::Strategy;
+pub(crate) use select::{Cut, cut_stack};
 use std::sync::Arc;
-
-/// How gates lie in memory: in 32 bits, in 16.
-const REAL: [Wgsl; 2] =
-    [wgsl!("lstm/parts/f32.wgsl"), wgsl!("lstm/parts/f16.wgsl").needing(Need::F16)];
-const ROWS: Wgsl = wgsl!("lstm/parts/rows.wgsl");
-/// What each pass does with what it keeps, where no workgroup waits for another; then the rest.
-const FORWARD: [Wgsl; 2] = [wgsl!("lstm/parts/history.wgsl"), wgsl!("lstm/parts/forward.wgsl")];
-const BACKWARD: [Wgsl; 2] = [wgsl!("lstm/parts/in_place.wgsl"), wgsl!("lstm/parts/backward.wgsl")];
-const PLAIN: Wgsl = wgsl!("lstm/cell/lstm.wgsl");
-const VARIANT: Wgsl = wgsl!("lstm/cell/variant.wgsl");
-
-/// The WGSL of a kernel: its numbers, its cell, what its pass's schedules share, its schedule.
-const fn parts(real: Wgsl, cell: Wgsl, pass: [Wgsl; 2], schedule: Wgsl) -> [Wgsl; 9] {
-    [real, IS_NAN, ACTIVATIONS, threefry::WGSL, ROWS, cell, pass[0], pass[1], schedule]
-}
-
-const FORWARD_BINDINGS: &[(&str, Access)] = &[
-    ("gates", Access::Write),
-    ("r", Access::Read),
-    ("h_before", Access::Write),
-    ("c_before", Access::Write),
-    ("y", Access::Write),
-    ("rows", Access::Read),
-    ("state", Access::Write),
-    ("peepholes", Access::Read),
-];
-const BACKWARD_BINDINGS: &[(&str, Access)] = &[
-    ("gates", Access::Write),
-    ("rt", Access::Read),
-    ("c_before", Access::Read),
-    ("d_y", Access::Read),
-    ("rows", Access::Read),
-    ("d_state", Access::Write),
-    ("peepholes", Access::Read),
-    ("d_peepholes", Access::Write),
-];
-
-/// The constants that all schedules share.
-fn lstm_variants(forward: bool) -> Vec<Constants> {
-    if forward { switches(["SAVE", "LENGTHS"]) } else { switches(["LENGTHS"]) }
-}
 
 /// The parameters of a layer, or their gradients.
 #[derive(Clone)]
@@ -76,7 +27,7 @@ pub(crate) struct Weights {
     pub(crate) weight_ih: Tensor,
     pub(crate) weight_hh: Tensor,
     pub(crate) bias: Option<Tensor>,
-    /// Of i, f and o; that of g is 0.
+    /// `[H,4]`: i, f and o of each unit; g has none, and is 0.
     pub(crate) peepholes: Option<Tensor>,
 }
 
@@ -97,53 +48,6 @@ pub(crate) struct Sizes {
     pub(crate) hidden_size: usize,
 }
 
-/// The steps of a batch that are run.
-#[derive(Clone, Copy, Default)]
-pub(crate) enum Steps<'a> {
-    #[default]
-    All,
-    Lengths(&'a Lengths),
-    Mask(&'a Mask),
-}
-
-impl Steps<'_> {
-    /// The same, kept for a backward pass.
-    fn save(self) -> Counted {
-        match self {
-            Self::All => Counted::All,
-            Self::Lengths(lengths) => Counted::Lengths(lengths.clone()),
-            Self::Mask(mask) => Counted::Mask(mask.clone()),
-        }
-    }
-}
-
-impl Counted {
-    fn steps(&self) -> Steps<'_> {
-        match self {
-            Self::All => Steps::All,
-            Self::Lengths(lengths) => Steps::Lengths(lengths),
-            Self::Mask(mask) => Steps::Mask(mask),
-        }
-    }
-}
-
-impl Forward<'_> {
-    /// Whether the input comes without padding.
-    fn is_packed(&self) -> bool {
-        matches!(self.steps, Steps::Lengths(_)) && self.x.shape().len() == 2
-    }
-}
-
-impl<'a> Steps<'a> {
-    fn lengths(self) -> Option<&'a Lengths> {
-        if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
-    }
-
-    fn mask(self) -> Option<&'a Mask> {
-        if let Self::Mask(mask) = self { Some(mask) } else { None }
-    }
-}
-
 /// Some columns of `[B,T,..]`: one direction's of a layer that has two.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'a> {
@@ -160,9 +64,9 @@ impl Columns<'_> {
 
 /// What a layer computes, beside its sizes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct How {
+pub(crate) struct CellConfig {
     pub(crate) cell: Cell,
-    /// From each row's last step to its first.
+    /// Whether it goes from each row's last step to its first.
     pub(crate) reverse: bool,
     /// Whether the output of a step that a mask leaves out is 0, not the state's h.
     pub(crate) zero_left_out: bool,
@@ -170,8 +74,6 @@ pub(crate) struct How {
     /// Whether a backward pass computes the gates anew, instead of finding them saved.
     pub(crate) recompute: bool,
     pub(crate) noise: Noise,
-    /// Only where kernels are compared: `Sequence` so.
-    pub(crate) compared: Option<plan::Rows>,
 }
 
 /// The arguments of a forward pass of one direction.
@@ -179,14 +81,22 @@ pub(crate) struct Forward<'a> {
     /// `[B,T,I]`; with lengths also packed, `[frames,I]` in the order of their table.
     pub(crate) x: &'a Tensor,
     pub(crate) weights: &'a Weights,
-    pub(crate) steps: Steps<'a>,
+    /// The steps that are run.
+    pub(crate) steps: &'a Counted,
     /// h and c before the first timestep, each `[B,H]`; zeros without.
     pub(crate) state: Option<(&'a Tensor, &'a Tensor)>,
     /// Where the outputs `[B,T,H]` go, if they are wanted. Past a row's length nothing is written.
     pub(crate) y: Option<Columns<'a>>,
     /// Whether a backward pass will follow.
     pub(crate) save: bool,
-    pub(crate) how: How,
+    pub(crate) config: CellConfig,
+}
+
+impl Forward<'_> {
+    /// Whether the input comes without padding.
+    fn is_packed(&self) -> bool {
+        self.steps.lengths().is_some() && self.x.shape().len() == 2
+    }
 }
 
 /// What a forward pass of one direction gives.
@@ -202,19 +112,19 @@ pub(crate) struct Saved {
     sizes: Sizes,
     /// Without padding or what is left out: `[frames,I]`.
     x: Tensor,
-    /// Whether it came so, and its gradient goes so.
+    /// Whether x came without padding, and its gradient goes so.
     packed: bool,
     weights: Weights,
     mask: Counted,
-    how: How,
+    config: CellConfig,
     steps: SavedSteps,
 }
 
 /// The values of every timestep, as each device has them.
 enum SavedSteps {
     Gpu {
-        chunks: Vec<gpu::SavedChunk>,
-        /// In how many parts the timesteps lie: see [`wave`].
+        chunks: Vec<gpu::forward::SavedChunk>,
+        /// In how many parts the timesteps lie: see [`gpu::wavefront`].
         parts: usize,
     },
     Cpu(Box<cpu::SavedBatch>),
@@ -222,7 +132,7 @@ enum SavedSteps {
 
 /// The gradients that reach a layer, each as large as its value.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Arriving<'a> {
+pub(crate) struct OutputGrads<'a> {
     pub(crate) d_y: Option<Columns<'a>>,
     pub(crate) d_h_n: Option<&'a Tensor>,
     pub(crate) d_c_n: Option<&'a Tensor>,
@@ -231,64 +141,95 @@ pub(crate) struct Arriving<'a> {
 /// A backward pass of one direction: what was saved, and where the gradients of its weights are added.
 pub(crate) struct Backward<'a> {
     pub(crate) saved: Saved,
-    pub(crate) arriving: Arriving<'a>,
+    pub(crate) arriving: OutputGrads<'a>,
     pub(crate) gradients: &'a Weights,
 }
 
-/// The gradients that leave it.
-pub(crate) struct Leaving {
-    /// A part of the input's: the sum of what all directions give.
+/// The gradients that leave a direction.
+pub(crate) struct InputGrads {
+    /// A part of the input's gradient, which is the sum of what all directions give.
     pub(crate) d_x: Option<Tensor>,
     pub(crate) d_state: Option<(Tensor, Tensor)>,
 }
 
-/// Which of those are wanted.
+/// Which gradients of the input and of the first states are wanted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct GradRequest {
     pub(crate) d_x: bool,
     pub(crate) d_state: bool,
 }
 
 /// Whether a layer with weights of 16 bits, and their products, were seen right on this device.
 pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
-    half::trusted(gpu) && gpu.trusts(&trial::HALF)
+    half::trusted(gpu) && gpu.trusts(&select::self_check::HALF)
 }
 
 /// Runs the directions of a layer: a GPU in the same dispatches, where it can. They differ only in
-/// weights, in states, in columns of `y`, which follow each other, and in which way and with which dice
-/// they go.
+/// weights, in states, in columns of `y`, which follow each other, in the order of the steps and in random
+/// numbers.
 pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
     let sizes = calls.iter().map(check).collect::<Result<Vec<_>>>()?;
-    match calls.first().and_then(|call| call.x.gpu()) {
-        Some(gpu) => gpu::forward(gpu, calls, &sizes),
-        None => calls
-            .iter()
-            .zip(sizes)
-            .map(|(call, sizes)| call.x.on_threads(|| cpu::forward(call, sizes)))
-            .collect(),
-    }
+    let (Some(call), Some(&first)) = (calls.first(), sizes.first()) else { return Ok(vec![]) };
+    let Some(gpu) = call.x.gpu() else {
+        let each = calls.iter().zip(sizes);
+        return each.map(|(call, size)| call.x.on_threads(|| cpu::forward(call, size))).collect();
+    };
+    let Some(chunks) = chunks::together(gpu, calls, &sizes)? else {
+        let alone = calls.chunks(1).map(forward).collect::<Result<Vec<_>>>()?;
+        return Ok(alone.into_iter().flatten().collect());
+    };
+    let schedule = select::schedule(gpu, call.config.strategy, Task::forward(calls, first))?;
+    gpu::forward::forward_with(gpu, calls, &sizes, chunks, schedule)
 }
 
-/// Differentiates them: adds to the gradients of the weights, returns the others.
-pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
-    let gpu = passes.first().and_then(|pass| pass.saved.x.gpu()).cloned();
-    let alone = |pass: Backward<'_>| {
-        let x = pass.saved.x.clone();
-        x.on_threads(|| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted))
+/// Differentiates the directions of a layer: adds to the gradients of the weights, returns the others.
+pub(crate) fn backward(passes: Vec<Backward<'_>>, wanted: GradRequest) -> Result<Vec<InputGrads>> {
+    let Some(Backward { saved, .. }) = passes.first() else { return Ok(vec![]) };
+    let Some(gpu) = saved.x.gpu().cloned() else {
+        let alone = |pass: Backward<'_>| {
+            let x = pass.saved.x.clone();
+            x.on_threads(|| cpu::backward(pass.saved, pass.arriving, pass.gradients, wanted))
+        };
+        return passes.into_iter().map(alone).collect();
     };
-    match gpu {
-        Some(gpu) => gpu_bwd::backward(&gpu, passes, wanted),
-        None => passes.into_iter().map(alone).collect(),
+    if passes.len() > 1 && !gpu::backward::saved_together(&passes) {
+        let alone = passes.into_iter().map(|pass| backward(vec![pass], wanted));
+        return Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
     }
+    let task = Task::backward(passes.len(), saved);
+    let schedule = select::schedule(&gpu, saved.config.strategy, task)?;
+    gpu::backward::backward_with(&gpu, passes, wanted, schedule)
+}
+
+/// Runs layers, each of which is the input of the next, as a wavefront, and gives the last one's outputs,
+/// too; none of them if an argument is wrong, which whoever runs them alone explains.
+pub(crate) fn forward_stack(
+    calls: &[Forward<'_>],
+    cut: Cut,
+) -> Result<Option<(Vec<Output>, Tensor)>> {
+    let [first, above @ ..] = calls else { return Ok(None) };
+    let (Some(gpu), Ok(sizes)) = (first.x.gpu(), check(first)) else { return Ok(None) };
+    let fits = |state: &Tensor| {
+        let numbers = state.dtype() == DType::F32 && state.device().same(&first.x.device());
+        numbers && state.shape() == [sizes.batch, sizes.hidden_size]
+    };
+    if above.iter().filter_map(|call| call.state).any(|(h, c)| !fits(h) || !fits(c)) {
+        return Ok(None);
+    }
+    gpu::wavefront::forward(gpu, calls, sizes, cut).map(Some)
 }
 
 /// Differentiates layers that went forward as a wavefront, of which the last one's outputs alone have
 /// gradients: as a wavefront, or from the last to the first. The first one's alone leaves d_x.
-pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Result<Vec<Leaving>> {
-    if let Some(gpu) = passes.first().and_then(|pass| pass.saved.x.gpu()).cloned()
-        && let Some(together) = wave_bwd::together(&gpu, &passes)?
+pub(crate) fn backward_stack(
+    passes: Vec<Backward<'_>>,
+    wanted: GradRequest,
+) -> Result<Vec<InputGrads>> {
+    if let (Some(saved), [first, ..]) = (gpu::wavefront::saved(&passes), &passes[..])
+        && let Some(gpu) = first.saved.x.gpu()
+        && let Some(rows) = select::stack_rows_back(gpu, &first.saved)?
     {
-        return wave_bwd::backward(&gpu, passes, wanted, together);
+        return gpu::wavefront::backward(gpu, &passes, wanted, saved, rows);
     }
     let mut d_y: Option<Tensor> = None;
     let mut leaving = Vec::new();
@@ -296,7 +237,7 @@ pub(crate) fn backward_stack(passes: Vec<Backward<'_>>, wanted: Wanted) -> Resul
         if let Some(tensor) = &d_y {
             pass.arriving.d_y = Some(Columns { tensor, first: 0 });
         }
-        let wanted = Wanted { d_x: wanted.d_x || layer > 0, ..wanted };
+        let wanted = GradRequest { d_x: wanted.d_x || layer > 0, ..wanted };
         for mut one in backward(vec![pass], wanted)? {
             d_y = if layer > 0 { one.d_x.take() } else { None };
             leaving.push(one);
@@ -312,7 +253,7 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
     let [built_for, hidden_size, _] =
         check.dims("weight_ih", &call.weights.weight_ih, "[I,H,4]")?;
     let [batch, timesteps, input_size] = match call.steps {
-        Steps::Lengths(lengths) if call.is_packed() => {
+        Counted::Lengths(lengths) if call.is_packed() => {
             check.dims::<2>("x", call.x, "[frames,I]")?;
             check.shape("x", call.x, "[frames,I]", &[lengths.frames(), built_for])?;
             [lengths.values().len(), lengths.longest(), built_for]
@@ -324,12 +265,12 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
     }
     let mut others = vec![("weight_ih", &call.weights.weight_ih)];
     match call.steps {
-        Steps::All => {}
-        Steps::Lengths(lengths) => {
+        Counted::All => {}
+        Counted::Lengths(lengths) => {
             others.push(("lengths", &lengths.tensor));
             lengths.check("lstm", batch, timesteps)?;
         }
-        Steps::Mask(mask) => {
+        Counted::Mask(mask) => {
             others.push(("mask", &mask.tensor));
             mask.check("lstm", batch, timesteps)?;
         }

@@ -7,7 +7,8 @@ use super::products::{
 use super::{Blocks, Row, SavedBatch, Task, each_task, gather, load_rows, packed_rows, parts};
 use super::{recurrent_scales, scatter, store_rows, zoneout};
 use crate::ops::lstm::{
-    Arriving, Columns, How, Leaving, Saved, SavedSteps, Sizes, Wanted, Weights, cell,
+    CellConfig, Columns, GradRequest, InputGrads, OutputGrads, Saved, SavedSteps, Sizes, Weights,
+    cell,
 };
 use crate::ops::mask_steps::mask_steps;
 use crate::{Result, Tensor};
@@ -16,14 +17,14 @@ use pulp::{Arch, Simd, WithSimd};
 
 pub(in crate::ops::lstm) fn backward(
     saved: Saved,
-    arriving: Arriving<'_>,
+    arriving: OutputGrads<'_>,
     gradients: &Weights,
-    wanted: Wanted,
-) -> Result<Leaving> {
-    let Saved { sizes, x, packed: is_packed, weights, mask, how, steps } = saved;
+    wanted: GradRequest,
+) -> Result<InputGrads> {
+    let Saved { sizes, x, packed: is_packed, weights, mask, config, steps } = saved;
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let SavedSteps::Cpu(batch_steps) = steps else {
-        return Ok(Leaving { d_x: None, d_state: None });
+        return Ok(InputGrads { d_x: None, d_state: None });
     };
     let SavedBatch { lanes, tasks, gates, h_before, c_before } = *batch_steps;
     let blocks = Blocks::new(lanes, hidden_size);
@@ -35,9 +36,9 @@ pub(in crate::ops::lstm) fn backward(
     let saved_c = c_before.cpu();
     let gates = match gates {
         Some(gates) => gates,
-        None => recompute(&x, &weights, &how, blocks, [&h_before, &c_before])?,
+        None => recompute(&x, &weights, &config, blocks, [&h_before, &c_before])?,
     };
-    let lengths = mask.steps().lengths();
+    let lengths = mask.lengths();
     let d_y = match arriving.d_y {
         Some(y) if lengths.is_none() && y.stride() == hidden_size => Some(y.tensor.clone()),
         Some(y) => Some(gather(&tasks, timesteps, hidden_size, y)?),
@@ -46,13 +47,13 @@ pub(in crate::ops::lstm) fn backward(
     let d_y_values = d_y.as_ref().map(Tensor::cpu);
     let shared = BackwardShared {
         blocks,
-        how: &how,
+        config: &config,
         timesteps,
         rt: &rt,
         peepholes: peepholes.as_deref().map(|p| &**p),
         c_before: &saved_c,
         d_y: d_y_values.as_deref(),
-        mask: mask.steps().mask().map(|m| m.values()),
+        mask: mask.mask().map(|m| m.values()),
     };
     let ends: Vec<[Vec<f32>; 3]> = gates.cpu_mut(|gates| {
         let parts = parts(gates, &tasks, blocks.columns());
@@ -65,7 +66,7 @@ pub(in crate::ops::lstm) fn backward(
                 d_h: load_rows(d_h.as_deref(), task, blocks),
                 d_c: load_rows(d_c.as_deref(), task, blocks),
                 d_peepholes: vec![0.0; peepholes],
-                scales: recurrent_scales(&how, task, blocks),
+                scales: recurrent_scales(&config, task, blocks),
             })
         })
     });
@@ -108,7 +109,7 @@ pub(in crate::ops::lstm) fn backward(
         });
         d_x = Some(match lengths {
             // Nothing reaches a step that is left out, not even 0 times a NaN.
-            None => match mask.steps().mask() {
+            None => match mask.mask() {
                 Some(mask) => mask_steps(&packed, mask)?,
                 None => packed,
             },
@@ -146,14 +147,14 @@ pub(in crate::ops::lstm) fn backward(
         });
         d_state = Some((d_h?, d_c?));
     }
-    Ok(Leaving { d_x, d_state })
+    Ok(InputGrads { d_x, d_state })
 }
 
 /// The activated gates once more, from the state before each step.
 fn recompute(
     x: &Tensor,
     weights: &Weights,
-    how: &How,
+    config: &CellConfig,
     blocks: Blocks,
     [h_before, c_before]: [&Tensor; 2],
 ) -> Result<Tensor> {
@@ -170,7 +171,7 @@ fn recompute(
         Term { values: &h_values, stride: blocks.units(), size: blocks.hidden_size, weights: &r },
     ];
     let peepholes = peepholes.as_deref().map(|p| &**p);
-    let activate = Activate { how, peepholes, c_before: &c_before };
+    let activate = Activate { config, peepholes, c_before: &c_before };
     gates.cpu_mut(|gates| FrameSums { blocks, bias, terms }.run(gates, Some(activate)));
     Ok(gates)
 }
@@ -178,7 +179,7 @@ fn recompute(
 /// What all threads of a backward pass read.
 struct BackwardShared<'a> {
     blocks: Blocks,
-    how: &'a How,
+    config: &'a CellConfig,
     timesteps: usize,
     rt: &'a [f32],
     peepholes: Option<&'a [f32]>,
@@ -233,7 +234,7 @@ impl BackwardRows<'_> {
         (first_row, step, group): (usize, isize, usize),
         (d_h, d_c): (&mut [f32], &mut [f32]),
     ) {
-        let BackwardShared { blocks, how, timesteps, rt, peepholes, c_before, d_y, mask } =
+        let BackwardShared { blocks, config, timesteps, rt, peepholes, c_before, d_y, mask } =
             *self.shared;
         let (units, columns, lanes) = (blocks.units(), blocks.columns(), S::F32_LANES);
         let zero = simd.splat_f32s(0.0);
@@ -244,19 +245,19 @@ impl BackwardRows<'_> {
         if rows.iter().all(|row| after < row.length) {
             let size = columns * 4 * lanes;
             let d_a: [&[f32]; M] = std::array::from_fn(|m| {
-                &self.gates[rows[m].frame(after, how.reverse) * columns..][..columns]
+                &self.gates[rows[m].frame(after, config.reverse) * columns..][..columns]
             });
             accumulate(simd, &mut sums, d_a, cast_slice(&rt[group * size..][..size]));
         } else {
             let size = columns * 4 * lanes;
             for (row, sums) in rows.iter().zip(&mut sums).filter(|(row, _)| after < row.length) {
-                let d_a = &self.gates[row.frame(after, how.reverse) * columns..][..columns];
+                let d_a = &self.gates[row.frame(after, config.reverse) * columns..][..columns];
                 let mut one = [*sums];
                 accumulate(simd, &mut one, [d_a], cast_slice(&rt[group * size..][..size]));
                 *sums = one[0];
             }
         }
-        let variant = how.cell.is_variant();
+        let variant = config.cell.is_variant();
         for (m, sums) in sums.iter().enumerate() {
             for (j, &d_h_rec) in sums.iter().enumerate() {
                 let block = group * 4 + j;
@@ -268,7 +269,7 @@ impl BackwardRows<'_> {
                 // be NaN.
                 let no_r = after < rows[m].length
                     && mask.is_some_and(|mask| {
-                        let frame = rows[m].frame(after, how.reverse) - rows[m].start;
+                        let frame = rows[m].frame(after, config.reverse) - rows[m].start;
                         !mask[rows[m].at * timesteps + frame]
                     });
                 let mut d = if no_r { zero } else { d_h_rec };
@@ -280,13 +281,13 @@ impl BackwardRows<'_> {
                     store::<S>(&mut d_h[state..], d);
                     continue;
                 };
-                let frame = rows[m].frame(now, how.reverse);
+                let frame = rows[m].frame(now, config.reverse);
                 let gates: &mut [[S::f32s; 4]] = cast_slice_mut(self.gates);
                 let gates = &mut gates[frame * blocks.blocks + block];
                 let global = self.task.first_frame + frame;
                 let batch_frame = rows[m].at * timesteps + frame - rows[m].start;
                 let left_out = mask.is_some_and(|mask| !mask[batch_frame]);
-                if let Some(d_y) = d_y.filter(|_| !(left_out && how.zero_left_out)) {
+                if let Some(d_y) = d_y.filter(|_| !(left_out && config.zero_left_out)) {
                     let d_y = &d_y[global * blocks.hidden_size..][blocks.range(block)];
                     d = simd.add_f32s(d, simd.partial_load_f32s(d_y));
                 }
@@ -300,14 +301,14 @@ impl BackwardRows<'_> {
                 let mut stays = [zero; 2];
                 let back = if variant {
                     let mut d_c_cell = d_c_after;
-                    if how.cell.has_zoneout() {
-                        let [h, c] = zoneout::<S>(how, blocks, batch_frame, block);
+                    if config.cell.has_zoneout() {
+                        let [h, c] = zoneout::<S>(config, blocks, batch_frame, block);
                         stays = [simd.mul_f32s(d, h), simd.mul_f32s(d_c_after, c)];
                         d = simd.sub_f32s(d, stays[0]);
                         d_c_cell = simd.sub_f32s(d_c_after, stays[1]);
                     }
                     let p = row_of(simd, peepholes, block);
-                    how.cell.backward(simd, *gates, c_prev, d, d_c_cell, p)
+                    config.cell.backward(simd, *gates, c_prev, d, d_c_cell, p)
                 } else {
                     cell::plain_backward(simd, *gates, c_prev, d, d_c_after)
                 };

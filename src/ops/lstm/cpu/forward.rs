@@ -7,7 +7,7 @@ use super::{
     recurrent_scales, scatter, store_rows,
 };
 use crate::device::threads;
-use crate::ops::lstm::{Forward, How, Output, Saved, SavedSteps, Sizes, cell};
+use crate::ops::lstm::{CellConfig, Forward, Output, Saved, SavedSteps, Sizes, cell};
 use crate::{Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
@@ -44,7 +44,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
     let state = call.state.map(|(h, c)| (h.cpu(), c.cpu()));
     let shared = ForwardShared {
         blocks,
-        how: &call.how,
+        config: &call.config,
         timesteps,
         input_size,
         hidden_width: width,
@@ -69,13 +69,13 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         && threads::count() > 1
         && hidden_size >= pair::UNITS
         && !call.save
-        && !call.how.noise.training
+        && !call.config.noise.training
         && shared.mask.is_none();
     let run_pair = || {
         let (sums, row) = (gates.cpu(), tasks[0].rows[0]);
         let job = pair::Job {
             blocks,
-            how: call.how,
+            config: call.config,
             row,
             sums,
             r: r.clone(),
@@ -105,7 +105,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
                                 y,
                                 h,
                                 c,
-                                scales: recurrent_scales(&call.how, task, blocks),
+                                scales: recurrent_scales(&call.config, task, blocks),
                             })
                         })
                     })
@@ -132,12 +132,12 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
             x: packed_x,
             packed: call.is_packed(),
             weights: call.weights.clone(),
-            mask: call.steps.save(),
-            how: call.how,
+            mask: call.steps.clone(),
+            config: call.config,
             steps: SavedSteps::Cpu(Box::new(SavedBatch {
                 lanes: blocks.lanes,
                 tasks,
-                gates: (!call.how.recompute).then_some(gates),
+                gates: (!call.config.recompute).then_some(gates),
                 h_before,
                 c_before,
             })),
@@ -148,7 +148,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
 /// What all threads of a forward pass read.
 struct ForwardShared<'a> {
     blocks: Blocks,
-    how: &'a How,
+    config: &'a CellConfig,
     timesteps: usize,
     input_size: usize,
     /// Words of an output frame; 0 if none are wanted.
@@ -229,10 +229,10 @@ impl ForwardRows<'_> {
     /// One timestep of a block of units of `M` rows.
     #[inline(always)]
     fn tile<S: Simd, const M: usize>(&mut self, simd: S, at: At, state: &mut Running<'_>) {
-        let ForwardShared { blocks, how, input_size, .. } = *self.shared;
+        let ForwardShared { blocks, config, input_size, .. } = *self.shared;
         let (units, hidden_size) = (blocks.units(), blocks.hidden_size);
         let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[at.row + m]);
-        let frames = rows.map(|row| row.frame(at.step, how.reverse));
+        let frames = rows.map(|row| row.frame(at.step, config.reverse));
         let zero = simd.splat_f32s(0.0);
         // SIMD is kept out of closures here: what they call is compiled without its instructions.
         let mut sums = [[zero; 4]; M];
@@ -253,7 +253,7 @@ impl ForwardRows<'_> {
         let r = weights_of::<S>(self.shared.r, hidden_size, at.block);
         accumulate(simd, &mut sums, h, r);
 
-        if how.cell.is_variant() || self.shared.mask.is_some() {
+        if config.cell.is_variant() || self.shared.mask.is_some() {
             self.variants(simd, at, (rows, frames), sums, state);
         } else {
             self.plain(simd, at, frames, sums, state);
@@ -300,7 +300,7 @@ impl ForwardRows<'_> {
         sums: [[S::f32s; 4]; M],
         state: &mut Running<'_>,
     ) {
-        let ForwardShared { blocks, how, timesteps, peepholes, mask, .. } = *self.shared;
+        let ForwardShared { blocks, config, timesteps, peepholes, mask, .. } = *self.shared;
         let zero = simd.splat_f32s(0.0);
         for m in 0..M {
             let place = at.place::<S>(m, blocks.units());
@@ -315,7 +315,7 @@ impl ForwardRows<'_> {
                 true => cell::Forward { gates: [zero; 4], c: c_old, h: h_old },
                 false => {
                     let p = row_of(simd, peepholes, at.block);
-                    cell_of(simd, how, blocks, sums[m], [h_old, c_old], p, (frame, at.block))
+                    cell_of(simd, config, blocks, sums[m], [h_old, c_old], p, (frame, at.block))
                 }
             };
             self.save::<S>((at, place, frames[m]), state, new.gates);
@@ -333,7 +333,7 @@ impl ForwardRows<'_> {
                 h_met = simd.mul_f32s(new.h, load::<S>(&self.scales[place..]));
             }
             store::<S>(&mut state.h_next[place..], h_met);
-            let y = if left_out && how.zero_left_out { zero } else { new.h };
+            let y = if left_out && config.zero_left_out { zero } else { new.h };
             self.output::<S>(simd, at, frames[m], y);
         }
     }

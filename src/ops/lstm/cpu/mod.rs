@@ -20,9 +20,10 @@ pub(super) use backward::backward;
 pub(super) use forward::forward;
 pub(crate) use step::Stack;
 
-use super::{Columns, Forward, How, Sizes, Steps, Weights, cell};
+use super::{CellConfig, Columns, Forward, Sizes, Weights, cell};
 use crate::device::cpu::Aligned;
 use crate::device::threads::{self, each as each_job};
+use crate::lengths::Counted;
 use crate::{Lengths, Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
@@ -68,7 +69,7 @@ impl Row {
 
 impl Task {
     /// The batch's rows, dealt to the threads so that each gets as many frames.
-    fn deal(steps: Steps<'_>, sizes: Sizes) -> Arc<[Self]> {
+    fn deal(steps: &Counted, sizes: Sizes) -> Arc<[Self]> {
         // Who has little to do is done before another thread wakes up.
         let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
         let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
@@ -328,13 +329,14 @@ fn store_rows(tasks: &[Task], values: &[Vec<f32>], blocks: Blocks, words: &mut [
 }
 
 /// What dropout makes of h of each row and unit, padded; empty where it makes nothing.
-fn recurrent_scales(how: &How, task: &Task, blocks: Blocks) -> Vec<f32> {
+fn recurrent_scales(config: &CellConfig, task: &Task, blocks: Blocks) -> Vec<f32> {
     let mut scales = Vec::new();
-    if how.cell.recurrent_dropout > 0.0 && how.noise.training {
+    if config.cell.recurrent_dropout > 0.0 && config.noise.training {
         scales = vec![0.0; task.rows.len() * blocks.units()];
         for (scales, row) in scales.chunks_exact_mut(blocks.units()).zip(&task.rows) {
             for (unit, scale) in scales[..blocks.hidden_size].iter_mut().enumerate() {
-                *scale = how.cell.recurrent_scale(how.noise, row.at * blocks.hidden_size + unit);
+                *scale =
+                    config.cell.recurrent_scale(config.noise, row.at * blocks.hidden_size + unit);
             }
         }
     }
@@ -343,11 +345,16 @@ fn recurrent_scales(how: &How, task: &Task, blocks: Blocks) -> Vec<f32> {
 
 /// How much of h and c of a block of units stays as it was.
 #[inline(always)]
-fn zoneout<S: Simd>(how: &How, blocks: Blocks, frame: usize, block: usize) -> [S::f32s; 2] {
+fn zoneout<S: Simd>(
+    config: &CellConfig,
+    blocks: Blocks,
+    frame: usize,
+    block: usize,
+) -> [S::f32s; 2] {
     let mut stays: [S::f32s; 2] = pulp::bytemuck::Zeroable::zeroed();
     let words: &mut [f32] = cast_slice_mut(&mut stays);
     for (lane, unit) in blocks.range(block).enumerate() {
-        let [h, c] = how.cell.zoneout(how.noise, frame * blocks.hidden_size + unit);
+        let [h, c] = config.cell.zoneout(config.noise, frame * blocks.hidden_size + unit);
         words[lane] = h;
         words[blocks.lanes + lane] = c;
     }
@@ -358,19 +365,19 @@ fn zoneout<S: Simd>(how: &How, blocks: Blocks, frame: usize, block: usize) -> [S
 #[inline(always)]
 fn cell_of<S: Simd>(
     simd: S,
-    how: &How,
+    config: &CellConfig,
     blocks: Blocks,
     a: [S::f32s; 4],
     [h_old, c_old]: [S::f32s; 2],
     peepholes: [S::f32s; 4],
     (frame, block): (usize, usize),
 ) -> cell::Forward<S::f32s> {
-    let mut new = match how.cell.is_variant() {
-        true => how.cell.forward(simd, a, c_old, peepholes),
+    let mut new = match config.cell.is_variant() {
+        true => config.cell.forward(simd, a, c_old, peepholes),
         false => cell::plain_forward(simd, a, c_old),
     };
-    if how.cell.has_zoneout() {
-        let [h, c] = zoneout::<S>(how, blocks, frame, block);
+    if config.cell.has_zoneout() {
+        let [h, c] = zoneout::<S>(config, blocks, frame, block);
         new.h = stay(simd, new.h, h_old, h);
         new.c = stay(simd, new.c, c_old, c);
     }
@@ -403,9 +410,9 @@ fn packed_rows<'a>(
 fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
     let x = call.x;
     match call.steps {
-        Steps::All => Ok(x.clone()),
-        Steps::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
-        Steps::Lengths(lengths) if call.is_packed() => {
+        Counted::All => Ok(x.clone()),
+        Counted::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
+        Counted::Lengths(lengths) if call.is_packed() => {
             let frames = Tensor::empty(x.shape(), &x.device())?;
             let (from, size) = (x.cpu(), sizes.input_size);
             frames.cpu_mut(|frames| {
@@ -416,7 +423,7 @@ fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
             });
             Ok(frames)
         }
-        Steps::Lengths(_) => {
+        Counted::Lengths(_) => {
             let all = Columns { tensor: x, first: 0 };
             gather(tasks, sizes.timesteps, sizes.input_size, all)
         }

@@ -16,7 +16,7 @@ use super::micro::{accumulate, load, row_of, store, weights_of};
 use super::{Blocks, Row, cell_of};
 use crate::device::cpu::Aligned;
 use crate::device::threads;
-use crate::ops::lstm::How;
+use crate::ops::lstm::CellConfig;
 use crate::tensor::Words;
 use pulp::bytemuck::cast_slice;
 use pulp::{Arch, Simd, WithSimd};
@@ -30,7 +30,7 @@ pub(super) const UNITS: usize = 64;
 /// A row's sequence.
 pub(super) struct Job {
     pub(super) blocks: Blocks,
-    pub(super) how: How,
+    pub(super) config: CellConfig,
     pub(super) row: Row,
     /// W x + b of all frames.
     pub(super) sums: Words,
@@ -165,7 +165,7 @@ impl Job {
     fn step<S: Simd>(&self, simd: S, step: usize, blocks: Range<usize>, state: State<'_>) {
         let (lanes, hidden_size) = (S::F32_LANES, self.blocks.hidden_size);
         let State { h, c, h_next } = state;
-        let frame = self.row.frame(step, self.how.reverse);
+        let frame = self.row.frame(step, self.config.reverse);
         let sums: &[[S::f32s; 4]] = cast_slice(&self.sums);
         for block in blocks {
             let place = block * lanes;
@@ -175,10 +175,10 @@ impl Job {
             let old = [load::<S>(&h[place..]), load::<S>(&c[place..])];
             let peepholes = row_of(simd, self.peepholes.as_deref().map(|p| &**p), block);
             let at = (frame, block);
-            let new = cell_of(simd, &self.how, self.blocks, sums[0], old, peepholes, at);
+            let new = cell_of(simd, &self.config, self.blocks, sums[0], old, peepholes, at);
             store::<S>(&mut c[place..], new.c);
             store::<S>(&mut h_next[place..], new.h);
-            if self.how.cell.is_variant() {
+            if self.config.cell.is_variant() {
                 c[place + self.blocks.range(block).len()..place + lanes].fill(0.0);
             }
         }
@@ -235,7 +235,7 @@ impl<F: Fn(Helper)> WithSimd for Lead<'_, F> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         let Self { job, board, mut h, mut c, y, call } = self;
-        let Job { blocks, ref how, row, .. } = **job;
+        let Job { blocks, ref config, row, .. } = **job;
         let (split_block, split) = (job.split_block(), job.split());
         let (steps, width) = (row.length, y.len() / row.length);
         let mut h_next = h.clone();
@@ -263,7 +263,7 @@ impl<F: Fn(Helper)> WithSimd for Lead<'_, F> {
                 }
             }
             if step > 0 && width > 0 {
-                let frame = row.frame(step - 1, how.reverse);
+                let frame = row.frame(step - 1, config.reverse);
                 y[frame * width..][..width].copy_from_slice(&h[..width]);
             }
             if step == steps {

@@ -3,7 +3,7 @@
 use super::micro::{accumulate, accumulate_outer, load, most_rows, row_of, tiles, weights_of};
 use super::{Blocks, SMALL, each_job, threads_for};
 use crate::device::cpu::Line;
-use crate::ops::lstm::{How, cell};
+use crate::ops::lstm::{CellConfig, cell};
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
@@ -49,7 +49,7 @@ pub(super) struct FrameSums<'a> {
 /// Turns sums into activated gates.
 #[derive(Clone, Copy)]
 pub(super) struct Activate<'a> {
-    pub(super) how: &'a How,
+    pub(super) config: &'a CellConfig,
     pub(super) peepholes: Option<&'a [f32]>,
     /// `[frames, units]`.
     pub(super) c_before: &'a [f32],
@@ -119,11 +119,11 @@ impl Activate<'_> {
         sums: [S::f32s; 4],
     ) -> [S::f32s; 4] {
         let c = load::<S>(&self.c_before[frame * blocks.units() + block * S::F32_LANES..]);
-        if !self.how.cell.is_variant() {
+        if !self.config.cell.is_variant() {
             return cell::plain_update(simd, sums, c).gates;
         }
         let p = row_of(simd, self.peepholes, block);
-        self.how.cell.forward(simd, sums, c, p).gates
+        self.config.cell.forward(simd, sums, c, p).gates
     }
 }
 

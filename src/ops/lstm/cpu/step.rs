@@ -6,7 +6,7 @@ use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of
 use super::{Blocks, SMALL, cell_of, lanes};
 use crate::device::cpu::Aligned;
 use crate::device::threads::each as each_job;
-use crate::ops::lstm::{How, Weights};
+use crate::ops::lstm::{CellConfig, Weights};
 use crate::tensor::room_for;
 use crate::{Result, Tensor};
 use pulp::{Arch, Simd, WithSimd};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(crate) struct Stack {
     blocks: Blocks,
     input_size: usize,
-    how: How,
+    config: CellConfig,
     layers: Vec<Layer>,
     /// The rows in even shares, one for each thread that is worth its waking up.
     shares: Vec<Share>,
@@ -60,7 +60,7 @@ fn zeros(len: usize) -> Result<Vec<f32>> {
 
 impl Stack {
     /// Rows in a state of zeros; `layers` are the lowest first, their weights on the CPU.
-    pub(crate) fn new(rows: usize, layers: Vec<Weights>, how: How) -> Result<Self> {
+    pub(crate) fn new(rows: usize, layers: Vec<Weights>, config: CellConfig) -> Result<Self> {
         let shape = |layer: &Weights| [layer.weight_ih.shape()[0], layer.weight_hh.shape()[0]];
         let [input_size, hidden_size] = layers.first().map_or([0; 2], shape);
         let blocks = Blocks::new(lanes(), hidden_size);
@@ -80,7 +80,7 @@ impl Stack {
         });
         let shares = shares.collect::<Result<_>>()?;
         let mut stack =
-            Self { blocks, input_size, how, layers: vec![], shares, each, version: None };
+            Self { blocks, input_size, config, layers: vec![], shares, each, version: None };
         stack.set_weights(layers);
         Ok(stack)
     }
@@ -132,7 +132,7 @@ impl Stack {
 
     /// Takes a frame of each active row: `x` is `[rows, input_size]`. Comes after `prepare`.
     pub(crate) fn step(&mut self, x: &[f32], active: &[bool]) {
-        let Self { blocks, input_size, ref how, ref layers, ref mut shares, each, .. } = *self;
+        let Self { blocks, input_size, ref config, ref layers, ref mut shares, each, .. } = *self;
         for share in &mut *shares {
             let active = active[share.first..].iter().take(each).enumerate();
             share.running.clear();
@@ -143,7 +143,7 @@ impl Stack {
         let run = || {
             each_job(shares.iter_mut().filter(busy), threads, |share| {
                 let x = &x[share.first * input_size..];
-                Arch::new().dispatch(Step { blocks, how, layers, x, input_size, share });
+                Arch::new().dispatch(Step { blocks, config, layers, x, input_size, share });
             });
         };
         if let Some(weight) = layers.first().map(|layer| &layer.weights.weight_ih) {
@@ -171,7 +171,7 @@ impl Stack {
 /// A timestep of a share's rows.
 struct Step<'a> {
     blocks: Blocks,
-    how: &'a How,
+    config: &'a CellConfig,
     layers: &'a [Layer],
     x: &'a [f32],
     input_size: usize,
@@ -181,7 +181,7 @@ struct Step<'a> {
 /// What the tiles of a layer read and write.
 struct Tiles<'a> {
     blocks: Blocks,
-    how: &'a How,
+    config: &'a CellConfig,
     packed: &'a Packed,
     /// Frames of `input_size` words, `stride` apart.
     input: &'a [f32],
@@ -198,7 +198,7 @@ impl WithSimd for Step<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { blocks, how, layers, x, input_size, share } = self;
+        let Self { blocks, config, layers, x, input_size, share } = self;
         let Share { h, c, h_next, running, .. } = share;
         let units = blocks.units();
         for (number, layer) in layers.iter().enumerate() {
@@ -210,7 +210,7 @@ impl WithSimd for Step<'_> {
             };
             let mut tiles = Tiles {
                 blocks,
-                how,
+                config,
                 packed,
                 input,
                 stride,
@@ -249,10 +249,10 @@ impl Tiles<'_> {
         for (&row, &sums) in rows.iter().zip(&sums) {
             let place = row * units + block * lanes;
             let old = [load::<S>(&self.h[place..]), load::<S>(&self.c[place..])];
-            let new = cell_of(simd, self.how, self.blocks, sums, old, peepholes, (0, block));
+            let new = cell_of(simd, self.config, self.blocks, sums, old, peepholes, (0, block));
             store::<S>(&mut self.c[place..], new.c);
             store::<S>(&mut self.h_next[place..], new.h);
-            if self.how.cell.is_variant() {
+            if self.config.cell.is_variant() {
                 self.c[place + self.blocks.range(block).len()..place + lanes].fill(0.0);
             }
         }

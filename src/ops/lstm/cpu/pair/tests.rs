@@ -31,7 +31,7 @@ fn bits(
     let r = tensor([hidden_size, 4 * hidden_size], 1);
     let job = Job {
         blocks,
-        how: How { reverse, ..How::default() },
+        config: CellConfig { reverse, ..CellConfig::default() },
         row: Row { at: 0, length, start: 0 },
         sums: tensor([length, blocks.columns()], 2).cpu(),
         r: blocks.packed_forward(&r).unwrap(),

@@ -1,6 +1,6 @@
 //! Which strategy is the fastest where: what `cargo xtask strategies` measured.
 
-use super::plan::{Pass, Strategy, Task};
+use super::{Phase, Strategy, Task};
 use std::sync::OnceLock;
 
 /// `class,pass,batch,hidden_size,strategies`, the fastest first.
@@ -8,7 +8,7 @@ const TABLE: &str = include_str!("strategies.csv");
 
 struct Row {
     software: bool,
-    pass: Pass,
+    phase: Phase,
     batch: f32,
     hidden_size: f32,
     order: Vec<Strategy>,
@@ -23,9 +23,9 @@ fn parse(line: &str) -> Option<Row> {
         "hardware" => false,
         _ => return None,
     };
-    let pass = match next()? {
-        "forward" => Pass::Forward,
-        "backward" => Pass::Backward,
+    let phase = match next()? {
+        "forward" => Phase::Forward,
+        "backward" => Phase::Backward,
         _ => return None,
     };
     let (batch, hidden_size) = (next()?.parse().ok()?, next()?.parse().ok()?);
@@ -36,20 +36,20 @@ fn parse(line: &str) -> Option<Row> {
         _ => None,
     };
     let order = next()?.split(' ').map(strategy).collect::<Option<_>>()?;
-    Some(Row { software, pass, batch, hidden_size, order })
+    Some(Row { software, phase, batch, hidden_size, order })
 }
 
 /// What `Auto` tries for a task, the first that can run it; `Stepwise` always can.
 pub(super) fn order(software: bool, task: Task) -> &'static [Strategy] {
     static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
     let rows = ROWS.get_or_init(|| TABLE.lines().filter_map(parse).collect());
-    let (batch, hidden_size) = ((task.ways * task.batch) as f32, task.hidden_size as f32);
+    let (batch, hidden_size) = ((task.lanes * task.batch) as f32, task.hidden_size as f32);
     // The nearest shape that was measured: as near as it is in doublings.
     let apart = |row: &&Row| {
         (batch / row.batch).log2().abs() + (hidden_size / row.hidden_size).log2().abs()
     };
     rows.iter()
-        .filter(|row| row.software == software && row.pass == task.pass)
+        .filter(|row| row.software == software && row.phase == task.phase)
         .min_by(|a, b| apart(a).total_cmp(&apart(b)))
         .map_or(&[], |row| &row.order)
 }
@@ -73,23 +73,23 @@ mod tests {
                 order.len() == row.order.len() && order.contains(&Strategy::Stepwise),
                 "{line:?}"
             );
-            seen[usize::from(row.software)][usize::from(row.pass == Pass::Backward)] += 1;
+            seen[usize::from(row.software)][usize::from(row.phase == Phase::Backward)] += 1;
         }
         assert!(seen.iter().flatten().all(|&rows| rows > 0), "{seen:?}");
     }
 
     #[test]
     fn the_nearest_shape_decides() {
-        let task = |pass, batch, hidden_size| {
-            let (variant, ragged, half, ways) = (false, false, false, 1);
-            Task { pass, variant, ragged, half, ways, batch, timesteps: 64, hidden_size }
+        let task = |phase, batch, hidden_size| {
+            let (variant, ragged, half, lanes) = (false, false, false, 1);
+            Task { phase, variant, ragged, half, lanes, batch, timesteps: 64, hidden_size }
         };
         for row in TABLE.lines().filter_map(parse) {
             let (batch, hidden_size) = (row.batch as usize, row.hidden_size as usize);
-            assert_eq!(order(row.software, task(row.pass, batch, hidden_size)), row.order);
+            assert_eq!(order(row.software, task(row.phase, batch, hidden_size)), row.order);
         }
         // Far from all of them there is an answer, too.
-        assert!(!order(true, task(Pass::Forward, 100_000, 1)).is_empty());
-        assert!(!order(false, task(Pass::Backward, 1, 100_000)).is_empty());
+        assert!(!order(true, task(Phase::Forward, 100_000, 1)).is_empty());
+        assert!(!order(false, task(Phase::Backward, 1, 100_000)).is_empty());
     }
 }

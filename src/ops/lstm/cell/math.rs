@@ -1,122 +1,27 @@
-//! What one unit computes in one timestep: the options of a cell, and the cell on the CPU's
-//! vectors. The twin of `shaders/lstm/cell`.
+//! What one unit computes in one timestep, on the CPU's vectors. The twin of `shaders/lstm/cell`.
 
+use super::{Cell, Coupling, GateActivation, Noise};
 use crate::ops::math::{sigmoid, tanh};
-use crate::ops::threefry::Key;
-use crate::{Error, Result};
 use pulp::Simd;
 
-/// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters.
-///
-/// Keras' `hard_sigmoid` is `HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }`, ONNX's default
-/// `HardSigmoid { alpha: 0.2, beta: 0.5 }`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs, reason = "the parameters are those of the formula")]
-pub enum GateActivation {
-    /// `1 / (1 + exp(-x))`
-    Sigmoid,
-    /// `tanh(x)`
-    Tanh,
-    /// `max(0, x)`
-    Relu,
-    /// `alpha x + beta`
-    Affine { alpha: f32, beta: f32 },
-    /// `alpha x + beta`, from 0 to 1. `alpha` is above 0.
-    HardSigmoid { alpha: f32, beta: f32 },
-    /// `x` if `x >= 0`, else `alpha x`. `alpha` is at least 0.
-    LeakyRelu { alpha: f32 },
-    /// `alpha tanh(beta x)`. `alpha` is not 0.
-    ScaledTanh { alpha: f32, beta: f32 },
-    /// `x` if `x >= 0`, else `alpha (exp(x) - 1)`. `alpha` is at least 0.
-    Elu { alpha: f32 },
-    /// `x / (1 + |x|)`
-    Softsign,
-    /// `log(1 + exp(x))`
-    Softplus,
-    /// `x` if `x > alpha`, else 0. `alpha` is at least 0.
-    ThresholdedRelu { alpha: f32 },
-}
-
 impl GateActivation {
-    /// The number that the shaders know it by, alpha and beta.
-    fn parts(self) -> (u32, f32, f32) {
-        match self {
-            Self::Sigmoid => (0, 0.0, 0.0),
-            Self::Tanh => (1, 0.0, 0.0),
-            Self::Relu => (2, 0.0, 0.0),
-            Self::Affine { alpha, beta } => (3, alpha, beta),
-            Self::HardSigmoid { alpha, beta } => (4, alpha, beta),
-            Self::LeakyRelu { alpha } => (5, alpha, 0.0),
-            Self::ScaledTanh { alpha, beta } => (6, alpha, beta),
-            Self::Elu { alpha } => (7, alpha, 0.0),
-            Self::Softsign => (8, 0.0, 0.0),
-            Self::Softplus => (9, 0.0, 0.0),
-            Self::ThresholdedRelu { alpha } => (10, alpha, 0.0),
-        }
-    }
-
-    /// That the slope can be told from the value.
-    fn check(self) -> Result<()> {
-        let (_, alpha, beta) = self.parts();
-        let fits = alpha.is_finite()
-            && beta.is_finite()
-            && match self {
-                Self::HardSigmoid { .. } => alpha > 0.0,
-                Self::ScaledTanh { .. } => alpha != 0.0,
-                Self::LeakyRelu { .. } | Self::Elu { .. } | Self::ThresholdedRelu { .. } => {
-                    alpha >= 0.0
-                }
-                _ => true,
-            };
-        if fits {
-            return Ok(());
-        }
-        Err(Error::Option {
-            option: "an activation of the cell",
-            found: format!("{self:?}"),
-            expected: "finite parameters; alpha at least 0, of HardSigmoid above 0, of ScaledTanh \
-                       not 0"
-                .into(),
-        })
-    }
-
     fn value(self, x: f32) -> f32 {
         match self {
             Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Self::Tanh => x.tanh(),
-            Self::Relu => {
-                if x < 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
+            Self::Relu if x < 0.0 => 0.0,
             Self::Affine { alpha, beta } => alpha * x + beta,
             Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
-            Self::LeakyRelu { alpha } => {
-                if x < 0.0 {
-                    alpha * x
-                } else {
-                    x
-                }
-            }
+            Self::LeakyRelu { alpha } if x < 0.0 => alpha * x,
             Self::ScaledTanh { alpha, beta } => alpha * (beta * x).tanh(),
-            Self::Elu { alpha } => {
-                if x < 0.0 {
-                    alpha * x.exp_m1()
-                } else {
-                    x
-                }
-            }
+            Self::Elu { alpha } if x < 0.0 => alpha * x.exp_m1(),
             Self::Softsign => x / (1.0 + x.abs()),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
-            Self::ThresholdedRelu { alpha } => {
-                if x <= alpha {
-                    0.0
-                } else {
-                    x
-                }
-            }
+            Self::ThresholdedRelu { alpha } if x <= alpha => 0.0,
+            Self::Relu
+            | Self::LeakyRelu { .. }
+            | Self::Elu { .. }
+            | Self::ThresholdedRelu { .. } => x,
         }
     }
 
@@ -133,21 +38,10 @@ impl GateActivation {
             Self::Relu => step(y > 0.0),
             Self::Affine { alpha, .. } => alpha,
             Self::HardSigmoid { alpha, .. } => alpha * step(y > 0.0 && y < 1.0),
-            Self::LeakyRelu { alpha } => {
-                if y < 0.0 {
-                    alpha
-                } else {
-                    1.0
-                }
-            }
+            Self::LeakyRelu { alpha } if y < 0.0 => alpha,
+            Self::Elu { alpha } if y < 0.0 => y + alpha,
+            Self::LeakyRelu { .. } | Self::Elu { .. } => 1.0,
             Self::ScaledTanh { alpha, beta } => beta * (alpha - y * y / alpha),
-            Self::Elu { alpha } => {
-                if y < 0.0 {
-                    y + alpha
-                } else {
-                    1.0
-                }
-            }
             Self::Softsign => (1.0 - y.abs()) * (1.0 - y.abs()),
             Self::Softplus => 1.0 - (-y).exp(),
             Self::ThresholdedRelu { .. } => step(y != 0.0),
@@ -155,115 +49,9 @@ impl GateActivation {
     }
 }
 
-/// Gates of which one follows the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Coupling {
-    /// Each gate has its own weights.
-    #[default]
-    None,
-    /// `i = 1 - f` (CIFG: Greff et al. 2017). The weights of i are not used.
-    InputFollowsForget,
-    /// `f = 1 - i`: ONNX's `input_forget`. The weights of f are not used.
-    ForgetFollowsInput,
-}
-
-/// What a cell does otherwise than the plain one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Cell {
-    pub(crate) recurrent: GateActivation,
-    pub(crate) input: GateActivation,
-    pub(crate) output: GateActivation,
-    pub(crate) coupling: Coupling,
-    pub(crate) clip: Option<f32>,
-    pub(crate) cell_clip: Option<f32>,
-    pub(crate) peepholes: bool,
-    /// Of h on its way to the next step, the same at every step: Gal & Ghahramani 2016.
-    pub(crate) recurrent_dropout: f32,
-    /// Of h and c: Krueger et al. 2017.
-    pub(crate) zoneout: [f32; 2],
-}
-
-impl Default for Cell {
-    fn default() -> Self {
-        Self {
-            recurrent: GateActivation::Sigmoid,
-            input: GateActivation::Tanh,
-            output: GateActivation::Tanh,
-            coupling: Coupling::None,
-            clip: None,
-            cell_clip: None,
-            peepholes: false,
-            recurrent_dropout: 0.0,
-            zoneout: [0.0; 2],
-        }
-    }
-}
-
-/// Whether random numbers are drawn, and which.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Noise {
-    pub(crate) training: bool,
-    pub(crate) key: Key,
-}
-
 impl Cell {
-    /// Whether it differs from the plain cell.
-    pub(crate) fn is_variant(&self) -> bool {
-        *self != Self::default()
-    }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        for activation in [self.recurrent, self.input, self.output] {
-            activation.check()?;
-        }
-        for (option, clip) in [("clip", self.clip), ("cell_clip", self.cell_clip)] {
-            if let Some(clip) = clip.filter(|&c| !(c > 0.0 && c.is_finite())) {
-                let expected = "above 0, and finite".into();
-                return Err(Error::Option { option, found: clip.to_string(), expected });
-            }
-        }
-        let [h, c] = self.zoneout;
-        for (option, share) in
-            [("recurrent_dropout", self.recurrent_dropout), ("zoneout", h), ("zoneout", c)]
-        {
-            crate::ops::dropout::check_rate(option, share)?;
-        }
-        Ok(())
-    }
-
-    /// The words behind `before` in the kernels' uniform.
-    pub(super) fn uniform(&self, noise: Noise) -> [u32; 19] {
-        let [zoneout_h, zoneout_c] = self.zoneout;
-        let [r, i, o] = [self.recurrent, self.input, self.output].map(|activation| {
-            let (kind, alpha, beta) = activation.parts();
-            [kind, alpha.to_bits(), beta.to_bits()]
-        });
-        let [clip, cell_clip] = [self.clip, self.cell_clip].map(|c| c.unwrap_or(f32::MAX));
-        [
-            noise.key.0[0],
-            noise.key.0[1],
-            self.recurrent_dropout.to_bits(),
-            zoneout_h.to_bits(),
-            zoneout_c.to_bits(),
-            noise.training.into(),
-            r[0],
-            r[1],
-            r[2],
-            i[0],
-            i[1],
-            i[2],
-            o[0],
-            o[1],
-            o[2],
-            self.coupling as u32,
-            clip.to_bits(),
-            cell_clip.to_bits(),
-            self.peepholes.into(),
-        ]
-    }
-
     /// What dropout makes of h of a unit on its way to the next step.
-    pub(super) fn recurrent_scale(&self, noise: Noise, at: usize) -> f32 {
+    pub(crate) fn recurrent_scale(&self, noise: Noise, at: usize) -> f32 {
         let p = self.recurrent_dropout;
         if p == 0.0 || !noise.training {
             return 1.0;
@@ -272,7 +60,7 @@ impl Cell {
     }
 
     /// How much of h and c stays as it was.
-    pub(super) fn zoneout(&self, noise: Noise, at: usize) -> [f32; 2] {
+    pub(crate) fn zoneout(&self, noise: Noise, at: usize) -> [f32; 2] {
         if !noise.training || self.zoneout == [0.0; 2] {
             return self.zoneout;
         }
@@ -280,29 +68,29 @@ impl Cell {
         std::array::from_fn(|i| f32::from(u8::from(random[i] < self.zoneout[i])))
     }
 
-    pub(super) fn has_zoneout(&self) -> bool {
+    pub(crate) fn has_zoneout(&self) -> bool {
         self.zoneout != [0.0; 2]
     }
 }
 
 /// What a vector of units makes of a timestep.
 #[derive(Clone, Copy)]
-pub(super) struct Forward<V> {
-    pub(super) gates: [V; 4],
-    pub(super) c: V,
-    pub(super) h: V,
+pub(crate) struct Forward<V> {
+    pub(crate) gates: [V; 4],
+    pub(crate) c: V,
+    pub(crate) h: V,
 }
 
 /// The gradients before a timestep.
-pub(super) struct Backward<V> {
-    pub(super) d_a: [V; 4],
-    pub(super) d_c: V,
-    pub(super) d_peepholes: [V; 4],
+pub(crate) struct Backward<V> {
+    pub(crate) d_a: [V; 4],
+    pub(crate) d_c: V,
+    pub(crate) d_peepholes: [V; 4],
 }
 
 impl Cell {
     #[inline(always)]
-    pub(super) fn forward<S: Simd>(
+    pub(crate) fn forward<S: Simd>(
         &self,
         simd: S,
         a: [S::f32s; 4],
@@ -332,7 +120,7 @@ impl Cell {
     }
 
     #[inline(always)]
-    pub(super) fn backward<S: Simd>(
+    pub(crate) fn backward<S: Simd>(
         &self,
         simd: S,
         [i, f, g, o]: [S::f32s; 4],
@@ -388,7 +176,7 @@ impl Cell {
 
 /// The plain cell: all that most networks need, so without a branch.
 #[inline(always)]
-pub(super) fn plain_forward<S: Simd>(
+pub(crate) fn plain_forward<S: Simd>(
     simd: S,
     a: [S::f32s; 4],
     c_prev: S::f32s,
@@ -400,7 +188,7 @@ pub(super) fn plain_forward<S: Simd>(
 
 /// All but h, which is 0.
 #[inline(always)]
-pub(super) fn plain_update<S: Simd>(simd: S, a: [S::f32s; 4], c_prev: S::f32s) -> Forward<S::f32s> {
+pub(crate) fn plain_update<S: Simd>(simd: S, a: [S::f32s; 4], c_prev: S::f32s) -> Forward<S::f32s> {
     let (i, f, o) = (sigmoid(simd, a[0]), sigmoid(simd, a[1]), sigmoid(simd, a[3]));
     let g = tanh(simd, a[2]);
     let c = simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g));
@@ -409,12 +197,12 @@ pub(super) fn plain_update<S: Simd>(simd: S, a: [S::f32s; 4], c_prev: S::f32s) -
 
 /// h.
 #[inline(always)]
-pub(super) fn plain_output<S: Simd>(simd: S, o: S::f32s, c: S::f32s) -> S::f32s {
+pub(crate) fn plain_output<S: Simd>(simd: S, o: S::f32s, c: S::f32s) -> S::f32s {
     simd.mul_f32s(o, tanh(simd, c))
 }
 
 #[inline(always)]
-pub(super) fn plain_backward<S: Simd>(
+pub(crate) fn plain_backward<S: Simd>(
     simd: S,
     [i, f, g, o]: [S::f32s; 4],
     c_prev: S::f32s,

@@ -1,13 +1,19 @@
 //! Whether a schedule that rests on more than every API promises is right on a device: one small
 //! layer by it and by the plain one, compared.
 
-use super::plan::Rows;
-use super::{Arriving, Backward, Columns, Forward, How, Output, Steps, Strategy, Wanted, Weights};
-use super::{backward, forward, persistent, sequence, stepwise};
+use super::{Rows, Schedule, Strategy, Task, schedule};
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::special::{Comparison, Special};
+use crate::lengths::Counted;
 use crate::ops::half::half;
+use crate::ops::lstm::gpu::backward::backward_with;
+use crate::ops::lstm::gpu::chunks;
+use crate::ops::lstm::gpu::forward::forward_with;
+use crate::ops::lstm::gpu::schedule::{persistent, sequence, stepwise};
+use crate::ops::lstm::{
+    Backward, CellConfig, Columns, Forward, GradRequest, Output, OutputGrads, Sizes, Weights,
+};
 use crate::{Device, Result, Tensor};
 use ::half::f16;
 use std::sync::Arc;
@@ -28,22 +34,20 @@ pub(crate) static PERSISTENT: [Special; 2] = [
     },
 ];
 
-/// Numbers of 16 bits against those of 32.
+/// `Strategy::Sequence` and `Strategy::Stepwise` with numbers of 16 bits against those of 32.
 pub(crate) static HALF: Special = Special {
     name: "lstm_f16",
     kernels: &[
-        &sequence::FORWARD[1][0],
-        &sequence::BACKWARD[1][0],
-        &stepwise::FORWARD[1][0],
-        &stepwise::BACKWARD[1][0],
+        &sequence::FORWARD[1],
+        &sequence::BACKWARD[1],
+        &stepwise::FORWARD[1],
+        &stepwise::BACKWARD[1],
     ],
     check: |gpu| {
         let (mut special, mut plain) = (Vec::new(), Vec::new());
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {
-            let run = |half| {
-                let how = How { strategy, ..How::default() };
-                run(gpu, [5, 6, 3, 70], true, half, how)
-            };
+            let run =
+                |half| run(gpu, [5, 6, 3, 70], true, half, &|task| schedule(gpu, strategy, task));
             special.extend(run(true)?);
             plain.extend(run(false)?);
         }
@@ -56,7 +60,8 @@ const ROUNDED: f32 = 1e-2;
 
 fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
     // So large that several workgroups share it, and not a multiple of anything.
-    let run = |strategy| run(gpu, [5, 6, 3, 157], true, half, How { strategy, ..How::default() });
+    let run =
+        |strategy| run(gpu, [5, 6, 3, 157], true, half, &|task| schedule(gpu, strategy, task));
     let plain = run(Strategy::Stepwise)?;
     let special = run(Strategy::Persistent)?;
     let in_vain = gpu.resident.tripped() && !gpu.info.software;
@@ -64,40 +69,39 @@ fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
     Ok(Comparison { special, plain, bound })
 }
 
-/// `Strategy::Sequence` with subgroups and without: 16 rows.
+/// The forward pass of `Strategy::Sequence` with subgroups and without, 16 rows a workgroup.
 pub(crate) static SUBGROUP: Special = Special {
     name: "lstm_sequence_subgroup",
-    kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0][0]],
+    kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 16, false),
 };
 
-/// The same for the backward pass.
+/// The backward pass of `Strategy::Sequence` with subgroups and without, 16 rows a workgroup.
 pub(crate) static SUBGROUP_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup",
-    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD[0][0]],
+    kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD[0]],
     check: |gpu| subgroups(gpu, 16, true),
 };
 
-/// One row.
+/// The forward pass of `Strategy::Sequence` with subgroups and without, one row a workgroup.
 pub(crate) static ROW: Special = Special {
     name: "lstm_sequence_subgroup_row",
-    kernels: &[&sequence::FORWARD_ROW, &sequence::FORWARD[0][0]],
+    kernels: &[&sequence::FORWARD_ROW, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 1, false),
 };
 
-/// The same for the backward pass.
+/// The backward pass of `Strategy::Sequence` with subgroups and without, one row a workgroup.
 pub(crate) static ROW_BWD: Special = Special {
     name: "lstm_sequence_bwd_subgroup_row",
-    kernels: &[&sequence::BACKWARD_ROW, &sequence::BACKWARD[0][0]],
+    kernels: &[&sequence::BACKWARD_ROW, &sequence::BACKWARD[0]],
     check: |gpu| subgroups(gpu, 1, true),
 };
 
 fn subgroups(gpu: &Arc<Gpu>, rows: usize, backward: bool) -> Result<Comparison> {
     let run = |count, subgroups| {
-        let compared = Some(Rows { count, subgroups });
-        let how = How { strategy: Strategy::Sequence, compared, ..How::default() };
+        let schedule = Schedule::Sequence(Rows { count, subgroups });
         // Units of several subgroups, and a part of one.
-        run(gpu, [rows + 2, 3, 5, 70], backward, false, how)
+        run(gpu, [rows + 2, 3, 5, 70], backward, false, &|_| Ok(schedule))
     };
     Ok(Comparison { special: run(rows, true)?, plain: run(4, false)?, bound: 1e-5 })
 }
@@ -108,7 +112,7 @@ fn run(
     [b, t, i, h]: [usize; 4],
     save: bool,
     in_half: bool,
-    how: How,
+    schedule: &dyn Fn(Task) -> Result<Schedule>,
 ) -> Result<Vec<f32>> {
     let device = &Device(Backend::Gpu(gpu.clone()));
     // Numbers that 16 bits hold.
@@ -137,29 +141,36 @@ fn run(
     let x = values(&[b, t, i], 1.0, 4.0)?;
     let (h_0, c_0) = (values(&[b, h], 1.0, 5.0)?, values(&[b, h], 1.0, 6.0)?);
     let y = Tensor::zeros([b, t, h], device)?;
-    let outputs = forward(&[Forward {
+    let (config, steps) = (CellConfig::default(), &Counted::All);
+    let calls = [Forward {
         x: &x,
         weights: &weights,
-        steps: Steps::All,
+        steps,
         state: Some((&h_0, &c_0)),
         y: Some(Columns { tensor: &y, first: 0 }),
         save,
-        how,
-    }])?;
+        config,
+    }];
+    let sizes = Sizes { batch: b, timesteps: t, input_size: i, hidden_size: h };
+    let chunks = chunks::together(gpu, &calls, &[sizes])?.unwrap_or_default();
+    let outputs =
+        forward_with(gpu, &calls, &[sizes], chunks, schedule(Task::forward(&calls, sizes))?)?;
     let mut found = vec![y.clone()];
     let d_y = values(&[b, t, h], 1.0, 7.0)?;
     let arriving =
-        Arriving { d_y: Some(Columns { tensor: &d_y, first: 0 }), d_h_n: None, d_c_n: None };
+        OutputGrads { d_y: Some(Columns { tensor: &d_y, first: 0 }), d_h_n: None, d_c_n: None };
     let mut passes = Vec::new();
     for Output { h_n, c_n, saved } in outputs {
         found.extend([h_n, c_n]);
         passes.extend(saved.map(|saved| Backward { saved, arriving, gradients: &gradients }));
     }
-    for leaving in backward(passes, Wanted { d_x: true, d_state: true })? {
-        found.extend(leaving.d_x);
-        found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
-    }
     if save {
+        let schedule = schedule(Task::backward(1, &passes[0].saved))?;
+        let wanted = GradRequest { d_x: true, d_state: true };
+        for leaving in backward_with(gpu, passes, wanted, schedule)? {
+            found.extend(leaving.d_x);
+            found.extend(leaving.d_state.into_iter().flat_map(|(d_h, d_c)| [d_h, d_c]));
+        }
         found.extend([gradients.weight_ih, gradients.weight_hh].into_iter().chain(gradients.bias));
     }
     let found: Result<Vec<_>> = found.iter().map(Tensor::to_vec).collect();

@@ -1,9 +1,8 @@
 //! A layer-normalised LSTM over whole sequences (Ba et al. 2016, arXiv 1607.06450), from the
 //! normalised input projection on.
 
-use super::lstm::Columns;
-use super::lstm::transpose_gates::transpose_gates;
-use super::{ACTIVATIONS, INDEX, IS_NAN, switches};
+use super::Columns;
+use super::gpu::transpose_gates::transpose_gates;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Wgsl, Workgroup, folded, wgsl};
 use crate::device::threads;
@@ -12,12 +11,14 @@ use crate::ops::activation::sigmoid;
 use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
 use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::{ACTIVATIONS, INDEX, IS_NAN, product, switches};
 use crate::{Lengths, Result, Tensor};
 
 const COMMON: Wgsl = wgsl!("lstm/parts/norm.wgsl");
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "norm_lstm",
+    workgroup: Workgroup::Constant("WG"),
     parts: &[IS_NAN, ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm.wgsl")],
     bindings: &[
         ("gates", Write),
@@ -30,11 +31,11 @@ pub(crate) static FORWARD: Kernel = Kernel {
         ("lengths", Read),
     ],
     variants,
-    workgroup: Workgroup::Constant("WG"),
 };
 
 pub(crate) static BACKWARD: Kernel = Kernel {
     name: "norm_lstm_bwd",
+    workgroup: Workgroup::Constant("WG"),
     parts: &[IS_NAN, ACTIVATIONS, INDEX, COMMON, wgsl!("lstm/norm_lstm_bwd.wgsl")],
     bindings: &[
         ("gates", Write),
@@ -47,11 +48,10 @@ pub(crate) static BACKWARD: Kernel = Kernel {
         ("lengths", Read),
     ],
     variants,
-    workgroup: Workgroup::Constant("WG"),
 };
 
 fn variants() -> Vec<Constants> {
-    super::product(switches(["LENGTHS"]), &[32, 64, 128, 256].map(|wg| vec![("WG", wg)]))
+    product(switches(["LENGTHS"]), &[32, 64, 128, 256].map(|wg| vec![("WG", wg)]))
 }
 
 /// What is computed, and of what.
@@ -82,7 +82,7 @@ pub(crate) struct Gradients {
     pub(crate) gates: Tensor,
     /// `[6H]`.
     pub(crate) norms: Tensor,
-    /// Of the first state, `[B,H]`.
+    /// `[B,H]`, of the first state.
     pub(crate) h: Tensor,
     pub(crate) c: Tensor,
 }
@@ -273,7 +273,8 @@ impl Call {
 }
 
 impl Saved {
-    /// From the gradients of the outputs and of the last state; adds that of R to `d_weight_hh`.
+    /// Differentiates from the gradients of the outputs and of the last state; adds that of R to
+    /// `d_weight_hh`.
     pub(crate) fn backward(
         self,
         d_y: Option<Columns<'_>>,

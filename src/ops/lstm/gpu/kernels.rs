@@ -1,0 +1,110 @@
+//! What the kernels of all schedules share: their WGSL, their bindings, their switches.
+
+use super::schedule::{Phase, Task};
+use crate::device::kernel::{Access, Constants, Kernel, Need, Wgsl, Workgroup, wgsl};
+use crate::ops::{ACTIVATIONS, IS_NAN, switches, threefry};
+
+/// How gates lie in memory: in 32 bits, in 16.
+pub(super) const REAL: [Wgsl; 2] =
+    [wgsl!("lstm/parts/f32.wgsl"), wgsl!("lstm/parts/f16.wgsl").needing(Need::F16)];
+const ROWS: Wgsl = wgsl!("lstm/parts/rows.wgsl");
+/// What the forward pass does with what it keeps, where no workgroup waits for another; then the rest.
+const FORWARD: [Wgsl; 2] = [wgsl!("lstm/parts/history.wgsl"), wgsl!("lstm/parts/forward.wgsl")];
+/// The parts of the backward pass that [`FORWARD`] has of the forward pass.
+const BACKWARD: [Wgsl; 2] = [wgsl!("lstm/parts/in_place.wgsl"), wgsl!("lstm/parts/backward.wgsl")];
+const TEAM: Wgsl = wgsl!("lstm/parts/team.wgsl");
+const EXCHANGE: Wgsl = wgsl!("lstm/parts/exchange.wgsl");
+const ROW: Wgsl = wgsl!("lstm/software/row.wgsl");
+
+pub(super) const PLAIN: Wgsl = wgsl!("lstm/cell/lstm.wgsl");
+pub(super) const VARIANT: Wgsl = wgsl!("lstm/cell/variant.wgsl");
+
+/// Kernels that differ in the bits of their gates and in their cell: of 32 bits and of 16 with the plain
+/// cell, then, if there are such, with the cell that has every option. [`member`] finds one.
+///
+/// `$parts` makes the WGSL of the number of bits (0, 1), the cell and `$text`.
+macro_rules! family {
+    ($name:literal, $parts:ident, $text:expr, $binds:expr, $plain:expr $(, $other:expr)?) => {{
+        use $crate::ops::lstm::gpu::kernels as all;
+        [
+            all::kernel($name, &$parts(0, all::PLAIN, $text), $binds, $plain),
+            all::kernel(concat!($name, "_f16"), &$parts(1, all::PLAIN, $text), $binds, $plain),
+            $(
+                all::kernel(concat!($name, "_variant"), &$parts(0, all::VARIANT, $text), $binds, $other),
+                all::kernel(concat!($name, "_variant_f16"), &$parts(1, all::VARIANT, $text), $binds, $other),
+            )?
+        ]
+    }};
+}
+pub(super) use family;
+
+/// The kernel of a family for a task.
+pub(super) fn member(family: &'static [Kernel], task: Task) -> &'static Kernel {
+    &family[usize::from(task.half) + 2 * usize::from(task.variant)]
+}
+
+pub(super) const fn kernel(
+    name: &'static str,
+    parts: &'static [Wgsl],
+    bindings: &'static [(&'static str, Access)],
+    (workgroup, variants): (Workgroup, fn() -> Vec<Constants>),
+) -> Kernel {
+    Kernel { name, parts, bindings, variants, workgroup }
+}
+
+/// The WGSL of a kernel: its numbers, its cell, what its phase's schedules share, its schedule.
+pub(super) const fn parts(bits: usize, cell: Wgsl, (phase, schedule): (Phase, Wgsl)) -> [Wgsl; 9] {
+    let [kept, shared] = of_phase(phase);
+    [REAL[bits], IS_NAN, ACTIVATIONS, threefry::WGSL, ROWS, cell, kept, shared, schedule]
+}
+
+/// The WGSL of a kernel of one row, of the plain cell.
+pub(super) const fn row_parts(phase: Phase, schedule: Wgsl) -> [Wgsl; 10] {
+    let [a, b, c, d, e, f, g, h, i] = parts(0, PLAIN, (phase, schedule));
+    [a, b, c, d, e, f, g, h, ROW, i]
+}
+
+/// The WGSL of a kernel whose workgroups exchange what they make.
+pub(super) const fn exchange_parts(
+    bits: usize,
+    cell: Wgsl,
+    (phase, schedule): (Phase, Wgsl),
+) -> [Wgsl; 9] {
+    [REAL[bits], IS_NAN, ACTIVATIONS, ROWS, cell, of_phase(phase)[1], TEAM, EXCHANGE, schedule]
+}
+
+const fn of_phase(phase: Phase) -> [Wgsl; 2] {
+    match phase {
+        Phase::Forward => FORWARD,
+        Phase::Backward => BACKWARD,
+    }
+}
+
+pub(super) const FORWARD_BINDINGS: &[(&str, Access)] = &[
+    ("gates", Access::Write),
+    ("r", Access::Read),
+    ("h_before", Access::Write),
+    ("c_before", Access::Write),
+    ("y", Access::Write),
+    ("rows", Access::Read),
+    ("state", Access::Write),
+    ("peepholes", Access::Read),
+];
+pub(super) const BACKWARD_BINDINGS: &[(&str, Access)] = &[
+    ("gates", Access::Write),
+    ("rt", Access::Read),
+    ("c_before", Access::Read),
+    ("d_y", Access::Read),
+    ("rows", Access::Read),
+    ("d_state", Access::Write),
+    ("peepholes", Access::Read),
+    ("d_peepholes", Access::Write),
+];
+
+/// Every combination of the switches that all schedules of a phase have.
+pub(super) fn all_switches(phase: Phase) -> Vec<Constants> {
+    match phase {
+        Phase::Forward => switches(["SAVE", "LENGTHS"]),
+        Phase::Backward => switches(["LENGTHS"]),
+    }
+}

@@ -1,0 +1,226 @@
+//! How a layer is spread over workgroups that run at once.
+
+use super::exchange::{CONTROL, cleared};
+use super::{POLLS, PROBE, Phase, Task, alarm, bind, kernel};
+use crate::Result;
+use crate::device::gpu::{Gpu, Limits};
+use crate::device::kernel::Constants;
+use crate::ops::Launch;
+use crate::ops::lstm::gpu::dims::Dims;
+use crate::ops::lstm::gpu::schedule::threads;
+use std::sync::Arc;
+
+/// Invocations of a workgroup, which WebGPU has everywhere; a large GPU gives each of so few all the
+/// registers that it can name.
+const INVOCATIONS: usize = 256;
+/// The most values of R, each of four gates, that an invocation keeps in registers, `REGISTERS` in
+/// the shader, if they have 32 bits, and in shared memory: as many as fit.
+const CACHED_WEIGHTS: [usize; 2] = [32, usize::MAX];
+/// As [`CACHED_WEIGHTS`] on a software adapter: all of it is the same memory there, and loops are quicker
+/// to compile.
+const CACHED_WEIGHTS_SOFTWARE: [usize; 2] = [0, 0];
+/// Workgroups that the probe tries to run at once.
+const PROBED: u32 = 1024;
+
+/// How a layer is spread over workgroups: see `shaders/lstm/parts/team.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Team {
+    hidden_size: usize,
+    pub(crate) workgroups: usize,
+    units: usize,
+    split: usize,
+    tile: usize,
+    /// Values of R that an invocation keeps in registers and in shared memory.
+    kept: [usize; 2],
+    /// Rows of the batch.
+    pub(super) rows: usize,
+    /// How many teams run at once. What waits for room on the device while others run out of
+    /// patience is never launched.
+    pub(super) at_once: usize,
+    /// Whether one workgroup does a team's work, since several were seen to wait in vain.
+    pub(crate) alone: bool,
+}
+
+impl Team {
+    /// The team of `workgroups` or fewer for up to `rows` rows, if such workgroups fit.
+    fn new(task: Task, limits: &Limits, cached: [usize; 2], workgroups: usize) -> Option<Self> {
+        let Task { hidden_size, batch: rows, .. } = task;
+        let units = hidden_size.div_ceil(workgroups.max(1));
+        let invocations = INVOCATIONS
+            .min(limits.max_compute_invocations_per_workgroup as usize)
+            .min(limits.max_compute_workgroup_size_x as usize);
+        let split = (invocations / units).min(hidden_size.max(4));
+        let share = hidden_size.div_ceil(split.max(1));
+        let room = limits.max_compute_workgroup_storage_size as usize;
+        [4, 2, 1].into_iter().filter(|&tile| tile <= split && tile < 2 * rows).find_map(|tile| {
+            // A staged word is of h, or of d_a of four gates; a part of four gates, or of d_h.
+            let [staged, part] = if task.phase == Phase::Forward { [4, 16] } else { [16, 4] };
+            let bytes = staged * share * split * tile + part * units * split * tile;
+            // The rows; the words of the exchange; and a slice that is empty has a value.
+            let left = room.checked_sub(bytes + 16 * split + 48)?;
+            // Two of 16 bits take the room of one.
+            let packed = if task.half { 2 } else { 1 };
+            let registers = share.min(cached[0].saturating_mul(packed));
+            let shared =
+                (packed * left / (16 * units * split)).min(share - registers).min(cached[1]);
+            Some(Self {
+                hidden_size,
+                workgroups: hidden_size.div_ceil(units),
+                units,
+                split,
+                tile,
+                kept: [registers, shared],
+                rows: rows.next_multiple_of(tile).min(split / tile * tile),
+                at_once: 1,
+                alone: false,
+            })
+        })
+    }
+
+    /// Values of R that each invocation uses.
+    fn share(self) -> usize {
+        self.hidden_size.div_ceil(self.split)
+    }
+
+    fn on_chip(self) -> bool {
+        self.kept[0] + self.kept[1] >= self.share()
+    }
+
+    pub(super) fn teams(self, rows: usize) -> usize {
+        rows.div_ceil(self.rows)
+    }
+
+    pub(super) fn constants(self) -> Constants {
+        let invocations = self.units * self.split;
+        [
+            ("WG", invocations),
+            ("H", self.hidden_size),
+            ("TEAM", self.workgroups),
+            ("UNITS", self.units),
+            ("SPLIT", self.split),
+            ("TILE", self.tile),
+            ("K", self.share()),
+            ("KR", self.kept[0]),
+            ("KS", self.kept[1]),
+            ("STAGED", self.share() * self.split * self.tile),
+            ("PARTS", invocations * self.tile),
+            ("SHARED", (self.kept[1] * invocations).max(1)),
+        ]
+        .map(|(name, value)| (name, value as u32))
+        .to_vec()
+    }
+
+    /// Timesteps of a launch, such that even one that recovers ends within a second or two: its
+    /// workgroups read all of R, at some 100 GB/s, for each tile of each step.
+    pub(super) fn steps_per_launch(self, gpu: &Gpu) -> usize {
+        let tiles = (self.rows / self.tile) as u64;
+        let bytes = 16 * (self.hidden_size as u64).pow(2) * tiles;
+        let steps = (100_000_000_000 / bytes.max(1)).clamp(16, 8192) as usize;
+        gpu.resident.forced().window.unwrap_or(steps).max(1)
+    }
+}
+
+/// Some teams for the translation test; the text does not depend on them.
+pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
+    let limits = Limits::defaults();
+    let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
+    let team = |(hidden_size, workgroups, batch)| {
+        let (variant, ragged, half) = (false, false, false);
+        let task =
+            Task { phase, variant, ragged, half, lanes: 1, batch, timesteps: 1, hidden_size };
+        Team::new(task, &limits, CACHED_WEIGHTS, workgroups)
+    };
+    teams.into_iter().filter_map(team).map(Team::constants).collect()
+}
+
+/// The team for a layer, or why there is none. `on_chip` says whether all of R has to fit there.
+///
+/// The fewest workgroups that hold R on chip, as far as so many run at once; then the rows are
+/// spread over as many teams as run at once.
+///
+/// A software adapter has no such memory: it takes as many workgroups as it has threads, asks
+/// nothing, and, once they have waited in vain, one for a team's work. A machine that is busy
+/// with something else then gets the same bits as one that is not.
+pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
+    let (limits, software) = (&gpu.limits, gpu.info.software);
+    let Task { lanes, batch, hidden_size, .. } = task;
+    let threads = threads(gpu);
+    let usual = if software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
+    let forced = gpu.resident.forced();
+    let cached = forced.keep.unwrap_or(usual);
+    let make = |workgroups| Team::new(task, limits, cached, workgroups);
+    let fewest = hidden_size.div_ceil(INVOCATIONS);
+    let fitting = || (fewest..=hidden_size).filter_map(make).find(|team| team.on_chip());
+    let found = match forced.workgroups {
+        Some(workgroups) => make(workgroups),
+        None if software => make(threads.max(fewest)),
+        None => fitting(),
+    };
+    let Some(mut team) = found else {
+        return Ok(Err(format!(
+            "no number of workgroups of {INVOCATIONS} invocations and {} bytes of shared memory \
+             holds it",
+            limits.max_compute_workgroup_storage_size
+        )));
+    };
+    // A forced team is for tests, which see two launches where there are more than two.
+    let mut at_once = 2 * team.workgroups;
+    if software {
+        team.alone = gpu.resident.tripped();
+        at_once = if forced.workgroups.is_none() { threads } else { at_once };
+    }
+    while forced.workgroups.is_none() && team.workgroups > 1 && !software {
+        at_once = count(gpu, task, team)?;
+        if at_once >= team.workgroups {
+            break;
+        }
+        let fewer = make(at_once.max(1)).filter(|fewer| !on_chip && fewer.workgroups <= at_once);
+        let Some(fewer) = fewer else {
+            return Ok(Err(format!(
+                "it needs {} workgroups that run at once, of which {at_once} were seen",
+                team.workgroups
+            )));
+        };
+        team = fewer;
+    }
+    team.at_once = (at_once / team.workgroups).max(1);
+    team.rows = (lanes * batch).div_ceil(team.at_once).next_multiple_of(team.tile).min(team.rows);
+    let most = limits.max_compute_workgroups_per_dimension as usize;
+    let grid = (lanes * team.teams(batch)).max(team.workgroups * team.at_once);
+    if grid > most {
+        return Ok(Err(format!("it needs {grid} workgroups, a dispatch has at most {most}")));
+    }
+    Ok(Ok(team))
+}
+
+/// How many workgroups of a team's kernel run at once. The first time it asks the device, and waits
+/// for the answer; a browser, where nobody can wait, is taken to run one team.
+pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
+    if cfg!(target_arch = "wasm32") {
+        return Ok(team.workgroups);
+    }
+    let kernel = kernel(task);
+    let mut constants = vec![("LENGTHS", task.ragged.into())];
+    if task.phase == Phase::Forward {
+        constants.push(("SAVE", 1));
+    }
+    constants.extend(team.constants());
+    gpu.workgroups_at_once((kernel.name, constants.clone()), || {
+        let exchange = cleared(gpu, CONTROL)?;
+        let polls = gpu.resident.forced().polls.unwrap_or(POLLS);
+        let mut tensors = [None; 8];
+        let alarm = alarm(gpu);
+        bind(kernel, &mut tensors, &exchange, &alarm);
+        let most = PROBED.max(team.workgroups as u32);
+        gpu.run(&Launch {
+            kernel,
+            grid: [most.min(gpu.limits.max_compute_workgroups_per_dimension), 1, 1],
+            constants: &constants,
+            uniform: &Dims { mode: PROBE, polls, ..Dims::default() }.words(),
+            tensors: &tensors,
+        })?;
+        let arrived = exchange.to_vec()?[0].to_bits() as usize;
+        log::debug!("{}: {arrived} workgroups of {team:?} run at once", kernel.name);
+        Ok(arrived)
+    })
+}

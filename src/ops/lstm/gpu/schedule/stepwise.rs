@@ -1,0 +1,49 @@
+//! One dispatch for each timestep of a chunk.
+
+use super::Phase;
+use crate::Result;
+use crate::device::kernel::{Kernel, Wgsl, wgsl};
+use crate::ops::lstm::gpu::dims::Dims;
+use crate::ops::lstm::gpu::kernels::{
+    BACKWARD_BINDINGS, FORWARD_BINDINGS, all_switches, family, member, parts,
+};
+use crate::ops::lstm::gpu::pass::Segment;
+
+const TEXT: Wgsl = wgsl!("lstm/lstm_stepwise.wgsl");
+const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_stepwise_bwd.wgsl");
+
+pub(crate) static FORWARD: [Kernel; 4] = family!(
+    "lstm_stepwise",
+    parts,
+    (Phase::Forward, TEXT),
+    FORWARD_BINDINGS,
+    (Kernel::PLAIN.workgroup, || all_switches(Phase::Forward)),
+    (Kernel::PLAIN.workgroup, || all_switches(Phase::Forward))
+);
+pub(crate) static BACKWARD: [Kernel; 4] = family!(
+    "lstm_stepwise_bwd",
+    parts,
+    (Phase::Backward, TEXT_BWD),
+    BACKWARD_BINDINGS,
+    (Kernel::PLAIN.workgroup, || all_switches(Phase::Backward)),
+    (Kernel::PLAIN.workgroup, || all_switches(Phase::Backward))
+);
+
+pub(super) fn run(segment: &Segment<'_>) -> Result<()> {
+    let (task, steps) = (segment.pass.task, 0..segment.chunk.steps);
+    let (constants, dims) = (segment.constants(), segment.dims());
+    let launch = |kernels, step: usize, before: bool| {
+        let rows = segment.running(step);
+        let (units, rows_of_4) = (task.hidden_size.div_ceil(64), rows.div_ceil(4));
+        let grid = [units, rows_of_4, task.lanes].map(|n| n as u32);
+        let dims = Dims { step: step as u32, before: before.into(), ..dims };
+        segment.launch(member(kernels, task), grid, &constants, &dims, rows)
+    };
+    match task.phase {
+        Phase::Forward => steps.into_iter().try_for_each(|step| launch(&FORWARD, step, false)),
+        Phase::Backward => {
+            steps.rev().try_for_each(|step| launch(&BACKWARD, step, false))?;
+            if segment.state_before { launch(&BACKWARD, 0, true) } else { Ok(()) }
+        }
+    }
+}
