@@ -22,13 +22,14 @@ fn parse(kernel: &Kernel) -> (Module, ModuleInfo) {
 fn validate(
     module: &Module,
     has: impl Iterator<Item = Need>,
-) -> Result<ModuleInfo, WithSpan<ValidationError>> {
+) -> Result<ModuleInfo, Box<WithSpan<ValidationError>>> {
     let capabilities = has.map(|need| match need {
         Need::F16 => Capabilities::SHADER_FLOAT16,
         Need::Subgroups(_) => Capabilities::SUBGROUP,
         Need::Matrices => Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP,
     });
-    Validator::new(ValidationFlags::all(), capabilities.collect()).validate(module)
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities.collect());
+    validator.validate(module).map_err(Box::new)
 }
 
 #[test]
