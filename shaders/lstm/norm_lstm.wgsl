@@ -8,7 +8,7 @@
 //         if dims.save; y: [B,T,..], if dims.sequences; state: [B,2H], h and c, in and out;
 //         lengths: [B], if LENGTHS
 // Grid    folded B: a workgroup takes a row, its invocations the units
-// Twin    src/ops/norm_lstm.rs
+// Twin    src/ops/lstm/norm.rs
 // Source  Ba et al. 2016, arXiv 1607.06450, equations 20 to 22
 
 @group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;  // [B,T,H]

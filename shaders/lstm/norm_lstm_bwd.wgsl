@@ -6,7 +6,7 @@
 //         entry of the last state, on exit of the first; then the gradient of the norms, added to.
 //         Past a row's end d_a and the gradient of R h are 0.
 // Grid    folded B: a workgroup takes a row, its invocations the units
-// Twin    src/ops/norm_lstm.rs
+// Twin    src/ops/lstm/norm.rs
 
 @group(0) @binding(1) var<storage, read_write> gates: array<vec4<f32>>;  // [B,T,H]
 @group(0) @binding(2) var<storage, read> rt: array<vec4<f32>>;           // [H,H]: [to, from]

@@ -17,7 +17,7 @@ struct CellGradient { d_a: vec4<f32>, d_c_prev: f32, d_peepholes: vec4<f32> }
 // Between -limit and limit; a NaN stays one, which clamp does not promise.
 fn clip(x: f32, limit: f32) -> f32 { return keep_nan(x, clamp(x, -limit, limit)); }
 
-// The kinds of src/ops/lstm/cell.rs.
+// The kinds of src/ops/lstm/cell/options.rs.
 fn activate(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
     // A driver may make a minimum or a maximum of the comparisons below, and those a number of a NaN.
     if is_nan(x) { return x; }
