@@ -64,7 +64,7 @@ pub use device::{
     Profile,
 };
 pub use dtype::DType;
-pub use error::{Error, Result};
+pub use error::{CustomError, Error, Result};
 pub use lengths::{Lengths, Mask};
 pub use ops::lstm::Strategy;
 pub use ops::{Coupling, GateActivation};

@@ -147,9 +147,9 @@ fn a_layer_that_is_not_what_it_says_is_an_error() {
             let is_right = |error: &Error| match what {
                 // Here the targets already do not fit.
                 "a sequence" | "fixed" => {
-                    matches!(error, Error::Count { .. } | Error::Layer { kind: "liar", .. })
+                    matches!(error, Error::Targets { .. } | Error::Layer { kind: "liar", .. })
                 }
-                _ => matches!(error, Error::Layer { kind: "liar", .. } | Error::Count { .. }),
+                _ => matches!(error, Error::Layer { kind: "liar", .. } | Error::Targets { .. }),
             };
             assert!(trained.as_ref().is_err_and(is_right), "{what} on {device}: {trained:?}");
             if model.build(4).is_ok() {
@@ -312,13 +312,20 @@ fn stateful_layers_take_batches_that_divide_and_validation_leaves_their_state() 
         let before = |model: &Sequential| model.params().get("dense.weight").ok();
         let error =
             a.fit(&sequences(75, 4, 2), &targets(75), quiet().batch_size(10).shuffle(false));
-        assert!(matches!(error, Err(Error::Option { .. })), "{error:?}");
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Option { option: "Fit::batch_size", .. }), "{error}");
         assert_eq!(before(&a), None, "nothing was built");
 
         let (x, y) = (sequences(50, 4, 2), targets(50));
         a.fit(&x, &y, quiet().batch_size(10).shuffle(false)).unwrap();
-        assert!(matches!(a.predict(&x), Err(Error::Option { .. })));
-        assert!(matches!(a.evaluate(&x, &y), Err(Error::Option { .. })));
+        let error = a.predict(&x).unwrap_err();
+        let option = "Sequential::predict_batches";
+        assert!(matches!(error, Error::Option { option: found, .. } if found == option), "{error}");
+        let error = a.evaluate(&x, &y).unwrap_err();
+        let option = "Sequential::evaluate_batches";
+        assert!(matches!(error, Error::Option { option: found, .. } if found == option), "{error}");
+        let error = a.predict_batches(&x, 5).unwrap_err();
+        assert!(matches!(error, Error::State { expected: 10, found: 5, .. }), "{error}");
         assert_eq!(a.predict_batches(&x, 10).unwrap().rows(), 50);
 
         // With a rate of 0 an evaluation from the beginning is what the training saw.
@@ -402,7 +409,8 @@ fn a_pool_of_the_programs_changes_no_bits() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         assert_eq!(plain, pool.install(|| bits(&device)), "{threads} threads, in a pool");
     }
-    assert!(matches!(Device::cpu_with_threads(0), Err(Error::Option { .. })));
+    let none = Device::cpu_with_threads(0);
+    assert!(matches!(none, Err(Error::Option { option: "Device::cpu_with_threads", .. })));
 }
 
 /// A job that keeps rayon's pool busy holds nobody up.
@@ -734,5 +742,5 @@ fn templates_share_no_state() {
 fn a_softmax_over_one_unit_is_refused() {
     let layer = Dense::new(1).activation(Activation::Softmax);
     let built = layer.build(&Params::new(&devices()[0]), 3);
-    assert!(matches!(built, Err(Error::Option { .. })));
+    assert!(matches!(built, Err(Error::Option { option: "Dense::units", .. })));
 }

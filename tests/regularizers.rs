@@ -142,23 +142,27 @@ fn factors_that_make_no_sense() {
     let params = Params::new(&devices()[0]);
     for bad in [-1.0, f32::NAN, f32::INFINITY] {
         let r = Regularizer::l2(bad);
-        for layer in [
-            Lstm::new(2).kernel_regularizer(r),
-            Lstm::new(2).recurrent_regularizer(r),
-            Lstm::new(2).bias_regularizer(r),
-            Lstm::new(2).activity_regularizer(r),
-            Lstm::new(2).kernel_max_norm(bad),
-            Lstm::new(2).recurrent_max_norm(bad),
+        let option = |error: Error| match error {
+            Error::Option { option, .. } => option,
+            other => panic!("{other}"),
+        };
+        for (layer, name) in [
+            (Lstm::new(2).kernel_regularizer(r), "Lstm::kernel_regularizer"),
+            (Lstm::new(2).recurrent_regularizer(r), "Lstm::recurrent_regularizer"),
+            (Lstm::new(2).bias_regularizer(r), "Lstm::bias_regularizer"),
+            (Lstm::new(2).activity_regularizer(r), "Lstm::activity_regularizer"),
+            (Lstm::new(2).kernel_max_norm(bad), "Lstm::kernel_max_norm"),
+            (Lstm::new(2).recurrent_max_norm(bad), "Lstm::recurrent_max_norm"),
         ] {
-            assert!(matches!(layer.build(&params, 1), Err(Error::Option { .. })));
+            assert_eq!(option(layer.build(&params, 1).unwrap_err()), name);
         }
-        for layer in [
-            Dense::new(2).kernel_regularizer(r),
-            Dense::new(2).bias_regularizer(r),
-            Dense::new(2).activity_regularizer(r),
-            Dense::new(2).kernel_max_norm(bad),
+        for (layer, name) in [
+            (Dense::new(2).kernel_regularizer(r), "Dense::kernel_regularizer"),
+            (Dense::new(2).bias_regularizer(r), "Dense::bias_regularizer"),
+            (Dense::new(2).activity_regularizer(r), "Dense::activity_regularizer"),
+            (Dense::new(2).kernel_max_norm(bad), "Dense::kernel_max_norm"),
         ] {
-            assert!(matches!(layer.build(&params, 1), Err(Error::Option { .. })));
+            assert_eq!(option(layer.build(&params, 1).unwrap_err()), name);
         }
     }
 }
@@ -208,13 +212,18 @@ fn sequences_that_do_not_count() {
         let short = model.fit(&x, &y, Fit::new().sample_weights(&[1.0; 2]).quiet());
         assert!(matches!(short, Err(Error::Count { expected: 3, found: 2, .. })));
         let bad = model.fit(&x, &y, Fit::new().sample_weights(&[1.0, -1.0, 1.0]).quiet());
-        assert!(matches!(bad, Err(Error::Option { option: "sample_weights", .. })));
+        assert!(matches!(bad, Err(Error::Option { option: "Fit::sample_weights", .. })));
         let loss = Loss::CrossEntropyWith(CrossEntropy::new().label_smoothing(2.0));
         model.compile(Adam::default(), loss, &[]);
-        assert!(matches!(model.fit(&x, &y, Fit::new().quiet()), Err(Error::Option { .. })));
+        let error = model.fit(&x, &y, Fit::new().quiet());
+        assert!(matches!(
+            error,
+            Err(Error::Option { option: "CrossEntropy::label_smoothing", .. })
+        ));
         model.compile(Adam::default(), Loss::Huber { delta: 0.0 }, &[]);
         let y = Targets::values([0.0; 6], 2);
-        assert!(matches!(model.fit(&x, &y, Fit::new().quiet()), Err(Error::Option { .. })));
+        let error = model.fit(&x, &y, Fit::new().quiet());
+        assert!(matches!(error, Err(Error::Option { option: "Huber::delta", .. })));
     }
 }
 
@@ -242,7 +251,8 @@ fn a_model_that_repeats_learns_frames() {
             let prediction = model.predict(&x).unwrap();
             assert_eq!(prediction.rows(), 36);
             let wrong = Targets::values([0.0; 12], 1);
-            assert!(matches!(model.evaluate(&x, &wrong), Err(Error::Count { expected: 36, .. })));
+            let error = model.evaluate(&x, &wrong).unwrap_err();
+            assert!(matches!(error, Error::Targets { expected: 36, found: 12, .. }), "{error}");
         }
     }
     let tape = Tape::inference(&Params::new(&devices()[0]));
@@ -305,7 +315,7 @@ fn a_layer_built_with_a_models_params_stays() {
             .collect();
         close("by steps", &found, expected.row(0), 1e-5);
         let error = lstm.clone().build(model.params(), 2).unwrap_err();
-        assert!(matches!(error, Error::Option { .. }), "{error}");
+        assert!(matches!(error, Error::Features { expected: 1, found: 2, .. }), "{error}");
     }
 }
 

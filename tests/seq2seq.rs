@@ -147,11 +147,16 @@ fn it_checks_its_tokens() {
     let bare = Seq2Seq::new(4, 3);
     assert!(matches!(bare.loss(&tape, &[[1]], &[[1]]), Err(Error::NotBuilt { .. })));
     assert!(matches!(bare.greedy(&params, &[[1]], 3), Err(Error::NotBuilt { .. })));
-    assert!(Seq2Seq::new(0, 3).build(&params).is_err());
-    assert!(Seq2Seq::new(3, 0).build(&params).is_err());
-    assert!(Seq2Seq::new(3, 3).hidden_size(5).bidirectional().build(&params).is_err());
+    let option = |model: Seq2Seq| match model.build(&params) {
+        Err(Error::Option { option, .. }) => option,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(option(Seq2Seq::new(0, 3)), "Embedding::tokens");
+    assert_eq!(option(Seq2Seq::new(3, 0)), "Seq2Seq::target_tokens");
+    let odd = Seq2Seq::new(3, 3).hidden_size(5).bidirectional();
+    assert_eq!(option(odd), "Seq2Seq::hidden_size");
     for rate in [1.0, -0.5, f32::NAN] {
-        assert!(Seq2Seq::new(3, 3).dropout(rate).build(&params).is_err());
+        assert_eq!(option(Seq2Seq::new(3, 3).dropout(rate)), "Seq2Seq::dropout");
     }
     assert!(params.names().is_empty(), "{:?}", params.names());
     let model = bare.embedding_size(2).hidden_size(2).build(&params).unwrap();
@@ -169,7 +174,8 @@ fn it_checks_its_tokens() {
     assert!(model.loss(&tape, &none, &none).is_err());
     assert!(model.greedy(&params, &none, 3).unwrap().is_empty());
     assert!(model.beam(&params, &none, 2, 3).unwrap().is_empty());
-    assert!(matches!(model.beam(&params, &[[1]], 0, 3), Err(Error::Option { .. })));
+    let error = model.beam(&params, &[[1]], 0, 3).unwrap_err();
+    assert!(matches!(error, Error::Option { option: "Seq2Seq::width", .. }), "{error}");
     assert_eq!(model.greedy(&params, &[[1]], 0).unwrap(), [[0u32; 0]]);
 }
 

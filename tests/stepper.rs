@@ -5,7 +5,9 @@ mod common;
 
 use common::{Vectors, close, devices, gpu};
 use wgpu_lstm::nn::{Layer, Lstm, LstmState, Merge, Params, Rnn};
-use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::{
+    Coupling, Device, Error, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor, Var,
+};
 
 fn value(x: &Var) -> Vec<f32> {
     x.tensor().to_vec().unwrap()
@@ -61,16 +63,20 @@ fn streams_join_step_and_leave() {
                 let y = stepper.step(&[(b, &frame(1, 1))]).unwrap();
                 close_to(&y[0], 1, 2);
                 let c = stepper.join().unwrap();
-                assert!(matches!(stepper.join(), Err(Error::Option { .. })));
+                assert_eq!(stepper.join(), Err(Error::TooManyStreams { places: 3 }));
                 let y = stepper.step(&[(c, &frame(2, 0)), (a, &frame(0, 1))]).unwrap();
                 close_to(&y[0], 2, 1);
                 close_to(&y[1], 0, 2);
                 // Another takes its place, from zeros.
                 stepper.leave(a).unwrap();
-                assert!(stepper.step(&[(a, &frame(0, 2))]).is_err());
+                let gone = |op, at| Error::Stream { op, at, twice: false };
+                let (step, leave) = ("LstmStepper::step", "LstmStepper::leave");
+                let error = stepper.step(&[(b, &frame(1, 2)), (a, &frame(0, 2))]);
+                assert_eq!(error, Err(gone(step, Some(1))));
                 let d = stepper.join().unwrap();
-                assert!(stepper.step(&[(a, &frame(0, 2))]).is_err());
-                assert!(stepper.leave(a).is_err());
+                assert_eq!(stepper.step(&[(a, &frame(0, 2))]), Err(gone(step, Some(0))));
+                assert_eq!(stepper.leave(a), Err(gone(leave, None)));
+                assert_eq!(stepper.reset(a), Err(gone("LstmStepper::reset", None)));
                 assert_ne!(a, d);
                 let y = stepper.step(&[(d, &frame(3, 0)), (b, &frame(1, 2))]).unwrap();
                 close_to(&y[0], 3, 1);
@@ -93,21 +99,32 @@ fn a_stepper_checks_what_it_gets_and_keeps_its_states() {
     for device in devices() {
         let params = Params::new(device);
         let layer = Lstm::new(4).build(&params, 3).unwrap();
-        assert!(matches!(layer.stepper(&params, 0), Err(Error::Option { .. })));
+        let none = layer.stepper(&params, 0);
+        assert!(matches!(none, Err(Error::Option { option: "LstmStepper::streams", .. })));
         assert!(matches!(Lstm::new(4).stepper(&params, 1), Err(Error::NotBuilt { .. })));
         let others = layer.stepper(&Params::new(device), 1);
-        assert!(matches!(others, Err(Error::Option { .. })));
-        for both in [Lstm::new(4).bidirectional(Merge::Sum), Lstm::new(4).go_backwards()] {
-            let both = both.build(&params, 3).unwrap();
-            assert!(matches!(both.stepper(&params, 1), Err(Error::Option { .. })));
+        assert!(matches!(others, Err(Error::NotBuilt { call: "build with these Params", .. })));
+        for (layer, way) in [
+            (Lstm::new(4).bidirectional(Merge::Sum), "Lstm::bidirectional"),
+            (Lstm::new(4).go_backwards(), "Lstm::go_backwards"),
+        ] {
+            let error = layer.build(&params, 3).unwrap().stepper(&params, 1).err().unwrap();
+            let Error::Unsupported { what: "Lstm::stepper", with, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(with, way);
         }
         let mut stepper = layer.stepper(&params, 2).unwrap();
         let a = stepper.join().unwrap();
         stepper.step(&[(a, &frame(0, 0))]).unwrap();
         let short = stepper.step(&[(a, &[1.0])]);
         assert!(matches!(short, Err(Error::Count { expected: 3, found: 1, .. })));
-        let twice = stepper.step(&[(a, &frame(0, 1)), (a, &frame(0, 1))]);
-        assert!(matches!(twice, Err(Error::Option { .. })));
+        let error = stepper.step(&[(a, &frame(0, 1)), (a, &frame(0, 1))]).unwrap_err();
+        assert_eq!(error, Error::Stream { op: "LstmStepper::step", at: Some(1), twice: true });
+        assert_eq!(
+            error.to_string(),
+            "LstmStepper::step: the stream of frames[1] comes a second time, expected one frame of each"
+        );
         assert!(stepper.step(&[]).unwrap().is_empty());
         let wrong = tensor(&[0.0; 3], &[1, 3], device);
         assert!(matches!(stepper.step_all(&wrong), Err(Error::Shape { .. })));
@@ -337,20 +354,27 @@ fn a_layer_normalised_layer() {
         })
     });
     let params = Params::new(&devices()[0]);
-    for bad in [
-        Lstm::new(4).layer_norm().peepholes(),
-        Lstm::new(4).layer_norm().projection(2),
-        Lstm::new(4).layer_norm().zoneout(0.1, 0.1),
-        Lstm::new(4).layer_norm().strategy(Strategy::Stepwise),
-        Lstm::new(4).layer_norm().strategy(Strategy::Sequence),
-        Lstm::new(4).layer_norm().recompute(),
-        Lstm::new(4).layer_norm().clip(1.0),
+    let plain = || Lstm::new(4).layer_norm();
+    for (bad, method) in [
+        (plain().peepholes(), "Lstm::peepholes"),
+        (plain().coupled(Coupling::ForgetFollowsInput), "Lstm::coupled"),
+        (plain().recurrent_activation(GateActivation::Relu), "Lstm::recurrent_activation"),
+        (plain().activation(GateActivation::Relu), "Lstm::activation"),
+        (plain().output_activation(GateActivation::Relu), "Lstm::output_activation"),
+        (plain().clip(1.0), "Lstm::clip"),
+        (plain().cell_clip(1.0), "Lstm::cell_clip"),
+        (plain().projection(2), "Lstm::projection"),
+        (plain().strategy(Strategy::Stepwise), "Lstm::strategy"),
+        (plain().strategy(Strategy::Sequence), "Lstm::strategy"),
+        (plain().recompute(), "Lstm::recompute"),
+        (plain().recurrent_dropout(0.1), "Lstm::recurrent_dropout"),
+        (plain().zoneout(0.1, 0.1), "Lstm::zoneout"),
     ] {
         let error = bad.build(&params, 3).unwrap_err();
-        assert!(
-            matches!(error, Error::Option { option: "a layer with layer_norm", .. }),
-            "{error}"
-        );
+        let Error::Unsupported { what: "Lstm::layer_norm", with, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(with, method);
     }
 }
 
@@ -404,7 +428,7 @@ fn a_projection_with_a_state_and_a_mask_is_refused() {
     let zeros = |size: usize| Var::from(Tensor::zeros([1, size], device).unwrap());
     let state = [LstmState { h: zeros(2), c: zeros(4) }];
     let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
-    assert!(matches!(error, Error::Option { .. }), "{error}");
+    assert!(matches!(error, Error::Unsupported { with: "Var::with_mask", .. }), "{error}");
     let state = [LstmState { h: zeros(4), c: zeros(4) }];
     let x = Var::from(Tensor::zeros([1, 2, 1], device).unwrap());
     let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
@@ -613,7 +637,8 @@ fn a_time_major_output_has_no_lengths_and_no_place_in_a_sequential() {
         assert!(y[(3 + 1) * 4..][..4].iter().all(|v| *v != 0.0));
         assert_eq!(y[(6 + 1) * 4..][..4], [0.0; 4]);
         let mut model = Sequential::new(device).add(Lstm::new(3).time_major()).add(Dense::new(1));
-        assert!(matches!(model.build(2), Err(Error::Option { .. })));
+        let error = model.build(2).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { with: "Lstm::time_major", .. }), "{error}");
     }
 }
 

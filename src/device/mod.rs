@@ -160,7 +160,7 @@ impl Device {
     pub fn cpu_with_threads(threads: usize) -> Result<Self> {
         if !(1..=1024).contains(&threads) {
             return Err(crate::Error::Option {
-                option: "threads",
+                option: "Device::cpu_with_threads",
                 found: threads.to_string(),
                 expected: "1 to 1024".into(),
             });

@@ -40,15 +40,15 @@ impl RowWeights {
     /// One weight for each row, none negative, not all of them 0.
     ///
     /// # Errors
-    /// [`Error::Option`], and those of [`Tensor::from_slice`].
+    /// [`Error::Option`] for others, and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
         let new = Self::that_may_be_zero(weights, device)?;
         if new.sum > 0.0 && new.sum.is_finite() && weights.iter().all(|&w| w >= 0.0) {
-            check_sum("the sum of weights", new.sum)?;
+            check_sum("RowWeights::weights", new.sum)?;
             return Ok(new);
         }
         Err(Error::Option {
-            option: "weights",
+            option: "RowWeights::weights",
             found: format!("{} values with the sum {}", weights.len(), new.sum),
             expected: "finite values of at least 0, one of them above".into(),
         })
@@ -129,8 +129,9 @@ fn check_total(option: &'static str, sum: f64) -> Result<()> {
     if sum == 0.0 || ((sum as f32).is_finite() && one_over(sum).is_normal()) {
         return Ok(());
     }
-    let expected = "neither close to 0 nor as large as no float: weights of about 1".into();
-    Err(Error::Option { option, found: sum.to_string(), expected })
+    let found = format!("of values with the sum {sum}");
+    let expected = "neither close to 0 nor as large as no float: values of about 1".into();
+    Err(Error::Option { option, found, expected })
 }
 
 /// One over a sum of weights; 0 where nothing counts.
@@ -201,7 +202,7 @@ pub fn huber(
     delta: f32,
     weights: Option<&RowWeights>,
 ) -> Result<Var> {
-    check_positive("delta", delta)?;
+    check_positive("Huber::delta", delta)?;
     pointwise("loss::huber", Kind::Huber { delta }, tape, prediction, targets, weights)
 }
 
@@ -227,7 +228,8 @@ pub(crate) fn check_quantile(quantile: f32) -> Result<()> {
         return Ok(());
     }
     let expected = "between 0 and 1".into();
-    Err(Error::Option { option: "quantile", found: quantile.to_string(), expected })
+    let option = "Quantile::quantile";
+    Err(Error::Option { option, found: quantile.to_string(), expected })
 }
 
 fn pointwise(

@@ -84,14 +84,14 @@ impl Attention {
     /// # Errors
     /// [`Error::Option`] for a size of 0, and for sizes that differ with `dot`.
     pub fn build(mut self, params: &Params, query_size: usize, key_size: usize) -> Result<Self> {
-        check_size("Attention query_size", query_size)?;
-        check_size("Attention key_size", key_size)?;
+        check_size("Attention::query_size", query_size)?;
+        check_size("Attention::key_size", key_size)?;
         let units = match self.score {
             Score::Dot if query_size != key_size => {
                 return Err(Error::Option {
-                    option: "Attention::dot key_size",
+                    option: "Attention::key_size",
                     found: key_size.to_string(),
-                    expected: format!("{query_size}, as the query; or Attention::general"),
+                    expected: format!("{query_size}, as the query's; or Attention::general"),
                 });
             }
             Score::Dot => None,
@@ -100,7 +100,7 @@ impl Attention {
         };
         let additive = matches!(self.score, Score::Additive { .. });
         if let Some(units) = units {
-            check_size("Attention units", units)?;
+            check_size("Attention::units", units)?;
             check_weights(units, query_size.max(key_size))?;
         }
         let prefix = params.free_prefix("attention");

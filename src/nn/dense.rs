@@ -146,7 +146,9 @@ impl Dense {
     /// `dense.bias` `[units]` (zero), in `params`.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0.
+    /// [`Error::Option`] for a size of 0, for a softmax over one unit and for factors or limits that
+    /// make no sense; [`Error::Features`] if the layer was built with these `params` for another
+    /// `input_size`; [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
@@ -225,19 +227,19 @@ impl Layer for Dense {
             return Ok(());
         }
         check_size("Dense::units", self.units)?;
-        check_size("Dense input_size", input_size)?;
+        check_size("Dense::input_size", input_size)?;
         check_weights(self.units, input_size)?;
         if self.activation == Activation::Softmax && self.units == 1 {
             return Err(Error::Option {
-                option: "Dense::units with Activation::Softmax",
-                found: "1".into(),
+                option: "Dense::units",
+                found: "1 with Activation::Softmax".into(),
                 expected: "at least 2: a softmax of one unit is 1 always; Activation::Sigmoid \
                            tells two classes apart"
                     .into(),
             });
         }
-        self.kernel.check("Dense::kernel_regularizer or kernel_max_norm")?;
-        self.bias.check("Dense::bias_regularizer")?;
+        self.kernel.check("Dense::kernel_regularizer", "Dense::kernel_max_norm")?;
+        self.bias.regularizer.check("Dense::bias_regularizer")?;
         self.activity.check("Dense::activity_regularizer")?;
         let prefix = params.free_prefix("dense");
         let values = init::glorot_uniform(&mut params.rng(), input_size, self.units)?;

@@ -4,7 +4,7 @@ use super::functions::dropout;
 use super::{Layer, Params};
 use crate::Result;
 use crate::autograd::{Tape, Var};
-use crate::ops::dropout::check_rate;
+use crate::check::check_share;
 
 /// Drops values in training, on tapes that record, and scales the others to keep the mean
 /// (Srivastava et al. 2014). The dice come from the parameters' seed: the same on every device.
@@ -47,7 +47,7 @@ impl Layer for Dropout {
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
-        check_rate("Dropout rate", self.rate)?;
+        check_share("Dropout::rate", self.rate)?;
         self.size = input_size;
         Ok(())
     }
@@ -61,7 +61,7 @@ impl Layer for Dropout {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        check_rate("Dropout rate", self.rate)?;
+        check_share("Dropout::rate", self.rate)?;
         dropout(tape, x, self.rate, self.same_steps)
     }
 

@@ -119,14 +119,15 @@ pub(super) fn merge(tape: &Tape, x: &Var, kind: halves::Kind) -> Result<Var> {
 /// ```
 ///
 /// # Errors
-/// [`crate::Error::Option`] without values, [`crate::Error::Shape`], [`crate::Error::Empty`],
-/// [`crate::Error::OtherDevice`].
+/// [`crate::Error::Empty`] without values and for one without elements, [`crate::Error::Shape`],
+/// [`crate::Error::DType`], [`crate::Error::OtherDevice`].
 pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
     let [first, ..] = parts else {
-        return Err(crate::Error::Option {
-            option: "the values to join",
-            found: "none".into(),
-            expected: "at least one".into(),
+        return Err(crate::Error::Empty {
+            op: "concat",
+            arg: "parts",
+            axes: "[values]",
+            found: vec![0],
         });
     };
     let check = Check::new("concat", "all but the last axis are the same");

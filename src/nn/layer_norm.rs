@@ -63,7 +63,8 @@ impl LayerNorm {
     /// (0), in `params`.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0 or an epsilon that is not above 0.
+    /// [`Error::Option`] for a size of 0 or an epsilon that is not above 0; [`Error::Features`] if the
+    /// layer was built with these `params` for another `input_size`; [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
@@ -80,8 +81,8 @@ impl Layer for LayerNorm {
         if is_built(params, before, input_size)? {
             return Ok(());
         }
-        check_size("LayerNorm input_size", input_size)?;
-        check_positive("epsilon", self.epsilon)?;
+        check_size("LayerNorm::input_size", input_size)?;
+        check_positive("LayerNorm::epsilon", self.epsilon)?;
         let prefix = params.free_prefix("layer_norm");
         let add = |name: &str, value: f32| {
             let values = init::repeated(&[value], input_size)?;

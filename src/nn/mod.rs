@@ -41,7 +41,8 @@ pub trait Layer: Send + Sync {
     /// has. A layer whose parameters are there already keeps them.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0.
+    /// [`Error::Option`] for a size of 0, [`Error::Features`] if the layer was built for another
+    /// `input_size` before.
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()>;
 
     /// The features of what comes out.
@@ -53,7 +54,7 @@ pub trait Layer: Send + Sync {
     /// Whether the layer takes these values of a model's input: all, if it does not say.
     ///
     /// # Errors
-    /// [`Error::Option`] for one that it does not take.
+    /// [`Error::Token`] for one that is no token, or [`Error::custom`].
     fn check_input(&self, _values: &[f32]) -> Result<()> {
         Ok(())
     }
@@ -135,11 +136,19 @@ fn is_built(params: &Params, before: Option<(ParamId, usize)>, input_size: usize
     if built_for == input_size {
         return Ok(true);
     }
-    Err(Error::Option {
-        option: "the input_size of a layer that is built",
-        found: input_size.to_string(),
-        expected: format!("{built_for}, for which it was built"),
+    Err(Error::Features {
+        op: "Layer::build_on",
+        expected: built_for,
+        found: input_size,
+        help: "the layer was built for so many with these Params, and keeps its parameters",
     })
+}
+
+/// That a batch has other rows than the state that a layer remembers.
+pub(crate) fn other_rows(op: &'static str, expected: usize, found: usize) -> Error {
+    let what = "rows in the batch of a stateful layer";
+    let help = "as many as the batch before had; or reset_state() first";
+    Error::State { op, what, expected, found, help }
 }
 
 /// That a size is at least 1 and no index overflows.

@@ -120,7 +120,7 @@ impl Layer for Repeat {
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
-        check_size("Repeat n", self.n)?;
+        check_size("Repeat::n", self.n)?;
         self.size = input_size;
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Layer for Repeat {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        check_size("Repeat n", self.n)?;
+        check_size("Repeat::n", self.n)?;
         let check = Check::new("repeat", "a frame for each row");
         check.dtype("x", x.tensor(), DType::F32)?;
         let [b, f] = check.dims("x", x.tensor(), "[B,F]")?;

@@ -63,7 +63,9 @@ impl Rnn {
     /// `rnn.weight_hh_l0` `[H,H]` (orthogonal) and `rnn.bias_l0` `[H]` (0).
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0.
+    /// [`Error::Option`] for a size of 0 and an activation that makes no sense; [`Error::Features`] if
+    /// the layer was built with these `params` for another `input_size`; [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
@@ -151,9 +153,9 @@ impl Layer for Rnn {
             return Ok(());
         }
         check_size("Rnn::hidden_size", h)?;
-        check_size("Rnn input_size", input_size)?;
+        check_size("Rnn::input_size", input_size)?;
         check_weights(4 * h, input_size.max(h))?;
-        self.cell().check()?;
+        self.activation.check("Rnn::activation")?;
         let prefix = params.free_prefix("rnn");
         let add = |name: &str, rows: usize, values: &[f32]| {
             let layout = Layout::Transposed { rows, columns: h };

@@ -2,8 +2,8 @@
 
 use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Params, concat};
 use crate::autograd::{Tape, Var};
+use crate::check::check_share;
 use crate::loss::{Labels, RowWeights, cross_entropy};
-use crate::ops::dropout::check_rate;
 use crate::ops::embedding::embedding as gather;
 use crate::ops::softmax::log_softmax;
 use crate::{Error, Lengths, Result, Tensor};
@@ -146,8 +146,8 @@ impl Seq2Seq {
                 expected: "an even number: half of the encoder's units read backwards".into(),
             });
         }
-        super::check_size("Seq2Seq target tokens", self.tokens[1])?;
-        check_rate("Seq2Seq::dropout", self.dropout)?;
+        super::check_size("Seq2Seq::target_tokens", self.tokens[1])?;
+        check_share("Seq2Seq::dropout", self.dropout)?;
         let layers = |lstm: Lstm| {
             let lstm = lstm.num_layers(self.num_layers).return_sequences();
             if self.num_layers > 1 { lstm.dropout(self.dropout) } else { lstm }
@@ -353,7 +353,7 @@ impl Seq2Seq {
         width: usize,
         most: usize,
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        super::check_size("width", width)?;
+        super::check_size("Seq2Seq::width", width)?;
         if source.is_empty() {
             return Ok(Vec::new());
         }

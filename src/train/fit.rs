@@ -55,7 +55,7 @@ impl Loss {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::CrossEntropyWith(options) => options.check(),
-            Self::Huber { delta } => check_positive("delta", *delta),
+            Self::Huber { delta } => check_positive("Huber::delta", *delta),
             Self::Quantile { quantile } => loss::check_quantile(*quantile),
             _ => Ok(()),
         }

@@ -1,6 +1,7 @@
 //! Adam and gradient descent.
 
 use crate::autograd::{ParamId, Params};
+use crate::check::check_share;
 use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
@@ -96,20 +97,20 @@ impl Adam {
     /// # Errors
     /// As [`Optimizer::step`].
     pub fn step(&mut self, params: &Params) -> Result<()> {
-        check("Adam learning_rate", self.learning_rate, self.learning_rate >= 0.0)?;
         let (beta1, beta2) = self.betas;
-        check("Adam beta1", beta1, (0.0..1.0).contains(&beta1))?;
-        check("Adam beta2", beta2, (0.0..1.0).contains(&beta2))?;
+        check_size("Adam::learning_rate", self.learning_rate)?;
+        check_share("Adam::betas", beta1)?;
+        check_share("Adam::betas", beta2)?;
         // Where all gradients were 0 the means are 0 too, and only epsilon keeps 0 / 0 away. A GPU may
         // take numbers for 0 that are too small to be normal.
         if !(self.epsilon.is_normal() && self.epsilon > 0.0) {
             return Err(Error::Option {
-                option: "Adam epsilon",
+                option: "Adam::epsilon",
                 found: self.epsilon.to_string(),
                 expected: "a finite number above 0, such as 1e-8".into(),
             });
         }
-        check("Adam weight_decay", self.weight_decay, self.weight_decay >= 0.0)?;
+        check_size("Adam::weight_decay", self.weight_decay)?;
         let arena = params.arena()?;
         let device = params.device();
         let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Adam's means", &device);
@@ -235,8 +236,8 @@ impl Sgd {
     /// # Errors
     /// As [`Optimizer::step`].
     pub fn step(&mut self, params: &Params) -> Result<()> {
-        check("Sgd learning_rate", self.learning_rate, self.learning_rate >= 0.0)?;
-        check("Sgd momentum", self.momentum, (0.0..1.0).contains(&self.momentum))?;
+        check_size("Sgd::learning_rate", self.learning_rate)?;
+        check_share("Sgd::momentum", self.momentum)?;
         let arena = params.arena()?;
         let device = params.device();
         let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Sgd's velocities", &device);
@@ -286,14 +287,11 @@ impl Optimizer for Sgd {
     }
 }
 
-fn check(option: &'static str, found: f32, ok: bool) -> Result<()> {
-    if ok && found.is_finite() {
+/// That an option is a finite number of at least 0.
+fn check_size(option: &'static str, found: f32) -> Result<()> {
+    if found >= 0.0 && found.is_finite() {
         return Ok(());
     }
-    let expected = if option.contains("beta") || option.contains("momentum") {
-        "from 0 up to, but not, 1"
-    } else {
-        "a finite number of at least 0"
-    };
-    Err(Error::Option { option, found: found.to_string(), expected: expected.into() })
+    let expected = "a finite number of at least 0".into();
+    Err(Error::Option { option, found: found.to_string(), expected })
 }

@@ -1,6 +1,7 @@
 //! A model of layers one after the other.
 
 use super::batch::{Counting, Rows};
+use super::check::other_features;
 use super::layer_check::{check_layer, check_output};
 use super::{Loss, Metric, Optimizer, summary};
 use crate::autograd::{Params, Tape, Var};
@@ -79,24 +80,21 @@ impl Sequential {
     /// Makes the parameters, for sequences of `input_size` features. `fit` does so itself.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0, for a time-major layer or if the model was built for another
-    /// size, [`Error::NotBuilt`] if there are no layers.
+    /// [`Error::Option`] for a size of 0, [`Error::Features`] if the model was built for another size,
+    /// [`Error::Unsupported`] for a time-major layer, [`Error::NotBuilt`] if there are no layers, and
+    /// those of the layers' own builds. After any of them no layer is built that was not before.
     pub fn build(&mut self, input_size: usize) -> Result<()> {
         if let Some(built_for) = self.input_size.filter(|&size| size != input_size) {
-            return Err(Error::Option {
-                option: "the sequences' features",
-                found: input_size.to_string(),
-                expected: format!("{built_for}, for which the model was built"),
-            });
+            return Err(other_features("Sequential::build", built_for, input_size));
         }
         if self.layers.is_empty() {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         }
         if self.layers.iter().any(|layer| !layer.is_batch_first()) {
-            return Err(Error::Option {
-                option: "a layer of a Sequential",
-                found: "a time-major one".into(),
-                expected: "without time_major: the sequences come as [B,T,F]".into(),
+            return Err(Error::Unsupported {
+                what: "Sequential",
+                with: "Lstm::time_major",
+                help: "its layers take sequences as [B,T,F]",
             });
         }
         let before = self.params.mark();

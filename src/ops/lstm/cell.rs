@@ -1,6 +1,7 @@
 //! What one unit computes in one timestep: the options of a cell, and the cell on the CPU's
 //! vectors. The twin of `shaders/cell`.
 
+use crate::check::check_share;
 use crate::ops::math::{sigmoid, tanh};
 use crate::ops::threefry::Key;
 use crate::{Error, Result};
@@ -56,7 +57,7 @@ impl GateActivation {
     }
 
     /// That the slope can be told from the value.
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self, option: &'static str) -> Result<()> {
         let (_, alpha, beta) = self.parts();
         let fits = alpha.is_finite()
             && beta.is_finite()
@@ -72,7 +73,7 @@ impl GateActivation {
             return Ok(());
         }
         Err(Error::Option {
-            option: "an activation of the cell",
+            option,
             found: format!("{self:?}"),
             expected: "finite parameters; alpha at least 0, of HardSigmoid above 0, of ScaledTanh \
                        not 0"
@@ -213,22 +214,19 @@ impl Cell {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        for activation in [self.recurrent, self.input, self.output] {
-            activation.check()?;
-        }
-        for (option, clip) in [("clip", self.clip), ("cell_clip", self.cell_clip)] {
+        self.recurrent.check("Lstm::recurrent_activation")?;
+        self.input.check("Lstm::activation")?;
+        self.output.check("Lstm::output_activation")?;
+        for (option, clip) in [("Lstm::clip", self.clip), ("Lstm::cell_clip", self.cell_clip)] {
             if let Some(clip) = clip.filter(|&c| !(c > 0.0 && c.is_finite())) {
                 let expected = "above 0, and finite".into();
                 return Err(Error::Option { option, found: clip.to_string(), expected });
             }
         }
         let [h, c] = self.zoneout;
-        for (option, share) in
-            [("recurrent_dropout", self.recurrent_dropout), ("zoneout", h), ("zoneout", c)]
-        {
-            crate::ops::dropout::check_rate(option, share)?;
-        }
-        Ok(())
+        check_share("Lstm::recurrent_dropout", self.recurrent_dropout)?;
+        check_share("Lstm::zoneout", h)?;
+        check_share("Lstm::zoneout", c)
     }
 
     /// The words behind `before` in the kernels' uniform.
