@@ -35,10 +35,13 @@
     not(test),
     warn(
         clippy::allow_attributes_without_reason,
+        clippy::exhaustive_enums,
+        clippy::exhaustive_structs,
         clippy::expect_used,
         clippy::panic,
         clippy::print_stderr,
         clippy::print_stdout,
+        clippy::return_self_not_must_use,
         clippy::undocumented_unsafe_blocks,
         clippy::unwrap_used,
         unreachable_pub

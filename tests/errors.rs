@@ -91,7 +91,7 @@ fn an_lstm_checks_lengths_and_states() {
         assert_eq!(with(&[5, 6]), Error::Length { row: 1, found: 6, max: 5 });
         assert!(matches!(with(&[5]), Error::Shape { arg: "lengths", .. }));
         let error = lstm_error(device, |tape, layer| {
-            let state = LstmState { h: zeros(&[2, 4], device), c: zeros(&[2, 5], device) };
+            let state = LstmState::new(zeros(&[2, 4], device), zeros(&[2, 5], device));
             layer.run(tape, &zeros(&[2, 5, 3], device), Some(&[state])).map(|_| ())
         });
         assert!(matches!(error, Error::Shape { arg: "c_0", .. }));
@@ -187,9 +187,9 @@ fn a_stack_checks_its_states() {
         let stack = Lstm::new(4).num_layers(2).return_sequences().build(&params, 3).unwrap();
         for training in [false, true] {
             let tape = if training { Tape::new(&params) } else { Tape::inference(&params) };
-            let good = LstmState { h: zeros(&[2, 4], device), c: zeros(&[2, 4], device) };
+            let good = LstmState::new(zeros(&[2, 4], device), zeros(&[2, 4], device));
             let numbers = Tensor::from_u32(&[1; 8], [2, 4], device).unwrap();
-            let bad = LstmState { h: good.h.clone(), c: numbers.into() };
+            let bad = LstmState::new(good.h.clone(), numbers.into());
             let x = zeros(&[2, 64, 3], device);
             let error = stack.run(&tape, &x, Some(&[good, bad])).unwrap_err();
             let (expected, found) = (DType::F32, DType::U32);
@@ -387,7 +387,7 @@ fn sizes_and_rates_are_checked() {
         let lengths = Lengths::new(&[3, 2], device).unwrap();
         let error = RowWeights::from_lengths(&lengths, usize::MAX).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
-        Dense::new(1).build(&params, 1).unwrap();
+        let _ = Dense::new(1).build(&params, 1).unwrap();
         for (mut adam, name) in [
             (Adam::new(f32::NAN), "Adam::learning_rate"),
             (Adam::default().betas(1.0, 0.5), "Adam::betas"),
@@ -661,7 +661,7 @@ fn a_gradient_needs_its_tape() {
         assert!(refused(tape, &y));
         // A layer works on its own parameters alone.
         let strangers = Params::new(device);
-        Dense::new(1).build(&strangers, 2).unwrap();
+        let _ = Dense::new(1).build(&strangers, 2).unwrap();
         assert!(matches!(run(&Tape::new(&strangers), &layer), Err(Error::NotBuilt { .. })));
     }
 }

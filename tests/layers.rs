@@ -288,6 +288,7 @@ fn pools_obey_lengths_and_masks() {
                     &[3.0, -3.0, 2.0, 7.0, 2.0, 3.0],
                     &[0., 0., 0., 0., 3., 6., 9., 12., 0., 0., 0., 0., 0., 0., 15., 18., 0., 0.],
                 ),
+                other => panic!("{other:?}"),
             };
             let layer = Pool::new(pooling);
             let what = format!("{pooling:?} on {device}");
@@ -307,6 +308,7 @@ fn pools_obey_lengths_and_masks() {
                 Pooling::Mean => [2.0, -2.0],
                 Pooling::Max => [3.0, -1.0],
                 Pooling::Last => [3.0, -3.0],
+                other => panic!("{other:?}"),
             };
             close(&what, &found, &[&first[..], &[0.0, 0.0, 2.0, 3.0]].concat(), 1e-6);
         }

@@ -257,7 +257,7 @@ fn adam_counts_its_steps_over_a_change_of_precision() {
     }
     // With more parameters it begins anew.
     step(Precision::Mixed, 0.5);
-    Dense::new(1).build(&params, 1).unwrap();
+    let _ = Dense::new(1).build(&params, 1).unwrap();
     for moved in step(Precision::Mixed, 1.0) {
         assert!((moved - 1e-2).abs() < 1e-5, "{moved} of more parameters");
     }

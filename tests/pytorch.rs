@@ -30,10 +30,10 @@ fn lstm(name: &str) {
             let input = tape.input(vectors.tensor("x", [b, t, i], device));
             let lengths = ragged.then(|| Lengths::new(&lengths, device).unwrap());
             let x = input.clone().with_lengths(lengths);
-            let state = LstmState {
-                h: tape.input(vectors.tensor("h_0", [b, h], device)),
-                c: tape.input(vectors.tensor("c_0", [b, h], device)),
-            };
+            let state = LstmState::new(
+                tape.input(vectors.tensor("h_0", [b, h], device)),
+                tape.input(vectors.tensor("c_0", [b, h], device)),
+            );
             let out = layer.run(&tape, &x, Some(std::slice::from_ref(&state))).unwrap();
             let value = |v: &Var| v.tensor().to_vec().unwrap();
             close(&what("y"), &value(&out.output), &vectors.get("y"), 1e-5);

@@ -215,7 +215,7 @@ fn it_is_what_its_parts_make() {
             concat(&tape, &parts).unwrap()
         };
         let states =
-            [0, 1].map(|layer| LstmState { h: both(layer, |s| &s.h), c: both(layer, |s| &s.c) });
+            [0, 1].map(|layer| LstmState::new(both(layer, |s| &s.h), both(layer, |s| &s.c)));
         // 4 begins.
         let y = target.lookup(&tape, &[4, 3, 0], [1, 3]).unwrap();
         let y = decoder.run(&tape, &y, Some(&states)).unwrap().output;

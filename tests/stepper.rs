@@ -332,7 +332,7 @@ fn a_projection_begins_in_a_state() {
                 let states: Vec<_> = h_0
                     .iter()
                     .zip(c_0)
-                    .map(|(h, c)| LstmState { h: h.clone(), c: c.clone() })
+                    .map(|(h, c)| LstmState::new(h.clone(), c.clone()))
                     .collect();
                 let out = layer.run(tape, x, Some(&states)).unwrap();
                 let (h, c) = out.state.into_iter().map(|s| (s.h, s.c)).unzip();
@@ -347,7 +347,7 @@ fn a_layer_normalised_layer() {
     pytorch_state("layer_norm_lstm", "lstm.", [3, 6, 4, 1, 5], &|params, i| {
         let layer = Lstm::new(5).layer_norm().return_sequences().build(params, i).unwrap();
         Box::new(move |tape, x, h_0, c_0| {
-            let state = [LstmState { h: h_0[0].clone(), c: c_0[0].clone() }];
+            let state = [LstmState::new(h_0[0].clone(), c_0[0].clone())];
             let mut out = layer.run(tape, x, Some(&state)).unwrap();
             let end = out.state.remove(0);
             (out.output, vec![end.h], vec![end.c])
@@ -426,10 +426,10 @@ fn a_projection_with_a_state_and_a_mask_is_refused() {
     let x = Var::from(Tensor::zeros([1, 2, 1], device).unwrap())
         .with_mask(Some(Mask::new(&[true, false], [1, 2], device).unwrap()));
     let zeros = |size: usize| Var::from(Tensor::zeros([1, size], device).unwrap());
-    let state = [LstmState { h: zeros(2), c: zeros(4) }];
+    let state = [LstmState::new(zeros(2), zeros(4))];
     let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
     assert!(matches!(error, Error::Unsupported { with: "Var::with_mask", .. }), "{error}");
-    let state = [LstmState { h: zeros(4), c: zeros(4) }];
+    let state = [LstmState::new(zeros(4), zeros(4))];
     let x = Var::from(Tensor::zeros([1, 2, 1], device).unwrap());
     let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
     assert!(matches!(error, Error::Shape { .. }), "{error}");
@@ -518,7 +518,7 @@ fn every_lstm_case_of_the_onnx_package() {
                 Var::from(tensor(&all[d * b * h..][..b * h], &[b, h], device))
             };
             let states: Vec<_> = (0..directions)
-                .map(|d| LstmState { h: zeros("initial_h", d), c: zeros("initial_c", d) })
+                .map(|d| LstmState::new(zeros("initial_h", d), zeros("initial_c", d)))
                 .collect();
             let out = layer.run(&Tape::inference(&params), &x, Some(&states)).unwrap();
             let mut compared = 0;
@@ -574,7 +574,7 @@ fn a_projection_goes_backwards_from_a_state() {
             let h = tape.input(tensor(&[0.3, -0.2, 0.5].repeat(3), &[3, 3], device));
             let c = tape.input(tensor(&[0.1; 15], &[3, 5], device));
             let lengths = Lengths::new(&lengths, device).unwrap();
-            let state = [LstmState { h: h.clone(), c: c.clone() }];
+            let state = [LstmState::new(h.clone(), c.clone())];
             let out = layer.run(&tape, &seq.clone().with_lengths(Some(lengths)), Some(&state));
             let y = out.unwrap().output;
             let found = value(&y);
@@ -610,7 +610,7 @@ fn a_single_masked_step_keeps_the_state() {
                 let c = Var::from(tensor(&vec![0.25; 2 * hidden], &[2, hidden], device));
                 let x = x.with_mask(Some(mask));
                 let tape = Tape::inference(&params);
-                let out = layer.run(&tape, &x, Some(&[LstmState { h, c }])).unwrap();
+                let out = layer.run(&tape, &x, Some(&[LstmState::new(h, c)])).unwrap();
                 assert_eq!(value(&out.output)[2..], [0.5, 0.5], "{device}");
                 assert_eq!(value(&out.state[0].h)[2..], [0.5, 0.5], "{device}");
                 assert_eq!(value(&out.state[0].c)[hidden..], vec![0.25; hidden], "{device}");

@@ -221,7 +221,7 @@ fn a_state_of_another_tape_gets_no_gradient() {
 #[test]
 fn the_forget_gates_bias_begins_at_one() {
     let params = Params::new(&Device::cpu().unwrap());
-    Lstm::new(2).build(&params, 1).unwrap();
+    let _ = Lstm::new(2).build(&params, 1).unwrap();
     let bias = params.get("lstm.bias_l0").unwrap();
     assert_eq!(bias, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
 }

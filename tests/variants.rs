@@ -42,7 +42,7 @@ fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
                     let state = |v: &str| vectors.find(&format!("{v}_0{suffix}"));
                     let (h, c) = (state("h")?, state("c")?);
                     let var = |v: &[f32]| Var::from(tensor(v, &[b, v.len() / b]));
-                    Some(LstmState { h: var(&h), c: var(&c) })
+                    Some(LstmState::new(var(&h), var(&c)))
                 })
                 .collect();
             let out = layer.run(&tape, &x, (!states.is_empty()).then_some(&states)).unwrap();

@@ -20,6 +20,7 @@ pub(crate) const HELP: &str = "Device::auto() would take the CPU, which needs no
 /// # let _ = options;
 /// ```
 #[derive(Debug, Clone, Default)]
+#[must_use = "options do nothing until `Device::gpu` has them"]
 pub struct GpuOptions {
     pub(crate) name: Option<String>,
     pub(crate) software: bool,
@@ -143,6 +144,7 @@ impl GpuOptions {
 
 /// One adapter of this machine, as [`crate::Device::adapters`] lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdapterInfo {
     /// The adapter's name.
     pub name: String,

@@ -19,6 +19,7 @@ pub(crate) struct Cost {
 
 /// What a kernel took: see [`Device::profile`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct KernelTime {
     /// The file in `shaders/`, or that and the variant.
     pub kernel: &'static str,
@@ -40,6 +41,7 @@ pub struct KernelTime {
 /// …
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Profile {
     /// By kernel, the longest time first.
     pub kernels: Vec<KernelTime>,

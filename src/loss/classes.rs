@@ -58,6 +58,7 @@ impl Labels {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[must_use = "a loss does nothing until it is computed"]
 pub struct CrossEntropy {
     ignored: Option<u32>,
     smoothing: f32,

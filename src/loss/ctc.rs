@@ -23,6 +23,7 @@ use std::collections::HashMap;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "a loss does nothing until it is computed"]
 pub struct Ctc {
     blank: u32,
     skips: bool,

@@ -36,6 +36,7 @@ enum Score {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Attention {
     score: Score,
     built: Option<Built>,
@@ -53,6 +54,7 @@ struct Built {
 
 /// What attention gives.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Attended {
     /// The weighted means: `[B,U,V]`, or `[B,V]` for queries `[B,Q]`.
     pub context: Var,

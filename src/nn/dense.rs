@@ -14,6 +14,7 @@ use crate::{DType, Error, Result, Tensor};
 
 /// What a layer does to its sums, last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Activation {
     /// Nothing.
     #[default]
@@ -82,6 +83,7 @@ impl Activation {
 /// # let _ = head;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Dense {
     units: usize,
     activation: Activation,

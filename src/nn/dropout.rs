@@ -21,6 +21,7 @@ use crate::check::check_share;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Dropout {
     rate: f32,
     same_steps: bool,

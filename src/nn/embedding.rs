@@ -37,6 +37,7 @@ use std::sync::Arc;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Embedding {
     tokens: usize,
     size: usize,

@@ -29,6 +29,7 @@ pub(super) const EPSILON: f32 = 1e-5;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct LayerNorm {
     epsilon: f32,
     built: Option<Built>,

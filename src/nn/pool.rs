@@ -9,6 +9,7 @@ use crate::{DType, Error, Result};
 
 /// What [`Pool`] makes of a row's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pooling {
     /// Their mean: Keras' `GlobalAveragePooling1D`.
     Mean,
@@ -33,6 +34,7 @@ pub enum Pooling {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Pool {
     kind: Kind,
     size: usize,
@@ -102,6 +104,7 @@ impl Layer for Pool {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Repeat {
     n: usize,
     size: usize,

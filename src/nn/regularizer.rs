@@ -18,6 +18,7 @@ use crate::{Error, Result};
 /// # let _ = layer;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[must_use = "a regularizer does nothing until a layer has it"]
 pub struct Regularizer {
     l1: f32,
     l2: f32,

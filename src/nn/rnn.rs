@@ -26,6 +26,7 @@ use crate::{Error, GateActivation, Result, Tensor};
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Rnn {
     hidden_size: usize,
     sequences: bool,

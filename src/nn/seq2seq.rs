@@ -35,6 +35,7 @@ use crate::{Error, Lengths, Result, Tensor};
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a model does nothing until it is built and runs"]
 pub struct Seq2Seq {
     tokens: [usize; 2],
     embedding_size: usize,
@@ -58,6 +59,7 @@ struct Built {
 
 /// What a beam search found.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Hypothesis {
     /// The tokens, without the end.
     pub tokens: Vec<u32>,

@@ -159,6 +159,7 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
 
 /// A kernel's WGSL and the constants of each of its pipelines.
 #[doc(hidden)]
+#[non_exhaustive]
 pub struct KernelSource {
     pub name: &'static str,
     pub wgsl: String,

@@ -7,6 +7,7 @@ use crate::loss::{self, CrossEntropy};
 
 /// What a training makes small.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Loss {
     /// Between one class of several and a softmax, or logits: Keras'
     /// `sparse_categorical_crossentropy`.
@@ -64,6 +65,7 @@ impl Loss {
 
 /// What is measured besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Metric {
     /// The share of right answers: with a cross-entropy, where the likeliest class is the right
     /// one; with a binary one, where 0.5 parts right from wrong.
@@ -86,6 +88,7 @@ impl Metric {
 /// # let _ = fit;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "options do nothing until `Sequential::fit` has them"]
 pub struct Fit<'a> {
     pub(crate) epochs: usize,
     pub(crate) batch_size: usize,
@@ -173,6 +176,7 @@ impl<'a> Fit<'a> {
 
 /// The loss and the metrics over some sequences.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The mean loss.
     pub loss: f32,
@@ -182,6 +186,7 @@ pub struct Evaluation {
 
 /// One epoch of a training.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Epoch {
     /// Over the epoch's batches, each before its step.
     pub training: Evaluation,
@@ -193,6 +198,7 @@ pub struct Epoch {
 
 /// All epochs of a training.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct History {
     /// The epochs, in order.
     pub epochs: Vec<Epoch>,

@@ -24,6 +24,7 @@ pub trait Optimizer: Send + Sync {
 /// assert_eq!(adam.learning_rate(), 2e-3);
 /// ```
 #[derive(Debug)]
+#[must_use = "an optimizer does nothing until it steps"]
 pub struct Adam {
     learning_rate: f32,
     betas: (f32, f32),
@@ -190,6 +191,7 @@ impl Optimizer for Adam {
 /// # let _ = sgd;
 /// ```
 #[derive(Debug)]
+#[must_use = "an optimizer does nothing until it steps"]
 pub struct Sgd {
     learning_rate: f32,
     momentum: f32,

@@ -27,6 +27,7 @@ use crate::{Device, Error, Result};
 /// assert_eq!(model.predict(&x)?.rows(), 10);
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
+#[must_use = "`add` and `seed` give the model back"]
 pub struct Sequential {
     pub(super) params: Params,
     pub(super) layers: Vec<Box<dyn Layer>>,

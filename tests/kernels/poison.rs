@@ -223,7 +223,7 @@ impl Case {
     fn numbers(&self, r: &mut Random) -> [Named<f32>; 2] {
         let [b, t, i, h] = self.sizes;
         let params = Params::new(&Device::poisoned_cpu());
-        self.layer().build(&params, i).unwrap();
+        let _ = self.layer().build(&params, i).unwrap();
         let size = 0.8 / (h as f32).sqrt();
         let mut given = Named::new();
         for name in params.names() {

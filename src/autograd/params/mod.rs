@@ -103,7 +103,8 @@ pub(crate) struct Arena {
 /// ```
 /// use wgpu_lstm::{Device, nn::{Lstm, Params}};
 /// let params = Params::new(&Device::auto()?).with_seed(7);
-/// Lstm::new(16).build(&params, 3)?;
+/// let lstm = Lstm::new(16).build(&params, 3)?;
+/// # let _ = lstm;
 /// assert_eq!(params.names(), ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_l0"]);
 /// assert_eq!(params.shape("lstm.weight_ih_l0")?, [64, 3]);
 /// # Ok::<(), wgpu_lstm::Error>(())
@@ -134,6 +135,7 @@ impl Params {
     }
 
     /// The seed of the first values of the layers built from now on (0 if none is given).
+    #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         self.lock().seed = seed;
         self

@@ -29,6 +29,7 @@ pub use stepper::{LstmStepper, StreamId};
 
 /// What a bidirectional layer makes of the outputs of its two directions: Keras' `merge_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Merge {
     /// Side by side, the forward direction first: `[..,2H]`, as PyTorch and ONNX do.
     #[default]
@@ -121,6 +122,7 @@ impl Way {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Lstm {
     hidden_size: usize,
     num_layers: usize,
@@ -181,6 +183,7 @@ struct Part {
 /// The state of a direction of a layer between timesteps. Handed to a layer on a later tape it is
 /// a constant: gradients end there, as in truncated back-propagation through time.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LstmState {
     /// The output of the timestep before: `[B,H]`, with a projection `[B,P]`.
     pub h: Var,
@@ -188,8 +191,28 @@ pub struct LstmState {
     pub c: Var,
 }
 
+impl LstmState {
+    /// A state to begin with: `h` `[B,H]`, with a projection `[B,P]`, and `c` `[B,H]`.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, Tensor, Var, nn::{Lstm, LstmState, Params}};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let lstm = Lstm::new(4).build(&params, 3)?;
+    /// let zeros = |shape: &[usize]| Ok(Var::from(Tensor::zeros(shape, &device)?));
+    /// let state = LstmState::new(zeros(&[2, 4])?, zeros(&[2, 4])?);
+    /// let out = lstm.run(&Tape::inference(&params), &zeros(&[2, 5, 3])?, Some(&[state]))?;
+    /// assert_eq!(out.output.shape(), [2, 4]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn new(h: Var, c: Var) -> Self {
+        Self { h, c }
+    }
+}
+
 /// What an LSTM layer gives.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LstmOutput {
     /// `[B,T,D H]` with [`Lstm::return_sequences`], else `[B,D H]`; D is 2 if the layer is
     /// bidirectional and concatenates, else 1. With a projection P stands for H, and a time-major

@@ -13,6 +13,7 @@ use pulp::Simd;
 /// `HardSigmoid { alpha: 0.2, beta: 0.5 }`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs, reason = "the parameters are those of the formula")]
+#[non_exhaustive]
 pub enum GateActivation {
     /// `1 / (1 + exp(-x))`
     Sigmoid,
@@ -158,6 +159,7 @@ impl GateActivation {
 
 /// Gates of which one follows the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Coupling {
     /// Each gate has its own weights.
     #[default]
