@@ -69,8 +69,8 @@ pub use device::{
 pub use dtype::DType;
 pub use error::{CustomError, Error, Result};
 pub use lengths::{Lengths, Mask};
-pub use ops::lstm::Strategy;
-pub use ops::{Coupling, GateActivation};
+pub(crate) use ops::lstm::Strategy;
+pub(crate) use ops::{Coupling, GateActivation};
 #[doc(hidden)]
 pub use ops::{KernelSource, kernels};
 pub use tensor::Tensor;

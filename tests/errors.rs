@@ -7,13 +7,11 @@ use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
 use wgpu_lstm::nn::{
-    Activation, Dense, Dropout, Embedding, Layer, LayerNorm, Lstm, LstmState, Merge, Params,
-    Repeat, Rnn,
+    Activation, Dense, Dropout, Embedding, GateActivation, Layer, LayerNorm, Lstm, LstmState,
+    Merge, Params, Repeat, Rnn, Strategy,
 };
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
-use wgpu_lstm::{
-    DType, Device, Error, GpuOptions, Lengths, Mask, Result, Strategy, Tape, Tensor, Var,
-};
+use wgpu_lstm::{DType, Device, Error, GpuOptions, Lengths, Mask, Result, Tape, Tensor, Var};
 
 /// The option that an error is about.
 #[track_caller]
@@ -416,7 +414,7 @@ fn a_model_that_cannot_be_built_leaves_no_parameters() {
     let mut model = model(device, Dense::new(0));
     assert_eq!(option(&model.build(3).unwrap_err()), "Dense::units");
     assert_eq!(model.params().names(), Vec::<String>::new());
-    assert_eq!(model.params().count(), 0);
+    assert_eq!(model.params().parameter_count(), 0);
 }
 
 #[test]
@@ -584,7 +582,7 @@ fn a_wrong_label_is_named_by_its_place_in_the_data_before_anything_is_trained() 
     let error = model.fit(&x, &Targets::classes(labels), fit).unwrap_err();
     assert_eq!(error, Error::Label { row: wrong, found: 9, classes: 2 });
     // Nor was it built for these sequences.
-    assert_eq!(model.params().count(), 0);
+    assert_eq!(model.params().parameter_count(), 0);
 }
 
 #[test]
@@ -668,7 +666,6 @@ fn a_gradient_needs_its_tape() {
 
 #[test]
 fn options_of_an_lstm_that_make_no_sense() {
-    use wgpu_lstm::GateActivation;
     let params = Params::new(&Device::cpu().unwrap());
     let layer = || Lstm::new(4);
     let flat = GateActivation::ScaledTanh { alpha: 0.0, beta: 1.0 };
@@ -709,7 +706,7 @@ fn options_of_an_lstm_that_make_no_sense() {
     }
     let error = Rnn::new(4).activation(flat).build(&params, 3).unwrap_err();
     assert_eq!(option(&error), "Rnn::activation");
-    assert_eq!(params.count(), 0);
+    assert_eq!(params.parameter_count(), 0);
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn parameters_larger_than_a_binding_train_as_on_the_cpu() {
 fn a_sparse_table_has_the_gradient_and_the_descent_of_a_dense_one() {
     for device in devices() {
         let run = |sparse: bool, set: bool| {
-            let params = Params::new(device).with_seed(4);
+            let params = Params::seeded(device, 4);
             let table = Embedding::new(50, 3).padding_index(7);
             let table = if sparse { table.sparse() } else { table }.build(&params).unwrap();
             if set {
@@ -379,7 +379,7 @@ fn the_callers_subnormals_stay() {
 
 /// Forward, backward and a step over shapes that take all the device's ways.
 fn bits(device: &Device) -> Vec<u32> {
-    let params = Params::new(device).with_seed(2);
+    let params = Params::seeded(device, 2);
     let lstm = Lstm::new(33).num_layers(2).build(&params, 20).unwrap();
     let dense = Dense::new(70).build(&params, 33).unwrap();
     let mut all = Vec::new();
@@ -460,7 +460,7 @@ fn what_a_clip_holds_has_no_gradient_in_mixed_precision_either() {
     let device = gpu(GpuOptions::default());
     for (clip, recompute) in [(0.3, false), (0.7, false), (0.1, false), (0.3, true)] {
         let run = |precision: Precision| {
-            let params = Params::new(&device).with_seed(8);
+            let params = Params::seeded(&device, 8);
             params.set_precision(precision);
             let lstm = Lstm::new(16).clip(clip).return_sequences();
             let lstm = if recompute { lstm.recompute() } else { lstm }.build(&params, 8).unwrap();
@@ -594,7 +594,7 @@ fn sequences_without_padding_are_as_with_it() {
     let y = [0.1, -0.2, 0.3, 0.4];
     for device in devices() {
         for (x, embeds) in [(&tokens, true), (&frames, false)] {
-            let params = Params::new(device).with_seed(6);
+            let params = Params::seeded(device, 6);
             let table = Embedding::new(11, 2).build(&params).unwrap();
             let lstm = Lstm::new(9).bidirectional(wgpu_lstm::nn::Merge::Sum).num_layers(2);
             let lstm = lstm.build(&params, 2).unwrap();

@@ -505,7 +505,7 @@ fn what_does_not_count_may_be_nan() {
             };
             let run = |build: &dyn Fn(&Params) -> Forward| {
                 let found = [0.0, nan].map(|pad| {
-                    let params = Params::new(device).with_seed(3);
+                    let params = Params::seeded(device, 3);
                     let of = build(&params);
                     let mut found = all(&params, &*of, pad);
                     for name in params.names() {
@@ -675,7 +675,7 @@ fn gradients_reach_what_is_read_and_nothing_else() {
             for (name, reads, build) in cases() {
                 let Some(reads) = reads[usize::from(by_mask)] else { continue };
                 let what = format!("{name}, by mask {by_mask}, on {device}");
-                let params = Params::new(device).with_seed(5);
+                let params = Params::seeded(device, 5);
                 let layer = build(&params);
                 let outputs = |x: &[f32]| {
                     let x = with_steps(tensor(x, &[2, 3, 3], device).into());

@@ -4,7 +4,7 @@ mod common;
 
 use common::{close, gpu, relative_error};
 use std::sync::OnceLock;
-use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, Merge, Params, Precision, Rnn};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, Merge, Params, Precision, Rnn};
 use wgpu_lstm::train::{Adam, Sgd};
 use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 
@@ -15,7 +15,7 @@ fn device() -> &'static Device {
 
 /// Parameters in mixed precision; where the adapter has no 16-bit floats they say so.
 fn mixed(device: &Device) -> Params {
-    let params = Params::new(device).with_seed(3);
+    let params = Params::seeded(device, 3);
     params.set_precision(Precision::Mixed);
     let able = device.adapter().is_some_and(|a| a.half_precision);
     assert_eq!(params.precision(), if able { Precision::Mixed } else { Precision::Full });
@@ -88,7 +88,7 @@ fn layers_agree_with_full_precision() {
     for (name, model) in models {
         // Rows of different lengths once: every kernel takes a software adapter seconds to compile.
         for lengths in [false, true].into_iter().take(if name.contains("both") { 2 } else { 1 }) {
-            let full = Params::new(device()).with_seed(3);
+            let full = Params::seeded(device(), 3);
             let expected = pass(&full, &model(&full), lengths, 1.0);
             let half = mixed(device());
             let found = pass(&half, &model(&half), lengths, 1.0);
@@ -110,7 +110,7 @@ fn small_gradients_do_not_vanish() {
         let lstm = Lstm::new(10).num_layers(2).build(params, 3).unwrap();
         pass(params, &|tape, x| lstm.forward(tape, x).unwrap(), false, 1e-8)
     };
-    let (full, half) = (Params::new(device()).with_seed(3), mixed(device()));
+    let (full, half) = (Params::seeded(device(), 3), mixed(device()));
     for ((what, found), (_, expected)) in run(&half).iter().zip(&run(&full)).skip(1) {
         let size = |values: &[f32]| values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!(size(expected) < 1e-6);

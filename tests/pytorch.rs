@@ -4,9 +4,9 @@ mod common;
 
 use common::{Vectors, close, devices};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
-use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params, Strategy};
 use wgpu_lstm::train::{Adam, Optimizer, Sgd};
-use wgpu_lstm::{Lengths, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::{Lengths, Tape, Tensor, Var};
 
 fn lstm(name: &str) {
     let vectors = Vectors::load(&format!("lstm_{name}"));

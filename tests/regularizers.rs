@@ -17,7 +17,7 @@ fn input(device: &Device) -> Tensor {
 
 /// The loss without regularizers and with them, the layer's outputs, and all gradients.
 fn run(layer: Lstm, device: &Device) -> (f32, f32, Vec<f32>, Params) {
-    let params = Params::new(device).with_seed(3);
+    let params = Params::seeded(device, 3);
     let layer = layer.return_sequences().build(&params, 3).unwrap();
     let bias: Vec<_> = (0..24).map(|i| (i as f32 - 12.0) / 10.0).collect();
     params.set("lstm.bias_l0", &bias).unwrap();
@@ -73,7 +73,7 @@ fn penalties_and_their_gradients() {
 #[test]
 fn the_activity_has_a_gradient() {
     for device in devices() {
-        let params = Params::new(device).with_seed(1);
+        let params = Params::seeded(device, 1);
         let layer = Dense::new(2).activity_regularizer(Regularizer::l1_l2(0.5, 0.25));
         let layer = layer.build(&params, 3).unwrap();
         let tape = Tape::new(&params);
@@ -104,7 +104,7 @@ fn norms_stay_below_their_limit() {
         for mut optimizer in
             [Box::new(Adam::new(0.5)) as Box<dyn Optimizer>, Box::new(Sgd::new(50.0))]
         {
-            let params = Params::new(device).with_seed(7);
+            let params = Params::seeded(device, 7);
             let layer = Lstm::new(5).kernel_max_norm(0.7).recurrent_max_norm(0.4);
             let layer = layer.build(&params, 3).unwrap();
             let dense = Dense::new(2).kernel_max_norm(0.6).build(&params, 5).unwrap();
@@ -265,7 +265,7 @@ fn a_model_that_repeats_learns_frames() {
 fn the_activity_of_padding_does_not_count() {
     use wgpu_lstm::{Lengths, Mask};
     for device in devices() {
-        let params = Params::new(device).with_seed(1);
+        let params = Params::seeded(device, 1);
         let layer = Dense::new(2).bias_regularizer(Regularizer::default());
         let layer = layer.activity_regularizer(Regularizer::l1(1.0)).build(&params, 3).unwrap();
         params.set("dense.bias", &[1.0, -2.0]).unwrap();
@@ -374,7 +374,7 @@ fn the_activity_of_an_lstm_has_a_gradient() {
     let (l1, l2) = (0.3f32, 0.5f32);
     for device in devices() {
         let build = |time_major: bool, activity: bool| {
-            let params = Params::new(device).with_seed(6);
+            let params = Params::seeded(device, 6);
             let mut layer = Lstm::new(6).return_sequences();
             if activity {
                 layer = layer.activity_regularizer(Regularizer::l1_l2(l1, l2));

@@ -4,10 +4,10 @@
 mod common;
 
 use common::{Vectors, close, devices, gpu};
-use wgpu_lstm::nn::{Layer, Lstm, LstmState, Merge, Params, Rnn};
-use wgpu_lstm::{
-    Coupling, Device, Error, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor, Var,
+use wgpu_lstm::nn::{
+    Coupling, GateActivation, Layer, Lstm, LstmState, Merge, Params, Rnn, Strategy,
 };
+use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Mask, Tape, Tensor, Var};
 
 fn value(x: &Var) -> Vec<f32> {
     x.tensor().to_vec().unwrap()
@@ -44,7 +44,7 @@ fn streams_join_step_and_leave() {
                     continue;
                 }
                 let strategy = if normalised { Strategy::Auto } else { strategy };
-                let params = Params::new(device).with_seed(4);
+                let params = Params::seeded(device, 4);
                 let layer = layer.strategy(strategy).build(&params, 3).unwrap();
                 let what = format!("{strategy:?} on {device}");
                 let mut stepper = layer.stepper(&params, 3).unwrap();
@@ -164,7 +164,7 @@ fn steps_make_no_new_buffers() {
 #[test]
 fn a_stepper_follows_its_parameters() {
     for (device, projection) in devices().iter().flat_map(|d| [(d, false), (d, true)]) {
-        let params = Params::new(device).with_seed(9);
+        let params = Params::seeded(device, 9);
         let layer = Lstm::new(6).num_layers(2);
         let layer = if projection { layer.projection(4) } else { layer };
         let layer = layer.build(&params, 3).unwrap();
@@ -198,7 +198,7 @@ fn a_stepper_follows_its_parameters() {
 #[test]
 fn streams_on_several_threads_are_as_alone() {
     let device = Device::cpu_with_threads(3).unwrap();
-    let params = Params::new(&device).with_seed(2);
+    let params = Params::seeded(&device, 2);
     let layer = Lstm::new(67).num_layers(2).zoneout(0.1, 0.2).build(&params, 3).unwrap();
     let mut together = layer.stepper(&params, 11).unwrap();
     let streams: Vec<_> = (0..11).map(|_| together.join().unwrap()).collect();
@@ -239,7 +239,7 @@ fn streams_on_several_threads_are_as_alone() {
 #[test]
 fn time_major_is_batch_first_with_other_axes() {
     for device in devices() {
-        let params = Params::new(device).with_seed(9);
+        let params = Params::seeded(device, 9);
         let layer = Lstm::new(4).bidirectional(Merge::Concat).return_sequences();
         let layer = layer.build(&params, 2).unwrap();
         let x: Vec<f32> = (0..3 * 5 * 2).map(|i| (i as f32).cos()).collect();
@@ -383,7 +383,7 @@ fn a_layer_normalised_layer() {
 #[test]
 fn a_layer_normalised_layer_in_both_directions() {
     for device in devices() {
-        let params = Params::new(device).with_seed(1);
+        let params = Params::seeded(device, 1);
         let layer = Lstm::new(6).layer_norm().bidirectional(Merge::Concat).return_sequences();
         let layer = layer.build(&params, 2).unwrap();
         let x: Vec<f32> = (0..2 * 4 * 2).map(|i| (i as f32).sin()).collect();
@@ -567,7 +567,7 @@ fn a_projection_goes_backwards_from_a_state() {
             all
         };
         let run = |layer: Lstm, x: &[f32], d: &[f32]| {
-            let params = Params::new(device).with_seed(2);
+            let params = Params::seeded(device, 2);
             let layer = layer.projection(3).return_sequences().build(&params, 2).unwrap();
             let tape = Tape::new(&params);
             let seq = tape.input(tensor(x, &[3, 4, 2], device));
@@ -645,7 +645,7 @@ fn a_time_major_output_has_no_lengths_and_no_place_in_a_sequential() {
 #[test]
 fn a_layer_normalised_layer_drops_weights() {
     for device in devices() {
-        let params = Params::new(device).with_seed(5);
+        let params = Params::seeded(device, 5);
         let layer = Lstm::new(6).layer_norm().weight_drop(0.5).build(&params, 2).unwrap();
         let x = Var::from(tensor(&[0.5; 12], &[2, 3, 2], device));
         let run = |tape: &Tape| value(&layer.forward(tape, &x).unwrap());

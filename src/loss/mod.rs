@@ -1,5 +1,13 @@
 //! Losses for training loops: each gives one number on the device, and its gradient.
 //!
+//! Those without options are functions: [`mean_squared_error`]. Those that have some are values that are
+//! made once and computed at each step: [`CrossEntropy`] and [`Ctc`], each with a function for the plain
+//! form. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them itself on what
+//! its last layer gives before a softmax or sigmoid.
+//!
+//! Several losses in one step, each with a weight: give all of them to
+//! [`Tape::backward_from`], with the weights as their gradients.
+//!
 //! But for [`Ctc`], they count every row of what they get, padding too: for sequences of different
 //! lengths give them [`RowWeights::from_lengths`], for those with a mask [`RowWeights::from_mask`].
 

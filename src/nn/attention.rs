@@ -79,9 +79,10 @@ impl Attention {
         Self { score: Score::Additive { units }, built: None }
     }
 
-    /// The layer with its parameters in `params`, all Glorot uniform: none for `dot`;
-    /// `attention.query_weight` `[K,Q]` for `general`; `attention.query_weight` `[units,Q]`,
-    /// `attention.key_weight` `[units,K]` and `attention.score` `[units]` for `additive`.
+    /// The layer with its parameters in `params`, for queries and keys of these sizes. All are Glorot
+    /// uniform: none for `dot`; `attention.query_weight` `[K,Q]` for `general`;
+    /// `attention.query_weight` `[units,Q]`, `attention.key_weight` `[units,K]` and `attention.score`
+    /// `[units]` for `additive`.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, and for sizes that differ with `dot`.

@@ -10,9 +10,13 @@ use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::softmax;
-use crate::{DType, Error, Result, Tensor};
+use crate::{DType, Error, GateActivation, Result, Tensor};
 
-/// What a layer does to its sums, last.
+/// What a [`Dense`] does to its sums, last; by itself, [`Activation::forward`].
+///
+/// Inside of an LSTM's cell each value of a gate goes by itself, at each timestep, and by more
+/// functions: [`super::GateActivation`], into which all of these but the softmax, which looks at a
+/// whole row, convert by `try_into`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Activation {
@@ -65,6 +69,35 @@ impl Activation {
             gradients.add(id, d_x)
         });
         Ok(y.with_steps_of(x))
+    }
+}
+
+/// The same function inside of a cell.
+///
+/// ```
+/// use wgpu_lstm::{Error, nn::{Activation, GateActivation}};
+/// assert_eq!(GateActivation::try_from(Activation::Relu), Ok(GateActivation::Relu));
+/// let softmax = GateActivation::try_from(Activation::Softmax);
+/// assert!(matches!(softmax, Err(Error::Unsupported { .. })));
+/// ```
+impl TryFrom<Activation> for GateActivation {
+    type Error = Error;
+
+    /// [`Error::Unsupported`] for a softmax.
+    fn try_from(activation: Activation) -> Result<Self> {
+        Ok(match activation {
+            Activation::Linear => Self::Affine { alpha: 1.0, beta: 0.0 },
+            Activation::Sigmoid => Self::Sigmoid,
+            Activation::Tanh => Self::Tanh,
+            Activation::Relu => Self::Relu,
+            Activation::Softmax => {
+                return Err(Error::Unsupported {
+                    what: "Activation::Softmax",
+                    with: "GateActivation",
+                    help: "a gate's values go each by itself: take the sigmoid",
+                });
+            }
+        })
     }
 }
 

@@ -40,6 +40,16 @@ impl Dropout {
         self.same_steps = true;
         self
     }
+
+    /// Runs the layer, which has no parameters to build: on a tape that records, else the values are as
+    /// they were.
+    ///
+    /// # Errors
+    /// [`crate::Error::Option`] for a rate that is none; [`crate::Error::DType`], and those of the device.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        check_share("Dropout::rate", self.rate)?;
+        dropout(tape, x, self.rate, self.same_steps)
+    }
 }
 
 impl Layer for Dropout {
@@ -62,8 +72,7 @@ impl Layer for Dropout {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        check_share("Dropout::rate", self.rate)?;
-        dropout(tape, x, self.rate, self.same_steps)
+        Dropout::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {

@@ -99,7 +99,7 @@ impl Embedding {
     }
 
     /// The layer with its parameter, `embedding.weight` `[tokens,E]` (uniform up to 0.05, as
-    /// Keras has it), in `params`.
+    /// Keras has it), in `params`. It takes no input size: each frame is one token.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0 and a padding index that is no token; [`Error::Count`] if

@@ -70,6 +70,24 @@ impl LayerNorm {
         self.build_on(params, input_size)?;
         Ok(self)
     }
+
+    /// Runs the layer: see [`Layer::forward`].
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let Some(Built { size, weight, bias }) = self.built else {
+            return Err(Error::NotBuilt { what: "this LayerNorm", call: "build" });
+        };
+        let gain = tape.parameter(weight, &[size])?;
+        let shift = tape.parameter(bias, &[size])?;
+        let check = Check::new("layer_norm", "the layer was built for that input_size");
+        check.dtype("x", x.tensor(), DType::F32)?;
+        check.features("x", x.tensor(), "[..,F]", size)?;
+        check.device(x.tensor(), &[("weight", &gain.0)])?;
+        let x = functions::without_padding(tape, "layer_norm", x)?;
+        functions::layer_norm(tape, &x, gain, Some(shift), self.epsilon)
+    }
 }
 
 impl Layer for LayerNorm {
@@ -106,17 +124,7 @@ impl Layer for LayerNorm {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        let Some(Built { size, weight, bias }) = self.built else {
-            return Err(Error::NotBuilt { what: "this LayerNorm", call: "build" });
-        };
-        let gain = tape.parameter(weight, &[size])?;
-        let shift = tape.parameter(bias, &[size])?;
-        let check = Check::new("layer_norm", "the layer was built for that input_size");
-        check.dtype("x", x.tensor(), DType::F32)?;
-        check.features("x", x.tensor(), "[..,F]", size)?;
-        check.device(x.tensor(), &[("weight", &gain.0)])?;
-        let x = functions::without_padding(tape, "layer_norm", x)?;
-        functions::layer_norm(tape, &x, gain, Some(shift), self.epsilon)
+        LayerNorm::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {

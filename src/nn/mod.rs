@@ -14,6 +14,8 @@ mod rnn;
 mod seq2seq;
 
 pub use crate::autograd::{Params, Precision};
+pub use crate::ops::lstm::Strategy;
+pub use crate::ops::{Coupling, GateActivation};
 pub use attention::{Attended, Attention};
 pub use dense::{Activation, Dense};
 pub use dropout::Dropout;
@@ -31,6 +33,10 @@ use crate::autograd::{ParamId, Tape, Var};
 use crate::{Error, Result};
 
 /// A part of a model: it has parameters, and turns one value into another.
+///
+/// Each layer of this crate has a `forward` of its own, too, which needs no import of this trait. Those
+/// with parameters have a `build(params, input_size)`, which gives the layer back. An [`Embedding`]'s
+/// takes no size, as a frame is one token; an [`Attention`]'s takes the two of what it compares.
 ///
 /// A layer of your own needs no kernel: build its `forward` from the layers that there are.
 pub trait Layer: Send + Sync {

@@ -72,6 +72,14 @@ impl Rnn {
         Ok(self)
     }
 
+    /// Runs the layer from a state of zeros: the output of [`Rnn::run`] alone.
+    ///
+    /// # Errors
+    /// As [`Rnn::run`].
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Ok(self.run(tape, x, None)?.0)
+    }
+
     fn cell(&self) -> Cell {
         Cell {
             input: GateActivation::Affine { alpha: 1.0, beta: 0.0 },
@@ -186,7 +194,7 @@ impl Layer for Rnn {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        Ok(self.run(tape, x, None)?.0)
+        Rnn::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {

@@ -110,8 +110,9 @@ impl Seq2Seq {
         self
     }
 
-    /// Lets half of the encoder's units read from the end.
-    pub fn bidirectional(mut self) -> Self {
+    /// Lets half of the encoder's units read from the end. The decoder, which says one token after the
+    /// other, goes forward.
+    pub fn bidirectional_encoder(mut self) -> Self {
         self.bidirectional = true;
         self
     }
@@ -134,7 +135,8 @@ impl Seq2Seq {
         self
     }
 
-    /// The model with its parameters in `params`.
+    /// The model with its parameters in `params`. It takes no input size: how many tokens there are was
+    /// said to [`Seq2Seq::new`].
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, a dropout that is no share, and an odd hidden size of a

@@ -5,7 +5,8 @@ use crate::check::check_positive;
 use crate::data::{Sequences, Targets};
 use crate::loss::{self, CrossEntropy};
 
-/// What a training makes small.
+/// What a training makes small: the name of one of the losses in [`crate::loss`], which loops of your own
+/// compute there. For a loss of your own take such a loop: see [`crate::Tape::custom`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {

@@ -188,7 +188,7 @@ impl Optimizer for Adam {
 /// ```
 /// use wgpu_lstm::train::Sgd;
 /// let sgd = Sgd::new(0.1).momentum(0.9).nesterov();
-/// # let _ = sgd;
+/// assert_eq!(sgd.learning_rate(), 0.1);
 /// ```
 #[derive(Debug)]
 #[must_use = "an optimizer does nothing until it steps"]
@@ -226,6 +226,11 @@ impl Sgd {
     pub fn nesterov(mut self) -> Self {
         self.nesterov = true;
         self
+    }
+
+    /// The learning rate.
+    pub fn learning_rate(&self) -> f32 {
+        self.learning_rate
     }
 
     /// Changes the learning rate from the next step on.

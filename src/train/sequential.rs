@@ -54,7 +54,8 @@ impl Sequential {
     /// The seed of the parameters' first values (0 if none is given). For the layers that are
     /// not built yet.
     pub fn seed(self, seed: u64) -> Self {
-        Self { params: self.params.with_seed(seed), ..self }
+        self.params.set_seed(seed);
+        self
     }
 
     /// Adds a layer behind the others.
@@ -78,7 +79,8 @@ impl Sequential {
         self
     }
 
-    /// Makes the parameters, for sequences of `input_size` features. `fit` does so itself.
+    /// Makes the parameters, for sequences of `input_size` features: in place, since the model has
+    /// [`Sequential::params`] of its own. `fit` does so itself.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, [`Error::Features`] if the model was built for another size,

@@ -18,7 +18,7 @@ struct Model {
 
 /// Outputs, and the gradients of the input and of all weights.
 fn train(device: &Device, [b, t, i, h]: [usize; 4], model: Model) -> Vec<Vec<f32>> {
-    let params = Params::new(device).with_seed(5);
+    let params = Params::seeded(device, 5);
     if model.mixed {
         params.set_precision(Precision::Mixed);
     }

@@ -258,7 +258,7 @@ impl Case {
         arriving: &Named<f32>,
     ) -> Result<Named<f32>> {
         let [b, t, i, h] = self.sizes;
-        let params = Params::new(device).with_seed(self.seed);
+        let params = Params::seeded(device, self.seed);
         let layer = self.layer().build(&params, i)?;
         for name in params.names() {
             params.set(&name, get(given, &name))?;

@@ -102,7 +102,7 @@ pub(crate) struct Arena {
 ///
 /// ```
 /// use wgpu_lstm::{Device, nn::{Lstm, Params}};
-/// let params = Params::new(&Device::auto()?).with_seed(7);
+/// let params = Params::seeded(&Device::auto()?, 7);
 /// let lstm = Lstm::new(16).build(&params, 3)?;
 /// # let _ = lstm;
 /// assert_eq!(params.names(), ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_l0"]);
@@ -113,14 +113,20 @@ pub(crate) struct Arena {
 pub struct Params(Arc<Mutex<Inner>>);
 
 impl Params {
-    /// No parameters yet, on this device.
+    /// No parameters yet, on this device, with the seed 0.
     pub fn new(device: &Device) -> Self {
+        Self::seeded(device, 0)
+    }
+
+    /// No parameters yet, on this device. The seed is that of the first values of all layers, and of
+    /// what dropout drops: the same seed gives the same on every device.
+    pub fn seeded(device: &Device, seed: u64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(Arc::new(Mutex::new(Inner {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             generation: 0,
             device: device.clone(),
-            seed: 0,
+            seed,
             keys: 0,
             specs: Vec::new(),
             serials: 0,
@@ -134,11 +140,9 @@ impl Params {
         })))
     }
 
-    /// The seed of the first values of the layers built from now on (0 if none is given).
-    #[must_use]
-    pub fn with_seed(self, seed: u64) -> Self {
+    /// Another seed, for a model whose layers are not built yet.
+    pub(crate) fn set_seed(&self, seed: u64) {
         self.lock().seed = seed;
-        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -151,17 +155,19 @@ impl Params {
     }
 
     /// Sets the precision of all that is computed with these parameters from now on, as far as the
-    /// device has it: see [`Precision`]. Gradients that no optimizer has used yet are dropped if it
-    /// changes, since they have another scale.
+    /// device has it, and returns the one in effect: [`Precision::Full`] where a device has no other.
+    /// Gradients that no optimizer has used yet are dropped if it changes, since they have another
+    /// scale.
     ///
     /// ```
     /// use wgpu_lstm::{Device, nn::{Params, Precision}};
     /// let params = Params::new(&Device::auto()?);
-    /// params.set_precision(Precision::Mixed);
-    /// println!("computes in {:?} precision", params.precision());
+    /// let precision = params.set_precision(Precision::Mixed);
+    /// println!("computes in {precision:?} precision");
+    /// assert_eq!(precision, params.precision());
     /// # Ok::<(), wgpu_lstm::Error>(())
     /// ```
-    pub fn set_precision(&self, precision: Precision) {
+    pub fn set_precision(&self, precision: Precision) -> Precision {
         let mut inner = self.lock();
         let before = inner.precision;
         inner.precision = match (precision, &inner.device.0) {
@@ -179,6 +185,7 @@ impl Params {
         if inner.precision != before {
             inner.tables().for_each(|table| table.gradients.clear());
         }
+        inner.precision
     }
 
     /// The precision in effect.
@@ -197,8 +204,9 @@ impl Params {
         })
     }
 
-    /// The number of trainable values.
-    pub fn count(&self) -> usize {
+    /// The number of trainable values: of all layers, as [`crate::nn::Layer::parameter_count`] counts
+    /// them.
+    pub fn parameter_count(&self) -> usize {
         self.lock().specs.iter().map(Spec::outside_len).sum()
     }
 
@@ -661,6 +669,6 @@ impl Inner {
 
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Params({} values on {})", self.count(), self.device())
+        write!(f, "Params({} values on {})", self.parameter_count(), self.device())
     }
 }

@@ -98,7 +98,7 @@ impl Way {
 /// | 6 B H L | states and their gradients |
 /// | 4 H² on a GPU | workspace: `weight_hh` transposed |
 /// | up to 1 Mi on a hardware GPU | workspace: sums of slices of a long product |
-/// | 4 F H where [`crate::Strategy::Persistent`] runs | workspace: the gates' gradients, apart from the gates |
+/// | 4 F H where [`Strategy::Persistent`] runs | workspace: the gates' gradients, apart from the gates |
 /// | 2 ΣP + max P on the CPU | workspace: weights in the order in which products read them, for each pass; a layer's gradient |
 ///
 /// Gates, saved states and parameters count H up to a multiple of the SIMD lanes on the CPU, of at
@@ -772,7 +772,7 @@ impl Lstm {
         let prefix = params.free_prefix("lstm");
         let gates = |rows| Layout::Gates { rows, hidden_size: h };
         let mut parts = Vec::new();
-        let before = params.count();
+        let before = params.parameter_count();
         for layer in 0..self.num_layers {
             let inputs = if layer == 0 { input_size } else { self.width() };
             for &reverse in self.way.directions() {
@@ -836,7 +836,7 @@ impl Lstm {
                 });
             }
         }
-        let count = params.count() - before;
+        let count = params.parameter_count() - before;
         self.built = Some(Built { parts, count });
         // Clones of a layer that is built share these; those of one that was not yet have their own.
         self.computed = Arc::default();

@@ -7,7 +7,8 @@ use crate::ops::threefry::Key;
 use crate::{Error, Result};
 use pulp::Simd;
 
-/// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters.
+/// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters. Each value goes
+/// by itself; what layers do to their results is [`crate::nn::Activation`], which converts into this one.
 ///
 /// Keras' `hard_sigmoid` is `HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }`, ONNX's default
 /// `HardSigmoid { alpha: 0.2, beta: 0.5 }`.
