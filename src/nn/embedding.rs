@@ -1,6 +1,6 @@
 //! A vector for each token.
 
-use super::{Layer, Params, check_size, check_weights, init, is_built};
+use super::{Layer, Own, Params, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -288,7 +288,7 @@ impl Layer for Embedding {
         true
     }
 
-    fn takes_packed(&self) -> bool {
+    fn takes_packed(&self, _: Own) -> bool {
         true
     }
 

@@ -6,6 +6,48 @@ use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
 /// Moves parameters along their gradients.
+///
+/// One of your own goes around one of this crate, to set its rate, say; or it moves the values itself
+/// by [`Params::update`], on the host: on a GPU that takes two copies of all parameters at each step,
+/// which this crate's optimizers do without.
+///
+/// ```
+/// use wgpu_lstm::nn::Params;
+/// use wgpu_lstm::train::{Adam, Optimizer};
+/// use wgpu_lstm::Result;
+///
+/// /// Adam, whose rate halves every thousand steps.
+/// struct Halving {
+///     adam: Adam,
+///     steps: u32,
+/// }
+///
+/// impl Optimizer for Halving {
+///     fn step(&mut self, params: &Params) -> Result<()> {
+///         self.steps += 1;
+///         if self.steps.is_multiple_of(1000) {
+///             self.adam.set_learning_rate(self.adam.learning_rate() / 2.0);
+///         }
+///         self.adam.step(params)
+///     }
+/// }
+///
+/// /// Descent along gradients of which none counts more than 1.
+/// struct Clipped {
+///     rate: f32,
+/// }
+///
+/// impl Optimizer for Clipped {
+///     fn step(&mut self, params: &Params) -> Result<()> {
+///         params.update(|_name, values, gradient| {
+///             for (value, g) in values.iter_mut().zip(gradient) {
+///                 *value -= self.rate * g.clamp(-1.0, 1.0);
+///             }
+///         })?;
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait Optimizer: Send + Sync {
     /// One step. The gradients are zero afterwards.
     ///

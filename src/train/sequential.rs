@@ -5,7 +5,7 @@ use super::check::other_features;
 use super::layer_check::{check_layer, check_output};
 use super::{Loss, Metric, Optimizer, summary};
 use crate::autograd::{Params, Tape, Var};
-use crate::nn::{Activation, Layer, LayerState, unpacked};
+use crate::nn::{Activation, Layer, LayerState, Own, unpacked};
 use crate::{Device, Error, Result};
 
 /// Layers one after the other.
@@ -150,7 +150,7 @@ impl Sequential {
 
     fn run(layers: &[Box<dyn Layer>], tape: &Tape, x: &Var) -> Result<Var> {
         layers.iter().try_fold(x.clone(), |x, layer| {
-            let x = if layer.takes_packed() { x } else { unpacked(tape, &x)? };
+            let x = if layer.takes_packed(Own) { x } else { unpacked(tape, &x)? };
             let y = layer.forward(tape, &x)?;
             check_output(layer.as_ref(), &x, &y)?;
             Ok(y)
@@ -237,7 +237,7 @@ impl Sequential {
     pub(super) fn counting(&self) -> Counting<'static> {
         let first =
             |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
-        let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed()));
+        let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed(Own)));
         Counting { tokens, packed, ..Counting::default() }
     }
 }

@@ -1,6 +1,7 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
 mod layout;
+mod own;
 mod precision;
 mod table;
 
@@ -25,9 +26,9 @@ use table::Table;
 /// bind at.
 pub(crate) const ALIGN: usize = 128;
 
-/// A parameter's number in its [`Params`].
+/// A parameter's number in its [`Params`]: what a layer of your own keeps of [`Params::insert`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ParamId {
+pub struct ParamId {
     /// Tells its `Params` from all others.
     params: u64,
     index: usize,
@@ -336,8 +337,9 @@ impl Params {
         arena.grad.fill(0.0)
     }
 
-    /// A name that no parameter begins with yet: `lstm`, `lstm_1`, `lstm_2` …
-    pub(crate) fn free_prefix(&self, kind: &str) -> String {
+    /// What no parameter's name begins with yet, for the parameters of one more layer of a `kind`:
+    /// `lstm`, `lstm_1`, `lstm_2` …
+    pub fn free_prefix(&self, kind: &str) -> String {
         let inner = self.lock();
         let taken =
             |prefix: &str| inner.specs.iter().any(|s| s.name.split('.').next() == Some(prefix));
@@ -461,11 +463,6 @@ impl Params {
         self.lock().version
     }
 
-    /// Whether a parameter is one of these.
-    pub(crate) fn owns(&self, id: ParamId) -> bool {
-        self.lock().spec(id).is_some()
-    }
-
     /// Says what keeps a parameter small.
     pub(crate) fn set_rules(
         &self,
@@ -491,7 +488,7 @@ impl Params {
     }
 
     /// Scales weights down whose norm is over the limit of their layer. The optimizers of this crate
-    /// do so at the end of each step; one of your own should.
+    /// do so at the end of each step, and so does [`Params::update`].
     ///
     /// # Errors
     /// [`Error::DeviceLost`].

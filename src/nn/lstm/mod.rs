@@ -11,8 +11,8 @@ use super::functions::{
 };
 use super::regularizer::{Rules, of_activity};
 use super::{
-    Layer, LayerState, Params, Precision, Regularizer, check_size, check_weights, init, is_built,
-    other_rows,
+    Layer, LayerState, Own, Params, Precision, Regularizer, check_size, check_weights, init,
+    is_built, other_rows,
 };
 use crate::autograd::{ALIGN, Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -721,7 +721,7 @@ impl Layer for Lstm {
         self.memory.is_some()
     }
 
-    fn takes_packed(&self) -> bool {
+    fn takes_packed(&self, _: Own) -> bool {
         !self.time_major
             && !self.layer_norm
             && self.projection.is_none()
