@@ -3,10 +3,7 @@
 //! A model in Keras' words is a [`Sequential`]:
 //!
 //! ```
-//! use wgpu_lstm::data::{Sequences, Targets};
-//! use wgpu_lstm::nn::{Activation, Dense, Lstm};
-//! use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
-//! use wgpu_lstm::{Device, Sequential};
+//! use wgpu_lstm::prelude::*;
 //!
 //! # fn main() -> wgpu_lstm::Result<()> {
 //! // 64 sequences of 10 frames with 3 features; is the first value positive?
@@ -75,6 +72,21 @@ pub(crate) use ops::{Coupling, GateActivation};
 pub use ops::{KernelSource, kernels};
 pub use tensor::Tensor;
 pub use train::Sequential;
+
+/// What a program in Keras' words names: `use wgpu_lstm::prelude::*;`.
+///
+/// Loops of your own take the rest from where it is: [`Tape`], [`Tensor`] and [`Var`] here, the losses in
+/// [`loss`], [`nn::Params`]. [`Error`] and [`Result`] stay outside, since the latter would hide the
+/// standard library's.
+pub mod prelude {
+    pub use crate::data::{Sequences, Targets};
+    pub use crate::nn::{
+        Activation, Dense, Dropout, Embedding, LayerNorm, Lstm, Merge, Pool, Pooling, Regularizer,
+        Repeat,
+    };
+    pub use crate::train::{Adam, Fit, Loss, Metric, Sgd};
+    pub use crate::{Device, Sequential};
+}
 
 /// The README's example compiles.
 #[cfg(doctest)]
