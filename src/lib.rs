@@ -56,6 +56,8 @@ pub mod loss;
 pub mod nn;
 mod ops;
 mod tensor;
+#[doc(hidden)]
+pub mod testing;
 pub mod train;
 
 pub use autograd::{Gradients, Tape, Var};
@@ -68,8 +70,6 @@ pub use error::{CustomError, Error, Result};
 pub use lengths::{Lengths, Mask};
 pub(crate) use ops::lstm::Strategy;
 pub(crate) use ops::{Coupling, GateActivation};
-#[doc(hidden)]
-pub use ops::{KernelSource, kernels};
 pub use tensor::Tensor;
 pub use train::Sequential;
 

@@ -10,6 +10,7 @@ use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::mean_squared_error;
 use wgpu_lstm::nn::{Activation, Dense, Embedding, Layer, Lstm, Params, Pool, Pooling, Precision};
+use wgpu_lstm::testing::{binding_bytes, poisoned_cpu};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
 use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Result, Tape, Tensor, Var};
 
@@ -187,7 +188,7 @@ fn large(device: &Device, sparse: bool) -> Sequential {
 
 /// Bindings of 64 KiB, where the parameters of the model above take 183 KiB.
 fn small_bindings() -> Device {
-    gpu(GpuOptions::default().binding_bytes(1 << 16).poison())
+    gpu(binding_bytes(GpuOptions::default(), 1 << 16).poison())
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn parameters_larger_than_a_binding_train_as_on_the_cpu() {
                 let weights = model.params().get("embedding.weight").unwrap();
                 (losses, weights, model.predict(&x).unwrap().values().to_vec())
             };
-            let (losses, weights, values) = train(&Device::poisoned_cpu());
+            let (losses, weights, values) = train(&poisoned_cpu());
             let (found, found_weights, found_values) = train(&gpu);
             let what = format!("sparse {sparse}, adam {adam}");
             close(&what, &found, &losses, 1e-4);

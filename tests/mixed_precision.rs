@@ -5,6 +5,7 @@ mod common;
 use common::{close, gpu, relative_error};
 use std::sync::OnceLock;
 use wgpu_lstm::nn::{Activation, Dense, Lstm, Merge, Params, Precision, Rnn};
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::train::{Adam, Sgd};
 use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 
@@ -265,7 +266,7 @@ fn adam_counts_its_steps_over_a_change_of_precision() {
 
 #[test]
 fn the_cpu_and_plain_gpus_stay_with_full_precision() {
-    for device in [Device::poisoned_cpu(), gpu(GpuOptions::default().portable())] {
+    for device in [poisoned_cpu(), gpu(GpuOptions::default().portable())] {
         let params = Params::new(&device);
         params.set_precision(Precision::Mixed);
         assert_eq!(params.precision(), Precision::Full, "{device}");

@@ -7,6 +7,7 @@ use common::{Vectors, close, devices, gpu};
 use wgpu_lstm::nn::{
     Coupling, GateActivation, Layer, Lstm, LstmState, Merge, Params, Rnn, Strategy,
 };
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Mask, Tape, Tensor, Var};
 
 fn value(x: &Var) -> Vec<f32> {
@@ -136,7 +137,7 @@ fn a_stepper_checks_what_it_gets_and_keeps_its_states() {
 #[test]
 fn steps_make_no_new_buffers() {
     // Devices of their own: other tests make buffers meanwhile.
-    for device in &[Device::poisoned_cpu(), gpu(GpuOptions::default())] {
+    for device in &[poisoned_cpu(), gpu(GpuOptions::default())] {
         let params = Params::new(device);
         let layer = Lstm::new(16).num_layers(2).build(&params, 3).unwrap();
         let mut stepper = layer.stepper(&params, 4).unwrap();

@@ -6,6 +6,7 @@ use common::{close, devices, gpu};
 use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{Activation, Dense, Lstm, Params};
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::train::{Adam, Fit, History, Loss, Metric};
 use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 
@@ -303,7 +304,7 @@ fn the_cpu_device_runs_inside_a_thread_pool() {
 /// What the backward pass computes anew needs no memory from one pass to the other.
 #[test]
 fn recomputing_the_gates_saves_memory_and_changes_nothing_else() {
-    for device in &[Device::poisoned_cpu(), gpu(GpuOptions::default())] {
+    for device in &[poisoned_cpu(), gpu(GpuOptions::default())] {
         let run = |layer: Lstm| {
             let params = Params::seeded(device, 5);
             let layer = layer.build(&params, 3).unwrap();

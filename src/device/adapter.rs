@@ -90,21 +90,21 @@ impl GpuOptions {
     }
 
     /// Lets the check of a special kernel find a wrong value. For tests.
-    #[doc(hidden)]
+    #[cfg(test)]
     pub fn fault(mut self, kernel: &'static str) -> Self {
         self.fault = Some(kernel);
         self
     }
 
     /// Takes a software adapter for a hardware GPU wherever a way is chosen. For tests.
-    #[doc(hidden)]
+    #[cfg(test)]
     pub fn as_hardware(mut self) -> Self {
         self.as_hardware = true;
         self
     }
 
     /// How long the check of a special kernel may take to answer. For tests.
-    #[doc(hidden)]
+    #[cfg(test)]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
@@ -120,22 +120,21 @@ impl GpuOptions {
 
     /// Cuts batches into chunks whose gates have at most this many words, as if no larger buffer
     /// could be bound. For tests.
-    #[doc(hidden)]
+    #[cfg(test)]
     pub fn chunk_words(mut self, words: usize) -> Self {
         self.chunk_words = Some(words);
         self
     }
 
     /// Asks for bindings of no more than this. For tests.
-    #[doc(hidden)]
-    pub fn binding_bytes(mut self, bytes: u64) -> Self {
+    pub(crate) fn binding_bytes(mut self, bytes: u64) -> Self {
         self.binding_bytes = Some(bytes);
         self
     }
 
     /// The cores that a software adapter is taken to have, which decide how it shares out a
     /// batch. For tests.
-    #[doc(hidden)]
+    #[cfg(test)]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self

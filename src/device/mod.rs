@@ -185,8 +185,7 @@ impl Device {
     }
 
     /// The CPU with new buffers full of NaN, for tests.
-    #[doc(hidden)]
-    pub fn poisoned_cpu() -> Self {
+    pub(crate) fn poisoned_cpu() -> Self {
         Self(Backend::Cpu(Cpu::new(true, None)))
     }
 

@@ -158,16 +158,17 @@ pub(crate) static KERNELS: &[&crate::device::kernel::Kernel] = &[
 ];
 
 /// A kernel's WGSL and the constants of each of its pipelines.
-#[doc(hidden)]
 #[non_exhaustive]
 pub struct KernelSource {
+    /// The file in `shaders/`, or that and the variant.
     pub name: &'static str,
+    /// All parts, one after the other.
     pub wgsl: String,
+    /// The constants of each pipeline, by name.
     pub variants: Vec<Vec<(&'static str, u32)>>,
 }
 
-/// Every kernel in every configuration. For the project's own tools, no part of the interface.
-#[doc(hidden)]
+/// Every kernel in every configuration.
 pub fn kernels() -> impl Iterator<Item = KernelSource> {
     KERNELS.iter().map(|kernel| KernelSource {
         name: kernel.name,

@@ -4,6 +4,7 @@
 
 use safetensors::SafeTensors;
 use std::sync::OnceLock;
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::{Device, GpuOptions, Tensor};
 
 /// A GPU, the software adapter if there is one, which neither finds nor leaves anything on disk.
@@ -18,7 +19,7 @@ pub fn gpu(options: GpuOptions) -> Device {
 /// The CPU and a GPU, both with NaN in new buffers.
 pub fn devices() -> &'static [Device] {
     static DEVICES: OnceLock<[Device; 2]> = OnceLock::new();
-    DEVICES.get_or_init(|| [Device::poisoned_cpu(), gpu(GpuOptions::default().poison())])
+    DEVICES.get_or_init(|| [poisoned_cpu(), gpu(GpuOptions::default().poison())])
 }
 
 /// The largest difference over the largest expected value.

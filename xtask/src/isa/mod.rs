@@ -110,7 +110,7 @@ fn compile(part: &str) -> Result<(String, Vec<Row>)> {
 pub fn chip(part: &str, chip: &str) -> Result<()> {
     let device = NullDevice::open()?;
     println!("{}", device.driver);
-    for kernel in wgpu_lstm::kernels().filter(|kernel| kernel.name.contains(part)) {
+    for kernel in wgpu_lstm::testing::kernels().filter(|kernel| kernel.name.contains(part)) {
         if kernel.name.contains("_cooperative") && !WITH_MATRICES.contains(&chip) {
             continue;
         }
