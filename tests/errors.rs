@@ -235,6 +235,24 @@ fn tensors_of_two_devices_do_not_mix() {
     assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
 }
 
+/// Two handles of one adapter, or of the CPU, have one name: the text says why they do not mix.
+#[test]
+fn a_device_that_is_opened_twice_is_two() {
+    let cpu = || Device::cpu_with_threads(2).unwrap();
+    for (one, other) in [(cpu(), cpu()), (gpu(GpuOptions::default()), gpu(GpuOptions::default()))] {
+        let params = Params::new(&one);
+        let dense = Dense::new(1).build(&params, 3).unwrap();
+        let run = |x: &Var| dense.forward(&Tape::new(&params), x);
+        run(&zeros(&[2, 3], &one)).unwrap();
+        let error = run(&zeros(&[2, 3], &other)).unwrap_err();
+        let Error::OtherDevice { expected, found, .. } = &error else { panic!("{error}") };
+        assert_eq!(*found, format!("{expected}, opened another time"));
+        assert!(error.to_string().contains("opened another time"), "{error}");
+        let moved = zeros(&[2, 3], &other).tensor().to_device(&one).unwrap();
+        run(&moved.into()).unwrap();
+    }
+}
+
 #[test]
 fn tensors_check_their_count() {
     for device in devices() {

@@ -183,7 +183,8 @@ mod own {
 
 pub(crate) use own::Own;
 
-/// What a stateful layer remembers: see [`Layer::swap_state`].
+/// What a stateful layer remembers: see [`Layer::swap_state`]. The layers of this crate make it; one of
+/// your own that goes around them hands it on.
 #[derive(Debug, Clone, Default)]
 pub struct LayerState(pub(crate) Option<Vec<LstmState>>);
 

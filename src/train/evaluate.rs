@@ -9,7 +9,7 @@ use crate::ops::accuracy;
 use crate::{Device, Error, Result, loss};
 
 impl Sequential {
-    /// The loss and the metrics over sequences `x` with targets `y`.
+    /// The loss and the metrics over sequences `x` with targets `y`, 32 at a time.
     ///
     /// # Errors
     /// [`Error::NotBuilt`] before `compile` and `fit`; of the data as [`Sequential::fit`]; if a layer is

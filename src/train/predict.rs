@@ -10,7 +10,7 @@ use crate::nn::Activation;
 use crate::{Error, Result};
 
 impl Sequential {
-    /// What the model says of sequences `x`.
+    /// What the model says of sequences `x`, 32 at a time.
     ///
     /// # Errors
     /// [`Error::NotBuilt`] before `build` or `fit`; [`Error::Features`] if the sequences have other
