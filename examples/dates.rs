@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let model = Seq2Seq::new(128, DIGITS.len())
         .embedding_size(24)
         .hidden_size(64)
-        .bidirectional()
+        .bidirectional_encoder()
         .build(&params)?;
     println!("{params:?}");
 

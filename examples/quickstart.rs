@@ -7,11 +7,7 @@
 //! `SEED=3` other first values and another order.
 
 use anyhow::{Context, Result, ensure};
-use wgpu_lstm::Device;
-use wgpu_lstm::Sequential;
-use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Lstm};
-use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
+use wgpu_lstm::prelude::*;
 
 fn main() -> Result<()> {
     let (train, test) = load(include_bytes!("data/japanese_vowels.bin"))?;

@@ -13,11 +13,7 @@
 //!
 //!     cargo run --release --example seed_program
 
-use wgpu_lstm::Device;
-use wgpu_lstm::Sequential;
-use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Lstm};
-use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
+use wgpu_lstm::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     let (x_train, y_train) = load(include_bytes!("data/digits.bin"))?;

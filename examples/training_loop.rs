@@ -12,7 +12,7 @@ use wgpu_lstm::{Device, Tape, Tensor, Var, loss};
 fn main() -> anyhow::Result<()> {
     let device = Device::auto()?;
     println!("device: {device}");
-    let params = Params::new(&device).with_seed(1);
+    let params = Params::seeded(&device, 1);
     let lstm = Lstm::new(32).return_sequences().build(&params, 1)?;
     let head = Dense::new(1).build(&params, 32)?;
     let mut adam = Adam::new(5e-3);

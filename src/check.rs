@@ -12,6 +12,15 @@ pub(crate) fn check_positive(option: &'static str, value: f32) -> Result<()> {
     Err(Error::Option { option, found: value.to_string(), expected })
 }
 
+/// That an option is a share that leaves something: of what is dropped, say.
+pub(crate) fn check_share(option: &'static str, share: f32) -> Result<()> {
+    if (0.0..1.0).contains(&share) {
+        return Ok(());
+    }
+    let expected = "from 0 up to, but not, 1".into();
+    Err(Error::Option { option, found: share.to_string(), expected })
+}
+
 /// The checks of one op.
 #[derive(Clone, Copy)]
 pub(crate) struct Check {

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The type of a tensor's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DType {
     /// 32-bit floats: values, parameters, gradients.
     F32,

@@ -1,10 +1,22 @@
 //! The one error type, and its texts.
 
+use std::fmt;
+use std::sync::Arc;
+
 /// What can go wrong, with the fields that a program can match on.
 ///
-/// Every text names what was expected, what was found and, where it is not obvious,
-/// what to do. `Debug` prints it too, so that a `main` that returns an error shows it.
-#[derive(Clone, PartialEq, thiserror::Error)]
+/// Every text (`Display`) names what was expected, what was found and, where it is not obvious,
+/// what to do; `Debug` prints the fields. Variants may come; the fields of those that there are stay.
+///
+/// ```
+/// use wgpu_lstm::{Device, Error, nn::{Lstm, Params}};
+/// let params = Params::new(&Device::auto()?);
+/// let error = Lstm::new(8).input_dropout(1.5).build(&params, 3).unwrap_err();
+/// assert!(matches!(error, Error::Option { option: "Lstm::input_dropout", .. }));
+/// assert_eq!(error.to_string(), "Lstm::input_dropout is 1.5, expected from 0 up to, but not, 1");
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument's shape disagrees with the op or with another argument.
@@ -110,12 +122,113 @@ pub enum Error {
     /// An option's value makes no sense.
     #[error("{option} is {found}, expected {expected}")]
     Option {
-        /// The option's name.
+        /// Its path: the method that sets it, such as `Lstm::dropout` or `Fit::batch_size`; of what a
+        /// function takes the type and the argument's name, such as `Dense::units`.
         option: &'static str,
         /// What was given.
         found: String,
         /// What would have been right.
         expected: String,
+    },
+    /// Two things that do not go together, each of which makes sense.
+    #[error("{what} does not go with {with}; {help}")]
+    Unsupported {
+        /// The one: the path of an option, a method or a type, such as `Lstm::layer_norm`.
+        what: &'static str,
+        /// The other, such as `Lstm::peepholes`.
+        with: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
+    /// Sequences have other features than a model or a layer takes.
+    #[error("{op}: {found} features a frame, expected {expected}; {help}")]
+    Features {
+        /// The operation or method.
+        op: &'static str,
+        /// The features that the model or layer takes.
+        expected: usize,
+        /// The features that were given.
+        found: usize,
+        /// Where the expected number comes from.
+        help: &'static str,
+    },
+    /// There are more or fewer targets than a model gives values for.
+    #[error("{op}: {found} numbers or classes as targets, expected {expected}; {help}")]
+    Targets {
+        /// The operation or method.
+        op: &'static str,
+        /// The numbers or classes that the model's outputs are compared with.
+        expected: usize,
+        /// Those that were given.
+        found: usize,
+        /// What there is to be one of for each target, and what to do.
+        help: &'static str,
+    },
+    /// A target is no value that the loss takes.
+    #[error("targets[{at}] is {found}, expected {expected}")]
+    Target {
+        /// The place among all numbers of the targets.
+        at: usize,
+        /// The target that was given.
+        found: f32,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// A sequence is no whole number of frames.
+    #[error(
+        "sequence {sequence} has {values} values, expected a multiple of {features}, the features of a frame"
+    )]
+    Frame {
+        /// The sequence among those that were given, from 0 on.
+        sequence: usize,
+        /// Its values.
+        values: usize,
+        /// The features of a frame.
+        features: usize,
+    },
+    /// A row has too few frames for its labels: see [`crate::loss::Ctc`].
+    #[error(
+        "row {row} has {found} frames, expected at least {expected}: one for each label and one between equal ones; or Ctc::zero_infinity"
+    )]
+    TooFewFrames {
+        /// The row of the batch.
+        row: usize,
+        /// The fewest frames that can say its labels.
+        expected: usize,
+        /// The frames that it has.
+        found: usize,
+    },
+    /// A state does not fit the batch or the layer: of a stateful layer, or one that was given.
+    #[error("{op}: {found} {what}, expected {expected}; {help}")]
+    State {
+        /// The operation, the method or the option.
+        op: &'static str,
+        /// What was counted.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+        /// Where the expected number comes from, and what to do.
+        help: &'static str,
+    },
+    /// A stream that an [`crate::nn::LstmStepper`] does not have, or that comes twice in one call.
+    #[error("{op}: {}", stream(*at, *twice))]
+    Stream {
+        /// The method.
+        op: &'static str,
+        /// Its place among the frames of the call, from 0 on; none where the method takes one stream.
+        at: Option<usize>,
+        /// Whether it is there but comes twice; else it did not join, or has left.
+        twice: bool,
+    },
+    /// An [`crate::nn::LstmStepper`] has no place for another stream.
+    #[error(
+        "LstmStepper::join: all {places} places are taken; let a stream leave, or make a stepper for more"
+    )]
+    TooManyStreams {
+        /// The streams that it was made for.
+        places: usize,
     },
     /// No device has the name that was asked for.
     #[error(
@@ -173,9 +286,9 @@ pub enum Error {
         /// The device's limit in bytes.
         limit: u64,
     },
-    /// A token that an [`crate::nn::Embedding`] does not have.
+    /// A token that an [`crate::nn::Embedding`] does not have, or that no float holds.
     #[error(
-        "place {place} of sequence {sequence} is no token: expected a whole number below {tokens}, the tokens of the Embedding"
+        "place {place} of sequence {sequence} is no token: expected a whole number below {tokens}, the tokens that there are"
     )]
     Token {
         /// The sequence among those that were given, from 0 on.
@@ -281,11 +394,62 @@ pub enum Error {
         /// What it met.
         found: String,
     },
+    /// What a layer, a loss or an optimizer of the user's own reports: see [`Error::custom`].
+    #[error(transparent)]
+    Custom(CustomError),
 }
 
-impl std::fmt::Debug for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")
+impl Error {
+    /// An error of a layer, a loss or an optimizer of your own.
+    ///
+    /// ```
+    /// use wgpu_lstm::Error;
+    /// let error = Error::custom("the tables have other columns");
+    /// assert_eq!(error.to_string(), "the tables have other columns");
+    /// let error = Error::custom("x".parse::<f32>().unwrap_err());
+    /// let Error::Custom(own) = &error else { unreachable!() };
+    /// assert!(own.get().downcast_ref::<std::num::ParseFloatError>().is_some());
+    /// ```
+    pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Custom(CustomError(error.into().into()))
+    }
+}
+
+/// What [`Error::custom`] was given.
+#[derive(Clone, Debug)]
+pub struct CustomError(Arc<dyn std::error::Error + Send + Sync>);
+
+impl CustomError {
+    /// The error as it was given, to be downcast.
+    pub fn get(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl fmt::Display for CustomError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for CustomError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Clones are the same error.
+impl PartialEq for CustomError {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+fn stream(at: Option<usize>, twice: bool) -> String {
+    let which = at.map_or("the stream".into(), |at| format!("the stream of frames[{at}]"));
+    match twice {
+        true => format!("{which} comes a second time, expected one frame of each"),
+        false => format!("{which} is not there, expected one that joined and did not leave"),
     }
 }
 

@@ -209,9 +209,9 @@ impl Counted {
 
 /// That a value has lengths and a mask.
 pub(crate) fn both() -> Error {
-    Error::Option {
-        option: "the steps that count",
-        found: "both lengths and a mask".into(),
-        expected: "one of the two".into(),
+    Error::Unsupported {
+        what: "Var::with_lengths",
+        with: "Var::with_mask",
+        help: "say by one of the two which steps count",
     }
 }

@@ -3,10 +3,7 @@
 //! A model in Keras' words is a [`Sequential`]:
 //!
 //! ```
-//! use wgpu_lstm::data::{Sequences, Targets};
-//! use wgpu_lstm::nn::{Activation, Dense, Lstm};
-//! use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
-//! use wgpu_lstm::{Device, Sequential};
+//! use wgpu_lstm::prelude::*;
 //!
 //! # fn main() -> wgpu_lstm::Result<()> {
 //! // 64 sequences of 10 frames with 3 features; is the first value positive?
@@ -47,10 +44,13 @@
     not(test),
     warn(
         clippy::allow_attributes_without_reason,
+        clippy::exhaustive_enums,
+        clippy::exhaustive_structs,
         clippy::expect_used,
         clippy::panic,
         clippy::print_stderr,
         clippy::print_stdout,
+        clippy::return_self_not_must_use,
         clippy::undocumented_unsafe_blocks,
         clippy::unwrap_used,
         unreachable_pub
@@ -74,6 +74,8 @@ pub mod loss;
 pub mod nn;
 mod ops;
 mod tensor;
+#[doc(hidden)]
+pub mod testing;
 pub mod train;
 
 pub use autograd::{Gradients, Tape, Var};
@@ -82,14 +84,27 @@ pub use device::{
     Profile,
 };
 pub use dtype::DType;
-pub use error::{Error, Result};
+pub use error::{CustomError, Error, Result};
 pub use lengths::{Lengths, Mask};
-pub use ops::lstm::Strategy;
-pub use ops::{Coupling, GateActivation};
-#[doc(hidden)]
-pub use ops::{KernelSource, kernels};
+pub(crate) use ops::lstm::Strategy;
+pub(crate) use ops::{Coupling, GateActivation};
 pub use tensor::Tensor;
 pub use train::Sequential;
+
+/// What a program in Keras' words names: `use wgpu_lstm::prelude::*;`.
+///
+/// Loops of your own take the rest from where it is: [`Tape`], [`Tensor`] and [`Var`] here, the losses in
+/// [`loss`], [`nn::Params`]. [`Error`] and [`Result`] stay outside, since the latter would hide the
+/// standard library's.
+pub mod prelude {
+    pub use crate::data::{Sequences, Targets};
+    pub use crate::nn::{
+        Activation, Dense, Dropout, Embedding, LayerNorm, Lstm, Merge, Pool, Pooling, Regularizer,
+        Repeat,
+    };
+    pub use crate::train::{Adam, Fit, Loss, Metric, Sgd};
+    pub use crate::{Device, Sequential};
+}
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest, as ARCHITECTURE.md has them.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "dtype", "error", "device", "tensor", "check", "lengths", "ops", "autograd", "loss", "nn",
-    "data", "train", "lib",
+    "data", "train", "testing", "lib",
 ];
 
 /// What `lib.rs` hands on under a name of its own, and the module that has it.

@@ -6,9 +6,30 @@ use common::{devices, gpu};
 use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
-use wgpu_lstm::nn::{Activation, Dense, Dropout, Layer, Lstm, LstmState, Merge, Params};
+use wgpu_lstm::nn::{
+    Activation, Dense, Dropout, Embedding, GateActivation, Layer, LayerNorm, Lstm, LstmState,
+    Merge, Params, Repeat, Rnn, Strategy,
+};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
-use wgpu_lstm::{DType, Device, Error, GpuOptions, Lengths, Result, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::{DType, Device, Error, GpuOptions, Lengths, Mask, Result, Tape, Tensor, Var};
+
+/// The option that an error is about.
+#[track_caller]
+fn option(error: &Error) -> &'static str {
+    match error {
+        Error::Option { option, .. } => option,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The two things of which an error says that they do not go together.
+#[track_caller]
+fn unsupported(error: &Error) -> [&'static str; 2] {
+    match error {
+        Error::Unsupported { what, with, .. } => [what, with],
+        other => panic!("{other:?}"),
+    }
+}
 
 fn zeros(shape: &[usize], device: &Device) -> Var {
     Var::from(Tensor::zeros(shape, device).unwrap())
@@ -68,11 +89,92 @@ fn an_lstm_checks_lengths_and_states() {
         assert_eq!(with(&[5, 6]), Error::Length { row: 1, found: 6, max: 5 });
         assert!(matches!(with(&[5]), Error::Shape { arg: "lengths", .. }));
         let error = lstm_error(device, |tape, layer| {
-            let state = LstmState { h: zeros(&[2, 4], device), c: zeros(&[2, 5], device) };
+            let state = LstmState::new(zeros(&[2, 4], device), zeros(&[2, 5], device));
             layer.run(tape, &zeros(&[2, 5, 3], device), Some(&[state])).map(|_| ())
         });
         assert!(matches!(error, Error::Shape { arg: "c_0", .. }));
+        let error = lstm_error(device, |tape, layer| {
+            layer.run(tape, &zeros(&[2, 5, 3], device), Some(&[])).map(|_| ())
+        });
+        assert!(matches!(error, Error::State { what: "states", expected: 1, found: 0, .. }));
+        let error = lstm_error(device, |tape, layer| {
+            let mask = Mask::new(&[true; 10], [2, 5], device)?;
+            let x = zeros(&[2, 5, 3], device).with_mask(Some(mask));
+            let x = x.with_lengths(Some(Lengths::new(&[5, 4], device)?));
+            layer.forward(tape, &x).map(|_| ())
+        });
+        assert_eq!(unsupported(&error), ["Var::with_lengths", "Var::with_mask"]);
+        let params = Params::new(device);
+        let layer = Lstm::new(4).stateful().build(&params, 3).unwrap();
+        let rows = |n: usize| layer.forward(&Tape::inference(&params), &zeros(&[n, 5, 3], device));
+        rows(2).unwrap();
+        assert_eq!(
+            rows(3).unwrap_err().to_string(),
+            "lstm: 3 rows in the batch of a stateful layer, expected 2; as many as the batch before \
+             had; or reset_state() first"
+        );
+        layer.reset_state();
+        rows(3).unwrap();
     }
+}
+
+#[test]
+fn targets_are_as_many_as_the_model_gives_values() {
+    let device = &devices()[0];
+    let x = sequences();
+    for (sequences, expected) in [(false, 6), (true, 18)] {
+        let lstm = if sequences { Lstm::new(4).return_sequences() } else { Lstm::new(4) };
+        let mut model = Sequential::new(device).add(lstm).add(Dense::new(1));
+        model.compile(Sgd::new(0.1), Loss::MeanSquaredError, &[]);
+        let y = Targets::values(vec![1.0; 24 - expected], 1);
+        let error = model.fit(&x, &y, Fit::new().quiet()).unwrap_err();
+        let found = 24 - expected;
+        assert!(
+            matches!(error, Error::Targets { op: "Sequential::fit", expected: e, found: f, .. }
+                if (e, f) == (expected, found)),
+            "{error}"
+        );
+        assert_eq!(error.to_string().contains("return_sequences"), sequences, "{error}");
+    }
+}
+
+#[test]
+fn an_error_of_the_users_own_comes_back_as_it_was() {
+    struct Refuses;
+    impl Layer for Refuses {
+        fn kind(&self) -> &'static str {
+            "refuses"
+        }
+        fn build_on(&mut self, _: &Params, _: usize) -> Result<()> {
+            Err(Error::custom("1,2".parse::<f32>().unwrap_err()))
+        }
+        fn output_size(&self) -> usize {
+            1
+        }
+        fn gives_sequence(&self, _: bool) -> bool {
+            false
+        }
+        fn forward(&self, _: &Tape, x: &Var) -> Result<Var> {
+            Ok(x.clone())
+        }
+        fn parameter_count(&self) -> usize {
+            0
+        }
+    }
+    let error = Sequential::new(&devices()[0]).add(Refuses).build(1).unwrap_err();
+    assert_eq!(error.to_string(), "invalid float literal");
+    assert_eq!(error, error.clone());
+    assert_ne!(error, Error::custom("1,2".parse::<f32>().unwrap_err()));
+    let Error::Custom(own) = &error else { panic!("{error:?}") };
+    assert!(own.get().is::<std::num::ParseFloatError>());
+}
+
+/// `Debug` has the fields, `Display` the text.
+#[test]
+fn an_error_is_printed_for_programs_and_for_people() {
+    let error = Error::Label { row: 1, found: 4, classes: 4 };
+    assert_eq!(format!("{error:?}"), "Label { row: 1, found: 4, classes: 4 }");
+    assert_eq!(format!("{error}"), "labels[1] is 4, expected 0..=3 (4 classes)");
 }
 
 /// Whether the layers of a stack go one by one or, on a GPU, as a wavefront, which these are for.
@@ -83,9 +185,9 @@ fn a_stack_checks_its_states() {
         let stack = Lstm::new(4).num_layers(2).return_sequences().build(&params, 3).unwrap();
         for training in [false, true] {
             let tape = if training { Tape::new(&params) } else { Tape::inference(&params) };
-            let good = LstmState { h: zeros(&[2, 4], device), c: zeros(&[2, 4], device) };
+            let good = LstmState::new(zeros(&[2, 4], device), zeros(&[2, 4], device));
             let numbers = Tensor::from_u32(&[1; 8], [2, 4], device).unwrap();
-            let bad = LstmState { h: good.h.clone(), c: numbers.into() };
+            let bad = LstmState::new(good.h.clone(), numbers.into());
             let x = zeros(&[2, 64, 3], device);
             let error = stack.run(&tape, &x, Some(&[good, bad])).unwrap_err();
             let (expected, found) = (DType::F32, DType::U32);
@@ -134,6 +236,24 @@ fn tensors_of_two_devices_do_not_mix() {
     assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
 }
 
+/// Two handles of one adapter, or of the CPU, have one name: the text says why they do not mix.
+#[test]
+fn a_device_that_is_opened_twice_is_two() {
+    let cpu = || Device::cpu_with_threads(2).unwrap();
+    for (one, other) in [(cpu(), cpu()), (gpu(GpuOptions::default()), gpu(GpuOptions::default()))] {
+        let params = Params::new(&one);
+        let dense = Dense::new(1).build(&params, 3).unwrap();
+        let run = |x: &Var| dense.forward(&Tape::new(&params), x);
+        run(&zeros(&[2, 3], &one)).unwrap();
+        let error = run(&zeros(&[2, 3], &other)).unwrap_err();
+        let Error::OtherDevice { expected, found, .. } = &error else { panic!("{error}") };
+        assert_eq!(*found, format!("{expected}, opened another time"));
+        assert!(error.to_string().contains("opened another time"), "{error}");
+        let moved = zeros(&[2, 3], &other).tensor().to_device(&one).unwrap();
+        run(&moved.into()).unwrap();
+    }
+}
+
 #[test]
 fn tensors_check_their_count() {
     for device in devices() {
@@ -173,7 +293,7 @@ fn labels_and_weights_are_checked() {
         assert!(matches!(error, Error::Shape { arg: "labels", .. }));
         for bad in [&[0.0, 0.0][..], &[1.0, -1.0], &[f32::NAN, 1.0], &[f32::INFINITY]] {
             let error = RowWeights::new(bad, device).unwrap_err();
-            assert!(matches!(error, Error::Option { option: "weights", .. }), "{bad:?}");
+            assert_eq!(option(&error), "RowWeights::weights", "{bad:?}");
         }
         let weights = RowWeights::new(&[1.0; 2], device).unwrap();
         let error =
@@ -210,7 +330,7 @@ fn weights_of_any_unit_make_the_same_mean() {
         }
         for bad in [1e-40, 3e38] {
             let error = RowWeights::new(&[bad, bad], device).unwrap_err();
-            assert!(matches!(error, Error::Option { .. }), "{error}");
+            assert_eq!(option(&error), "RowWeights::weights");
         }
     }
 }
@@ -252,13 +372,27 @@ fn nothing_runs_before_it_is_built() {
 fn sizes_and_rates_are_checked() {
     for device in devices() {
         let params = Params::new(device);
-        for error in [
-            Lstm::new(0).build(&params, 1).unwrap_err(),
-            Lstm::new(1).build(&params, 0).unwrap_err(),
-            Dense::new(0).build(&params, 1).unwrap_err(),
+        for (error, name) in [
+            (Lstm::new(0).build(&params, 1).unwrap_err(), "Lstm::hidden_size"),
+            (Lstm::new(1).build(&params, 0).unwrap_err(), "Lstm::input_size"),
+            (Dense::new(0).build(&params, 1).unwrap_err(), "Dense::units"),
+            (Dense::new(1).build(&params, 0).unwrap_err(), "Dense::input_size"),
+            (Rnn::new(0).build(&params, 1).unwrap_err(), "Rnn::hidden_size"),
+            (Embedding::new(0, 1).build(&params).unwrap_err(), "Embedding::tokens"),
+            (Embedding::new(1, 0).build(&params).unwrap_err(), "Embedding::size"),
+            (LayerNorm::new().build(&params, 0).unwrap_err(), "LayerNorm::input_size"),
         ] {
             assert!(matches!(&error, Error::Option { found, .. } if found == "0"), "{error}");
+            assert_eq!(option(&error), name);
         }
+        let padded = Embedding::new(3, 1).padding_index(3).build(&params).unwrap_err();
+        assert_eq!(option(&padded), "Embedding::padding_index");
+        let epsilon = LayerNorm::new().epsilon(0.0).build(&params, 1).unwrap_err();
+        assert_eq!(option(&epsilon), "LayerNorm::epsilon");
+        let rate = Dropout::new(1.0).forward(&Tape::new(&params), &zeros(&[1, 1], device));
+        assert_eq!(option(&rate.unwrap_err()), "Dropout::rate");
+        let n = Repeat::new(0).forward(&Tape::new(&params), &zeros(&[1, 1], device));
+        assert_eq!(option(&n.unwrap_err()), "Repeat::n");
         for error in [
             Lstm::new(1 << 20).build(&params, 1).unwrap_err(),
             Dense::new(1 << 24).build(&params, 1 << 24).unwrap_err(),
@@ -271,18 +405,23 @@ fn sizes_and_rates_are_checked() {
         let lengths = Lengths::new(&[3, 2], device).unwrap();
         let error = RowWeights::from_lengths(&lengths, usize::MAX).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
-        Dense::new(1).build(&params, 1).unwrap();
-        for error in [
-            Adam::new(f32::NAN).step(&params).unwrap_err(),
-            Adam::default().betas(1.0, 0.5).step(&params).unwrap_err(),
-            Adam::default().epsilon(0.0).step(&params).unwrap_err(),
-            Adam::default().epsilon(-1e-8).step(&params).unwrap_err(),
-            Adam::default().epsilon(1e-40).step(&params).unwrap_err(),
-            Adam::default().epsilon(f32::NAN).step(&params).unwrap_err(),
-            Sgd::new(-1.0).step(&params).unwrap_err(),
-            Sgd::new(1.0).momentum(1.0).step(&params).unwrap_err(),
+        let _ = Dense::new(1).build(&params, 1).unwrap();
+        for (mut adam, name) in [
+            (Adam::new(f32::NAN), "Adam::learning_rate"),
+            (Adam::default().betas(1.0, 0.5), "Adam::betas"),
+            (Adam::default().betas(0.5, -0.1), "Adam::betas"),
+            (Adam::default().epsilon(0.0), "Adam::epsilon"),
+            (Adam::default().epsilon(-1e-8), "Adam::epsilon"),
+            (Adam::default().epsilon(1e-40), "Adam::epsilon"),
+            (Adam::default().epsilon(f32::NAN), "Adam::epsilon"),
+            (Adam::default().weight_decay(-1.0), "Adam::weight_decay"),
         ] {
-            assert!(matches!(error, Error::Option { .. }), "{error}");
+            assert_eq!(option(&adam.step(&params).unwrap_err()), name);
+        }
+        for (mut sgd, name) in
+            [(Sgd::new(-1.0), "Sgd::learning_rate"), (Sgd::new(1.0).momentum(1.0), "Sgd::momentum")]
+        {
+            assert_eq!(option(&sgd.step(&params).unwrap_err()), name);
         }
         let error = params.set("dense.bias", &[1.0, 2.0]).unwrap_err();
         assert!(matches!(error, Error::Count { expected: 1, found: 2, .. }));
@@ -293,9 +432,9 @@ fn sizes_and_rates_are_checked() {
 fn a_model_that_cannot_be_built_leaves_no_parameters() {
     let device = &Device::cpu().unwrap();
     let mut model = model(device, Dense::new(0));
-    assert!(matches!(model.build(3), Err(Error::Option { .. })));
+    assert_eq!(option(&model.build(3).unwrap_err()), "Dense::units");
     assert_eq!(model.params().names(), Vec::<String>::new());
-    assert_eq!(model.params().count(), 0);
+    assert_eq!(model.params().parameter_count(), 0);
 }
 
 #[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
@@ -367,7 +506,7 @@ fn a_model_checks_data_options_and_loss() {
         let sigmoid = || Dense::new(1).activation(Activation::Sigmoid);
 
         let error = fit(softmax(), Loss::CrossEntropy, &Targets::classes([0, 1]), Fit::new());
-        assert!(matches!(error, Error::Count { expected: 6, found: 2, .. }), "{error}");
+        assert!(matches!(error, Error::Targets { expected: 6, found: 2, .. }), "{error}");
         let bad = Targets::classes([0, 1, 2, 3, 1, 2]);
         let error = fit(softmax(), Loss::CrossEntropy, &bad, Fit::new().shuffle(false));
         assert_eq!(error, Error::Label { row: 3, found: 3, classes: 3 });
@@ -379,22 +518,35 @@ fn a_model_checks_data_options_and_loss() {
         assert!(matches!(error, Error::Loss { .. }), "{error}");
         let error = fit(Dense::new(1), Loss::MeanSquaredError, &bits, Fit::new());
         assert!(matches!(error, Error::Loss { loss: "Metric::Accuracy", .. }), "{error}");
-        for options in [
-            Fit::new().batch_size(0),
-            Fit::new().validation_split(1.0),
-            Fit::new().validation_split(-0.1),
-            Fit::new().validation_split(f32::NAN),
-            Fit::new().validation_split(0.99),
-            Fit::new().validation_split(0.5).validation_data(&x, &bits),
+        for (options, name) in [
+            (Fit::new().batch_size(0), "Fit::batch_size"),
+            (Fit::new().validation_split(1.0), "Fit::validation_split"),
+            (Fit::new().validation_split(-0.1), "Fit::validation_split"),
+            (Fit::new().validation_split(f32::NAN), "Fit::validation_split"),
+            (Fit::new().validation_split(0.99), "Fit::validation_split"),
+            (Fit::new().sample_weights(&[-1.0; 6]), "Fit::sample_weights"),
+            (Fit::new().sample_weights(&[3e38; 6]), "Fit::sample_weights"),
         ] {
             let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, options);
-            assert!(matches!(error, Error::Option { .. }), "{error}");
+            assert_eq!(option(&error), name);
         }
+        let both = Fit::new().validation_split(0.5).validation_data(&x, &bits);
+        let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, both);
+        assert_eq!(unsupported(&error), ["Fit::validation_split", "Fit::validation_data"]);
+        let none = Targets::values([1.0; 6], 0);
+        let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &none, Fit::new());
+        assert_eq!(option(&error), "Targets::width");
         let other = Sequences::from_array(&[0.5; 6], [2, 1, 3]).unwrap();
         let y = Targets::values([1.0; 2], 1);
         let options = Fit::new().validation_data(&other, &y);
         let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, options);
-        assert!(matches!(error, Error::Option { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Features { op: "Fit::validation_data", expected: 2, found: 3, .. }
+            ),
+            "{error}"
+        );
         let empty = Sequences::new(2, Vec::<Vec<f32>>::new()).unwrap();
         let mut model = model(device, sigmoid());
         assert!(matches!(model.fit(&x, &bits, Fit::new()), Err(Error::NotBuilt { .. })));
@@ -405,7 +557,15 @@ fn a_model_checks_data_options_and_loss() {
         model.fit(&x, &bits, Fit::new().epochs(1).quiet()).unwrap();
         assert!(matches!(model.evaluate(&empty, &none), Err(Error::Empty { .. })));
         assert_eq!(model.predict(&empty).unwrap().rows(), 0);
-        assert!(matches!(model.predict(&other), Err(Error::Option { .. })));
+        assert_eq!(
+            model.predict(&other).unwrap_err().to_string(),
+            "Sequential::predict: 3 features a frame, expected 2; the model was made for frames of so \
+             many"
+        );
+        let error = model.predict_batches(&x, 0).unwrap_err();
+        assert_eq!(option(&error), "Sequential::predict_batches");
+        let error = model.evaluate_batches(&x, &bits, 0).unwrap_err();
+        assert_eq!(option(&error), "Sequential::evaluate_batches");
         let mut model = Sequential::new(device);
         assert!(matches!(model.build(1), Err(Error::NotBuilt { .. })));
         assert!(matches!(model.predict(&x), Err(Error::NotBuilt { .. })));
@@ -415,11 +575,15 @@ fn a_model_checks_data_options_and_loss() {
 #[test]
 fn sequences_check_their_shape() {
     let of = |features, rows: Vec<Vec<f32>>| Sequences::new(features, rows).unwrap_err();
-    assert!(matches!(of(0, vec![]), Error::Option { .. }));
+    assert_eq!(option(&of(0, vec![])), "Sequences::features");
+    let error = of(2, vec![vec![1.0; 4], vec![1.0; 3]]);
+    assert_eq!(error, Error::Frame { sequence: 1, values: 3, features: 2 });
     assert_eq!(
-        of(2, vec![vec![1.0; 4], vec![1.0; 3]]).to_string(),
-        "the length of a sequence is 3 values in sequence 1, expected a multiple of 2, the features of a frame"
+        error.to_string(),
+        "sequence 1 has 3 values, expected a multiple of 2, the features of a frame"
     );
+    let error = Sequences::from_tokens([vec![1], vec![2, 1 << 24]]).unwrap_err();
+    assert_eq!(error, Error::Token { sequence: 1, place: 1, tokens: 1 << 24 });
     assert!(matches!(of(2, vec![vec![1.0; 2], vec![]]), Error::Length { row: 1, .. }));
     assert!(matches!(Sequences::from_array(&[], [0, 1, 1]), Err(Error::Empty { .. })));
     assert!(matches!(Sequences::from_array(&[1.0], [1, 1, 2]), Err(Error::Count { .. })));
@@ -453,7 +617,7 @@ fn a_wrong_label_is_named_by_its_place_in_the_data_before_anything_is_trained() 
     let error = model.fit(&x, &Targets::classes(labels), fit).unwrap_err();
     assert_eq!(error, Error::Label { row: wrong, found: 9, classes: 2 });
     // Nor was it built for these sequences.
-    assert_eq!(model.params().count(), 0);
+    assert_eq!(model.params().parameter_count(), 0);
 }
 
 #[test]
@@ -474,7 +638,8 @@ fn numbers_that_are_none_are_refused() {
     let mut model = model(&Device::cpu().unwrap(), Dense::new(1));
     model.compile(Sgd::new(0.1), Loss::BinaryCrossEntropy, &[]);
     let two = Targets::values(vec![2.0; x.len()], 1);
-    assert!(matches!(model.fit(&x, &two, Fit::new().quiet()), Err(Error::Option { .. })));
+    let error = model.fit(&x, &two, Fit::new().quiet()).unwrap_err();
+    assert!(matches!(error, Error::Target { at: 0, found: 2.0, .. }), "{error}");
     let mut model = self::model(&Device::cpu().unwrap(), Dense::new(1));
     model.compile(Sgd::new(3e38), Loss::MeanSquaredError, &[]);
     let y = Targets::values(vec![1.0; x.len()], 1);
@@ -489,7 +654,7 @@ fn layers_may_follow_a_built_model() {
     let mut model = model.add(Dense::new(5));
     model.build(3).unwrap();
     assert_eq!(model.params().shape("dense_1.weight").unwrap(), [5, 2]);
-    assert!(matches!(model.build(4), Err(Error::Option { .. })));
+    assert!(matches!(model.build(4), Err(Error::Features { expected: 3, found: 4, .. })));
 }
 
 #[test]
@@ -529,40 +694,54 @@ fn a_gradient_needs_its_tape() {
         assert!(refused(tape, &y));
         // A layer works on its own parameters alone.
         let strangers = Params::new(device);
-        Dense::new(1).build(&strangers, 2).unwrap();
+        let _ = Dense::new(1).build(&strangers, 2).unwrap();
         assert!(matches!(run(&Tape::new(&strangers), &layer), Err(Error::NotBuilt { .. })));
     }
 }
 
 #[test]
 fn options_of_an_lstm_that_make_no_sense() {
-    use wgpu_lstm::GateActivation;
     let params = Params::new(&Device::cpu().unwrap());
-    for layer in [
-        Lstm::new(4).projection(4),
-        Lstm::new(4).projection(0),
-        Lstm::new(4).projection(usize::MAX),
-        Lstm::new(4).projection(usize::MAX).bidirectional(Merge::Concat),
-        Lstm::new(4).projection(2).zoneout(0.1, 0.0),
-        Lstm::new(4).projection(2).recurrent_dropout(0.1),
-        Lstm::new(4).num_layers(0),
-        Lstm::new(4).dropout(0.5),
-        Lstm::new(4).num_layers(2).dropout(1.0),
-        Lstm::new(4).input_dropout(-0.1),
-        Lstm::new(4).recurrent_dropout(f32::NAN),
-        Lstm::new(4).zoneout(0.0, 1.0),
-        Lstm::new(4).weight_drop(2.0),
-        Lstm::new(4).clip(0.0),
-        Lstm::new(4).cell_clip(f32::INFINITY),
-        Lstm::new(4).forget_bias(f32::NAN),
-        Lstm::new(4).activation(GateActivation::ScaledTanh { alpha: 0.0, beta: 1.0 }),
-        Lstm::new(4).recurrent_activation(GateActivation::Elu { alpha: -1.0 }),
+    let layer = || Lstm::new(4);
+    let flat = GateActivation::ScaledTanh { alpha: 0.0, beta: 1.0 };
+    let refused = |layer: Lstm| {
+        Sequential::new(&params.device()).add(layer.clone()).summary();
+        layer.build(&params, 3).unwrap_err()
+    };
+    for (layer, name) in [
+        (layer().projection(4), "Lstm::projection"),
+        (layer().projection(0), "Lstm::projection"),
+        (layer().projection(usize::MAX), "Lstm::projection"),
+        (layer().projection(usize::MAX).bidirectional(Merge::Concat), "Lstm::projection"),
+        (layer().num_layers(0), "Lstm::num_layers"),
+        (layer().dropout(0.5), "Lstm::dropout"),
+        (layer().num_layers(2).dropout(1.0), "Lstm::dropout"),
+        (layer().input_dropout(-0.1), "Lstm::input_dropout"),
+        (layer().recurrent_dropout(f32::NAN), "Lstm::recurrent_dropout"),
+        (layer().zoneout(0.0, 1.0), "Lstm::zoneout"),
+        (layer().weight_drop(2.0), "Lstm::weight_drop"),
+        (layer().clip(0.0), "Lstm::clip"),
+        (layer().cell_clip(f32::INFINITY), "Lstm::cell_clip"),
+        (layer().forget_bias(f32::NAN), "Lstm::forget_bias"),
+        (layer().activation(flat), "Lstm::activation"),
+        (layer().output_activation(flat), "Lstm::output_activation"),
+        (
+            layer().recurrent_activation(GateActivation::Elu { alpha: -1.0 }),
+            "Lstm::recurrent_activation",
+        ),
     ] {
         let text = format!("{layer:?}");
-        Sequential::new(&params.device()).add(layer.clone()).summary();
-        assert!(matches!(layer.build(&params, 3), Err(Error::Option { .. })), "{text}");
+        assert_eq!(option(&refused(layer)), name, "{text}");
     }
-    assert_eq!(params.count(), 0);
+    for (layer, with) in [
+        (layer().projection(2).zoneout(0.1, 0.0), "Lstm::zoneout"),
+        (layer().projection(2).recurrent_dropout(0.1), "Lstm::recurrent_dropout"),
+    ] {
+        assert_eq!(unsupported(&refused(layer)), ["Lstm::projection", with]);
+    }
+    let error = Rnn::new(4).activation(flat).build(&params, 3).unwrap_err();
+    assert_eq!(option(&error), "Rnn::activation");
+    assert_eq!(params.parameter_count(), 0);
 }
 
 #[test]

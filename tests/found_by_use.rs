@@ -10,6 +10,7 @@ use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::mean_squared_error;
 use wgpu_lstm::nn::{Activation, Dense, Embedding, Layer, Lstm, Params, Pool, Pooling, Precision};
+use wgpu_lstm::testing::{binding_bytes, poisoned_cpu};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Sgd};
 use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Result, Tape, Tensor, Var};
 
@@ -147,9 +148,9 @@ fn a_layer_that_is_not_what_it_says_is_an_error() {
             let is_right = |error: &Error| match what {
                 // Here the targets already do not fit.
                 "a sequence" | "fixed" => {
-                    matches!(error, Error::Count { .. } | Error::Layer { kind: "liar", .. })
+                    matches!(error, Error::Targets { .. } | Error::Layer { kind: "liar", .. })
                 }
-                _ => matches!(error, Error::Layer { kind: "liar", .. } | Error::Count { .. }),
+                _ => matches!(error, Error::Layer { kind: "liar", .. } | Error::Targets { .. }),
             };
             assert!(trained.as_ref().is_err_and(is_right), "{what} on {device}: {trained:?}");
             if model.build(4).is_ok() {
@@ -187,7 +188,7 @@ fn large(device: &Device, sparse: bool) -> Sequential {
 
 /// Bindings of 64 KiB, where the parameters of the model above take 183 KiB.
 fn small_bindings() -> Device {
-    gpu(GpuOptions::default().binding_bytes(1 << 16).poison())
+    gpu(binding_bytes(GpuOptions::default(), 1 << 16).poison())
 }
 
 #[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
@@ -215,7 +216,7 @@ fn parameters_larger_than_a_binding_train_as_on_the_cpu() {
                 let weights = model.params().get("embedding.weight").unwrap();
                 (losses, weights, model.predict(&x).unwrap().values().to_vec())
             };
-            let (losses, weights, values) = train(&Device::poisoned_cpu());
+            let (losses, weights, values) = train(&poisoned_cpu());
             let (found, found_weights, found_values) = train(&gpu);
             let what = format!("sparse {sparse}, adam {adam} on {gpu}");
             close(&what, &found, &losses, 1e-4);
@@ -230,7 +231,7 @@ fn parameters_larger_than_a_binding_train_as_on_the_cpu() {
 fn a_sparse_table_has_the_gradient_and_the_descent_of_a_dense_one() {
     for device in devices() {
         let run = |sparse: bool, set: bool| {
-            let params = Params::new(device).with_seed(4);
+            let params = Params::seeded(device, 4);
             let table = Embedding::new(50, 3).padding_index(7);
             let table = if sparse { table.sparse() } else { table }.build(&params).unwrap();
             if set {
@@ -313,13 +314,20 @@ fn stateful_layers_take_batches_that_divide_and_validation_leaves_their_state() 
         let before = |model: &Sequential| model.params().get("dense.weight").ok();
         let error =
             a.fit(&sequences(75, 4, 2), &targets(75), quiet().batch_size(10).shuffle(false));
-        assert!(matches!(error, Err(Error::Option { .. })), "{error:?}");
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Option { option: "Fit::batch_size", .. }), "{error}");
         assert_eq!(before(&a), None, "nothing was built");
 
         let (x, y) = (sequences(50, 4, 2), targets(50));
         a.fit(&x, &y, quiet().batch_size(10).shuffle(false)).unwrap();
-        assert!(matches!(a.predict(&x), Err(Error::Option { .. })));
-        assert!(matches!(a.evaluate(&x, &y), Err(Error::Option { .. })));
+        let error = a.predict(&x).unwrap_err();
+        let option = "Sequential::predict_batches";
+        assert!(matches!(error, Error::Option { option: found, .. } if found == option), "{error}");
+        let error = a.evaluate(&x, &y).unwrap_err();
+        let option = "Sequential::evaluate_batches";
+        assert!(matches!(error, Error::Option { option: found, .. } if found == option), "{error}");
+        let error = a.predict_batches(&x, 5).unwrap_err();
+        assert!(matches!(error, Error::State { expected: 10, found: 5, .. }), "{error}");
         assert_eq!(a.predict_batches(&x, 10).unwrap().rows(), 50);
 
         // With a rate of 0 an evaluation from the beginning is what the training saw.
@@ -373,7 +381,7 @@ fn the_callers_subnormals_stay() {
 
 /// Forward, backward and a step over shapes that take all the device's ways.
 fn bits(device: &Device) -> Vec<u32> {
-    let params = Params::new(device).with_seed(2);
+    let params = Params::seeded(device, 2);
     let lstm = Lstm::new(33).num_layers(2).build(&params, 20).unwrap();
     let dense = Dense::new(70).build(&params, 33).unwrap();
     let mut all = Vec::new();
@@ -403,7 +411,8 @@ fn a_pool_of_the_programs_changes_no_bits() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         assert_eq!(plain, pool.install(|| bits(&device)), "{threads} threads, in a pool");
     }
-    assert!(matches!(Device::cpu_with_threads(0), Err(Error::Option { .. })));
+    let none = Device::cpu_with_threads(0);
+    assert!(matches!(none, Err(Error::Option { option: "Device::cpu_with_threads", .. })));
 }
 
 /// A job that keeps rayon's pool busy holds nobody up.
@@ -455,7 +464,7 @@ fn what_a_clip_holds_has_no_gradient_in_mixed_precision_either() {
     lacks("f16", device.adapter().is_some_and(|adapter| adapter.half_precision));
     for (clip, recompute) in [(0.3, false), (0.7, false), (0.1, false), (0.3, true)] {
         let run = |precision: Precision| {
-            let params = Params::new(&device).with_seed(8);
+            let params = Params::seeded(&device, 8);
             params.set_precision(precision);
             let lstm = Lstm::new(16).clip(clip).return_sequences();
             let lstm = if recompute { lstm.recompute() } else { lstm }.build(&params, 8).unwrap();
@@ -590,7 +599,7 @@ fn sequences_without_padding_are_as_with_it() {
     let y = [0.1, -0.2, 0.3, 0.4];
     for device in devices() {
         for (x, embeds) in [(&tokens, true), (&frames, false)] {
-            let params = Params::new(device).with_seed(6);
+            let params = Params::seeded(device, 6);
             let table = Embedding::new(11, 2).build(&params).unwrap();
             let lstm = Lstm::new(9).bidirectional(wgpu_lstm::nn::Merge::Sum).num_layers(2);
             let lstm = lstm.build(&params, 2).unwrap();
@@ -741,5 +750,5 @@ fn templates_share_no_state() {
 fn a_softmax_over_one_unit_is_refused() {
     let layer = Dense::new(1).activation(Activation::Softmax);
     let built = layer.build(&Params::new(&devices()[0]), 3);
-    assert!(matches!(built, Err(Error::Option { .. })));
+    assert!(matches!(built, Err(Error::Option { option: "Dense::units", .. })));
 }

@@ -4,6 +4,7 @@ mod common;
 
 use common::{gpu, lacks};
 use wgpu_lstm::nn::{Lstm, Params};
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::train::Adam;
 use wgpu_lstm::{Device, GpuOptions, Tape, Tensor};
 
@@ -71,7 +72,7 @@ fn a_training_steps_peak_is_what_the_docs_say() {
         for shape in &shapes {
             // Of its own, so that its peak is this shape's.
             let device = match on_cpu {
-                true => Device::poisoned_cpu(),
+                true => poisoned_cpu(),
                 false => gpu(GpuOptions::default()),
             };
             // A card takes other strategies for some of these, and memory for the slices of long sums.

@@ -4,7 +4,8 @@ mod common;
 
 use common::{close, gpu, lacks};
 use std::sync::OnceLock;
-use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, Merge, Params, Precision, Rnn};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, Merge, Params, Precision, Rnn};
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::train::{Adam, Sgd};
 use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 
@@ -17,7 +18,7 @@ fn device() -> &'static Device {
 /// so, and what a test asks of others is not reached.
 #[track_caller]
 fn mixed(device: &Device) -> Params {
-    let params = Params::new(device).with_seed(3);
+    let params = Params::seeded(device, 3);
     params.set_precision(Precision::Mixed);
     let able = device.adapter().is_some_and(|a| a.half_precision);
     let expected = if lacks("f16", able) { Precision::Full } else { Precision::Mixed };
@@ -128,7 +129,7 @@ fn layers_agree_with_full_precision() {
     ];
     for Compared { name, lengths, rounds, make } in models {
         for lengths in if lengths { &[false, true][..] } else { &[false] } {
-            let full = Params::new(device()).with_seed(3);
+            let full = Params::seeded(device(), 3);
             let expected = pass(&full, &make(&full), *lengths, 1.0);
             let half = mixed(device());
             let found = pass(&half, &make(&half), *lengths, 1.0);
@@ -151,7 +152,7 @@ fn small_gradients_do_not_vanish() {
         let lstm = Lstm::new(10).num_layers(2).build(params, 3).unwrap();
         pass(params, &|tape, x| lstm.forward(tape, x).unwrap(), false, 1e-8)
     };
-    let (full, half) = (Params::new(device()).with_seed(3), mixed(device()));
+    let (full, half) = (Params::seeded(device(), 3), mixed(device()));
     for ((what, found), (_, expected)) in run(&half).iter().zip(&run(&full)).skip(1) {
         let size = |values: &[f32]| values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!(size(expected) < 1e-6);
@@ -298,7 +299,7 @@ fn adam_counts_its_steps_over_a_change_of_precision() {
     }
     // With more parameters it begins anew.
     step(Precision::Mixed, 0.5);
-    Dense::new(1).build(&params, 1).unwrap();
+    let _ = Dense::new(1).build(&params, 1).unwrap();
     for moved in step(Precision::Mixed, 1.0) {
         assert!((moved - 1e-2).abs() < 1e-5, "{moved} of more parameters");
     }
@@ -306,7 +307,7 @@ fn adam_counts_its_steps_over_a_change_of_precision() {
 
 #[test]
 fn the_cpu_and_plain_gpus_stay_with_full_precision() {
-    for device in [Device::poisoned_cpu(), gpu(GpuOptions::default().portable())] {
+    for device in [poisoned_cpu(), gpu(GpuOptions::default().portable())] {
         let params = Params::new(&device);
         params.set_precision(Precision::Mixed);
         assert_eq!(params.precision(), Precision::Full, "{device}");

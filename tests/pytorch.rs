@@ -4,9 +4,9 @@ mod common;
 
 use common::{Vectors, close, devices, value};
 use wgpu_lstm::loss::{self, Labels, RowWeights};
-use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmState, Params, Strategy};
 use wgpu_lstm::train::{Adam, Optimizer, Sgd};
-use wgpu_lstm::{Lengths, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::{Lengths, Tape, Tensor, Var};
 
 fn lstm(name: &str) {
     let vectors = Vectors::load(&format!("lstm_{name}"));
@@ -30,10 +30,10 @@ fn lstm(name: &str) {
             let input = tape.input(vectors.tensor("x", [b, t, i], device));
             let lengths = ragged.then(|| Lengths::new(&lengths, device).unwrap());
             let x = input.clone().with_lengths(lengths);
-            let state = LstmState {
-                h: tape.input(vectors.tensor("h_0", [b, h], device)),
-                c: tape.input(vectors.tensor("c_0", [b, h], device)),
-            };
+            let state = LstmState::new(
+                tape.input(vectors.tensor("h_0", [b, h], device)),
+                tape.input(vectors.tensor("c_0", [b, h], device)),
+            );
             let out = layer.run(&tape, &x, Some(std::slice::from_ref(&state))).unwrap();
             close(&what("y"), &value(&out.output), &vectors.get("y"), 1e-5);
             close(&what("h_n"), &value(&out.state[0].h), &vectors.get("h_n"), 1e-5);

@@ -17,7 +17,7 @@ fn input(device: &Device) -> Tensor {
 
 /// The loss without regularizers and with them, the layer's outputs, and all gradients.
 fn run(layer: Lstm, device: &Device) -> (f32, f32, Vec<f32>, Params) {
-    let params = Params::new(device).with_seed(3);
+    let params = Params::seeded(device, 3);
     let layer = layer.return_sequences().build(&params, 3).unwrap();
     let bias: Vec<_> = (0..24).map(|i| (i as f32 - 12.0) / 10.0).collect();
     params.set("lstm.bias_l0", &bias).unwrap();
@@ -73,7 +73,7 @@ fn penalties_and_their_gradients() {
 #[test]
 fn the_activity_has_a_gradient() {
     for device in devices() {
-        let params = Params::new(device).with_seed(1);
+        let params = Params::seeded(device, 1);
         let layer = Dense::new(2).activity_regularizer(Regularizer::l1_l2(0.5, 0.25));
         let layer = layer.build(&params, 3).unwrap();
         let tape = Tape::new(&params);
@@ -109,7 +109,7 @@ fn norms_stay_below_their_limit() {
         for mut optimizer in
             [Box::new(Adam::new(0.5)) as Box<dyn Optimizer>, Box::new(Sgd::new(50.0))]
         {
-            let params = Params::new(device).with_seed(7);
+            let params = Params::seeded(device, 7);
             let layer = Lstm::new(5).kernel_max_norm(0.7).recurrent_max_norm(0.4);
             let layer = layer.build(&params, 3).unwrap();
             let dense = Dense::new(2).kernel_max_norm(0.6).build(&params, 5).unwrap();
@@ -147,23 +147,27 @@ fn factors_that_make_no_sense() {
     let params = Params::new(&devices()[0]);
     for bad in [-1.0, f32::NAN, f32::INFINITY] {
         let r = Regularizer::l2(bad);
-        for layer in [
-            Lstm::new(2).kernel_regularizer(r),
-            Lstm::new(2).recurrent_regularizer(r),
-            Lstm::new(2).bias_regularizer(r),
-            Lstm::new(2).activity_regularizer(r),
-            Lstm::new(2).kernel_max_norm(bad),
-            Lstm::new(2).recurrent_max_norm(bad),
+        let option = |error: Error| match error {
+            Error::Option { option, .. } => option,
+            other => panic!("{other}"),
+        };
+        for (layer, name) in [
+            (Lstm::new(2).kernel_regularizer(r), "Lstm::kernel_regularizer"),
+            (Lstm::new(2).recurrent_regularizer(r), "Lstm::recurrent_regularizer"),
+            (Lstm::new(2).bias_regularizer(r), "Lstm::bias_regularizer"),
+            (Lstm::new(2).activity_regularizer(r), "Lstm::activity_regularizer"),
+            (Lstm::new(2).kernel_max_norm(bad), "Lstm::kernel_max_norm"),
+            (Lstm::new(2).recurrent_max_norm(bad), "Lstm::recurrent_max_norm"),
         ] {
-            assert!(matches!(layer.build(&params, 1), Err(Error::Option { .. })));
+            assert_eq!(option(layer.build(&params, 1).unwrap_err()), name);
         }
-        for layer in [
-            Dense::new(2).kernel_regularizer(r),
-            Dense::new(2).bias_regularizer(r),
-            Dense::new(2).activity_regularizer(r),
-            Dense::new(2).kernel_max_norm(bad),
+        for (layer, name) in [
+            (Dense::new(2).kernel_regularizer(r), "Dense::kernel_regularizer"),
+            (Dense::new(2).bias_regularizer(r), "Dense::bias_regularizer"),
+            (Dense::new(2).activity_regularizer(r), "Dense::activity_regularizer"),
+            (Dense::new(2).kernel_max_norm(bad), "Dense::kernel_max_norm"),
         ] {
-            assert!(matches!(layer.build(&params, 1), Err(Error::Option { .. })));
+            assert_eq!(option(layer.build(&params, 1).unwrap_err()), name);
         }
     }
 }
@@ -213,13 +217,18 @@ fn sequences_that_do_not_count() {
         let short = model.fit(&x, &y, Fit::new().sample_weights(&[1.0; 2]).quiet());
         assert!(matches!(short, Err(Error::Count { expected: 3, found: 2, .. })));
         let bad = model.fit(&x, &y, Fit::new().sample_weights(&[1.0, -1.0, 1.0]).quiet());
-        assert!(matches!(bad, Err(Error::Option { option: "sample_weights", .. })));
+        assert!(matches!(bad, Err(Error::Option { option: "Fit::sample_weights", .. })));
         let loss = Loss::CrossEntropyWith(CrossEntropy::new().label_smoothing(2.0));
         model.compile(Adam::default(), loss, &[]);
-        assert!(matches!(model.fit(&x, &y, Fit::new().quiet()), Err(Error::Option { .. })));
+        let error = model.fit(&x, &y, Fit::new().quiet());
+        assert!(matches!(
+            error,
+            Err(Error::Option { option: "CrossEntropy::label_smoothing", .. })
+        ));
         model.compile(Adam::default(), Loss::Huber { delta: 0.0 }, &[]);
         let y = Targets::values([0.0; 6], 2);
-        assert!(matches!(model.fit(&x, &y, Fit::new().quiet()), Err(Error::Option { .. })));
+        let error = model.fit(&x, &y, Fit::new().quiet());
+        assert!(matches!(error, Err(Error::Option { option: "Huber::delta", .. })));
     }
 }
 
@@ -247,7 +256,8 @@ fn a_model_that_repeats_learns_frames() {
             let prediction = model.predict(&x).unwrap();
             assert_eq!(prediction.rows(), 36);
             let wrong = Targets::values([0.0; 12], 1);
-            assert!(matches!(model.evaluate(&x, &wrong), Err(Error::Count { expected: 36, .. })));
+            let error = model.evaluate(&x, &wrong).unwrap_err();
+            assert!(matches!(error, Error::Targets { expected: 36, found: 12, .. }), "{error}");
         }
     }
     let tape = Tape::inference(&Params::new(&devices()[0]));
@@ -260,7 +270,7 @@ fn a_model_that_repeats_learns_frames() {
 fn the_activity_of_padding_does_not_count() {
     use wgpu_lstm::{Lengths, Mask};
     for device in devices() {
-        let params = Params::new(device).with_seed(1);
+        let params = Params::seeded(device, 1);
         let layer = Dense::new(2).bias_regularizer(Regularizer::default());
         let layer = layer.activity_regularizer(Regularizer::l1(1.0)).build(&params, 3).unwrap();
         params.set("dense.bias", &[1.0, -2.0]).unwrap();
@@ -310,7 +320,7 @@ fn a_layer_built_with_a_models_params_stays() {
             .collect();
         close(&format!("by steps on {device}"), &found, expected.row(0), 1e-5);
         let error = lstm.clone().build(model.params(), 2).unwrap_err();
-        assert!(matches!(error, Error::Option { .. }), "{error}");
+        assert!(matches!(error, Error::Features { expected: 1, found: 2, .. }), "{error}");
     }
 }
 
@@ -369,7 +379,7 @@ fn the_activity_of_an_lstm_has_a_gradient() {
     let (l1, l2) = (0.3f32, 0.5f32);
     for device in devices() {
         let build = |time_major: bool, activity: bool| {
-            let params = Params::new(device).with_seed(6);
+            let params = Params::seeded(device, 6);
             let mut layer = Lstm::new(6).return_sequences();
             if activity {
                 layer = layer.activity_regularizer(Regularizer::l1_l2(l1, l2));

@@ -21,7 +21,7 @@ fn pairs(n: usize, seed: u32) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
 }
 
 fn trained(model: Seq2Seq, steps: usize, device: &Device) -> (Seq2Seq, Params, f32) {
-    let params = Params::new(device).with_seed(6);
+    let params = Params::seeded(device, 6);
     let model = model.build(&params).unwrap();
     let mut adam = Adam::new(1e-2);
     let mut last = f32::NAN;
@@ -65,7 +65,7 @@ fn it_learns_to_say_it_backwards() {
 #[test]
 fn both_devices_learn_alike() {
     for model in [
-        small().bidirectional().num_layers(2).attention(Attention::additive(10)),
+        small().bidirectional_encoder().num_layers(2).attention(Attention::additive(10)),
         small().no_attention(),
         small().attention(Attention::dot()),
     ] {
@@ -101,7 +101,7 @@ fn log_probability(
 #[test]
 fn a_wide_beam_finds_what_trying_all_finds() {
     for device in devices() {
-        let params = Params::new(device).with_seed(8);
+        let params = Params::seeded(device, 8);
         let model = Seq2Seq::new(4, 3).embedding_size(5).hidden_size(32).build(&params).unwrap();
         // So that some tokens are likelier than others.
         let bias = vec![0.3, -0.2, 0.1, -0.4];
@@ -149,11 +149,16 @@ fn it_checks_its_tokens() {
     let bare = Seq2Seq::new(4, 3);
     assert!(matches!(bare.loss(&tape, &[[1]], &[[1]]), Err(Error::NotBuilt { .. })));
     assert!(matches!(bare.greedy(&params, &[[1]], 3), Err(Error::NotBuilt { .. })));
-    assert!(Seq2Seq::new(0, 3).build(&params).is_err());
-    assert!(Seq2Seq::new(3, 0).build(&params).is_err());
-    assert!(Seq2Seq::new(3, 3).hidden_size(5).bidirectional().build(&params).is_err());
+    let option = |model: Seq2Seq| match model.build(&params) {
+        Err(Error::Option { option, .. }) => option,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(option(Seq2Seq::new(0, 3)), "Embedding::tokens");
+    assert_eq!(option(Seq2Seq::new(3, 0)), "Seq2Seq::target_tokens");
+    let odd = Seq2Seq::new(3, 3).hidden_size(5).bidirectional_encoder();
+    assert_eq!(option(odd), "Seq2Seq::hidden_size");
     for rate in [1.0, -0.5, f32::NAN] {
-        assert!(Seq2Seq::new(3, 3).dropout(rate).build(&params).is_err());
+        assert_eq!(option(Seq2Seq::new(3, 3).dropout(rate)), "Seq2Seq::dropout");
     }
     assert!(params.names().is_empty(), "{:?}", params.names());
     let model = bare.embedding_size(2).hidden_size(2).build(&params).unwrap();
@@ -171,7 +176,8 @@ fn it_checks_its_tokens() {
     assert!(model.loss(&tape, &none, &none).is_err());
     assert!(model.greedy(&params, &none, 3).unwrap().is_empty());
     assert!(model.beam(&params, &none, 2, 3).unwrap().is_empty());
-    assert!(matches!(model.beam(&params, &[[1]], 0, 3), Err(Error::Option { .. })));
+    let error = model.beam(&params, &[[1]], 0, 3).unwrap_err();
+    assert!(matches!(error, Error::Option { option: "Seq2Seq::width", .. }), "{error}");
     assert_eq!(model.greedy(&params, &[[1]], 0).unwrap(), [[0u32; 0]]);
 }
 
@@ -181,12 +187,12 @@ fn it_is_what_its_parts_make() {
     use wgpu_lstm::Var;
     use wgpu_lstm::nn::{Activation, Dense, Embedding, Lstm, LstmState, Merge, concat};
     for device in devices() {
-        let params = Params::new(device).with_seed(2);
+        let params = Params::seeded(device, 2);
         let model = Seq2Seq::new(5, 4)
             .embedding_size(3)
             .hidden_size(32)
             .num_layers(2)
-            .bidirectional()
+            .bidirectional_encoder()
             .attention(Attention::additive(4))
             .build(&params)
             .unwrap();
@@ -211,7 +217,7 @@ fn it_is_what_its_parts_make() {
             concat(&tape, &parts).unwrap()
         };
         let states =
-            [0, 1].map(|layer| LstmState { h: both(layer, |s| &s.h), c: both(layer, |s| &s.c) });
+            [0, 1].map(|layer| LstmState::new(both(layer, |s| &s.h), both(layer, |s| &s.c)));
         // 4 begins.
         let y = target.lookup(&tape, &[4, 3, 0], [1, 3]).unwrap();
         let y = decoder.run(&tape, &y, Some(&states)).unwrap().output;
@@ -253,7 +259,7 @@ fn it_drops_values_in_training() {
 fn a_narrow_beam_keeps_the_likeliest_beginnings() {
     let device = &devices()[0];
     for seed in 0..4 {
-        let params = Params::new(device).with_seed(seed);
+        let params = Params::seeded(device, seed);
         let model = Seq2Seq::new(4, 3).embedding_size(5).hidden_size(32).build(&params).unwrap();
         // Weights large enough that the likeliest changes on the way.
         for name in params.names() {

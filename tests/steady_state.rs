@@ -120,7 +120,7 @@ fn a_launch_takes_hardly_any_memory_of_the_host() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let device = gpu(GpuOptions::default());
     let params = Params::new(&device);
-    Dense::new(3).build(&params, 32).unwrap();
+    let _ = Dense::new(3).build(&params, 32).unwrap();
     let mut calls = || {
         (0..100).for_each(|_| params.zero_gradients().unwrap());
         device.submit().unwrap();

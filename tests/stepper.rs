@@ -4,8 +4,11 @@
 mod common;
 
 use common::{Vectors, assert_close, close, devices, gpu, tensor, value};
-use wgpu_lstm::nn::{Layer, Lstm, LstmState, Merge, Params, Rnn};
-use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::nn::{
+    Coupling, GateActivation, Layer, Lstm, LstmState, Merge, Params, Rnn, Strategy,
+};
+use wgpu_lstm::testing::poisoned_cpu;
+use wgpu_lstm::{Device, Error, GpuOptions, Lengths, Mask, Tape, Tensor, Var};
 
 /// A stream's frame at a time.
 fn frame(stream: usize, t: usize) -> [f32; 3] {
@@ -34,7 +37,7 @@ fn streams_join_step_and_leave() {
                     continue;
                 }
                 let strategy = if normalised { Strategy::Auto } else { strategy };
-                let params = Params::new(device).with_seed(4);
+                let params = Params::seeded(device, 4);
                 let layer = layer.strategy(strategy).build(&params, 3).unwrap();
                 let what = format!("{strategy:?} on {device}");
                 let mut stepper = layer.stepper(&params, 3).unwrap();
@@ -52,16 +55,20 @@ fn streams_join_step_and_leave() {
                 let y = stepper.step(&[(b, &frame(1, 1))]).unwrap();
                 close_to(&y[0], 1, 2);
                 let c = stepper.join().unwrap();
-                assert!(matches!(stepper.join(), Err(Error::Option { .. })));
+                assert_eq!(stepper.join(), Err(Error::TooManyStreams { places: 3 }));
                 let y = stepper.step(&[(c, &frame(2, 0)), (a, &frame(0, 1))]).unwrap();
                 close_to(&y[0], 2, 1);
                 close_to(&y[1], 0, 2);
                 // Another takes its place, from zeros.
                 stepper.leave(a).unwrap();
-                assert!(stepper.step(&[(a, &frame(0, 2))]).is_err());
+                let gone = |op, at| Error::Stream { op, at, twice: false };
+                let (step, leave) = ("LstmStepper::step", "LstmStepper::leave");
+                let error = stepper.step(&[(b, &frame(1, 2)), (a, &frame(0, 2))]);
+                assert_eq!(error, Err(gone(step, Some(1))));
                 let d = stepper.join().unwrap();
-                assert!(stepper.step(&[(a, &frame(0, 2))]).is_err());
-                assert!(stepper.leave(a).is_err());
+                assert_eq!(stepper.step(&[(a, &frame(0, 2))]), Err(gone(step, Some(0))));
+                assert_eq!(stepper.leave(a), Err(gone(leave, None)));
+                assert_eq!(stepper.reset(a), Err(gone("LstmStepper::reset", None)));
                 assert_ne!(a, d);
                 let y = stepper.step(&[(d, &frame(3, 0)), (b, &frame(1, 2))]).unwrap();
                 close_to(&y[0], 3, 1);
@@ -84,21 +91,32 @@ fn a_stepper_checks_what_it_gets_and_keeps_its_states() {
     for device in devices() {
         let params = Params::new(device);
         let layer = Lstm::new(4).build(&params, 3).unwrap();
-        assert!(matches!(layer.stepper(&params, 0), Err(Error::Option { .. })));
+        let none = layer.stepper(&params, 0);
+        assert!(matches!(none, Err(Error::Option { option: "LstmStepper::streams", .. })));
         assert!(matches!(Lstm::new(4).stepper(&params, 1), Err(Error::NotBuilt { .. })));
         let others = layer.stepper(&Params::new(device), 1);
-        assert!(matches!(others, Err(Error::Option { .. })));
-        for both in [Lstm::new(4).bidirectional(Merge::Sum), Lstm::new(4).go_backwards()] {
-            let both = both.build(&params, 3).unwrap();
-            assert!(matches!(both.stepper(&params, 1), Err(Error::Option { .. })));
+        assert!(matches!(others, Err(Error::NotBuilt { call: "build with these Params", .. })));
+        for (layer, way) in [
+            (Lstm::new(4).bidirectional(Merge::Sum), "Lstm::bidirectional"),
+            (Lstm::new(4).go_backwards(), "Lstm::go_backwards"),
+        ] {
+            let error = layer.build(&params, 3).unwrap().stepper(&params, 1).err().unwrap();
+            let Error::Unsupported { what: "Lstm::stepper", with, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(with, way);
         }
         let mut stepper = layer.stepper(&params, 2).unwrap();
         let a = stepper.join().unwrap();
         stepper.step(&[(a, &frame(0, 0))]).unwrap();
         let short = stepper.step(&[(a, &[1.0])]);
         assert!(matches!(short, Err(Error::Count { expected: 3, found: 1, .. })));
-        let twice = stepper.step(&[(a, &frame(0, 1)), (a, &frame(0, 1))]);
-        assert!(matches!(twice, Err(Error::Option { .. })));
+        let error = stepper.step(&[(a, &frame(0, 1)), (a, &frame(0, 1))]).unwrap_err();
+        assert_eq!(error, Error::Stream { op: "LstmStepper::step", at: Some(1), twice: true });
+        assert_eq!(
+            error.to_string(),
+            "LstmStepper::step: the stream of frames[1] comes a second time, expected one frame of each"
+        );
         assert!(stepper.step(&[]).unwrap().is_empty());
         let wrong = tensor(&[0.0; 3], [1, 3], device);
         assert!(matches!(stepper.step_all(&wrong), Err(Error::Shape { .. })));
@@ -111,7 +129,7 @@ fn a_stepper_checks_what_it_gets_and_keeps_its_states() {
 #[test]
 fn steps_make_no_new_buffers() {
     // Devices of their own: other tests make buffers meanwhile.
-    for device in &[Device::poisoned_cpu(), gpu(GpuOptions::default())] {
+    for device in &[poisoned_cpu(), gpu(GpuOptions::default())] {
         let params = Params::new(device);
         let layer = Lstm::new(16).num_layers(2).build(&params, 3).unwrap();
         let mut stepper = layer.stepper(&params, 4).unwrap();
@@ -139,7 +157,7 @@ fn steps_make_no_new_buffers() {
 #[test]
 fn a_stepper_follows_its_parameters() {
     for (device, projection) in devices().iter().flat_map(|d| [(d, false), (d, true)]) {
-        let params = Params::new(device).with_seed(9);
+        let params = Params::seeded(device, 9);
         let layer = Lstm::new(6).num_layers(2);
         let layer = if projection { layer.projection(4) } else { layer };
         let layer = layer.build(&params, 3).unwrap();
@@ -173,7 +191,7 @@ fn a_stepper_follows_its_parameters() {
 #[test]
 fn streams_on_several_threads_are_as_alone() {
     let device = Device::cpu_with_threads(3).unwrap();
-    let params = Params::new(&device).with_seed(2);
+    let params = Params::seeded(&device, 2);
     let layer = Lstm::new(67).num_layers(2).zoneout(0.1, 0.2).build(&params, 3).unwrap();
     let mut together = layer.stepper(&params, 11).unwrap();
     let streams: Vec<_> = (0..11).map(|_| together.join().unwrap()).collect();
@@ -214,7 +232,7 @@ fn streams_on_several_threads_are_as_alone() {
 #[test]
 fn time_major_is_batch_first_with_other_axes() {
     for device in devices() {
-        let params = Params::new(device).with_seed(9);
+        let params = Params::seeded(device, 9);
         let layer = Lstm::new(4).bidirectional(Merge::Concat).return_sequences();
         let layer = layer.build(&params, 2).unwrap();
         let x: Vec<f32> = (0..3 * 5 * 2).map(|i| (i as f32).cos()).collect();
@@ -307,7 +325,7 @@ fn a_projection_begins_in_a_state() {
                 let states: Vec<_> = h_0
                     .iter()
                     .zip(c_0)
-                    .map(|(h, c)| LstmState { h: h.clone(), c: c.clone() })
+                    .map(|(h, c)| LstmState::new(h.clone(), c.clone()))
                     .collect();
                 let out = layer.run(tape, x, Some(&states)).unwrap();
                 let (h, c) = out.state.into_iter().map(|s| (s.h, s.c)).unzip();
@@ -322,27 +340,34 @@ fn a_layer_normalised_layer() {
     pytorch_state("layer_norm_lstm", "lstm.", [3, 6, 4, 1, 5], &|params, i| {
         let layer = Lstm::new(5).layer_norm().return_sequences().build(params, i).unwrap();
         Box::new(move |tape, x, h_0, c_0| {
-            let state = [LstmState { h: h_0[0].clone(), c: c_0[0].clone() }];
+            let state = [LstmState::new(h_0[0].clone(), c_0[0].clone())];
             let mut out = layer.run(tape, x, Some(&state)).unwrap();
             let end = out.state.remove(0);
             (out.output, vec![end.h], vec![end.c])
         })
     });
     let params = Params::new(&devices()[0]);
-    for bad in [
-        Lstm::new(4).layer_norm().peepholes(),
-        Lstm::new(4).layer_norm().projection(2),
-        Lstm::new(4).layer_norm().zoneout(0.1, 0.1),
-        Lstm::new(4).layer_norm().strategy(Strategy::Stepwise),
-        Lstm::new(4).layer_norm().strategy(Strategy::Sequence),
-        Lstm::new(4).layer_norm().recompute(),
-        Lstm::new(4).layer_norm().clip(1.0),
+    let plain = || Lstm::new(4).layer_norm();
+    for (bad, method) in [
+        (plain().peepholes(), "Lstm::peepholes"),
+        (plain().coupled(Coupling::ForgetFollowsInput), "Lstm::coupled"),
+        (plain().recurrent_activation(GateActivation::Relu), "Lstm::recurrent_activation"),
+        (plain().activation(GateActivation::Relu), "Lstm::activation"),
+        (plain().output_activation(GateActivation::Relu), "Lstm::output_activation"),
+        (plain().clip(1.0), "Lstm::clip"),
+        (plain().cell_clip(1.0), "Lstm::cell_clip"),
+        (plain().projection(2), "Lstm::projection"),
+        (plain().strategy(Strategy::Stepwise), "Lstm::strategy"),
+        (plain().strategy(Strategy::Sequence), "Lstm::strategy"),
+        (plain().recompute(), "Lstm::recompute"),
+        (plain().recurrent_dropout(0.1), "Lstm::recurrent_dropout"),
+        (plain().zoneout(0.1, 0.1), "Lstm::zoneout"),
     ] {
         let error = bad.build(&params, 3).unwrap_err();
-        assert!(
-            matches!(error, Error::Option { option: "a layer with layer_norm", .. }),
-            "{error}"
-        );
+        let Error::Unsupported { what: "Lstm::layer_norm", with, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(with, method);
     }
 }
 
@@ -351,7 +376,7 @@ fn a_layer_normalised_layer() {
 #[test]
 fn a_layer_normalised_layer_in_both_directions() {
     for device in devices() {
-        let params = Params::new(device).with_seed(1);
+        let params = Params::seeded(device, 1);
         let layer = Lstm::new(6).layer_norm().bidirectional(Merge::Concat).return_sequences();
         let layer = layer.build(&params, 2).unwrap();
         let x: Vec<f32> = (0..2 * 4 * 2).map(|i| (i as f32).sin()).collect();
@@ -394,10 +419,10 @@ fn a_projection_with_a_state_and_a_mask_is_refused() {
     let x = Var::from(Tensor::zeros([1, 2, 1], device).unwrap())
         .with_mask(Some(Mask::new(&[true, false], [1, 2], device).unwrap()));
     let zeros = |size: usize| Var::from(Tensor::zeros([1, size], device).unwrap());
-    let state = [LstmState { h: zeros(2), c: zeros(4) }];
+    let state = [LstmState::new(zeros(2), zeros(4))];
     let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
-    assert!(matches!(error, Error::Option { .. }), "{error}");
-    let state = [LstmState { h: zeros(4), c: zeros(4) }];
+    assert!(matches!(error, Error::Unsupported { with: "Var::with_mask", .. }), "{error}");
+    let state = [LstmState::new(zeros(4), zeros(4))];
     let x = Var::from(Tensor::zeros([1, 2, 1], device).unwrap());
     let error = layer.run(&Tape::inference(&params), &x, Some(&state)).unwrap_err();
     assert!(matches!(error, Error::Shape { .. }), "{error}");
@@ -486,7 +511,7 @@ fn every_lstm_case_of_the_onnx_package() {
                 Var::from(tensor(&all[d * b * h..][..b * h], [b, h], device))
             };
             let states: Vec<_> = (0..directions)
-                .map(|d| LstmState { h: zeros("initial_h", d), c: zeros("initial_c", d) })
+                .map(|d| LstmState::new(zeros("initial_h", d), zeros("initial_c", d)))
                 .collect();
             let out = layer.run(&Tape::inference(&params), &x, Some(&states)).unwrap();
             let mut compared = 0;
@@ -535,14 +560,14 @@ fn a_projection_goes_backwards_from_a_state() {
             all
         };
         let run = |layer: Lstm, x: &[f32], d: &[f32]| {
-            let params = Params::new(device).with_seed(2);
+            let params = Params::seeded(device, 2);
             let layer = layer.projection(3).return_sequences().build(&params, 2).unwrap();
             let tape = Tape::new(&params);
             let seq = tape.input(tensor(x, [3, 4, 2], device));
             let h = tape.input(tensor(&[0.3, -0.2, 0.5].repeat(3), [3, 3], device));
             let c = tape.input(tensor(&[0.1; 15], [3, 5], device));
             let lengths = Lengths::new(&lengths, device).unwrap();
-            let state = [LstmState { h: h.clone(), c: c.clone() }];
+            let state = [LstmState::new(h.clone(), c.clone())];
             let out = layer.run(&tape, &seq.clone().with_lengths(Some(lengths)), Some(&state));
             let y = out.unwrap().output;
             let found = value(&y);
@@ -579,7 +604,7 @@ fn a_single_masked_step_keeps_the_state() {
                 let c = Var::from(tensor(&vec![0.25; 2 * hidden], [2, hidden], device));
                 let x = x.with_mask(Some(mask));
                 let tape = Tape::inference(&params);
-                let out = layer.run(&tape, &x, Some(&[LstmState { h, c }])).unwrap();
+                let out = layer.run(&tape, &x, Some(&[LstmState::new(h, c)])).unwrap();
                 assert_eq!(value(&out.output)[2..], [0.5, 0.5], "{device}");
                 assert_eq!(value(&out.state[0].h)[2..], [0.5, 0.5], "{device}");
                 assert_eq!(value(&out.state[0].c)[hidden..], vec![0.25; hidden], "{device}");
@@ -606,14 +631,15 @@ fn a_time_major_output_has_no_lengths_and_no_place_in_a_sequential() {
         assert!(y[(3 + 1) * 4..][..4].iter().all(|v| *v != 0.0));
         assert_eq!(y[(6 + 1) * 4..][..4], [0.0; 4]);
         let mut model = Sequential::new(device).add(Lstm::new(3).time_major()).add(Dense::new(1));
-        assert!(matches!(model.build(2), Err(Error::Option { .. })));
+        let error = model.build(2).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { with: "Lstm::time_major", .. }), "{error}");
     }
 }
 
 #[test]
 fn a_layer_normalised_layer_drops_weights() {
     for device in devices() {
-        let params = Params::new(device).with_seed(5);
+        let params = Params::seeded(device, 5);
         let layer = Lstm::new(6).layer_norm().weight_drop(0.5).build(&params, 2).unwrap();
         let x = Var::from(tensor(&[0.5; 12], [2, 3, 2], device));
         let run = |tape: &Tape| value(&layer.forward(tape, &x).unwrap());

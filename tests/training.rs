@@ -6,6 +6,7 @@ use common::{close, devices, gpu};
 use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{Activation, Dense, Lstm, Params};
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::train::{Adam, Fit, History, Loss, Metric};
 use wgpu_lstm::{Device, GpuOptions, Lengths, Tape, Tensor, Var, loss};
 
@@ -145,7 +146,7 @@ fn a_tagger_learns_from_sequences_of_different_lengths() {
 #[test]
 fn a_models_gradients_are_its_gradients() {
     for device in devices() {
-        let params = Params::new(device).with_seed(2);
+        let params = Params::seeded(device, 2);
         let first = Lstm::new(3).return_sequences().build(&params, 2).unwrap();
         let second = Lstm::new(4).build(&params, 3).unwrap();
         let head = Dense::new(2).activation(Activation::Tanh).build(&params, 4).unwrap();
@@ -198,7 +199,7 @@ fn a_models_gradients_are_its_gradients() {
 fn a_state_of_another_tape_gets_no_gradient() {
     for device in devices() {
         let gradient = |detached: bool| {
-            let params = Params::new(device).with_seed(1);
+            let params = Params::seeded(device, 1);
             let layer = Lstm::new(3).build(&params, 2).unwrap();
             let x = Tensor::from_slice(&[0.3; 2 * 4 * 2], [2, 4, 2], device).unwrap();
             let first = Tape::new(&params);
@@ -222,7 +223,7 @@ fn a_state_of_another_tape_gets_no_gradient() {
 #[test]
 fn the_forget_gates_bias_begins_at_one() {
     let params = Params::new(&Device::cpu().unwrap());
-    Lstm::new(2).build(&params, 1).unwrap();
+    let _ = Lstm::new(2).build(&params, 1).unwrap();
     let bias = params.get("lstm.bias_l0").unwrap();
     assert_eq!(bias, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
 }
@@ -266,7 +267,7 @@ fn a_validation_split_is_exact_for_large_data() {
 fn padding_before_a_dense_layer_is_not_looked_at() {
     for device in devices() {
         let gradient = |padding: f32| {
-            let params = Params::new(device).with_seed(1);
+            let params = Params::seeded(device, 1);
             let dense = Dense::new(3).build(&params, 1).unwrap();
             let lstm = Lstm::new(2).build(&params, 3).unwrap();
             let x = Tensor::from_slice(&[0.5, padding, 0.3, 0.9], [2, 2, 1], device).unwrap();
@@ -305,9 +306,9 @@ fn the_cpu_device_runs_inside_a_thread_pool() {
 #[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn recomputing_the_gates_saves_memory_and_changes_nothing_else() {
-    for device in &[Device::poisoned_cpu(), gpu(GpuOptions::default())] {
+    for device in &[poisoned_cpu(), gpu(GpuOptions::default())] {
         let run = |layer: Lstm| {
-            let params = Params::new(device).with_seed(5);
+            let params = Params::seeded(device, 5);
             let layer = layer.build(&params, 3).unwrap();
             let x: Vec<f32> = (0..16 * 50 * 3).map(|i| (i as f32).sin()).collect();
             let x = Tensor::from_slice(&x, [16, 50, 3], device).unwrap();

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Vectors, close, devices, tensor, value};
-use wgpu_lstm::nn::{Lstm, LstmState, Merge, Params};
-use wgpu_lstm::{Coupling, Device, GateActivation, Lengths, Mask, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::nn::{Coupling, GateActivation, Lstm, LstmState, Merge, Params, Strategy};
+use wgpu_lstm::{Device, Lengths, Mask, Tape, Tensor, Var};
 
 /// Runs a layer on every device by every strategy.
 fn check(name: &str, layer: &dyn Fn(&[usize]) -> Lstm) {
@@ -52,7 +52,7 @@ fn check_in_order(name: &str, order: Order, layer: &dyn Fn(&[usize]) -> Lstm) {
                     let state = |v: &str| vectors.find(&format!("{v}_0{suffix}"));
                     let (h, c) = (state("h")?, state("c")?);
                     let var = |v: &[f32]| Var::from(tensor(v, [b, v.len() / b], device));
-                    Some(LstmState { h: var(&h), c: var(&c) })
+                    Some(LstmState::new(var(&h), var(&c)))
                 })
                 .collect();
             let out = layer.run(&tape, &x, (!states.is_empty()).then_some(&states)).unwrap();
@@ -191,7 +191,7 @@ fn onnx_activations() {
 #[test]
 fn a_stateful_layer_goes_on_where_it_ended() {
     for device in devices() {
-        let params = Params::new(device).with_seed(3);
+        let params = Params::seeded(device, 3);
         let layer = Lstm::new(4).num_layers(2).return_sequences().stateful();
         let layer = layer.build(&params, 2).unwrap();
         let values: Vec<f32> = (0..2 * 6 * 2).map(|i| (i as f32).sin()).collect();
@@ -220,7 +220,7 @@ fn a_stateful_layer_goes_on_where_it_ended() {
 #[test]
 fn dropout_of_every_kind_is_the_same_on_both_devices() {
     let train = |device: &Device| {
-        let params = Params::new(device).with_seed(11);
+        let params = Params::seeded(device, 11);
         let layer = Lstm::new(6)
             .num_layers(2)
             .dropout(0.3)
@@ -257,7 +257,7 @@ fn dropout_keeps_the_mean_and_its_gradient_the_same_places() {
     use wgpu_lstm::nn::{Dropout, Layer};
     let n = 40 * 50 * 10;
     for device in devices() {
-        let params = Params::new(device).with_seed(2);
+        let params = Params::seeded(device, 2);
         for (layer, same_steps) in
             [(Dropout::new(0.25), false), (Dropout::new(0.25).features(), true)]
         {

@@ -3,9 +3,9 @@
 use crate::shapes::Shape;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use wgpu_lstm::nn::{Lstm, Params, Precision};
+use wgpu_lstm::nn::{Lstm, Params, Precision, Strategy};
 use wgpu_lstm::train::Adam;
-use wgpu_lstm::{DEVICE_VARIABLE, Device, GpuOptions, Result, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::{DEVICE_VARIABLE, Device, GpuOptions, Result, Tape, Tensor, Var};
 
 /// The CPU, the best hardware GPU and the software adapter, as far as they are there; or the one
 /// that `WGPU_LSTM_DEVICE` names.

@@ -29,6 +29,7 @@ impl Var {
     }
 
     /// The same value with the rows' lengths, which the layers that follow obey.
+    #[must_use]
     pub fn with_lengths(mut self, lengths: Option<Lengths>) -> Self {
         self.lengths = lengths;
         self
@@ -40,6 +41,7 @@ impl Var {
     }
 
     /// The same value with the timesteps that count, which the layers that follow obey.
+    #[must_use]
     pub fn with_mask(mut self, mask: Option<Mask>) -> Self {
         self.mask = mask;
         self

@@ -35,26 +35,22 @@ impl Sequences {
     /// Sequences of `features` values a frame, each given frame by frame.
     ///
     /// # Errors
-    /// [`Error::Option`] if `features` is 0 or a sequence is no whole number of frames;
-    /// [`Error::Length`] if one is empty; [`Error::NotFinite`] for NaN.
+    /// [`Error::Option`] if `features` is 0; [`Error::Frame`] if a sequence is no whole number of
+    /// frames; [`Error::Length`] if one is empty; [`Error::NotFinite`] for NaN.
     pub fn new<S: AsRef<[f32]>>(
         features: usize,
         sequences: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
         if features == 0 {
-            let expected = "at least 1".into();
-            return Err(Error::Option { option: "features", found: "0".into(), expected });
+            let (option, expected) = ("Sequences::features", "at least 1".into());
+            return Err(Error::Option { option, found: "0".into(), expected });
         }
         let mut all = Self { features, values: Vec::new(), begins: vec![0] };
         for (row, sequence) in sequences.into_iter().enumerate() {
             let sequence = sequence.as_ref();
             let frames = sequence.len() / features;
             if !sequence.len().is_multiple_of(features) {
-                return Err(Error::Option {
-                    option: "the length of a sequence",
-                    found: format!("{} values in sequence {row}", sequence.len()),
-                    expected: format!("a multiple of {features}, the features of a frame"),
-                });
+                return Err(Error::Frame { sequence: row, values: sequence.len(), features });
             }
             if frames == 0 {
                 return Err(Error::Length { row, found: 0, max: u32::MAX as usize });
@@ -107,18 +103,14 @@ impl Sequences {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Length`] if a sequence is empty; [`Error::Option`] for a number that a float does not
-    /// hold.
+    /// [`Error::Length`] if a sequence is empty; [`Error::Token`] for a number that a float does not
+    /// hold, of 16,777,216 or more.
     pub fn from_tokens<S: AsRef<[u32]>>(sequences: impl IntoIterator<Item = S>) -> Result<Self> {
         let mut rows = Vec::new();
-        for sequence in sequences {
+        for (row, sequence) in sequences.into_iter().enumerate() {
             let sequence = sequence.as_ref();
-            if let Some(&large) = sequence.iter().find(|&&token| token >= 1 << 24) {
-                return Err(Error::Option {
-                    option: "a token",
-                    found: large.to_string(),
-                    expected: "below 16,777,216".into(),
-                });
+            if let Some(place) = sequence.iter().position(|&token| token >= 1 << 24) {
+                return Err(Error::Token { sequence: row, place, tokens: 1 << 24 });
             }
             rows.push(sequence.iter().map(|&token| token as f32).collect::<Vec<_>>());
         }

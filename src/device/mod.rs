@@ -31,6 +31,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What a device has done so far: for tests and for profiles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Kernels recorded.
     pub dispatches: u64,
@@ -186,7 +187,7 @@ impl Device {
     pub fn cpu_with_threads(threads: usize) -> Result<Self> {
         if !(1..=1024).contains(&threads) {
             return Err(crate::Error::Option {
-                option: "threads",
+                option: "Device::cpu_with_threads",
                 found: threads.to_string(),
                 expected: "1 to 1024".into(),
             });
@@ -211,8 +212,7 @@ impl Device {
     }
 
     /// The CPU with new buffers full of NaN, for tests.
-    #[doc(hidden)]
-    pub fn poisoned_cpu() -> Self {
+    pub(crate) fn poisoned_cpu() -> Self {
         Self(Backend::Cpu(Cpu::new(true, None)))
     }
 

@@ -18,6 +18,7 @@ pub const CACHE_VARIABLE: &str = "WGPU_LSTM_CACHE";
 /// # let _ = options;
 /// ```
 #[derive(Debug, Clone, Default)]
+#[must_use = "options do nothing until `Device::gpu` has them"]
 pub struct GpuOptions {
     pub(crate) name: Option<String>,
     pub(crate) software: bool,
@@ -87,22 +88,21 @@ impl GpuOptions {
     }
 
     /// Lets the check of a special kernel find a wrong value. For tests.
-    #[doc(hidden)]
-    pub fn fault(mut self, kernel: &'static str) -> Self {
+    #[cfg(test)]
+    pub(crate) fn fault(mut self, kernel: &'static str) -> Self {
         self.fault = Some(kernel);
         self
     }
 
     /// Takes a software adapter for a hardware GPU wherever a way is chosen. For tests.
-    #[doc(hidden)]
-    pub fn as_hardware(mut self) -> Self {
+    pub(crate) fn like_hardware(mut self) -> Self {
         self.as_hardware = true;
         self
     }
 
     /// How long the check of a special kernel may take to answer. For tests.
-    #[doc(hidden)]
-    pub fn patience(mut self, patience: Duration) -> Self {
+    #[cfg(test)]
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
     }
@@ -117,23 +117,20 @@ impl GpuOptions {
 
     /// Cuts batches into chunks whose gates have at most this many words, as if no larger buffer
     /// could be bound. For tests.
-    #[doc(hidden)]
-    pub fn chunk_words(mut self, words: usize) -> Self {
+    pub(crate) fn chunk_words(mut self, words: usize) -> Self {
         self.chunk_words = Some(words);
         self
     }
 
     /// Asks for bindings of no more than this. For tests.
-    #[doc(hidden)]
-    pub fn binding_bytes(mut self, bytes: u64) -> Self {
+    pub(crate) fn binding_bytes(mut self, bytes: u64) -> Self {
         self.binding_bytes = Some(bytes);
         self
     }
 
     /// The cores that a software adapter is taken to have, which decide how it shares out a
     /// batch. For tests.
-    #[doc(hidden)]
-    pub fn threads(mut self, threads: usize) -> Self {
+    pub(crate) fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
@@ -141,6 +138,7 @@ impl GpuOptions {
 
 /// One adapter of this machine, as [`crate::Device::adapters`] lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdapterInfo {
     /// The adapter's name.
     pub name: String,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 /// Memory of a device, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Memory {
     /// Held by tensors, and on the CPU by their copies in the order in which products read them.
     pub in_use: u64,

@@ -14,6 +14,7 @@ pub(crate) struct Cost {
 
 /// What a kernel took: see [`Device::profile`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct KernelTime {
     /// The name of the file in `shaders/`, or that and the variant.
     pub kernel: &'static str,
@@ -35,6 +36,7 @@ pub struct KernelTime {
 /// …
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Profile {
     /// By kernel, the longest time first.
     pub kernels: Vec<KernelTime>,

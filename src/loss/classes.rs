@@ -58,6 +58,7 @@ impl Labels {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[must_use = "a loss does nothing until it is computed"]
 pub struct CrossEntropy {
     ignored: Option<u32>,
     smoothing: f32,
@@ -93,14 +94,14 @@ impl CrossEntropy {
     /// What can be told without logits.
     pub(crate) fn check(&self) -> Result<()> {
         if !(0.0..=1.0).contains(&self.smoothing) {
-            let (option, found) = ("label_smoothing", self.smoothing.to_string());
+            let (option, found) = ("CrossEntropy::label_smoothing", self.smoothing.to_string());
             return Err(Error::Option { option, found, expected: "from 0 to 1".into() });
         }
         // Sums and products of others may be no floats, in the midst of a training.
         let fits = |&weight: &f32| weight == 0.0 || (1e-12..=1e12).contains(&weight);
         match self.class_weights.iter().flat_map(|w| w.iter()).find(|w| !fits(w)) {
             Some(bad) => Err(Error::Option {
-                option: "class_weights",
+                option: "CrossEntropy::class_weights",
                 found: bad.to_string(),
                 expected: "0, or from 1e-12 to 1e12".into(),
             }),
@@ -112,7 +113,7 @@ impl CrossEntropy {
     pub(crate) fn check_classes(&self, classes: usize) -> Result<()> {
         match &self.class_weights {
             Some(weights) if weights.len() != classes => Err(Error::Option {
-                option: "class_weights",
+                option: "CrossEntropy::class_weights",
                 found: format!("{} weights", weights.len()),
                 expected: format!("{classes}, one for each class"),
             }),
@@ -199,7 +200,7 @@ impl CrossEntropy {
             classes_of_rows = Tensor::from_u32(&values, [rows], &x.device())?;
         }
         let total = self.total_of(labels, shares.map(|w| (&*w.host, w.sum)));
-        check_total("the sum of the weights", total)?;
+        check_total("CrossEntropy::class_weights", total)?;
         let wanted = op::Wanted {
             labels: classes_of_rows,
             weights: row_weights,

@@ -23,6 +23,7 @@ use std::collections::HashMap;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "a loss does nothing until it is computed"]
 pub struct Ctc {
     blank: u32,
     skips: bool,
@@ -55,7 +56,9 @@ impl Ctc {
     /// # Errors
     /// [`Error::Rank`], [`Error::Empty`], [`Error::DType`]; [`Error::Count`] if there are not
     /// labels for each row; [`Error::Label`] for one of C or more; [`Error::Option`] if the blank is
-    /// among them or no class, if a row has too few frames for its labels, and for a mask.
+    /// among them or no class; [`Error::TooFewFrames`] if a row has fewer than its labels need;
+    /// [`Error::Unsupported`] for a mask; [`Error::Length`], [`Error::Shape`] and
+    /// [`Error::OtherDevice`] for lengths that do not fit.
     pub fn loss<L: AsRef<[u32]>>(&self, tape: &Tape, logits: &Var, labels: &[L]) -> Result<Var> {
         const OP: &str = "loss::ctc";
         let x = logits.tensor();
@@ -66,15 +69,11 @@ impl Ctc {
             let (shape, expected, found) = (vec![batch], batch, labels.len());
             return Err(Error::Count { op: OP, shape, expected, found });
         }
-        let refuse = |option, found: String, expected: String| {
-            Err(Error::Option { option, found, expected })
+        let bad_blank = |found: String, expected: String| {
+            Err(Error::Option { option: "Ctc::blank", found, expected })
         };
         if self.blank as usize >= classes {
-            return refuse(
-                "blank",
-                self.blank.to_string(),
-                format!("below {classes}, the classes"),
-            );
+            return bad_blank(self.blank.to_string(), format!("below {classes}, the classes"));
         }
         no_mask(logits)?;
         if let Some(lengths) = logits.lengths() {
@@ -90,19 +89,15 @@ impl Ctc {
                 return Err(Error::Label { row, found, classes });
             }
             if labels.contains(&self.blank) {
-                let found = format!("the blank, {}, in row {row}", self.blank);
-                return refuse("labels", found, "classes that are not blank".into());
+                let found = format!("{}, which is among the labels of row {row}", self.blank);
+                return bad_blank(found, "a class that is no label".into());
             }
             let frames = logits.lengths().map_or(timesteps, |l| l.values()[row] as usize);
             let repeats = labels.windows(2).filter(|pair| pair[0] == pair[1]).count();
-            let possible = labels.len() + repeats <= frames;
+            let expected = labels.len() + repeats;
+            let possible = expected <= frames;
             if !possible && !self.skips {
-                let found = format!("{frames} in row {row}");
-                let expected = format!(
-                    "at least {}: one for each label and one between equal ones; or zero_infinity()",
-                    labels.len() + repeats
-                );
-                return refuse("frames", found, expected);
+                return Err(Error::TooFewFrames { row, expected, found: frames });
             }
             table.extend(links(labels));
             table.resize((row + 1) * longest * 3, 0);
@@ -137,8 +132,9 @@ impl Ctc {
     /// for the device.
     ///
     /// # Errors
-    /// [`Error::Rank`] if `logits` is not `[B,T,C]`, [`Error::Shape`] and [`Error::Length`] for
-    /// lengths that do not fit, and those of [`Tensor::to_vec`].
+    /// [`Error::Rank`] if `logits` is not `[B,T,C]`, [`Error::Unsupported`] for a mask,
+    /// [`Error::Shape`] and [`Error::Length`] for lengths that do not fit, and those of
+    /// [`Tensor::to_vec`].
     pub fn best_path(&self, logits: &Var) -> Result<Vec<Vec<u32>>> {
         let x = logits.tensor();
         let check = Check::new("Ctc::best_path", "");
@@ -163,10 +159,10 @@ impl Ctc {
 
 fn no_mask(logits: &Var) -> Result<()> {
     match logits.mask() {
-        Some(_) => Err(Error::Option {
-            option: "the steps that count",
-            found: "a mask".into(),
-            expected: "lengths".into(),
+        Some(_) => Err(Error::Unsupported {
+            what: "Ctc",
+            with: "Var::with_mask",
+            help: "say by Var::with_lengths which steps count",
         }),
         None => Ok(()),
     }

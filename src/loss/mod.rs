@@ -1,5 +1,13 @@
 //! Losses for training loops: each gives one number on the device, and its gradient.
 //!
+//! Those without options are functions: [`mean_squared_error`]. Those that have some are values that are
+//! made once and computed at each step: [`CrossEntropy`] and [`Ctc`], each with a function for the plain
+//! form. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them itself on what
+//! its last layer gives before a softmax or sigmoid.
+//!
+//! Several losses in one step, each with a weight: give all of them to
+//! [`Tape::backward_from`], with the weights as their gradients.
+//!
 //! But for [`Ctc`], they count every row of what they get, padding too: for sequences of different
 //! lengths give them [`RowWeights::from_lengths`], for those with a mask [`RowWeights::from_mask`].
 
@@ -40,15 +48,15 @@ impl RowWeights {
     /// One weight for each row, none negative, not all of them 0.
     ///
     /// # Errors
-    /// [`Error::Option`], and those of [`Tensor::from_slice`].
+    /// [`Error::Option`] for others, and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
         let new = Self::that_may_be_zero(weights, device)?;
         if new.sum > 0.0 && new.sum.is_finite() && weights.iter().all(|&w| w >= 0.0) {
-            check_sum("the sum of weights", new.sum)?;
+            check_sum("RowWeights::weights", new.sum)?;
             return Ok(new);
         }
         Err(Error::Option {
-            option: "weights",
+            option: "RowWeights::weights",
             found: format!("{} values with the sum {}", weights.len(), new.sum),
             expected: "finite values of at least 0, one of them above".into(),
         })
@@ -129,8 +137,9 @@ fn check_total(option: &'static str, sum: f64) -> Result<()> {
     if sum == 0.0 || ((sum as f32).is_finite() && one_over(sum).is_normal()) {
         return Ok(());
     }
-    let expected = "neither close to 0 nor as large as no float: weights of about 1".into();
-    Err(Error::Option { option, found: sum.to_string(), expected })
+    let found = format!("of values with the sum {sum}");
+    let expected = "neither close to 0 nor as large as no float: values of about 1".into();
+    Err(Error::Option { option, found, expected })
 }
 
 /// One over a sum of weights; 0 where nothing counts.
@@ -201,7 +210,7 @@ pub fn huber(
     delta: f32,
     weights: Option<&RowWeights>,
 ) -> Result<Var> {
-    check_positive("delta", delta)?;
+    check_positive("Huber::delta", delta)?;
     pointwise("loss::huber", Kind::Huber { delta }, tape, prediction, targets, weights)
 }
 
@@ -227,7 +236,8 @@ pub(crate) fn check_quantile(quantile: f32) -> Result<()> {
         return Ok(());
     }
     let expected = "between 0 and 1".into();
-    Err(Error::Option { option: "quantile", found: quantile.to_string(), expected })
+    let option = "Quantile::quantile";
+    Err(Error::Option { option, found: quantile.to_string(), expected })
 }
 
 fn pointwise(

@@ -36,6 +36,7 @@ enum Score {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Attention {
     score: Score,
     built: Option<Built>,
@@ -53,6 +54,7 @@ struct Built {
 
 /// What attention gives.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Attended {
     /// The weighted means: `[B,U,V]`, or `[B,V]` for queries `[B,Q]`.
     pub context: Var,
@@ -77,21 +79,22 @@ impl Attention {
         Self { score: Score::Additive { units }, built: None }
     }
 
-    /// The layer with its parameters in `params`, all Glorot uniform: none for `dot`;
-    /// `attention.query_weight` `[K,Q]` for `general`; `attention.query_weight` `[units,Q]`,
-    /// `attention.key_weight` `[units,K]` and `attention.score` `[units]` for `additive`.
+    /// The layer with its parameters in `params`, for queries and keys of these sizes. All are Glorot
+    /// uniform: none for `dot`; `attention.query_weight` `[K,Q]` for `general`;
+    /// `attention.query_weight` `[units,Q]`, `attention.key_weight` `[units,K]` and `attention.score`
+    /// `[units]` for `additive`.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, and for sizes that differ with `dot`.
     pub fn build(mut self, params: &Params, query_size: usize, key_size: usize) -> Result<Self> {
-        check_size("Attention query_size", query_size)?;
-        check_size("Attention key_size", key_size)?;
+        check_size("Attention::query_size", query_size)?;
+        check_size("Attention::key_size", key_size)?;
         let units = match self.score {
             Score::Dot if query_size != key_size => {
                 return Err(Error::Option {
-                    option: "Attention::dot key_size",
+                    option: "Attention::key_size",
                     found: key_size.to_string(),
-                    expected: format!("{query_size}, as the query; or Attention::general"),
+                    expected: format!("{query_size}, as the query's; or Attention::general"),
                 });
             }
             Score::Dot => None,
@@ -100,7 +103,7 @@ impl Attention {
         };
         let additive = matches!(self.score, Score::Additive { .. });
         if let Some(units) = units {
-            check_size("Attention units", units)?;
+            check_size("Attention::units", units)?;
             check_weights(units, query_size.max(key_size))?;
         }
         let prefix = params.free_prefix("attention");

@@ -10,10 +10,15 @@ use crate::ops::activation::{self, Kind};
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::softmax;
-use crate::{DType, Error, Result, Tensor};
+use crate::{DType, Error, GateActivation, Result, Tensor};
 
-/// What a layer does to its sums, last.
+/// What a [`Dense`] does to its sums, last; by itself, [`Activation::forward`].
+///
+/// Inside of an LSTM's cell each value of a gate goes by itself, at each timestep, and by more
+/// functions: [`super::GateActivation`], into which all of these but the softmax, which looks at a
+/// whole row, convert by `try_into`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Activation {
     /// Nothing.
     #[default]
@@ -67,6 +72,35 @@ impl Activation {
     }
 }
 
+/// The same function inside of a cell.
+///
+/// ```
+/// use wgpu_lstm::{Error, nn::{Activation, GateActivation}};
+/// assert_eq!(GateActivation::try_from(Activation::Relu), Ok(GateActivation::Relu));
+/// let softmax = GateActivation::try_from(Activation::Softmax);
+/// assert!(matches!(softmax, Err(Error::Unsupported { .. })));
+/// ```
+impl TryFrom<Activation> for GateActivation {
+    type Error = Error;
+
+    /// [`Error::Unsupported`] for a softmax.
+    fn try_from(activation: Activation) -> Result<Self> {
+        Ok(match activation {
+            Activation::Linear => Self::Affine { alpha: 1.0, beta: 0.0 },
+            Activation::Sigmoid => Self::Sigmoid,
+            Activation::Tanh => Self::Tanh,
+            Activation::Relu => Self::Relu,
+            Activation::Softmax => {
+                return Err(Error::Unsupported {
+                    what: "Activation::Softmax",
+                    with: "GateActivation",
+                    help: "a gate's values go each by itself: take the sigmoid",
+                });
+            }
+        })
+    }
+}
+
 /// A fully connected layer: `[..,I]` to `[..,units]`, at each timestep of a sequence alike.
 ///
 /// Past a row's length ([`Var::with_lengths`]) it reads nothing, so that there may be anything, also
@@ -82,6 +116,7 @@ impl Activation {
 /// # let _ = head;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Dense {
     units: usize,
     activation: Activation,
@@ -146,7 +181,9 @@ impl Dense {
     /// `dense.bias` `[units]` (zero), in `params`.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0.
+    /// [`Error::Option`] for a size of 0, for a softmax over one unit and for factors or limits that
+    /// make no sense; [`Error::Features`] if the layer was built with these `params` for another
+    /// `input_size`; [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
@@ -225,19 +262,19 @@ impl Layer for Dense {
             return Ok(());
         }
         check_size("Dense::units", self.units)?;
-        check_size("Dense input_size", input_size)?;
+        check_size("Dense::input_size", input_size)?;
         check_weights(self.units, input_size)?;
         if self.activation == Activation::Softmax && self.units == 1 {
             return Err(Error::Option {
-                option: "Dense::units with Activation::Softmax",
-                found: "1".into(),
+                option: "Dense::units",
+                found: "1 with Activation::Softmax".into(),
                 expected: "at least 2: a softmax of one unit is 1 always; Activation::Sigmoid \
                            tells two classes apart"
                     .into(),
             });
         }
-        self.kernel.check("Dense::kernel_regularizer or kernel_max_norm")?;
-        self.bias.check("Dense::bias_regularizer")?;
+        self.kernel.check("Dense::kernel_regularizer", "Dense::kernel_max_norm")?;
+        self.bias.regularizer.check("Dense::bias_regularizer")?;
         self.activity.check("Dense::activity_regularizer")?;
         let prefix = params.free_prefix("dense");
         let values = init::glorot_uniform(&mut params.rng(), input_size, self.units)?;

@@ -4,7 +4,7 @@ use super::functions::dropout;
 use super::{Layer, Params};
 use crate::Result;
 use crate::autograd::{Tape, Var};
-use crate::ops::dropout::check_rate;
+use crate::check::check_share;
 
 /// Drops values in training, on tapes that record, and scales the others to keep the mean
 /// (Srivastava et al. 2014). The dice come from the parameters' seed: the same on every device.
@@ -21,6 +21,7 @@ use crate::ops::dropout::check_rate;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Dropout {
     rate: f32,
     same_steps: bool,
@@ -39,6 +40,16 @@ impl Dropout {
         self.same_steps = true;
         self
     }
+
+    /// Runs the layer, which has no parameters to build: on a tape that records, else the values are as
+    /// they were.
+    ///
+    /// # Errors
+    /// [`crate::Error::Option`] for a rate that is none; [`crate::Error::DType`], and those of the device.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        check_share("Dropout::rate", self.rate)?;
+        dropout(tape, x, self.rate, self.same_steps)
+    }
 }
 
 impl Layer for Dropout {
@@ -47,7 +58,7 @@ impl Layer for Dropout {
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
-        check_rate("Dropout rate", self.rate)?;
+        check_share("Dropout::rate", self.rate)?;
         self.size = input_size;
         Ok(())
     }
@@ -61,8 +72,7 @@ impl Layer for Dropout {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        check_rate("Dropout rate", self.rate)?;
-        dropout(tape, x, self.rate, self.same_steps)
+        Dropout::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {

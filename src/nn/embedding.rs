@@ -1,6 +1,6 @@
 //! A vector for each token.
 
-use super::{Layer, Params, check_size, check_weights, init, is_built};
+use super::{Layer, Own, Params, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -37,6 +37,7 @@ use std::sync::Arc;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Embedding {
     tokens: usize,
     size: usize,
@@ -98,11 +99,11 @@ impl Embedding {
     }
 
     /// The layer with its parameter, `embedding.weight` `[tokens,E]` (uniform up to 0.05, as
-    /// Keras has it), in `params`.
+    /// Keras has it), in `params`. It takes no input size: each frame is one token.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0 and a padding index that is no token; [`Error::Count`] if
-    /// there are more or fewer vectors than tokens.
+    /// there are more or fewer vectors than tokens; [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params) -> Result<Self> {
         self.build_on(params, 1)?;
         Ok(self)
@@ -222,18 +223,23 @@ impl Layer for Embedding {
         if is_built(params, self.weight.map(|id| (id, 1)), input_size)? {
             return Ok(());
         }
-        check_size("Embedding tokens", self.tokens)?;
-        check_size("Embedding size", self.size)?;
+        check_size("Embedding::tokens", self.tokens)?;
+        check_size("Embedding::size", self.size)?;
         check_weights(self.tokens, self.size)?;
-        let option = |option, found: usize, expected: String| {
-            Err(Error::Option { option, found: found.to_string(), expected })
-        };
         if input_size != 1 {
-            let expected = "1: a token in each frame, as Sequences::from_tokens makes them".into();
-            return option("the features of an Embedding's input", input_size, expected);
+            return Err(Error::Features {
+                op: "Embedding::build_on",
+                expected: 1,
+                found: input_size,
+                help: "a token in each frame, as Sequences::from_tokens makes them",
+            });
         }
         if let Some(padding) = self.padding.filter(|&p| p >= self.tokens) {
-            return option("padding_index", padding, format!("below {}, the tokens", self.tokens));
+            return Err(Error::Option {
+                option: "Embedding::padding_index",
+                found: padding.to_string(),
+                expected: format!("below {}, the tokens", self.tokens),
+            });
         }
         let (rows, size) = (self.tokens, self.size);
         let mut values = match &self.vectors {
@@ -282,7 +288,7 @@ impl Layer for Embedding {
         true
     }
 
-    fn takes_packed(&self) -> bool {
+    fn takes_packed(&self, _: Own) -> bool {
         true
     }
 

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::lengths::Counted;
+use crate::ops::add as sum;
 use crate::ops::add_into::add_into;
 use crate::ops::column_sum::column_sum;
 use crate::ops::columns::copy_columns;
@@ -119,14 +120,15 @@ pub(super) fn merge(tape: &Tape, x: &Var, kind: halves::Kind) -> Result<Var> {
 /// ```
 ///
 /// # Errors
-/// [`crate::Error::Option`] without values, [`crate::Error::Shape`], [`crate::Error::Empty`],
-/// [`crate::Error::OtherDevice`].
+/// [`crate::Error::Empty`] without values and for one without elements, [`crate::Error::Shape`],
+/// [`crate::Error::DType`], [`crate::Error::OtherDevice`].
 pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
     let [first, ..] = parts else {
-        return Err(crate::Error::Option {
-            option: "the values to join",
-            found: "none".into(),
-            expected: "at least one".into(),
+        return Err(crate::Error::Empty {
+            op: "concat",
+            arg: "parts",
+            axes: "[values]",
+            found: vec![0],
         });
     };
     let check = Check::new("concat", "all but the last axis are the same");
@@ -167,6 +169,63 @@ pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
         Ok(())
     });
     Ok(y.with_steps_of(first))
+}
+
+/// That two values have one shape and one device, and hold floats.
+fn check_alike(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
+    let check = Check::new(op, "both have one shape");
+    check.dtype("a", a, crate::DType::F32)?;
+    check.dtype("b", b, crate::DType::F32)?;
+    check.features("a", a, "[..,F]", a.shape().last().copied().unwrap_or(0))?;
+    check.shape("b", b, "the shape of `a`", a.shape())?;
+    check.device(a, &[("b", b)])
+}
+
+/// The sum of two values of one shape, element by element: what goes around a layer, to what comes out
+/// of it. The lengths or the mask are those of the first.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, add}};
+/// let device = Device::auto()?;
+/// let tape = Tape::new(&Params::new(&device));
+/// let a = Tensor::from_slice(&[1.0, 2.0], [1, 2], &device)?;
+/// let b = Tensor::from_slice(&[3.0, 5.0], [1, 2], &device)?;
+/// assert_eq!(add(&tape, &a.into(), &b.into())?.tensor().to_vec()?, [4.0, 7.0]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+///
+/// # Errors
+/// [`crate::Error::Shape`] for two shapes, [`crate::Error::Empty`] and [`crate::Error::Rank`] for values
+/// without elements or axes, [`crate::Error::DType`], [`crate::Error::OtherDevice`].
+pub fn add(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
+    check_alike("add", a.tensor(), b.tensor())?;
+    let y = sum::add(a.tensor(), b.tensor())?;
+    let ids = [tape.id(a), tape.id(b)];
+    let wanted = ids.iter().any(Option::is_some);
+    let y = tape.push_one(y, wanted, move |d_y, gradients| {
+        ids.into_iter().try_for_each(|id| gradients.add(id, d_y.clone()))
+    });
+    Ok(y.with_steps_of(a))
+}
+
+/// The product of two values of one shape, element by element: a gate and what it lets through. The
+/// lengths or the mask are those of the first.
+///
+/// ```
+/// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, multiply}};
+/// let device = Device::auto()?;
+/// let tape = Tape::new(&Params::new(&device));
+/// let a = Tensor::from_slice(&[2.0, 3.0], [1, 2], &device)?;
+/// let b = Tensor::from_slice(&[4.0, 0.5], [1, 2], &device)?;
+/// assert_eq!(multiply(&tape, &a.into(), &b.into())?.tensor().to_vec()?, [8.0, 1.5]);
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`add`].
+pub fn multiply(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
+    check_alike("multiply", a.tensor(), b.tensor())?;
+    merge(tape, &concat(tape, &[a.clone(), b.clone()])?, halves::Kind::Product)
 }
 
 /// A parameter as a value, for what is computed of it. `gradient` is where its gradient goes.

@@ -29,6 +29,7 @@ pub(super) const EPSILON: f32 = 1e-5;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct LayerNorm {
     epsilon: f32,
     built: Option<Built>,
@@ -63,10 +64,29 @@ impl LayerNorm {
     /// (0), in `params`.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0 or an epsilon that is not above 0.
+    /// [`Error::Option`] for a size of 0 or an epsilon that is not above 0; [`Error::Features`] if the
+    /// layer was built with these `params` for another `input_size`; [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
+    }
+
+    /// Runs the layer: see [`Layer::forward`].
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let Some(Built { size, weight, bias }) = self.built else {
+            return Err(Error::NotBuilt { what: "this LayerNorm", call: "build" });
+        };
+        let gain = tape.parameter(weight, &[size])?;
+        let shift = tape.parameter(bias, &[size])?;
+        let check = Check::new("layer_norm", "the layer was built for that input_size");
+        check.dtype("x", x.tensor(), DType::F32)?;
+        check.features("x", x.tensor(), "[..,F]", size)?;
+        check.device(x.tensor(), &[("weight", &gain.0)])?;
+        let x = functions::without_padding(tape, "layer_norm", x)?;
+        functions::layer_norm(tape, &x, gain, Some(shift), self.epsilon)
     }
 }
 
@@ -80,8 +100,8 @@ impl Layer for LayerNorm {
         if is_built(params, before, input_size)? {
             return Ok(());
         }
-        check_size("LayerNorm input_size", input_size)?;
-        check_positive("epsilon", self.epsilon)?;
+        check_size("LayerNorm::input_size", input_size)?;
+        check_positive("LayerNorm::epsilon", self.epsilon)?;
         let prefix = params.free_prefix("layer_norm");
         let add = |name: &str, value: f32| {
             let values = init::repeated(&[value], input_size)?;
@@ -104,17 +124,7 @@ impl Layer for LayerNorm {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        let Some(Built { size, weight, bias }) = self.built else {
-            return Err(Error::NotBuilt { what: "this LayerNorm", call: "build" });
-        };
-        let gain = tape.parameter(weight, &[size])?;
-        let shift = tape.parameter(bias, &[size])?;
-        let check = Check::new("layer_norm", "the layer was built for that input_size");
-        check.dtype("x", x.tensor(), DType::F32)?;
-        check.features("x", x.tensor(), "[..,F]", size)?;
-        check.device(x.tensor(), &[("weight", &gain.0)])?;
-        let x = functions::without_padding(tape, "layer_norm", x)?;
-        functions::layer_norm(tape, &x, gain, Some(shift), self.epsilon)
+        LayerNorm::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {

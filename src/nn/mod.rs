@@ -13,13 +13,15 @@ mod regularizer;
 mod rnn;
 mod seq2seq;
 
-pub use crate::autograd::{Params, Precision};
+pub use crate::autograd::{ParamId, Params, Precision};
+pub use crate::ops::lstm::Strategy;
+pub use crate::ops::{Coupling, GateActivation};
 pub use attention::{Attended, Attention};
 pub use dense::{Activation, Dense};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
-pub use functions::concat;
 pub(crate) use functions::unpacked;
+pub use functions::{add, concat, multiply};
 pub use layer_norm::LayerNorm;
 pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
 pub use pool::{Pool, Pooling, Repeat};
@@ -27,21 +29,70 @@ pub use regularizer::Regularizer;
 pub use rnn::Rnn;
 pub use seq2seq::{Hypothesis, Seq2Seq};
 
-use crate::autograd::{ParamId, Tape, Var};
+use crate::autograd::{Tape, Var};
 use crate::{Error, Result};
 
 /// A part of a model: it has parameters, and turns one value into another.
 ///
-/// A layer of your own needs no kernel: build its `forward` from the layers that there are.
+/// Each layer of this crate has a `forward` of its own, too, which needs no import of this trait. Those
+/// with parameters have a `build(params, input_size)`, which gives the layer back. An [`Embedding`]'s
+/// takes no size, as a frame is one token; an [`Attention`]'s takes the two of what it compares.
+///
+/// A layer of your own needs no kernel: build its `forward` from the layers that there are, from
+/// [`add`], [`multiply`] and [`concat`], or, for what none of them computes, with [`Tape::custom`];
+/// [`Params::insert`] gives it parameters, and [`crate::Error::custom`] carries its errors. The
+/// methods without a body are all that it has to say; the others tell a [`crate::Sequential`] of what
+/// few layers do.
+///
+/// ```
+/// use wgpu_lstm::nn::{Dense, Layer, Lstm, Params, add};
+/// use wgpu_lstm::{Device, Error, Result, Sequential, Tape, Var};
+///
+/// /// y = x + layer(x): a way around a layer (He et al. 2016).
+/// struct Residual<L>(L);
+///
+/// impl<L: Layer> Layer for Residual<L> {
+///     fn kind(&self) -> &'static str {
+///         "residual"
+///     }
+///     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+///         self.0.build_on(params, input_size)?;
+///         match self.0.output_size() {
+///             size if size == input_size => Ok(()),
+///             size => Err(Error::custom(format!("{size} features do not add to {input_size}"))),
+///         }
+///     }
+///     fn output_size(&self) -> usize {
+///         self.0.output_size()
+///     }
+///     fn gives_sequence(&self, takes_sequence: bool) -> bool {
+///         self.0.gives_sequence(takes_sequence)
+///     }
+///     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+///         add(tape, x, &self.0.forward(tape, x)?)
+///     }
+///     fn parameter_count(&self) -> usize {
+///         self.0.parameter_count()
+///     }
+/// }
+///
+/// let mut model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(8).return_sequences())
+///     .add(Residual(Lstm::new(8).return_sequences()))
+///     .add(Dense::new(1));
+/// model.build(3)?;
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Layer: Send + Sync {
     /// What [`crate::Sequential::summary`] and the parameters' names call it: `lstm`, `dense`.
     fn kind(&self) -> &'static str;
 
     /// Puts the layer's parameters into `params`, once it is known how many features a value
-    /// has. A layer whose parameters are there already keeps them.
+    /// has. A layer whose parameters are there already keeps them: [`Params::owns`].
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0.
+    /// [`Error::Option`] for a size of 0, [`Error::Features`] if the layer was built for another
+    /// `input_size` before.
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()>;
 
     /// The features of what comes out.
@@ -50,10 +101,36 @@ pub trait Layer: Send + Sync {
     /// Whether a sequence comes out, given whether one goes in.
     fn gives_sequence(&self, takes_sequence: bool) -> bool;
 
+    /// Runs the layer.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`], and [`Error::Rank`] and [`Error::Shape`] if `x` is not what the
+    /// layer was built for.
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var>;
+
+    /// The number of parameters; 0 before `build_on`.
+    fn parameter_count(&self) -> usize;
+
+    /// Runs the layer up to its last activation, and says which that is: losses take the
+    /// logits, since softmax and sigmoid round away what they need. All of it, if the layer does not
+    /// say.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+        Ok((self.forward(tape, x)?, Activation::Linear))
+    }
+
+    /// What the layer's numbers come from at last: its activation. Nothing, if they mean what those mean
+    /// that it takes, as for a layer without parameters that this does not say otherwise of.
+    fn activation(&self) -> Option<Activation> {
+        (self.parameter_count() > 0).then_some(Activation::Linear)
+    }
+
     /// Whether the layer takes these values of a model's input: all, if it does not say.
     ///
     /// # Errors
-    /// [`Error::Option`] for one that it does not take.
+    /// [`Error::Token`] for one that is no token, or [`Error::custom`].
     fn check_input(&self, _values: &[f32]) -> Result<()> {
         Ok(())
     }
@@ -64,10 +141,24 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// Whether the layer takes a value without padding, as this crate's own do.
-    #[doc(hidden)]
-    fn takes_packed(&self) -> bool {
+    /// The timesteps of what comes out, where the layer sets them.
+    fn fixed_timesteps(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the first axis of what it takes and gives are the rows, as a [`crate::Sequential`] has them.
+    fn is_batch_first(&self) -> bool {
+        true
+    }
+
+    /// Whether the layer remembers a state from batch to batch: all batches then have as many rows.
+    fn is_stateful(&self) -> bool {
         false
+    }
+
+    /// The rows of the batch whose state the layer remembers, if it remembers one.
+    fn state_rows(&self) -> Option<usize> {
+        None
     }
 
     /// What a stateful layer remembers from batch to batch, in exchange for something that it gave
@@ -76,53 +167,24 @@ pub trait Layer: Send + Sync {
         state
     }
 
-    /// The rows of the batch whose state the layer remembers, if it remembers one.
-    fn state_rows(&self) -> Option<usize> {
-        None
-    }
-
-    /// What the layer's numbers come from at last: its activation. Nothing, if they mean what those mean
-    /// that it takes, as for a layer without parameters that this does not say otherwise of.
-    fn activation(&self) -> Option<Activation> {
-        (self.parameter_count() > 0).then_some(Activation::Linear)
-    }
-
-    /// Whether the layer remembers a state from batch to batch: all batches then have as many rows.
-    fn is_stateful(&self) -> bool {
+    /// Whether the layer takes a value without padding: for this crate's own layers, since no other can
+    /// name what it takes.
+    #[doc(hidden)]
+    fn takes_packed(&self, _: own::Own) -> bool {
         false
     }
-
-    /// Whether the first axis of what it takes and gives are the rows, as a [`crate::Sequential`] has them.
-    fn is_batch_first(&self) -> bool {
-        true
-    }
-
-    /// The timesteps of what comes out, where the layer sets them.
-    fn fixed_timesteps(&self) -> Option<usize> {
-        None
-    }
-
-    /// Runs the layer.
-    ///
-    /// # Errors
-    /// [`Error::NotBuilt`], and [`Error::Rank`] and [`Error::Shape`] if `x` is not what the
-    /// layer was built for.
-    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var>;
-
-    /// Runs the layer up to its last activation, and says which that is: losses take the
-    /// logits, since softmax and sigmoid round away what they need.
-    ///
-    /// # Errors
-    /// As [`Layer::forward`].
-    fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
-        Ok((self.forward(tape, x)?, Activation::Linear))
-    }
-
-    /// The number of parameters; 0 before `build_on`.
-    fn parameter_count(&self) -> usize;
 }
 
-/// What a stateful layer remembers: see [`Layer::swap_state`].
+/// What none but this crate can name.
+mod own {
+    #[derive(Debug, Clone, Copy)]
+    pub struct Own;
+}
+
+pub(crate) use own::Own;
+
+/// What a stateful layer remembers: see [`Layer::swap_state`]. The layers of this crate make it; one of
+/// your own that goes around them hands it on.
 #[derive(Debug, Clone, Default)]
 pub struct LayerState(pub(crate) Option<Vec<LstmState>>);
 
@@ -135,11 +197,19 @@ fn is_built(params: &Params, before: Option<(ParamId, usize)>, input_size: usize
     if built_for == input_size {
         return Ok(true);
     }
-    Err(Error::Option {
-        option: "the input_size of a layer that is built",
-        found: input_size.to_string(),
-        expected: format!("{built_for}, for which it was built"),
+    Err(Error::Features {
+        op: "Layer::build_on",
+        expected: built_for,
+        found: input_size,
+        help: "the layer was built for so many with these Params, and keeps its parameters",
     })
+}
+
+/// That a batch has other rows than the state that a layer remembers.
+pub(crate) fn other_rows(op: &'static str, expected: usize, found: usize) -> Error {
+    let what = "rows in the batch of a stateful layer";
+    let help = "as many as the batch before had; or reset_state() first";
+    Error::State { op, what, expected, found, help }
 }
 
 /// That a size is at least 1 and no index overflows.

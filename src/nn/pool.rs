@@ -9,6 +9,7 @@ use crate::{DType, Error, Result};
 
 /// What [`Pool`] makes of a row's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pooling {
     /// Their mean: Keras' `GlobalAveragePooling1D`.
     Mean,
@@ -33,6 +34,7 @@ pub enum Pooling {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Pool {
     kind: Kind,
     size: usize,
@@ -47,6 +49,25 @@ impl Pool {
             Pooling::Last => Kind::Last,
         };
         Self { kind, size: 0 }
+    }
+
+    /// Runs the layer, which has no parameters to build.
+    ///
+    /// # Errors
+    /// [`Error::Rank`] and [`Error::Empty`] if `x` is not `[B,T,F]`; [`Error::DType`];
+    /// [`Error::Length`] and [`Error::Shape`] for lengths or a mask that do not fit,
+    /// [`Error::Unsupported`] for both; and those of the device.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let check = Check::new("pool", "a sequence for each row");
+        check.dtype("x", x.tensor(), DType::F32)?;
+        let dims: [usize; 3] =
+            check.dims("x", x.tensor(), "[B,T,F], as a layer with return_sequences gives it")?;
+        let steps = x.counted("pool", dims[0], dims[1])?;
+        let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
+        let kind = self.kind;
+        Ok(super::functions::unary(tape, x, y, move |d_y| {
+            op::backward(kind, d_y, dims, &steps, Some(&found))
+        }))
     }
 }
 
@@ -69,16 +90,7 @@ impl Layer for Pool {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        let check = Check::new("pool", "a sequence for each row");
-        check.dtype("x", x.tensor(), DType::F32)?;
-        let dims: [usize; 3] =
-            check.dims("x", x.tensor(), "[B,T,F], as a layer with return_sequences gives it")?;
-        let steps = x.counted("pool", dims[0], dims[1])?;
-        let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
-        let kind = self.kind;
-        Ok(super::functions::unary(tape, x, y, move |d_y| {
-            op::backward(kind, d_y, dims, &steps, Some(&found))
-        }))
+        Pool::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {
@@ -102,6 +114,7 @@ impl Layer for Pool {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Repeat {
     n: usize,
     size: usize,
@@ -112,6 +125,28 @@ impl Repeat {
     pub fn new(n: usize) -> Self {
         Self { n, size: 0 }
     }
+
+    /// Runs the layer, which has no parameters to build.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for no timesteps; [`Error::Rank`] and [`Error::Empty`] if `x` is not `[B,F]`;
+    /// [`Error::DType`]; [`Error::TooLarge`]; and those of the device.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        check_size("Repeat::n", self.n)?;
+        let check = Check::new("repeat", "a frame for each row");
+        check.dtype("x", x.tensor(), DType::F32)?;
+        let [b, f] = check.dims("x", x.tensor(), "[B,F]")?;
+        let dims = [b, self.n, f];
+        if crate::tensor::count(&dims) > u32::MAX as usize {
+            let (bytes, limit) = (4 * crate::tensor::count(&dims) as u64, 4 * u64::from(u32::MAX));
+            return Err(Error::TooLarge { what: "a repeated frame", bytes, limit });
+        }
+        // Each is the other's gradient.
+        let y = op::backward(Kind::Sum, x.tensor(), dims, &Counted::All, None)?;
+        Ok(super::functions::unary(tape, x, y, move |d_y| {
+            Ok(op::pool(Kind::Sum, d_y, dims, &Counted::All)?.0)
+        }))
+    }
 }
 
 impl Layer for Repeat {
@@ -120,7 +155,7 @@ impl Layer for Repeat {
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
-        check_size("Repeat n", self.n)?;
+        check_size("Repeat::n", self.n)?;
         self.size = input_size;
         Ok(())
     }
@@ -138,20 +173,7 @@ impl Layer for Repeat {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        check_size("Repeat n", self.n)?;
-        let check = Check::new("repeat", "a frame for each row");
-        check.dtype("x", x.tensor(), DType::F32)?;
-        let [b, f] = check.dims("x", x.tensor(), "[B,F]")?;
-        let dims = [b, self.n, f];
-        if crate::tensor::count(&dims) > u32::MAX as usize {
-            let (bytes, limit) = (4 * crate::tensor::count(&dims) as u64, 4 * u64::from(u32::MAX));
-            return Err(Error::TooLarge { what: "a repeated frame", bytes, limit });
-        }
-        // Each is the other's gradient.
-        let y = op::backward(Kind::Sum, x.tensor(), dims, &Counted::All, None)?;
-        Ok(super::functions::unary(tape, x, y, move |d_y| {
-            Ok(op::pool(Kind::Sum, d_y, dims, &Counted::All)?.0)
-        }))
+        Repeat::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {

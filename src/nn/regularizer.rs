@@ -18,6 +18,7 @@ use crate::{Error, Result};
 /// # let _ = layer;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[must_use = "a regularizer does nothing until a layer has it"]
 pub struct Regularizer {
     l1: f32,
     l2: f32,
@@ -80,9 +81,10 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn check(self, option: &'static str) -> Result<()> {
-        self.regularizer.check(option)?;
-        self.max_norm.map_or(Ok(()), |limit| check_positive(option, limit))
+    /// Checks both, by the paths of the methods that set them.
+    pub(super) fn check(self, regularizer: &'static str, max_norm: &'static str) -> Result<()> {
+        self.regularizer.check(regularizer)?;
+        self.max_norm.map_or(Ok(()), |limit| check_positive(max_norm, limit))
     }
 
     /// Makes them hold, for a parameter whose columns are `columns` words apart in memory.

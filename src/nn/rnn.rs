@@ -26,6 +26,7 @@ use crate::{Error, GateActivation, Result, Tensor};
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Rnn {
     hidden_size: usize,
     sequences: bool,
@@ -63,10 +64,20 @@ impl Rnn {
     /// `rnn.weight_hh_l0` `[H,H]` (orthogonal) and `rnn.bias_l0` `[H]` (0).
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0.
+    /// [`Error::Option`] for a size of 0 and an activation that makes no sense; [`Error::Features`] if
+    /// the layer was built with these `params` for another `input_size`; [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
+    }
+
+    /// Runs the layer from a state of zeros: the output of [`Rnn::run`] alone.
+    ///
+    /// # Errors
+    /// As [`Rnn::run`].
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Ok(self.run(tape, x, None)?.0)
     }
 
     fn cell(&self) -> Cell {
@@ -150,9 +161,9 @@ impl Layer for Rnn {
             return Ok(());
         }
         check_size("Rnn::hidden_size", h)?;
-        check_size("Rnn input_size", input_size)?;
+        check_size("Rnn::input_size", input_size)?;
         check_weights(4 * h, input_size.max(h))?;
-        self.cell().check()?;
+        self.activation.check("Rnn::activation")?;
         let prefix = params.free_prefix("rnn");
         let add = |name: &str, rows: usize, values: &[f32]| {
             let layout = Layout::Transposed { rows, columns: h };
@@ -182,7 +193,7 @@ impl Layer for Rnn {
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        Ok(self.run(tape, x, None)?.0)
+        Rnn::forward(self, tape, x)
     }
 
     fn parameter_count(&self) -> usize {

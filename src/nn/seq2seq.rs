@@ -2,8 +2,8 @@
 
 use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Params, concat};
 use crate::autograd::{Tape, Var};
+use crate::check::check_share;
 use crate::loss::{Labels, RowWeights, cross_entropy};
-use crate::ops::dropout::check_rate;
 use crate::ops::embedding::embedding as gather;
 use crate::ops::softmax::log_softmax;
 use crate::{Error, Lengths, Result, Tensor};
@@ -35,6 +35,7 @@ use crate::{Error, Lengths, Result, Tensor};
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a model does nothing until it is built and runs"]
 pub struct Seq2Seq {
     tokens: [usize; 2],
     embedding_size: usize,
@@ -58,6 +59,7 @@ struct Built {
 
 /// What a beam search found.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Hypothesis {
     /// The tokens, without the end.
     pub tokens: Vec<u32>,
@@ -108,8 +110,9 @@ impl Seq2Seq {
         self
     }
 
-    /// Lets half of the encoder's units read from the end.
-    pub fn bidirectional(mut self) -> Self {
+    /// Lets half of the encoder's units read from the end. The decoder, which says one token after the
+    /// other, goes forward.
+    pub fn bidirectional_encoder(mut self) -> Self {
         self.bidirectional = true;
         self
     }
@@ -132,7 +135,8 @@ impl Seq2Seq {
         self
     }
 
-    /// The model with its parameters in `params`.
+    /// The model with its parameters in `params`. It takes no input size: how many tokens there are was
+    /// said to [`Seq2Seq::new`].
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, a dropout that is no share, and an odd hidden size of a
@@ -146,8 +150,8 @@ impl Seq2Seq {
                 expected: "an even number: half of the encoder's units read backwards".into(),
             });
         }
-        super::check_size("Seq2Seq target tokens", self.tokens[1])?;
-        check_rate("Seq2Seq::dropout", self.dropout)?;
+        super::check_size("Seq2Seq::target_tokens", self.tokens[1])?;
+        check_share("Seq2Seq::dropout", self.dropout)?;
         let layers = |lstm: Lstm| {
             let lstm = lstm.num_layers(self.num_layers).return_sequences();
             if self.num_layers > 1 { lstm.dropout(self.dropout) } else { lstm }
@@ -353,7 +357,7 @@ impl Seq2Seq {
         width: usize,
         most: usize,
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        super::check_size("width", width)?;
+        super::check_size("Seq2Seq::width", width)?;
         if source.is_empty() {
             return Ok(Vec::new());
         }

@@ -5,7 +5,7 @@ use super::{ELEMENTWISE, INDEX, elementwise, threefry};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
 use crate::ops::threefry::Key;
-use crate::{Error, Result, Tensor};
+use crate::{Result, Tensor};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "dropout",
@@ -13,15 +13,6 @@ pub(crate) static KERNEL: Kernel = Kernel {
     bindings: &[("x", Read), ("y", Write)],
     ..Kernel::PLAIN
 };
-
-/// That a share is one that can be dropped.
-pub(crate) fn check_rate(option: &'static str, share: f32) -> Result<()> {
-    if (0.0..1.0).contains(&share) {
-        return Ok(());
-    }
-    let expected = "from 0 up to, but not, 1".into();
-    Err(Error::Option { option, found: share.to_string(), expected })
-}
 
 /// `x` is read as `[B,T,C]`. With `same_steps` a row's timesteps share their mask
 /// (Gal & Ghahramani 2016).

@@ -123,10 +123,13 @@ pub(crate) fn every_kernel() -> impl Iterator<Item = &'static Kernel> {
 }
 
 /// A kernel's WGSL and the constants of each of its pipelines.
-#[doc(hidden)]
+#[non_exhaustive]
 pub struct KernelSource {
+    /// The file in `shaders/`, or that and the variant.
     pub name: &'static str,
+    /// All parts, one after the other.
     pub wgsl: String,
+    /// The constants of each pipeline, by name.
     pub variants: Vec<Vec<(&'static str, u32)>>,
     /// Whether software adapters alone run it.
     pub software: bool,
@@ -134,8 +137,7 @@ pub struct KernelSource {
     pub matrices: bool,
 }
 
-/// Every kernel in every configuration. For the project's own tools, no part of the interface.
-#[doc(hidden)]
+/// Every kernel in every configuration.
 pub fn kernels() -> impl Iterator<Item = KernelSource> {
     every_kernel().map(|kernel| KernelSource {
         name: kernel.name,

@@ -3,7 +3,9 @@
 use super::batch::Rows;
 use super::sequential::Sequential;
 use super::{Fit, Loss};
+use crate::check::check_share;
 use crate::data::{Kind, Sequences, Targets, finite};
+use crate::nn::other_rows;
 use crate::{Error, Result, loss};
 
 impl Sequential {
@@ -19,12 +21,13 @@ impl Sequential {
         let option = |option, found: String, expected: &str| {
             Err(Error::Option { option, found, expected: expected.into() })
         };
-        if !(0.0..1.0).contains(&share) {
-            return option("validation_split", share.to_string(), "from 0 up to, but not, 1");
-        }
+        check_share("Fit::validation_split", share)?;
         if share > 0.0 && options.validation.is_some() {
-            let found = "both validation_split and validation_data".into();
-            return option("validation", found, "one of the two");
+            return Err(Error::Unsupported {
+                what: "Fit::validation_split",
+                with: "Fit::validation_data",
+                help: "validate on one of the two",
+            });
         }
         self.check_data(x, y, x.features(), loss, "Sequential::fit")?;
         if let Some(weights) = options.sample_weights {
@@ -37,10 +40,11 @@ impl Sequential {
                 });
             }
             if let Some(bad) = weights.iter().find(|w| !(0.0..f32::MAX).contains(*w)) {
-                return option("sample_weights", bad.to_string(), "finite values of at least 0");
+                let expected = "finite values of at least 0";
+                return option("Fit::sample_weights", bad.to_string(), expected);
             }
             let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
-            loss::check_sum("the sum of sample_weights", sum)?;
+            loss::check_sum("Fit::sample_weights", sum)?;
         }
         if let Some((validation, y)) = options.validation {
             self.check_data(validation, y, x.features(), loss, "Fit::validation_data")?;
@@ -55,14 +59,15 @@ impl Sequential {
         };
         if training == 0 {
             return option(
-                "the sequences to train on",
-                format!("{} of {}", training, x.len()),
-                "at least 1: more sequences, or a smaller validation_split",
+                "Fit::validation_split",
+                format!("{share} of {} sequences", x.len()),
+                "a share that leaves at least one to train on",
             );
         }
-        self.check_batches(training, options.batch_size, true)?;
+        let (batch, size) = ("Fit::batch_size", options.batch_size);
+        self.check_batches(batch, training, size, true)?;
         let validated = options.validation.map_or(x.len() - training, |(x, _)| x.len());
-        self.check_batches(validated, options.batch_size, false)?;
+        self.check_batches(batch, validated, size, false)?;
         Ok(((0..training).collect(), (training..x.len()).collect()))
     }
 
@@ -76,11 +81,7 @@ impl Sequential {
         op: &'static str,
     ) -> Result<()> {
         if features != x.features() {
-            return Err(Error::Option {
-                option: "the sequences' features",
-                found: x.features().to_string(),
-                expected: format!("{features}, for which the model was built"),
-            });
+            return Err(other_features(op, features, x.features()));
         }
         if x.is_empty() {
             let found = vec![0, 0, x.features()];
@@ -91,16 +92,17 @@ impl Sequential {
         check_values(y, loss, self.layers.last().map_or(0, |layer| layer.output_size()))
     }
 
-    /// Checks that all batches of so many sequences have as many rows, where a layer remembers a state
-    /// for each, and as many as that state, if it `goes_on` from there.
+    /// Checks the size that `option` set: that all batches of so many sequences have as many rows, where
+    /// a layer remembers a state for each, and as many as that state, if it `goes_on` from there.
     pub(super) fn check_batches(
         &self,
+        option: &'static str,
         sequences: usize,
         batch_size: usize,
         goes_on: bool,
     ) -> Result<()> {
         if batch_size == 0 {
-            let (option, expected) = ("batch_size", "at least 1".into());
+            let expected = "at least 1".into();
             return Err(Error::Option { option, found: "0".into(), expected });
         }
         if sequences == 0 || !self.layers.iter().any(|layer| layer.is_stateful()) {
@@ -109,21 +111,16 @@ impl Sequential {
         let rows = batch_size.min(sequences);
         if !sequences.is_multiple_of(rows) {
             return Err(Error::Option {
-                option: "the batch size of a model with a stateful layer",
+                option,
                 found: format!("{batch_size} for {sequences} sequences"),
-                expected:
-                    "one that divides them: each row of a batch goes on where that row of the \
-                           batch before ended"
-                        .into(),
+                expected: "one that divides them, since a layer is stateful: each row of a batch \
+                           goes on where that row of the batch before ended"
+                    .into(),
             });
         }
         let mut states = self.layers.iter().filter_map(|layer| layer.state_rows());
         match states.find(|&found| found != rows && goes_on) {
-            Some(other) => Err(Error::Option {
-                option: "the rows of a stateful layer's batch",
-                found: rows.to_string(),
-                expected: format!("{other}, as in the batch before; or reset_state() first"),
-            }),
+            Some(other) => Err(other_rows(option, other, rows)),
             None => Ok(()),
         }
     }
@@ -143,34 +140,40 @@ impl Sequential {
     }
 }
 
+/// That sequences have other features than a model takes.
+pub(super) fn other_features(op: &'static str, expected: usize, found: usize) -> Error {
+    let help = "the model was made for frames of so many";
+    Error::Features { op, expected, found, help }
+}
+
 /// Checks that there is a target for each row that a model gives for `x`.
 fn check_count(y: &Targets, x: &Sequences, out: Rows, op: &'static str) -> Result<()> {
     let rows = out.total(x);
-    let (shape, expected, found) = match &y.kind {
-        Kind::Classes(labels) => (vec![rows], rows, labels.len()),
+    let (expected, found) = match &y.kind {
+        Kind::Classes(labels) => (rows, labels.len()),
         Kind::Values { values, width } => {
             if *width == 0 {
-                let expected = "at least 1".into();
-                let option = "Targets::values width";
+                let (option, expected) = ("Targets::width", "at least 1".into());
                 return Err(Error::Option { option, found: "0".into(), expected });
             }
-            (vec![rows, *width], rows.saturating_mul(*width), values.len())
+            (rows.saturating_mul(*width), values.len())
         }
     };
-    if expected != found && out == Rows::Frames && found == expected / rows.max(1) * x.len() {
-        return Err(Error::Option {
-            option: "the targets",
-            found: format!("one for each of {} sequences", x.len()),
-            expected: format!(
-                "one for each of {rows} frames, since the model gives a value at each: drop \
-                 the last return_sequences, or add a Pool"
-            ),
-        });
+    if expected == found {
+        return Ok(());
     }
-    if expected != found {
-        return Err(Error::Count { op, shape, expected, found });
-    }
-    Ok(())
+    let help = match out {
+        Rows::One => "a class, or the width's numbers, for each sequence",
+        Rows::Frames => {
+            "a class, or the width's numbers, for each frame of each sequence, since the model gives \
+             a value at each; for one of a sequence drop the last return_sequences, or add a Pool"
+        }
+        Rows::Fixed(_) => {
+            "a class, or the width's numbers, for each timestep that the model gives, which its \
+             Repeat sets"
+        }
+    };
+    Err(Error::Targets { op, expected, found, help })
 }
 
 /// Checks that a loss takes these targets, from a model with `width` outputs.
@@ -187,10 +190,10 @@ fn check_values(y: &Targets, loss: &Loss, width: usize) -> Result<()> {
         },
         (Kind::Values { values, .. }, Loss::BinaryCrossEntropy) => {
             match values.iter().position(|v| !(0.0..=1.0).contains(v)) {
-                Some(at) => Err(Error::Option {
-                    option: "a target of BinaryCrossEntropy",
-                    found: format!("{} at {at}", values[at]),
-                    expected: "from 0 to 1; for more classes use CrossEntropy".into(),
+                Some(at) => Err(Error::Target {
+                    at,
+                    found: values[at],
+                    expected: "from 0 to 1 by BinaryCrossEntropy; for more classes use CrossEntropy",
                 }),
                 None => Ok(()),
             }

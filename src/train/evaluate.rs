@@ -9,10 +9,12 @@ use crate::ops::accuracy;
 use crate::{Device, Error, Result, loss};
 
 impl Sequential {
-    /// The loss and the metrics over sequences `x` with targets `y`.
+    /// The loss and the metrics over sequences `x` with targets `y`, 32 at a time.
     ///
     /// # Errors
-    /// As [`Sequential::fit`]; [`Error::Empty`] without sequences.
+    /// [`Error::NotBuilt`] before `compile` and `fit`; of the data as [`Sequential::fit`]; if a layer is
+    /// stateful, [`Error::Option`] for sequences that 32 does not divide and [`Error::State`] if it
+    /// remembers other rows; and those of the device.
     pub fn evaluate(&self, x: &Sequences, y: &Targets) -> Result<Evaluation> {
         self.evaluate_batches(x, y, 32)
     }
@@ -21,8 +23,7 @@ impl Sequential {
     /// that of the batches before.
     ///
     /// # Errors
-    /// As [`Sequential::evaluate`]; [`Error::Option`] for a size of 0, and for one that does not divide
-    /// the sequences if a layer is stateful.
+    /// As [`Sequential::evaluate`]; [`Error::Option`] for a size of 0, too.
     pub fn evaluate_batches(
         &self,
         x: &Sequences,
@@ -36,7 +37,7 @@ impl Sequential {
             return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
         };
         self.check_data(x, y, features, &compiled.loss, "Sequential::evaluate")?;
-        self.check_batches(x.len(), batch_size, true)?;
+        self.check_batches("Sequential::evaluate_batches", x.len(), batch_size, true)?;
         self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), None, batch_size, compiled)
     }
 

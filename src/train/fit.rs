@@ -5,8 +5,10 @@ use crate::check::check_positive;
 use crate::data::{Sequences, Targets};
 use crate::loss::{self, CrossEntropy};
 
-/// What a training makes small.
+/// What a training makes small: the name of one of the losses in [`crate::loss`], which loops of your own
+/// compute there. For a loss of your own take such a loop: see [`crate::Tape::custom`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Loss {
     /// Between one class of several and a softmax, or logits: Keras'
     /// `sparse_categorical_crossentropy`.
@@ -55,7 +57,7 @@ impl Loss {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::CrossEntropyWith(options) => options.check(),
-            Self::Huber { delta } => check_positive("delta", *delta),
+            Self::Huber { delta } => check_positive("Huber::delta", *delta),
             Self::Quantile { quantile } => loss::check_quantile(*quantile),
             _ => Ok(()),
         }
@@ -64,6 +66,7 @@ impl Loss {
 
 /// What is measured besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Metric {
     /// The share of right answers: with a cross-entropy, where the likeliest class is the right
     /// one; with a binary one, where 0.5 parts right from wrong.
@@ -86,6 +89,7 @@ impl Metric {
 /// # let _ = fit;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "options do nothing until `Sequential::fit` has them"]
 pub struct Fit<'a> {
     pub(crate) epochs: usize,
     pub(crate) batch_size: usize,
@@ -173,6 +177,7 @@ impl<'a> Fit<'a> {
 
 /// The loss and the metrics over some sequences.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The mean loss.
     pub loss: f32,
@@ -182,6 +187,7 @@ pub struct Evaluation {
 
 /// One epoch of a training.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Epoch {
     /// Over the epoch's batches, each before its step.
     pub training: Evaluation,
@@ -193,6 +199,7 @@ pub struct Epoch {
 
 /// All epochs of a training.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct History {
     /// The epochs, in order.
     pub epochs: Vec<Epoch>,

@@ -1,10 +1,53 @@
 //! Adam and gradient descent.
 
 use crate::autograd::{ParamId, Params};
+use crate::check::check_share;
 use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
 /// Moves parameters along their gradients.
+///
+/// One of your own goes around one of this crate, to set its rate, say; or it moves the values itself
+/// by [`Params::update`], on the host: on a GPU that takes two copies of all parameters at each step,
+/// which this crate's optimizers do without.
+///
+/// ```
+/// use wgpu_lstm::nn::Params;
+/// use wgpu_lstm::train::{Adam, Optimizer};
+/// use wgpu_lstm::Result;
+///
+/// /// Adam, whose rate halves every thousand steps.
+/// struct Halving {
+///     adam: Adam,
+///     steps: u32,
+/// }
+///
+/// impl Optimizer for Halving {
+///     fn step(&mut self, params: &Params) -> Result<()> {
+///         self.steps += 1;
+///         if self.steps.is_multiple_of(1000) {
+///             self.adam.set_learning_rate(self.adam.learning_rate() / 2.0);
+///         }
+///         self.adam.step(params)
+///     }
+/// }
+///
+/// /// Descent along gradients of which none counts more than 1.
+/// struct Clipped {
+///     rate: f32,
+/// }
+///
+/// impl Optimizer for Clipped {
+///     fn step(&mut self, params: &Params) -> Result<()> {
+///         params.update(|_name, values, gradient| {
+///             for (value, g) in values.iter_mut().zip(gradient) {
+///                 *value -= self.rate * g.clamp(-1.0, 1.0);
+///             }
+///         })?;
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait Optimizer: Send + Sync {
     /// One step. The gradients are zero afterwards.
     ///
@@ -23,6 +66,7 @@ pub trait Optimizer: Send + Sync {
 /// assert_eq!(adam.learning_rate(), 2e-3);
 /// ```
 #[derive(Debug)]
+#[must_use = "an optimizer does nothing until it steps"]
 pub struct Adam {
     learning_rate: f32,
     betas: (f32, f32),
@@ -96,20 +140,20 @@ impl Adam {
     /// # Errors
     /// As [`Optimizer::step`].
     pub fn step(&mut self, params: &Params) -> Result<()> {
-        check("Adam learning_rate", self.learning_rate, self.learning_rate >= 0.0)?;
         let (beta1, beta2) = self.betas;
-        check("Adam beta1", beta1, (0.0..1.0).contains(&beta1))?;
-        check("Adam beta2", beta2, (0.0..1.0).contains(&beta2))?;
+        check_size("Adam::learning_rate", self.learning_rate)?;
+        check_share("Adam::betas", beta1)?;
+        check_share("Adam::betas", beta2)?;
         // Where all gradients were 0 the means are 0 too, and only epsilon keeps 0 / 0 away. A GPU may
         // take numbers for 0 that are too small to be normal.
         if !(self.epsilon.is_normal() && self.epsilon > 0.0) {
             return Err(Error::Option {
-                option: "Adam epsilon",
+                option: "Adam::epsilon",
                 found: self.epsilon.to_string(),
                 expected: "a finite number above 0, such as 1e-8".into(),
             });
         }
-        check("Adam weight_decay", self.weight_decay, self.weight_decay >= 0.0)?;
+        check_size("Adam::weight_decay", self.weight_decay)?;
         let arena = params.arena()?;
         let device = params.device();
         let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Adam's means", &device);
@@ -186,9 +230,10 @@ impl Optimizer for Adam {
 /// ```
 /// use wgpu_lstm::train::Sgd;
 /// let sgd = Sgd::new(0.1).momentum(0.9).nesterov();
-/// # let _ = sgd;
+/// assert_eq!(sgd.learning_rate(), 0.1);
 /// ```
 #[derive(Debug)]
+#[must_use = "an optimizer does nothing until it steps"]
 pub struct Sgd {
     learning_rate: f32,
     momentum: f32,
@@ -225,6 +270,11 @@ impl Sgd {
         self
     }
 
+    /// The learning rate.
+    pub fn learning_rate(&self) -> f32 {
+        self.learning_rate
+    }
+
     /// Changes the learning rate from the next step on.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.learning_rate = learning_rate;
@@ -235,8 +285,8 @@ impl Sgd {
     /// # Errors
     /// As [`Optimizer::step`].
     pub fn step(&mut self, params: &Params) -> Result<()> {
-        check("Sgd learning_rate", self.learning_rate, self.learning_rate >= 0.0)?;
-        check("Sgd momentum", self.momentum, (0.0..1.0).contains(&self.momentum))?;
+        check_size("Sgd::learning_rate", self.learning_rate)?;
+        check_share("Sgd::momentum", self.momentum)?;
         let arena = params.arena()?;
         let device = params.device();
         let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Sgd's velocities", &device);
@@ -286,14 +336,11 @@ impl Optimizer for Sgd {
     }
 }
 
-fn check(option: &'static str, found: f32, ok: bool) -> Result<()> {
-    if ok && found.is_finite() {
+/// That an option is a finite number of at least 0.
+fn check_size(option: &'static str, found: f32) -> Result<()> {
+    if found >= 0.0 && found.is_finite() {
         return Ok(());
     }
-    let expected = if option.contains("beta") || option.contains("momentum") {
-        "from 0 up to, but not, 1"
-    } else {
-        "a finite number of at least 0"
-    };
-    Err(Error::Option { option, found: found.to_string(), expected: expected.into() })
+    let expected = "a finite number of at least 0".into();
+    Err(Error::Option { option, found: found.to_string(), expected })
 }

@@ -1,6 +1,7 @@
 //! What a model says of sequences.
 
 use super::batch;
+use super::check::other_features;
 use super::prediction::{Meaning, Prediction};
 use super::sequential::Sequential;
 use crate::autograd::Tape;
@@ -9,11 +10,13 @@ use crate::nn::Activation;
 use crate::{Error, Result};
 
 impl Sequential {
-    /// What the model says of sequences `x`.
+    /// What the model says of sequences `x`, 32 at a time.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build` or `fit`, [`Error::Option`] if the sequences have
-    /// other features than the model was built for, and those of the device.
+    /// [`Error::NotBuilt`] before `build` or `fit`; [`Error::Features`] if the sequences have other
+    /// features than the model was built for; [`Error::Token`]; if a layer is stateful,
+    /// [`Error::Option`] for sequences that 32 does not divide and [`Error::State`] if it remembers
+    /// other rows; and those of the device.
     pub fn predict(&self, x: &Sequences) -> Result<Prediction> {
         self.predict_batches(x, 32)
     }
@@ -22,27 +25,17 @@ impl Sequential {
     /// that of the batches before.
     ///
     /// # Errors
-    /// As [`Sequential::predict`]; [`Error::Option`] for a size of 0, and for one that does not divide
-    /// the sequences if a layer is stateful.
+    /// As [`Sequential::predict`]; [`Error::Option`] for a size of 0, too.
     pub fn predict_batches(&self, x: &Sequences, batch_size: usize) -> Result<Prediction> {
-        let width = match (self.layers.last(), self.input_size) {
-            (Some(last), Some(_)) => last.output_size(),
-            _ => {
-                return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
-            }
+        let (Some(last), Some(input_size)) = (self.layers.last(), self.input_size) else {
+            return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
         };
-        if self.input_size != Some(x.features()) {
-            return Err(Error::Option {
-                option: "the sequences' features",
-                found: x.features().to_string(),
-                expected: format!(
-                    "{}, for which the model was built",
-                    self.input_size.unwrap_or_default()
-                ),
-            });
+        let width = last.output_size();
+        if input_size != x.features() {
+            return Err(other_features("Sequential::predict", input_size, x.features()));
         }
         self.check_input(x)?;
-        self.check_batches(x.len(), batch_size, true)?;
+        self.check_batches("Sequential::predict_batches", x.len(), batch_size, true)?;
         let device = self.params.device();
         let out = self.rows();
         let all: Vec<_> = (0..x.len()).collect();

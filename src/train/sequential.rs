@@ -1,10 +1,11 @@
 //! A model of layers one after the other.
 
 use super::batch::{Counting, Rows};
+use super::check::other_features;
 use super::layer_check::{check_layer, check_output};
 use super::{Loss, Metric, Optimizer, summary};
 use crate::autograd::{Params, Tape, Var};
-use crate::nn::{Activation, Layer, LayerState, unpacked};
+use crate::nn::{Activation, Layer, LayerState, Own, unpacked};
 use crate::{Device, Error, Result};
 
 /// Layers one after the other.
@@ -26,6 +27,7 @@ use crate::{Device, Error, Result};
 /// assert_eq!(model.predict(&x)?.rows(), 10);
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
+#[must_use = "`add` and `seed` give the model back"]
 pub struct Sequential {
     pub(super) params: Params,
     pub(super) layers: Vec<Box<dyn Layer>>,
@@ -52,7 +54,8 @@ impl Sequential {
     /// The seed of the parameters' first values (0 if none is given). For the layers that are
     /// not built yet.
     pub fn seed(self, seed: u64) -> Self {
-        Self { params: self.params.with_seed(seed), ..self }
+        self.params.set_seed(seed);
+        self
     }
 
     /// Adds a layer behind the others.
@@ -76,27 +79,25 @@ impl Sequential {
         self
     }
 
-    /// Makes the parameters, for sequences of `input_size` features. `fit` does so itself.
+    /// Makes the parameters, for sequences of `input_size` features: in place, since the model has
+    /// [`Sequential::params`] of its own. `fit` does so itself.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0, for a time-major layer or if the model was built for another
-    /// size, [`Error::NotBuilt`] if there are no layers.
+    /// [`Error::Option`] for a size of 0, [`Error::Features`] if the model was built for another size,
+    /// [`Error::Unsupported`] for a time-major layer, [`Error::NotBuilt`] if there are no layers, and
+    /// those of the layers' own builds. After any of them no layer is built that was not before.
     pub fn build(&mut self, input_size: usize) -> Result<()> {
         if let Some(built_for) = self.input_size.filter(|&size| size != input_size) {
-            return Err(Error::Option {
-                option: "the sequences' features",
-                found: input_size.to_string(),
-                expected: format!("{built_for}, for which the model was built"),
-            });
+            return Err(other_features("Sequential::build", built_for, input_size));
         }
         if self.layers.is_empty() {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
         }
         if self.layers.iter().any(|layer| !layer.is_batch_first()) {
-            return Err(Error::Option {
-                option: "a layer of a Sequential",
-                found: "a time-major one".into(),
-                expected: "without time_major: the sequences come as [B,T,F]".into(),
+            return Err(Error::Unsupported {
+                what: "Sequential",
+                with: "Lstm::time_major",
+                help: "its layers take sequences as [B,T,F]",
             });
         }
         let before = self.params.mark();
@@ -149,7 +150,7 @@ impl Sequential {
 
     fn run(layers: &[Box<dyn Layer>], tape: &Tape, x: &Var) -> Result<Var> {
         layers.iter().try_fold(x.clone(), |x, layer| {
-            let x = if layer.takes_packed() { x } else { unpacked(tape, &x)? };
+            let x = if layer.takes_packed(Own) { x } else { unpacked(tape, &x)? };
             let y = layer.forward(tape, &x)?;
             check_output(layer.as_ref(), &x, &y)?;
             Ok(y)
@@ -236,7 +237,7 @@ impl Sequential {
     pub(super) fn counting(&self) -> Counting<'static> {
         let first =
             |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
-        let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed()));
+        let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed(Own)));
         Counting { tokens, packed, ..Counting::default() }
     }
 }

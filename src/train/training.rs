@@ -18,11 +18,15 @@ impl Sequential {
     /// Trains the model on sequences `x` with targets `y`.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `compile`; [`Error::Count`] if there is not one target for
-    /// each sequence (or frame, if the model gives sequences); [`Error::Label`];
-    /// [`Error::Option`] for an option that makes no sense; [`Error::Loss`] if the loss fits
+    /// [`Error::NotBuilt`] before `compile`; [`Error::Empty`] without sequences; [`Error::Features`] if
+    /// they have others than the model takes; [`Error::Targets`] if there is not one target for each
+    /// sequence (or frame, if the model gives sequences); [`Error::Label`], [`Error::Target`],
+    /// [`Error::Token`] and [`Error::NotFinite`] for what the model or its loss does not take;
+    /// [`Error::Option`] for an option that makes no sense, [`Error::Unsupported`] for two that do not
+    /// go together, [`Error::Count`] if there is not one of the sample weights for each sequence;
+    /// [`Error::State`] if a stateful layer remembers other rows; [`Error::Loss`] if the loss fits
     /// neither the targets nor the last layer; [`Error::NotFinite`] if the loss is no longer a
-    /// number; and those of the device. Data are checked before the first step; what was trained
+    /// number; [`Error::Layer`]; and those of the layers' builds and of the device. Data are checked before the first step; what was trained
     /// up to a later error stays. Each call shuffles alike: see [`Fit::seed`].
     pub fn fit(&mut self, x: &Sequences, y: &Targets, options: Fit<'_>) -> Result<History> {
         let Some(mut compiled) = self.compiled.take() else {

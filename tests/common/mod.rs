@@ -12,6 +12,7 @@ pub(crate) use shared::{Folder, Training, ends, gpu, open, tensor, value};
 use safetensors::SafeTensors;
 use std::sync::OnceLock;
 use wgpu_lstm as engine;
+use wgpu_lstm::testing::poisoned_cpu;
 use wgpu_lstm::{Device, GpuOptions, Tensor};
 
 /// The CPU and, with the feature `gpu`, a GPU, both with NaN in new buffers.
@@ -19,7 +20,7 @@ pub fn devices() -> &'static [Device] {
     static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let gpu = cfg!(feature = "gpu").then(|| gpu(GpuOptions::default().poison()));
-        [Device::poisoned_cpu()].into_iter().chain(gpu).collect()
+        [poisoned_cpu()].into_iter().chain(gpu).collect()
     })
 }
 

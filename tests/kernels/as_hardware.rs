@@ -17,7 +17,7 @@ struct Model {
 
 /// Outputs, and the gradients of the input and of all weights.
 fn train(device: &Device, [b, t, i, h]: [usize; 4], model: Model) -> Vec<Vec<f32>> {
-    let params = Params::new(device).with_seed(5);
+    let params = Params::seeded(device, 5);
     if model.mixed {
         params.set_precision(Precision::Mixed);
     }
@@ -49,7 +49,7 @@ fn train(device: &Device, [b, t, i, h]: [usize; 4], model: Model) -> Vec<Vec<f32
 #[test]
 fn training_as_on_hardware() {
     let cpu = Device::cpu().unwrap();
-    let device = gpu(GpuOptions::default().poison().threads(2).as_hardware());
+    let device = gpu(GpuOptions::default().poison().threads(2).like_hardware());
     assert!(!inner(&device).info.software);
     let plain = Model::default();
     for (sizes, model) in [

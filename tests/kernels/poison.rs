@@ -222,7 +222,7 @@ impl Case {
     fn numbers(&self, r: &mut Random) -> [Named<f32>; 2] {
         let [b, t, i, h] = self.sizes;
         let params = Params::new(&Device::poisoned_cpu());
-        self.layer().build(&params, i).unwrap();
+        let _ = self.layer().build(&params, i).unwrap();
         let size = 0.8 / (h as f32).sqrt();
         let mut given = Named::new();
         for name in params.names() {
@@ -257,7 +257,7 @@ impl Case {
         arriving: &Named<f32>,
     ) -> Result<Named<f32>> {
         let [b, t, i, h] = self.sizes;
-        let params = Params::new(device).with_seed(self.seed);
+        let params = Params::seeded(device, self.seed);
         let layer = self.layer().build(&params, i)?;
         for name in params.names() {
             params.set(&name, get(given, &name))?;

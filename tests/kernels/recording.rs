@@ -137,7 +137,7 @@ fn kernels_for_subgroups_run_where_they_were_seen_right() {
 fn run_or_fall_back(rows: usize, kernels: &[(&'static str, &str)]) {
     let run = |options: GpuOptions| {
         let device = gpu(options.profile().threads(2).no_cache());
-        let params = Params::new(&device).with_seed(5);
+        let params = Params::seeded(&device, 5);
         let lstm = Lstm::new(16).return_sequences().build(&params, 3).unwrap();
         let values: Vec<f32> = (0..rows * 2 * 3).map(|k| (k as f32).sin()).collect();
         let tape = Tape::new(&params);

@@ -44,7 +44,7 @@ fn run(
     if device.is_gpu() {
         forced(device, Forced { parts: Some(parts), ..Forced::default() });
     }
-    let params = Params::new(device).with_seed(3);
+    let params = Params::seeded(device, 3);
     if options.mixed {
         params.set_precision(Precision::Mixed);
     }

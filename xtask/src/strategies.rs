@@ -11,8 +11,8 @@ use crate::roofline;
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::time::Instant;
-use wgpu_lstm::nn::{Lstm, Params};
-use wgpu_lstm::{Device, Strategy, Tape, Tensor, Var};
+use wgpu_lstm::nn::{Lstm, Params, Strategy};
+use wgpu_lstm::{Device, Tape, Tensor, Var};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/ops/lstm/select/strategies.csv");
 

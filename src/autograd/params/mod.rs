@@ -1,6 +1,7 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
 mod layout;
+mod own;
 mod precision;
 mod table;
 
@@ -25,9 +26,9 @@ use table::Table;
 /// bind at.
 pub(crate) const ALIGN: usize = 128;
 
-/// A parameter's number in its [`Params`].
+/// A parameter's number in its [`Params`]: what a layer of your own keeps of [`Params::insert`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ParamId {
+pub struct ParamId {
     /// Tells its `Params` from all others.
     params: u64,
     index: usize,
@@ -102,8 +103,9 @@ pub(crate) struct Arena {
 ///
 /// ```
 /// use wgpu_lstm::{Device, nn::{Lstm, Params}};
-/// let params = Params::new(&Device::auto()?).with_seed(7);
-/// Lstm::new(16).build(&params, 3)?;
+/// let params = Params::seeded(&Device::auto()?, 7);
+/// let lstm = Lstm::new(16).build(&params, 3)?;
+/// # let _ = lstm;
 /// assert_eq!(params.names(), ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_l0"]);
 /// assert_eq!(params.shape("lstm.weight_ih_l0")?, [64, 3]);
 /// # Ok::<(), wgpu_lstm::Error>(())
@@ -112,14 +114,20 @@ pub(crate) struct Arena {
 pub struct Params(Arc<Mutex<Inner>>);
 
 impl Params {
-    /// No parameters yet, on this device.
+    /// No parameters yet, on this device, with the seed 0.
     pub fn new(device: &Device) -> Self {
+        Self::seeded(device, 0)
+    }
+
+    /// No parameters yet, on this device. The seed is that of the first values of all layers, and of
+    /// what dropout drops: the same seed gives the same on every device.
+    pub fn seeded(device: &Device, seed: u64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(Arc::new(Mutex::new(Inner {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             generation: 0,
             device: device.clone(),
-            seed: 0,
+            seed,
             keys: 0,
             specs: Vec::new(),
             serials: 0,
@@ -133,10 +141,9 @@ impl Params {
         })))
     }
 
-    /// The seed of the first values of the layers built from now on (0 if none is given).
-    pub fn with_seed(self, seed: u64) -> Self {
+    /// Another seed, for a model whose layers are not built yet.
+    pub(crate) fn set_seed(&self, seed: u64) {
         self.lock().seed = seed;
-        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -149,17 +156,19 @@ impl Params {
     }
 
     /// Sets the precision of all that is computed with these parameters from now on, as far as the
-    /// device has it: see [`Precision`]. Gradients that no optimizer has used yet are dropped if it
-    /// changes, since they have another scale.
+    /// device has it, and returns the one in effect: [`Precision::Full`] where a device has no other.
+    /// Gradients that no optimizer has used yet are dropped if it changes, since they have another
+    /// scale.
     ///
     /// ```
     /// use wgpu_lstm::{Device, nn::{Params, Precision}};
     /// let params = Params::new(&Device::auto()?);
-    /// params.set_precision(Precision::Mixed);
-    /// println!("computes in {:?} precision", params.precision());
+    /// let precision = params.set_precision(Precision::Mixed);
+    /// println!("computes in {precision:?} precision");
+    /// assert_eq!(precision, params.precision());
     /// # Ok::<(), wgpu_lstm::Error>(())
     /// ```
-    pub fn set_precision(&self, precision: Precision) {
+    pub fn set_precision(&self, precision: Precision) -> Precision {
         let mut inner = self.lock();
         let before = inner.precision;
         inner.precision = match (precision, &inner.device.0) {
@@ -177,6 +186,7 @@ impl Params {
         if inner.precision != before {
             inner.tables().for_each(|table| table.gradients.clear());
         }
+        inner.precision
     }
 
     /// The precision in effect.
@@ -195,8 +205,9 @@ impl Params {
         })
     }
 
-    /// The number of trainable values.
-    pub fn count(&self) -> usize {
+    /// The number of trainable values: of all layers, as [`crate::nn::Layer::parameter_count`] counts
+    /// them.
+    pub fn parameter_count(&self) -> usize {
         self.lock().specs.iter().map(Spec::outside_len).sum()
     }
 
@@ -326,8 +337,9 @@ impl Params {
         arena.grad.fill(0.0)
     }
 
-    /// A name that no parameter begins with yet: `lstm`, `lstm_1`, `lstm_2` …
-    pub(crate) fn free_prefix(&self, kind: &str) -> String {
+    /// What no parameter's name begins with yet, for the parameters of one more layer of a `kind`:
+    /// `lstm`, `lstm_1`, `lstm_2` …
+    pub fn free_prefix(&self, kind: &str) -> String {
         let inner = self.lock();
         let taken =
             |prefix: &str| inner.specs.iter().any(|s| s.name.split('.').next() == Some(prefix));
@@ -451,11 +463,6 @@ impl Params {
         self.lock().version
     }
 
-    /// Whether a parameter is one of these.
-    pub(crate) fn owns(&self, id: ParamId) -> bool {
-        self.lock().spec(id).is_some()
-    }
-
     /// Says what keeps a parameter small.
     pub(crate) fn set_rules(
         &self,
@@ -481,7 +488,7 @@ impl Params {
     }
 
     /// Scales weights down whose norm is over the limit of their layer. The optimizers of this crate
-    /// do so at the end of each step; one of your own should.
+    /// do so at the end of each step, and so does [`Params::update`].
     ///
     /// # Errors
     /// [`Error::DeviceLost`].
@@ -659,6 +666,6 @@ impl Inner {
 
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Params({} values on {})", self.count(), self.device())
+        write!(f, "Params({} values on {})", self.parameter_count(), self.device())
     }
 }

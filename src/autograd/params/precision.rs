@@ -2,6 +2,7 @@
 
 /// The numbers that layers compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Precision {
     /// Floats of 32 bits.
     #[default]

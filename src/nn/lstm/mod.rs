@@ -11,13 +11,13 @@ use super::functions::{
 };
 use super::regularizer::{Rules, of_activity};
 use super::{
-    Layer, LayerState, Params, Precision, Regularizer, check_size, check_weights, init, is_built,
+    Layer, LayerState, Own, Params, Precision, Regularizer, check_size, check_weights, init,
+    is_built, other_rows,
 };
 use crate::autograd::{ALIGN, Layout, ParamId};
 use crate::autograd::{Tape, Var};
-use crate::check::Check;
+use crate::check::{Check, check_share};
 use crate::ops::add;
-use crate::ops::dropout::check_rate;
 use crate::ops::halves;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{CellConfig, cut_stack};
@@ -29,6 +29,7 @@ pub use stepper::{LstmStepper, StreamId};
 
 /// What a bidirectional layer makes of the outputs of its two directions: Keras' `merge_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Merge {
     /// Side by side, the forward direction first: `[..,2H]`, as PyTorch and ONNX do.
     #[default]
@@ -97,7 +98,7 @@ impl Way {
 /// | 6 B H L | states and their gradients |
 /// | 4 H² on a GPU | workspace: `weight_hh` transposed |
 /// | up to 1 Mi on a hardware GPU | workspace: sums of slices of a long product |
-/// | 4 F H where [`crate::Strategy::Persistent`] runs | workspace: the gates' gradients, apart from the gates |
+/// | 4 F H where [`Strategy::Persistent`] runs | workspace: the gates' gradients, apart from the gates |
 /// | 2 ΣP + max P on the CPU | workspace: weights in the order in which products read them, for each pass; a layer's gradient |
 ///
 /// Gates, saved states and parameters count H up to a multiple of the SIMD lanes on the CPU, of at
@@ -121,6 +122,7 @@ impl Way {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Lstm {
     hidden_size: usize,
     num_layers: usize,
@@ -181,6 +183,7 @@ struct Part {
 /// The state of a direction of a layer between timesteps. Handed to a layer on a later tape it is
 /// a constant: gradients end there, as in truncated back-propagation through time.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LstmState {
     /// The output of the timestep before: `[B,H]`, with a projection `[B,P]`.
     pub h: Var,
@@ -188,8 +191,28 @@ pub struct LstmState {
     pub c: Var,
 }
 
+impl LstmState {
+    /// A state to begin with: `h` `[B,H]`, with a projection `[B,P]`, and `c` `[B,H]`.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, Tensor, Var, nn::{Lstm, LstmState, Params}};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let lstm = Lstm::new(4).build(&params, 3)?;
+    /// let zeros = |shape: &[usize]| Ok(Var::from(Tensor::zeros(shape, &device)?));
+    /// let state = LstmState::new(zeros(&[2, 4])?, zeros(&[2, 4])?);
+    /// let out = lstm.run(&Tape::inference(&params), &zeros(&[2, 5, 3])?, Some(&[state]))?;
+    /// assert_eq!(out.output.shape(), [2, 4]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn new(h: Var, c: Var) -> Self {
+        Self { h, c }
+    }
+}
+
 /// What an LSTM layer gives.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LstmOutput {
     /// `[B,T,D H]` with [`Lstm::return_sequences`], else `[B,D H]`; D is 2 if the layer is
     /// bidirectional and concatenates, else 1. With a projection P stands for H, and a time-major
@@ -208,7 +231,9 @@ impl Lstm {
     /// with `_reverse`, and those of further layers count on: `_l1`.
     ///
     /// # Errors
-    /// [`Error::Option`] for a size of 0 and for options that make no sense together.
+    /// [`Error::Option`] for a size of 0 and other options that make no sense; [`Error::Unsupported`]
+    /// for two that do not go together; [`Error::Features`] if the layer was built with these `params`
+    /// for another `input_size`; [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
@@ -229,56 +254,49 @@ impl Lstm {
 
     fn check(&self, input_size: usize) -> Result<()> {
         check_size("Lstm::hidden_size", self.hidden_size)?;
-        check_size("Lstm input_size", input_size)?;
+        check_size("Lstm::input_size", input_size)?;
         check_size("Lstm::num_layers", self.num_layers)?;
         self.cell.check()?;
         for (option, rate) in [
-            ("dropout", self.dropout),
-            ("input_dropout", self.input_dropout),
-            ("weight_drop", self.weight_drop),
+            ("Lstm::dropout", self.dropout),
+            ("Lstm::input_dropout", self.input_dropout),
+            ("Lstm::weight_drop", self.weight_drop),
         ] {
-            check_rate(option, rate)?;
+            check_share(option, rate)?;
         }
         let refuse = |option, found: String, expected: &str| {
             Err(Error::Option { option, found, expected: expected.into() })
         };
-        self.kernel.check("Lstm::kernel_regularizer or kernel_max_norm")?;
-        self.recurrent.check("Lstm::recurrent_regularizer or recurrent_max_norm")?;
-        self.bias_rules.check("Lstm::bias_regularizer")?;
+        self.kernel.check("Lstm::kernel_regularizer", "Lstm::kernel_max_norm")?;
+        self.recurrent.check("Lstm::recurrent_regularizer", "Lstm::recurrent_max_norm")?;
+        self.bias_rules.regularizer.check("Lstm::bias_regularizer")?;
         self.activity.check("Lstm::activity_regularizer")?;
         if !self.forget_bias.is_finite() {
-            return refuse("forget_bias", self.forget_bias.to_string(), "a finite number");
+            return refuse("Lstm::forget_bias", self.forget_bias.to_string(), "a finite number");
         }
         if self.dropout > 0.0 && self.num_layers == 1 {
             let found = format!("{} with one layer", self.dropout);
-            return refuse("dropout", found, "num_layers of at least 2: it acts between layers");
+            let expected = "0, or num_layers of at least 2: it acts between layers";
+            return refuse("Lstm::dropout", found, expected);
         }
+        if let Some(size) = self.projection
+            && (size == 0 || size >= self.hidden_size)
+        {
+            let expected = format!("from 1 to below the hidden size of {}", self.hidden_size);
+            return refuse("Lstm::projection", size.to_string(), &expected);
+        }
+        let unsupported = |what, with: Option<&'static str>, help| match with {
+            Some(with) => Err(Error::Unsupported { what, with, help }),
+            None => Ok(()),
+        };
         if self.layer_norm {
-            let found = |what: &str| format!("one with {what}");
-            let plain = "one with the plain cell, by Strategy::Auto, without a projection";
-            if self.cell.is_variant() {
-                return refuse(
-                    "a layer with layer_norm",
-                    found("another cell, or dropout in it"),
-                    plain,
-                );
-            }
-            if self.projection.is_some() {
-                return refuse("a layer with layer_norm", found("a projection"), plain);
-            }
-            if self.strategy != Strategy::Auto || self.recompute {
-                return refuse("a layer with layer_norm", found("a strategy of its own"), plain);
-            }
+            let help = "it takes the plain cell, Strategy::Auto and no projection; dropout, \
+                        input_dropout and weight_drop go with it";
+            unsupported("Lstm::layer_norm", self.beyond_layer_norm(), help)?;
         }
-        if let Some(size) = self.projection {
-            if size == 0 || size >= self.hidden_size {
-                let expected = format!("from 1 to below the hidden size of {}", self.hidden_size);
-                return refuse("projection", size.to_string(), &expected);
-            }
-            if self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2] {
-                let found = "with recurrent_dropout or zoneout".into();
-                return refuse("projection", found, "neither; weight_drop goes with it");
-            }
+        if self.projection.is_some() {
+            let help = "weight_drop goes with it";
+            unsupported("Lstm::projection", self.noise_in_cell(), help)?;
         }
         let columns = 4 * self.hidden_size;
         check_weights(columns, input_size.max(self.hidden_size).max(self.width()))?;
@@ -286,6 +304,35 @@ impl Lstm {
         let rows = [self.width(), self.direction_size(), 1];
         let layer = rows.map(|rows| (columns * rows).next_multiple_of(ALIGN)).iter().sum();
         check_weights((self.num_layers - 1) * self.way.directions().len(), layer)
+    }
+
+    /// The method that asked for noise in the cell, if one did.
+    fn noise_in_cell(&self) -> Option<&'static str> {
+        let cell = &self.cell;
+        let noise = [
+            (cell.recurrent_dropout > 0.0, "Lstm::recurrent_dropout"),
+            (cell.zoneout != [0.0; 2], "Lstm::zoneout"),
+        ];
+        noise.into_iter().find_map(|(on, method)| on.then_some(method))
+    }
+
+    /// The method that asked for what does not go with layer normalisation, if one did.
+    fn beyond_layer_norm(&self) -> Option<&'static str> {
+        let (cell, plain) = (&self.cell, Cell::default());
+        let asked = [
+            (cell.peepholes, "Lstm::peepholes"),
+            (cell.coupling != plain.coupling, "Lstm::coupled"),
+            (cell.recurrent != plain.recurrent, "Lstm::recurrent_activation"),
+            (cell.input != plain.input, "Lstm::activation"),
+            (cell.output != plain.output, "Lstm::output_activation"),
+            (cell.clip.is_some(), "Lstm::clip"),
+            (cell.cell_clip.is_some(), "Lstm::cell_clip"),
+            (self.projection.is_some(), "Lstm::projection"),
+            (self.strategy != Strategy::Auto, "Lstm::strategy"),
+            (self.recompute, "Lstm::recompute"),
+        ];
+        let asked = asked.into_iter().find_map(|(on, method)| on.then_some(method));
+        asked.or_else(|| self.noise_in_cell())
     }
 
     /// Runs the layer from a state of zeros or, if it is stateful, from where the last batch
@@ -301,10 +348,10 @@ impl Lstm {
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::Shape`], [`Error::Empty`] if `x` is not `[B,T,I]` or a state
-    /// not `[B,H]` (h of a projection: `[B,P]`); [`Error::Option`] if there are more or fewer states
-    /// than directions and layers, for both lengths and a mask, for a mask with `layer_norm` or with
-    /// the state of a projection, and if a stateful layer gets another number of rows than before;
-    /// [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
+    /// not `[B,H]` (h of a projection: `[B,P]`); [`Error::State`] if there are more or fewer states
+    /// than directions and layers, and if a stateful layer gets another number of rows than before;
+    /// [`Error::Unsupported`] for both lengths and a mask, and for a mask with `layer_norm` or with
+    /// the state of a projection; [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
     /// [`Error::Strategy`] if a strategy was forced that cannot run here; [`Error::NotBuilt`].
     pub fn run(&self, tape: &Tape, x: &Var, state: Option<&[LstmState]>) -> Result<LstmOutput> {
         let Some(built) = &self.built else {
@@ -321,18 +368,16 @@ impl Lstm {
         if let Some(before) = remembered.iter().flatten().next().map(|s| s.h.shape()[0])
             && Some(before) != rows
         {
-            return Err(Error::Option {
-                option: "the rows of a stateful layer's batch",
-                found: rows.unwrap_or_default().to_string(),
-                expected: format!("{before}, as in the batch before; or reset_state() first"),
-            });
+            return Err(other_rows("lstm", before, rows.unwrap_or_default()));
         }
         let state = state.or(remembered.as_deref());
         if let Some(state) = state.filter(|s| s.len() != built.parts.len()) {
-            return Err(Error::Option {
-                option: "the states",
-                found: state.len().to_string(),
-                expected: format!("{}: one for each direction of each layer", built.parts.len()),
+            return Err(Error::State {
+                op: "lstm",
+                what: "states",
+                expected: built.parts.len(),
+                found: state.len(),
+                help: "one for each direction of each layer",
             });
         }
         let directions = self.way.directions().len();
@@ -523,10 +568,10 @@ impl Lstm {
         check.shape("h_0", h.tensor(), "[B,P]", &[batch, dims[2]])?;
         check.device(x.tensor(), &[("h_0", h.tensor())])?;
         if x.mask().is_some() && (timesteps > 1 || tape.records()) {
-            return Err(Error::Option {
-                option: "the state of a layer with a projection",
-                found: "a state, and a mask".into(),
-                expected: "lengths instead of the mask, or no state".into(),
+            return Err(Error::Unsupported {
+                what: "Lstm::projection with a first state",
+                with: "Var::with_mask",
+                help: "say by Var::with_lengths which steps count, or begin without a state",
             });
         }
         concat(tape, &[x.clone(), at_first_step(tape, h, x, dims, reverse)?])
@@ -675,7 +720,7 @@ impl Layer for Lstm {
         self.memory.is_some()
     }
 
-    fn takes_packed(&self) -> bool {
+    fn takes_packed(&self, _: Own) -> bool {
         !self.time_major
             && !self.layer_norm
             && self.projection.is_none()
@@ -726,7 +771,7 @@ impl Lstm {
         let prefix = params.free_prefix("lstm");
         let gates = |rows| Layout::Gates { rows, hidden_size: h };
         let mut parts = Vec::new();
-        let before = params.count();
+        let before = params.parameter_count();
         for layer in 0..self.num_layers {
             let inputs = if layer == 0 { input_size } else { self.width() };
             for &reverse in self.way.directions() {
@@ -790,7 +835,7 @@ impl Lstm {
                 });
             }
         }
-        let count = params.count() - before;
+        let count = params.parameter_count() - before;
         self.built = Some(Built { parts, count });
         // Clones of a layer that is built share these; those of one that was not yet have their own.
         self.computed = Arc::default();

@@ -47,10 +47,10 @@ pub(super) fn direction(
     check.shape("x", x.tensor(), "[B,T,I]", &[b, t, d.input_size])?;
     check.device(x.tensor(), &[("weight_hh", d.weight_hh.tensor())])?;
     if x.mask().is_some() && (t > 1 || tape.records() || state.is_none()) {
-        return Err(Error::Option {
-            option: "the steps of a layer with layer_norm",
-            found: "a mask".into(),
-            expected: "lengths".into(),
+        return Err(Error::Unsupported {
+            what: "Lstm::layer_norm",
+            with: "Var::with_mask",
+            help: "say by Var::with_lengths which steps count",
         });
     }
     let words = b.saturating_mul(t).saturating_mul(4 * h);

@@ -75,30 +75,29 @@ impl Lstm {
     /// A stepper for up to `streams` streams at a time.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`]; [`Error::Option`] for no streams, and for a layer that looks at
-    /// frames to come: one that is bidirectional or goes backwards; [`Error::TooLarge`] and
-    /// [`Error::OutOfMemory`] for more streams than there is memory for.
+    /// [`Error::NotBuilt`] of a layer that was not built with these `params`; [`Error::Option`] for no
+    /// streams; [`Error::Unsupported`] for a layer that looks at frames to come: one that is
+    /// bidirectional or goes backwards; [`Error::TooLarge`] and [`Error::OutOfMemory`] for more streams
+    /// than there is memory for.
     pub fn stepper(&self, params: &Params, streams: usize) -> Result<LstmStepper> {
         let Some(built) = &self.built else {
             return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
         };
-        if self.way != Way::Forward {
-            return Err(Error::Option {
-                option: "the direction of a stepper's layer",
-                found: format!("{:?}", self.way),
-                expected: "forward: frames to come are not there yet".into(),
-            });
+        let backwards = match self.way {
+            Way::Forward => None,
+            Way::Reverse => Some("Lstm::go_backwards"),
+            Way::Both(_) => Some("Lstm::bidirectional"),
+        };
+        if let Some(with) = backwards {
+            let help = "frames to come are not there yet: step a layer that goes forward";
+            return Err(Error::Unsupported { what: "Lstm::stepper", with, help });
         }
-        super::check_size("streams", streams)?;
+        super::check_size("LstmStepper::streams", streams)?;
         let input_size = built.parts.first().map_or(0, |part| part.input_size);
         let floats = input_size.max(self.hidden_size);
         check_floats("the frames or states of all streams", streams, floats)?;
         if !built.parts.iter().all(|part| params.owns(part.weight_ih)) {
-            return Err(Error::Option {
-                option: "the Params of a stepper",
-                found: "others than those that the layer was built with".into(),
-                expected: "the same".into(),
-            });
+            return Err(Error::NotBuilt { what: "this Lstm", call: "build with these Params" });
         }
         let mut layer = self.clone();
         (layer.sequences, layer.memory, layer.time_major) = (false, None, false);
@@ -146,15 +145,11 @@ impl LstmStepper {
     /// A new stream, in a state of zeros.
     ///
     /// # Errors
-    /// [`Error::Option`] if as many streams are there as the stepper was made for.
+    /// [`Error::TooManyStreams`] if as many streams are there as the stepper was made for.
     pub fn join(&mut self) -> Result<StreamId> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Some(place) = self.streams.iter().position(|s| s.number.is_none()) else {
-            return Err(Error::Option {
-                option: "streams",
-                found: format!("{} already", self.streams.len()),
-                expected: "a free place: let one leave, or make a stepper for more".into(),
-            });
+            return Err(Error::TooManyStreams { places: self.streams.len() });
         };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         self.streams[place] = Stream { number: Some(number), fresh: true };
@@ -164,9 +159,9 @@ impl LstmStepper {
     /// Ends a stream. Its place is free.
     ///
     /// # Errors
-    /// [`Error::Option`] if there is no such stream.
+    /// [`Error::Stream`] if there is no such stream.
     pub fn leave(&mut self, stream: StreamId) -> Result<()> {
-        self.check(stream)?;
+        self.check("LstmStepper::leave", None, stream)?;
         self.streams[stream.place] = Stream::default();
         Ok(())
     }
@@ -174,21 +169,17 @@ impl LstmStepper {
     /// Lets a stream begin anew.
     ///
     /// # Errors
-    /// [`Error::Option`] if there is no such stream.
+    /// [`Error::Stream`] if there is no such stream.
     pub fn reset(&mut self, stream: StreamId) -> Result<()> {
-        self.check(stream)?;
+        self.check("LstmStepper::reset", None, stream)?;
         self.streams[stream.place].fresh = true;
         Ok(())
     }
 
-    fn check(&self, stream: StreamId) -> Result<()> {
+    fn check(&self, op: &'static str, at: Option<usize>, stream: StreamId) -> Result<()> {
         match self.streams.get(stream.place) {
             Some(s) if s.number == Some(stream.number) => Ok(()),
-            _ => Err(Error::Option {
-                option: "a stream",
-                found: format!("{stream:?}, which is not there"),
-                expected: "one that joined and did not leave".into(),
-            }),
+            _ => Err(Error::Stream { op, at, twice: false }),
         }
     }
 
@@ -196,23 +187,20 @@ impl LstmStepper {
     /// Waits for the device.
     ///
     /// # Errors
-    /// [`Error::Option`] for a stream that is not there or comes twice, [`Error::Count`] for a
+    /// [`Error::Stream`] for a stream that is not there or comes twice, [`Error::Count`] for a
     /// frame of another size, and those of the device. None changes a state.
     pub fn step(&mut self, frames: &[(StreamId, &[f32])]) -> Result<Vec<Vec<f32>>> {
         self.active.fill(false);
         self.frames.fill(0.0);
-        for &(stream, frame) in frames {
-            self.check(stream)?;
+        const OP: &str = "LstmStepper::step";
+        for (at, &(stream, frame)) in frames.iter().enumerate() {
+            self.check(OP, Some(at), stream)?;
             if std::mem::replace(&mut self.active[stream.place], true) {
-                return Err(Error::Option {
-                    option: "a stream",
-                    found: format!("{stream:?}, twice"),
-                    expected: "one frame of each".into(),
-                });
+                return Err(Error::Stream { op: OP, at: Some(at), twice: true });
             }
             if frame.len() != self.input_size {
                 return Err(Error::Count {
-                    op: "LstmStepper::step",
+                    op: OP,
                     shape: vec![self.input_size],
                     expected: self.input_size,
                     found: frame.len(),

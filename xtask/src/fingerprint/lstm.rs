@@ -3,8 +3,9 @@
 //! A GPU compiles kernels anew for each hidden size, so that most configurations share one.
 
 use super::run::{Configuration, Row, Run, With, extend};
+use wgpu_lstm::nn::{Coupling, GateActivation, Strategy};
 use wgpu_lstm::nn::{Layer, Lstm, LstmState, LstmStepper, Merge, Params, Precision, StreamId};
-use wgpu_lstm::{Coupling, GateActivation, Result, Strategy, Tape, Var};
+use wgpu_lstm::{Result, Tape, Var};
 
 /// A name; B, T, I and H; what comes with the input; the layer of H units.
 type LstmRow = (&'static str, [usize; 4], With, fn(usize) -> Lstm);
@@ -175,7 +176,7 @@ fn lstm(run: &mut Run, &(_, [b, t, i, h], with, layer): &LstmRow) -> Result<()> 
         }
     }
     run.pass(&params, &inputs, |tape, inputs| {
-        let state = |pair: &[Var]| LstmState { h: pair[0].clone(), c: pair[1].clone() };
+        let state = |pair: &[Var]| LstmState::new(pair[0].clone(), pair[1].clone());
         let states: Vec<_> = inputs[1..].chunks(2).map(state).collect();
         let states = (!states.is_empty()).then_some(&states[..]);
         let found = layer.run(tape, &steps.of(&inputs[0]), states)?;

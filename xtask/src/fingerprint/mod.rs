@@ -15,7 +15,7 @@ mod run;
 use anyhow::{Context, Result, bail, ensure};
 use run::{Configuration, Hash, Run};
 use std::collections::BTreeMap;
-use wgpu_lstm::{DEVICE_VARIABLE, Device, Error, GpuOptions};
+use wgpu_lstm::{DEVICE_VARIABLE, Device, Error, GpuOptions, testing};
 
 /// Of the CPU device, and those that a software adapter is taken to have: both share work out by them.
 const THREADS: usize = 2;
@@ -97,7 +97,7 @@ fn wanted(name: Option<&str>) -> Result<Option<String>> {
 }
 
 fn subjects(name: Option<&str>) -> Result<Vec<Subject>> {
-    let hardware = GpuOptions::default().no_cache().threads(THREADS);
+    let hardware = testing::threads(GpuOptions::default().no_cache(), THREADS);
     let software = hardware.clone().software();
     Ok(match name.map(str::to_lowercase).as_deref() {
         None => {
@@ -133,7 +133,7 @@ fn cpu() -> Result<Subject, Error> {
 /// A GPU, and the same one as small batches do not show it: cut into chunks, with the kernels of hardware
 /// also on a software adapter.
 fn gpus(options: &GpuOptions) -> Result<[Subject; 2], Error> {
-    let cut = options.clone().as_hardware().chunk_words(CHUNK_WORDS);
+    let cut = testing::chunk_words(testing::as_hardware(options.clone()), CHUNK_WORDS);
     Ok([
         Subject {
             label: "gpu",

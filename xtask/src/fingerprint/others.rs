@@ -5,12 +5,13 @@ use super::run::{Configuration, Row, Run, With, extend};
 use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::{self, CrossEntropy, Ctc, Labels, RowWeights};
+use wgpu_lstm::nn::GateActivation;
 use wgpu_lstm::nn::{
     Activation, Attention, Dense, Dropout, Embedding, Layer, LayerNorm, Lstm, Merge, Params, Pool,
     Pooling, Precision, Regularizer, Repeat, Rnn, Seq2Seq,
 };
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric, Optimizer, Sgd};
-use wgpu_lstm::{GateActivation, Lengths, Result, Tape, Tensor, Var};
+use wgpu_lstm::{Lengths, Result, Tape, Tensor, Var};
 
 /// A name, the input's shape, what comes with it, the layer.
 type LayerRow = (&'static str, &'static [usize], With, fn() -> Box<dyn Layer>);
@@ -194,7 +195,7 @@ const TRAININGS: &[TrainingRow] = &[
 const TRANSLATORS: &[Row<Seq2Seq>] = &[
     ("general", || Seq2Seq::new(6, 5).embedding_size(4).hidden_size(17)),
     ("additive", || {
-        let model = Seq2Seq::new(6, 5).embedding_size(4).hidden_size(34).bidirectional();
+        let model = Seq2Seq::new(6, 5).embedding_size(4).hidden_size(34).bidirectional_encoder();
         model.num_layers(2).dropout(0.2).attention(Attention::additive(8))
     }),
 ];

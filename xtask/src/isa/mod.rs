@@ -12,7 +12,7 @@ use driver::{NullDevice, Statistics};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use translate::Parsed;
-use wgpu_lstm::KernelSource;
+use wgpu_lstm::testing::KernelSource;
 
 /// RDNA 2, RDNA 3, RDNA 4 and GCN 5, by the driver's names.
 const CHIPS: [&str; 4] = ["navi21", "navi31", "gfx1201", "vega20"];
@@ -111,7 +111,7 @@ fn compile(part: &str) -> Result<(String, Vec<Row>)> {
 pub fn chip(part: &str, chip: &str) -> Result<()> {
     let device = NullDevice::open()?;
     println!("{}", device.driver);
-    for kernel in wgpu_lstm::kernels().filter(|kernel| kernel.name.contains(part)) {
+    for kernel in wgpu_lstm::testing::kernels().filter(|kernel| kernel.name.contains(part)) {
         if kernel.matrices && !WITH_MATRICES.contains(&chip) {
             continue;
         }

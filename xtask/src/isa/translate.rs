@@ -7,7 +7,7 @@ use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage};
-use wgpu_lstm::KernelSource;
+use wgpu_lstm::testing::KernelSource;
 
 /// What a driver is given for one pipeline.
 pub struct Translated {

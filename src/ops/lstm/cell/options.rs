@@ -1,14 +1,17 @@
 //! The options of a cell: activations, coupling, clips, peepholes, dropout and zoneout.
 
+use crate::check::check_share;
 use crate::ops::threefry::Key;
 use crate::{Error, Result};
 
-/// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters.
+/// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters. Each value goes
+/// by itself; what layers do to their results is [`crate::nn::Activation`], which converts into this one.
 ///
 /// Keras' `hard_sigmoid` is `HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }`, ONNX's default
 /// `HardSigmoid { alpha: 0.2, beta: 0.5 }`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs, reason = "the parameters are those of the formula")]
+#[non_exhaustive]
 pub enum GateActivation {
     /// `1 / (1 + exp(-x))`
     Sigmoid,
@@ -53,7 +56,7 @@ impl GateActivation {
     }
 
     /// Checks that the slope can be told from the value.
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self, option: &'static str) -> Result<()> {
         let (_, alpha, beta) = self.parts();
         let fits = alpha.is_finite()
             && beta.is_finite()
@@ -69,7 +72,7 @@ impl GateActivation {
             return Ok(());
         }
         Err(Error::Option {
-            option: "an activation of the cell",
+            option,
             found: format!("{self:?}"),
             expected: "finite parameters; alpha at least 0, of HardSigmoid above 0, of ScaledTanh \
                        not 0"
@@ -80,6 +83,7 @@ impl GateActivation {
 
 /// Gates of which one follows the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Coupling {
     /// Each gate has its own weights.
     #[default]
@@ -137,21 +141,18 @@ impl Cell {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        for activation in [self.recurrent, self.input, self.output] {
-            activation.check()?;
-        }
-        for (option, clip) in [("clip", self.clip), ("cell_clip", self.cell_clip)] {
+        self.recurrent.check("Lstm::recurrent_activation")?;
+        self.input.check("Lstm::activation")?;
+        self.output.check("Lstm::output_activation")?;
+        for (option, clip) in [("Lstm::clip", self.clip), ("Lstm::cell_clip", self.cell_clip)] {
             if let Some(clip) = clip.filter(|&c| !(c > 0.0 && c.is_finite())) {
                 let expected = "above 0, and finite".into();
                 return Err(Error::Option { option, found: clip.to_string(), expected });
             }
         }
         let [h, c] = self.zoneout;
-        for (option, share) in
-            [("recurrent_dropout", self.recurrent_dropout), ("zoneout", h), ("zoneout", c)]
-        {
-            crate::ops::dropout::check_rate(option, share)?;
-        }
-        Ok(())
+        check_share("Lstm::recurrent_dropout", self.recurrent_dropout)?;
+        check_share("Lstm::zoneout", h)?;
+        check_share("Lstm::zoneout", c)
     }
 }

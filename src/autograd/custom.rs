@@ -1,0 +1,98 @@
+//! What layers and losses of the user's own put on a tape.
+
+use super::{ParamId, Tape, Var};
+use crate::check::Check;
+use crate::ops::add_into::add_into;
+use crate::{DType, Result, Tensor};
+
+impl Tape {
+    /// Puts an op of your own on the tape: its outputs, and how to differentiate it.
+    ///
+    /// `inputs` are the values that gradients flow to. `backward` gets the gradient of each output,
+    /// zeros where none came, and gives the gradient of each input, in the input's shape; it runs at
+    /// most once, in [`Tape::backward`], and not at all if no gradient is wanted. The outputs have
+    /// neither lengths nor a mask: hand on those of the inputs by [`Var::with_lengths`] and
+    /// [`Var::with_mask`].
+    ///
+    /// An op computes by the layers that there are, on [`Tape::inference`], say, or on the host: then
+    /// a GPU is waited for. Of what only adds up, multiplies or joins values see [`crate::nn::add`],
+    /// [`crate::nn::multiply`] and [`crate::nn::concat`], which need no op.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Result, Tape, Tensor, Var, nn::Params};
+    ///
+    /// /// x³.
+    /// fn cube(tape: &Tape, x: &Var) -> Result<Var> {
+    ///     let values = x.tensor().to_vec()?;
+    ///     let y: Vec<f32> = values.iter().map(|v| v * v * v).collect();
+    ///     let y = Tensor::from_slice(&y, x.shape(), &x.tensor().device())?;
+    ///     let [y] = tape.custom([y], [x], move |[d_y]| {
+    ///         let pairs = values.iter().zip(d_y.to_vec()?);
+    ///         let d_x: Vec<f32> = pairs.map(|(v, d)| 3.0 * v * v * d).collect();
+    ///         Ok([Tensor::from_slice(&d_x, d_y.shape(), &d_y.device())?])
+    ///     });
+    ///     Ok(y.with_lengths(x.lengths().cloned()).with_mask(x.mask().cloned()))
+    /// }
+    ///
+    /// let device = Device::auto()?;
+    /// let tape = Tape::new(&Params::new(&device));
+    /// let x = tape.input(Tensor::from_slice(&[2.0], [1], &device)?);
+    /// let y = cube(&tape, &x)?;
+    /// assert_eq!(y.tensor().to_vec()?, [8.0]);
+    /// let gradients = tape.backward(&y)?;
+    /// assert_eq!(gradients.get(&x).unwrap().to_vec()?, [12.0]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None here; [`Tape::backward`] gives those of `backward`, and [`crate::Error::Shape`],
+    /// [`crate::Error::DType`] or [`crate::Error::OtherDevice`] for a gradient that is not like its
+    /// input.
+    pub fn custom<const OUT: usize, const IN: usize>(
+        &self,
+        outputs: [Tensor; OUT],
+        inputs: [&Var; IN],
+        backward: impl FnOnce([Tensor; OUT]) -> Result<[Tensor; IN]> + Send + 'static,
+    ) -> [Var; OUT] {
+        let ids = inputs.map(|input| self.id(input));
+        let shapes = inputs.map(|input| input.shape().to_vec());
+        // Not the tensors: nothing holds what the op itself does not need.
+        let outside = outputs.each_ref().map(|output| (output.shape().to_vec(), output.device()));
+        let run = move |d_outputs: &[Option<Tensor>], gradients: &mut super::Gradients| {
+            let mut d = Vec::with_capacity(OUT);
+            for (d_output, (shape, device)) in d_outputs.iter().zip(&outside) {
+                d.push(match d_output {
+                    Some(d_output) => d_output.clone(),
+                    None => Tensor::zeros(shape.clone(), device)?,
+                });
+            }
+            let (first, Ok(d)) = (d.first().cloned(), <[Tensor; OUT]>::try_from(d)) else {
+                return Ok(());
+            };
+            let check = Check::new("Tape::custom", "a gradient is like its input");
+            for ((id, shape), d_input) in ids.into_iter().zip(shapes).zip(backward(d)?) {
+                check.dtype("gradient", &d_input, DType::F32)?;
+                check.shape("gradient", &d_input, "the input's shape", &shape)?;
+                if let Some(first) = &first {
+                    check.device(first, &[("gradient", &d_input)])?;
+                }
+                gradients.add(id, d_input)?;
+            }
+            Ok(())
+        };
+        let wanted = ids.iter().any(Option::is_some);
+        let mut vars = self.push(outputs.to_vec(), wanted, run).into_iter();
+        outputs.map(|output| vars.next().unwrap_or_else(|| Var::constant(output)))
+    }
+
+    /// A parameter of a layer of your own as a value: see [`super::Params::insert`]. Its gradient goes
+    /// where [`super::Params::gradient`] and the optimizers find it.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotBuilt`] for one that is not of this tape's parameters.
+    pub fn param(&self, id: ParamId) -> Result<Var> {
+        let shape = self.params().shape_of(id)?;
+        let (value, gradient) = self.parameter(id, &shape)?;
+        Ok(self.push_one(value, true, move |d_value, _| add_into(d_value, &gradient)))
+    }
+}

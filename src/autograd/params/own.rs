@@ -1,0 +1,106 @@
+//! Parameters of layers, and steps of optimizers, that are the user's own.
+
+use super::{Layout, ParamId, Params};
+use crate::ops::loss_scale;
+use crate::tensor::count;
+use crate::{Error, Result, Tensor};
+
+impl Params {
+    /// Puts in a parameter of a layer of your own, with its first values. [`crate::Tape::param`] gives
+    /// it to the layer's `forward`; [`Params::get`], [`Params::set`], the optimizers and a model's
+    /// summary then know it like any other.
+    ///
+    /// `name` tells the layer from others, as [`Params::free_prefix`] makes it, and what the parameter
+    /// is: `scale.factor`.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, multiply}};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let factor = params.insert(format!("{}.factor", params.free_prefix("scale")), [3], &[2.0; 3])?;
+    /// let tape = Tape::new(&params);
+    /// let x = Tensor::from_slice(&[1.0, 2.0, 3.0], [3], &device)?;
+    /// let y = multiply(&tape, &x.into(), &tape.param(factor)?)?;
+    /// assert_eq!(y.tensor().to_vec()?, [2.0, 4.0, 6.0]);
+    /// tape.backward_from(&[(&y, Tensor::from_slice(&[1.0; 3], [3], &device)?)])?;
+    /// assert_eq!(params.gradient("scale.factor")?, [1.0, 2.0, 3.0]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Count`] if there are more or fewer values than the shape holds, [`Error::Empty`] for a
+    /// shape that holds none, [`Error::Option`] for a name that there is already, [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`].
+    pub fn insert(
+        &self,
+        name: impl Into<String>,
+        shape: impl Into<Vec<usize>>,
+        values: &[f32],
+    ) -> Result<ParamId> {
+        const OP: &str = "Params::insert";
+        let (name, shape) = (name.into(), shape.into());
+        let (expected, found) = (count(&shape), values.len());
+        if expected != found {
+            return Err(Error::Count { op: OP, shape, expected, found });
+        }
+        if expected == 0 {
+            return Err(Error::Empty { op: OP, arg: "values", axes: "[..]", found: shape });
+        }
+        if name.is_empty() || self.names().contains(&name) {
+            let expected = "a name that no other parameter has".into();
+            return Err(Error::Option { option: "Params::name", found: name, expected });
+        }
+        self.add(name, shape, Layout::Plain, values)
+    }
+
+    /// Whether a parameter is one of these: a layer that is built already keeps its parameters.
+    pub fn owns(&self, id: ParamId) -> bool {
+        self.lock().spec(id).is_some()
+    }
+
+    pub(crate) fn shape_of(&self, id: ParamId) -> Result<Vec<usize>> {
+        match self.lock().spec(id) {
+            Some(spec) => Ok(spec.shape.clone()),
+            None => Err(Error::NotBuilt { what: "this layer", call: "build with these Params" }),
+        }
+    }
+
+    /// A step of an optimizer of your own, on the host: `change` gets the name of each parameter, its
+    /// values and their gradient, both in PyTorch's layout, and moves the values. Then the gradients
+    /// are zero, and the limits of norms hold: see [`Params::constrain`].
+    ///
+    /// In mixed precision a step whose gradients are not finite is left out, as the optimizers of this
+    /// crate do: `change` is not called, and the loss scale falls. Says whether the step was made.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] without parameters, and those of [`Params::get`] and [`Params::set`].
+    ///
+    /// # Cost
+    /// All values and gradients are read back from a GPU and written there anew, one by one.
+    pub fn update(&self, mut change: impl FnMut(&str, &mut [f32], &[f32])) -> Result<bool> {
+        let arena = self.arena()?;
+        let names = self.names();
+        let gradients = names.iter().map(|name| self.gradient(name)).collect::<Result<Vec<_>>>()?;
+        if let Some(state) = self.loss_scaling()? {
+            let drawn = self.drawn_rows()?;
+            let of_rows = drawn.iter().map(|(_, _, rows)| &rows.values);
+            let all: Vec<_> = of_rows.chain([&arena.grad]).collect();
+            let made = Tensor::zeros([1], &self.device())?;
+            loss_scale::settle(&all, &state, &made)?;
+            if made.to_vec()? == [0.0] {
+                self.zero_gradients()?;
+                return Ok(false);
+            }
+        }
+        let mut values = names.iter().map(|name| self.get(name)).collect::<Result<Vec<_>>>()?;
+        for ((name, values), gradient) in names.iter().zip(&mut values).zip(&gradients) {
+            change(name, values, gradient);
+        }
+        for (name, values) in names.iter().zip(&values) {
+            self.set(name, values)?;
+        }
+        self.zero_gradients()?;
+        self.constrain()?;
+        Ok(true)
+    }
+}

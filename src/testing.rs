@@ -1,0 +1,35 @@
+//! What the project's tests, benches and tools need of the inside of this crate. No part of the
+//! interface: it may change in any version.
+//!
+//! One hidden module, and no cargo feature: `cargo test` as it stands switches none on that is off for
+//! users, unless the package depends on itself, which is not published with it. A program that names
+//! nothing of it carries nothing of it.
+
+use crate::{Device, GpuOptions};
+
+pub use crate::ops::{KernelSource, kernels};
+
+/// The CPU with new buffers full of NaN.
+pub fn poisoned_cpu() -> Device {
+    Device::poisoned_cpu()
+}
+
+/// The options, asking for bindings of no more than this.
+pub fn binding_bytes(options: GpuOptions, bytes: u64) -> GpuOptions {
+    options.binding_bytes(bytes)
+}
+
+/// The options, with a software adapter taken for a hardware GPU wherever a way is chosen.
+pub fn as_hardware(options: GpuOptions) -> GpuOptions {
+    options.like_hardware()
+}
+
+/// The options, cutting batches into chunks whose gates have at most this many words.
+pub fn chunk_words(options: GpuOptions, words: usize) -> GpuOptions {
+    options.chunk_words(words)
+}
+
+/// The options, for a software adapter that is taken to have this many cores.
+pub fn threads(options: GpuOptions, threads: usize) -> GpuOptions {
+    options.threads(threads)
+}

@@ -1,0 +1,378 @@
+//! What users bring of their own: layers with parameters, ops, losses, optimizers.
+
+mod common;
+
+use common::{close, devices};
+use wgpu_lstm::data::{Sequences, Targets};
+use wgpu_lstm::nn::{
+    Activation, Dense, Embedding, Layer, Lstm, ParamId, Params, Precision, add, multiply,
+};
+use wgpu_lstm::train::{Adam, Fit, Loss, Optimizer, Sgd};
+use wgpu_lstm::{Device, Error, Lengths, Result, Sequential, Tape, Tensor, Var, loss};
+
+fn tensor(values: &[f32], shape: &[usize], device: &Device) -> Tensor {
+    Tensor::from_slice(values, shape, device).unwrap()
+}
+
+/// An op of elements, by its value and its slope.
+fn elementwise(
+    tape: &Tape,
+    x: &Var,
+    value: impl Fn(f32) -> f32,
+    slope: impl Fn(f32) -> f32 + Send + 'static,
+) -> Result<Var> {
+    let values = x.tensor().to_vec()?;
+    let y: Vec<f32> = values.iter().map(|&v| value(v)).collect();
+    let y = Tensor::from_slice(&y, x.shape(), &x.tensor().device())?;
+    let [y] = tape.custom([y], [x], move |[d_y]| {
+        let pairs = values.iter().zip(d_y.to_vec()?);
+        let d_x: Vec<f32> = pairs.map(|(&v, d)| slope(v) * d).collect();
+        Ok([Tensor::from_slice(&d_x, d_y.shape(), &d_y.device())?])
+    });
+    Ok(y.with_lengths(x.lengths().cloned()))
+}
+
+#[test]
+fn an_op_of_ones_own_is_differentiated() {
+    for device in devices() {
+        let params = Params::new(device);
+        let tape = Tape::new(&params);
+        let x = tape.input(tensor(&[1.0, -2.0, 3.0], &[3, 1], device));
+        let y = elementwise(&tape, &x, |v| v * v * v, |v| 3.0 * v * v).unwrap();
+        assert_eq!(y.tensor().to_vec().unwrap(), [1.0, -8.0, 27.0]);
+        let seed = tensor(&[1.0, 2.0, 0.5], &[3, 1], device);
+        let gradients = tape.backward_from(&[(&y, seed)]).unwrap();
+        assert_eq!(gradients.get(&x).unwrap().to_vec().unwrap(), [3.0, 24.0, 13.5], "{device}");
+        // On a tape that records nothing it is a constant.
+        let tape = Tape::inference(&params);
+        let y = elementwise(&tape, &x, |v| v, |_| panic!("no gradient is wanted")).unwrap();
+        assert_eq!(y.shape(), [3, 1]);
+    }
+}
+
+/// An output that nothing came to has a gradient of zeros; an input may be one twice.
+#[test]
+fn an_op_may_have_more_than_one_output_and_input() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let [a, b] = [[1.0, 2.0], [3.0, 4.0]].map(|v| tape.input(tensor(&v, &[2], device)));
+        let outputs = [tensor(&[0.0; 2], &[2], device), tensor(&[0.0; 3], &[3], device)];
+        let [y, _unused] = tape.custom(outputs, [&a, &b, &a], |[d_y, d_unused]| {
+            assert_eq!(d_unused.to_vec()?, [0.0; 3]);
+            Ok([d_y.clone(), d_y.clone(), d_y])
+        });
+        let gradients = tape.backward_from(&[(&y, tensor(&[5.0, 6.0], &[2], device))]).unwrap();
+        assert_eq!(gradients.get(&a).unwrap().to_vec().unwrap(), [10.0, 12.0], "{device}");
+        assert_eq!(gradients.get(&b).unwrap().to_vec().unwrap(), [5.0, 6.0], "{device}");
+    }
+}
+
+#[test]
+fn a_gradient_of_ones_own_is_like_its_input() {
+    for (device, other) in devices().iter().zip(devices().iter().rev()) {
+        let of = |gradient: Tensor| {
+            let tape = Tape::new(&Params::new(device));
+            let x = tape.input(tensor(&[1.0, 2.0], &[2], device));
+            let y = tensor(&[3.0], &[1], device);
+            let [y] = tape.custom([y], [&x], move |[_]| Ok([gradient]));
+            tape.backward(&y).map(|_| ()).unwrap_err()
+        };
+        let error = of(tensor(&[1.0], &[1], device));
+        assert!(matches!(error, Error::Shape { op: "Tape::custom", .. }), "{error}");
+        let error = of(Tensor::from_u32(&[1, 1], [2], device).unwrap());
+        assert!(matches!(error, Error::DType { op: "Tape::custom", .. }), "{error}");
+        let error = of(tensor(&[1.0, 1.0], &[2], other));
+        assert!(matches!(error, Error::OtherDevice { op: "Tape::custom", .. }), "{error}");
+        // And an error of its own comes through.
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(tensor(&[1.0], &[1], device));
+        let y = tensor(&[3.0], &[1], device);
+        let [y] = tape.custom([y], [&x], |[_]| Err(Error::custom("no slope here")));
+        let error = tape.backward(&y).map(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "no slope here");
+    }
+}
+
+#[test]
+fn sums_and_products_of_values() {
+    for device in devices() {
+        let tape = Tape::new(&Params::new(device));
+        let [a, b] = [[1.0, 2.0, 3.0, 4.0], [5.0, -6.0, 7.0, 0.5]]
+            .map(|v| tape.input(tensor(&v, &[1, 2, 2], device)));
+        let a_short = a.clone().with_lengths(Some(Lengths::new(&[2], device).unwrap()));
+        let sum = add(&tape, &a_short, &b).unwrap();
+        assert!(sum.lengths().is_some());
+        assert_eq!(sum.tensor().to_vec().unwrap(), [6.0, -4.0, 10.0, 4.5], "{device}");
+        let product = multiply(&tape, &sum, &a).unwrap();
+        assert_eq!(product.tensor().to_vec().unwrap(), [6.0, -8.0, 30.0, 18.0], "{device}");
+        // (a + b) a, of which the slopes are 2 a + b and a.
+        let ones = tensor(&[1.0; 4], &[1, 2, 2], device);
+        let gradients = tape.backward_from(&[(&product, ones)]).unwrap();
+        let of = |x: &Var| gradients.get(x).unwrap().to_vec().unwrap();
+        assert_eq!(of(&a), [7.0, -2.0, 13.0, 8.5], "{device}");
+        assert_eq!(of(&b), [1.0, 2.0, 3.0, 4.0], "{device}");
+
+        let tape = Tape::new(&Params::new(device));
+        let other = Var::from(tensor(&[1.0; 3], &[1, 3], device));
+        assert!(matches!(add(&tape, &a, &other), Err(Error::Shape { op: "add", .. })));
+        assert!(matches!(multiply(&tape, &a, &other), Err(Error::Shape { op: "multiply", .. })));
+        let none = Var::from(Tensor::zeros([0, 2], device).unwrap());
+        assert!(matches!(add(&tape, &none, &none), Err(Error::Empty { .. })));
+        let numbers = Var::from(Tensor::from_u32(&[1], [1], device).unwrap());
+        assert!(matches!(multiply(&tape, &numbers, &numbers), Err(Error::DType { .. })));
+    }
+}
+
+/// x sigmoid(b x) (Ramachandran et al. 2017), whose b it learns.
+#[derive(Clone, Default)]
+struct Swish {
+    b: Option<ParamId>,
+    size: usize,
+}
+
+impl Layer for Swish {
+    fn kind(&self) -> &'static str {
+        "swish"
+    }
+    fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
+        if self.b.is_none_or(|b| !params.owns(b)) {
+            self.b =
+                Some(params.insert(format!("{}.b", params.free_prefix("swish")), [1], &[1.0])?);
+        }
+        self.size = input_size;
+        Ok(())
+    }
+    fn output_size(&self) -> usize {
+        self.size
+    }
+    fn gives_sequence(&self, takes_sequence: bool) -> bool {
+        takes_sequence
+    }
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let Some(b) = self.b else {
+            return Err(Error::NotBuilt { what: "this Swish", call: "build_on" });
+        };
+        let b = tape.param(b)?;
+        let (values, factor) = (x.tensor().to_vec()?, b.tensor().to_vec()?[0]);
+        let gate = move |v: f32| 1.0 / (1.0 + (-factor * v).exp());
+        let y: Vec<f32> = values.iter().map(|&v| v * gate(v)).collect();
+        let y = Tensor::from_slice(&y, x.shape(), &x.tensor().device())?;
+        let [y] = tape.custom([y], [x, &b], move |[d_y]| {
+            let (mut d_x, mut d_b) = (Vec::with_capacity(values.len()), 0.0);
+            for (&v, d) in values.iter().zip(d_y.to_vec()?) {
+                let s = gate(v);
+                d_x.push(d * (s + factor * v * s * (1.0 - s)));
+                d_b += d * v * v * s * (1.0 - s);
+            }
+            let device = d_y.device();
+            let d_x = Tensor::from_slice(&d_x, d_y.shape(), &device)?;
+            Ok([d_x, Tensor::from_slice(&[d_b], [1], &device)?])
+        });
+        Ok(y.with_lengths(x.lengths().cloned()).with_mask(x.mask().cloned()))
+    }
+    fn parameter_count(&self) -> usize {
+        usize::from(self.b.is_some())
+    }
+}
+
+#[test]
+fn a_layer_of_ones_own_learns_its_parameter() {
+    let rows: Vec<Vec<f32>> = (0..12).map(|i| vec![(i as f32 * 0.7).sin(); 2 + i % 3]).collect();
+    let x = Sequences::new(1, &rows).unwrap();
+    let y = Targets::values((0..12).map(|i| 0.5 - (i as f32 * 0.7).sin()).collect::<Vec<_>>(), 1);
+    let mut trained = Vec::new();
+    for device in devices() {
+        let own = Swish::default();
+        let mut model = Sequential::new(device)
+            .seed(2)
+            .add(Lstm::new(4).return_sequences())
+            .add(own.clone())
+            .add(Lstm::new(4))
+            .add(own)
+            .add(Dense::new(1));
+        model.compile(Adam::new(1e-2), Loss::MeanSquaredError, &[]);
+        let history = model.fit(&x, &y, Fit::new().epochs(20).batch_size(4).quiet()).unwrap();
+        let of = |i: usize| history.epochs[i].training.loss;
+        assert!(of(19) < of(0), "{} to {} on {device}", of(0), of(19));
+        let params = model.params();
+        assert_eq!(params.shape("swish.b").unwrap(), [1]);
+        assert!(params.names().contains(&"swish_1.b".to_owned()), "{:?}", params.names());
+        assert_ne!(params.get("swish.b").unwrap(), [1.0], "{device}");
+        trained.push(params.get("swish.b").unwrap()[0]);
+        assert_eq!(params.parameter_count(), 96 + 144 + 5 + 2);
+        assert!(model.summary().contains("swish"), "{}", model.summary());
+    }
+    assert!((trained[0] - trained[1]).abs() < 2e-2, "{trained:?}");
+}
+
+#[test]
+fn parameters_of_ones_own_are_checked() {
+    let device = &devices()[0];
+    let params = Params::new(device);
+    let id = params.insert("gate.bias", [2], &[0.5, 1.5]).unwrap();
+    assert_eq!(params.get("gate.bias").unwrap(), [0.5, 1.5]);
+    let short = params.insert("gate.weight", [2, 2], &[1.0]);
+    assert!(matches!(short, Err(Error::Count { expected: 4, found: 1, .. })));
+    let none = params.insert("gate.weight", [0, 2], &[]);
+    assert!(matches!(none, Err(Error::Empty { .. })));
+    for name in ["gate.bias", ""] {
+        let twice = params.insert(name, [1], &[1.0]);
+        assert!(matches!(twice, Err(Error::Option { option: "Params::name", .. })), "{name}");
+    }
+    assert_eq!(params.free_prefix("gate"), "gate_1");
+    let others = Params::new(device);
+    assert!(params.owns(id) && !others.owns(id));
+    let foreign = Tape::new(&others).param(id);
+    assert!(matches!(foreign, Err(Error::NotBuilt { .. })));
+}
+
+/// log cosh, the mean of it: like the square near 0, and like the size far away.
+fn log_cosh(tape: &Tape, prediction: &Var, targets: &[f32]) -> Result<Var> {
+    let errors: Vec<f32> =
+        prediction.tensor().to_vec()?.iter().zip(targets).map(|(x, y)| x - y).collect();
+    let n = errors.len() as f32;
+    let mean = errors.iter().map(|e| e.cosh().ln()).sum::<f32>() / n;
+    let loss = Tensor::from_slice(&[mean], [1], &prediction.tensor().device())?;
+    let shape = prediction.shape().to_vec();
+    let [loss] = tape.custom([loss], [prediction], move |[d_loss]| {
+        let d = d_loss.to_vec()?[0];
+        let d_x: Vec<f32> = errors.iter().map(|e| d * e.tanh() / n).collect();
+        Ok([Tensor::from_slice(&d_x, shape, &d_loss.device())?])
+    });
+    Ok(loss)
+}
+
+#[test]
+fn a_loss_of_ones_own_is_made_small() {
+    for device in devices() {
+        let params = Params::seeded(device, 3);
+        let layer = Dense::new(1).build(&params, 2).unwrap();
+        let x = Var::from(tensor(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], &[3, 2], device));
+        let mut sgd = Sgd::new(0.5);
+        let mut losses = Vec::new();
+        for _ in 0..60 {
+            let tape = Tape::new(&params);
+            let y = layer.forward(&tape, &x).unwrap();
+            let loss = log_cosh(&tape, &y, &[1.0, 2.0, 3.0]).unwrap();
+            losses.push(loss.tensor().to_vec().unwrap()[0]);
+            tape.backward(&loss).unwrap();
+            sgd.step(&params).unwrap();
+        }
+        assert!(losses[59] < 0.05 * losses[0], "{} to {} on {device}", losses[0], losses[59]);
+    }
+}
+
+/// Several losses, each with a weight, are one pass back.
+#[test]
+fn losses_are_weighted_by_their_gradients() {
+    for device in devices() {
+        let params = Params::seeded(device, 3);
+        let layer = Dense::new(1).build(&params, 2).unwrap();
+        let x = Var::from(tensor(&[1.0, 0.5], &[1, 2], device));
+        let y = tensor(&[3.0], &[1, 1], device);
+        let gradient = |weights: [f32; 2]| {
+            params.zero_gradients().unwrap();
+            let tape = Tape::new(&params);
+            let output = layer.forward(&tape, &x).unwrap();
+            let square = loss::mean_squared_error(&tape, &output, &y, None).unwrap();
+            let size = loss::mean_absolute_error(&tape, &output, &y, None).unwrap();
+            let [a, b] = weights.map(|weight| tensor(&[weight], &[1], device));
+            tape.backward_from(&[(&square, a), (&size, b)]).unwrap();
+            params.gradient("dense.weight").unwrap()
+        };
+        let (a, b, both) = (gradient([1.0, 0.0]), gradient([0.0, 1.0]), gradient([0.5, 2.0]));
+        let sum: Vec<f32> = a.iter().zip(&b).map(|(a, b)| 0.5 * a + 2.0 * b).collect();
+        close(&format!("weighted losses on {device}"), &both, &sum, 1e-5);
+    }
+}
+
+/// Gradient descent, once more.
+struct Plain(f32);
+
+impl Optimizer for Plain {
+    fn step(&mut self, params: &Params) -> Result<()> {
+        params.update(|_, values, gradient| {
+            values.iter_mut().zip(gradient).for_each(|(p, g)| *p -= self.0 * g);
+        })?;
+        Ok(())
+    }
+}
+
+/// The crate's, with a rate that falls at each step.
+struct Falling(Sgd);
+
+impl Optimizer for Falling {
+    fn step(&mut self, params: &Params) -> Result<()> {
+        let rate = self.0.learning_rate();
+        self.0.set_learning_rate(0.9 * rate);
+        self.0.step(params)
+    }
+}
+
+#[test]
+fn an_optimizer_of_ones_own_moves_what_the_crates_own_moves() {
+    let x = Sequences::from_tokens([vec![1, 2, 3], vec![4, 1], vec![2, 0, 5], vec![3, 3]]).unwrap();
+    let y = Targets::values([0.0, 1.0, 1.0, 0.0], 1);
+    for device in devices() {
+        for sparse in [false, true] {
+            let run = |optimizer: Box<dyn Optimizer>| {
+                struct Boxed(Box<dyn Optimizer>);
+                impl Optimizer for Boxed {
+                    fn step(&mut self, params: &Params) -> Result<()> {
+                        self.0.step(params)
+                    }
+                }
+                let table = Embedding::new(6, 3);
+                let mut model = Sequential::new(device)
+                    .seed(4)
+                    .add(if sparse { table.sparse() } else { table })
+                    .add(Lstm::new(4).kernel_max_norm(0.3))
+                    .add(Dense::new(1).activation(Activation::Sigmoid));
+                model.compile(Boxed(optimizer), Loss::BinaryCrossEntropy, &[]);
+                model.fit(&x, &y, Fit::new().epochs(3).batch_size(2).quiet()).unwrap();
+                let params = model.params();
+                let values =
+                    params.names().iter().map(|n| params.get(n).unwrap()).collect::<Vec<_>>();
+                assert!(params.gradient("dense.bias").unwrap().iter().all(|g| *g == 0.0));
+                values.concat()
+            };
+            let own = run(Box::new(Plain(0.1)));
+            let crates = run(Box::new(Sgd::new(0.1)));
+            close(&format!("sparse {sparse} on {device}"), &own, &crates, 1e-5);
+            let falling = run(Box::new(Falling(Sgd::new(0.1))));
+            assert_ne!(falling, crates, "{device}");
+        }
+    }
+}
+
+/// In mixed precision a step whose gradients overflow is left out, and the loss scale falls.
+#[test]
+fn an_optimizer_of_ones_own_leaves_out_what_overflows() {
+    for device in devices() {
+        let params = Params::seeded(device, 1);
+        let mixed = params.set_precision(Precision::Mixed) == Precision::Mixed;
+        let layer = Dense::new(1).build(&params, 1).unwrap();
+        let step = |target: f32| {
+            let tape = Tape::new(&params);
+            let x = Var::from(tensor(&[1.0], &[1, 1], device));
+            let y = tensor(&[target], &[1, 1], device);
+            let output = layer.forward(&tape, &x).unwrap();
+            let loss = loss::mean_squared_error(&tape, &output, &y, None).unwrap();
+            tape.backward(&loss).unwrap();
+            let before = params.get("dense.weight").unwrap();
+            let made = params.update(|_, values, gradient| {
+                values.iter_mut().zip(gradient).for_each(|(p, g)| *p -= 0.1 * g);
+            });
+            (made.unwrap(), before != params.get("dense.weight").unwrap())
+        };
+        assert_eq!(step(1.0), (true, true), "{device}");
+        if mixed {
+            let scale = params.loss_scale().unwrap();
+            assert_eq!(step(1e35), (false, false), "{device}");
+            assert_eq!(params.loss_scale().unwrap(), scale / 2.0, "{device}");
+            assert_eq!(step(2.0), (true, true), "{device}");
+        }
+    }
+    let nothing = Params::new(&devices()[0]).update(|_, _, _| ());
+    assert!(matches!(nothing, Err(Error::NotBuilt { .. })));
+}
