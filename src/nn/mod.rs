@@ -39,7 +39,7 @@ use crate::{Error, Result};
 /// takes no size, as a frame is one token; an [`Attention`]'s takes the two of what it compares.
 ///
 /// A layer of your own needs no kernel: build its `forward` from the layers that there are, from
-/// [`add`], [`multiply`] and [`concat`], or, for what none of them computes, with [`Tape::custom`];
+/// [`add`], [`multiply`] and [`concat()`], or, for what none of them computes, with [`Tape::custom`];
 /// [`Params::insert`] gives it parameters, and [`crate::Error::custom`] carries its errors. The
 /// methods without a body are all that it has to say; the others tell a [`crate::Sequential`] of what
 /// few layers do.
