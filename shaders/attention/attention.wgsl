@@ -4,7 +4,7 @@
 //         weights: [B,U,T], context: [B,U,V]. A step that does not count has the weight 0; where
 //         none counts the context is 0.
 // Grid    rowwise, n = B*U: a query
-// Twin    src/ops/attention.rs
+// Twin    src/ops/attention/
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> q: array<f32>;              // [B,U,H]

@@ -2,7 +2,7 @@
 //
 // Shapes  as in attention; d_scores: [B,U,T]; d_context: [B,U,V]; d_k: [B,T,H]; d_values: [B,T,V]
 // Grid    rowwise, n = B*T: a step of a row
-// Twin    src/ops/attention.rs
+// Twin    src/ops/attention/
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> q: array<f32>;               // [B,U,H]

@@ -3,7 +3,7 @@
 //
 // Shapes  as in attention; d_scores: [B,U,T]; d_q, d_score: [B,U,H]
 // Grid    rowwise, n = B*U: a query
-// Twin    src/ops/attention.rs
+// Twin    src/ops/attention/
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> q: array<f32>;              // [B,U,H]

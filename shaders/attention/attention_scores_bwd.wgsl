@@ -3,7 +3,7 @@
 //
 // Shapes  values: [B,T,V]; weights, d_scores: [B,U,T]; d_context: [B,U,V]
 // Grid    rowwise, n = B*U: a query
-// Twin    src/ops/attention.rs
+// Twin    src/ops/attention/
 
 struct Dims { n: u32, u: u32, t: u32, h: u32, v: u32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N]
 // Grid    elementwise, n = N
-// Twin    src/ops/activation.rs
+// Twin    src/ops/elementwise/activation.rs
 
 override KIND: u32;
 

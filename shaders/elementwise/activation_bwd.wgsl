@@ -2,7 +2,7 @@
 //
 // Shapes  y, d_y, d_x: [N]
 // Grid    elementwise, n = N
-// Twin    src/ops/activation.rs
+// Twin    src/ops/elementwise/activation.rs
 
 override KIND: u32;
 

@@ -2,7 +2,7 @@
 //
 // Shapes  a, b, y: [N]
 // Grid    elementwise, n = N
-// Twin    src/ops/add.rs
+// Twin    src/ops/elementwise/add.rs
 
 struct Dims { n: u32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N]
 // Grid    elementwise, n = N
-// Twin    src/ops/add_into.rs
+// Twin    src/ops/elementwise/add_into.rs
 
 struct Dims { n: u32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N]
 // Grid    elementwise, n = N
-// Twin    src/ops/copy.rs
+// Twin    src/ops/elementwise/copy.rs
 
 struct Dims { n: u32 }
 

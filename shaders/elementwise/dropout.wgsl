@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N], in blocks that share a mask of C columns
 // Grid    elementwise, n = N
-// Twin    src/ops/dropout.rs
+// Twin    src/ops/elementwise/dropout.rs
 // Source  Srivastava et al. 2014; the same mask at every step: Gal & Ghahramani 2016
 
 struct Dims { n: u32, c: u32, block: u32, rate: f32, key0: u32, key1: u32 }

@@ -2,7 +2,7 @@
 //
 // Shapes  x: [N]; y: [ceil(N/2)] of two
 // Grid    elementwise, n = ceil(N/2): a word; if N is odd, the last one's second half is 0
-// Twin    src/ops/half.rs
+// Twin    src/ops/elementwise/half.rs
 // Needs   f16
 
 struct Dims { n: u32, numbers: u32 }

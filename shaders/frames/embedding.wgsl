@@ -4,7 +4,7 @@
 // Shapes  ids: [N], as numbers or, with FLOAT, as floats; table: [V,E], of which rows first..first+count
 //         are here; y: [N,E]
 // Grid    elementwise, n = N*E
-// Twin    src/ops/embedding.rs
+// Twin    src/ops/frames/embedding.rs
 
 override FLOAT: bool;
 

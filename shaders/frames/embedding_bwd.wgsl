@@ -4,7 +4,7 @@
 //         all behind, from places_at on; d_y: [N,E]; d_table: [V,E], added to, of which the rows from
 //         `base` on are here, or with ROWS [rows drawn,E], written
 // Grid    rowwise, n rows drawn, from `first` on; no atomics, so that every run gives the same bits
-// Twin    src/ops/embedding.rs
+// Twin    src/ops/frames/embedding.rs
 
 override ROWS: bool;
 

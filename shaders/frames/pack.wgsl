@@ -3,7 +3,7 @@
 // Shapes  padded [B,T,C], packed [frames,C]: x is the one, y the other; rows: [B,3]: row, length,
 //         first frame
 // Grid    elementwise, n = B*T*C
-// Twin    src/ops/pack.rs
+// Twin    src/ops/frames/pack.rs
 
 override UNPACK: bool;
 

@@ -5,7 +5,7 @@
 // Shapes  x: [B,T,C]; y, found: [B,C], of which `found` holds the number of the frame that was
 //         taken or, for KIND 1, how many count. A row without any gives 0.
 // Grid    elementwise, n = B*C
-// Twin    src/ops/pool.rs
+// Twin    src/ops/frames/pool.rs
 
 override KIND: u32;
 

@@ -2,7 +2,7 @@
 //
 // Shapes  as in pool; d_y: [B,C], d_x: [B,T,C]. KIND 0 does not look at `found`.
 // Grid    elementwise, n = B*T*C
-// Twin    src/ops/pool.rs
+// Twin    src/ops/frames/pool.rs
 
 override KIND: u32;
 

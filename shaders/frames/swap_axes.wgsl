@@ -2,7 +2,7 @@
 //
 // Shapes  x: [A,B,C], y: [B,A,C]
 // Grid    elementwise, n = A*B*C
-// Twin    src/ops/swap_axes.rs
+// Twin    src/ops/frames/swap_axes.rs
 
 struct Dims { n: u32, a: u32, b: u32, c: u32 }
 

@@ -5,7 +5,7 @@
 //         multiples of 4, and ElemA and ElemB are vec4s
 // Grid    ceil(N/64), ceil(M/64), slices: a workgroup of 128 makes a tile of 64 x 64, in four blocks of
 //         32 x 32 that its subgroups share out; K in turns of 32
-// Twin    src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm/cpu.rs
 // Needs   f16; at least two subgroups in a workgroup
 
 const SIDE = 64u;    // of the tile

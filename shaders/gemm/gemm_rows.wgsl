@@ -4,7 +4,7 @@
 // Shapes  gemm/parts/gemm.wgsl
 // Grid    ceil(N/32), ceil(M/8), slices: a workgroup of 32 columns x 8 parts of the sums: part p has
 //         k = p, p + 8, ..; parts are added up in a fixed order
-// Twin    src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm/cpu.rs
 
 const PARTS = 8u;
 

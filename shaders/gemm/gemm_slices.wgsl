@@ -3,7 +3,7 @@
 //
 // Shapes  parts: [slices,M,N], side by side; bias: [N]; C: [M,N], its rows ldc apart
 // Grid    elementwise, n = M*N
-// Twin    src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm/cpu.rs
 
 override BIAS: bool;
 override ACCUMULATE: bool;

@@ -3,7 +3,7 @@
 // Shapes  gemm/parts/gemm.wgsl
 // Grid    ceil(N/64), ceil(M/64), slices: a workgroup of 16 x 16 makes a tile of 64 x 64, an
 //         invocation 4 x 4 of it; K in turns of 16
-// Twin    src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm/cpu.rs
 
 const STEPS = 16u;  // of K in a turn
 const WIDE = 16u;   // vec4s of a tile's row

@@ -3,7 +3,7 @@
 // Shapes  gemm/parts/gemm.wgsl
 // Grid    ceil(N/128), ceil(M/128), slices: a workgroup of 16 x 16 makes a tile of 128 x 128, an
 //         invocation 8 x 8 of it, in quarters that are 64 apart; K in turns of 8
-// Twin    src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm/cpu.rs
 
 const STEPS = 8u;  // of K in a turn
 const WIDE = 32u;   // vec4s of a tile's row

@@ -5,7 +5,7 @@
 //
 // Shapes  x: [N,C]; expected: [N] labels or [N,C] bits of floats; weights, hit: [N]
 // Grid    elementwise, n = N: a row
-// Twin    src/ops/accuracy.rs
+// Twin    src/ops/loss/accuracy.rs
 
 override KIND: u32;
 override WEIGHTS: bool;

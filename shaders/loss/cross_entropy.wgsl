@@ -3,7 +3,7 @@
 //
 // Shapes  x: [N,C]; labels, weights, loss: [N]; class_weights: [C]
 // Grid    rowwise, n = N
-// Twin    src/ops/cross_entropy.rs
+// Twin    src/ops/loss/cross_entropy.rs
 
 @group(0) @binding(5) var<storage, read_write> loss: array<f32>;  // [N]
 

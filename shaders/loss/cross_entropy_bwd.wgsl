@@ -3,7 +3,7 @@
 //
 // Shapes  x, d_x: [N,C]; labels, weights: [N]; class_weights: [C]; d_loss: [1]
 // Grid    rowwise, n = N
-// Twin    src/ops/cross_entropy.rs
+// Twin    src/ops/loss/cross_entropy.rs
 
 @group(0) @binding(5) var<storage, read> d_loss: array<f32>;     // [1]
 @group(0) @binding(6) var<storage, read_write> d_x: array<f32>;  // [N,C]

@@ -4,7 +4,7 @@
 //
 // Shapes  as in loss/parts/ctc.wgsl; alpha: [B,T,2L+1], loss: [B]
 // Grid    rowwise, n = B; the invocations take its states
-// Twin    src/ops/ctc.rs
+// Twin    src/ops/loss/ctc.rs
 // Source  Graves et al. 2006, section 4.1
 
 @group(0) @binding(5) var<storage, read_write> alpha: array<f32>;  // [B,T,2L+1]

@@ -6,7 +6,7 @@
 // Shapes  as in loss/parts/ctc.wgsl; alpha: [B,T,2L+1]; beta: [B,2,2L+1], of this frame and the next;
 //         d_loss: [1]; d_x: [B,T,C], 0 past a row's end
 // Grid    rowwise, n = B
-// Twin    src/ops/ctc.rs
+// Twin    src/ops/loss/ctc.rs
 // Source  Graves et al. 2006, equation 16
 
 @group(0) @binding(5) var<storage, read> alpha: array<f32>;       // [B,T,2L+1]

@@ -8,7 +8,7 @@
 //
 // Shapes  x, y: [N,C]; weights, loss: [N]. Without WEIGHTS w = 1.
 // Grid    elementwise, n = N: a row
-// Twin    src/ops/pointwise_loss.rs
+// Twin    src/ops/loss/pointwise_loss.rs
 
 override KIND: u32;
 override WEIGHTS: bool;

@@ -8,7 +8,7 @@
 //
 // Shapes  x, y, d_x: [N,C]; weights: [N]; d_loss: [1]. Without WEIGHTS w = 1.
 // Grid    elementwise, n = N*C
-// Twin    src/ops/pointwise_loss.rs
+// Twin    src/ops/loss/pointwise_loss.rs
 
 override KIND: u32;
 override WEIGHTS: bool;

@@ -1,18 +1,18 @@
-// layer_norm: y = gain * (x - mean) / sqrt(variance + epsilon) (+ shift), for each row.
+// layer_norm: y = gain * (x - mean) / sqrt(variance + epsilon) (+ bias), for each row.
 //
-// Shapes  x, y: [N,C]; gain, shift: [C]; stats: [N,2], the mean and one over the root
+// Shapes  x, y: [N,C]; gain, bias: [C]; stats: [N,2], the mean and one over the root
 // Grid    rowwise, n = N
-// Twin    src/ops/layer_norm.rs
+// Twin    src/ops/norm/layer_norm.rs
 // Source  Ba et al. 2016, equation 4
 
-override SHIFT: bool;
+override BIAS: bool;
 
 struct Dims { n: u32, c: u32, epsilon: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [N,C]
 @group(0) @binding(2) var<storage, read> gain: array<f32>;         // [C]
-@group(0) @binding(3) var<storage, read> shift: array<f32>;        // [C], if SHIFT
+@group(0) @binding(3) var<storage, read> bias: array<f32>;         // [C], if BIAS
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;      // [N,C]
 @group(0) @binding(5) var<storage, read_write> stats: array<f32>;  // [N,2]
 
@@ -41,7 +41,7 @@ fn take_row(row: u32, lane: u32) {
     let root = 1.0 / sqrt(variance + dims.epsilon);
     for (var j = lane; j < dims.c; j += 64u) {
         var value = gain[j] * ((x[begin + j] - mean) * root);
-        if SHIFT { value += shift[j]; }
+        if BIAS { value += bias[j]; }
         y[begin + j] = value;
     }
     if lane == 0u {

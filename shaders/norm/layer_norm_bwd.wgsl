@@ -3,7 +3,7 @@
 //
 // Shapes  x, d_y, d_x, d_gain: [N,C]; gain: [C]; stats: [N,2]
 // Grid    rowwise, n = N
-// Twin    src/ops/layer_norm.rs
+// Twin    src/ops/norm/layer_norm.rs
 
 struct Dims { n: u32, c: u32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N,C]
 // Grid    rowwise, n = N
-// Twin    src/ops/softmax.rs
+// Twin    src/ops/norm/softmax.rs
 
 override LOG: bool;
 

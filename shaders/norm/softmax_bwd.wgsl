@@ -2,7 +2,7 @@
 //
 // Shapes  y, d_y, d_x: [N,C]
 // Grid    rowwise, n = N
-// Twin    src/ops/softmax.rs
+// Twin    src/ops/norm/softmax.rs
 
 struct Dims { n: u32, c: u32 }
 

@@ -8,7 +8,7 @@
 //
 // Shapes  p, g, m, v: [N], or g of the rows drawn alone; scaling: [4] of loss_scale_update; count: [1]
 // Grid    elementwise, n = N
-// Twin    src/ops/adam.rs
+// Twin    src/ops/optim/adam.rs
 // Source  Kingma & Ba 2015, arXiv 1412.6980; decoupled decay: Loshchilov & Hutter 2019
 
 struct Dims {

@@ -2,7 +2,7 @@
 //
 // Shapes  g: [N]; state: [4] of loss_scale_update, whose last is then 1
 // Grid    elementwise, n = ceil(N/4): four of them
-// Twin    src/ops/loss_scale.rs
+// Twin    src/ops/optim/loss_scale.rs
 
 struct Dims { n: u32, numbers: u32 }
 

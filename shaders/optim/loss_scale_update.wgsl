@@ -8,7 +8,7 @@
 // Shapes  state: [4]: scale; inverse; finite steps since the scale changed; as bits, whether
 //         a gradient was not finite; count: [1], steps made
 // Grid    1, 1, 1
-// Twin    src/ops/loss_scale.rs
+// Twin    src/ops/optim/loss_scale.rs
 // Source  Micikevicius et al. 2018, arXiv 1710.03740
 
 struct Dims { growth: f32, least: f32, most: f32 }

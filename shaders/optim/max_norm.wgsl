@@ -2,7 +2,7 @@
 //
 // Shapes  x: [rows, columns]
 // Grid    elementwise, n = columns: one of them
-// Twin    src/ops/penalty.rs
+// Twin    src/ops/optim/regularizer.rs
 
 struct Dims { n: u32, rows: u32, limit: f32 }
 

@@ -2,7 +2,7 @@
 //
 // Shapes  x, y: [N]; state: [4], of which the first is the scale
 // Grid    elementwise, n = N
-// Twin    src/ops/loss_scale.rs
+// Twin    src/ops/optim/loss_scale.rs
 
 override INVERSE: bool;
 

@@ -7,7 +7,7 @@
 //
 // Shapes  p, g, v: [N], or g of the rows drawn alone; scaling: [4] of loss_scale_update
 // Grid    elementwise, n = N
-// Twin    src/ops/sgd.rs
+// Twin    src/ops/optim/sgd.rs
 // Source  Sutskever et al. 2013, in PyTorch's form
 
 override NESTEROV: bool;

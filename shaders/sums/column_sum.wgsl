@@ -3,7 +3,7 @@
 // Shapes  x: [N,C] of Real: f32 or f16 in memory, named by the host; y: [slices,C]
 // Grid    ceil(C/16), slices, 1: a workgroup of 16 columns x 16 groups of the rows of a slice. More
 //         columns than a grid has room for take several, from a `first` one on.
-// Twin    src/ops/column_sum.rs
+// Twin    src/ops/sums/column_sum.rs
 
 override ACCUMULATE: bool;
 

@@ -3,7 +3,7 @@
 //
 // Shapes  x: [N]; y: [groups]
 // Grid    rowwise, n = groups: a block
-// Twin    src/ops/reduce_sum.rs
+// Twin    src/ops/sums/reduce_sum.rs
 
 override ACCUMULATE: bool;
 

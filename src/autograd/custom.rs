@@ -2,7 +2,7 @@
 
 use super::{ParamId, Tape, Var};
 use crate::check::Check;
-use crate::ops::add_into::add_into;
+use crate::ops::elementwise::add_into::add_into;
 use crate::{DType, Result, Tensor};
 
 impl Tape {

@@ -3,7 +3,8 @@
 use super::{Tape, Var};
 use crate::Result;
 use crate::check::Check;
-use crate::ops::{add, penalty};
+use crate::ops::elementwise::add;
+use crate::ops::optim::regularizer;
 
 impl Tape {
     /// A loss plus what the regularizers of the layers ask: those of the parameters, and those of
@@ -31,9 +32,9 @@ impl Tape {
         let mut terms = vec![loss.clone()];
         for (id, len, factors) in self.params().penalties() {
             let (value, gradient) = self.parameter(id, &[len])?;
-            let y = penalty::penalty(&value, factors)?;
+            let y = regularizer::penalty(&value, factors)?;
             terms.push(self.push_one(y, true, move |d_loss, _| {
-                penalty::backward(&value, factors, d_loss, &gradient, true)
+                regularizer::backward(&value, factors, d_loss, &gradient, true)
             }));
         }
         terms.extend(self.penalties());

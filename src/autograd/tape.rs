@@ -206,7 +206,7 @@ impl Tape {
         let Some(state) = self.params.loss_scaling()? else { return self.run(seeds, None) };
         let mut scaled = Vec::new();
         for (var, gradient) in seeds {
-            scaled.push((*var, ops::loss_scale::rescale(gradient, &state, false)?));
+            scaled.push((*var, ops::optim::loss_scale::rescale(gradient, &state, false)?));
         }
         self.run(&scaled, Some(state))
     }
@@ -267,7 +267,7 @@ impl Tape {
         if let Some(state) = scaling {
             // What is left is the inputs'.
             for gradient in gradients.by_index.iter_mut().flatten() {
-                *gradient = ops::loss_scale::rescale(gradient, &state, true)?;
+                *gradient = ops::optim::loss_scale::rescale(gradient, &state, true)?;
             }
         }
         Ok(gradients)
@@ -293,7 +293,7 @@ impl Gradients {
         let Some(slot) = id.and_then(|id| self.by_index.get_mut(id.index)) else { return Ok(()) };
         *slot = Some(match slot.take() {
             // A new tensor: the old one may be saved by the op that made it.
-            Some(sum) => ops::add::add(&sum, &gradient)?,
+            Some(sum) => ops::elementwise::add::add(&sum, &gradient)?,
             None => gradient,
         });
         Ok(())

@@ -3,7 +3,7 @@
 use super::{RowWeights, check_total, one_over, record, rows};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
-use crate::ops::cross_entropy as op;
+use crate::ops::loss::cross_entropy as op;
 use crate::{Device, Error, Result, Tensor};
 use std::sync::Arc;
 

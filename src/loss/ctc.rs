@@ -2,9 +2,9 @@
 
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
-use crate::ops::ctc as op;
-use crate::ops::reduce_sum::reduce_sum;
-use crate::ops::softmax::log_softmax;
+use crate::ops::loss::ctc as op;
+use crate::ops::norm::softmax::log_softmax;
+use crate::ops::sums::reduce_sum::reduce_sum;
 use crate::{DType, Error, Result, Tensor};
 use std::collections::HashMap;
 

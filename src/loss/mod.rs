@@ -19,9 +19,9 @@ pub use ctc::{Ctc, ctc};
 
 use crate::autograd::{Tape, Var};
 use crate::check::{Check, check_positive};
-use crate::ops::pointwise_loss::{self, Kind};
-use crate::ops::reduce_sum::reduce_sum;
-use crate::ops::softmax::last_axis;
+use crate::ops::common::last_axis;
+use crate::ops::loss::pointwise_loss::{self, Kind};
+use crate::ops::sums::reduce_sum::reduce_sum;
 use crate::tensor::{count, room_for};
 use crate::{DType, Device, Error, Lengths, Mask, Result, Tensor};
 use std::sync::Arc;

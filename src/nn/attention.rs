@@ -6,7 +6,7 @@ use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::ops::attention as op;
-use crate::ops::column_sum::column_sum;
+use crate::ops::sums::column_sum::column_sum;
 use crate::{DType, Error, Result, Tensor};
 
 /// How well a query and a key go together.

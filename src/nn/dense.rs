@@ -6,10 +6,10 @@ use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_buil
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
-use crate::ops::activation::{self, Kind};
-use crate::ops::column_sum::column_sum;
+use crate::ops::elementwise::activation::{self, Kind};
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::softmax;
+use crate::ops::norm::softmax;
+use crate::ops::sums::column_sum::column_sum;
 use crate::{DType, Error, GateActivation, Result, Tensor};
 
 /// What a [`Dense`] does to its sums, last; by itself, [`Activation::forward`].

@@ -4,18 +4,17 @@ use crate::Result;
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::lengths::Counted;
-use crate::ops::add as sum;
-use crate::ops::add_into::add_into;
-use crate::ops::column_sum::column_sum;
-use crate::ops::columns::copy_columns;
-use crate::ops::dropout;
+use crate::ops::elementwise::add as sum;
+use crate::ops::elementwise::add_into::add_into;
+use crate::ops::elementwise::{dropout, merge};
+use crate::ops::frames::apply_mask::apply_mask;
+use crate::ops::frames::copy_columns::copy_columns;
+use crate::ops::frames::pack::{pack, unpack};
+use crate::ops::frames::pool;
+use crate::ops::frames::swap_axes as swap;
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::halves;
-use crate::ops::layer_norm as norm;
-use crate::ops::mask_steps::mask_steps;
-use crate::ops::pack::{pack, unpack};
-use crate::ops::pool;
-use crate::ops::swap_axes as swap;
+use crate::ops::norm::layer_norm as norm;
+use crate::ops::sums::column_sum::column_sum;
 use crate::tensor::Tensor;
 
 /// Puts one op with one input and one output on the tape.
@@ -42,7 +41,7 @@ fn zero_others(x: &Tensor, steps: &Counted) -> Result<Tensor> {
     match steps {
         Counted::All => Ok(x.clone()),
         Counted::Lengths(lengths) => unpack(&pack(x, lengths)?, lengths, x.shape()[1]),
-        Counted::Mask(mask) => mask_steps(x, mask),
+        Counted::Mask(mask) => apply_mask(x, mask),
     }
 }
 
@@ -100,10 +99,10 @@ pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Resu
 }
 
 /// One value from the two halves of each row.
-pub(super) fn merge(tape: &Tape, x: &Var, kind: halves::Kind) -> Result<Var> {
-    let y = halves::halves(kind, x.tensor())?;
+pub(super) fn merge(tape: &Tape, x: &Var, kind: merge::Kind) -> Result<Var> {
+    let y = merge::merge(kind, x.tensor())?;
     let saved = x.tensor().clone();
-    let y = unary(tape, x, y, move |d_y| halves::backward(kind, &saved, d_y));
+    let y = unary(tape, x, y, move |d_y| merge::backward(kind, &saved, d_y));
     Ok(y.with_steps_of(x))
 }
 
@@ -225,7 +224,7 @@ pub fn add(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
 /// As [`add`].
 pub fn multiply(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     check_alike("multiply", a.tensor(), b.tensor())?;
-    merge(tape, &concat(tape, &[a.clone(), b.clone()])?, halves::Kind::Product)
+    merge(tape, &concat(tape, &[a.clone(), b.clone()])?, merge::Kind::Product)
 }
 
 /// A parameter as a value, for what is computed of it. `gradient` is where its gradient goes.
@@ -298,21 +297,21 @@ pub(super) fn at_first_step(
     Ok(unary(tape, h, y, move |d_y| Ok(pool::pool(kind, d_y, dims, &steps)?.0)))
 }
 
-/// Normalises each row, with a gain and perhaps a shift, each with where its gradient goes.
+/// Normalises each row, with a gain and perhaps a bias, each with where its gradient goes.
 pub(super) fn layer_norm(
     tape: &Tape,
     x: &Var,
     (gain, d_gain): (Tensor, Tensor),
-    shift: Option<(Tensor, Tensor)>,
+    bias: Option<(Tensor, Tensor)>,
     epsilon: f32,
 ) -> Result<Var> {
     let (id, saved) = (tape.id(x), x.tensor().clone());
-    let (y, stats) = norm::layer_norm(&saved, &gain, shift.as_ref().map(|s| &s.0), epsilon)?;
+    let (y, stats) = norm::layer_norm(&saved, &gain, bias.as_ref().map(|b| &b.0), epsilon)?;
     let y = tape.push_one(y, true, move |d_y, gradients| {
         let (d_x, d_gains) = norm::backward(&saved, &gain, &stats, d_y)?;
         column_sum(&d_gains, &d_gain)?;
-        if let Some((_, d_shift)) = &shift {
-            column_sum(d_y, d_shift)?;
+        if let Some((_, d_bias)) = &bias {
+            column_sum(d_y, d_bias)?;
         }
         gradients.add(id, d_x)
     });

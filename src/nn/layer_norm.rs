@@ -80,13 +80,13 @@ impl LayerNorm {
             return Err(Error::NotBuilt { what: "this LayerNorm", call: "build" });
         };
         let gain = tape.parameter(weight, &[size])?;
-        let shift = tape.parameter(bias, &[size])?;
+        let bias = tape.parameter(bias, &[size])?;
         let check = Check::new("layer_norm", "the layer was built for that input_size");
         check.dtype("x", x.tensor(), DType::F32)?;
         check.features("x", x.tensor(), "[..,F]", size)?;
         check.device(x.tensor(), &[("weight", &gain.0)])?;
         let x = functions::without_padding(tape, "layer_norm", x)?;
-        functions::layer_norm(tape, &x, gain, Some(shift), self.epsilon)
+        functions::layer_norm(tape, &x, gain, Some(bias), self.epsilon)
     }
 }
 

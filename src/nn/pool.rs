@@ -4,7 +4,7 @@ use super::{Layer, Params, check_size};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::lengths::Counted;
-use crate::ops::pool::{self as op, Kind};
+use crate::ops::frames::pool::{self as op, Kind};
 use crate::{DType, Error, Result};
 
 /// What [`Pool`] makes of a row's frames.

@@ -2,7 +2,7 @@
 
 use crate::autograd::{ParamId, Tape, Var};
 use crate::check::check_positive;
-use crate::ops::penalty;
+use crate::ops::optim::regularizer;
 use crate::{Error, Result};
 
 /// A term of the loss that keeps values small: `l1` times the sum of |x|, plus `l2` times the sum
@@ -64,10 +64,10 @@ pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Res
     let factors = factors.map(|f| f / rows);
     let saved = super::functions::clean("activity_regularizer", x)?;
     let id = tape.id(x);
-    let y = penalty::penalty(&saved, factors)?;
+    let y = regularizer::penalty(&saved, factors)?;
     tape.penalize(tape.push_one(y, id.is_some(), move |d_loss, gradients| {
         let d_x = crate::Tensor::empty(saved.shape(), &saved.device())?;
-        penalty::backward(&saved, factors, d_loss, &d_x, false)?;
+        regularizer::backward(&saved, factors, d_loss, &d_x, false)?;
         gradients.add(id, d_x)
     }));
     Ok(())

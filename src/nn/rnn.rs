@@ -5,7 +5,7 @@ use super::lstm::level::{Direction, Operand, level};
 use super::{Layer, LstmState, Params, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
-use crate::ops::columns::copy_columns;
+use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::lstm::CellConfig;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::{Error, GateActivation, Result, Tensor};

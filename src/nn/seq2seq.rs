@@ -4,8 +4,8 @@ use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Par
 use crate::autograd::{Tape, Var};
 use crate::check::check_share;
 use crate::loss::{Labels, RowWeights, cross_entropy};
-use crate::ops::embedding::embedding as gather;
-use crate::ops::softmax::log_softmax;
+use crate::ops::frames::embedding::embedding as gather;
+use crate::ops::norm::softmax::log_softmax;
 use crate::{Error, Lengths, Result, Tensor};
 
 /// An encoder that reads tokens, and a decoder that says tokens and looks at what the encoder made

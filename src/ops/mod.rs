@@ -1,91 +1,68 @@
-//! The ops: what a device computes. Each file has an op's kernel as data, the function that
-//! checks and launches it, and its twin on the CPU. No tape here: see [`crate::nn`] and
+//! The ops: what a device computes, in the rooms of `shaders/`. Each file has an op's kernel as data, the
+//! function that checks and launches it, and its twin on the CPU. No tape here: see [`crate::nn`] and
 //! [`crate::loss`] for what can be differentiated.
 
-pub(crate) mod accuracy;
-pub(crate) mod activation;
-pub(crate) mod adam;
-pub(crate) mod add;
-pub(crate) mod add_into;
 pub(crate) mod attention;
-pub(crate) mod column_sum;
-pub(crate) mod columns;
-pub(crate) mod copy;
-pub(crate) mod cross_entropy;
-pub(crate) mod ctc;
-pub(crate) mod drawn;
-pub(crate) mod dropout;
-mod each;
-pub(crate) mod embedding;
+pub(crate) mod common;
+pub(crate) mod elementwise;
+pub(crate) mod frames;
 pub(crate) mod gemm;
-pub(crate) mod gemm_cooperative;
-pub(crate) mod gemm_slices;
-pub(crate) mod half;
-pub(crate) mod halves;
-mod launch;
-pub(crate) mod layer_norm;
-pub(crate) mod loss_scale;
+pub(crate) mod loss;
 pub(crate) mod lstm;
-pub(crate) mod mask_steps;
-mod math;
-pub(crate) mod pack;
-pub(crate) mod penalty;
-pub(crate) mod pointwise_loss;
-pub(crate) mod pool;
-pub(crate) mod reduce_sum;
-pub(crate) mod sgd;
-pub(crate) mod softmax;
-mod sums;
-pub(crate) mod swap_axes;
-pub(crate) mod threefry;
+pub(crate) mod norm;
+pub(crate) mod optim;
+pub(crate) mod sums;
 
-use each::{elementwise, rowwise};
-pub(crate) use launch::Launch;
 pub use lstm::cell::{Coupling, GateActivation};
 
-use crate::check::Check;
-use crate::device::kernel::{Constants, Kernel, Need, Wgsl, wgsl};
+use crate::device::kernel::{Kernel, Need};
+use elementwise::{activation, add, add_into, copy, dropout, half, merge};
+use frames::{apply_mask, copy_columns, embedding, pack, pool, swap_axes};
+use loss::{accuracy, cross_entropy, ctc, pointwise_loss};
 use lstm::gpu::{recompute, schedule, transpose_gates};
+use norm::{layer_norm, softmax};
+use optim::{adam, loss_scale, regularizer, sgd};
 use std::slice::from_ref as one;
+use sums::{column_sum, reduce_sum};
 
 /// The kernels that the ops have: see [`every_kernel`].
 static KERNELS: &[&[Kernel]] = &[
-    one(&accuracy::KERNEL),
-    one(&activation::FORWARD),
-    one(&activation::BACKWARD),
-    one(&adam::KERNEL),
-    one(&add::KERNEL),
-    one(&add_into::KERNEL),
     one(&attention::FORWARD),
     one(&attention::SCORES_BACKWARD),
     one(&attention::QUERY_BACKWARD),
     one(&attention::KEY_BACKWARD),
-    &column_sum::KERNELS,
-    one(&columns::KERNEL),
+    one(&activation::FORWARD),
+    one(&activation::BACKWARD),
+    one(&add::KERNEL),
+    one(&add_into::KERNEL),
     one(&copy::KERNEL),
-    one(&cross_entropy::FORWARD),
-    one(&cross_entropy::BACKWARD),
-    one(&ctc::FORWARD),
-    one(&ctc::BACKWARD),
     one(&dropout::KERNEL),
+    one(&crate::device::fill::KERNEL),
+    one(&half::KERNEL),
+    one(&merge::FORWARD),
+    one(&merge::BACKWARD),
+    one(&apply_mask::KERNEL),
+    one(&copy_columns::KERNEL),
     one(&embedding::FORWARD),
     one(&embedding::BACKWARD),
-    one(&crate::device::fill::KERNEL),
+    one(&pack::KERNEL),
+    one(&pool::FORWARD),
+    one(&pool::BACKWARD),
+    one(&swap_axes::KERNEL),
     &gemm::TILE,
     &gemm::WIDE,
     &gemm::ROWS,
     &gemm::REGISTER,
     &gemm::SUBGROUP,
-    &gemm_cooperative::KERNELS,
-    one(&gemm_slices::KERNEL),
-    one(&half::KERNEL),
-    one(&halves::FORWARD),
-    one(&halves::BACKWARD),
-    one(&layer_norm::FORWARD),
-    one(&layer_norm::BACKWARD),
-    one(&loss_scale::CHECK),
-    one(&loss_scale::UPDATE),
-    one(&loss_scale::RESCALE),
+    &gemm::cooperative::KERNELS,
+    one(&gemm::slices::KERNEL),
+    one(&accuracy::KERNEL),
+    one(&cross_entropy::FORWARD),
+    one(&cross_entropy::BACKWARD),
+    one(&ctc::FORWARD),
+    one(&ctc::BACKWARD),
+    one(&pointwise_loss::FORWARD),
+    one(&pointwise_loss::BACKWARD),
     &schedule::persistent::FORWARD,
     &schedule::persistent::BACKWARD,
     &recompute::KERNELS,
@@ -99,22 +76,22 @@ static KERNELS: &[&[Kernel]] = &[
     &schedule::stepwise::FORWARD,
     &schedule::stepwise::BACKWARD,
     &transpose_gates::KERNELS,
-    one(&mask_steps::KERNEL),
     one(&lstm::norm::FORWARD),
     one(&lstm::norm::BACKWARD),
-    one(&pack::KERNEL),
-    one(&penalty::FORWARD),
-    one(&penalty::BACKWARD),
-    one(&penalty::MAX_NORM),
-    one(&pointwise_loss::FORWARD),
-    one(&pointwise_loss::BACKWARD),
-    one(&pool::FORWARD),
-    one(&pool::BACKWARD),
-    one(&reduce_sum::KERNEL),
-    one(&sgd::KERNEL),
+    one(&layer_norm::FORWARD),
+    one(&layer_norm::BACKWARD),
     one(&softmax::FORWARD),
     one(&softmax::BACKWARD),
-    one(&swap_axes::KERNEL),
+    one(&adam::KERNEL),
+    one(&loss_scale::CHECK),
+    one(&loss_scale::UPDATE),
+    one(&loss_scale::RESCALE),
+    one(&regularizer::FORWARD),
+    one(&regularizer::BACKWARD),
+    one(&regularizer::MAX_NORM),
+    one(&sgd::KERNEL),
+    &column_sum::KERNELS,
+    one(&reduce_sum::KERNEL),
 ];
 
 /// Every kernel, for the tests and tools that go through them all.
@@ -146,28 +123,4 @@ pub fn kernels() -> impl Iterator<Item = KernelSource> {
         matrices: kernel.needs().any(|need| need == Need::Matrices),
         software: kernel.files().any(|path| path.contains("/software/")),
     })
-}
-
-/// WGSL that several kernels have.
-pub(crate) const ACTIVATIONS: Wgsl = wgsl!("common/activations.wgsl");
-pub(crate) const INDEX: Wgsl = wgsl!("common/index.wgsl");
-pub(crate) const ELEMENTWISE: Wgsl = wgsl!("common/elementwise.wgsl");
-pub(crate) const IS_NAN: Wgsl = wgsl!("common/is_nan.wgsl");
-pub(crate) const LONG_SUM: Wgsl = wgsl!("common/long_sum.wgsl");
-pub(crate) const LOSS_SCALE: Wgsl = wgsl!("optim/parts/loss_scale.wgsl");
-pub(crate) const ROW_EXPS: Wgsl = wgsl!("common/row_exps.wgsl");
-pub(crate) const ROW_REDUCE: Wgsl = wgsl!("common/row_reduce.wgsl");
-pub(crate) const ROWWISE: Wgsl = wgsl!("common/rowwise.wgsl");
-pub(crate) const STEPS: Wgsl = wgsl!("common/steps.wgsl");
-
-/// Every combination of constants that are 0 or 1.
-fn switches<const N: usize>(names: [&'static str; N]) -> Vec<Constants> {
-    (0..1u32 << N)
-        .map(|bits| names.iter().enumerate().map(|(i, &name)| (name, bits >> i & 1)).collect())
-        .collect()
-}
-
-/// Every combination of two lists of constants.
-fn product(a: Vec<Constants>, b: &[Constants]) -> Vec<Constants> {
-    a.into_iter().flat_map(|a| b.iter().map(move |b| [a.clone(), b.clone()].concat())).collect()
 }

@@ -5,7 +5,7 @@ use super::sequential::{Compiled, Sequential};
 use super::{Evaluation, Loss, Metric, Total};
 use crate::autograd::{Tape, Var};
 use crate::data::{Sequences, Targets};
-use crate::ops::accuracy;
+use crate::ops::loss::accuracy;
 use crate::{Device, Error, Result, loss};
 
 impl Sequential {

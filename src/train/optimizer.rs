@@ -2,7 +2,7 @@
 
 use crate::autograd::{ParamId, Params};
 use crate::check::check_share;
-use crate::ops::{adam, loss_scale, sgd};
+use crate::ops::optim::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
 /// Moves parameters along their gradients.

@@ -1,6 +1,6 @@
 //! A sum over the batches of an epoch, on the device: nothing is read back until somebody asks.
 
-use crate::ops::reduce_sum::reduce_sum;
+use crate::ops::sums::reduce_sum::reduce_sum;
 use crate::{Device, Result, Tensor};
 
 /// Terms of a level that go into one of the next: a float that grows term by term loses what each new

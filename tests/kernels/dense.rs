@@ -4,9 +4,9 @@ use super::oracle::{self, Random, widen};
 use super::{Folder, close, close_values, devices, ends, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
-use crate::ops::column_sum::column_sum;
-use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
-use crate::ops::{gemm_slices, half};
+use crate::ops::elementwise::half;
+use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way, slices};
+use crate::ops::sums::column_sum::column_sum;
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
 
@@ -116,7 +116,7 @@ fn slices_have_the_same_bits_again() {
         let c = Tensor::zeros([m, n], &device).unwrap();
         let (a, b, c_view) = (Matrix::new(&a, m).t(), Matrix::new(&b, n), Matrix::new(&c, n));
         Gemm { m, n, k, bias: None, accumulate: true }
-            .sliced(inner(&device), way, gemm_slices::cut(k, slices), a, b, c_view)
+            .sliced(inner(&device), way, slices::cut(k, slices), a, b, c_view)
             .unwrap();
         c.to_vec().unwrap()
     };
@@ -133,7 +133,7 @@ fn slices_have_the_same_bits_again() {
 /// Slices are as many as fill a large GPU, none is short, and together they take little memory.
 #[test]
 fn slices_depend_on_sizes_alone() {
-    let terms = |[m, n, k]: [usize; 3]| gemm_slices::planned(gemm::workgroups(m, n), k);
+    let terms = |[m, n, k]: [usize; 3]| slices::planned(gemm::workgroups(m, n), k);
     for (sizes, each) in [
         ([1024, 1024, 1 << 20], 1 << 20),
         ([256, 1024, 8192], 2048),
@@ -250,7 +250,7 @@ fn every_form_sliced(
                 let a = if trans_a { Matrix::new(&a, m).t() } else { Matrix::new(&a, k) };
                 let b = if trans_b { Matrix::new(&b, k).t() } else { Matrix::new(&b, n) };
                 Gemm { m, n, k, bias: with_bias.then_some(&bias), accumulate }
-                    .sliced(gpu, *way, gemm_slices::cut(k, slices), a, b, Matrix::new(&c, n))
+                    .sliced(gpu, *way, slices::cut(k, slices), a, b, Matrix::new(&c, n))
                     .unwrap();
                 let name = way.0[0].name;
                 let what = format!("{name} {sizes:?} {types:?}, form {form}, {slices} slices");

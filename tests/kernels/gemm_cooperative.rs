@@ -4,9 +4,9 @@
 use super::oracle::{self, Random, widen};
 use super::{close, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::kernel::{Kernel, Wgsl};
-use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel};
-use crate::ops::gemm_cooperative::{self, AB, ABC, B, BC, FILE, LANES};
-use crate::ops::{gemm_slices, half};
+use crate::ops::elementwise::half;
+use crate::ops::gemm::cooperative::{self, AB, ABC, B, BC, FILE, LANES};
+use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel, slices};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
 
@@ -130,7 +130,7 @@ fn sliced_products(device: &Device, way: Way, types: [DType; 3], forms: &[u32], 
                 .sliced(
                     inner(device),
                     way,
-                    gemm_slices::cut(k, slices),
+                    slices::cut(k, slices),
                     if trans_a { a.t() } else { a },
                     if trans_b { b.t() } else { b },
                     c.matrix(),
@@ -186,12 +186,12 @@ fn matrices_where_there_are_any() {
         return;
     };
     for types in TYPES {
-        products(&device, gemm_cooperative::WAY, types, &[0, 1, 2, 3, 4, 9, 15]);
+        products(&device, cooperative::WAY, types, &[0, 1, 2, 3, 4, 9, 15]);
         if types[2] == DType::F32 {
-            sliced_products(&device, gemm_cooperative::WAY, types, &[1, 10, 12], 3);
+            sliced_products(&device, cooperative::WAY, types, &[1, 10, 12], 3);
         }
     }
-    assert!(inner(&device).trusts(&gemm_cooperative::TRUSTED), "{device}");
+    assert!(inner(&device).trusts(&cooperative::TRUSTED), "{device}");
 }
 
 /// What the kernels cannot read goes another way.
@@ -203,9 +203,8 @@ fn only_large_products_in_fours_are_taken() {
     }
     let a = Tensor::zeros([64 * 68], &device).unwrap();
     let b = Tensor::empty_f16([64 * 68], inner(&device)).unwrap();
-    let takes = |[m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>| {
-        gemm_cooperative::takes([m, n, k], a, b)
-    };
+    let takes =
+        |[m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>| cooperative::takes([m, n, k], a, b);
     assert!(takes([64, 64, 64], Matrix::new(&a, 64), Matrix::new(&b, 64)));
     assert!(takes([64, 63, 33], Matrix::new(&a, 36), Matrix::new(&b, 64).skip(4)));
     assert!(takes([33, 32, 35], Matrix::new(&a, 36).t(), Matrix::new(&b, 36).t()));

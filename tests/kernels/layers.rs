@@ -4,12 +4,13 @@
 use super::oracle::{Random, central_difference, widen};
 use super::{close, close_values, devices, tensor};
 use crate::lengths::Counted;
-use crate::ops::embedding::Places;
+use crate::ops::attention;
+use crate::ops::frames::embedding::Places;
+use crate::ops::frames::{embedding, pool, swap_axes};
+use crate::ops::loss::{cross_entropy, ctc, pointwise_loss};
 use crate::ops::lstm::{Columns, norm};
-use crate::ops::{
-    attention, cross_entropy, ctc, embedding, layer_norm, penalty, pointwise_loss, pool, softmax,
-    swap_axes,
-};
+use crate::ops::norm::{layer_norm, softmax};
+use crate::ops::optim::regularizer;
 use crate::{Device, Lengths, Mask, Tensor};
 
 fn dot(a: &[f64], b: &[f32]) -> f64 {
@@ -572,15 +573,15 @@ fn penalties_and_norms() {
         for (name, device) in devices() {
             let what = format!("penalty of {rows} x {c}, {name}");
             let x = tensor(&x, [rows, c], device);
-            close(&what, &penalty::penalty(&x, [l1, l2]).unwrap(), &[sum], 1e-5);
+            close(&what, &regularizer::penalty(&x, [l1, l2]).unwrap(), &[sum], 1e-5);
             let (two, found) = (tensor(&[2.0], [1], device), Tensor::empty([rows, c], device));
             let found = found.unwrap();
-            penalty::backward(&x, [l1, l2], &two, &found, false).unwrap();
+            regularizer::backward(&x, [l1, l2], &two, &found, false).unwrap();
             close(&what, &found, &d_x, 1e-5);
-            penalty::backward(&x, [l1, l2], &two, &found, true).unwrap();
+            regularizer::backward(&x, [l1, l2], &two, &found, true).unwrap();
             let twice: Vec<_> = d_x.iter().map(|d| 2.0 * d).collect();
             close(&what, &found, &twice, 1e-5);
-            penalty::max_norm(&x, c, 0.75).unwrap();
+            regularizer::max_norm(&x, c, 0.75).unwrap();
             close(&what, &x, &held, 1e-5);
         }
     }

@@ -4,13 +4,13 @@ use super::oracle::{self, Random, widen};
 use super::{close, close_from, devices, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
-use crate::ops::half::half;
+use crate::ops::common::threefry::Key;
+use crate::ops::elementwise::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{
     self, Backward, CellConfig, Columns, Forward, InputGrads, Output, OutputGrads,
 };
 use crate::ops::lstm::{GradRequest, Saved, Weights};
-use crate::ops::threefry::Key;
 use crate::{Coupling, Device, GateActivation, GpuOptions, Lengths, Mask, Strategy, Tensor};
 use std::fmt;
 

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::device::resident::Forced;
 use crate::nn::{Dense, Params, Precision};
+use crate::ops::lstm;
 use crate::ops::lstm::cell::Cell;
-use crate::ops::lstm::{self, select::self_check};
+use crate::ops::lstm::select::self_check;
 use crate::{Device, GpuOptions, Strategy, Tape, Var};
 
 /// Those of [`devices`] that have 16-bit floats: none of those in WebGPU's limits.

@@ -2,7 +2,7 @@
 
 use super::oracle::{self, Random, widen};
 use super::{close, devices, tensor};
-use crate::ops::{adam, loss_scale, sgd};
+use crate::ops::optim::{adam, loss_scale, sgd};
 use crate::{Device, Tensor};
 
 /// A step's gradients as the optimizer gets them, and what tells it their scale.

@@ -5,8 +5,8 @@ use super::oracle::dense::gemm;
 use super::oracle::{lstm as exact, widen};
 use super::poison::{Case, Named, Part, Way, get};
 use crate::nn::Merge;
+use crate::ops::common::threefry::Key;
 use crate::ops::lstm::cell::Noise;
-use crate::ops::threefry::Key;
 
 /// What a direction gives: `[B,T,..]`, and the last state.
 struct Ends {

@@ -172,7 +172,7 @@ fn a_profile_of_a_long_recording_is_whole() {
     let y = Tensor::zeros([1], &device).unwrap();
     let one = Tensor::from_slice(&[1.0], [1], &device).unwrap();
     for _ in 0..3_000 {
-        crate::ops::reduce_sum::reduce_sum(&one, 1.0, true, &y).unwrap();
+        crate::ops::sums::reduce_sum::reduce_sum(&one, 1.0, true, &y).unwrap();
     }
     let profile = device.profile().unwrap();
     let sums = profile.kernels.iter().find(|k| k.kernel == "reduce_sum").unwrap();
@@ -207,7 +207,7 @@ fn a_long_recording_is_submitted_in_parts() {
     let one = Tensor::from_slice(&[1.0], [1], &device).unwrap();
     let before = device.counters().submissions;
     for _ in 0..70_000 {
-        crate::ops::reduce_sum::reduce_sum(&one, 1.0, true, &y).unwrap();
+        crate::ops::sums::reduce_sum::reduce_sum(&one, 1.0, true, &y).unwrap();
     }
     assert_eq!(y.to_vec().unwrap(), [70_000.0]);
     assert!(device.counters().submissions > before + 1);

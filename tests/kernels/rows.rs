@@ -2,9 +2,11 @@
 
 use super::oracle::{self, Random, widen};
 use super::{close, devices, tensor};
-use crate::ops::{
-    accuracy, activation, add, copy, cross_entropy, mask_steps, pointwise_loss, reduce_sum, softmax,
-};
+use crate::ops::elementwise::{activation, add, copy};
+use crate::ops::frames::apply_mask;
+use crate::ops::loss::{accuracy, cross_entropy, pointwise_loss};
+use crate::ops::norm::softmax;
+use crate::ops::sums::reduce_sum;
 use crate::{Mask, Tensor};
 use oracle::dense::{Activation, activate, activate_backward};
 
@@ -177,7 +179,7 @@ fn fills_copies_sums_and_masks() {
     for (name, device) in devices() {
         let x = tensor(&[1.0, f32::NAN, 2.0, 3.0], [2, 2, 1], device);
         let mask = Mask::new(&[true, false, true, true], [2, 2], device).unwrap();
-        let y = mask_steps::mask_steps(&x, &mask).unwrap();
+        let y = apply_mask::apply_mask(&x, &mask).unwrap();
         assert_eq!(y.to_vec().unwrap(), [1.0, 0.0, 2.0, 3.0], "{name}");
     }
 }

@@ -8,14 +8,16 @@ use super::oracle::{self, Random, widen};
 use super::{devices, gpu, has_f16, inner, lacks, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
-use crate::ops::gemm::{Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
+use crate::ops::attention;
+use crate::ops::common::threefry::Key;
+use crate::ops::elementwise::{activation, add, add_into, copy, dropout, half, merge};
+use crate::ops::frames::{apply_mask, copy_columns, embedding, pack, pool, swap_axes};
+use crate::ops::gemm::{Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way, slices};
+use crate::ops::loss::{accuracy, cross_entropy, ctc, pointwise_loss};
 use crate::ops::lstm::{Columns, norm};
-use crate::ops::threefry::Key;
-use crate::ops::{
-    accuracy, activation, adam, add, add_into, attention, column_sum, columns, copy, cross_entropy,
-    ctc, dropout, embedding, gemm_slices, half, halves, layer_norm, loss_scale, mask_steps, pack,
-    penalty, pointwise_loss, pool, reduce_sum, sgd, softmax, swap_axes,
-};
+use crate::ops::norm::{layer_norm, softmax};
+use crate::ops::optim::{adam, loss_scale, regularizer, sgd};
+use crate::ops::sums::{column_sum, reduce_sum};
 use crate::{Device, GpuOptions, Lengths, Mask, Tensor};
 
 const SPECIALS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-40, -3e-42];
@@ -25,7 +27,7 @@ const SUBNORMAL: f64 = 1.2e-38;
 
 /// An op, an argument of it, which of the argument's places the formula does not look at, and why.
 const EXEMPT: &[(&str, &str, &str, &str)] = &[
-    ("mask_steps", "x", "steps that are left out", "they become 0, whatever they hold"),
+    ("apply_mask", "x", "steps that are left out", "they become 0, whatever they hold"),
     ("pack", "x", "steps past a row's length", "padding may hold anything"),
     ("dropout", "x", "dropped units", "they become 0, not 0 times what they hold"),
     ("embedding", "d_y", "places of the padding's id", "the padding's row has no gradient"),
@@ -431,7 +433,7 @@ fn places() {
     let n = b * t * c;
     let mut r = Random::new(seed);
     Case {
-        op: "columns",
+        op: "copy_columns",
         what: String::new(),
         seed,
         bound: 0.0,
@@ -441,7 +443,7 @@ fn places() {
         ],
         run: &|device, x| {
             let (x, y) = (tensor(&x[0], [b * t, c], device), tensor(&x[1], [b * t, 7], device));
-            columns::copy_columns((&x, 1), (&y, 3), 3).unwrap();
+            copy_columns::copy_columns((&x, 1), (&y, 3), 3).unwrap();
             vec![y.to_vec().unwrap()]
         },
         formula: &|x| {
@@ -468,14 +470,14 @@ fn places() {
     .check(&mut failures);
     let on = counting(2, b, t);
     Case {
-        op: "mask_steps",
+        op: "apply_mask",
         what: String::new(),
         seed,
         bound: 0.0,
         arguments: vec![argument("x", r.uniform(n, -1.0, 1.0)).but((0..n).filter(|i| !on[i / c]))],
         run: &|device, x| {
             let mask = Mask::new(&on, [b, t], device).unwrap();
-            vec![words(mask_steps::mask_steps(&tensor(&x[0], [b, t, c], device), &mask))]
+            vec![words(apply_mask::apply_mask(&tensor(&x[0], [b, t, c], device), &mask))]
         },
         formula: &|x| vec![(0..n).map(|i| if on[i / c] { x[0][i] } else { 0.0 }).collect()],
     }
@@ -529,9 +531,9 @@ fn halves_of_rows() {
     let mut failures = Vec::new();
     let (rows, c, seed) = (7, 13, 105);
     let mut r = Random::new(seed);
-    for kind in [halves::Kind::Sum, halves::Kind::Mean, halves::Kind::Product] {
+    for kind in [merge::Kind::Sum, merge::Kind::Mean, merge::Kind::Product] {
         Case {
-            op: "halves",
+            op: "merge",
             what: format!("{kind:?}"),
             seed,
             bound: 1e-6,
@@ -542,7 +544,7 @@ fn halves_of_rows() {
             run: &|device, x| {
                 let (x, d_y) =
                     (tensor(&x[0], [rows, 2 * c], device), tensor(&x[1], [rows, c], device));
-                vec![words(halves::halves(kind, &x)), words(halves::backward(kind, &x, &d_y))]
+                vec![words(merge::merge(kind, &x)), words(merge::backward(kind, &x, &d_y))]
             },
             formula: &|x| {
                 let (x, d_y) = (&x[0], &x[1]);
@@ -550,9 +552,9 @@ fn halves_of_rows() {
                 for i in 0..rows * c {
                     let [a, b] = [0, c].map(|half| i / c * 2 * c + half + i % c);
                     (y[i], d_x[a], d_x[b]) = match kind {
-                        halves::Kind::Sum => (x[a] + x[b], d_y[i], d_y[i]),
-                        halves::Kind::Mean => (0.5 * (x[a] + x[b]), 0.5 * d_y[i], 0.5 * d_y[i]),
-                        halves::Kind::Product => (x[a] * x[b], d_y[i] * x[b], d_y[i] * x[a]),
+                        merge::Kind::Sum => (x[a] + x[b], d_y[i], d_y[i]),
+                        merge::Kind::Mean => (0.5 * (x[a] + x[b]), 0.5 * d_y[i], 0.5 * d_y[i]),
+                        merge::Kind::Product => (x[a] * x[b], d_y[i] * x[b], d_y[i] * x[a]),
                     };
                 }
                 vec![y, d_x]
@@ -618,7 +620,7 @@ fn multiply(
     match way {
         None => gemm.run(a, b, Matrix::new(&c, n)).unwrap(),
         Some((way, slices)) => {
-            let terms = gemm_slices::cut(k, slices);
+            let terms = slices::cut(k, slices);
             gemm.sliced(inner(device), way, terms, a, b, Matrix::new(&c, n)).unwrap();
         }
     }
@@ -962,7 +964,7 @@ fn layer_norms() {
         arguments: vec![
             argument("x", r.uniform(rows * c, -2.0, 3.0)),
             argument("gain", r.uniform(c, -1.0, 2.0)),
-            argument("shift", r.uniform(c, -1.0, 1.0)),
+            argument("bias", r.uniform(c, -1.0, 1.0)),
             argument("d_y", r.uniform(rows * c, -1.0, 1.0)),
         ],
         run: &|device, x| {
@@ -1594,7 +1596,7 @@ fn penalties() {
     let mut r = Random::new(seed);
     for (l1, l2) in [(0.25f32, 0.5f32), (0.25, 0.0), (0.0, 0.5)] {
         Case {
-            op: "penalty",
+            op: "regularizer",
             what: format!("l1 {l1}, l2 {l2}"),
             seed,
             bound: 1e-5,
@@ -1606,8 +1608,8 @@ fn penalties() {
             run: &|device, x| {
                 let (d_loss, d_x) = (tensor(&x[1], [1], device), tensor(&x[2], [n], device));
                 let x = tensor(&x[0], [n], device);
-                penalty::backward(&x, [l1, l2], &d_loss, &d_x, true).unwrap();
-                vec![words(penalty::penalty(&x, [l1, l2])), d_x.to_vec().unwrap()]
+                regularizer::backward(&x, [l1, l2], &d_loss, &d_x, true).unwrap();
+                vec![words(regularizer::penalty(&x, [l1, l2])), d_x.to_vec().unwrap()]
             },
             formula: &|x| {
                 let [l1, l2] = [l1, l2].map(f64::from);
@@ -1637,7 +1639,7 @@ fn limits_of_norms() {
         arguments: vec![argument("x", r.uniform(rows * c, -1.0, 1.0))],
         run: &|device, x| {
             let x = tensor(&x[0], [rows, c], device);
-            penalty::max_norm(&x, c, 1.5).unwrap();
+            regularizer::max_norm(&x, c, 1.5).unwrap();
             vec![x.to_vec().unwrap()]
         },
         formula: &|x| {

@@ -5,9 +5,12 @@ use super::oracle::Random;
 use super::{close, devices, tensor};
 use crate::Tensor;
 use crate::lengths::Counted;
-use crate::ops::column_sum::column_sum;
-use crate::ops::reduce_sum::reduce_sum;
-use crate::ops::{layer_norm, penalty, pointwise_loss, pool, softmax};
+use crate::ops::frames::pool;
+use crate::ops::loss::pointwise_loss;
+use crate::ops::norm::{layer_norm, softmax};
+use crate::ops::optim::regularizer;
+use crate::ops::sums::column_sum::column_sum;
+use crate::ops::sums::reduce_sum::reduce_sum;
 
 #[test]
 fn of_all_rows() {
@@ -59,7 +62,7 @@ fn of_a_wide_row() {
         let kind = pointwise_loss::Kind::SquaredError;
         let loss = pointwise_loss::forward(kind, &x, &y, None, 1.0).unwrap();
         close(&format!("squares, {name}"), &loss, &[square], 1e-6);
-        let l2 = penalty::penalty(&x, [0.0, 1.0]).unwrap();
+        let l2 = regularizer::penalty(&x, [0.0, 1.0]).unwrap();
         close(&format!("a penalty, {name}"), &l2, &[square], 1e-6);
         let (_, stats) = layer_norm::layer_norm(&x, &y, None, 1.0).unwrap();
         let mean = Tensor::from_slice(&stats.to_vec().unwrap()[..1], [1], device).unwrap();

@@ -6,11 +6,11 @@ use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
 use crate::nn::{Lstm, Merge, Params};
-use crate::ops::half::half as to_half;
+use crate::ops::common::threefry::Key;
+use crate::ops::elementwise::half::half as to_half;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{self, Backward, CellConfig, Columns, Forward, Output, OutputGrads};
 use crate::ops::lstm::{GradRequest, Weights};
-use crate::ops::threefry::Key;
 use crate::{Device, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor};
 
 /// Which frames of a case are run.
@@ -149,7 +149,7 @@ impl Both {
         let mut d_x: Option<Tensor> = None;
         for leaving in leaving {
             d_x = match (d_x, leaving.d_x) {
-                (Some(a), Some(b)) => Some(crate::ops::add::add(&a, &b).unwrap()),
+                (Some(a), Some(b)) => Some(crate::ops::elementwise::add::add(&a, &b).unwrap()),
                 (a, b) => a.or(b),
             };
             if let Some((d_h, d_c)) = leaving.d_state {

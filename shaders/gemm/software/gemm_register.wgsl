@@ -4,7 +4,7 @@
 // Shapes  gemm/parts/gemm.wgsl
 // Grid    ceil(N/64), ceil(M/8), 1: a workgroup of 8 makes a tile of 8 x 64, an invocation 8
 //         rows of 8 columns that are 8 apart. A is read at addresses that all invocations share.
-// Twin    src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm/cpu.rs
 
 // Four rows of one column.
 fn store(row: u32, column: u32, sum: vec4<f32>) {

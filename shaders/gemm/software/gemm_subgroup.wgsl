@@ -5,7 +5,7 @@
 // Shapes  gemm/parts/gemm.wgsl
 // Grid    ceil(N/64), ceil(M/32), 1: a workgroup of one subgroup makes a tile of 32 x 64, an
 //         invocation 32 rows of 8 columns that are 8 apart; it loads four rows of A
-// Twin    src/ops/gemm.rs, twin()
+// Twin    src/ops/gemm/cpu.rs
 // Needs   subgroups of exactly 8 lanes
 
 @compute @workgroup_size(8)

@@ -9,10 +9,12 @@ pub(crate) use layout::Layout;
 pub use precision::Precision;
 
 use crate::device::Backend;
-use crate::ops::drawn::RowGradient;
-use crate::ops::penalty::max_norm;
-use crate::ops::threefry::Key;
-use crate::ops::{half, loss_scale, lstm};
+use crate::ops::common::threefry::Key;
+use crate::ops::elementwise::half;
+use crate::ops::lstm;
+use crate::ops::optim::drawn::RowGradient;
+use crate::ops::optim::loss_scale;
+use crate::ops::optim::regularizer::max_norm;
 use crate::tensor::{Tensor, room_for};
 use crate::{Device, Error, Result};
 use rand_chacha::ChaCha8Rng;

@@ -1,7 +1,7 @@
 //! Parameters of layers, and steps of optimizers, that are the user's own.
 
 use super::{Layout, ParamId, Params};
-use crate::ops::loss_scale;
+use crate::ops::optim::loss_scale;
 use crate::tensor::count;
 use crate::{Error, Result, Tensor};
 

@@ -1,7 +1,7 @@
 //! A table of which a step touches a few rows.
 
-use crate::ops::drawn::RowGradient;
-use crate::ops::embedding::{self, Places};
+use crate::ops::frames::embedding::{self, Places};
+use crate::ops::optim::drawn::RowGradient;
 use crate::tensor::Tensor;
 use crate::{Device, Result};
 
@@ -42,7 +42,7 @@ impl Table {
         let mut at = 0;
         for gradient in &self.gradients {
             let n = gradient.values.len();
-            crate::ops::columns::copy_columns(
+            crate::ops::frames::copy_columns::copy_columns(
                 (&gradient.values.reshape([1, n])?, 0),
                 (&all.reshape([1, rows * self.size])?, at),
                 n,

@@ -5,7 +5,7 @@ use crate::autograd::{Gradients, Tape, Var, VarId};
 use crate::check::Check;
 use crate::lengths::Counted;
 use crate::nn::Precision;
-use crate::ops::half;
+use crate::ops::elementwise::half;
 use crate::ops::lstm::Weights;
 use crate::ops::lstm::{
     self, Backward, CellConfig, Columns, Cut, Forward, GradRequest, Output, OutputGrads,

@@ -17,11 +17,10 @@ use super::{
 use crate::autograd::{ALIGN, Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::{Check, check_share};
-use crate::ops::add;
-use crate::ops::halves;
+use crate::ops::elementwise::{add, merge};
+use crate::ops::frames::apply_mask::apply_mask;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{CellConfig, cut_stack};
-use crate::ops::mask_steps::mask_steps;
 use crate::{DType, Error, Mask, Result, Strategy, Tensor};
 use level::{Direction, Operand, level, stack};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,12 +42,12 @@ pub enum Merge {
 }
 
 impl Merge {
-    fn halves(self) -> Option<halves::Kind> {
+    fn kind(self) -> Option<merge::Kind> {
         match self {
             Self::Concat => None,
-            Self::Sum => Some(halves::Kind::Sum),
-            Self::Mean => Some(halves::Kind::Mean),
-            Self::Product => Some(halves::Kind::Product),
+            Self::Sum => Some(merge::Kind::Sum),
+            Self::Mean => Some(merge::Kind::Mean),
+            Self::Product => Some(merge::Kind::Product),
         }
     }
 }
@@ -522,7 +521,7 @@ impl Lstm {
             _ => concat(tape, &outputs)?,
         };
         let output = match self.way {
-            Way::Both(kind) => match kind.halves() {
+            Way::Both(kind) => match kind.kind() {
                 Some(kind) => merge(tape, &output, kind)?,
                 None => output,
             },
@@ -697,7 +696,7 @@ fn where_masked(new: &Var, old: &Var, mask: &Mask) -> Result<Var> {
 /// A state `[B,H]` with zeros in the rows that a mask `[B,1]` leaves out.
 fn keep_rows(state: &Var, mask: &Mask) -> Result<Tensor> {
     let &[rows, size] = state.shape() else { return Ok(state.tensor().clone()) };
-    mask_steps(&state.tensor().reshape([rows, 1, size])?, mask)?.reshape([rows, size])
+    apply_mask(&state.tensor().reshape([rows, 1, size])?, mask)?.reshape([rows, size])
 }
 
 impl Layer for Lstm {

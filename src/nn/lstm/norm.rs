@@ -5,7 +5,7 @@ use crate::autograd::{ParamId, Tape, Var};
 use crate::check::Check;
 use crate::nn::functions::{cleaned, concat, layer_norm, matmul, parameter, reshape};
 use crate::nn::layer_norm::EPSILON;
-use crate::ops::columns::copy_columns;
+use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::lstm::{Columns, norm};
 use crate::{DType, Error, Result, Tensor};
 

@@ -9,9 +9,10 @@ pub(crate) mod gpu;
 pub(crate) mod norm;
 pub(crate) mod select;
 
-use super::{Check, half};
+use crate::check::Check;
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
+use crate::ops::elementwise::half;
 use crate::{DType, Error, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;

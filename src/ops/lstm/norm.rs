@@ -6,12 +6,11 @@ use super::gpu::transpose_gates::transpose_gates;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Constants, Kernel, Wgsl, Workgroup, folded, wgsl};
 use crate::device::threads;
-use crate::ops::Launch;
-use crate::ops::activation::sigmoid;
-use crate::ops::column_sum::column_sum;
-use crate::ops::columns::copy_columns;
+use crate::ops::common::{ACTIVATIONS, INDEX, IS_NAN, Launch, product, switches};
+use crate::ops::elementwise::activation::sigmoid;
+use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::{ACTIVATIONS, INDEX, IS_NAN, product, switches};
+use crate::ops::sums::column_sum::column_sum;
 use crate::{Lengths, Result, Tensor};
 
 const COMMON: Wgsl = wgsl!("lstm/parts/norm.wgsl");

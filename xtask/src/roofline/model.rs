@@ -21,7 +21,7 @@ pub const ROWS: usize = 4;
 pub const STEPWISE_UNITS: usize = 64;
 const GEMM_TILE: usize = 64;
 const MAX_INVOCATIONS: usize = 1024;
-/// Long sums are cut into slices, see `src/ops/gemm_slices.rs`.
+/// Long sums are cut into slices, see `src/ops/gemm/slices.rs`.
 const WORKGROUPS: usize = 256;
 const TERMS: usize = 256;
 

@@ -1,7 +1,7 @@
 //! What one unit computes in one timestep, on the CPU's vectors. The twin of `shaders/lstm/cell`.
 
 use super::{Cell, Coupling, GateActivation, Noise};
-use crate::ops::math::{sigmoid, tanh};
+use crate::ops::common::math::{sigmoid, tanh};
 use pulp::Simd;
 
 impl GateActivation {

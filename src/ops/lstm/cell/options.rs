@@ -1,7 +1,7 @@
 //! The options of a cell: activations, coupling, clips, peepholes, dropout and zoneout.
 
 use crate::check::check_share;
-use crate::ops::threefry::Key;
+use crate::ops::common::threefry::Key;
 use crate::{Error, Result};
 
 /// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters. Each value goes

@@ -6,11 +6,11 @@ use super::products::{
 };
 use super::{Blocks, Row, SavedBatch, Task, each_task, gather, load_rows, packed_rows, parts};
 use super::{recurrent_scales, scatter, store_rows, zoneout};
+use crate::ops::frames::apply_mask::apply_mask;
 use crate::ops::lstm::{
     CellConfig, Columns, GradRequest, InputGrads, OutputGrads, Saved, SavedSteps, Sizes, Weights,
     cell,
 };
-use crate::ops::mask_steps::mask_steps;
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
@@ -110,7 +110,7 @@ pub(in crate::ops::lstm) fn backward(
         d_x = Some(match lengths {
             // Nothing reaches a step that is left out, not even 0 times a NaN.
             None => match mask.mask() {
-                Some(mask) => mask_steps(&packed, mask)?,
+                Some(mask) => apply_mask(&packed, mask)?,
                 None => packed,
             },
             Some(lengths) if is_packed => {

@@ -411,7 +411,7 @@ fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
     let x = call.x;
     match call.steps {
         Counted::All => Ok(x.clone()),
-        Counted::Mask(mask) => crate::ops::mask_steps::mask_steps(x, mask),
+        Counted::Mask(mask) => crate::ops::frames::apply_mask::apply_mask(x, mask),
         Counted::Lengths(lengths) if call.is_packed() => {
             let frames = Tensor::empty(x.shape(), &x.device())?;
             let (from, size) = (x.cpu(), sizes.input_size);

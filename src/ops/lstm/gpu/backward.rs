@@ -10,12 +10,12 @@ use super::schedule::{Phase, Schedule, Task};
 use super::wavefront::swapped;
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
-use crate::ops::column_sum::column_sum;
-use crate::ops::copy::copy;
+use crate::ops::elementwise::copy::copy;
+use crate::ops::frames::apply_mask::{apply_mask, mask_frames};
+use crate::ops::frames::pack::unpack;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::lstm::{Backward, GradRequest, InputGrads, Saved, SavedSteps, Sizes};
-use crate::ops::mask_steps::{mask_frames, mask_steps};
-use crate::ops::pack::unpack;
+use crate::ops::sums::column_sum::column_sum;
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
@@ -236,7 +236,7 @@ pub(crate) fn backward_with(
             let d_x = swapped(&d_x, [parts, batch, timesteps / parts * input_size])?;
             Some(d_x.reshape([batch, timesteps, input_size])?)
         }
-        (Some(d_x), Counted::Mask(mask)) => Some(mask_steps(&d_x, mask)?),
+        (Some(d_x), Counted::Mask(mask)) => Some(apply_mask(&d_x, mask)?),
         (d_x, _) => d_x,
     };
     Ok(pass.leaving(d_x, wanted))

@@ -8,9 +8,9 @@ use super::schedule::persistent::Exchange;
 use super::schedule::{Schedule, Task};
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
+use crate::ops::frames::apply_mask::apply_mask;
+use crate::ops::frames::pack::pack;
 use crate::ops::lstm::{Forward, Output, Saved, SavedSteps, Sizes};
-use crate::ops::mask_steps::mask_steps;
-use crate::ops::pack::pack;
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ pub(crate) fn forward_with(
     // What is left out may be NaN, and NaN times a gradient of zero is NaN.
     let x = match call.steps {
         Counted::Lengths(lengths) if !call.is_packed() => pack(call.x, lengths)?,
-        Counted::Mask(mask) => mask_steps(call.x, mask)?,
+        Counted::Mask(mask) => apply_mask(call.x, mask)?,
         _ => call.x.clone(),
     };
     let states = States::new(count, 2, all, &call.x.device())?;

@@ -2,7 +2,7 @@
 
 use super::schedule::{Phase, Task};
 use crate::device::kernel::{Access, Constants, Kernel, Need, Wgsl, Workgroup, wgsl};
-use crate::ops::{ACTIVATIONS, IS_NAN, switches, threefry};
+use crate::ops::common::{ACTIVATIONS, IS_NAN, switches, threefry};
 
 /// How gates lie in memory: in 32 bits, in 16.
 pub(super) const REAL: [Wgsl; 2] =

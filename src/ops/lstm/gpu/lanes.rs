@@ -11,7 +11,7 @@
 
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
-use crate::ops::copy::copy;
+use crate::ops::elementwise::copy::copy;
 use crate::ops::lstm::Sizes;
 use crate::tensor::Storage;
 use crate::{Device, Result, Tensor};

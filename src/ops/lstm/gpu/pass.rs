@@ -11,7 +11,7 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constant, Constants, Kernel};
 use crate::device::profile::Cost;
 use crate::lengths::Counted;
-use crate::ops::Launch;
+use crate::ops::common::Launch;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::lstm::{Backward, CellConfig, Columns, Forward, Weights};
 use crate::tensor::Tensor;

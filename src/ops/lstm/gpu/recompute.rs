@@ -6,7 +6,7 @@ use super::pass::Segment;
 use super::schedule::Phase;
 use crate::Result;
 use crate::device::kernel::{Kernel, Wgsl, folded, wgsl};
-use crate::ops::{INDEX, Launch};
+use crate::ops::common::{INDEX, Launch};
 
 const TEXT: Wgsl = wgsl!("lstm/lstm_recompute.wgsl");
 

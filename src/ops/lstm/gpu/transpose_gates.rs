@@ -3,7 +3,7 @@
 use super::kernels::REAL;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Wgsl, wgsl};
-use crate::ops::{ELEMENTWISE, INDEX, elementwise};
+use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
 
 /// The kernels for 32 bits and for 16.

@@ -6,7 +6,7 @@ use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::special::{Comparison, Special};
 use crate::lengths::Counted;
-use crate::ops::half::half;
+use crate::ops::elementwise::half::half;
 use crate::ops::lstm::gpu::backward::backward_with;
 use crate::ops::lstm::gpu::chunks;
 use crate::ops::lstm::gpu::forward::forward_with;

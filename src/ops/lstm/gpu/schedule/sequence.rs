@@ -3,12 +3,12 @@
 use super::{Phase, Rows, Task};
 use crate::Result;
 use crate::device::kernel::{Constants, Kernel, Need, Wgsl, Workgroup, wgsl};
+use crate::ops::common::product;
 use crate::ops::lstm::gpu::kernels::{
     BACKWARD_BINDINGS, FORWARD_BINDINGS, PLAIN, all_switches, family, kernel, member, parts,
     row_parts,
 };
 use crate::ops::lstm::gpu::pass::Segment;
-use crate::ops::product;
 
 const TEXT: Wgsl = wgsl!("lstm/lstm_sequence.wgsl");
 const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_sequence_bwd.wgsl");

@@ -5,7 +5,7 @@ use super::{POLLS, PROBE, Phase, Task, alarm, bind, kernel};
 use crate::Result;
 use crate::device::gpu::{Gpu, Limits};
 use crate::device::kernel::Constants;
-use crate::ops::Launch;
+use crate::ops::common::Launch;
 use crate::ops::lstm::gpu::dims::Dims;
 use crate::ops::lstm::gpu::schedule::threads;
 use std::sync::Arc;

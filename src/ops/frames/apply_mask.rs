@@ -1,0 +1,38 @@
+//! y = x where a mask says so, 0 elsewhere.
+
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::{ELEMENTWISE, INDEX, elementwise, last_axis};
+use crate::{Mask, Result, Tensor};
+
+pub(crate) static KERNEL: Kernel = Kernel {
+    name: "apply_mask",
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/apply_mask.wgsl")],
+    bindings: &[("x", Read), ("mask", Read), ("y", Write)],
+    ..Kernel::PLAIN
+};
+
+/// `x` is `[B,T,C]`.
+pub(crate) fn apply_mask(x: &Tensor, mask: &Mask) -> Result<Tensor> {
+    mask_frames(x, last_axis(x), mask, 0)
+}
+
+/// `x` has the frames of the mask from `first` on, `c` words each.
+pub(crate) fn mask_frames(x: &Tensor, c: usize, mask: &Mask, first: usize) -> Result<Tensor> {
+    let y = Tensor::empty(x.shape(), &x.device())?;
+    match x.gpu() {
+        Some(gpu) => elementwise(&KERNEL, y.len())
+            .words(&[c as u32, first as u32])
+            .run(gpu, &[Some(x), Some(&mask.tensor), Some(&y)])?,
+        None => {
+            let x = x.cpu();
+            y.cpu_mut(|y| {
+                let frames = y.chunks_exact_mut(c).zip(x.chunks_exact(c));
+                for ((y, x), &on) in frames.zip(&mask.values()[first..]) {
+                    if on { y.copy_from_slice(x) } else { y.fill(0.0) }
+                }
+            });
+        }
+    }
+    Ok(y)
+}

@@ -1,0 +1,38 @@
+//! `[A,B,C]` to `[B,A,C]`: between time-major and batch-first.
+
+use crate::device::kernel::Access::{Read, Write};
+use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
+use crate::{Result, Tensor};
+
+pub(crate) static KERNEL: Kernel = Kernel {
+    name: "swap_axes",
+    parts: &[INDEX, ELEMENTWISE, wgsl!("frames/swap_axes.wgsl")],
+    bindings: &[("x", Read), ("y", Write)],
+    ..Kernel::PLAIN
+};
+
+/// `x` is `[A,B,C]`.
+pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
+    let &[a, b, c] = x.shape() else { return Ok(x.clone()) };
+    let y = Tensor::empty([b, a, c], &x.device())?;
+    swap_axes_into(x, &y)?;
+    Ok(y)
+}
+
+/// The same into `y`, in another buffer.
+pub(crate) fn swap_axes_into(x: &Tensor, y: &Tensor) -> Result<()> {
+    let &[a, b, c] = x.shape() else { return Ok(()) };
+    if let Some(gpu) = x.gpu() {
+        return elementwise(&KERNEL, x.len())
+            .words(&[a, b, c].map(|w| w as u32))
+            .run(gpu, &[Some(x), Some(y)]);
+    }
+    let x = x.cpu();
+    y.cpu_mut(|y| {
+        for (row, y) in y.chunks_exact_mut(c).enumerate() {
+            y.copy_from_slice(&x[(row % a * b + row / a) * c..][..c]);
+        }
+    });
+    Ok(())
+}

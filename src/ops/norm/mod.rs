@@ -1,0 +1,4 @@
+//! Ops that normalise each row.
+
+pub(crate) mod layer_norm;
+pub(crate) mod softmax;
