@@ -1,4 +1,5 @@
-//! The layers of the crate: each module imports only what stands before it.
+//! The layers of the crate: each module imports only what stands before it, and within a folder no files
+//! import each other in a circle.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,135 @@ fn modules_import_only_what_stands_below_them() {
     assert!(arrows > 200, "{arrows} imports found: the test no longer reads them");
 }
 
+/// A file or folder that its neighbours in a folder may import, though it imports them; and why.
+const CIRCLES: [(&str, &str, &str); 1] = [(
+    "device",
+    "gpu",
+    "a `Gpu` holds and runs what its neighbours describe, who say it in functions of a `Gpu`; in a build \
+     without the feature `no_gpu.rs` takes its place, so they cannot lie in it",
+)];
+
+#[test]
+fn no_files_of_a_folder_import_each_other_in_a_circle() {
+    let sources = sources();
+    let names = names(&sources);
+    let mut folders: BTreeMap<String, Inside> = BTreeMap::new();
+    for (file, text) in &sources {
+        for path in paths_from(text, "crate::").into_iter().chain(paths_from(text, "super::")) {
+            let target = resolve(&absolute(file, &path), &sources, &names);
+            let (from, to): (Vec<_>, Vec<_>) = (file.split("::").collect(), target);
+            let shared = from.iter().zip(&to).take_while(|(a, b)| *a == *b).count();
+            // A module and what lies in it may import each other.
+            let (Some(importing), Some(imported)) = (from.get(shared), to.get(shared)) else {
+                continue;
+            };
+            // `modules_import_only_what_stands_below_them` has the order of the modules of `src` itself.
+            if shared > 0 {
+                let folder = folders.entry(from[..shared].join("::")).or_default();
+                let imports = folder.entry((*importing).into()).or_default();
+                imports.insert(imported.clone(), format!("{file} imports {path}"));
+            }
+        }
+    }
+    assert!(folders.len() > 10, "{} folders: the test no longer reads them", folders.len());
+    for (folder, name, why) in CIRCLES {
+        let inside =
+            folders.get_mut(folder).unwrap_or_else(|| panic!("src/{folder}: none ({why})"));
+        let circle = circles(inside.clone());
+        assert!(circle.contains_key(name), "src/{folder}/{name} is in no circle, though {why}");
+        inside.remove(name);
+    }
+    for (folder, inside) in folders {
+        let left = circles(inside);
+        assert!(left.is_empty(), "src/{folder}: in a circle, or importing one: {left:#?}");
+    }
+}
+
+/// Each file or folder in a folder, what it imports of the others, and where it says so.
+type Inside = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Who is in a circle, or imports one.
+fn circles(mut left: Inside) -> Inside {
+    loop {
+        let free = |imports: &BTreeMap<_, _>| !imports.keys().any(|name| left.contains_key(name));
+        let Some(name) = left.iter().find(|(_, i)| free(i)).map(|(name, _)| name.clone()) else {
+            return left;
+        };
+        left.remove(&name);
+    }
+}
+
+/// What modules hand on under a name of their own, by the module and the name.
+fn names(sources: &BTreeMap<String, String>) -> BTreeMap<(String, String), Vec<String>> {
+    let mut names = BTreeMap::new();
+    for (file, text) in sources {
+        let module = if file == "lib" { "" } else { file };
+        for line in text.split("pub").skip(1).filter_map(|rest| {
+            let rest = rest.trim_start();
+            let rest = match rest.strip_prefix('(') {
+                Some(inside) => inside.split_once(')').map_or("", |(_, behind)| behind),
+                None => rest,
+            };
+            rest.trim_start().strip_prefix("use ")?.split(';').next()
+        }) {
+            let mut found = Vec::new();
+            expand("", &tree(line), &mut found);
+            for path in found {
+                let name = path.split("::").last().unwrap_or(&path).to_owned();
+                let from = match path.starts_with("crate::") || path.starts_with("super::") {
+                    true => absolute(module, &path),
+                    false => segments(module).chain(segments(&path)).collect(),
+                };
+                names.insert((module.to_owned(), name), from);
+            }
+        }
+    }
+    names
+}
+
+/// The deepest file on the way of a path, through the names that modules hand on.
+fn resolve(
+    path: &[String],
+    sources: &BTreeMap<String, String>,
+    names: &BTreeMap<(String, String), Vec<String>>,
+) -> Vec<String> {
+    let (mut path, mut depth) = (path.to_vec(), 0);
+    // A name may be handed on several times, but not for ever.
+    for _ in 0..40 {
+        let Some(name) = path.get(depth) else { break };
+        let here = path[..depth].join("::");
+        if sources.contains_key(&path[..=depth].join("::")) {
+            depth += 1;
+        } else if let Some(from) = names.get(&(here, name.clone())) {
+            path = from.iter().chain(&path[depth + 1..]).cloned().collect();
+            depth = 0;
+        } else {
+            break;
+        }
+    }
+    path.truncate(depth);
+    path
+}
+
+/// A path that begins with `crate` or with `super`, in a module, as one from the root.
+fn absolute(module: &str, path: &str) -> Vec<String> {
+    let Some(mut rest) = path.strip_prefix("super::") else {
+        return segments(path.trim_start_matches("crate::")).collect();
+    };
+    let mut base: Vec<_> = segments(module).collect();
+    base.pop();
+    while let Some(further) = rest.strip_prefix("super::") {
+        base.pop();
+        rest = further;
+    }
+    base.extend(segments(rest));
+    base
+}
+
+fn segments(path: &str) -> impl Iterator<Item = String> {
+    path.split("::").filter(|part| !part.is_empty()).map(str::to_owned)
+}
+
 /// A file's path below `src` as a module path, and its text without comments and unit tests.
 fn sources() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -82,14 +212,31 @@ fn code(text: &str) -> String {
 
 /// Every path that is named from `crate`, braces written out.
 fn paths(code: &str) -> Vec<String> {
+    paths_from(code, "crate::")
+}
+
+/// Every path that begins so, braces written out.
+fn paths_from(code: &str, root: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let starts = code.match_indices("crate::").map(|(at, _)| at);
-    for at in starts.filter(|&at| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
-    {
-        let rest: String = code[at..].chars().filter(|c| !c.is_whitespace()).collect();
-        expand("", &rest, &mut found);
+    let starts = code.match_indices(root).map(|(at, _)| at);
+    let begins =
+        |at: &usize| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c));
+    for at in starts.filter(begins) {
+        expand("", &tree(&code[at..]), &mut found);
     }
     found
+}
+
+/// The text up to the end of a statement, without the names that `as` gives and without spaces.
+fn tree(code: &str) -> String {
+    let code = code.split(';').next().unwrap_or(code);
+    let mut parts = code.split(" as ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(part.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
+    }
+    text.retain(|c| !c.is_whitespace());
+    text
 }
 
 /// Writes out `a::{b, c::{d}}` as `a::b` and `a::c::d`; what is behind the tree.

@@ -1,7 +1,7 @@
 //! What is checked of data and options before a model's first step.
 
 use super::batch::Rows;
-use super::sequential::Sequential;
+use super::sequential::{Sequential, other_features};
 use super::{Fit, Loss};
 use crate::check::check_share;
 use crate::data::{Kind, Sequences, Targets, finite};
@@ -138,12 +138,6 @@ impl Sequential {
         }
         Ok(())
     }
-}
-
-/// That sequences have other features than a model takes.
-pub(super) fn other_features(op: &'static str, expected: usize, found: usize) -> Error {
-    let help = "the model was made for frames of so many";
-    Error::Features { op, expected, found, help }
 }
 
 /// Checks that there is a target for each row that a model gives for `x`.

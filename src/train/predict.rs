@@ -1,9 +1,8 @@
 //! What a model says of sequences.
 
 use super::batch;
-use super::check::other_features;
 use super::prediction::{Meaning, Prediction};
-use super::sequential::Sequential;
+use super::sequential::{Sequential, other_features};
 use crate::autograd::Tape;
 use crate::data::Sequences;
 use crate::nn::Activation;

@@ -1,7 +1,6 @@
 //! A model of layers one after the other.
 
 use super::batch::{Counting, Rows};
-use super::check::other_features;
 use super::layer_check::{check_layer, check_output};
 use super::{Loss, Metric, Optimizer, summary};
 use crate::autograd::{Params, Tape, Var};
@@ -240,4 +239,10 @@ impl Sequential {
         let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed(Own)));
         Counting { tokens, packed, ..Counting::default() }
     }
+}
+
+/// That sequences have other features than a model takes.
+pub(super) fn other_features(op: &'static str, expected: usize, found: usize) -> Error {
+    let help = "the model was made for frames of so many";
+    Error::Features { op, expected, found, help }
 }

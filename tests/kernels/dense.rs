@@ -159,7 +159,7 @@ fn slices_depend_on_sizes_alone() {
 fn large_products_have_the_faster_tiles() {
     let folder = Folder::new("tiles");
     let device = folder.device();
-    let name = |m, n| gemm::tiles(inner(&device), m, n).0[0].name;
+    let name = |m, n| gemm::autotune::tiles(inner(&device), m, n).0[0].name;
     let first = name(1024, 1024);
     assert!(["gemm_tile", "gemm_tile_wide"].contains(&first), "{first}");
     assert_eq!(name(4000, 600), first);
@@ -191,7 +191,7 @@ fn products_of_16_bit_floats() {
             every_form(&device, &ways[..2], types, [5, 10]);
             every_form(&device, &ways[2..], types, [10]);
         }
-        assert!(half::trusted(inner(&device)), "{device}");
+        assert!(gemm::has_half(inner(&device)), "{device}");
     }
 }
 

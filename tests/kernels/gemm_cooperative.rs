@@ -6,7 +6,8 @@ use super::{close, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::kernel::{Kernel, Wgsl};
 use crate::ops::elementwise::half;
 use crate::ops::gemm::cooperative::{self, AB, ABC, B, BC, FILE, LANES};
-use crate::ops::gemm::{COMMON, Gemm, Matrix, Way, kernel, slices};
+use crate::ops::gemm::kernels::{COMMON, kernel};
+use crate::ops::gemm::{Gemm, Matrix, Way, self_check, slices};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
 
@@ -191,7 +192,7 @@ fn matrices_where_there_are_any() {
             sliced_products(&device, cooperative::WAY, types, &[1, 10, 12], 3);
         }
     }
-    assert!(inner(&device).trusts(&cooperative::TRUSTED), "{device}");
+    assert!(inner(&device).trusts(&self_check::TRUSTED_COOPERATIVE), "{device}");
 }
 
 /// What the kernels cannot read goes another way.

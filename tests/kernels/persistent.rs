@@ -6,7 +6,8 @@ use super::{assert_same_bits, close_values, forced, gpu, inner, lacks_software, 
 use crate::device::gpu::Gpu;
 use crate::device::resident::Forced;
 use crate::nn::{Lstm, Params};
-use crate::ops::lstm::gpu::schedule::{Phase, Schedule, Task, persistent};
+use crate::ops::lstm::gpu::schedule::{Schedule, persistent};
+use crate::ops::lstm::gpu::task::{Phase, Task};
 use crate::ops::lstm::select::{self, self_check};
 use crate::{Device, Error, GpuOptions, Strategy, Tape, Tensor};
 

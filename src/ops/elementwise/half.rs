@@ -1,12 +1,9 @@
 //! y = x in 16-bit floats, rounded to the nearest: what mixed precision multiplies.
 
-use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
 use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
-use crate::ops::gemm;
 use crate::{Result, Tensor};
-use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "half_f16",
@@ -19,12 +16,6 @@ pub(crate) static KERNEL: Kernel = Kernel {
     bindings: &[("x", Read), ("y", Write)],
     ..Kernel::PLAIN
 };
-
-/// Whether products of 16-bit floats were seen right on this device. The first call on a device
-/// and driver tries them.
-pub(crate) fn trusted(gpu: &Arc<Gpu>) -> bool {
-    gpu.trusts(&gemm::TRUSTED_F16)
-}
 
 /// A copy of `x`: on a GPU of 16-bit floats. A CPU holds none of them; there it is of 32-bit floats
 /// with the values that 16 bits can hold.

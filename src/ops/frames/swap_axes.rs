@@ -36,3 +36,12 @@ pub(crate) fn swap_axes_into(x: &Tensor, y: &Tensor) -> Result<()> {
     });
     Ok(())
 }
+
+/// `x` as `[a,b,c]` with its first two axes swapped.
+pub(crate) fn swapped(x: &Tensor, [a, b, c]: [usize; 3]) -> Result<Tensor> {
+    match a.min(b) {
+        // Nothing moves.
+        1 => Ok(x.clone()),
+        _ => swap_axes(&x.reshape([a, b, c])?),
+    }
+}

@@ -12,14 +12,15 @@ pub(crate) mod select;
 use crate::check::Check;
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
-use crate::ops::elementwise::half;
+use crate::ops::gemm;
 use crate::{DType, Error, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;
 use gpu::chunks;
-use gpu::schedule::Task;
+use gpu::task::Task;
+pub(crate) use gpu::wavefront::Cut;
 pub use select::Strategy;
-pub(crate) use select::{Cut, cut_stack};
+pub(crate) use select::cut_stack;
 use std::sync::Arc;
 
 /// The parameters of a layer, or their gradients.
@@ -162,7 +163,7 @@ pub(crate) struct GradRequest {
 
 /// Whether a layer with weights of 16 bits, and their products, were seen right on this device.
 pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
-    half::trusted(gpu) && gpu.trusts(&select::self_check::HALF)
+    gemm::has_half(gpu) && gpu.trusts(&select::self_check::HALF)
 }
 
 /// Runs the directions of a layer: a GPU in the same dispatches, where it can. They differ only in

@@ -4,8 +4,9 @@
 use super::chunks::Chunk;
 use super::lanes::{States, Strided, frames_apart};
 use super::pass::{Pass, Segment, input_product};
+use super::schedule::Schedule;
 use super::schedule::persistent::Exchange;
-use super::schedule::{Schedule, Task};
+use super::task::Task;
 use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
 use crate::ops::frames::apply_mask::apply_mask;

@@ -1,6 +1,6 @@
 //! What the kernels of all schedules share: their WGSL, their bindings, their switches.
 
-use super::schedule::{Phase, Task};
+use super::task::{Phase, Task};
 use crate::device::kernel::{Access, Constants, Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::ops::common::{ACTIVATIONS, IS_NAN, switches, threefry};
 

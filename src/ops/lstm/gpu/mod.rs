@@ -9,5 +9,6 @@ pub(super) mod lanes;
 mod pass;
 pub(crate) mod recompute;
 pub(crate) mod schedule;
+pub(crate) mod task;
 pub(crate) mod transpose_gates;
 pub(super) mod wavefront;

@@ -4,7 +4,7 @@
 use super::chunks::Chunk;
 use super::dims::Dims;
 use super::lanes::{States, Strided};
-use super::schedule::{Phase, Task, threads};
+use super::task::{Phase, Task, threads};
 use super::transpose_gates::transpose_gates_into;
 use crate::Result;
 use crate::device::gpu::Gpu;

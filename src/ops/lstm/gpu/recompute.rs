@@ -3,7 +3,7 @@
 
 use super::kernels::{FORWARD_BINDINGS, all_switches, family, member, parts};
 use super::pass::Segment;
-use super::schedule::Phase;
+use super::task::Phase;
 use crate::Result;
 use crate::device::kernel::{Kernel, Wgsl, folded, wgsl};
 use crate::ops::common::{INDEX, Launch};

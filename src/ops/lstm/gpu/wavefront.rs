@@ -11,14 +11,24 @@ use super::chunks::Chunk;
 use super::forward::SavedChunk;
 use super::lanes::{States, Strided};
 use super::pass::{Pass, Segment, input_product};
-use super::schedule::{Rows, Task, sequence};
+use super::schedule::{Rows, sequence};
+use super::task::Task;
 use crate::device::gpu::Gpu;
-use crate::ops::frames::swap_axes::{swap_axes, swap_axes_into};
+use crate::ops::frames::swap_axes::{swap_axes_into, swapped};
 use crate::ops::gemm::Matrix;
-use crate::ops::lstm::{Backward, Columns, Cut, Forward, GradRequest, InputGrads, Output, Sizes};
+use crate::ops::lstm::{Backward, Columns, Forward, GradRequest, InputGrads, Output, Sizes};
 use crate::{Result, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// How a stack goes as a wavefront.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    /// Parts of the timesteps.
+    pub(crate) parts: usize,
+    /// Rows that a workgroup takes.
+    pub(crate) rows: Rows,
+}
 
 /// The turns of a wavefront: the layers that take a part, and the part that the first of them takes; each
 /// layer above takes the one before.
@@ -206,13 +216,4 @@ pub(crate) fn backward(
         d_x = Some(all.reshape([batch, timesteps, input_size])?);
     }
     Ok(pass.leaving(d_x, wanted))
-}
-
-/// `x` as `[a,b,c]` with its first two axes swapped.
-pub(super) fn swapped(x: &Tensor, [a, b, c]: [usize; 3]) -> Result<Tensor> {
-    match a.min(b) {
-        // Nothing moves.
-        1 => Ok(x.clone()),
-        _ => swap_axes(&x.reshape([a, b, c])?),
-    }
 }

@@ -8,7 +8,9 @@ use super::cell::Cell;
 use super::gpu::chunks::most_words;
 use super::gpu::lanes::aligned_frames;
 use super::gpu::schedule::sequence::{self, workgroup};
-use super::gpu::schedule::{Phase, Rows, Schedule, Task, persistent, threads};
+use super::gpu::schedule::{Rows, Schedule, persistent};
+use super::gpu::task::{Phase, Task, threads};
+use super::gpu::wavefront::Cut;
 use crate::device::gpu::Gpu;
 use crate::{Error, Result, Tensor};
 use std::sync::Arc;
@@ -166,15 +168,6 @@ const PART_STEPS: usize = 16;
 const MOST_PARTS: usize = 8;
 /// Workgroups that every hardware GPU runs at once.
 const AT_ONCE: usize = 16;
-
-/// How a stack goes as a wavefront.
-#[derive(Clone, Copy)]
-pub(crate) struct Cut {
-    /// Parts of the timesteps.
-    pub(crate) parts: usize,
-    /// Rows that a workgroup takes.
-    pub(crate) rows: Rows,
-}
 
 /// How `layers` of `hidden_size` go over `x`; none where each does better alone: one that fills the
 /// device leaves no room for another.

@@ -6,62 +6,10 @@ pub(crate) mod stepwise;
 
 use super::chunks::Chunk;
 use super::pass::Segment;
+use super::task::Task;
 use crate::Result;
 use crate::device::gpu::Gpu;
-use crate::lengths::Counted;
-use crate::ops::lstm::{CellConfig, Forward, Saved, Sizes, Weights};
 use persistent::{Exchange, Team};
-
-/// Which of the two passes of a training step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Forward,
-    Backward,
-}
-
-/// What of a pass decides about its schedule.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Task {
-    pub(crate) phase: Phase,
-    /// Whether the plain cell is not enough.
-    pub(crate) variant: bool,
-    /// Whether rows have lengths.
-    pub(crate) ragged: bool,
-    /// Whether gates and R have 16 bits.
-    pub(crate) half: bool,
-    /// Directions, or layers of a stack, in one dispatch.
-    pub(crate) lanes: usize,
-    pub(crate) batch: usize,
-    pub(crate) timesteps: usize,
-    pub(crate) hidden_size: usize,
-}
-
-impl Task {
-    /// The task of a forward pass, whose calls go in the same dispatches.
-    pub(crate) fn forward(calls: &[Forward<'_>], sizes: Sizes) -> Self {
-        let Forward { weights, steps, config, .. } = &calls[0];
-        Self::new(Phase::Forward, calls.len(), weights, config, steps, sizes)
-    }
-
-    /// The task of a backward pass over so many lanes that saved alike.
-    pub(crate) fn backward(lanes: usize, saved: &Saved) -> Self {
-        let Saved { weights, mask, config, sizes, .. } = saved;
-        Self::new(Phase::Backward, lanes, weights, config, mask, *sizes)
-    }
-
-    fn new(
-        phase: Phase,
-        lanes: usize,
-        weights: &Weights,
-        config: &CellConfig,
-        steps: &Counted,
-        Sizes { batch, timesteps, hidden_size, .. }: Sizes,
-    ) -> Self {
-        let variant = config.cell.is_variant() || steps.mask().is_some();
-        let (ragged, half) = (steps.lengths().is_some(), weights.is_half());
-        Self { phase, variant, ragged, half, lanes, batch, timesteps, hidden_size }
-    }
-}
 
 /// A strategy that is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,10 +48,4 @@ impl Schedule {
             _ => stepwise::run(segment),
         }
     }
-}
-
-/// The threads of a software adapter.
-pub(crate) fn threads(gpu: &Gpu) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    gpu.options.threads.unwrap_or_else(cores).max(1)
 }

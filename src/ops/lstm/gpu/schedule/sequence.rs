@@ -1,6 +1,6 @@
 //! All timesteps of a chunk in one dispatch: a workgroup takes a few rows through all of them.
 
-use super::{Phase, Rows, Task};
+use super::Rows;
 use crate::Result;
 use crate::device::kernel::{Constants, Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::ops::common::product;
@@ -9,6 +9,7 @@ use crate::ops::lstm::gpu::kernels::{
     row_parts,
 };
 use crate::ops::lstm::gpu::pass::Segment;
+use crate::ops::lstm::gpu::task::{Phase, Task};
 
 const TEXT: Wgsl = wgsl!("lstm/lstm_sequence.wgsl");
 const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_sequence_bwd.wgsl");

@@ -1,6 +1,5 @@
 //! One dispatch for each timestep of a chunk.
 
-use super::Phase;
 use crate::Result;
 use crate::device::kernel::{Kernel, Wgsl, wgsl};
 use crate::ops::lstm::gpu::dims::Dims;
@@ -8,6 +7,7 @@ use crate::ops::lstm::gpu::kernels::{
     BACKWARD_BINDINGS, FORWARD_BINDINGS, all_switches, family, member, parts,
 };
 use crate::ops::lstm::gpu::pass::Segment;
+use crate::ops::lstm::gpu::task::Phase;
 
 const TEXT: Wgsl = wgsl!("lstm/lstm_stepwise.wgsl");
 const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_stepwise_bwd.wgsl");

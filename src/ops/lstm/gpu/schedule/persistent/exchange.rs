@@ -1,16 +1,12 @@
 //! What the workgroups of a chunk hand each other: see `shaders/lstm/parts/exchange.wgsl`.
 
-use super::{Phase, Task, Team};
-use crate::device::Backend;
+use super::{CONTROL, Phase, Task, Team, cleared};
 use crate::device::gpu::Gpu;
 use crate::ops::lstm::gpu::chunks::Chunk;
 use crate::ops::lstm::gpu::lanes::{Strided, frames_apart};
 use crate::ops::lstm::gpu::schedule::Schedule;
-use crate::{Device, Result, Tensor};
+use crate::{Result, Tensor};
 use std::sync::Arc;
-
-/// Words before the progress in what the workgroups share besides the frames.
-pub(super) const CONTROL: usize = 2;
 
 /// Words for each frame, then what the workgroups share besides.
 pub(crate) struct Exchange {
@@ -49,11 +45,4 @@ fn frame_words(task: Task, chunk: Chunk) -> usize {
     let values = if task.phase == Phase::Forward { 1 } else { 4 };
     let frames = frames_apart(task.lanes, chunk.frames, task.hidden_size);
     values * task.lanes * frames * task.hidden_size
-}
-
-/// Words that nobody has written.
-pub(super) fn cleared(gpu: &Arc<Gpu>, words: usize) -> Result<Tensor> {
-    let tensor = Tensor::empty([words], &Device(Backend::Gpu(gpu.clone())))?;
-    tensor.fill(0.0)?;
-    Ok(tensor)
 }

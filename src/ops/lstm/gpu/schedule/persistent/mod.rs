@@ -25,7 +25,7 @@
 mod exchange;
 pub(crate) mod team;
 
-use super::{Phase, Task};
+use crate::device::Backend;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, Wgsl, Workgroup, wgsl};
@@ -33,8 +33,9 @@ use crate::ops::common::{Launch, product};
 use crate::ops::lstm::gpu::dims::Dims;
 use crate::ops::lstm::gpu::kernels::{all_switches, exchange_parts, family, member};
 use crate::ops::lstm::gpu::pass::{Pass, Segment};
+use crate::ops::lstm::gpu::task::{Phase, Task};
 use crate::tensor::Storage;
-use crate::{Result, Tensor};
+use crate::{Device, Result, Tensor};
 pub(crate) use exchange::Exchange;
 use std::sync::Arc;
 pub(crate) use team::{Team, team};
@@ -92,6 +93,16 @@ const RUN: u32 = 0;
 const RECOVER: u32 = 1;
 const PROBE: u32 = 2;
 const ALONE: u32 = 3;
+
+/// Words before the progress in what the workgroups share besides the frames.
+const CONTROL: usize = 2;
+
+/// Words that nobody has written.
+fn cleared(gpu: &Arc<Gpu>, words: usize) -> Result<Tensor> {
+    let tensor = Tensor::empty([words], &Device(Backend::Gpu(gpu.clone())))?;
+    tensor.fill(0.0)?;
+    Ok(tensor)
+}
 
 fn alarm(gpu: &Arc<Gpu>) -> Tensor {
     Tensor::whole(Storage::Gpu(gpu.alarm()), 2)

@@ -1,13 +1,12 @@
 //! How a layer is spread over workgroups that run at once.
 
-use super::exchange::{CONTROL, cleared};
-use super::{POLLS, PROBE, Phase, Task, alarm, bind, kernel};
+use super::{CONTROL, POLLS, PROBE, Phase, Task, alarm, bind, cleared, kernel};
 use crate::Result;
 use crate::device::gpu::{Gpu, Limits};
 use crate::device::kernel::Constants;
 use crate::ops::common::Launch;
 use crate::ops::lstm::gpu::dims::Dims;
-use crate::ops::lstm::gpu::schedule::threads;
+use crate::ops::lstm::gpu::task::threads;
 use std::sync::Arc;
 
 /// Invocations of a workgroup, which WebGPU has everywhere; a large GPU gives each of so few all the

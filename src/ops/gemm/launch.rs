@@ -1,0 +1,119 @@
+//! Launches of a product on a GPU: of each slice of its sums, of as many tiles as a grid has room for.
+
+use super::Gemm;
+use super::kernels::{TYPES, Way};
+use super::matrix::Matrix;
+use super::slices::add_slices;
+use crate::device::gpu::Gpu;
+use crate::device::profile::Cost;
+use crate::device::{Backend, Device};
+use crate::ops::common::Launch;
+use crate::{DType, Error, Result, Tensor};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// From 0 up to `all`, in pieces of `size`.
+fn slabs(all: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..all).step_by(size).map(move |first| first..all.min(first + size))
+}
+
+impl Gemm<'_> {
+    /// By kernels for hardware GPUs, with so many terms of each sum in a workgroup.
+    pub(crate) fn sliced(
+        self,
+        gpu: &Arc<Gpu>,
+        way: Way,
+        k_slice: usize,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: Matrix<'_>,
+    ) -> Result<()> {
+        let Self { m, n, k, bias, accumulate } = self;
+        if k_slice >= k {
+            return self.launch(gpu, way, a, b, c);
+        }
+        let device = Device(Backend::Gpu(gpu.clone()));
+        let parts = Tensor::empty([k.div_ceil(k_slice), m, n], &device)?;
+        let of_parts = Self { bias: None, accumulate: false, ..self };
+        of_parts.launch_slices(gpu, way, k_slice, a, b, Matrix::new(&parts, n))?;
+        add_slices(&parts, bias, accumulate, (c.tensor, c.offset, c.stride))
+    }
+
+    /// By the kernel of this file, whose workgroups make tiles of this size.
+    pub(crate) fn launch(
+        self,
+        gpu: &Arc<Gpu>,
+        way: Way,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: Matrix<'_>,
+    ) -> Result<()> {
+        self.launch_slices(gpu, way, self.k, a, b, c)
+    }
+
+    /// The same; C has a matrix for each slice of K.
+    fn launch_slices(
+        self,
+        gpu: &Arc<Gpu>,
+        (kernels, [tile_m, tile_n]): Way,
+        k_slice: usize,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: Matrix<'_>,
+    ) -> Result<()> {
+        let Self { m, n, k, .. } = self;
+        let slices = k.div_ceil(k_slice);
+        let types = [a, b, c].map(|matrix| matrix.tensor.dtype());
+        let mut of_types = TYPES.iter().rev().zip(kernels.iter().rev());
+        let Some((_, kernel)) = of_types.find(|(found, _)| **found == types) else {
+            let message = format!("gemm: no kernel for A, B, C of {types:?}; there are {TYPES:?}");
+            return Err(Error::Gpu { message });
+        };
+        let bytes = types.map(|t| if t == DType::F16 { 2.0 } else { 4.0 });
+        // More rows or columns than a grid has room for go in several launches. An even number of tiles,
+        // of 32 columns and more: a binding of the bias begins at a multiple of 256 bytes.
+        let groups = gpu.limits.max_compute_workgroups_per_dimension as usize & !1;
+        let slabs = slabs(m, groups * tile_m)
+            .flat_map(|rows| slabs(n, groups * tile_n).map(move |columns| (rows.clone(), columns)));
+        for (rows, columns) in slabs {
+            let (a, b) = (a.skip_rows(rows.start), b.skip_columns(columns.start));
+            let c = c.skip_rows(rows.start).skip_columns(columns.start);
+            let rest = self.bias.filter(|_| columns.start > 0);
+            let rest = rest.map(|bias| bias.view(columns.start, [columns.len()]));
+            let bias = rest.as_ref().or(self.bias);
+            let (rows, columns) = (rows.len(), columns.len());
+            let words = [
+                rows,
+                columns,
+                k,
+                a.stride,
+                b.stride,
+                c.stride,
+                a.offset,
+                b.offset,
+                c.offset,
+                k_slice,
+                m * n,
+            ];
+            let written = rows * columns * slices * if self.accumulate { 2 } else { 1 };
+            let passes = [rows * k, k * columns, written];
+            let moved = passes.iter().zip(bytes).map(|(&n, bytes)| n as f64 * bytes).sum();
+            let cost = Cost { flop: 2.0 * (rows * columns * k) as f64, bytes: moved };
+            let launch = Launch {
+                kernel,
+                grid: [columns.div_ceil(tile_n), rows.div_ceil(tile_m), slices]
+                    .map(|groups| groups as u32),
+                constants: &[
+                    ("TRANS_A", a.transposed.into()),
+                    ("TRANS_B", b.transposed.into()),
+                    ("BIAS", self.bias.is_some().into()),
+                    ("ACCUMULATE", self.accumulate.into()),
+                ],
+                uniform: &words.map(|word| word as u32),
+                tensors: &[Some(a.tensor), Some(b.tensor), bias, Some(c.tensor)],
+            };
+            gpu.run_costing(&launch, cost)?;
+        }
+        Ok(())
+    }
+}
