@@ -7,6 +7,7 @@ pub(crate) mod float_mode;
 pub(crate) mod gpu;
 pub(crate) mod kernel;
 mod options;
+pub(crate) mod overrides;
 mod pool;
 pub(crate) mod profile;
 pub(crate) mod resident;

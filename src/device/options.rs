@@ -1,6 +1,8 @@
 //! How a program asks for a GPU, and what an adapter tells of itself.
 
+use super::overrides::TestOverrides;
 use std::path::PathBuf;
+#[cfg(test)]
 use std::time::Duration;
 
 /// The environment variable that overrides a program's choice of device.
@@ -26,18 +28,9 @@ pub struct GpuOptions {
     pub(crate) checked: bool,
     pub(crate) poison: bool,
     pub(crate) profile: bool,
-    pub(crate) chunk_words: Option<usize>,
-    pub(crate) threads: Option<usize>,
-    pub(crate) binding_bytes: Option<u64>,
     pub(crate) cache: Cache,
-    /// The name of a special kernel whose check is given a wrong value.
-    pub(crate) fault: Option<&'static str>,
-    /// How long a trial may take to answer.
-    pub(crate) patience: Option<Duration>,
-    /// Whether a software adapter is taken for a GPU where a way is chosen.
-    pub(crate) as_hardware: bool,
-    /// This device tries something out for another: see `gpu/verdicts.rs`.
-    pub(crate) trial: bool,
+    /// What only tests set.
+    pub(crate) overrides: TestOverrides,
 }
 
 impl GpuOptions {
@@ -87,26 +80,6 @@ impl GpuOptions {
         self
     }
 
-    /// Lets the check of a special kernel find a wrong value. For tests.
-    #[cfg(test)]
-    pub(crate) fn fault(mut self, kernel: &'static str) -> Self {
-        self.fault = Some(kernel);
-        self
-    }
-
-    /// Takes a software adapter for a hardware GPU wherever a way is chosen. For tests.
-    pub(crate) fn like_hardware(mut self) -> Self {
-        self.as_hardware = true;
-        self
-    }
-
-    /// How long the check of a special kernel may take to answer. For tests.
-    #[cfg(test)]
-    pub(crate) fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
-        self
-    }
-
     /// Measures each kernel: see [`crate::Device::profile`]. Each dispatch then stands alone and each
     /// submission is waited for, which takes longer; the results are the same. Opening fails with
     /// [`crate::Error::Option`] on an adapter without timestamp queries, and in a browser.
@@ -114,24 +87,47 @@ impl GpuOptions {
         self.profile = true;
         self
     }
+}
 
-    /// Cuts batches into chunks whose gates have at most this many words, as if no larger buffer
-    /// could be bound. For tests.
-    pub(crate) fn chunk_words(mut self, words: usize) -> Self {
-        self.chunk_words = Some(words);
+/// What tests set: see [`TestOverrides`].
+impl GpuOptions {
+    /// Lets the check of a special kernel find a wrong value.
+    #[cfg(test)]
+    pub(crate) fn fault(mut self, kernel: &'static str) -> Self {
+        self.overrides.fault = Some(kernel);
         self
     }
 
-    /// Asks for bindings of no more than this. For tests.
+    /// Takes a software adapter for a hardware GPU wherever a way is chosen.
+    pub(crate) fn like_hardware(mut self) -> Self {
+        self.overrides.as_hardware = true;
+        self
+    }
+
+    /// How long the check of a special kernel may take to answer.
+    #[cfg(test)]
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.overrides.patience = Some(patience);
+        self
+    }
+
+    /// Cuts batches into chunks whose gates have at most this many words, as if no larger buffer
+    /// could be bound.
+    pub(crate) fn chunk_words(mut self, words: usize) -> Self {
+        self.overrides.chunk_words = Some(words);
+        self
+    }
+
+    /// Asks for bindings of no more than this.
     pub(crate) fn binding_bytes(mut self, bytes: u64) -> Self {
-        self.binding_bytes = Some(bytes);
+        self.overrides.binding_bytes = Some(bytes);
         self
     }
 
     /// The cores that a software adapter is taken to have, which decide how it shares out a
-    /// batch. For tests.
+    /// batch.
     pub(crate) fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
+        self.overrides.threads = Some(threads);
         self
     }
 }

@@ -4,6 +4,8 @@
 use super::gpu::{Gpu, GpuBuffer, Raw};
 use super::kernel::Constants;
 use super::lock;
+#[cfg(test)]
+use super::overrides::Forced;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,32 +17,15 @@ pub(super) const WORDS: u64 = 2;
 /// A kernel with its constants.
 type Pipeline = (&'static str, Constants);
 
-/// How such kernels run, whatever the device is like. For tests.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Forced {
-    /// Workgroups that share R.
-    pub(crate) workgroups: Option<usize>,
-    /// The most values of R that an invocation keeps in registers, and in shared memory.
-    pub(crate) keep: Option<[usize; 2]>,
-    /// How often an invocation looks for a word before it gives up.
-    pub(crate) polls: Option<u32>,
-    /// The timesteps of a launch.
-    pub(crate) window: Option<usize>,
-    /// Into how many slices a long sum is cut, by the kernels of hardware GPUs.
-    pub(crate) slices: Option<usize>,
-    /// Into how many parts stacked layers cut the timesteps.
-    pub(crate) parts: Option<usize>,
-    /// See `shaders/lstm/parts/exchange.wgsl`.
-    pub(crate) fault: u32,
-}
-
 pub(crate) struct Resident {
     pub(super) alarm: Raw,
     /// Whether a kernel that sets the alarm was ever launched.
     watched: AtomicBool,
     tripped: AtomicBool,
     counts: Mutex<HashMap<Pipeline, usize>>,
-    forced: Mutex<Forced>,
+    /// What tests force.
+    #[cfg(test)]
+    pub(super) forced: Mutex<Forced>,
 }
 
 impl Resident {
@@ -50,12 +35,9 @@ impl Resident {
             watched: AtomicBool::new(false),
             tripped: AtomicBool::new(false),
             counts: Mutex::default(),
+            #[cfg(test)]
             forced: Mutex::default(),
         }
-    }
-
-    pub(crate) fn forced(&self) -> Forced {
-        *lock(&self.forced)
     }
 
     /// Whether a pass had to be recovered on this device: then no other should be tried.
@@ -103,13 +85,12 @@ impl Gpu {
         Ok(count)
     }
 
-    /// Forces how such kernels run, and forgets what was seen of them.
+    /// Forgets that workgroups waited in vain.
     #[cfg(test)]
-    pub(crate) fn force(&self, forced: Forced) -> Result<()> {
+    pub(super) fn forget_alarms(&self) -> Result<()> {
         self.submit()?;
         self.write(&self.resident.alarm, 0, &[0; 4 * WORDS as usize]);
         self.resident.tripped.store(false, Ordering::Relaxed);
-        *lock(&self.resident.forced) = forced;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::oracle::{self, Random, widen};
 use super::{Folder, close, close_values, devices, ends, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::gpu::Gpu;
-use crate::device::resident::Forced;
+use crate::device::overrides::Forced;
 use crate::ops::elementwise::half;
 use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way, slices};
 use crate::ops::sums::column_sum::column_sum;

@@ -14,7 +14,7 @@ pub(super) use shared::{Folder, Training, ends, gpu, open, tensor};
 use crate as engine;
 use crate::device::Backend;
 use crate::device::gpu::Gpu;
-use crate::device::resident::Forced;
+use crate::device::overrides::Forced;
 use crate::nn::{Params, Precision};
 use crate::{Device, GpuOptions, Tensor};
 use std::sync::{Arc, OnceLock};
@@ -103,16 +103,18 @@ fn described(device: &Device) -> String {
         (options.portable, "portable"),
         (options.poison, "poisoned"),
         (options.profile, "profiled"),
-        (options.as_hardware, "as hardware"),
+        (options.overrides.as_hardware, "as hardware"),
     ] {
         if on {
             text = format!("{text}, {mode}");
         }
     }
-    for (number, of) in [(options.threads, "threads"), (options.chunk_words, "words a chunk")] {
+    for (number, of) in
+        [(options.overrides.threads, "threads"), (options.overrides.chunk_words, "words a chunk")]
+    {
         text = number.map(|number| format!("{text}, {number} {of}")).unwrap_or(text);
     }
-    format!("{text}, {:?}", gpu.resident.forced())
+    format!("{text}, {:?}", gpu.forced())
 }
 
 /// Fails unless a tensor holds these numbers, but for `bound` times the largest of them.

@@ -4,7 +4,7 @@ use super::lstm::{Case, Options};
 use super::{
     close_values, devices, forced, gpu, has_f16, inner, lacks, lacks_f16, patience, tensor,
 };
-use crate::device::resident::Forced;
+use crate::device::overrides::Forced;
 use crate::nn::{Dense, Params, Precision};
 use crate::ops::lstm;
 use crate::ops::lstm::cell::Cell;

@@ -4,7 +4,7 @@
 use super::lstm::{Case, Options};
 use super::{assert_same_bits, close_values, forced, gpu, inner, lacks_software, patience};
 use crate::device::gpu::Gpu;
-use crate::device::resident::Forced;
+use crate::device::overrides::Forced;
 use crate::nn::{Lstm, Params};
 use crate::ops::lstm::gpu::schedule::{Schedule, persistent};
 use crate::ops::lstm::gpu::task::{Phase, Task};

@@ -3,7 +3,7 @@
 
 use super::oracle::{Random, widen};
 use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
-use crate::device::resident::Forced;
+use crate::device::overrides::Forced;
 use crate::lengths::Counted;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::common::threefry::Key;

@@ -145,7 +145,7 @@ pub(crate) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatur
 /// The limits to ask for: WebGPU's defaults, or all that the adapter has.
 pub(crate) fn limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Limits {
     let mut own = adapter.limits();
-    if let Some(bytes) = options.binding_bytes {
+    if let Some(bytes) = options.overrides.binding_bytes {
         own.max_storage_buffer_binding_size = bytes;
     }
     if !options.portable {

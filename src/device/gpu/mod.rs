@@ -51,6 +51,8 @@ pub(crate) struct Gpu {
     /// Invocations of a subgroup, where they can exchange values and it is always as large.
     pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,
+    /// Whether this device tries something out for another: see `verdicts.rs`.
+    trial: bool,
     pool: Mutex<Pool<Raw>>,
     next_id: AtomicU64,
     recorder: Mutex<Recorder>,
@@ -100,11 +102,13 @@ impl Gpu {
     pub(crate) async fn open(options: GpuOptions) -> Result<Arc<Self>> {
         // Threads that the driver starts inherit the mode of this one: a software adapter's would else
         // spend most of their time on subnormals.
-        float_mode::flushed(async { Self::on(adapter::choose(&options).await?, options).await })
-            .await
+        float_mode::flushed(async {
+            Self::on(adapter::choose(&options).await?, options, false).await
+        })
+        .await
     }
 
-    async fn on(adapter: wgpu::Adapter, options: GpuOptions) -> Result<Arc<Self>> {
+    async fn on(adapter: wgpu::Adapter, options: GpuOptions, trial: bool) -> Result<Arc<Self>> {
         let info = adapter.get_info();
         let limits = adapter::limits(&adapter, &options);
         let profiling = profiler::features(&adapter, options.profile)?;
@@ -153,7 +157,7 @@ impl Gpu {
             folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));
         let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
         let mut described = AdapterInfo::from(&adapter);
-        described.software &= !options.as_hardware;
+        described.software &= !options.overrides.as_hardware;
         let fixed = subgroups && info.subgroup_min_size == info.subgroup_max_size;
         Ok(Arc::new(Self {
             info: described,
@@ -164,6 +168,7 @@ impl Gpu {
             queue,
             limits,
             options,
+            trial,
             pool: Mutex::new(Pool::new()),
             recorder: Mutex::new(recorder),
             kernels: Mutex::new(Kernels::default()),

@@ -211,7 +211,7 @@ impl Gpu {
 
     /// Waits for a submission, or for all of them.
     pub(super) fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let timeout = self.options.trial.then(|| self.options.patience.unwrap_or(PATIENCE));
+        let timeout = self.trial.then(|| self.options.overrides.patience.unwrap_or(PATIENCE));
         // A browser has no such clock, and does not wait here.
         let now = || (!cfg!(target_arch = "wasm32")).then(Instant::now);
         let begin = now();

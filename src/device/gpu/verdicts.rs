@@ -187,7 +187,7 @@ impl Gpu {
     /// lock of this device.
     pub(crate) fn trusts(self: &Arc<Self>, special: &Special) -> bool {
         let can = special.kernels.iter().all(|kernel| kernel.runs_on(self));
-        if !can || self.options.trial || cfg!(target_arch = "wasm32") {
+        if !can || self.trial || cfg!(target_arch = "wasm32") {
             return false;
         }
         let mut learned = lock(&self.learned);
@@ -222,7 +222,7 @@ impl Gpu {
             }
             Err(error) => (false, error.to_string()),
             Ok(mut compared) => {
-                if self.options.fault == Some(special.name) {
+                if self.options.overrides.fault == Some(special.name) {
                     compared.special.iter_mut().take(1).for_each(|v| *v += 0.01 + v.abs());
                 }
                 match compared.difference() {
@@ -249,7 +249,7 @@ impl Gpu {
     /// to be alike.
     pub(crate) fn choose(self: &Arc<Self>, choice: &Choice<'_>) -> usize {
         let mut learned = lock(&self.learned);
-        if learned.file.is_none() || self.options.trial || cfg!(target_arch = "wasm32") {
+        if learned.file.is_none() || self.trial || cfg!(target_arch = "wasm32") {
             return choice.default;
         }
         if let Some(&chosen) = learned.chosen.get(choice.name) {
@@ -322,8 +322,8 @@ impl Gpu {
 
     /// Runs something on a second device of this adapter, which waits for nothing long.
     fn trial<R>(&self, run: impl FnOnce(&Arc<Self>) -> Result<R>) -> Result<R> {
-        let options = GpuOptions { trial: true, profile: false, ..self.options.clone() }.no_cache();
-        let gpu = pollster::block_on(Self::on(self.adapter.clone(), options))?;
+        let options = GpuOptions { profile: false, ..self.options.clone() }.no_cache();
+        let gpu = pollster::block_on(Self::on(self.adapter.clone(), options, true))?;
         let result = run(&gpu);
         match gpu.health() {
             Err(lost @ Error::DeviceLost { .. }) => {

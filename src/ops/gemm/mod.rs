@@ -67,7 +67,7 @@ impl Gemm<'_> {
         let Some(gpu) = c.tensor.gpu() else {
             return self.twin(a, b, c);
         };
-        let software = gpu.info.software && gpu.resident.forced().slices.is_none();
+        let software = gpu.info.software && gpu.forced().slices.is_none();
         let way: Way = match software {
             false if m <= 8 => (&ROWS, [8, 32]),
             false if cooperative::takes([m, n, k], a, b) && autotune::cooperative_pays(gpu) => {

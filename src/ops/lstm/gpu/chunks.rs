@@ -23,7 +23,7 @@ pub(crate) struct Chunk {
 
 /// The most words that the gates of a chunk may have.
 pub(crate) fn most_words(gpu: &Gpu) -> usize {
-    gpu.options.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize)
+    gpu.options.overrides.chunk_words.unwrap_or((gpu.max_binding() / 4) as usize)
 }
 
 /// Where a forward pass is cut so that all directions go in the same dispatches; else none.

@@ -58,5 +58,5 @@ impl Task {
 /// The threads of a software adapter.
 pub(crate) fn threads(gpu: &Gpu) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    gpu.options.threads.unwrap_or_else(cores).max(1)
+    gpu.options.overrides.threads.unwrap_or_else(cores).max(1)
 }

@@ -180,7 +180,7 @@ pub(crate) fn cut_stack(
 ) -> Option<Cut> {
     let &[batch, timesteps, _] = x.shape() else { return None };
     let gpu = x.gpu()?;
-    let forced = gpu.resident.forced().parts;
+    let forced = gpu.forced().parts;
     let can = |parts: usize| {
         timesteps.is_multiple_of(parts)
             && (batch * timesteps / parts).is_multiple_of(aligned_frames(hidden_size))
@@ -209,6 +209,6 @@ fn stack_rows(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result<Option<R
     // The one strategy that a wavefront has; where another is faster, it is so by more than layers at once.
     let Schedule::Sequence(rows) = schedule(gpu, strategy, task)? else { return Ok(None) };
     let at_once = if gpu.info.software { threads(gpu) } else { AT_ONCE };
-    let forced = gpu.resident.forced().parts.is_some();
+    let forced = gpu.forced().parts.is_some();
     Ok((forced || 2 * task.batch.div_ceil(rows.count) <= at_once).then_some(rows))
 }

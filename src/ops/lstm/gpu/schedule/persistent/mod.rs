@@ -136,7 +136,7 @@ pub(super) fn run(segment: &Segment<'_>, team: Team, exchange: &Exchange) -> Res
     let alarm = alarm(gpu);
     let mut tensors = segment.tensors();
     bind(kernel, &mut tensors, &exchange.all, &alarm);
-    let (forced, steps) = (gpu.resident.forced(), team.steps_per_launch(gpu));
+    let (forced, steps) = (gpu.forced(), team.steps_per_launch(gpu));
     let constants = [segment.constants(), team.constants()].concat();
     let dims = segment.dims();
     let launch = |mode, workgroups: usize, begin: usize, offset| {

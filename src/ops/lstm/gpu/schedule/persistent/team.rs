@@ -115,7 +115,7 @@ impl Team {
         let tiles = (self.rows / self.tile) as u64;
         let bytes = 16 * (self.hidden_size as u64).pow(2) * tiles;
         let steps = (100_000_000_000 / bytes.max(1)).clamp(16, 8192) as usize;
-        gpu.resident.forced().window.unwrap_or(steps).max(1)
+        gpu.forced().window.unwrap_or(steps).max(1)
     }
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
     let Task { lanes, batch, hidden_size, .. } = task;
     let threads = threads(gpu);
     let usual = if software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
-    let forced = gpu.resident.forced();
+    let forced = gpu.forced();
     let cached = forced.keep.unwrap_or(usual);
     let make = |workgroups| Team::new(task, limits, cached, workgroups);
     let fewest = hidden_size.div_ceil(INVOCATIONS);
@@ -206,7 +206,7 @@ pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     constants.extend(team.constants());
     gpu.workgroups_at_once((kernel.name, constants.clone()), || {
         let exchange = cleared(gpu, CONTROL)?;
-        let polls = gpu.resident.forced().polls.unwrap_or(POLLS);
+        let polls = gpu.forced().polls.unwrap_or(POLLS);
         let mut tensors = [None; 8];
         let alarm = alarm(gpu);
         bind(kernel, &mut tensors, &exchange, &alarm);
