@@ -1,7 +1,7 @@
 //! The LSTM op, forward and backward: every strategy on every device against the oracle.
 
 use super::oracle::{self, Random, widen};
-use super::{close, close_from, devices, gpu, inner, lacks, lacks_f16, tensor};
+use super::{close, close_from, devices, gpu, inner, lacks, lacks_f16, quick, tensor};
 use crate::device::resident::Forced;
 use crate::lengths::Counted;
 use crate::ops::half::half;
@@ -566,7 +566,10 @@ fn grid(hidden_size: usize) {
         for t in [1, 2, 17] {
             for i in [1, 5, 64] {
                 let options = options.next().unwrap();
-                check_everywhere(&Case::new(seed, [b, t, i, hidden_size], options), &[true]);
+                // In the short form each of them once.
+                if !quick() || matches!([b, t, i], [1, 1, 1] | [3, 2, 5] | [33, 17, 64]) {
+                    check_everywhere(&Case::new(seed, [b, t, i, hidden_size], options), &[true]);
+                }
                 seed += 1;
             }
         }
@@ -600,7 +603,8 @@ fn hidden_size_200() {
 
 #[test]
 fn every_option_at_one_size() {
-    for (seed, options) in (0..).zip(Options::every()) {
+    let all = if quick() { Options::some().into() } else { Options::every().collect::<Vec<_>>() };
+    for (seed, options) in (0..).zip(all) {
         // Where nothing is saved, what the backward pass does makes no difference.
         let of_backward = options.d_state || options.recompute;
         let saves: &[bool] = if of_backward { &[true] } else { &[false, true] };
