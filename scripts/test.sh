@@ -19,6 +19,9 @@
 #   lavapipe     Mesa's software Vulkan: installed where there is no Vulkan driver at all
 #   swiftshader  Google's software Vulkan, out of Debian's package of Chromium
 #   gl           Mesa's software OpenGL (llvmpipe), without a display
+#
+# On lavapipe 25 or newer no test may be left out that needs what it has (WGPU_LSTM_TEST_REQUIRE, unless
+# that is set already). The last line says how many were, for what the adapter lacks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -121,8 +124,39 @@ fetch_swiftshader() {
 # The drivers that the Vulkan loader may see; newer and older loaders read different variables.
 vulkan_drivers() { export VK_DRIVER_FILES="$1" VK_ICD_FILENAMES="$1"; }
 
+# Whether the tests find lavapipe by themselves, and no other software driver of Vulkan.
+finds_lavapipe() {
+    local manifests
+    [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}${WGPU_LSTM_DEVICE:-}" ] || return 1
+    manifests=$(ls /usr/share/vulkan/icd.d /etc/vulkan/icd.d 2>/dev/null || true)
+    grep -q lvp_icd <<<"$manifests" && ! grep -qi swiftshader <<<"$manifests"
+}
+
+# What lavapipe 25 has: 16-bit floats, and subgroups as wide as the processor's vectors. Nothing of an older
+# one, which is what bookworm has without backports, or of one that is no package.
+demand_of_lavapipe() {
+    local version
+    version=$(dpkg-query -W -f '${Version}' mesa-vulkan-drivers 2>/dev/null) || return 0
+    [[ $version =~ ^([0-9]+)\. && ${BASH_REMATCH[1]} -ge 25 ]] || return 0
+    export WGPU_LSTM_TEST_REQUIRE=f16
+    if [ -z "${LP_NATIVE_VECTOR_WIDTH:-}" ] && grep -qw avx /proc/cpuinfo; then
+        WGPU_LSTM_TEST_REQUIRE+=,subgroup8
+    fi
+    say "Mesa $version: no test is left out for want of $WGPU_LSTM_TEST_REQUIRE"
+}
+
+# How many tests were not reached, and what the adapter lacks for them, of the lines that they print.
+left_out() {
+    local words
+    words=$(sed -nE 's/^not reached: .*: ([a-z0-9]+)$/\1/p' "$1" | sort | uniq -c | awk '{ printf "%s%s %s", comma, $1, $2; comma = ", " }')
+    say "not reached for what the adapter lacks: ${words:-nothing}"
+}
+
 driver=
 quick=
+manifest=
+errors=$(mktemp)
+trap 'rm -f "$errors" "$manifest"' EXIT
 case "${CI:-}" in
 '' | 0 | false) install= ;;
 *) install=yes ;;
@@ -167,7 +201,6 @@ swiftshader)
     has_library libvulkan.so.1 || install_mesa libvulkan1
     library=$(fetch_swiftshader)
     manifest=$(mktemp --suffix=.json)
-    trap 'rm -f "$manifest"' EXIT
     echo "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\": \"$library\", \"api_version\": \"1.1.0\"}}" >"$manifest"
     vulkan_drivers "$manifest"
     export WGPU_LSTM_TEST_ADAPTER='Vulkan, SwiftShader'
@@ -188,9 +221,17 @@ gl)
 *) fail "no such driver: '$driver'; there are lavapipe, swiftshader and gl" ;;
 esac
 
+if [ -z "${WGPU_LSTM_TEST_REQUIRE+set}" ] && { [ "$driver" = lavapipe ] || { [ -z "$driver" ] && finds_lavapipe; }; }; then
+    demand_of_lavapipe
+fi
 if [ -n "$driver" ]; then
     # Fails if it is not the driver that was asked for.
     cargo test --locked --test adapter -- --nocapture
 fi
 say "cargo test $*"
-cargo test --locked "$@"
+# Cargo does not see a terminal behind a pipe.
+[ ! -t 2 ] || export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-always}"
+status=0
+{ cargo test --locked "$@" 2>&1 >&3 | tee "$errors" >&2; } 3>&1 || status=$?
+left_out "$errors"
+exit "$status"

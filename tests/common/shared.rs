@@ -7,6 +7,13 @@ use super::engine::train::Adam;
 use super::engine::{Device, GpuOptions, Tape, Tensor, Var, loss};
 use std::path::{Path, PathBuf};
 
+/// Whether this is the short form of the tests, that of `scripts/test.sh --quick`: tests of many cases then
+/// take few of them.
+pub(crate) fn quick() -> bool {
+    let value = std::env::var_os("WGPU_LSTM_TEST_QUICK");
+    value.is_some_and(|value| !value.is_empty() && value != "0")
+}
+
 /// A GPU, the software adapter if there is one, so that results do not depend on the machine. Without any,
 /// the test fails.
 pub(crate) fn open(options: GpuOptions) -> Device {

@@ -2,6 +2,7 @@
 
 use super::lstm::{Case, Options, check_everywhere};
 use super::oracle::Random;
+use super::quick;
 use crate::ops::lstm::cell::Cell;
 use crate::{Coupling, GateActivation};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -99,13 +100,13 @@ fn combinations() -> impl Strategy<Value = Combination> {
     )
 }
 
-/// Directions, masks and cells of every kind, at random: always the same 40, unless
-/// `PROPTEST_RNG_SEED` asks for others and `PROPTEST_CASES` for more.
+/// Directions, masks and cells of every kind, at random: always the same 40, or 8 in the short
+/// form, unless `PROPTEST_RNG_SEED` asks for others and `PROPTEST_CASES` for more.
 #[test]
 fn random_combinations() {
     let mut config = Config { failure_persistence: None, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 40;
+        config.cases = if quick() { 8 } else { 40 };
     }
     if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
         config.rng_seed = RngSeed::Fixed(0);

@@ -9,7 +9,7 @@ mod shared;
 
 pub(super) use compare::{LEAST, assert_close, assert_equal, assert_same_bits, mismatch};
 pub(super) use lacking::lacks;
-pub(super) use shared::{Folder, Training, ends, gpu, open, tensor};
+pub(super) use shared::{Folder, Training, ends, gpu, open, quick, tensor};
 
 use crate as engine;
 use crate::device::Backend;
@@ -21,14 +21,15 @@ use std::sync::{Arc, OnceLock};
 
 /// The GPU in checked and unchecked mode, with its own limits and with WebGPU's, and the CPU;
 /// all of them with NaN in new buffers. The software adapter if there is one, so that results
-/// do not depend on the machine. Without the feature `gpu` the CPU alone.
+/// do not depend on the machine. In the short form of the tests the GPU in one mode, unchecked and with its
+/// own limits; without the feature `gpu` the CPU alone.
 pub(super) fn devices() -> &'static [(String, Device)] {
     static DEVICES: OnceLock<Vec<(String, Device)>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let mut devices = vec![("CPU".to_owned(), Device::poisoned_cpu())];
-        let modes: &[bool] = if cfg!(feature = "gpu") { &[false, true] } else { &[] };
-        for &checked in modes {
-            for portable in [false, true] {
+        let modes = if quick() { &[false][..] } else { &[false, true] };
+        for &checked in if cfg!(feature = "gpu") { modes } else { &[] } {
+            for &portable in modes {
                 // As on two cores, wherever this runs: a batch of 33 is then wide, one of 9 less.
                 let mut options = GpuOptions::default().poison().threads(2);
                 if checked {

@@ -42,5 +42,5 @@ mod ways;
 use harness::{
     Folder, Training, assert_close, assert_equal, assert_same_bits, close, close_from,
     close_values, devices, ends, forced, gpu, has_f16, inner, lacks, lacks_f16, lacks_software,
-    open, patience, tensor,
+    open, patience, quick, tensor,
 };

@@ -1,0 +1,268 @@
+//! Softmaxes, losses and accuracies.
+
+use super::super::oracle::dense::{Activation, activate, activate_backward};
+use super::super::oracle::{Random, widen};
+use super::super::tensor;
+use super::{Case, argument, none, nothing, words};
+use crate::Tensor;
+use crate::ops::loss::{accuracy, cross_entropy, pointwise_loss};
+use crate::ops::norm::softmax;
+
+/// By the largest, as every device has it.
+pub(super) fn log_softmax(x: &[f64], c: usize) -> Vec<f64> {
+    x.chunks(c)
+        .flat_map(|x| {
+            let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = x.iter().map(|x| (x - largest).exp()).sum();
+            x.iter().map(move |x| x - largest - sum.ln())
+        })
+        .collect()
+}
+
+#[test]
+fn softmaxes() {
+    let mut failures = Vec::new();
+    let (rows, c, seed) = (3, 67, 108);
+    let mut r = Random::new(seed);
+    Case {
+        op: "softmax",
+        what: String::new(),
+        seed,
+        bound: 1e-5,
+        arguments: vec![argument("x", r.uniform(rows * c, -3.0, 3.0))],
+        run: &|device, x| {
+            let x = tensor(&x[0], [rows, c], device);
+            vec![words(softmax::softmax(&x)), words(softmax::log_softmax(&x))]
+        },
+        formula: &|x| vec![activate(Activation::Softmax, &x[0], c), log_softmax(&x[0], c)],
+    }
+    .check(&mut failures);
+    let y = activate(Activation::Softmax, &widen(&r.uniform(rows * c, -3.0, 3.0)), c);
+    Case {
+        op: "softmax",
+        what: "backward".to_owned(),
+        seed,
+        bound: 1e-4,
+        arguments: vec![
+            argument("y", y.into_iter().map(|y| y as f32).collect()),
+            argument("d_y", r.uniform(rows * c, -1.0, 1.0)),
+        ],
+        run: &|device, x| {
+            let (y, d_y) = (tensor(&x[0], [rows, c], device), tensor(&x[1], [rows, c], device));
+            vec![words(softmax::backward(&y, &d_y))]
+        },
+        formula: &|x| vec![activate_backward(Activation::Softmax, &x[0], &x[1], c)],
+    }
+    .check(&mut failures);
+    none(&failures);
+}
+
+/// The losses of the rows, and the gradient. `x`: the logits, the rows' weights, the classes' weights,
+/// the gradient of the sum. Without smoothing a class counts only where it is the label.
+fn cross_entropies(x: &[Vec<f64>], labels: &[u32], smoothing: f64, scale: f64) -> Vec<Vec<f64>> {
+    let [x, weights, classes, d_loss] = x else { panic!("four arguments") };
+    let c = classes.len();
+    let (logs, share) = (log_softmax(x, c), smoothing / c as f64);
+    let of_class = |j: usize| if smoothing > 0.0 { share * classes[j] } else { 0.0 };
+    let all: f64 = (0..c).map(of_class).sum();
+    let (mut loss, mut d_x) = (Vec::new(), Vec::new());
+    for (row, logs) in logs.chunks(c).enumerate() {
+        let (w, label) = (weights[row], labels[row] as usize);
+        if nothing("cross_entropy", w) {
+            loss.push(0.0);
+            d_x.extend(vec![0.0; c]);
+            continue;
+        }
+        let right = (1.0 - smoothing) * classes[label];
+        let mut value = right * -logs[label];
+        if smoothing > 0.0 {
+            value += (0..c).map(|j| of_class(j) * -logs[j]).sum::<f64>();
+        }
+        loss.push(w * scale * value);
+        d_x.extend((0..c).map(|j| {
+            let target = of_class(j) + if j == label { right } else { 0.0 };
+            d_loss[0] * scale * w * ((right + all) * logs[j].exp() - target)
+        }));
+    }
+    vec![loss, d_x]
+}
+
+#[test]
+fn cross_entropies_of_rows() {
+    let mut failures = Vec::new();
+    let (rows, c, seed) = (5, 67, 109);
+    let mut r = Random::new(seed);
+    let labels: Vec<_> = (0..rows).map(|_| r.below(c) as u32).collect();
+    let mut weights = r.uniform(rows, 0.1, 2.0);
+    weights[1] = 0.0;
+    for smoothing in [0.0f32, 0.3] {
+        Case {
+            op: "cross_entropy",
+            what: format!("smoothing {smoothing}"),
+            seed,
+            bound: 1e-4,
+            arguments: vec![
+                argument("x", r.uniform(rows * c, -3.0, 3.0)).but(c..2 * c),
+                argument("weights", weights.clone()),
+                argument("class_weights", r.uniform(c, 0.1, 2.0)),
+                argument("d_loss", vec![0.7]),
+            ],
+            run: &|device, x| {
+                let wanted = cross_entropy::Wanted {
+                    labels: Tensor::from_u32(&labels, [rows], device).unwrap(),
+                    weights: Some(tensor(&x[1], [rows], device)),
+                    class_weights: Some(tensor(&x[2], [c], device)),
+                    smoothing,
+                    scale: 0.25,
+                };
+                let (d_loss, x) = (tensor(&x[3], [1], device), tensor(&x[0], [rows, c], device));
+                vec![
+                    words(cross_entropy::forward(&x, &wanted)),
+                    words(cross_entropy::backward(&x, &wanted, &d_loss)),
+                ]
+            },
+            formula: &|x| cross_entropies(x, &labels, f64::from(smoothing), 0.25),
+        }
+        .check(&mut failures);
+    }
+    none(&failures);
+}
+
+/// The loss of a number and its slope.
+fn pointwise(kind: pointwise_loss::Kind, x: f64, y: f64) -> [f64; 2] {
+    use pointwise_loss::Kind;
+    let d = x - y;
+    let sign = if d == 0.0 { 0.0 } else { d.signum() };
+    match kind {
+        Kind::BinaryCrossEntropy => {
+            let softplus = x.max(0.0) + (-x.abs()).exp().ln_1p();
+            [softplus - x * y, 1.0 / (1.0 + (-x).exp()) - y]
+        }
+        Kind::SquaredError => [d * d, 2.0 * d],
+        Kind::AbsoluteError => [d.abs(), sign],
+        Kind::Huber { delta } => {
+            let delta = f64::from(delta);
+            if d.abs() > delta {
+                [delta * (d.abs() - 0.5 * delta), delta * sign]
+            } else {
+                [0.5 * d * d, d]
+            }
+        }
+        Kind::Pinball { quantile } => {
+            let q = f64::from(quantile);
+            if d < 0.0 { [-q * d, -q] } else { [(1.0 - q) * d, (1.0 - q) * sign] }
+        }
+    }
+}
+
+#[test]
+fn losses_between_numbers() {
+    let mut failures = Vec::new();
+    let (rows, c, seed) = (7, 13, 110);
+    let mut r = Random::new(seed);
+    let mut weights = r.uniform(rows, 0.1, 2.0);
+    weights[1] = 0.0;
+    for kind in [
+        pointwise_loss::Kind::BinaryCrossEntropy,
+        pointwise_loss::Kind::SquaredError,
+        pointwise_loss::Kind::AbsoluteError,
+        pointwise_loss::Kind::Huber { delta: 0.75 },
+        pointwise_loss::Kind::Pinball { quantile: 0.75 },
+    ] {
+        Case {
+            op: "pointwise_loss",
+            what: format!("{kind:?}"),
+            seed,
+            bound: 1e-4,
+            arguments: vec![
+                argument("x", r.uniform(rows * c, -2.0, 2.0)).but(c..2 * c),
+                argument("y", r.uniform(rows * c, 0.1, 0.9)).but(c..2 * c),
+                argument("weights", weights.clone()),
+                argument("d_loss", vec![0.7]),
+            ],
+            run: &|device, x| {
+                let (d, w) = (tensor(&x[3], [1], device), tensor(&x[2], [rows], device));
+                let (x, y) = (tensor(&x[0], [rows, c], device), tensor(&x[1], [rows, c], device));
+                vec![
+                    words(pointwise_loss::forward(kind, &x, &y, Some(&w), 0.5)),
+                    words(pointwise_loss::backward(kind, &x, &y, Some(&w), 0.5, &d)),
+                ]
+            },
+            formula: &|x| {
+                let (mut loss, mut d_x) = (vec![0.0; rows], vec![0.0; rows * c]);
+                for row in (0..rows).filter(|&row| !nothing("pointwise_loss", x[2][row])) {
+                    let mut sum = 0.0;
+                    for i in row * c..(row + 1) * c {
+                        let [value, slope] = pointwise(kind, x[0][i], x[1][i]);
+                        sum += value;
+                        d_x[i] = x[3][0] * 0.5 * x[2][row] * slope;
+                    }
+                    loss[row] = 0.5 * x[2][row] * sum;
+                }
+                vec![loss, d_x]
+            },
+        }
+        .check(&mut failures);
+    }
+    none(&failures);
+}
+
+/// What is NaN says nothing, so nothing right.
+#[test]
+fn accuracies() {
+    let mut failures = Vec::new();
+    let (rows, c, seed) = (33, 7, 111);
+    let mut r = Random::new(seed);
+    let x = r.uniform(rows * c, -3.0, 3.0);
+    let best = |x: &[f64]| (1..c).fold(0, |best, j| if x[j] > x[best] { j } else { best });
+    // All are right, so that what makes them wrong shows.
+    let labels: Vec<_> = widen(&x).chunks(c).map(|x| best(x) as u32).collect();
+    let weights = r.uniform(rows, 0.1, 2.0);
+    Case {
+        op: "accuracy",
+        what: "categorical".to_owned(),
+        seed,
+        bound: 1e-5,
+        arguments: vec![argument("x", x.clone()), argument("weights", weights.clone())],
+        run: &|device, x| {
+            let (x, w) = (tensor(&x[0], [rows, c], device), tensor(&x[1], [rows], device));
+            let labels = Tensor::from_u32(&labels, [rows], device).unwrap();
+            vec![words(accuracy::accuracy(accuracy::Kind::Categorical, &x, &labels, Some(&w)))]
+        },
+        formula: &|x| {
+            let hit = |row: usize| {
+                let of = &x[0][row * c..][..c];
+                let right = best(of) == labels[row] as usize && !of.iter().any(|x| x.is_nan());
+                f64::from(u8::from(right)) * x[1][row]
+            };
+            vec![(0..rows).map(hit).collect()]
+        },
+    }
+    .check(&mut failures);
+    let bits = x.iter().map(|&x| if x > 0.0 { 1.0 } else { 0.0 }).collect();
+    Case {
+        op: "accuracy",
+        what: "binary".to_owned(),
+        seed,
+        bound: 1e-5,
+        arguments: vec![argument("x", x), argument("y", bits), argument("weights", weights)],
+        run: &|device, x| {
+            let w = tensor(&x[2], [rows], device);
+            let (x, y) = (tensor(&x[0], [rows, c], device), tensor(&x[1], [rows, c], device));
+            vec![words(accuracy::accuracy(accuracy::Kind::Binary, &x, &y, Some(&w)))]
+        },
+        formula: &|x| {
+            let right = |i: &usize| {
+                let (x, y) = (x[0][*i], x[1][*i]);
+                !x.is_nan() && !y.is_nan() && (x > 0.0) == (y > 0.5)
+            };
+            let hit = |row: usize| {
+                let count = (row * c..(row + 1) * c).filter(right).count();
+                count as f64 / c as f64 * x[2][row]
+            };
+            vec![(0..rows).map(hit).collect()]
+        },
+    }
+    .check(&mut failures);
+    none(&failures);
+}
