@@ -32,8 +32,9 @@ type Found = std::result::Result<Vec<Step>, String>;
 const FEWER: [&str; 2] = ["--no-default-features", "--no-default-features --features gpu"];
 
 /// In the order of what they cost.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part { name: "fmt", steps: |_| one("cargo fmt --all --check") },
+    Part { name: "api", steps: |_| one("cargo xtask public-api --check") },
     Part { name: "deny", steps: |_| deny() },
     Part { name: "clippy", steps: |_| Ok(clippy()) },
     Part { name: "doc", steps: |_| Ok(doc()) },
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn a_part_that_is_none_is_told_those_that_are() {
         let text = choose(&["fmt", "lint"]).unwrap_err().to_string();
-        assert!(text.starts_with("no such part: lint; there are fmt, deny, clippy"), "{text}");
+        assert!(text.starts_with("no such part: lint; there are fmt, api, deny, clippy"), "{text}");
         for part in PARTS {
             assert!(crate::USAGE.split_whitespace().any(|word| word == part.name), "{}", part.name);
         }

@@ -5,6 +5,7 @@ mod check;
 mod fingerprint;
 #[cfg(feature = "kernels")]
 mod isa;
+mod public_api;
 #[cfg(feature = "kernels")]
 mod roofline;
 #[cfg(feature = "kernels")]
@@ -16,7 +17,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask check [--no-tests] [PART...]
                         what must pass before a change lands, the cheapest first. PART is one of
-                        fmt deny clippy doc msrv wasm kernels examples benches tests
+                        fmt api deny clippy doc msrv wasm kernels examples benches tests
+cargo xtask public-api      write the crate's public interface to docs/public-api.txt
+cargo xtask public-api --check
+                        the same, write nothing, fail if the file says other than the source
 cargo xtask fingerprint [DEVICE] [--against FILE]
                         a hash over the bits of all results of each of many configurations, on a
                         device (default: the CPU, and a GPU if one is there); fail if one is not
@@ -46,6 +50,8 @@ fn run() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["check", ref parts @ ..] => check::run(parts),
+        ["public-api"] => public_api::write(),
+        ["public-api", "--check"] => public_api::check(),
         // The last is for `isa` itself.
         ["fingerprint" | "isa" | "roofline" | "strategies" | "isa-chip", ..] => {
             of_kernels(&arguments)
