@@ -7,8 +7,9 @@ const HELP: &str = "Device::auto() would take the CPU, which needs no driver; Vu
     and DX12 come with a GPU's driver (on Linux also the loader, libvulkan.so.1), a software adapter \
     with Debian's and Ubuntu's package mesa-vulkan-drivers";
 
-impl From<&wgpu::Adapter> for AdapterInfo {
-    fn from(adapter: &wgpu::Adapter) -> Self {
+impl AdapterInfo {
+    /// What an adapter tells. No `From`: wgpu's types are no part of the interface.
+    pub(super) fn of(adapter: &wgpu::Adapter) -> Self {
         let (info, features) = (&adapter.get_info(), adapter.features());
         Self {
             half_precision: features.contains(wgpu::Features::SHADER_F16),
@@ -77,7 +78,7 @@ async fn adapters() -> Vec<wgpu::Adapter> {
 }
 
 pub(crate) async fn list() -> Vec<AdapterInfo> {
-    adapters().await.iter().map(AdapterInfo::from).collect()
+    adapters().await.iter().map(AdapterInfo::of).collect()
 }
 
 fn names(all: &[wgpu::Adapter]) -> Vec<String> {

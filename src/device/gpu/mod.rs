@@ -156,7 +156,7 @@ impl Gpu {
         let pipeline_cache =
             folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));
         let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
-        let mut described = AdapterInfo::from(&adapter);
+        let mut described = AdapterInfo::of(&adapter);
         described.software &= !options.overrides.as_hardware;
         let fixed = subgroups && info.subgroup_min_size == info.subgroup_max_size;
         Ok(Arc::new(Self {
