@@ -1,6 +1,8 @@
 //! Where tensors live and ops run: a GPU by wgpu, or the CPU.
 
+pub(crate) mod coresident;
 pub(crate) mod cpu;
+pub(crate) mod fast_path;
 pub(crate) mod fill;
 pub(crate) mod float_mode;
 #[cfg_attr(not(feature = "gpu"), path = "no_gpu.rs")]
@@ -9,8 +11,6 @@ pub(crate) mod kernel;
 mod options;
 mod pool;
 pub(crate) mod profile;
-pub(crate) mod resident;
-pub(crate) mod special;
 pub(crate) mod threads;
 mod unroll;
 

@@ -3,12 +3,12 @@
 #![warn(dead_code)] // here alone: see lib.rs
 
 use super::Counters;
+use super::coresident::Coresident;
+use super::fast_path::{Candidates, FastPath};
 use super::kernel::Dispatch;
 use super::options::{AdapterInfo, GpuOptions};
 use super::pool::Memory;
 use super::profile::{Cost, Profile};
-use super::resident::Resident;
-use super::special::{Choice, Special};
 use crate::{Device, Error, Result};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) struct Gpu {
     pub(crate) limits: Limits,
     pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,
-    pub(crate) resident: Resident,
+    pub(crate) coresident: Coresident,
     never: Infallible,
 }
 
@@ -172,11 +172,11 @@ impl Gpu {
         match self.never {}
     }
 
-    pub(crate) fn trusts(self: &Arc<Self>, _: &Special) -> bool {
+    pub(crate) fn is_trusted(self: &Arc<Self>, _: &FastPath) -> bool {
         match self.never {}
     }
 
-    pub(crate) fn choose(self: &Arc<Self>, _: &Choice<'_>) -> usize {
+    pub(crate) fn autotune(self: &Arc<Self>, _: &Candidates<'_>) -> usize {
         match self.never {}
     }
 }

@@ -36,7 +36,7 @@ pub struct GpuOptions {
     pub(crate) patience: Option<Duration>,
     /// Whether a software adapter is taken for a GPU where a way is chosen.
     pub(crate) as_hardware: bool,
-    /// This device tries something out for another: see `gpu/verdicts.rs`.
+    /// This device tries something out for another: see `gpu/learned.rs`.
     pub(crate) trial: bool,
 }
 

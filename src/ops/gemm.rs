@@ -2,11 +2,11 @@
 
 use super::gemm_slices::{self, add_slices};
 use super::{gemm_cooperative, half, switches};
+use crate::device::fast_path::{Candidates, Comparison, FastPath};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::device::profile::Cost;
-use crate::device::special::{Choice, Comparison, Special};
 use crate::device::threads;
 use crate::device::{Backend, Device};
 use crate::ops::Launch;
@@ -88,11 +88,11 @@ pub(crate) static SUBGROUP: [Kernel; 5] = kernels!("gemm_subgroup", [8, 1, 1], H
 /// workgroup of theirs makes.
 pub(crate) type Way = (&'static [Kernel], [usize; 2]);
 
-static TRUSTED_SUBGROUP: Special =
-    Special { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
+static TRUSTED_SUBGROUP: FastPath =
+    FastPath { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
 
 /// Products of 16-bit floats. Who makes such tensors asks [`half::trusted`] before.
-pub(super) static TRUSTED_F16: Special = Special {
+pub(super) static TRUSTED_F16: FastPath = FastPath {
     name: "gemm_f16",
     kernels: &[&half::KERNEL, &TILE[4], &REGISTER[4]],
     check: compare_f16,
@@ -122,8 +122,8 @@ fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
         gemm.launch(gpu, way, a, b, Matrix::new(&c, n))?;
         c.to_vec()
     };
-    let (special, plain) = (product((&SUBGROUP, [32, 64]))?, product((&REGISTER, [8, 64]))?);
-    Ok(Comparison { special, plain, bound: 1e-5 })
+    let (fast, plain) = (product((&SUBGROUP, [32, 64]))?, product((&REGISTER, [8, 64]))?);
+    Ok(Comparison { fast, plain, bound: 1e-5 })
 }
 
 /// The same small product of 16-bit and of 32-bit floats.
@@ -138,10 +138,10 @@ fn compare_f16(gpu: &Arc<Gpu>) -> Result<Comparison> {
     };
     let plain = product(&a, &b, Tensor::empty([m, n], &device)?)?;
     let [a, b] = [half::half(&a)?, half::half(&b)?];
-    let special = product(&a, &b, Tensor::empty_f16([m, n], gpu)?)?;
+    let fast = product(&a, &b, Tensor::empty_f16([m, n], gpu)?)?;
     // Operands and result are each within half a unit of the last place of 11 bits, 5e-4; the
     // operands' errors are of both signs.
-    Ok(Comparison { special, plain, bound: 2e-3 })
+    Ok(Comparison { fast, plain, bound: 2e-3 })
 }
 
 /// The sizes of a large product, by which a clock chooses.
@@ -167,8 +167,8 @@ pub(super) fn fastest(
             gemm.launch(&gpu, ways[candidate], a, b, c)
         }))
     };
-    let candidates = ways.len();
-    gpu.choose(&Choice { name, kernels, default: 0, candidates, prepare: &prepare })
+    let count = ways.len();
+    gpu.autotune(&Candidates { name, kernels, default: 0, count, prepare: &prepare })
 }
 
 /// The kernel for tiles of a large product on a hardware GPU, by a clock. It is timed on 32-bit floats
@@ -279,7 +279,7 @@ impl Gemm<'_> {
         let Some(gpu) = c.tensor.gpu() else {
             return self.twin(a, b, c);
         };
-        let software = gpu.info.software && gpu.resident.forced().slices.is_none();
+        let software = gpu.info.software && gpu.coresident.forced().slices.is_none();
         let way: Way = match software {
             false if m <= 8 => (&ROWS, [8, 32]),
             false if gemm_cooperative::takes([m, n, k], a, b) && gemm_cooperative::pays(gpu) => {
@@ -287,7 +287,7 @@ impl Gemm<'_> {
             }
             false => tiles(gpu, m, n),
             // Below, most of its rows would be made for nothing.
-            true if m > 8 && gpu.trusts(&TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
+            true if m > 8 && gpu.is_trusted(&TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),
         };
         let whole = software || c.tensor.is_half();

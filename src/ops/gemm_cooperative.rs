@@ -3,9 +3,9 @@
 
 use super::gemm::{COMMON, Gemm, LARGE, Matrix, TILE, WIDE, Way, fastest, kernel, samples, tiles};
 use super::half::half;
+use crate::device::fast_path::{Comparison, FastPath};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
-use crate::device::special::{Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::{DType, Result, Tensor};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(crate) static KERNELS: [Kernel; 4] = [
 
 pub(crate) const WAY: Way = (&KERNELS, [64, 64]);
 
-pub(crate) static TRUSTED: Special = Special {
+pub(crate) static TRUSTED: FastPath = FastPath {
     name: "gemm_cooperative",
     kernels: &[&KERNELS[0], &KERNELS[1], &KERNELS[2], &KERNELS[3], &TILE[1]],
     check: compare,
@@ -61,7 +61,7 @@ pub(crate) fn takes([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>) -> bool
 
 /// Whether the device has them, they were seen right there, and they are the faster ones by a clock.
 pub(super) fn pays(gpu: &Arc<Gpu>) -> bool {
-    if !gpu.trusts(&TRUSTED) {
+    if !gpu.is_trusted(&TRUSTED) {
         return false;
     }
     let ways = [tiles(gpu, LARGE[0], LARGE[1]), WAY];
@@ -90,5 +90,5 @@ fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
         };
         Ok([product(&a32, false)?, product(&a16, true)?].concat())
     };
-    Ok(Comparison { special: products(&KERNELS)?, plain: products(&TILE)?, bound: 1e-4 })
+    Ok(Comparison { fast: products(&KERNELS)?, plain: products(&TILE)?, bound: 1e-4 })
 }

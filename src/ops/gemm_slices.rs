@@ -26,7 +26,7 @@ const ALIGNED: usize = 32;
 /// enough. Of sizes alone, so the same sizes have the same bits on every hardware GPU; a software adapter's
 /// few threads are busy anyway.
 pub(crate) fn terms(gpu: &Gpu, workgroups: usize, terms: usize) -> usize {
-    match gpu.resident.forced().slices {
+    match gpu.coresident.forced().slices {
         Some(slices) => cut(terms, slices),
         None if gpu.info.software => terms,
         None => planned(workgroups, terms),

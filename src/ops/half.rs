@@ -22,7 +22,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
 /// Whether products of 16-bit floats were seen right on this device. The first call on a device
 /// and driver tries them.
 pub(crate) fn trusted(gpu: &Arc<Gpu>) -> bool {
-    gpu.trusts(&gemm::TRUSTED_F16)
+    gpu.is_trusted(&gemm::TRUSTED_F16)
 }
 
 /// A copy of `x`: on a GPU of 16-bit floats. A CPU holds none of them; there it is of 32-bit floats

@@ -2,8 +2,8 @@
 
 use super::oracle::{self, Random, widen};
 use super::{Folder, close, close_values, devices, ends, gpu, inner, lacks, lacks_f16, tensor};
+use crate::device::coresident::Forced;
 use crate::device::gpu::Gpu;
-use crate::device::resident::Forced;
 use crate::ops::column_sum::column_sum;
 use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
 use crate::ops::{gemm_slices, half};

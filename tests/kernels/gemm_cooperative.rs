@@ -191,7 +191,7 @@ fn matrices_where_there_are_any() {
             sliced_products(&device, gemm_cooperative::WAY, types, &[1, 10, 12], 3);
         }
     }
-    assert!(inner(&device).trusts(&gemm_cooperative::TRUSTED), "{device}");
+    assert!(inner(&device).is_trusted(&gemm_cooperative::TRUSTED), "{device}");
 }
 
 /// What the kernels cannot read goes another way.

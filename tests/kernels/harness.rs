@@ -13,8 +13,8 @@ pub(super) use shared::{Folder, Training, ends, gpu, open, tensor};
 
 use crate as engine;
 use crate::device::Backend;
+use crate::device::coresident::Forced;
 use crate::device::gpu::Gpu;
-use crate::device::resident::Forced;
 use crate::nn::{Params, Precision};
 use crate::{Device, GpuOptions, Tensor};
 use std::sync::{Arc, OnceLock};
@@ -112,7 +112,7 @@ fn described(device: &Device) -> String {
     for (number, of) in [(options.threads, "threads"), (options.chunk_words, "words a chunk")] {
         text = number.map(|number| format!("{text}, {number} {of}")).unwrap_or(text);
     }
-    format!("{text}, {:?}", gpu.resident.forced())
+    format!("{text}, {:?}", gpu.coresident.forced())
 }
 
 /// Fails unless a tensor holds these numbers, but for `bound` times the largest of them.

@@ -2,7 +2,7 @@
 
 use super::oracle::{self, Random, widen};
 use super::{close, close_from, devices, gpu, inner, lacks, lacks_f16, tensor};
-use crate::device::resident::Forced;
+use crate::device::coresident::Forced;
 use crate::lengths::Counted;
 use crate::ops::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};

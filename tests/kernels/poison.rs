@@ -7,7 +7,7 @@
 use super::oracle::Random;
 use super::poison_answer::Question;
 use super::{forced, gpu, tensor};
-use crate::device::resident::Forced;
+use crate::device::coresident::Forced;
 use crate::nn::{Lstm, LstmState, Merge, Params};
 use crate::ops::lstm::cell::Cell;
 use crate::{

@@ -6,7 +6,7 @@
 use super::oracle::dense::{Activation, activate, activate_backward};
 use super::oracle::{self, Random, widen};
 use super::{devices, gpu, has_f16, inner, lacks, tensor};
-use crate::device::resident::Forced;
+use crate::device::coresident::Forced;
 use crate::lengths::Counted;
 use crate::ops::gemm::{Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
 use crate::ops::lstm::{Columns, norm};

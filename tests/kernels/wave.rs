@@ -3,7 +3,7 @@
 
 use super::oracle::widen;
 use super::{assert_close, assert_equal, close_values, forced, gpu, lacks_f16, lacks_software};
-use crate::device::resident::Forced;
+use crate::device::coresident::Forced;
 use crate::nn::{Lstm, LstmState, Params, Precision};
 use crate::{Device, GpuOptions, Strategy, Tape, Tensor};
 

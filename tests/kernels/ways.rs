@@ -3,7 +3,7 @@
 
 use super::oracle::{Random, widen};
 use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
-use crate::device::resident::Forced;
+use crate::device::coresident::Forced;
 use crate::lengths::Counted;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::half::half as to_half;
@@ -248,7 +248,7 @@ fn both_directions_by_teams() {
         for fault in [0, 2, 6] {
             let gpu = forced(&device, Forced { fault, ..patience });
             both.check(&format!("teams, fault {fault}"), &device);
-            assert!(fault == 0 || gpu.resident.tripped());
+            assert!(fault == 0 || gpu.coresident.timed_out());
         }
     }
 }

@@ -138,7 +138,7 @@ pub(crate) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatur
     // `shaders/gemm/gemm_cooperative.wgsl` uses it: with a type and size that the adapter lists, all lanes of
     // a subgroup together, on shared memory within its arrays. A device that asks for the feature
     // compiles all other kernels as without it, and the kernel runs on a second device first, where it
-    // is compared with the plain one (`verdicts.rs`).
+    // is compared with the plain one (`trust.rs`).
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 

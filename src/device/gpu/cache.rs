@@ -1,5 +1,5 @@
-//! What is kept on disk between two runs of a program: compiled pipelines here, and what was
-//! learned of a device in `verdicts.rs`.
+//! What is kept on disk between two runs of a program: compiled pipelines here, trust and autotuning
+//! in `learned.rs`.
 //!
 //! No run depends on it. A file that is missing, damaged, too large, no file at all, of another
 //! driver, held by another process, or that cannot be written is logged and done without.

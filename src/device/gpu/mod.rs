@@ -2,29 +2,31 @@
 //! wgpu, and without the feature `gpu` `no_gpu.rs` takes this module's place.
 
 mod adapter;
+mod autotune;
 mod cache;
+#[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "fields for readers of the file"))]
+mod learned;
 mod pipelines;
 mod profiler;
 mod readback;
 mod recorder;
-#[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "for those who read the file"))]
-mod verdicts;
+mod trust;
 
 pub(crate) use wgpu::Limits;
 
+use super::coresident::Coresident;
 use super::fill::fill;
 use super::options::{AdapterInfo, GpuOptions};
 use super::pool::{self, Memory, Pool};
-use super::resident::Resident;
 use super::{Counters, float_mode, lock};
 use crate::{Error, Result};
 use cache::PipelineCache;
+use learned::Learned;
 use pipelines::Kernels;
 use profiler::Profiler;
 use recorder::Recorder;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use verdicts::Learned;
 
 /// Waits for a GPU, which a browser cannot.
 pub(crate) fn wait_for(options: GpuOptions) -> Result<Arc<Gpu>> {
@@ -60,7 +62,7 @@ pub(crate) struct Gpu {
     /// Bound where a kernel has an optional binding that a launch leaves out: one for each
     /// slot, since a browser refuses one buffer in two writable slots.
     unused: Vec<Raw>,
-    pub(crate) resident: Resident,
+    pub(crate) coresident: Coresident,
     fault: Arc<Mutex<Option<Error>>>,
     readbacks: AtomicU64,
 }
@@ -144,8 +146,8 @@ impl Gpu {
         let mut unused = (0..=limits.max_storage_buffers_per_shader_stage.min(16) as u64)
             .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
             .collect::<Vec<_>>();
-        // A new buffer holds zeros: no alarm.
-        let alarm = unused.remove(0);
+        // A new buffer holds zeros: the flag is not set.
+        let timeout_flag = unused.remove(0);
         let profiler = options.profile.then(|| Profiler::new(&device, &queue));
         let recorder = Recorder::new(&device, &limits, profiler);
         let folder = cache::folder(&options);
@@ -170,7 +172,7 @@ impl Gpu {
             pipeline_cache,
             learned: Mutex::new(Learned::new(&info, folder)),
             unused,
-            resident: Resident::new(alarm),
+            coresident: Coresident::new(timeout_flag),
             fault,
             readbacks: AtomicU64::new(0),
         }))

@@ -24,11 +24,11 @@ const UPLOADED: u64 = 32 << 20;
 /// Submissions that may wait on the device before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
 
-/// How long a trial waits for what it has submitted. wgpu has made the pipelines before, while the
-/// work was recorded, so where that compiles the clock begins afterwards. Software adapters compile
-/// only when a submission runs, which takes a busy machine a minute and more; nothing tells that
-/// from the work itself, and to run the work once before would only move the wait that needs a
-/// bound. So the bound is generous, and a trial that meets it is no verdict: see `verdicts.rs`.
+/// The most that a trial waits for what it has submitted. wgpu makes pipelines while the work is
+/// recorded; where that compiles them, the clock starts afterwards. Software adapters compile only when
+/// a submission runs, which takes a busy machine a minute and more: nothing tells that from the work
+/// itself, and running the work once before would only move the wait that needs a bound. So the bound
+/// is generous, and a trial that exceeds it decides nothing: see `learned.rs`.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Bytes of a buffer to another.

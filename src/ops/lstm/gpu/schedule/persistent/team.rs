@@ -1,7 +1,7 @@
 //! How a layer is spread over workgroups that run at once.
 
 use super::exchange::{CONTROL, cleared};
-use super::{POLLS, PROBE, Phase, Task, alarm, bind, kernel};
+use super::{POLLS, PROBE, Phase, Task, bind, kernel, timeout_flag};
 use crate::Result;
 use crate::device::gpu::{Gpu, Limits};
 use crate::device::kernel::Constants;
@@ -116,7 +116,7 @@ impl Team {
         let tiles = (self.rows / self.tile) as u64;
         let bytes = 16 * (self.hidden_size as u64).pow(2) * tiles;
         let steps = (100_000_000_000 / bytes.max(1)).clamp(16, 8192) as usize;
-        gpu.resident.forced().window.unwrap_or(steps).max(1)
+        gpu.coresident.forced().window.unwrap_or(steps).max(1)
     }
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
     let Task { lanes, batch, hidden_size, .. } = task;
     let threads = threads(gpu);
     let usual = if software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
-    let forced = gpu.resident.forced();
+    let forced = gpu.coresident.forced();
     let cached = forced.keep.unwrap_or(usual);
     let make = |workgroups| Team::new(task, limits, cached, workgroups);
     let fewest = hidden_size.div_ceil(INVOCATIONS);
@@ -166,7 +166,7 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
     // A forced team is for tests, which see two launches where there are more than two.
     let mut at_once = 2 * team.workgroups;
     if software {
-        team.alone = gpu.resident.tripped();
+        team.alone = gpu.coresident.timed_out();
         at_once = if forced.workgroups.is_none() { threads } else { at_once };
     }
     while forced.workgroups.is_none() && team.workgroups > 1 && !software {
@@ -207,10 +207,10 @@ pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     constants.extend(team.constants());
     gpu.workgroups_at_once((kernel.name, constants.clone()), || {
         let exchange = cleared(gpu, CONTROL)?;
-        let polls = gpu.resident.forced().polls.unwrap_or(POLLS);
+        let polls = gpu.coresident.forced().polls.unwrap_or(POLLS);
         let mut tensors = [None; 8];
-        let alarm = alarm(gpu);
-        bind(kernel, &mut tensors, &exchange, &alarm);
+        let timeout_flag = timeout_flag(gpu);
+        bind(kernel, &mut tensors, &exchange, &timeout_flag);
         let most = PROBED.max(team.workgroups as u32);
         gpu.run(&Launch {
             kernel,

@@ -1,5 +1,5 @@
-//! What is known of how a GPU runs workgroups that wait for each other: how many run at once, and
-//! whether some once waited in vain.
+//! Coresident workgroups, which wait for each other: how many of them a GPU runs at once, and whether
+//! a wait ever timed out.
 
 use super::gpu::{Gpu, GpuBuffer, Raw};
 use super::kernel::Constants;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Words of the alarm: see `shaders/lstm/parts/exchange.wgsl`.
+/// Words of the timeout flag: see `shaders/lstm/parts/exchange.wgsl`.
 pub(super) const WORDS: u64 = 2;
 
 /// A kernel with its constants.
@@ -34,21 +34,23 @@ pub(crate) struct Forced {
     pub(crate) fault: u32,
 }
 
-pub(crate) struct Resident {
-    pub(super) alarm: Raw,
-    /// Whether a kernel that sets the alarm was ever launched.
+/// What is known of coresident workgroups on one device.
+pub(crate) struct Coresident {
+    pub(super) timeout_flag: Raw,
+    /// Whether a kernel that sets the timeout flag was ever launched.
     watched: AtomicBool,
-    tripped: AtomicBool,
+    /// Whether the timeout flag was ever read as set.
+    timed_out: AtomicBool,
     counts: Mutex<HashMap<Pipeline, usize>>,
     forced: Mutex<Forced>,
 }
 
-impl Resident {
-    pub(super) fn new(alarm: Raw) -> Self {
+impl Coresident {
+    pub(super) fn new(timeout_flag: Raw) -> Self {
         Self {
-            alarm,
+            timeout_flag,
             watched: AtomicBool::new(false),
-            tripped: AtomicBool::new(false),
+            timed_out: AtomicBool::new(false),
             counts: Mutex::default(),
             forced: Mutex::default(),
         }
@@ -58,26 +60,26 @@ impl Resident {
         *lock(&self.forced)
     }
 
-    /// Whether a pass had to be recovered on this device: then no other should be tried.
-    pub(crate) fn tripped(&self) -> bool {
-        self.tripped.load(Ordering::Relaxed)
+    /// Whether a pass had to be recovered on this device: no other should then be tried.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.timed_out.load(Ordering::Relaxed)
     }
 
     pub(super) fn watched(&self) -> bool {
         self.watched.load(Ordering::Relaxed)
     }
 
-    /// Takes note of the alarm, which comes with every read-back.
-    pub(super) fn note(&self, alarm: &[u32]) -> Result<()> {
-        if alarm.first().is_some_and(|&word| word != 0)
-            && !self.tripped.swap(true, Ordering::Relaxed)
+    /// Evaluates the timeout flag, which comes with every read-back.
+    pub(super) fn note(&self, timeout_flag: &[u32]) -> Result<()> {
+        if timeout_flag.first().is_some_and(|&word| word != 0)
+            && !self.timed_out.swap(true, Ordering::Relaxed)
         {
             log::warn!(
                 "workgroups waited for each other in vain; what they left was computed without \
                  them, and from now on none waits for another on this device"
             );
         }
-        match alarm.get(1) {
+        match timeout_flag.get(1) {
             None | Some(0) => Ok(()),
             Some(_) => Err(Error::Gpu {
                 message: "a workgroup did not see what it had written itself; use \
@@ -89,33 +91,33 @@ impl Resident {
 }
 
 impl Gpu {
-    /// How many workgroups of this pipeline run at once; counted by `count` the first time.
+    /// The number of workgroups of a pipeline that run at once; `count` counts them the first time.
     pub(crate) fn workgroups_at_once(
         &self,
         pipeline: Pipeline,
         count: impl FnOnce() -> Result<usize>,
     ) -> Result<usize> {
-        if let Some(&known) = lock(&self.resident.counts).get(&pipeline) {
+        if let Some(&known) = lock(&self.coresident.counts).get(&pipeline) {
             return Ok(known);
         }
         let count = count()?;
-        lock(&self.resident.counts).insert(pipeline, count);
+        lock(&self.coresident.counts).insert(pipeline, count);
         Ok(count)
     }
 
-    /// Forces how such kernels run, and forgets what was seen of them.
+    /// Forces how kernels of coresident workgroups run, and clears the timeout flag.
     #[cfg(test)]
     pub(crate) fn force(&self, forced: Forced) -> Result<()> {
         self.submit()?;
-        self.write(&self.resident.alarm, 0, &[0; 4 * WORDS as usize]);
-        self.resident.tripped.store(false, Ordering::Relaxed);
-        *lock(&self.resident.forced) = forced;
+        self.write(&self.coresident.timeout_flag, 0, &[0; 4 * WORDS as usize]);
+        self.coresident.timed_out.store(false, Ordering::Relaxed);
+        *lock(&self.coresident.forced) = forced;
         Ok(())
     }
 
-    /// The words that a kernel sets when workgroups waited in vain.
-    pub(crate) fn alarm(self: &Arc<Self>) -> Arc<GpuBuffer> {
-        self.resident.watched.store(true, Ordering::Relaxed);
-        self.unpooled(&self.resident.alarm)
+    /// The words that a kernel sets when a wait times out.
+    pub(crate) fn timeout_flag(self: &Arc<Self>) -> Arc<GpuBuffer> {
+        self.coresident.watched.store(true, Ordering::Relaxed);
+        self.unpooled(&self.coresident.timeout_flag)
     }
 }
