@@ -50,7 +50,7 @@ impl RowWeights {
     /// # Errors
     /// [`Error::Option`] for others, and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
-        let new = Self::that_may_be_zero(weights, device)?;
+        let new = Self::new_allow_zero_sum(weights, device)?;
         if new.sum > 0.0 && new.sum.is_finite() && weights.iter().all(|&w| w >= 0.0) {
             check_sum("RowWeights::weights", new.sum)?;
             return Ok(new);
@@ -63,7 +63,7 @@ impl RowWeights {
     }
 
     /// A batch may have no row that counts: its loss is 0.
-    pub(crate) fn that_may_be_zero(weights: &[f32], device: &Device) -> Result<Self> {
+    pub(crate) fn new_allow_zero_sum(weights: &[f32], device: &Device) -> Result<Self> {
         // In f64: f32 stops counting at 16,777,216.
         let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>();
         let host: Arc<[f32]> = weights.into();

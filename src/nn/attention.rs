@@ -1,6 +1,6 @@
 //! Attention over an encoder's outputs.
 
-use super::functions::{cleaned, matmul, parameter};
+use super::functions::{matmul, parameter, zero_padding};
 use super::{Params, check_size, check_weights, init};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -187,11 +187,11 @@ impl Attention {
             check.device(query.tensor(), &[("weight", &weight.0)])?;
             Ok(parameter(tape, weight))
         };
-        let mut q = cleaned(tape, "attention", query)?;
+        let mut q = zero_padding(tape, "attention", query)?;
         if let Some(id) = built.query_weight {
             q = matmul(tape, &q, &weight(id, built.query_size)?)?;
         }
-        let mut k = cleaned(tape, "attention", keys)?;
+        let mut k = zero_padding(tape, "attention", keys)?;
         if let Some(id) = built.key_weight {
             k = matmul(tape, &k, &weight(id, built.key_size)?)?;
         }

@@ -1,7 +1,7 @@
 //! y = act(W x + b).
 
 use super::functions::without_padding;
-use super::regularizer::{Rules, of_activity};
+use super::regularizer::{Constraints, penalize_activity};
 use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -120,8 +120,8 @@ impl TryFrom<Activation> for GateActivation {
 pub struct Dense {
     units: usize,
     activation: Activation,
-    kernel: Rules,
-    bias: Rules,
+    kernel: Constraints,
+    bias: Constraints,
     activity: Regularizer,
     built: Option<Built>,
 }
@@ -139,8 +139,8 @@ impl Dense {
         Self {
             units,
             activation: Activation::Linear,
-            kernel: Rules::default(),
-            bias: Rules::default(),
+            kernel: Constraints::default(),
+            bias: Constraints::default(),
             activity: Regularizer::default(),
             built: None,
         }
@@ -195,7 +195,7 @@ impl Dense {
     /// As [`Layer::forward`].
     pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         let y = self.activation.forward(tape, &self.linear(tape, x)?)?;
-        of_activity(tape, self.activity, &y)?;
+        penalize_activity(tape, self.activity, &y)?;
         Ok(y)
     }
 
@@ -286,8 +286,8 @@ impl Layer for Dense {
         let bias = params
             .add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros)
             .inspect_err(|_| params.drop_since(mark))?;
-        self.kernel.hold(params, weight, self.units);
-        self.bias.hold(params, bias, self.units);
+        self.kernel.apply(params, weight, self.units);
+        self.bias.apply(params, bias, self.units);
         self.built = Some(Built { input_size, weight, bias });
         Ok(())
     }
@@ -307,7 +307,7 @@ impl Layer for Dense {
     fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
         let logits = self.linear(tape, x)?;
         if self.activity != Regularizer::default() {
-            of_activity(tape, self.activity, &self.activation.forward(tape, &logits)?)?;
+            penalize_activity(tape, self.activity, &self.activation.forward(tape, &logits)?)?;
         }
         Ok((logits, self.activation))
     }

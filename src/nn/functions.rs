@@ -19,7 +19,7 @@ use crate::ops::swap_axes as swap;
 use crate::tensor::Tensor;
 
 /// Puts one op with one input and one output on the tape.
-pub(super) fn unary(
+pub(super) fn map(
     tape: &Tape,
     x: &Var,
     y: Tensor,
@@ -38,7 +38,7 @@ fn counted(op: &'static str, x: &Var) -> Result<Counted> {
 }
 
 /// Zeros at the steps that do not count.
-fn zero_others(x: &Tensor, steps: &Counted) -> Result<Tensor> {
+fn zero_uncounted(x: &Tensor, steps: &Counted) -> Result<Tensor> {
     match steps {
         Counted::All => Ok(x.clone()),
         Counted::Lengths(lengths) => unpack(&pack(x, lengths)?, lengths, x.shape()[1]),
@@ -51,19 +51,19 @@ fn keep(tape: &Tape, x: &Var, steps: Counted) -> Result<Var> {
     if matches!(steps, Counted::All) {
         return Ok(x.clone());
     }
-    let y = zero_others(x.tensor(), &steps)?;
-    Ok(unary(tape, x, y, move |d_y| zero_others(d_y, &steps)).with_steps_of(x))
+    let y = zero_uncounted(x.tensor(), &steps)?;
+    Ok(map(tape, x, y, move |d_y| zero_uncounted(d_y, &steps)).with_steps_of(x))
 }
 
 /// The numbers of a value with zeros at the steps that do not count: there may be NaN, and NaN times
 /// a gradient of zero is NaN. They have no place on the tape: who differentiates what is made of them
-/// must give those steps no gradient, which [`cleaned`] does by itself.
-pub(super) fn clean(op: &'static str, x: &Var) -> Result<Tensor> {
-    zero_others(x.tensor(), &counted(op, x)?)
+/// must give those steps no gradient, which [`zero_padding`] does by itself.
+pub(super) fn zero_padding_untaped(op: &'static str, x: &Var) -> Result<Tensor> {
+    zero_uncounted(x.tensor(), &counted(op, x)?)
 }
 
 /// A value with zeros at the steps that do not count, to which no gradient flows.
-pub(super) fn cleaned(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
+pub(super) fn zero_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
     keep(tape, x, counted(op, x)?)
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn unpacked(tape: &Tape, x: &Var) -> Result<Var> {
     };
     lengths.check_packed("a value with lengths", x.tensor())?;
     let y = unpack(x.tensor(), &lengths, timesteps)?;
-    Ok(unary(tape, x, y, move |d_y| pack(d_y, &lengths)).with_steps_of(x))
+    Ok(map(tape, x, y, move |d_y| pack(d_y, &lengths)).with_steps_of(x))
 }
 
 /// Drops values in training: on a tape that records.
@@ -95,7 +95,7 @@ pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Resu
     Check::new("dropout", "").dtype("x", x.tensor(), crate::DType::F32)?;
     let key = tape.params().next_key();
     let y = dropout::dropout(x.tensor(), rate, key, same_steps)?;
-    let y = unary(tape, x, y, move |d_y| dropout::dropout(d_y, rate, key, same_steps));
+    let y = map(tape, x, y, move |d_y| dropout::dropout(d_y, rate, key, same_steps));
     Ok(y.with_steps_of(x))
 }
 
@@ -103,7 +103,7 @@ pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Resu
 pub(super) fn merge(tape: &Tape, x: &Var, kind: halves::Kind) -> Result<Var> {
     let y = halves::halves(kind, x.tensor())?;
     let saved = x.tensor().clone();
-    let y = unary(tape, x, y, move |d_y| halves::backward(kind, &saved, d_y));
+    let y = map(tape, x, y, move |d_y| halves::backward(kind, &saved, d_y));
     Ok(y.with_steps_of(x))
 }
 
@@ -268,7 +268,7 @@ pub(super) fn matmul(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
 pub(super) fn reshape(tape: &Tape, x: &Var, shape: &[usize]) -> Result<Var> {
     let before = x.shape().to_vec();
     let y = x.tensor().reshape(shape)?;
-    Ok(unary(tape, x, y, move |d_y| d_y.reshape(before)))
+    Ok(map(tape, x, y, move |d_y| d_y.reshape(before)))
 }
 
 /// `[A,B,C]` to `[B,A,C]`.
@@ -276,7 +276,7 @@ pub(super) fn swap_axes(tape: &Tape, x: &Var) -> Result<Var> {
     let check = Check::new("lstm", "a batch of sequences, time-major");
     check.dtype("x", x.tensor(), crate::DType::F32)?;
     check.dims::<3>("x", x.tensor(), "[T,B,I]")?;
-    let y = unary(tape, x, swap::swap_axes(x.tensor())?, swap::swap_axes);
+    let y = map(tape, x, swap::swap_axes(x.tensor())?, swap::swap_axes);
     Ok(y.with_steps_of(x))
 }
 
@@ -295,7 +295,7 @@ pub(super) fn at_first_step(
     let zeros = Tensor::zeros(dims, &h.tensor().device())?;
     let (_, found) = pool::pool(kind, &zeros, dims, &steps)?;
     let y = pool::backward(kind, h.tensor(), dims, &steps, Some(&found))?;
-    Ok(unary(tape, h, y, move |d_y| Ok(pool::pool(kind, d_y, dims, &steps)?.0)))
+    Ok(map(tape, h, y, move |d_y| Ok(pool::pool(kind, d_y, dims, &steps)?.0)))
 }
 
 /// Normalises each row, with a gain and perhaps a shift, each with where its gradient goes.

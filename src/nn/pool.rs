@@ -65,7 +65,7 @@ impl Pool {
         let steps = x.counted("pool", dims[0], dims[1])?;
         let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
         let kind = self.kind;
-        Ok(super::functions::unary(tape, x, y, move |d_y| {
+        Ok(super::functions::map(tape, x, y, move |d_y| {
             op::backward(kind, d_y, dims, &steps, Some(&found))
         }))
     }
@@ -143,7 +143,7 @@ impl Repeat {
         }
         // Each is the other's gradient.
         let y = op::backward(Kind::Sum, x.tensor(), dims, &Counted::All, None)?;
-        Ok(super::functions::unary(tape, x, y, move |d_y| {
+        Ok(super::functions::map(tape, x, y, move |d_y| {
             Ok(op::pool(Kind::Sum, d_y, dims, &Counted::All)?.0)
         }))
     }

@@ -58,11 +58,11 @@ impl Regularizer {
 
 /// Notes what the outputs of a layer cost, over the rows of the batch; not those of steps that do not
 /// count.
-pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Result<()> {
+pub(super) fn penalize_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Result<()> {
     let Some(factors) = regularizer.factors() else { return Ok(()) };
     let rows = x.shape().first().copied().unwrap_or(1).max(1) as f32;
     let factors = factors.map(|f| f / rows);
-    let saved = super::functions::clean("activity_regularizer", x)?;
+    let saved = super::functions::zero_padding_untaped("activity_regularizer", x)?;
     let id = tape.id(x);
     let y = penalty::penalty(&saved, factors)?;
     tape.penalize(tape.push_one(y, id.is_some(), move |d_loss, gradients| {
@@ -75,12 +75,12 @@ pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Res
 
 /// What holds for a layer's parameters of one kind.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Rules {
+pub(super) struct Constraints {
     pub(super) regularizer: Regularizer,
     pub(super) max_norm: Option<f32>,
 }
 
-impl Rules {
+impl Constraints {
     /// Checks both, by the paths of the methods that set them.
     pub(super) fn check(self, regularizer: &'static str, max_norm: &'static str) -> Result<()> {
         self.regularizer.check(regularizer)?;
@@ -88,7 +88,7 @@ impl Rules {
     }
 
     /// Makes them hold, for a parameter whose columns are `columns` words apart in memory.
-    pub(super) fn hold(self, params: &super::Params, id: ParamId, columns: usize) {
-        params.set_rules(id, self.regularizer.factors(), self.max_norm.map(|l| (l, columns)));
+    pub(super) fn apply(self, params: &super::Params, id: ParamId, columns: usize) {
+        params.set_constraints(id, self.regularizer.factors(), self.max_norm.map(|l| (l, columns)));
     }
 }

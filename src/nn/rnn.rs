@@ -1,7 +1,7 @@
 //! The plain recurrent layer, to compare the LSTM with.
 
-use super::functions::{parameter, unary};
-use super::lstm::level::{Direction, Operand, level};
+use super::functions::{map, parameter};
+use super::lstm::direction::{Direction, Operand, run_directions};
 use super::{Layer, LstmState, Params, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -128,7 +128,8 @@ impl Rnn {
             None => None,
         };
         let first = first.as_ref().map(|f| &f[..]);
-        let (y, mut ends) = level(tape, x, h_size, vec![direction], first, self.sequences)?;
+        let (y, mut ends) =
+            run_directions(tape, x, h_size, vec![direction], first, self.sequences)?;
         let h_n = ends.remove(0).h;
         Ok((y.unwrap_or_else(|| h_n.clone()), h_n))
     }
@@ -142,7 +143,7 @@ fn as_g(tape: &Tape, x: &Var, others: [f32; 4]) -> Result<Var> {
     let n = x.tensor().len();
     let y = Tensor::from_slice(&others.repeat(n), [n, 4], &x.tensor().device())?;
     copy_columns((x.tensor(), 0), (&y, 2), 1)?;
-    Ok(unary(tape, x, y, move |d_y| {
+    Ok(map(tape, x, y, move |d_y| {
         let d_x = Tensor::empty([n, 1], &d_y.device())?;
         copy_columns((d_y, 2), (&d_x, 0), 1)?;
         Ok(d_x)

@@ -144,7 +144,7 @@ pub(crate) fn batch(
             BatchTargets::Values(Tensor::from_slice(&values, shape, device)?)
         }
     };
-    let weights = host.map(|w| RowWeights::that_may_be_zero(&w, device)).transpose()?;
+    let weights = host.map(|w| RowWeights::new_allow_zero_sum(&w, device)).transpose()?;
     let weight = weights.as_ref().map_or(all as f32, RowWeights::sum);
     let x = match counting.tokens && x.features() == 1 {
         true => {

@@ -464,7 +464,7 @@ impl Params {
     }
 
     /// Says what keeps a parameter small.
-    pub(crate) fn set_rules(
+    pub(crate) fn set_constraints(
         &self,
         id: ParamId,
         penalty: Option<[f32; 2]>,

@@ -1,15 +1,15 @@
 //! The LSTM layer.
 
-pub(in crate::nn) mod level;
+pub(in crate::nn) mod direction;
 mod norm;
 mod options;
 mod stepper;
 
 use super::functions::{
-    at_first_step, cleaned, concat, dropout, matmul, merge, parameter, reshape, swap_axes,
-    without_padding,
+    at_first_step, concat, dropout, matmul, merge, parameter, reshape, swap_axes, without_padding,
+    zero_padding,
 };
-use super::regularizer::{Rules, of_activity};
+use super::regularizer::{Constraints, penalize_activity};
 use super::{
     Layer, LayerState, Own, Params, Precision, Regularizer, check_size, check_weights, init,
     is_built, other_rows,
@@ -23,7 +23,7 @@ use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{CellConfig, cut_stack};
 use crate::ops::mask_steps::mask_steps;
 use crate::{DType, Error, Mask, Result, Strategy, Tensor};
-use level::{Direction, Operand, level, stack};
+use direction::{Direction, Operand, run_directions, run_wavefront};
 use std::sync::{Arc, Mutex, PoisonError};
 pub use stepper::{LstmStepper, StreamId};
 
@@ -43,7 +43,7 @@ pub enum Merge {
 }
 
 impl Merge {
-    fn halves(self) -> Option<halves::Kind> {
+    fn kind(self) -> Option<halves::Kind> {
         match self {
             Self::Concat => None,
             Self::Sum => Some(halves::Kind::Sum),
@@ -54,15 +54,15 @@ impl Merge {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Directions {
     Forward,
     Reverse,
     Both(Merge),
 }
 
-impl Way {
+impl Directions {
     /// Whether each direction goes in reverse.
-    fn directions(self) -> &'static [bool] {
+    fn reversed(self) -> &'static [bool] {
         match self {
             Self::Forward => &[false],
             Self::Reverse => &[true],
@@ -126,7 +126,7 @@ impl Way {
 pub struct Lstm {
     hidden_size: usize,
     num_layers: usize,
-    way: Way,
+    directions: Directions,
     sequences: bool,
     bias: bool,
     forget_bias: f32,
@@ -139,9 +139,9 @@ pub struct Lstm {
     strategy: Strategy,
     time_major: bool,
     recompute: bool,
-    kernel: Rules,
-    recurrent: Rules,
-    bias_rules: Rules,
+    kernel: Constraints,
+    recurrent: Constraints,
+    bias_constraints: Constraints,
     activity: Regularizer,
     /// What a stateful layer remembers.
     memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
@@ -164,13 +164,13 @@ struct Computed {
 #[derive(Debug, Clone)]
 struct Built {
     /// In PyTorch's order: the directions of the first layer, of the second …
-    parts: Vec<Part>,
+    directions: Vec<DirectionParams>,
     count: usize,
 }
 
 /// The parameters of a direction of a layer.
 #[derive(Debug, Clone, Copy)]
-struct Part {
+struct DirectionParams {
     input_size: usize,
     weight_ih: ParamId,
     weight_hh: ParamId,
@@ -245,9 +245,9 @@ impl Lstm {
     }
 
     fn width(&self) -> usize {
-        match self.way {
+        match self.directions {
             // Also of sizes that `check` refuses.
-            Way::Both(Merge::Concat) => self.direction_size().saturating_mul(2),
+            Directions::Both(Merge::Concat) => self.direction_size().saturating_mul(2),
             _ => self.direction_size(),
         }
     }
@@ -269,7 +269,7 @@ impl Lstm {
         };
         self.kernel.check("Lstm::kernel_regularizer", "Lstm::kernel_max_norm")?;
         self.recurrent.check("Lstm::recurrent_regularizer", "Lstm::recurrent_max_norm")?;
-        self.bias_rules.regularizer.check("Lstm::bias_regularizer")?;
+        self.bias_constraints.regularizer.check("Lstm::bias_regularizer")?;
         self.activity.check("Lstm::activity_regularizer")?;
         if !self.forget_bias.is_finite() {
             return refuse("Lstm::forget_bias", self.forget_bias.to_string(), "a finite number");
@@ -303,7 +303,7 @@ impl Lstm {
         // Those of the layers above the first, in the parameters' one buffer.
         let rows = [self.width(), self.direction_size(), 1];
         let layer = rows.map(|rows| (columns * rows).next_multiple_of(ALIGN)).iter().sum();
-        check_weights((self.num_layers - 1) * self.way.directions().len(), layer)
+        check_weights((self.num_layers - 1) * self.directions.reversed().len(), layer)
     }
 
     /// The method that asked for noise in the cell, if one did.
@@ -371,32 +371,32 @@ impl Lstm {
             return Err(other_rows("lstm", before, rows.unwrap_or_default()));
         }
         let state = state.or(remembered.as_deref());
-        if let Some(state) = state.filter(|s| s.len() != built.parts.len()) {
+        if let Some(state) = state.filter(|s| s.len() != built.directions.len()) {
             return Err(Error::State {
                 op: "lstm",
                 what: "states",
-                expected: built.parts.len(),
+                expected: built.directions.len(),
                 found: state.len(),
                 help: "one for each direction of each layer",
             });
         }
-        let directions = self.way.directions().len();
+        let count = self.directions.reversed().len();
         let swapped = self.time_major.then(|| swap_axes(tape, x)).transpose()?;
         let mut output = dropout(tape, swapped.as_ref().unwrap_or(x), self.input_dropout, true)?;
-        let mut states = Vec::with_capacity(built.parts.len());
-        let wave = self.wave(tape, &output, &built.parts, state)?;
-        let alone = if wave.is_some() { &[] } else { &built.parts[..] };
-        if let Some((outputs, ends)) = wave {
+        let mut states = Vec::with_capacity(built.directions.len());
+        let wavefront = self.wavefront(tape, &output, &built.directions, state)?;
+        let alone = if wavefront.is_some() { &[] } else { &built.directions[..] };
+        if let Some((outputs, ends)) = wavefront {
             output = outputs;
             states = ends;
         }
-        for (number, parts) in alone.chunks(directions).enumerate() {
+        for (number, directions) in alone.chunks(count).enumerate() {
             if number > 0 {
                 output = dropout(tape, &output, self.dropout, false)?;
             }
-            let state = state.map(|s| &s[number * directions..][..directions]);
+            let state = state.map(|s| &s[number * count..][..count]);
             let sequences = self.sequences || number + 1 < self.num_layers;
-            let (outputs, ends) = self.layer(tape, &output, parts, state, sequences)?;
+            let (outputs, ends) = self.layer(tape, &output, directions, state, sequences)?;
             output = outputs;
             states.extend(ends);
         }
@@ -407,7 +407,7 @@ impl Lstm {
                 .map(|s: &LstmState| LstmState { h: constant(&s.h), c: constant(&s.c) });
             *memory.lock().unwrap_or_else(PoisonError::into_inner) = Some(detached.collect());
         }
-        of_activity(tape, self.activity, &output)?;
+        penalize_activity(tape, self.activity, &output)?;
         if self.time_major && self.sequences {
             // Which take the first axis for the rows.
             output = swap_axes(tape, &output)?.with_lengths(None).with_mask(None);
@@ -416,27 +416,28 @@ impl Lstm {
     }
 
     /// All layers of the stack as a wavefront, where that is possible and faster than each alone.
-    fn wave(
+    fn wavefront(
         &self,
         tape: &Tape,
         x: &Var,
-        parts: &[Part],
+        directions: &[DirectionParams],
         state: Option<&[LstmState]>,
     ) -> Result<Option<(Var, Vec<LstmState>)>> {
         let noisy = self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2];
         let between = tape.records() && (self.dropout > 0.0 || noisy);
-        let plain = self.way == Way::Forward && !self.layer_norm && self.projection.is_none();
+        let plain =
+            self.directions == Directions::Forward && !self.layer_norm && self.projection.is_none();
         let all_steps = x.lengths().is_none() && x.mask().is_none();
-        if parts.len() == 1 || between || !plain || !all_steps || self.weight_drop > 0.0 {
+        if directions.len() == 1 || between || !plain || !all_steps || self.weight_drop > 0.0 {
             return Ok(None);
         }
         let half = tape.params().precision() == Precision::Mixed;
         let how = (self.strategy, self.cell);
-        let cut = cut_stack(x.tensor(), parts.len(), self.hidden_size, half, how);
+        let cut = cut_stack(x.tensor(), directions.len(), self.hidden_size, half, how);
         let Some(cut) = cut else { return Ok(None) };
-        let layers = parts.iter().map(|part| Ok(self.direction(tape, part, false, false)?.0));
+        let layers = directions.iter().map(|ids| Ok(self.direction(tape, ids, false, false)?.0));
         let how = (cut, self.sequences);
-        stack(tape, x, self.hidden_size, layers.collect::<Result<_>>()?, state, how)
+        run_wavefront(tape, x, self.hidden_size, layers.collect::<Result<_>>()?, state, how)
     }
 
     /// One layer of the stack.
@@ -444,16 +445,18 @@ impl Lstm {
         &self,
         tape: &Tape,
         x: &Var,
-        parts: &[Part],
+        directions: &[DirectionParams],
         state: Option<&[LstmState]>,
         sequences: bool,
     ) -> Result<(Var, Vec<LstmState>)> {
         let mut outputs = Vec::new();
         let mut states = Vec::new();
         if self.layer_norm {
-            for (number, (part, &reverse)) in parts.iter().zip(self.way.directions()).enumerate() {
+            for (number, (ids, &reverse)) in
+                directions.iter().zip(self.directions.reversed()).enumerate()
+            {
                 let state = state.and_then(|states| states.get(number));
-                let direction = self.normalised(tape, part, reverse)?;
+                let direction = self.normalised(tape, ids, reverse)?;
                 let (y, mut end) = norm::direction(tape, x, direction, state, sequences)?;
                 if let (Some(state), Some(mask)) = (state, x.mask()) {
                     // A single step, of a stepper: what is left out stays.
@@ -468,22 +471,24 @@ impl Lstm {
                 states.push(end);
             }
         } else if self.projection.is_none() {
-            let directions: Result<_> = parts
+            let directions: Result<_> = directions
                 .iter()
-                .zip(self.way.directions())
-                .map(|(part, &reverse)| Ok(self.direction(tape, part, reverse, false)?.0))
+                .zip(self.directions.reversed())
+                .map(|(ids, &reverse)| Ok(self.direction(tape, ids, reverse, false)?.0))
                 .collect();
-            let (y, ends) = level(tape, x, self.hidden_size, directions?, state, sequences)?;
+            let (y, ends) =
+                run_directions(tape, x, self.hidden_size, directions?, state, sequences)?;
             match y {
                 Some(y) => outputs.push(y),
                 None => outputs.extend(ends.iter().map(|s| s.h.clone())),
             }
             states = ends;
         } else {
-            for (number, (part, &reverse)) in parts.iter().zip(self.way.directions()).enumerate() {
+            for (number, (ids, &reverse)) in
+                directions.iter().zip(self.directions.reversed()).enumerate()
+            {
                 let state = state.and_then(|states| states.get(number));
-                let (direction, weight_hr) =
-                    self.direction(tape, part, reverse, state.is_some())?;
+                let (direction, weight_hr) = self.direction(tape, ids, reverse, state.is_some())?;
                 let project = |value: &Var| match &weight_hr {
                     Some(weight) => matmul(tape, value, weight),
                     None => Ok(value.clone()),
@@ -496,8 +501,14 @@ impl Lstm {
                     first = Some([LstmState { h: h.into(), c: state.c.clone() }]);
                 }
                 let first = first.as_ref().map(|f| &f[..]);
-                let (y, ends) =
-                    level(tape, &input, self.hidden_size, vec![direction], first, sequences)?;
+                let (y, ends) = run_directions(
+                    tape,
+                    &input,
+                    self.hidden_size,
+                    vec![direction],
+                    first,
+                    sequences,
+                )?;
                 for end in ends {
                     let mut h = project(&end.h)?;
                     if let (Some(state), Some(mask)) = (state, x.mask()) {
@@ -521,8 +532,8 @@ impl Lstm {
             1 => outputs.remove(0),
             _ => concat(tape, &outputs)?,
         };
-        let output = match self.way {
-            Way::Both(kind) => match kind.halves() {
+        let output = match self.directions {
+            Directions::Both(mode) => match mode.kind() {
                 Some(kind) => merge(tape, &output, kind)?,
                 None => output,
             },
@@ -534,25 +545,30 @@ impl Lstm {
     /// A projected sequence with zeros where the layer's outputs are padding, or are left out and do
     /// not repeat.
     fn padded(&self, tape: &Tape, y: &Var) -> Result<Var> {
-        match self.way.directions().len() {
+        match self.directions.reversed().len() {
             1 => without_padding(tape, "lstm", y),
-            _ => cleaned(tape, "lstm", y),
+            _ => zero_padding(tape, "lstm", y),
         }
     }
 
     /// A direction's parameters, if the layer is normalised.
-    fn normalised(&self, tape: &Tape, part: &Part, reverse: bool) -> Result<norm::Direction> {
+    fn normalised(
+        &self,
+        tape: &Tape,
+        ids: &DirectionParams,
+        reverse: bool,
+    ) -> Result<norm::Direction> {
         let h = self.hidden_size;
-        let Some(norms) = part.norms else {
+        let Some(norms) = ids.norms else {
             return Err(Error::NotBuilt { what: "this Lstm", call: "layer_norm, then build" });
         };
-        let weight = parameter(tape, tape.parameter(part.weight_hh, &[h, 4 * h])?);
+        let weight = parameter(tape, tape.parameter(ids.weight_hh, &[h, 4 * h])?);
         Ok(norm::Direction {
-            input_size: part.input_size,
+            input_size: ids.input_size,
             hidden_size: h,
-            weight_ih: part.weight_ih,
+            weight_ih: ids.weight_ih,
             weight_hh: dropout(tape, &weight, self.weight_drop, false)?,
-            bias: part.bias,
+            bias: ids.bias,
             norms,
             reverse,
         })
@@ -582,7 +598,7 @@ impl Lstm {
     fn direction(
         &self,
         tape: &Tape,
-        part: &Part,
+        ids: &DirectionParams,
         reverse: bool,
         initial: bool,
     ) -> Result<(Direction, Option<Var>)> {
@@ -590,9 +606,9 @@ impl Lstm {
         let size = self.direction_size();
         let mut weight_hr = None;
         let mut with_state = None;
-        let of = (part.weight_hh, initial);
+        let of = (ids.weight_hh, initial);
         let at = (params.generation(), params.version(), params.precision());
-        let reused = part.weight_hr.is_some() && !tape.records();
+        let reused = ids.weight_hr.is_some() && !tape.records();
         let found = match reused {
             true => {
                 let computed = self.computed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -603,21 +619,20 @@ impl Lstm {
         let (weight_hh, weight_hh_shape) = if let Some(found) = &found {
             weight_hr = found.weight_hr.clone();
             (Operand::constant(found.weights.1.clone()), vec![h, 4 * h])
-        } else if (self.weight_drop == 0.0 || !tape.records()) && part.weight_hr.is_none() {
+        } else if (self.weight_drop == 0.0 || !tape.records()) && ids.weight_hr.is_none() {
             let shape = [h, h, 4];
-            (Operand::parameter(tape.weight(part.weight_hh, &shape)?), shape.to_vec())
+            (Operand::parameter(tape.weight(ids.weight_hh, &shape)?), shape.to_vec())
         } else {
-            let weight_hh = tape.parameter(part.weight_hh, &[size, 4 * h])?;
+            let weight_hh = tape.parameter(ids.weight_hh, &[size, 4 * h])?;
             let mut weight = dropout(tape, &parameter(tape, weight_hh), self.weight_drop, false)?;
             if initial {
                 // Side by side in one row: one below the other.
                 let flat = |var: &Var, len: usize| reshape(tape, var, &[1, len]);
-                let own =
-                    parameter(tape, tape.parameter(part.weight_ih, &[part.input_size, 4 * h])?);
-                let rows = [flat(&own, part.input_size * 4 * h)?, flat(&weight, size * 4 * h)?];
+                let own = parameter(tape, tape.parameter(ids.weight_ih, &[ids.input_size, 4 * h])?);
+                let rows = [flat(&own, ids.input_size * 4 * h)?, flat(&weight, size * 4 * h)?];
                 with_state = Some(concat(tape, &rows)?);
             }
-            if let Some(id) = part.weight_hr {
+            if let Some(id) = ids.weight_hr {
                 let projection = parameter(tape, tape.parameter(id, &[h, size])?);
                 weight = matmul(tape, &projection, &weight)?;
                 weight_hr = Some(projection);
@@ -639,12 +654,12 @@ impl Lstm {
                 (Operand::constant(weight), shape)
             }
             (None, Some(all)) => {
-                let shape = [part.input_size + size, h, 4];
+                let shape = [ids.input_size + size, h, 4];
                 (Operand::weight(tape, &all, &shape)?, all.shape().to_vec())
             }
             (None, None) => {
-                let shape = [part.input_size, h, 4];
-                (Operand::parameter(tape.weight(part.weight_ih, &shape)?), shape.to_vec())
+                let shape = [ids.input_size, h, 4];
+                (Operand::parameter(tape.weight(ids.weight_ih, &shape)?), shape.to_vec())
             }
         };
         if reused && found.is_none() {
@@ -660,8 +675,8 @@ impl Lstm {
             weight_ih_shape,
             weight_hh,
             weight_hh_shape,
-            bias: optional(part.bias)?,
-            peepholes: optional(part.peepholes)?,
+            bias: optional(ids.bias)?,
+            peepholes: optional(ids.peepholes)?,
             config: self.config(reverse, noise),
         };
         Ok((direction, weight_hr))
@@ -672,7 +687,7 @@ impl Lstm {
             cell: self.cell,
             reverse,
             // As Keras' `Bidirectional` has it, whose directions repeat other steps.
-            zero_left_out: matches!(self.way, Way::Both(_)),
+            zero_left_out: matches!(self.directions, Directions::Both(_)),
             strategy: self.strategy,
             recompute: self.recompute,
             noise,
@@ -732,8 +747,8 @@ impl Layer for Lstm {
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
-        let first = self.built.as_ref().and_then(|b| b.parts.first());
-        let before = first.map(|part| (part.weight_ih, part.input_size));
+        let first = self.built.as_ref().and_then(|b| b.directions.first());
+        let before = first.map(|ids| (ids.weight_ih, ids.input_size));
         if is_built(params, before, input_size)? {
             return Ok(());
         }
@@ -770,12 +785,12 @@ impl Lstm {
         let (h, size) = (self.hidden_size, self.direction_size());
         let prefix = params.free_prefix("lstm");
         let gates = |rows| Layout::Gates { rows, hidden_size: h };
-        let mut parts = Vec::new();
+        let mut directions = Vec::new();
         let before = params.parameter_count();
         for layer in 0..self.num_layers {
             let inputs = if layer == 0 { input_size } else { self.width() };
-            for &reverse in self.way.directions() {
-                let suffix = match reverse && matches!(self.way, Way::Both(_)) {
+            for &reverse in self.directions.reversed() {
+                let suffix = match reverse && matches!(self.directions, Directions::Both(_)) {
                     true => format!("_l{layer}_reverse"),
                     false => format!("_l{layer}"),
                 };
@@ -793,10 +808,10 @@ impl Lstm {
                     }
                     false => None,
                 };
-                self.kernel.hold(params, weight_ih, 4 * h);
-                self.recurrent.hold(params, weight_hh, 4 * h);
+                self.kernel.apply(params, weight_ih, 4 * h);
+                self.recurrent.apply(params, weight_hh, 4 * h);
                 if let Some(bias) = bias {
-                    self.bias_rules.hold(params, bias, 4 * h);
+                    self.bias_constraints.apply(params, bias, 4 * h);
                 }
                 let zeros = init::repeated(&[0.0], 4 * h)?;
                 let peepholes = match self.cell.peepholes {
@@ -824,7 +839,7 @@ impl Lstm {
                     }),
                     false => None,
                 };
-                parts.push(Part {
+                directions.push(DirectionParams {
                     input_size: inputs,
                     weight_ih,
                     weight_hh,
@@ -836,7 +851,7 @@ impl Lstm {
             }
         }
         let count = params.parameter_count() - before;
-        self.built = Some(Built { parts, count });
+        self.built = Some(Built { directions, count });
         // Clones of a layer that is built share these; those of one that was not yet have their own.
         self.computed = Arc::default();
         if self.memory.is_some() {

@@ -3,7 +3,7 @@
 use super::LstmState;
 use crate::autograd::{ParamId, Tape, Var};
 use crate::check::Check;
-use crate::nn::functions::{cleaned, concat, layer_norm, matmul, parameter, reshape};
+use crate::nn::functions::{concat, layer_norm, matmul, parameter, reshape, zero_padding};
 use crate::nn::layer_norm::EPSILON;
 use crate::ops::columns::copy_columns;
 use crate::ops::lstm::{Columns, norm};
@@ -60,7 +60,7 @@ pub(super) fn direction(
     }
 
     // norm(W x) + b, for all steps at once.
-    let clean = cleaned(tape, "lstm", x)?;
+    let clean = zero_padding(tape, "lstm", x)?;
     let weight_ih = parameter(tape, tape.parameter(d.weight_ih, &[d.input_size, 4 * h])?);
     let product = matmul(tape, &clean, &weight_ih)?;
     let gain = tape.parameter(d.norms.ih, &[4 * h])?;

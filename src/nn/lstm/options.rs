@@ -1,8 +1,8 @@
 //! What one may ask of an LSTM layer.
 
-use super::{Lstm, Merge, Way};
+use super::{Directions, Lstm, Merge};
 use crate::nn::Regularizer;
-use crate::nn::regularizer::Rules;
+use crate::nn::regularizer::Constraints;
 use crate::ops::lstm::cell::Cell;
 use crate::{Coupling, GateActivation, Strategy};
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ impl Lstm {
         Self {
             hidden_size,
             num_layers: 1,
-            way: Way::Forward,
+            directions: Directions::Forward,
             sequences: false,
             bias: true,
             forget_bias: 1.0,
@@ -26,9 +26,9 @@ impl Lstm {
             strategy: Strategy::Auto,
             time_major: false,
             recompute: false,
-            kernel: Rules::default(),
-            recurrent: Rules::default(),
-            bias_rules: Rules::default(),
+            kernel: Constraints::default(),
+            recurrent: Constraints::default(),
+            bias_constraints: Constraints::default(),
             activity: Regularizer::default(),
             memory: None,
             computed: Arc::default(),
@@ -59,14 +59,14 @@ impl Lstm {
 
     /// Two directions at each layer, the second from each row's last timestep to its first.
     pub fn bidirectional(mut self, merge: Merge) -> Self {
-        self.way = Way::Both(merge);
+        self.directions = Directions::Both(merge);
         self
     }
 
     /// From each row's last timestep to its first: Keras' `go_backwards`, but each output stays
     /// at the timestep of its input.
     pub fn go_backwards(mut self) -> Self {
-        self.way = Way::Reverse;
+        self.directions = Directions::Reverse;
         self
     }
 
@@ -198,7 +198,7 @@ impl Lstm {
 
     /// Keeps the biases small.
     pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
-        self.bias_rules.regularizer = regularizer;
+        self.bias_constraints.regularizer = regularizer;
         self
     }
 

@@ -1,6 +1,6 @@
 //! An LSTM layer frame by frame, for streams that come as they come.
 
-use super::{Built, Lstm, LstmState, Way, keep_rows};
+use super::{Built, Directions, Lstm, LstmState, keep_rows};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::nn::{Params, check_floats};
@@ -83,20 +83,20 @@ impl Lstm {
         let Some(built) = &self.built else {
             return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
         };
-        let backwards = match self.way {
-            Way::Forward => None,
-            Way::Reverse => Some("Lstm::go_backwards"),
-            Way::Both(_) => Some("Lstm::bidirectional"),
+        let backwards = match self.directions {
+            Directions::Forward => None,
+            Directions::Reverse => Some("Lstm::go_backwards"),
+            Directions::Both(_) => Some("Lstm::bidirectional"),
         };
         if let Some(with) = backwards {
             let help = "frames to come are not there yet: step a layer that goes forward";
             return Err(Error::Unsupported { what: "Lstm::stepper", with, help });
         }
         super::check_size("LstmStepper::streams", streams)?;
-        let input_size = built.parts.first().map_or(0, |part| part.input_size);
+        let input_size = built.directions.first().map_or(0, |ids| ids.input_size);
         let floats = input_size.max(self.hidden_size);
         check_floats("the frames or states of all streams", streams, floats)?;
-        if !built.parts.iter().all(|part| params.owns(part.weight_ih)) {
+        if !built.directions.iter().all(|ids| params.owns(ids.weight_ih)) {
             return Err(Error::NotBuilt { what: "this Lstm", call: "build with these Params" });
         }
         let mut layer = self.clone();
@@ -106,7 +106,7 @@ impl Lstm {
             let zeros = |size: usize| Ok(Var::from(Tensor::zeros([streams, size], &device)?));
             let state =
                 || Ok(LstmState { h: zeros(self.direction_size())?, c: zeros(self.hidden_size)? });
-            let states = built.parts.iter().map(|_| state()).collect::<Result<_>>()?;
+            let states = built.directions.iter().map(|_| state()).collect::<Result<_>>()?;
             States::Layer { states, mask: None }
         } else {
             let weights = self.weights(params, built)?;
@@ -128,16 +128,16 @@ impl Lstm {
     fn weights(&self, params: &Params, built: &Built) -> Result<Vec<Weights>> {
         let (tape, h) = (Tape::inference(params), self.hidden_size);
         let value = |id, shape: &[usize]| Ok(tape.weight(id, shape)?.0);
-        let layer = |part: &super::Part| {
+        let layer = |ids: &super::DirectionParams| {
             let row = |id: Option<_>| id.map(|id| value(id, &[h, 4])).transpose();
             Ok(Weights {
-                weight_ih: value(part.weight_ih, &[part.input_size, h, 4])?,
-                weight_hh: value(part.weight_hh, &[h, h, 4])?,
-                bias: row(part.bias)?,
-                peepholes: row(part.peepholes)?,
+                weight_ih: value(ids.weight_ih, &[ids.input_size, h, 4])?,
+                weight_hh: value(ids.weight_hh, &[h, h, 4])?,
+                bias: row(ids.bias)?,
+                peepholes: row(ids.peepholes)?,
             })
         };
-        built.parts.iter().map(layer).collect()
+        built.directions.iter().map(layer).collect()
     }
 }
 

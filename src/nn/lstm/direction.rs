@@ -131,7 +131,7 @@ fn calls<'a>(
 
 /// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state
 /// that each ends in.
-pub(in crate::nn) fn level(
+pub(in crate::nn) fn run_directions(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
@@ -164,12 +164,12 @@ pub(in crate::nn) fn level(
         call.y = y.as_ref().map(|tensor| Columns { tensor, first: number * hidden_size });
     }
     let outputs = lstm::forward(&calls)?;
-    Ok(record(tape, x, hidden_size, (directions, Together::Directions), states, (outputs, y)))
+    Ok(record(tape, x, hidden_size, (directions, Axis::Directions), states, (outputs, y)))
 }
 
 /// Runs layers that feed each other, with nothing between them, as a wavefront; none of them if an
 /// argument is wrong. Gives the last one's outputs, if `sequences`, else its h, and all last states.
-pub(in crate::nn) fn stack(
+pub(in crate::nn) fn run_wavefront(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
@@ -180,7 +180,7 @@ pub(in crate::nn) fn stack(
     let weights: Vec<_> = layers.iter().map(Direction::weights).collect();
     let calls = calls(x, &layers, &weights, &Counted::All, states, tape.records());
     let Some((outputs, y)) = lstm::forward_stack(&calls, cut)? else { return Ok(None) };
-    let layers = (layers, Together::Layers);
+    let layers = (layers, Axis::Layers);
     let (y, ends) = record(tape, x, hidden_size, layers, states, (outputs, sequences.then_some(y)));
     let output = y.or_else(|| ends.last().map(|end| end.h.clone()));
     Ok(output.map(|output| (output, ends)))
@@ -188,7 +188,7 @@ pub(in crate::nn) fn stack(
 
 /// What ran in one pass.
 #[derive(Clone, Copy, PartialEq)]
-enum Together {
+enum Axis {
     /// Over one input, their outputs side by side.
     Directions,
     /// Each the input of the next.
@@ -200,7 +200,7 @@ fn record(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
-    (directions, together): (Vec<Direction>, Together),
+    (directions, axis): (Vec<Direction>, Axis),
     states: Option<&[LstmState]>,
     (results, y): (Vec<Output>, Option<Tensor>),
 ) -> (Option<Var>, Vec<LstmState>) {
@@ -225,9 +225,9 @@ fn record(
         let all_sums = directions.iter().map(Direction::begin).collect::<Result<Vec<_>>>()?;
         let last = directions.len() - 1;
         let passes = saved.into_iter().zip(&all_sums).enumerate().map(|(number, (saved, sums))| {
-            let columns = |tensor| match together {
-                Together::Directions => Some(Columns { tensor, first: number * hidden_size }),
-                Together::Layers => (number == last).then_some(Columns { tensor, first: 0 }),
+            let columns = |tensor| match axis {
+                Axis::Directions => Some(Columns { tensor, first: number * hidden_size }),
+                Axis::Layers => (number == last).then_some(Columns { tensor, first: 0 }),
             };
             let arriving = OutputGrads {
                 d_y: d_y.and_then(columns),
@@ -238,9 +238,9 @@ fn record(
         });
         let d_state = state_ids.iter().any(|(h_id, c_id)| h_id.or(*c_id).is_some());
         let wanted = GradRequest { d_x: x_id.is_some(), d_state };
-        let leaving = match together {
-            Together::Directions => lstm::backward(passes.collect(), wanted)?,
-            Together::Layers => lstm::backward_stack(passes.collect(), wanted)?,
+        let leaving = match axis {
+            Axis::Directions => lstm::backward(passes.collect(), wanted)?,
+            Axis::Layers => lstm::backward_stack(passes.collect(), wanted)?,
         };
         let ends = leaving.into_iter().zip(state_ids);
         for ((direction, sums), (leaving, (h_id, c_id))) in
