@@ -1,6 +1,7 @@
 //! An LSTM layer frame by frame, for streams that come as they come.
 
-use super::{Built, Directions, Lstm, LstmState, keep_rows};
+use super::state::keep_rows;
+use super::{Built, Directions, Lstm, LstmState};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::nn::{Params, check_floats};
@@ -92,7 +93,7 @@ impl Lstm {
             let help = "frames to come are not there yet: step a layer that goes forward";
             return Err(Error::Unsupported { what: "Lstm::stepper", with, help });
         }
-        super::check_size("LstmStepper::streams", streams)?;
+        crate::nn::check_size("LstmStepper::streams", streams)?;
         let input_size = built.directions.first().map_or(0, |ids| ids.input_size);
         let floats = input_size.max(self.hidden_size);
         check_floats("the frames or states of all streams", streams, floats)?;
