@@ -1,9 +1,10 @@
 //! A table of which a step touches a few rows.
 
+use super::{Layout, ParamId, Params};
 use crate::ops::drawn::RowGradient;
 use crate::ops::embedding::{self, Places};
 use crate::tensor::Tensor;
-use crate::{Device, Result};
+use crate::{Device, Error, Result};
 
 /// A parameter that lies by itself, since a step touches a few of its rows.
 pub(super) struct Table {
@@ -53,5 +54,60 @@ impl Table {
         let places = Places::new((0..).zip(drawn));
         let values = embedding::backward_rows(&places, &all, self.size)?;
         Ok(Some(RowGradient { rows: places.rows().collect(), values }))
+    }
+}
+
+impl Params {
+    /// Puts in a table `[rows, size]` of which a step touches a few rows: it lies by itself, and its
+    /// gradient is one of rows.
+    pub(crate) fn add_table(&self, name: String, size: usize, values: Vec<f32>) -> ParamId {
+        let mut inner = self.lock();
+        let (offset, len) = (inner.len, values.len());
+        let table = Table { size, pending: values, value: None, gradients: Vec::new() };
+        inner.push(name, vec![len / size, size], Layout::Plain, (offset, len), Some(table))
+    }
+
+    /// The values of a table.
+    pub(crate) fn table(&self, id: ParamId) -> Result<Tensor> {
+        let mut inner = self.lock();
+        // So that a tape which uses a table first sees the buffers of all others as they stay.
+        inner.arena()?;
+        let device = inner.device.clone();
+        let known = inner.spec(id).is_some();
+        let spec = inner.specs.get_mut(id.index).filter(|_| known);
+        match spec.and_then(|spec| spec.table.as_mut()) {
+            Some(table) => table.value(&device),
+            None => Err(Error::NotBuilt { what: "this layer", call: "build with these Params" }),
+        }
+    }
+
+    /// Adds to the gradient of a table.
+    pub(crate) fn add_rows(&self, id: ParamId, gradient: RowGradient) {
+        let mut inner = self.lock();
+        if inner.spec(id).is_some()
+            && let Some(table) = &mut inner.specs[id.index].table
+        {
+            table.gradients.push(gradient);
+        }
+    }
+
+    /// All tables of which rows were drawn since the last step, with their gradients.
+    pub(crate) fn drawn_rows(&self) -> Result<Vec<(ParamId, Tensor, RowGradient)>> {
+        let mut inner = self.lock();
+        let (device, params) = (inner.device.clone(), inner.number);
+        let mut taken = Vec::new();
+        for (index, spec) in inner.specs.iter_mut().enumerate() {
+            let id = ParamId { params, index, serial: spec.serial };
+            let Some(table) = &mut spec.table else { continue };
+            if let Some(gradient) = table.gradient()? {
+                taken.push((id, table.value(&device)?, gradient));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Lets the gradients of all tables begin anew, after a step.
+    pub(crate) fn clear_rows(&self) {
+        self.lock().tables().for_each(|table| table.gradients.clear());
     }
 }

@@ -1,11 +1,12 @@
 //! What one may ask of an LSTM layer.
 
 use super::{Directions, Lstm, Merge};
+use crate::device::lock;
 use crate::nn::Regularizer;
 use crate::nn::regularizer::Constraints;
 use crate::ops::lstm::cell::Cell;
 use crate::{Coupling, GateActivation, Strategy};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 impl Lstm {
     /// A layer of this many units.
@@ -233,7 +234,7 @@ impl Lstm {
     /// Lets a stateful layer begin anew.
     pub fn reset_state(&self) {
         if let Some(memory) = &self.memory {
-            *memory.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *lock(memory) = None;
         }
     }
 

@@ -1,11 +1,16 @@
 //! A shape, a type of number, and words on a device.
 
-use crate::device::cpu::{Aligned, CpuBuffer, PackedOrder};
+mod cpu;
+mod host;
+mod windows;
+
+pub(crate) use cpu::Words;
+
+use crate::device::cpu::CpuBuffer;
 use crate::device::fill;
 use crate::device::gpu::{Gpu, GpuBuffer};
 use crate::device::{Backend, Device};
 use crate::{DType, Error, Result};
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,57 +77,6 @@ impl Tensor {
     /// [`Tensor::from_u32`].
     pub(crate) fn host(&self) -> Option<&[u32]> {
         self.host.as_deref()
-    }
-
-    /// As [`Tensor::from_slice`], of more values than an op may be able to bind at a time: see
-    /// [`Tensor::windows`].
-    pub(crate) fn large_from_slice(
-        values: &[f32],
-        shape: impl Into<Vec<usize>>,
-        what: &'static str,
-        device: &Device,
-    ) -> Result<Self> {
-        let Backend::Gpu(gpu) = &device.0 else { return Self::from_slice(values, shape, device) };
-        let storage = Storage::Gpu(gpu.upload_large(bytemuck::cast_slice(values), what)?);
-        Ok(Self { shape: shape.into(), dtype: DType::F32, offset: 0, storage, host: None })
-    }
-
-    /// As [`Tensor::zeros`], of more values than an op may be able to bind at a time.
-    pub(crate) fn large_zeros(
-        shape: impl Into<Vec<usize>>,
-        what: &'static str,
-        device: &Device,
-    ) -> Result<Self> {
-        let shape = shape.into();
-        let Backend::Gpu(gpu) = &device.0 else { return Self::zeros(shape, device) };
-        let storage = Storage::Gpu(gpu.alloc_large(count(&shape), what)?);
-        let tensor = Self { shape, dtype: DType::F32, offset: 0, storage, host: None };
-        tensor.fill(0.0)?;
-        Ok(tensor)
-    }
-
-    /// The parts of `rows` rows of `size` words that a GPU can bind at a time, and that begin where a
-    /// binding may: one, unless the tensor was made larger than that.
-    pub(crate) fn windows(
-        &self,
-        rows: usize,
-        size: usize,
-    ) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let words = self.gpu().map_or(usize::MAX, |gpu| gpu.max_binding() as usize / 4);
-        // 128 words are 256 bytes also of 16-bit floats.
-        let each = match rows.saturating_mul(size) <= words {
-            true => rows.max(1),
-            false => (words / size.max(1) / 128 * 128).max(128),
-        };
-        (0..rows).step_by(each).map(move |first| first..rows.min(first.saturating_add(each)))
-    }
-
-    /// What lies in such a window, each row one element: all of it, or a view.
-    pub(crate) fn window(&self, window: &std::ops::Range<usize>) -> Cow<'_, Self> {
-        match window.len() == self.len() {
-            true => Cow::Borrowed(self),
-            false => Cow::Owned(self.view(window.start, [window.len()])),
-        }
     }
 
     fn upload(
@@ -240,40 +194,12 @@ impl Tensor {
         Ok(Self { host: self.host.clone(), ..self.view(0, shape) })
     }
 
-    /// The values on the host, 16-bit floats widened. Waits for the device; native only.
-    ///
-    /// # Errors
-    /// [`Error::DType`] if these are not floats, [`Error::DeviceLost`], and any error that wgpu
-    /// reported meanwhile.
-    pub fn to_vec(&self) -> Result<Vec<f32>> {
-        self.expect_floats("Tensor::to_vec")?;
-        Ok(self.floats(self.words()?))
-    }
-
-    /// The labels or lengths on the host. Waits for the device; native only.
-    ///
-    /// # Errors
-    /// As [`Tensor::to_vec`].
-    pub fn to_vec_u32(&self) -> Result<Vec<u32>> {
-        self.expect(DType::U32, "Tensor::to_vec_u32")?;
-        self.words()
-    }
-
-    /// As [`Tensor::to_vec`], as a future: for browsers, and for programs that have other things
-    /// to do.
-    ///
-    /// # Errors
-    /// As [`Tensor::to_vec`].
-    pub async fn to_vec_async(&self) -> Result<Vec<f32>> {
-        self.expect_floats("Tensor::to_vec_async")?;
-        let words = match &self.storage {
-            Storage::Gpu(buffer) if !self.is_empty() => {
-                let (offset, bytes) = (self.offset as u64 * 4, self.bytes());
-                buffer.gpu.read_async(buffer, offset, bytes).await?
-            }
-            _ => self.words()?,
-        };
-        Ok(self.floats(words))
+    /// The GPU that holds the words, if one does.
+    pub(crate) fn gpu(&self) -> Option<&Arc<Gpu>> {
+        match &self.storage {
+            Storage::Gpu(buffer) => Some(&buffer.gpu),
+            Storage::Cpu(_) => None,
+        }
     }
 
     /// The bytes of the words that hold the numbers.
@@ -283,38 +209,6 @@ impl Tensor {
             DType::F32 | DType::U32 => self.len(),
         };
         (words as u64).saturating_mul(4)
-    }
-
-    fn floats(&self, words: Vec<u32>) -> Vec<f32> {
-        if self.dtype != DType::F16 {
-            return words.into_iter().map(f32::from_bits).collect();
-        }
-        let halves = words.into_iter().flat_map(|word| [word as u16, (word >> 16) as u16]);
-        halves.take(self.len()).map(|bits| half::f16::from_bits(bits).to_f32()).collect()
-    }
-
-    fn words(&self) -> Result<Vec<u32>> {
-        if self.is_empty() {
-            return Ok(Vec::new());
-        }
-        match &self.storage {
-            Storage::Gpu(buffer) => buffer.gpu.read(buffer, self.offset as u64 * 4, self.bytes()),
-            Storage::Cpu(buffer) => Ok(bytemuck::cast_slice(&buffer.read()[self.range()]).to_vec()),
-        }
-    }
-
-    /// A copy on another device, by way of the host; 16-bit floats become 32-bit ones.
-    ///
-    /// # Errors
-    /// As [`Tensor::to_vec`] and [`Tensor::from_slice`].
-    pub fn to_device(&self, device: &Device) -> Result<Self> {
-        if self.device().same(device) {
-            return Ok(self.clone());
-        }
-        if self.dtype == DType::F16 {
-            return Self::from_slice(&self.to_vec()?, self.shape.clone(), device);
-        }
-        Self::upload("Tensor::to_device", &self.words()?, self.shape.clone(), self.dtype, device)
     }
 
     /// Sets every value, in order with what is recorded.
@@ -340,17 +234,6 @@ impl Tensor {
         Ok(())
     }
 
-    fn expect_floats(&self, op: &'static str) -> Result<()> {
-        if self.dtype == DType::F16 { Ok(()) } else { self.expect(DType::F32, op) }
-    }
-
-    fn expect(&self, expected: DType, op: &'static str) -> Result<()> {
-        if self.dtype == expected {
-            return Ok(());
-        }
-        Err(Error::DType { op, arg: "self", expected, found: self.dtype })
-    }
-
     pub(crate) fn range(&self) -> std::ops::Range<usize> {
         self.offset..self.offset + self.len()
     }
@@ -373,93 +256,4 @@ pub(crate) fn room_for<T>(what: &'static str, len: usize) -> Result<Vec<T>> {
     let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
     numbers.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { what, bytes })?;
     Ok(numbers)
-}
-
-/// The words of a CPU tensor, for a twin. `Gpu` tensors have none: the op's check that all
-/// tensors share a device comes first.
-pub(crate) struct Words {
-    data: Arc<Aligned>,
-    range: std::ops::Range<usize>,
-}
-
-impl std::ops::Deref for Words {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        &self.data[self.range.clone()]
-    }
-}
-
-impl Words {
-    pub(crate) fn as_u32(&self) -> &[u32] {
-        bytemuck::cast_slice(self)
-    }
-}
-
-impl Tensor {
-    /// The GPU that holds the words, if one does.
-    pub(crate) fn gpu(&self) -> Option<&Arc<Gpu>> {
-        match &self.storage {
-            Storage::Gpu(buffer) => Some(&buffer.gpu),
-            Storage::Cpu(_) => None,
-        }
-    }
-
-    /// A snapshot for reading.
-    pub(crate) fn cpu(&self) -> Words {
-        match &self.storage {
-            Storage::Cpu(buffer) => Words { data: buffer.read(), range: self.range() },
-            Storage::Gpu(_) => Words { data: Arc::default(), range: 0..0 },
-        }
-    }
-
-    /// The words in another order, as `pack` writes them over zeros: called once for each change of
-    /// the storage. `order` tells orders apart.
-    pub(crate) fn packed(
-        &self,
-        order: &'static str,
-        packed_len: usize,
-        pack: impl FnOnce(&[f32], &mut [f32]),
-    ) -> Result<Arc<Aligned>> {
-        let range = self.range();
-        match &self.storage {
-            Storage::Cpu(buffer) => buffer.packed(
-                PackedOrder { offset: range.start, len: range.len(), order, packed_len },
-                pack,
-            ),
-            Storage::Gpu(_) => Ok(Arc::default()),
-        }
-    }
-
-    /// Runs what computes with this tensor on the CPU, outside of [`Self::cpu_mut`]: on the device's
-    /// threads, and without subnormals.
-    pub(crate) fn on_threads<R>(&self, f: impl FnOnce() -> R) -> R {
-        match &self.storage {
-            Storage::Cpu(buffer) => buffer.cpu.threads.enter(f),
-            Storage::Gpu(_) => f(),
-        }
-    }
-
-    /// The threads of the CPU device that holds it.
-    pub(crate) fn threads(&self) -> usize {
-        match &self.storage {
-            Storage::Cpu(buffer) => buffer.cpu.threads.count(),
-            Storage::Gpu(_) => 1,
-        }
-    }
-
-    /// Changes whenever words of the storage do. Of the CPU's storages.
-    pub(crate) fn version(&self) -> u64 {
-        match &self.storage {
-            Storage::Cpu(buffer) => buffer.version(),
-            Storage::Gpu(_) => 0,
-        }
-    }
-
-    /// In place. `f` must not read this tensor's storage by other ways.
-    pub(crate) fn cpu_mut<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
-        match &self.storage {
-            Storage::Cpu(buffer) => buffer.write(|data| f(&mut data[self.range()])),
-            Storage::Gpu(_) => f(&mut []),
-        }
-    }
 }
