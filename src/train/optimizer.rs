@@ -2,6 +2,7 @@
 
 use crate::autograd::{ParamId, Params};
 use crate::check::check_share;
+use crate::ops::drawn::RowGradient;
 use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
@@ -57,6 +58,56 @@ pub trait Optimizer: Send + Sync {
     fn step(&mut self, params: &Params) -> Result<()>;
 }
 
+/// A table of which some rows were drawn since the last step, with their gradient.
+type Drawn = (ParamId, Tensor, RowGradient);
+
+/// An optimizer's own numbers for each value, such as a mean of its gradients: `T` for all parameters
+/// together, and for each table of which a step moves some rows.
+#[derive(Debug)]
+struct Slots<T> {
+    all: Option<T>,
+    tables: Vec<(ParamId, T)>,
+    /// The generation of the parameters that these belong to.
+    generation: u64,
+}
+
+impl<T: Clone> Slots<T> {
+    fn new() -> Self {
+        Self { all: None, tables: Vec::new(), generation: 0 }
+    }
+
+    /// The slots of all parameters together, and whether they are new: for other parameters than
+    /// before, or more of them, all slots begin anew, once there is room for them.
+    fn of_all(&mut self, params: &Params, zeros: impl FnOnce() -> Result<T>) -> Result<(T, bool)> {
+        if let Some(all) = self.all.as_ref().filter(|_| self.generation == params.generation()) {
+            return Ok((all.clone(), false));
+        }
+        let all = zeros()?;
+        *self =
+            Self { all: Some(all.clone()), tables: Vec::new(), generation: params.generation() };
+        Ok((all, true))
+    }
+
+    /// Adds slots for the tables that have none yet.
+    fn add_tables(&mut self, drawn: &[Drawn], zeros: impl Fn(&Tensor) -> Result<T>) -> Result<()> {
+        for (id, table, _) in drawn {
+            if self.of_table(*id).is_none() {
+                self.tables.push((*id, zeros(table)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn of_table(&self, id: ParamId) -> Option<&T> {
+        self.tables.iter().find(|(of, _)| *of == id).map(|(_, slots)| slots)
+    }
+}
+
+/// All gradients of a step: those of drawn rows, then that of all other parameters.
+fn gradients<'a>(drawn: &'a [Drawn], others: &'a Tensor) -> Vec<&'a Tensor> {
+    drawn.iter().map(|(_, _, rows)| &rows.values).chain([others]).collect()
+}
+
 /// Adam (Kingma & Ba 2015, arXiv 1412.6980) with PyTorch's rules and defaults, and with
 /// decoupled weight decay (Loshchilov & Hutter 2019) if asked for.
 ///
@@ -73,13 +124,10 @@ pub struct Adam {
     epsilon: f32,
     weight_decay: f32,
     steps: i32,
-    moments: Option<(Tensor, Tensor)>,
-    /// The same of tables of which a step moves some rows.
-    of_tables: Vec<(ParamId, [Tensor; 2])>,
+    /// Means of the gradients and of their squares.
+    moments: Slots<[Tensor; 2]>,
     /// Steps made, where a loss scale may leave some out: only the device knows.
     count: Option<Tensor>,
-    /// Of the parameters that the moments belong to.
-    generation: u64,
 }
 
 impl Default for Adam {
@@ -99,10 +147,8 @@ impl Adam {
             epsilon: 1e-8,
             weight_decay: 0.0,
             steps: 0,
-            moments: None,
-            of_tables: Vec::new(),
+            moments: Slots::new(),
             count: None,
-            generation: 0,
         }
     }
 
@@ -156,27 +202,17 @@ impl Adam {
         check_size("Adam::weight_decay", self.weight_decay)?;
         let arena = params.arena()?;
         let device = params.device();
-        let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Adam's means", &device);
-        let (m, v) = match &self.moments {
-            Some(moments) if self.generation == params.generation() => moments.clone(),
-            _ => {
-                // Other parameters, or more of them: their means begin anew, once there is room for them.
-                let means = (zeros(&arena.value)?, zeros(&arena.value)?);
-                (self.steps, self.count) = (0, None);
-                self.generation = params.generation();
-                self.of_tables.clear();
-                means
-            }
+        let zeros = |of: &Tensor| {
+            let zeros = || Tensor::large_zeros(of.shape(), "Adam's means", &device);
+            Ok([zeros()?, zeros()?])
         };
-        self.moments = Some((m.clone(), v.clone()));
-        let drawn = params.drawn_rows()?;
-        for (id, table, _) in &drawn {
-            if !self.of_tables.iter().any(|(of, _)| of == id) {
-                self.of_tables.push((*id, [zeros(table)?, zeros(table)?]));
-            }
+        let ([m, v], new) = self.moments.of_all(params, || zeros(&arena.value))?;
+        if new {
+            (self.steps, self.count) = (0, None);
         }
-        let gradients: Vec<_> =
-            drawn.iter().map(|(_, _, rows)| &rows.values).chain([&arena.grad]).collect();
+        let drawn = params.drawn_rows()?;
+        self.moments.add_tables(&drawn, zeros)?;
+        let gradients = gradients(&drawn, &arena.grad);
         let scaling = match params.loss_scaling()? {
             None => {
                 // After a change of precision.
@@ -209,8 +245,7 @@ impl Adam {
         params.change(|| {
             adam::adam([&arena.value, &arena.grad, &m, &v], None, factors, scaling)?;
             drawn.iter().try_for_each(|(id, table, rows)| {
-                let of_table = self.of_tables.iter().find(|(of, _)| of == id);
-                let Some((_, [m, v])) = of_table else { return Ok(()) };
+                let Some([m, v]) = self.moments.of_table(*id) else { return Ok(()) };
                 adam::adam([table, &rows.values, m, v], Some(rows), factors, scaling)
             })
         })?;
@@ -238,24 +273,13 @@ pub struct Sgd {
     learning_rate: f32,
     momentum: f32,
     nesterov: bool,
-    velocity: Option<Tensor>,
-    /// The same of tables of which a step moves some rows.
-    of_tables: Vec<(ParamId, Tensor)>,
-    /// Of the parameters that the velocity belongs to.
-    generation: u64,
+    velocities: Slots<Tensor>,
 }
 
 impl Sgd {
     /// Without momentum.
     pub fn new(learning_rate: f32) -> Self {
-        Self {
-            learning_rate,
-            momentum: 0.0,
-            nesterov: false,
-            velocity: None,
-            of_tables: Vec::new(),
-            generation: 0,
-        }
+        Self { learning_rate, momentum: 0.0, nesterov: false, velocities: Slots::new() }
     }
 
     /// The share of the last step that goes into the next, from 0 up to 1.
@@ -290,29 +314,14 @@ impl Sgd {
         let arena = params.arena()?;
         let device = params.device();
         let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Sgd's velocities", &device);
-        let velocity = match &self.velocity {
-            Some(velocity) if self.generation == params.generation() => velocity.clone(),
-            _ => {
-                let velocity = zeros(&arena.value)?;
-                self.generation = params.generation();
-                self.of_tables.clear();
-                velocity
-            }
-        };
-        self.velocity = Some(velocity.clone());
+        let (velocity, _) = self.velocities.of_all(params, || zeros(&arena.value))?;
         let drawn = params.drawn_rows()?;
-        for (id, table, _) in &drawn {
-            if !self.of_tables.iter().any(|(of, _)| of == id) {
-                self.of_tables.push((*id, zeros(table)?));
-            }
-        }
+        self.velocities.add_tables(&drawn, zeros)?;
         let scaling = params.loss_scaling()?;
         if let Some(state) = &scaling {
-            // Which nobody asks for.
+            // The count of steps made, which gradient descent does not use.
             let count = Tensor::zeros([1], &params.device())?;
-            let of_rows = drawn.iter().map(|(_, _, rows)| &rows.values);
-            let gradients: Vec<_> = of_rows.chain([&arena.grad]).collect();
-            loss_scale::settle(&gradients, state, &count)?;
+            loss_scale::settle(&gradients(&drawn, &arena.grad), state, &count)?;
         }
         let (rate, momentum, nesterov) = (self.learning_rate, self.momentum, self.nesterov);
         let factors = sgd::Factors { rate, momentum, nesterov };
@@ -320,8 +329,7 @@ impl Sgd {
         params.change(|| {
             sgd::sgd([&arena.value, &arena.grad, &velocity], None, factors, scaling)?;
             drawn.iter().try_for_each(|(id, table, rows)| {
-                let of_table = self.of_tables.iter().find(|(of, _)| of == id);
-                let Some((_, velocity)) = of_table else { return Ok(()) };
+                let Some(velocity) = self.velocities.of_table(*id) else { return Ok(()) };
                 sgd::sgd([table, &rows.values, velocity], Some(rows), factors, scaling)
             })
         })?;
