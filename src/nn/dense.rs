@@ -72,7 +72,7 @@ impl Activation {
     }
 }
 
-/// The same function inside of a cell.
+/// The activation of a gate that computes the same function.
 ///
 /// ```
 /// use wgpu_lstm::{Error, nn::{Activation, GateActivation}};
@@ -101,13 +101,13 @@ impl TryFrom<Activation> for GateActivation {
     }
 }
 
-/// A fully connected layer: `[..,I]` to `[..,units]`, at each timestep of a sequence alike.
+/// A fully connected layer: `[..,I]` to `[..,units]`, with the same weights at each timestep.
 ///
-/// Past a row's length ([`Var::with_lengths`]) it reads nothing, so that there may be anything, also
-/// NaN: the sums there are the bias alone, and no gradient flows back. A mask ([`Var::with_mask`]) does
-/// not change what it computes, as in Keras: at a step that is left out it takes what is there, which
-/// of an LSTM is the output that repeats. NaN at such a step of the layer's own input makes NaN of the
-/// output there and of the gradient of the weights, as in Keras; an LSTM before it leaves them out.
+/// Past a row's length ([`Var::with_lengths`]) it reads nothing, so padding may hold anything, even NaN:
+/// the output there is the activated bias, and no gradient flows back. A mask ([`Var::with_mask`]) does
+/// not change what it computes, as in Keras: at a step that is left out it takes the value that is there,
+/// which after an LSTM is the repeated output. NaN at such a step of the layer's own input gives NaN in
+/// the output there and in the gradient of the weights, as in Keras; an LSTM before it removes them.
 /// [`crate::loss::RowWeights`] say which outputs a loss counts.
 ///
 /// ```
@@ -146,25 +146,25 @@ impl Dense {
         }
     }
 
-    /// What comes after the sums.
+    /// Sets the activation: linear by default.
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
     }
 
-    /// Keeps the weights small.
+    /// Penalizes the weights.
     pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.kernel.regularizer = regularizer;
         self
     }
 
-    /// Keeps the biases small.
+    /// Penalizes the biases.
     pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.bias.regularizer = regularizer;
         self
     }
 
-    /// Keeps the outputs small, in the mean of the batch's rows.
+    /// Penalizes the outputs, as a mean over the rows of the batch.
     pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.activity = regularizer;
         self

@@ -21,18 +21,18 @@ use std::sync::{Arc, Mutex};
 pub use stepper::{LstmStepper, StreamId};
 use weights::Computed;
 
-/// What a bidirectional layer makes of the outputs of its two directions: Keras' `merge_mode`.
+/// How a bidirectional layer merges the outputs of its two directions: Keras' `merge_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Merge {
-    /// Side by side, the forward direction first: `[..,2H]`, as PyTorch and ONNX do.
+    /// Concatenation, the forward direction first: `[..,2H]`, as in PyTorch and ONNX.
     #[default]
     Concat,
-    /// Their sum: `[..,H]`.
+    /// The sum: `[..,H]`.
     Sum,
-    /// Their mean: `[..,H]`.
+    /// The mean: `[..,H]`.
     Mean,
-    /// Their product: `[..,H]`.
+    /// The elementwise product: `[..,H]`.
     Product,
 }
 
@@ -55,7 +55,7 @@ enum Directions {
 }
 
 impl Directions {
-    /// Whether each direction goes in reverse.
+    /// For each direction, whether it goes from the last timestep to the first.
     fn reversed(self) -> &'static [bool] {
         match self {
             Self::Forward => &[false],
@@ -121,7 +121,7 @@ pub struct Lstm {
     recurrent: Constraints,
     bias_constraints: Constraints,
     activity: Regularizer,
-    /// What a stateful layer remembers.
+    /// The state of a stateful layer, shared by clones.
     memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
     built: Option<Built>,
     computed: Arc<Mutex<Vec<Computed>>>,
@@ -129,7 +129,7 @@ pub struct Lstm {
 
 #[derive(Debug, Clone)]
 struct Built {
-    /// In PyTorch's order: the directions of the first layer, of the second …
+    /// All directions in PyTorch's order: those of the first layer, of the second …
     directions: Vec<DirectionParams>,
     count: usize,
 }
@@ -147,14 +147,14 @@ struct DirectionParams {
 }
 
 impl Lstm {
-    /// The features that each direction puts out.
+    /// The output features of each direction.
     fn direction_size(&self) -> usize {
         self.projection.unwrap_or(self.hidden_size)
     }
 
     fn width(&self) -> usize {
         match self.directions {
-            // Also of sizes that `check` refuses.
+            // Saturating: `check` calls this with sizes that it then refuses.
             Directions::Both(Merge::Concat) => self.direction_size().saturating_mul(2),
             _ => self.direction_size(),
         }
@@ -200,7 +200,7 @@ impl Layer for Lstm {
         }
         self.check(input_size)?;
         let mark = params.mark();
-        // One that finds no memory for its values leaves no half of a layer.
+        // On an error no parameter of the layer stays behind.
         self.add_parameters(params, input_size).inspect_err(|_| params.drop_since(mark))
     }
 

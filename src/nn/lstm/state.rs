@@ -11,14 +11,14 @@ use crate::{Mask, Result, Tensor};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LstmState {
-    /// The output of the timestep before: `[B,H]`, with a projection `[B,P]`.
+    /// The output of the timestep before, `[B,H]`; `[B,P]` with a projection.
     pub h: Var,
-    /// The cell: `[B,H]`.
+    /// The cell state, `[B,H]`.
     pub c: Var,
 }
 
 impl LstmState {
-    /// A state to begin with: `h` `[B,H]`, with a projection `[B,P]`, and `c` `[B,H]`.
+    /// An initial state: `h` `[B,H]` (`[B,P]` with a projection) and `c` `[B,H]`.
     ///
     /// ```
     /// use wgpu_lstm::{Device, Tape, Tensor, Var, nn::{Lstm, LstmState, Params}};
@@ -36,12 +36,12 @@ impl LstmState {
     }
 }
 
-/// What an LSTM layer gives.
+/// The output of an LSTM layer, and its last states.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LstmOutput {
-    /// `[B,T,D H]` with [`Lstm::return_sequences`], else `[B,D H]`; D is 2 if the layer is
-    /// bidirectional and concatenates, else 1. With a projection P stands for H, and a time-major
+    /// The output: `[B,T,D H]` with [`super::Lstm::return_sequences`], else `[B,D H]`; D is 2 if the layer
+    /// is bidirectional and concatenates, else 1. With a projection P stands for H, and a time-major
     /// layer gives `[T,B,D H]`.
     pub output: Var,
     /// The states after each row's last timestep, in PyTorch's order: the directions of the first

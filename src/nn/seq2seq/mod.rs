@@ -1,4 +1,4 @@
-//! From sequences of tokens to sequences of tokens: translation, and what is like it.
+//! From sequences of tokens to sequences of tokens, as in translation.
 
 mod search;
 
@@ -10,17 +10,16 @@ use crate::check::check_share;
 use crate::loss::{Labels, RowWeights, cross_entropy};
 use crate::{Error, Lengths, Result, Tensor};
 
-/// An encoder that reads tokens, and a decoder that says tokens and looks at what the encoder made
-/// of them (Sutskever et al. 2014, arXiv 1409.3215; Luong et al. 2015, arXiv 1508.04025): the
-/// decoder's output and what it attends to go through `tanh(W [h; context])` to a softmax over
-/// the tokens.
+/// An encoder that reads tokens, and a decoder that generates tokens and attends to the encoder's outputs
+/// (Sutskever et al. 2014, arXiv 1409.3215; Luong et al. 2015, arXiv 1508.04025): the decoder's output
+/// and its context go through `tanh(W [h; context])` to a softmax over the tokens.
 ///
-/// Tokens are numbers from 0. The model has a start and an end of its own, which nobody sees.
+/// Tokens are numbers from 0. The tokens of start and end are internal to the model.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, nn::{Params, Seq2Seq}, train::Adam};
 /// let params = Params::new(&Device::auto()?);
-/// // 10 tokens to read, 5 to say.
+/// // 10 tokens to read, 5 to generate.
 /// let model = Seq2Seq::new(10, 5).embedding_size(8).hidden_size(16).build(&params)?;
 /// let (read, say) = ([vec![1, 2, 3], vec![9]], [vec![4, 0], vec![1, 1, 2]]);
 /// let mut adam = Adam::new(1e-2);
@@ -66,8 +65,8 @@ struct Memory {
 }
 
 impl Seq2Seq {
-    /// A model that reads `source_tokens` different tokens and says `target_tokens` different ones:
-    /// 64 features a token, 128 units, one layer, multiplicative attention.
+    /// A model that reads `source_tokens` different tokens and generates `target_tokens` different ones,
+    /// with 64 features a token, 128 units, one layer and multiplicative attention.
     pub fn new(source_tokens: usize, target_tokens: usize) -> Self {
         Self {
             tokens: [source_tokens, target_tokens],
@@ -81,26 +80,26 @@ impl Seq2Seq {
         }
     }
 
-    /// Features of a token.
+    /// Sets the features of a token.
     pub fn embedding_size(mut self, size: usize) -> Self {
         self.embedding_size = size;
         self
     }
 
-    /// Units of each layer of encoder and decoder.
+    /// Sets the units of each layer of encoder and decoder.
     pub fn hidden_size(mut self, size: usize) -> Self {
         self.hidden_size = size;
         self
     }
 
-    /// Layers of encoder and decoder.
+    /// Sets the number of layers of encoder and decoder.
     pub fn num_layers(mut self, layers: usize) -> Self {
         self.num_layers = layers;
         self
     }
 
-    /// Lets half of the encoder's units read from the end. The decoder, which says one token after the
-    /// other, goes forward.
+    /// Makes the encoder bidirectional: half of its units read from the end. The decoder always runs
+    /// forward.
     pub fn bidirectional_encoder(mut self) -> Self {
         self.bidirectional = true;
         self
@@ -112,20 +111,20 @@ impl Seq2Seq {
         self
     }
 
-    /// How the decoder looks at the encoder's outputs.
+    /// Sets how the decoder attends to the encoder's outputs.
     pub fn attention(mut self, attention: Attention) -> Self {
         self.attention = Some(attention);
         self
     }
 
-    /// Without attention: all that the decoder knows is the encoder's last state.
+    /// Leaves out attention: the decoder gets only the encoder's last state.
     pub fn no_attention(mut self) -> Self {
         self.attention = None;
         self
     }
 
-    /// The model with its parameters in `params`. It takes no input size: how many tokens there are was
-    /// said to [`Seq2Seq::new`].
+    /// The model with its parameters in `params`. There is no input size: [`Seq2Seq::new`] has the numbers
+    /// of tokens.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, a dropout that is no share, and an odd hidden size of a
@@ -180,7 +179,7 @@ impl Seq2Seq {
         self.built.as_deref().ok_or(Error::NotBuilt { what, call: "build" })
     }
 
-    /// Start and end have the number after the last token; the one is read, the other said.
+    /// The number of the start, which is read, and of the end, which is generated: that after the last token.
     fn edge(&self) -> u32 {
         self.tokens[1] as u32
     }
@@ -219,9 +218,9 @@ impl Seq2Seq {
         Ok((built.head.forward(tape, &y)?, out.state))
     }
 
-    /// Logits `[B,U,target_tokens+1]` of what comes after each token of each row of `target`, and
-    /// before its first; the last class is the end. U is the most tokens of a row plus 1; what is
-    /// past a row's end, [`Var::lengths`] tells.
+    /// Logits `[B,U,target_tokens+1]` of the first token of each row of `target` and of the token after each
+    /// of its tokens; the last class is the end. U is the most tokens of a row plus 1; [`Var::lengths`] has
+    /// each row's end.
     ///
     /// # Errors
     /// [`Error::NotBuilt`]; [`Error::Label`] for a number that is no token; [`Error::Length`] for a

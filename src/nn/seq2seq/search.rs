@@ -1,4 +1,4 @@
-//! The search for the likeliest tokens: greedy, and by beams.
+//! Decoding: greedy, and by beam search.
 
 use super::{Memory, Seq2Seq};
 use crate::autograd::{Tape, Var};
@@ -7,22 +7,21 @@ use crate::ops::embedding::embedding as gather;
 use crate::ops::softmax::log_softmax;
 use crate::{Error, Lengths, Result, Tensor};
 
-/// What a beam search found.
+/// A result of a beam search.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Hypothesis {
     /// The tokens, without the end.
     pub tokens: Vec<u32>,
-    /// Of the tokens and of the end behind them; of the tokens alone if they are as many as were
-    /// asked for.
+    /// The log-probability of the tokens and, if `ended`, of the end behind them.
     pub log_probability: f32,
-    /// Whether the model came to the end.
+    /// Whether the model generated the end.
     pub ended: bool,
 }
 
 impl Seq2Seq {
-    /// The likeliest token after the other, for each row of `source`, up to the end or to `most`
-    /// tokens. Waits for the device.
+    /// Decodes each row of `source` greedily: always the likeliest token, up to the end or to `most` tokens.
+    /// Waits for the device.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if a probability is no number, and as [`Seq2Seq::forward`].
@@ -58,7 +57,7 @@ impl Seq2Seq {
         Ok(said)
     }
 
-    /// The logarithms of the probabilities of what comes after `last`.
+    /// The log-probabilities of the token after each of `last`.
     fn step(&self, tape: &Tape, memory: &mut Memory, last: &[u32]) -> Result<Vec<f32>> {
         let y = self.built()?.target.lookup(tape, last, [last.len(), 1])?;
         let (logits, states) = self.decode(tape, memory, &y)?;
@@ -74,9 +73,8 @@ impl Seq2Seq {
         }
     }
 
-    /// The likeliest token sequences for each row of `source`, the best first, by a beam search:
-    /// at each step the `width` likeliest beginnings go on, up to the end or to `most` tokens.
-    /// Waits for the device.
+    /// Decodes each row of `source` by a beam search, the likeliest sequence first: at each step the `width`
+    /// likeliest prefixes are extended, up to the end or to `most` tokens. Waits for the device.
     ///
     /// # Errors
     /// [`Error::Option`] for a width of 0, and as [`Seq2Seq::greedy`].
@@ -129,7 +127,7 @@ impl Seq2Seq {
                     open = goes_on;
                     done.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
                     done.truncate(width);
-                    // What goes on only gets less likely.
+                    // Extending a sequence only makes it less likely.
                     let enough = done.len() == width
                         && open
                             .iter()
