@@ -6,11 +6,11 @@ use crate::ops::drawn::RowGradient;
 use crate::ops::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
-/// Moves parameters along their gradients.
+/// An algorithm that updates parameters by their gradients.
 ///
-/// One of your own goes around one of this crate, to set its rate, say; or it moves the values itself
-/// by [`Params::update`], on the host: on a GPU that takes two copies of all parameters at each step,
-/// which this crate's optimizers do without.
+/// An optimizer of your own wraps one of this crate, for example to schedule its rate; or it changes the
+/// values by [`Params::update`] on the host: on a GPU that copies all parameters twice at each step, which
+/// this crate's optimizers do not.
 ///
 /// ```
 /// use wgpu_lstm::nn::Params;
@@ -50,7 +50,7 @@ use crate::{Error, Result, Tensor};
 /// }
 /// ```
 pub trait Optimizer: Send + Sync {
-    /// One step. The gradients are zero afterwards.
+    /// Makes one step. The gradients are zero afterwards.
     ///
     /// # Errors
     /// [`Error::Option`] for a setting that makes no sense, [`Error::NotBuilt`] without
@@ -131,14 +131,14 @@ pub struct Adam {
 }
 
 impl Default for Adam {
-    /// A learning rate of 0.001.
+    /// Adam with a learning rate of 0.001.
     fn default() -> Self {
         Self::new(1e-3)
     }
 }
 
 impl Adam {
-    /// Betas of 0.9 and 0.999, an epsilon of 1e-8, no weight decay.
+    /// Adam with betas of 0.9 and 0.999, an epsilon of 1e-8 and no weight decay.
     pub fn new(learning_rate: f32) -> Self {
         let betas = (0.9, 0.999);
         Self {
@@ -152,20 +152,20 @@ impl Adam {
         }
     }
 
-    /// How fast the two means forget, each from 0 up to 1.
+    /// Sets the decay rates of the two moments, each from 0 up to, but not, 1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         self.betas = (beta1, beta2);
         self
     }
 
-    /// What keeps the division from exploding (Keras has 1e-7): above 0, since a parameter whose
-    /// gradients were all 0 would otherwise become NaN.
+    /// Sets the number that is added to the denominator (Keras: 1e-7). It must be above 0, since a parameter
+    /// whose gradients were all 0 would otherwise become NaN.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
     }
 
-    /// The share, times the learning rate, that each parameter loses in a step.
+    /// Sets the weight decay: the share, times the learning rate, that each parameter loses in a step.
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;
         self
@@ -176,12 +176,12 @@ impl Adam {
         self.learning_rate
     }
 
-    /// Changes the learning rate from the next step on.
+    /// Sets the learning rate from the next step on.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.learning_rate = learning_rate;
     }
 
-    /// One step: see [`Optimizer::step`].
+    /// Makes one step: see [`Optimizer::step`].
     ///
     /// # Errors
     /// As [`Optimizer::step`].
@@ -277,18 +277,18 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// Without momentum.
+    /// Gradient descent without momentum.
     pub fn new(learning_rate: f32) -> Self {
         Self { learning_rate, momentum: 0.0, nesterov: false, velocities: Slots::new() }
     }
 
-    /// The share of the last step that goes into the next, from 0 up to 1.
+    /// Sets the share of the last step that goes into the next, from 0 up to, but not, 1.
     pub fn momentum(mut self, momentum: f32) -> Self {
         self.momentum = momentum;
         self
     }
 
-    /// Looks ahead by the momentum.
+    /// Uses Nesterov's momentum, which looks ahead.
     pub fn nesterov(mut self) -> Self {
         self.nesterov = true;
         self
@@ -299,12 +299,12 @@ impl Sgd {
         self.learning_rate
     }
 
-    /// Changes the learning rate from the next step on.
+    /// Sets the learning rate from the next step on.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.learning_rate = learning_rate;
     }
 
-    /// One step: see [`Optimizer::step`].
+    /// Makes one step: see [`Optimizer::step`].
     ///
     /// # Errors
     /// As [`Optimizer::step`].
@@ -344,7 +344,7 @@ impl Optimizer for Sgd {
     }
 }
 
-/// That an option is a finite number of at least 0.
+/// Checks that an option is a finite number of at least 0.
 fn check_size(option: &'static str, found: f32) -> Result<()> {
     if found >= 0.0 && found.is_finite() {
         return Ok(());
