@@ -1,5 +1,5 @@
-//! In the place of `gpu/` where this crate is built without its feature `gpu`: the same names, of which
-//! there is never a value, so that the rest of the crate need not know.
+//! Replaces `gpu/` without the feature `gpu`: the same names, as types without values, so that the rest of
+//! the crate compiles unchanged.
 #![warn(dead_code)] // here alone: see lib.rs
 
 use super::Counters;
@@ -53,7 +53,7 @@ pub(crate) struct GpuBuffer {
     pub(crate) raw: Raw,
 }
 
-/// Those of a device's limits that ops ask for.
+/// The limits of a device that ops use.
 pub(crate) struct Limits {
     pub(crate) max_compute_invocations_per_workgroup: u32,
     pub(crate) max_compute_workgroup_size_x: u32,
@@ -62,7 +62,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// WebGPU's.
+    /// WebGPU's default limits.
     pub(crate) fn defaults() -> Self {
         Self {
             max_compute_invocations_per_workgroup: 256,

@@ -5,8 +5,8 @@ use crate::Result;
 use crate::device::cpu::{Aligned, PackedOrder};
 use std::sync::Arc;
 
-/// The words of a CPU tensor, for a twin. `Gpu` tensors have none: the op's check that all
-/// tensors share a device comes first.
+/// The words of a tensor on the CPU; empty for one on a GPU. Ops check before that all tensors share a
+/// device.
 pub(crate) struct Words {
     data: Arc<Aligned>,
     range: std::ops::Range<usize>,
@@ -34,8 +34,8 @@ impl Tensor {
         }
     }
 
-    /// The words in another order, as `pack` writes them over zeros: called once for each change of
-    /// the storage. `order` tells orders apart.
+    /// The words in another order, as `pack` writes them over zeros. `pack` is called once for each change
+    /// of the storage; `order` identifies the order.
     pub(crate) fn packed(
         &self,
         order: &'static str,
@@ -52,8 +52,8 @@ impl Tensor {
         }
     }
 
-    /// Runs what computes with this tensor on the CPU, outside of [`Self::cpu_mut`]: on the device's
-    /// threads, and without subnormals.
+    /// Runs `f` on the threads of this tensor's CPU device, without subnormals: for work outside of
+    /// [`Self::cpu_mut`].
     pub(crate) fn on_threads<R>(&self, f: impl FnOnce() -> R) -> R {
         match &self.storage {
             Storage::Cpu(buffer) => buffer.cpu.threads.enter(f),
@@ -61,7 +61,7 @@ impl Tensor {
         }
     }
 
-    /// The threads of the CPU device that holds it.
+    /// The number of threads of the CPU device that holds the tensor.
     pub(crate) fn threads(&self) -> usize {
         match &self.storage {
             Storage::Cpu(buffer) => buffer.cpu.threads.count(),
@@ -69,7 +69,7 @@ impl Tensor {
         }
     }
 
-    /// Changes whenever words of the storage do. Of the CPU's storages.
+    /// A number that changes whenever words of a storage on the CPU do.
     pub(crate) fn version(&self) -> u64 {
         match &self.storage {
             Storage::Cpu(buffer) => buffer.version(),
@@ -77,7 +77,7 @@ impl Tensor {
         }
     }
 
-    /// In place. `f` must not read this tensor's storage by other ways.
+    /// Runs `f` on the words in place. `f` must not access this tensor's storage otherwise.
     pub(crate) fn cpu_mut<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
         match &self.storage {
             Storage::Cpu(buffer) => buffer.write(|data| f(&mut data[self.range()])),

@@ -23,8 +23,7 @@ impl Tensor {
         self.words()
     }
 
-    /// As [`Tensor::to_vec`], as a future: for browsers, and for programs that have other things
-    /// to do.
+    /// As [`Tensor::to_vec`], as a future: for browsers, and for programs that do other work meanwhile.
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].

@@ -1,4 +1,4 @@
-//! A shape, a type of number, and words on a device.
+//! Tensors: a shape, a type of number, and words on a device.
 
 mod cpu;
 mod host;
@@ -14,7 +14,7 @@ use crate::{DType, Error, Result};
 use std::fmt;
 use std::sync::Arc;
 
-/// The words of a tensor: shared by all tensors that view them.
+/// The words of a tensor, shared by all tensors that view them.
 #[derive(Clone)]
 pub(crate) enum Storage {
     Gpu(Arc<GpuBuffer>),
@@ -35,15 +35,15 @@ pub(crate) enum Storage {
 pub struct Tensor {
     shape: Vec<usize>,
     dtype: DType,
-    /// In words from the storage's begin.
+    /// The first word in the storage.
     pub(crate) offset: usize,
     pub(crate) storage: Storage,
-    /// The numbers on the host, of those that came from there and that nothing writes to.
+    /// A copy on the host of numbers that came from there and that nothing writes to.
     host: Option<Arc<[u32]>>,
 }
 
 impl Tensor {
-    /// A tensor of these values.
+    /// A tensor of 32-bit floats.
     ///
     /// # Errors
     /// [`Error::Count`] if there are more or fewer values than the shape holds,
@@ -62,7 +62,7 @@ impl Tensor {
         )
     }
 
-    /// A tensor of labels or lengths.
+    /// A tensor of unsigned integers, such as labels or lengths.
     ///
     /// # Errors
     /// As [`Tensor::from_slice`].
@@ -73,8 +73,7 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// The numbers on the host, if it is known without a look at the device: see
-    /// [`Tensor::from_u32`].
+    /// The numbers on the host, if they are known without a read-back: see [`Tensor::from_u32`].
     pub(crate) fn host(&self) -> Option<&[u32]> {
         self.host.as_deref()
     }
@@ -111,7 +110,7 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// Values that are not defined: an op's output, before the op.
+    /// A tensor of undefined values, for an op's output.
     pub(crate) fn empty(shape: impl Into<Vec<usize>>, device: &Device) -> Result<Self> {
         let shape = shape.into();
         let len = count(&shape);
@@ -122,8 +121,8 @@ impl Tensor {
         Ok(Self { shape, dtype: DType::F32, offset: 0, storage, host: None })
     }
 
-    /// The same for 16-bit floats, which lie two to a word. On a GPU that has them; a CPU buffer
-    /// holds no such numbers. It may be larger than a binding.
+    /// A tensor of undefined 16-bit floats, two to a word, which may be larger than a binding. Only on a GPU
+    /// that has such numbers, which a CPU buffer does not hold.
     pub(crate) fn empty_f16(shape: impl Into<Vec<usize>>, gpu: &Arc<Gpu>) -> Result<Self> {
         let shape = shape.into();
         let words = count(&shape).div_ceil(2);
@@ -131,18 +130,17 @@ impl Tensor {
         Ok(Self { shape, dtype: DType::F16, offset: 0, storage, host: None })
     }
 
-    /// Whether these are 16-bit floats.
+    /// Whether the numbers are 16-bit floats.
     pub(crate) fn is_half(&self) -> bool {
         self.dtype == DType::F16
     }
 
-    /// All of a storage as one axis.
+    /// A whole storage as a tensor with one axis.
     pub(crate) fn whole(storage: Storage, len: usize) -> Self {
         Self { shape: vec![len], dtype: DType::F32, offset: 0, storage, host: None }
     }
 
-    /// The same words under another shape of as many elements, from `offset` words on (each of
-    /// them two 16-bit floats).
+    /// A view of the words from `offset` on, under another shape. With 16-bit floats a word holds two.
     pub(crate) fn view(&self, offset: usize, shape: impl Into<Vec<usize>>) -> Self {
         Self {
             shape: shape.into(),
@@ -181,7 +179,7 @@ impl Tensor {
         })
     }
 
-    /// The same numbers under another shape of as many elements. Nothing is copied.
+    /// The tensor under another shape with as many elements. Nothing is copied.
     ///
     /// # Errors
     /// [`Error::Count`].
@@ -211,7 +209,7 @@ impl Tensor {
         (words as u64).saturating_mul(4)
     }
 
-    /// Sets every value, in order with what is recorded.
+    /// Sets every value, after the work recorded so far.
     pub(crate) fn fill(&self, value: f32) -> Result<()> {
         match &self.storage {
             Storage::Gpu(buffer) => fill::fill(&buffer.gpu, &buffer.raw, self.range(), value),
@@ -222,7 +220,7 @@ impl Tensor {
         }
     }
 
-    /// Replaces the values in place, after all that is recorded.
+    /// Replaces the values in place, after the work recorded so far.
     pub(crate) fn overwrite(&self, values: &[f32]) -> Result<()> {
         match &self.storage {
             Storage::Gpu(buffer) => {
@@ -245,12 +243,12 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// The elements of a shape; an overflow counts as more than anything holds.
+/// The number of elements of a shape; `usize::MAX` if it overflows.
 pub(crate) fn count(shape: &[usize]) -> usize {
     shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX)
 }
 
-/// Room for so many numbers of the host's, or the error that says that there is none.
+/// An empty vector with room for `len` numbers, or [`Error::OutOfMemory`].
 pub(crate) fn room_for<T>(what: &'static str, len: usize) -> Result<Vec<T>> {
     let mut numbers = Vec::new();
     let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);

@@ -1,4 +1,4 @@
-//! Tensors that may be larger than a kernel can bind at a time, and the windows by which it binds them.
+//! Tensors that may be larger than a binding, and the windows by which kernels bind them.
 
 use super::{Storage, Tensor, count};
 use crate::device::{Backend, Device};
@@ -6,8 +6,7 @@ use crate::{DType, Result};
 use std::borrow::Cow;
 
 impl Tensor {
-    /// As [`Tensor::from_slice`], of more values than an op may be able to bind at a time: see
-    /// [`Tensor::windows`].
+    /// As [`Tensor::from_slice`], but may be larger than a binding: see [`Tensor::windows`].
     pub(crate) fn large_from_slice(
         values: &[f32],
         shape: impl Into<Vec<usize>>,
@@ -19,7 +18,7 @@ impl Tensor {
         Ok(Self { shape: shape.into(), dtype: DType::F32, offset: 0, storage, host: None })
     }
 
-    /// As [`Tensor::zeros`], of more values than an op may be able to bind at a time.
+    /// As [`Tensor::zeros`], but may be larger than a binding: see [`Tensor::windows`].
     pub(crate) fn large_zeros(
         shape: impl Into<Vec<usize>>,
         what: &'static str,
@@ -33,15 +32,15 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// The parts of `rows` rows of `size` words that a GPU can bind at a time, and that begin where a
-    /// binding may: one, unless the tensor was made larger than that.
+    /// Ranges of `rows` rows of `size` words that each fit a binding, and begin where a binding may: a single
+    /// one unless the tensor is larger than a binding.
     pub(crate) fn windows(
         &self,
         rows: usize,
         size: usize,
     ) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
         let words = self.gpu().map_or(usize::MAX, |gpu| gpu.max_binding() as usize / 4);
-        // 128 words are 256 bytes also of 16-bit floats.
+        // 128 elements are 256 bytes even of 16-bit floats.
         let each = match rows.saturating_mul(size) <= words {
             true => rows.max(1),
             false => (words / size.max(1) / 128 * 128).max(128),
@@ -49,7 +48,7 @@ impl Tensor {
         (0..rows).step_by(each).map(move |first| first..rows.min(first.saturating_add(each)))
     }
 
-    /// What lies in such a window, each row one element: all of it, or a view.
+    /// The part of the tensor in a window, where each row is one element.
     pub(crate) fn window(&self, window: &std::ops::Range<usize>) -> Cow<'_, Self> {
         match window.len() == self.len() {
             true => Cow::Borrowed(self),

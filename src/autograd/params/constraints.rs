@@ -1,11 +1,11 @@
-//! What keeps parameters small: penalties and limits of norms.
+//! Constraints on parameters: penalties and limits of norms.
 
 use super::{ParamId, Params};
 use crate::Result;
 use crate::ops::penalty::max_norm;
 
 impl Params {
-    /// Says what keeps a parameter small.
+    /// Sets the penalty (L1 and L2) of a parameter, and the limit of its columns' norms.
     pub(crate) fn set_constraints(
         &self,
         id: ParamId,
@@ -17,7 +17,7 @@ impl Params {
         }
     }
 
-    /// The parameters that have a penalty, how long they are, and L1 and L2.
+    /// All parameters with a penalty: their number of words, and L1 and L2.
     pub(crate) fn penalties(&self) -> Vec<(ParamId, usize, [f32; 2])> {
         let inner = self.lock();
         let specs = inner.specs.iter().enumerate();
@@ -29,8 +29,8 @@ impl Params {
             .collect()
     }
 
-    /// Scales weights down whose norm is over the limit of their layer. The optimizers of this crate
-    /// do so at the end of each step, and so does [`Params::update`].
+    /// Scales down weights whose norm exceeds the limit of their layer. The optimizers of this crate and
+    /// [`Params::update`] do so at the end of each step.
     ///
     /// # Errors
     /// [`Error::DeviceLost`].

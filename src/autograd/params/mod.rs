@@ -23,30 +23,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use store::{Arena, Spec, Store};
 
-/// Words between the begins of two parameters: of 16 bits they are 256 bytes, which every GPU can
-/// bind at.
+/// The alignment of parameters, in words: with 16 bits each these are 256 bytes, at which every GPU can
+/// bind.
 pub(crate) const ALIGN: usize = 128;
 
-/// A parameter's number in its [`Params`]: what a layer of your own keeps of [`Params::insert`].
+/// The identity of a parameter, as [`Params::insert`] returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ParamId {
-    /// Tells its `Params` from all others.
+    /// The number of its `Params`.
     params: u64,
     index: usize,
-    /// Tells it from others that had its place before.
+    /// A number that no parameter had before, even in the same place.
     serial: u64,
 }
 
 /// The parameters of a model with their gradients. Cheap to clone: clones are the same
 /// parameters.
 ///
-/// Several threads may use them at a time, to predict and to add up gradients; a step of an optimizer comes
-/// when no tape is between its forward and its backward pass, which would else be
-/// [`Error::Stale`]. Layers are built by one thread, since names and first values go by their order.
+/// Several threads may predict and add up gradients at the same time. An optimizer must not step while a
+/// tape is between its forward and its backward pass, which would then fail with [`Error::Stale`]. Build
+/// layers on one thread: their names and first values depend on the order.
 ///
-/// Layers put theirs in by `build`. To the world a parameter has PyTorch's name, shape and
-/// order of gates (i, f, g, o): `lstm.weight_ih_l0` is `[4H, I]`, `lstm.weight_hh_l0` `[4H, H]`,
-/// `lstm.bias_l0` `[4H]`, `dense.weight` `[O, I]`, `dense.bias` `[O]`.
+/// A layer's `build` inserts its parameters. Names, shapes and the order of gates (i, f, g, o) are PyTorch's:
+/// `lstm.weight_ih_l0` is `[4H, I]`, `lstm.weight_hh_l0` `[4H, H]`, `lstm.bias_l0` `[4H]`, `dense.weight`
+/// `[O, I]`, `dense.bias` `[O]`.
 ///
 /// ```
 /// use wgpu_lstm::{Device, nn::{Lstm, Params}};
@@ -61,13 +61,13 @@ pub struct ParamId {
 pub struct Params(Arc<Mutex<Store>>);
 
 impl Params {
-    /// No parameters yet, on this device, with the seed 0.
+    /// An empty set of parameters on this device, with the seed 0.
     pub fn new(device: &Device) -> Self {
         Self::seeded(device, 0)
     }
 
-    /// No parameters yet, on this device. The seed is that of the first values of all layers, and of
-    /// what dropout drops: the same seed gives the same on every device.
+    /// An empty set of parameters on this device. The seed determines the first values of all layers and the
+    /// random masks of dropout, which are the same on every device.
     pub fn seeded(device: &Device, seed: u64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(Arc::new(Mutex::new(Store {
@@ -88,7 +88,7 @@ impl Params {
         })))
     }
 
-    /// Another seed, for a model whose layers are not built yet.
+    /// Sets the seed, for a model whose layers are not built yet.
     pub(crate) fn set_seed(&self, seed: u64) {
         self.lock().seed = seed;
     }
@@ -102,10 +102,9 @@ impl Params {
         self.lock().device.clone()
     }
 
-    /// Sets the precision of all that is computed with these parameters from now on, as far as the
-    /// device has it, and returns the one in effect: [`Precision::Full`] where a device has no other.
-    /// Gradients that no optimizer has used yet are dropped if it changes, since they have another
-    /// scale.
+    /// Sets the precision of computations with these parameters, and returns the one in effect:
+    /// [`Precision::Full`] if the device has no other. A change drops gradients that no optimizer has used
+    /// yet, since their scale is different.
     ///
     /// ```
     /// use wgpu_lstm::{Device, nn::{Params, Precision}};
@@ -127,7 +126,7 @@ impl Params {
             (Precision::Full, _) => Precision::Full,
         };
         if let Some(arena) = inner.arena.as_ref().filter(|_| inner.precision != before) {
-            // It fails on a lost device alone, which every later call reports.
+            // This only fails on a lost device, which every later call reports.
             let _ = arena.grad.fill(0.0);
         }
         if inner.precision != before {
@@ -141,7 +140,7 @@ impl Params {
         self.lock().precision
     }
 
-    /// What gradients are multiplied by at present: 1, but in mixed precision. Waits for the device.
+    /// The factor by which gradients are multiplied at present: 1 in full precision. Waits for the device.
     ///
     /// # Errors
     /// Those of [`Tensor::to_vec`].
@@ -152,8 +151,7 @@ impl Params {
         })
     }
 
-    /// The number of trainable values: of all layers, as [`crate::nn::Layer::parameter_count`] counts
-    /// them.
+    /// The number of trainable values of all layers: the sum of [`crate::nn::Layer::parameter_count`].
     pub fn parameter_count(&self) -> usize {
         self.lock().specs.iter().map(Spec::outside_len).sum()
     }
@@ -173,8 +171,8 @@ impl Params {
         Ok(inner.specs[id.index].shape.clone())
     }
 
-    /// What no parameter's name begins with yet, for the parameters of one more layer of a `kind`:
-    /// `lstm`, `lstm_1`, `lstm_2` …
+    /// A prefix that no parameter's name has yet, for another layer of a `kind`: `lstm`, `lstm_1`,
+    /// `lstm_2` …
     pub fn free_prefix(&self, kind: &str) -> String {
         let inner = self.lock();
         let taken =
@@ -188,7 +186,7 @@ impl Params {
         prefix
     }
 
-    /// A generator for the next parameter's first values, the same on every device.
+    /// A random generator for the first values of the next parameter, the same on every device.
     pub(crate) fn rng(&self) -> ChaCha8Rng {
         let inner = self.lock();
         let mut rng = ChaCha8Rng::seed_from_u64(inner.seed);
@@ -196,14 +194,14 @@ impl Params {
         rng
     }
 
-    /// The key of the next random numbers of a training: the same on every device.
+    /// The key of the next random numbers of a training, the same on every device.
     pub(crate) fn next_key(&self) -> Key {
         let mut inner = self.lock();
         inner.keys += 1;
         Key([inner.seed as u32, (inner.seed >> 32) as u32]).part(inner.keys)
     }
 
-    /// Puts a parameter in that ops bind as a whole. `values` lie as `layout` says that they lie in memory.
+    /// Inserts a parameter that ops bind as a whole. `values` are in the order of memory: see [`Layout`].
     pub(crate) fn add(
         &self,
         name: String,
@@ -220,7 +218,7 @@ impl Params {
         self.add_windowed(name, shape, layout, values)
     }
 
-    /// The same of one that its op binds window by window.
+    /// Inserts a parameter that may be larger than a binding, since its op binds it window by window.
     pub(crate) fn add_windowed(
         &self,
         name: String,
@@ -241,12 +239,12 @@ impl Params {
         Ok(inner.push(name, shape, layout, (offset, len), None))
     }
 
-    /// Changes whenever a value does.
+    /// A number that changes whenever a value does.
     pub(crate) fn version(&self) -> u64 {
         self.lock().version
     }
 
-    /// Changes whenever the buffers are made anew, and differs between `Params`.
+    /// A number that changes whenever the buffers are reallocated, and differs between `Params`.
     pub(crate) fn generation(&self) -> u64 {
         let inner = self.lock();
         (inner.number << 24) + inner.generation
@@ -257,7 +255,7 @@ impl Params {
         self.lock().specs.len()
     }
 
-    /// Takes out the parameters that were put in since, unless the buffers hold them already.
+    /// Removes the parameters inserted since `mark`, unless the buffers hold them already.
     pub(crate) fn drop_since(&self, mark: usize) {
         let mut inner = self.lock();
         let held = inner.arena.as_ref().map_or(0, |a| a.value.len());
@@ -289,7 +287,7 @@ impl Params {
         if !product || inner.precision == Precision::Full {
             return Ok((arena.value.view(spec.offset, shape), gradient));
         }
-        // Two to a word.
+        // A word holds two.
         let offset = spec.offset / 2;
         let half = match &inner.half {
             Some(half) => half.clone(),
@@ -299,12 +297,12 @@ impl Params {
         Ok((half.view(offset, shape), gradient))
     }
 
-    /// The buffers, for an optimizer, which writes to them in [`Self::change`].
+    /// The buffers, for an optimizer, which must write to them within [`Self::change`].
     pub(crate) fn arena(&self) -> Result<Arena> {
         self.lock().arena()
     }
 
-    /// Runs what writes to the values, while no other thread makes a copy of 16 bits.
+    /// Runs `write`, which changes values, while no other thread makes a 16-bit copy of them.
     pub(crate) fn change<R>(&self, write: impl FnOnce() -> R) -> R {
         let mut inner = self.lock();
         inner.half = None;
@@ -312,7 +310,7 @@ impl Params {
         write()
     }
 
-    /// What the gradients are multiplied by, in mixed precision.
+    /// The state of the loss scale; `None` in full precision.
     pub(crate) fn loss_scaling(&self) -> Result<Option<Tensor>> {
         let mut inner = self.lock();
         if inner.precision == Precision::Full {

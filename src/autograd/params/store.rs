@@ -1,4 +1,4 @@
-//! Where parameters lie: their places and shapes, and the buffers of values and gradients.
+//! The storage of parameters: their places and shapes, and the buffers of values and gradients.
 
 use super::table::Table;
 use super::{Layout, ParamId, Precision};
@@ -8,16 +8,16 @@ use crate::{Device, Error, Result};
 pub(super) struct Spec {
     pub(super) serial: u64,
     pub(super) name: String,
-    /// As the world sees it.
+    /// PyTorch's shape.
     pub(super) shape: Vec<usize>,
     pub(super) layout: Layout,
     pub(super) offset: usize,
     pub(super) len: usize,
-    /// L1 and L2.
+    /// The factors of the L1 and L2 penalties.
     pub(super) penalty: Option<[f32; 2]>,
-    /// The largest norm of a column, and the words of a row in memory.
+    /// The limit of a column's norm, and the words of a row in memory.
     pub(super) max_norm: Option<(f32, usize)>,
-    /// Of a table whose gradient is kept for the rows that are drawn alone.
+    /// The values and gradients of a sparse table, which is not part of the arena.
     pub(super) table: Option<Table>,
 }
 
@@ -28,28 +28,28 @@ impl Spec {
 }
 
 pub(super) struct Store {
-    /// Tells these parameters from all others.
+    /// A number that no other `Params` has.
     pub(super) number: u64,
-    /// Times that the buffers were made anew.
+    /// The number of times that the buffers were reallocated.
     pub(super) generation: u64,
     pub(super) device: Device,
     pub(super) seed: u64,
-    /// Keys drawn from the seed so far.
+    /// The number of keys drawn from the seed so far.
     pub(super) keys: u64,
     pub(super) specs: Vec<Spec>,
-    /// Parameters put in so far.
+    /// The number of parameters inserted so far, removed ones too.
     pub(super) serials: u64,
-    /// Words of all parameters, with the gaps between them.
+    /// The words of all parameters, with the gaps between them.
     pub(super) len: usize,
     /// First values of parameters that are not in the buffers yet, from `arena.len` on.
     pub(super) pending: Vec<f32>,
     pub(super) arena: Option<Arena>,
-    /// Changes whenever a value does.
+    /// A number that changes whenever a value does.
     pub(super) version: u64,
     pub(super) precision: Precision,
-    /// The values as floats of 16 bits, unless they have changed since.
+    /// The values as 16-bit floats; `None` after a change.
     pub(super) half: Option<Tensor>,
-    /// Of mixed precision: see [`loss_scale`].
+    /// The state of the loss scale in mixed precision.
     pub(super) loss_scaling: Option<Tensor>,
 }
 

@@ -1,4 +1,4 @@
-//! A table of which a step touches a few rows.
+//! Sparse tables, of which a training step touches a few rows.
 
 use super::{Layout, ParamId, Params};
 use crate::ops::drawn::RowGradient;
@@ -6,14 +6,14 @@ use crate::ops::embedding::{self, Places};
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 
-/// A parameter that lies by itself, since a step touches a few of its rows.
+/// A parameter with buffers of its own, since a training step touches a few of its rows.
 pub(super) struct Table {
-    /// The elements of a row.
+    /// The number of elements of a row.
     pub(super) size: usize,
-    /// First values that are not on the device yet.
+    /// The first values, until they are on the device.
     pub(super) pending: Vec<f32>,
     pub(super) value: Option<Tensor>,
-    /// Since the last step: one for each time that it was used.
+    /// The gradients since the last step, one for each use of the table.
     pub(super) gradients: Vec<RowGradient>,
 }
 
@@ -31,13 +31,13 @@ impl Table {
         Ok(value)
     }
 
-    /// The gradient of all rows drawn since the last step, as one.
+    /// The sum of the gradients since the last step, over all rows drawn.
     pub(super) fn gradient(&self) -> Result<Option<RowGradient>> {
         let [first, others @ ..] = &self.gradients[..] else { return Ok(None) };
         if others.is_empty() {
             return Ok(Some(first.clone()));
         }
-        // As if each row of each were a token.
+        // Added up as if each row of each gradient were a token.
         let rows: usize = self.gradients.iter().map(|g| g.rows.len()).sum();
         let all = Tensor::empty([rows, self.size], &first.values.device())?;
         let mut at = 0;
@@ -58,8 +58,8 @@ impl Table {
 }
 
 impl Params {
-    /// Puts in a table `[rows, size]` of which a step touches a few rows: it lies by itself, and its
-    /// gradient is one of rows.
+    /// Inserts a table `[rows, size]` of which a training step touches a few rows: it has a buffer of its own,
+    /// and gradients for the drawn rows alone.
     pub(crate) fn add_table(&self, name: String, size: usize, values: Vec<f32>) -> ParamId {
         let mut inner = self.lock();
         let (offset, len) = (inner.len, values.len());
@@ -70,7 +70,7 @@ impl Params {
     /// The values of a table.
     pub(crate) fn table(&self, id: ParamId) -> Result<Tensor> {
         let mut inner = self.lock();
-        // So that a tape which uses a table first sees the buffers of all others as they stay.
+        // Allocates the arena first: a tape that uses the table first then sees the final generation.
         inner.arena()?;
         let device = inner.device.clone();
         let known = inner.spec(id).is_some();
@@ -91,7 +91,7 @@ impl Params {
         }
     }
 
-    /// All tables of which rows were drawn since the last step, with their gradients.
+    /// All tables with rows drawn since the last step, and their gradients.
     pub(crate) fn drawn_rows(&self) -> Result<Vec<(ParamId, Tensor, RowGradient)>> {
         let mut inner = self.lock();
         let (device, params) = (inner.device.clone(), inner.number);
@@ -106,7 +106,7 @@ impl Params {
         Ok(taken)
     }
 
-    /// Lets the gradients of all tables begin anew, after a step.
+    /// Clears the gradients of all tables, after a step.
     pub(crate) fn clear_rows(&self) {
         self.lock().tables().for_each(|table| table.gradients.clear());
     }

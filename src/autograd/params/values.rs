@@ -18,7 +18,7 @@ impl Params {
         self.read(name, |arena| &arena.value)
     }
 
-    /// What `f` makes of a parameter, if it is a table.
+    /// Calls `f` on a parameter if it is a table.
     fn of_table<R>(
         &self,
         name: &str,
@@ -30,8 +30,8 @@ impl Params {
         inner.specs[id.index].table.as_mut().map(|table| f(table, &device)).transpose()
     }
 
-    /// A parameter's gradient, in PyTorch's layout. Waits for the device. In mixed precision it may
-    /// be infinite or NaN: then a step is to be left out, as the optimizers of this crate do.
+    /// A parameter's gradient, in PyTorch's layout. Waits for the device. In mixed precision it may be
+    /// infinite or NaN: the step must then be skipped, as the optimizers of this crate do.
     ///
     /// # Errors
     /// As [`Params::get`].
@@ -76,7 +76,7 @@ impl Params {
         Ok(outside)
     }
 
-    /// Sets a parameter, in PyTorch's layout.
+    /// Sets a parameter's values, in PyTorch's layout.
     ///
     /// # Errors
     /// [`Error::UnknownParameter`]; [`Error::Count`] if there are more or fewer values than the
@@ -107,7 +107,7 @@ impl Params {
         value.overwrite(&inside)
     }
 
-    /// Sets all gradients to zero. [`crate::train::Adam::step`] and its like do so themselves.
+    /// Sets all gradients to zero, as each step of an optimizer does.
     ///
     /// # Errors
     /// [`Error::DeviceLost`].

@@ -1,5 +1,5 @@
-//! A GPU: its wgpu device, its buffers and its state of health. The rest of the crate does not name
-//! wgpu, and without the feature `gpu` `no_gpu.rs` takes this module's place.
+//! A GPU: its wgpu device, its buffers and its health. The rest of the crate does not name wgpu, and without
+//! the feature `gpu` `no_gpu.rs` replaces this module.
 
 mod adapter;
 mod autotune;
@@ -28,17 +28,17 @@ use recorder::Recorder;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Waits for a GPU, which a browser cannot.
+/// Opens a GPU, and blocks meanwhile: not in a browser.
 pub(crate) fn wait_for(options: GpuOptions) -> Result<Arc<Gpu>> {
     pollster::block_on(Gpu::open(options))
 }
 
-/// Every adapter of this machine, the best first. Waits, too.
+/// Every adapter of this machine, the best first. Blocks: not in a browser.
 pub(crate) fn adapters() -> Vec<AdapterInfo> {
     pollster::block_on(adapter::list())
 }
 
-/// The error for a name that no device can have. Waits, too.
+/// The error for a name that no device has. Blocks: not in a browser.
 pub(crate) fn unknown(name: String) -> Error {
     pollster::block_on(adapter::unknown(name))
 }
@@ -50,7 +50,7 @@ pub(crate) struct Gpu {
     queue: wgpu::Queue,
     pub(crate) info: AdapterInfo,
     pub(crate) limits: Limits,
-    /// Invocations of a subgroup, where they can exchange values and it is always as large.
+    /// The invocations of a subgroup, if they can exchange values and their number is fixed.
     pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,
     pool: Mutex<Pool<Raw>>,
@@ -59,23 +59,22 @@ pub(crate) struct Gpu {
     kernels: Mutex<Kernels>,
     pipeline_cache: Option<PipelineCache>,
     learned: Mutex<Learned>,
-    /// Bound where a kernel has an optional binding that a launch leaves out: one for each
-    /// slot, since a browser refuses one buffer in two writable slots.
+    /// Buffers for optional bindings that a launch leaves out: one for each slot, since a browser refuses one
+    /// buffer in two writable slots.
     unused: Vec<Raw>,
     pub(crate) coresident: Coresident,
     fault: Arc<Mutex<Option<Error>>>,
     readbacks: AtomicU64,
 }
 
-/// A wgpu buffer with a number that tells it from all others.
+/// A wgpu buffer with a unique number.
 #[derive(Clone)]
 pub(crate) struct Raw {
     buffer: wgpu::Buffer,
     id: u64,
 }
 
-/// Bytes on a GPU; they go back to the pool when the last tensor on them is gone, unless their
-/// class is 0.
+/// A buffer on a GPU, which returns to the pool when its last tensor is dropped, unless its class is 0.
 pub(crate) struct GpuBuffer {
     pub(crate) gpu: Arc<Gpu>,
     pub(crate) raw: Raw,
@@ -100,8 +99,8 @@ impl Drop for Gpu {
 
 impl Gpu {
     pub(crate) async fn open(options: GpuOptions) -> Result<Arc<Self>> {
-        // Threads that the driver starts inherit the mode of this one: a software adapter's would else
-        // spend most of their time on subnormals.
+        // Threads that the driver starts inherit the mode of this one: those of a software adapter would
+        // otherwise spend most of their time on subnormals.
         float_mode::flushed(async { Self::on(adapter::choose(&options).await?, options).await })
             .await
     }
@@ -139,7 +138,7 @@ impl Gpu {
         }));
         let seen = fault.clone();
         device.set_device_lost_callback(move |_, reason| {
-            // A lost device outranks whatever was noted before it.
+            // The loss of the device replaces any earlier error.
             *lock(&seen) = Some(Error::DeviceLost { reason });
         });
 
@@ -178,7 +177,7 @@ impl Gpu {
         }))
     }
 
-    /// The first error that wgpu reported outside of a call, or the loss of the device.
+    /// Fails with the first error that wgpu reported outside of a call, or with the loss of the device.
     pub(crate) fn health(&self) -> Result<()> {
         let mut fault = lock(&self.fault);
         match &*fault {
@@ -193,7 +192,7 @@ impl Gpu {
         crate::Device(super::Backend::Gpu(self.clone()))
     }
 
-    /// Every later call fails with this error.
+    /// Makes every later call fail with this error.
     fn lose(&self, error: Error) {
         *lock(&self.fault) = Some(error);
     }
@@ -215,8 +214,8 @@ impl Gpu {
         limit.min(u64::from(u32::MAX) & !255)
     }
 
-    /// A buffer of `len` words whose content is not defined. An `upload` overtakes what is
-    /// recorded, so it never gets a buffer that the open submission still uses.
+    /// A buffer of `len` words with undefined content. An `upload` overtakes recorded work, so it never gets
+    /// a buffer that the open submission still uses.
     pub(crate) fn alloc(
         self: &Arc<Self>,
         len: usize,
@@ -226,7 +225,7 @@ impl Gpu {
         self.alloc_within(self.max_binding(), len, what, upload)
     }
 
-    /// The same of more words than a kernel can bind at a time.
+    /// A buffer of `len` words with undefined content, which may be larger than a binding.
     pub(crate) fn alloc_large(
         self: &Arc<Self>,
         len: usize,
@@ -235,7 +234,7 @@ impl Gpu {
         self.alloc_within(self.max_buffer(), len, what, false)
     }
 
-    /// The largest buffer, in bytes.
+    /// The size of the largest buffer, in bytes.
     fn max_buffer(&self) -> u64 {
         self.max_binding().max(self.limits.max_buffer_size & !255)
     }
@@ -267,7 +266,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// A buffer of the device's own, as a kernel can bind it.
+    /// A buffer of the device itself, in the form that a kernel binds.
     pub(super) fn unpooled(self: &Arc<Self>, raw: &Raw) -> Arc<GpuBuffer> {
         Arc::new(GpuBuffer { gpu: self.clone(), raw: raw.clone(), class: 0 })
     }
@@ -276,7 +275,7 @@ impl Gpu {
         let buffer = match self.try_make(class) {
             Some(buffer) => buffer,
             None => {
-                // Give back what lies idle, then try once more.
+                // Free pooled buffers, then try once more.
                 self.trim()?;
                 self.try_make(class).ok_or(Error::OutOfMemory { what, bytes: class })?
             }
@@ -292,7 +291,7 @@ impl Gpu {
         pollster::block_on(scope.pop()).is_none().then_some(buffer)
     }
 
-    /// A browser answers error scopes later; there the uncaptured-error handler notes it.
+    /// Creates a buffer. A browser answers error scopes later, so the uncaptured-error handler notes a failure.
     #[cfg(target_arch = "wasm32")]
     fn try_make(&self, bytes: u64) -> Option<wgpu::Buffer> {
         Some(storage_buffer(&self.device, bytes))
@@ -315,7 +314,7 @@ impl Gpu {
         self.upload_within(self.max_binding(), bytes, what)
     }
 
-    /// The same of more bytes than a kernel can bind at a time.
+    /// Uploads bytes, which may be more than a binding holds.
     pub(crate) fn upload_large(
         self: &Arc<Self>,
         bytes: &[u8],
@@ -339,12 +338,12 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Writes bytes behind all that was submitted.
+    /// Writes bytes after the work submitted so far, but before work that is only recorded.
     pub(crate) fn write(&self, raw: &Raw, offset: u64, bytes: &[u8]) {
         self.queue.write_buffer(&raw.buffer, offset, bytes);
     }
 
-    /// Writes what was compiled to disk.
+    /// Saves compiled pipelines to disk.
     fn save_pipelines(&self) {
         if let Some(cache) = &self.pipeline_cache {
             cache.save(lock(&self.kernels).pipelines_created);

@@ -34,7 +34,7 @@ impl Gpu {
         self.readbacks.fetch_add(1, Ordering::Relaxed);
         let (sender, mapped) = oneshot_channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone only if the caller gave up; then nobody wants the answer.
+            // The receiver is gone only if the caller dropped its future; the result is then unused.
             let _ = sender.send(result);
         });
         Ok(Pending { staging, mapped, words: bytes as usize / 4 })
@@ -62,7 +62,7 @@ impl Gpu {
         Ok(words)
     }
 
-    /// Waits for the words. Native only: a browser cannot block.
+    /// Reads words, and blocks meanwhile: not in a browser.
     pub(crate) fn read(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Vec<u32>> {
         let pending = self.start(buffer, offset, bytes)?;
         self.wait()?;
@@ -71,7 +71,7 @@ impl Gpu {
         Ok(words)
     }
 
-    /// The words as a future. On native a thread of its own drives the device meanwhile.
+    /// Reads words as a future. On native a separate thread drives the device meanwhile.
     pub(crate) async fn read_async(
         self: &Arc<Self>,
         buffer: &GpuBuffer,
@@ -82,7 +82,7 @@ impl Gpu {
         #[cfg(not(target_arch = "wasm32"))]
         {
             let gpu = self.clone();
-            // A failure shows in `finish`, whose channel then closes or whose health check fails.
+            // `finish` reports a failure: its channel closes, or its health check fails.
             std::thread::spawn(move || gpu.wait());
         }
         self.finish(pending).await

@@ -72,13 +72,13 @@ impl Lstm {
         }
         let columns = 4 * self.hidden_size;
         check_weights(columns, input_size.max(self.hidden_size).max(self.width()))?;
-        // Those of the layers above the first, in the parameters' one buffer.
+        // The layers above the first, which share the parameters' one buffer.
         let rows = [self.width(), self.direction_size(), 1];
         let layer = rows.map(|rows| (columns * rows).next_multiple_of(ALIGN)).iter().sum();
         check_weights((self.num_layers - 1) * self.directions.reversed().len(), layer)
     }
 
-    /// The method that asked for noise in the cell, if one did.
+    /// The method that set noise in the cell, if one did.
     fn noise_in_cell(&self) -> Option<&'static str> {
         let cell = &self.cell;
         let noise = [
@@ -88,7 +88,7 @@ impl Lstm {
         noise.into_iter().find_map(|(on, method)| on.then_some(method))
     }
 
-    /// The method that asked for what does not go with layer normalisation, if one did.
+    /// The method that set an option which layer normalisation does not support, if one did.
     fn beyond_layer_norm(&self) -> Option<&'static str> {
         let (cell, plain) = (&self.cell, Cell::default());
         let asked = [
@@ -107,7 +107,7 @@ impl Lstm {
         asked.or_else(|| self.noise_in_cell())
     }
 
-    /// Puts the parameters in, with their first values.
+    /// Inserts the parameters, with their first values.
     pub(super) fn add_parameters(&mut self, params: &Params, input_size: usize) -> Result<()> {
         let (h, size) = (self.hidden_size, self.direction_size());
         let prefix = params.free_prefix("lstm");
@@ -179,7 +179,7 @@ impl Lstm {
         }
         let count = params.parameter_count() - before;
         self.built = Some(Built { directions, count });
-        // Clones of a layer that is built share these; those of one that was not yet have their own.
+        // Clones of a built layer share these; those of a layer before its build do not.
         self.computed = Arc::default();
         if self.memory.is_some() {
             self.memory = Some(Arc::default());

@@ -1,4 +1,4 @@
-//! One level of a layer on the tape: a direction, or both, over one input.
+//! The directions of a layer, or the layers of a wavefront, on the tape.
 
 use super::LstmState;
 use crate::autograd::{Gradients, Tape, Var, VarId};
@@ -13,16 +13,16 @@ use crate::ops::lstm::{
 use crate::tensor::Tensor;
 use crate::{DType, Result};
 
-/// A weight for an op, and where its gradient goes.
+/// A weight for an op, and the destination of its gradient.
 pub(in crate::nn) struct Operand {
     value: Tensor,
     sink: Sink,
 }
 
 enum Sink {
-    /// Into the parameters' own buffer.
+    /// The gradient buffer of the parameters.
     Parameter(Tensor),
-    /// To what the weight was computed from.
+    /// The value from which the weight was computed.
     Value(Option<VarId>),
 }
 
@@ -31,12 +31,12 @@ impl Operand {
         Self { value, sink: Sink::Parameter(gradient) }
     }
 
-    /// A weight that was computed before, for inference.
+    /// A weight without a gradient, for inference.
     pub(in crate::nn) fn constant(value: Tensor) -> Self {
         Self { value, sink: Sink::Value(None) }
     }
 
-    /// The weight as the op takes it.
+    /// The weight in the form that the op takes.
     pub(in crate::nn) fn tensor(&self) -> &Tensor {
         &self.value
     }
@@ -45,7 +45,7 @@ impl Operand {
         Ok(Self { value: var.tensor().reshape(shape)?, sink: Sink::Value(tape.id(var)) })
     }
 
-    /// As [`Operand::value`], in the precision that products take.
+    /// As [`Operand::value`], in the precision of products.
     pub(in crate::nn) fn weight(tape: &Tape, var: &Var, shape: &[usize]) -> Result<Self> {
         let mut operand = Self::value(tape, var, shape)?;
         if tape.params().precision() == Precision::Mixed {
@@ -54,7 +54,7 @@ impl Operand {
         Ok(operand)
     }
 
-    /// Where an op adds the gradient.
+    /// The tensor to which an op adds the gradient.
     fn begin(&self) -> Result<Tensor> {
         match &self.sink {
             Sink::Parameter(gradient) => Ok(gradient.clone()),
@@ -70,13 +70,13 @@ impl Operand {
     }
 }
 
-/// A direction's weights, and what it computes.
+/// The weights of a direction, and its configuration.
 pub(in crate::nn) struct Direction {
     pub(in crate::nn) weight_ih: Operand,
-    /// The shape of what `weight_ih` was computed from.
+    /// The shape of the value from which `weight_ih` was computed.
     pub(in crate::nn) weight_ih_shape: Vec<usize>,
     pub(in crate::nn) weight_hh: Operand,
-    /// The shape of what `weight_hh` was computed from.
+    /// The shape of the value from which `weight_hh` was computed.
     pub(in crate::nn) weight_hh_shape: Vec<usize>,
     pub(in crate::nn) bias: Option<Operand>,
     pub(in crate::nn) peepholes: Option<Operand>,
@@ -104,14 +104,14 @@ impl Direction {
     }
 }
 
-/// The sizes of `[B,T,I]`.
+/// The sizes of an input `[B,T,I]`.
 fn sizes(x: &Tensor) -> Result<[usize; 3]> {
     let check = Check::new("lstm", "a batch of sequences");
     check.dtype("x", x, DType::F32)?;
     check.dims("x", x, "[B,T,I], as a layer with return_sequences gives it")
 }
 
-/// The calls of directions, or of layers, that go together; without outputs.
+/// The calls of directions, or of layers, that run together, without outputs.
 fn calls<'a>(
     x: &'a Var,
     directions: &[Direction],
@@ -129,8 +129,8 @@ fn calls<'a>(
     each.map(call).collect()
 }
 
-/// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state
-/// that each ends in.
+/// Runs the directions of a layer. Returns their outputs side by side, `[B,T,D H]`, if `sequences`, and the
+/// last state of each.
 pub(in crate::nn) fn run_directions(
     tape: &Tape,
     x: &Var,
@@ -167,8 +167,8 @@ pub(in crate::nn) fn run_directions(
     Ok(record(tape, x, hidden_size, (directions, Axis::Directions), states, (outputs, y)))
 }
 
-/// Runs layers that feed each other, with nothing between them, as a wavefront; none of them if an
-/// argument is wrong. Gives the last one's outputs, if `sequences`, else its h, and all last states.
+/// Runs stacked layers, with nothing between them, as a wavefront; `None` if an argument is wrong. Returns
+/// the outputs of the last layer, if `sequences`, else its last h; and all last states.
 pub(in crate::nn) fn run_wavefront(
     tape: &Tape,
     x: &Var,
@@ -186,16 +186,16 @@ pub(in crate::nn) fn run_wavefront(
     Ok(output.map(|output| (output, ends)))
 }
 
-/// What ran in one pass.
+/// The relation of the recurrences that run in one pass.
 #[derive(Clone, Copy, PartialEq)]
 enum Axis {
-    /// Over one input, their outputs side by side.
+    /// Directions over one input, whose outputs lie side by side.
     Directions,
-    /// Each the input of the next.
+    /// Layers of which each is the input of the next.
     Layers,
 }
 
-/// Notes on the tape what directions gave, and how to differentiate them.
+/// Records the results of directions or layers on the tape, and how to differentiate them.
 fn record(
     tape: &Tape,
     x: &Var,

@@ -9,13 +9,13 @@ use crate::ops::columns::copy_columns;
 use crate::ops::lstm::{Columns, norm};
 use crate::{DType, Error, Result, Tensor};
 
-/// The gains and shifts of a direction.
+/// The gains of the normalisations of a direction, and the bias of the cell's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Norms {
-    /// `[H,4]` in memory.
+    /// The gain of `W x`, `[H,4]` in memory.
     pub(super) ih: ParamId,
     pub(super) hh: ParamId,
-    /// `[H]`.
+    /// The gain of the cell, `[H]`.
     pub(super) c: ParamId,
     pub(super) c_bias: ParamId,
 }
@@ -25,14 +25,14 @@ pub(super) struct Direction {
     pub(super) input_size: usize,
     pub(super) hidden_size: usize,
     pub(super) weight_ih: ParamId,
-    /// `[H,4H]`.
+    /// The recurrent weight, `[H,4H]`.
     pub(super) weight_hh: Var,
     pub(super) bias: Option<ParamId>,
     pub(super) norms: Norms,
     pub(super) reverse: bool,
 }
 
-/// Runs a direction: its outputs `[B,T,H]`, if `sequences`, and the state that it ends in.
+/// Runs a direction. Returns its outputs `[B,T,H]`, if `sequences`, and its last state.
 pub(super) fn direction(
     tape: &Tape,
     x: &Var,

@@ -14,8 +14,7 @@ use crate::ops::lstm::cut_stack;
 use crate::{Error, Result, Tensor};
 
 impl Lstm {
-    /// Runs the layer from a state of zeros or, if it is stateful, from where the last batch
-    /// ended.
+    /// Runs the layer from a state of zeros or, if it is stateful, from the last state of the batch before.
     ///
     /// # Errors
     /// As [`Lstm::run`].

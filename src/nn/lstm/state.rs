@@ -49,13 +49,13 @@ pub struct LstmOutput {
     pub state: Vec<LstmState>,
 }
 
-/// `h` `[B,H]` as the only step of a sequence.
+/// A sequence `[B,1,H]` of the only step `h` `[B,H]`.
 pub(super) fn one_step(tape: &Tape, h: &Var, x: &Var) -> Result<Var> {
     let &[rows, size] = h.shape() else { return Ok(h.clone()) };
     Ok(reshape(tape, h, &[rows, 1, size])?.with_steps_of(x))
 }
 
-/// `new` `[B,H]` where a mask `[B,1]` is true, else `old`. A constant.
+/// A constant `[B,H]`: `new` where a mask `[B,1]` is true, else `old`.
 pub(super) fn where_masked(new: &Var, old: &Var, mask: &Mask) -> Result<Var> {
     let device = new.tensor().device();
     let off: Vec<_> = mask.values().iter().map(|on| !on).collect();

@@ -11,20 +11,20 @@ use crate::ops::lstm::CellConfig;
 use crate::ops::lstm::cell::Noise;
 use crate::{DType, Error, Result, Tensor};
 
-/// What a projection makes of a direction's weights for inference, which a stepper needs at each frame:
-/// computed once for each change of the parameters.
+/// The weights of a direction with a projection, for inference: computed once for each change of the
+/// parameters, since a stepper needs them at each frame.
 #[derive(Debug, Clone)]
 pub(super) struct Computed {
     of: (ParamId, bool),
     /// The parameters' generation, version and precision.
     at: (u64, u64, Precision),
-    /// `weight_ih`, where a first state comes as input, and `weight_hh`, as the op takes them.
+    /// `weight_ih`, if a first state comes as input, and `weight_hh`, in the form that the op takes.
     weights: (Option<Tensor>, Tensor),
     weight_hr: Option<Var>,
 }
 
 impl Lstm {
-    /// A direction's parameters, if the layer is normalised.
+    /// The parameters of a direction of a layer with layer normalisation.
     pub(super) fn normalised(
         &self,
         tape: &Tape,
@@ -47,8 +47,7 @@ impl Lstm {
         })
     }
 
-    /// An input with the h of the first state, which is projected, as features of each row's first
-    /// step.
+    /// The input with the projected h of the first state as additional features of each row's first step.
     pub(super) fn with_state(&self, tape: &Tape, x: &Var, h: &Var, reverse: bool) -> Result<Var> {
         let check = Check::new("lstm", "one state for each row of the batch");
         let [batch, timesteps, _] = check.dims("x", x.tensor(), "[B,T,I]")?;
@@ -66,8 +65,8 @@ impl Lstm {
         concat(tape, &[x.clone(), at_first_step(tape, h, x, dims, reverse)?])
     }
 
-    /// A direction's weights, and the weight of its projection `[H,P]`. With `initial` the state's h
-    /// comes as input.
+    /// The weights of a direction, and the weight of its projection `[H,P]`. With `initial` the first state's
+    /// h comes as input: see [`Lstm::with_state`].
     pub(super) fn direction(
         &self,
         tape: &Tape,
@@ -99,7 +98,7 @@ impl Lstm {
             let weight_hh = tape.parameter(ids.weight_hh, &[size, 4 * h])?;
             let mut weight = dropout(tape, &parameter(tape, weight_hh), self.weight_drop, false)?;
             if initial {
-                // Side by side in one row: one below the other.
+                // Joined as single rows: `weight_hh` below `weight_ih`.
                 let flat = |var: &Var, len: usize| reshape(tape, var, &[1, len]);
                 let own = parameter(tape, tape.parameter(ids.weight_ih, &[ids.input_size, 4 * h])?);
                 let rows = [flat(&own, ids.input_size * 4 * h)?, flat(&weight, size * 4 * h)?];
@@ -159,7 +158,7 @@ impl Lstm {
         CellConfig {
             cell: self.cell,
             reverse,
-            // As Keras' `Bidirectional` has it, whose directions repeat other steps.
+            // As in Keras' `Bidirectional`, whose directions would repeat different steps.
             zero_left_out: matches!(self.directions, Directions::Both(_)),
             strategy: self.strategy,
             recompute: self.recompute,
