@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(cpu.memory().in_use, 256 + 4096);
         let same = buffer.packed(order(1000), |_, _| panic!("nothing was written since"));
         buffer.write(|words| words[1] = 5.0);
-        // Who still reads the old ones keeps them.
+        // A reader of the old words keeps them.
         assert_eq!(pack().unwrap()[..3], [5.0, 3.0, 0.0]);
         assert_eq!(same.unwrap()[..3], [2.0, 3.0, 0.0]);
         assert_eq!(cpu.memory().in_use, 256 + 4096);

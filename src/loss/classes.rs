@@ -97,7 +97,7 @@ impl CrossEntropy {
             let (option, found) = ("CrossEntropy::label_smoothing", self.smoothing.to_string());
             return Err(Error::Option { option, found, expected: "from 0 to 1".into() });
         }
-        // Sums and products of others may be no floats, in the midst of a training.
+        // Sums and products of larger or smaller weights may overflow or vanish during a training.
         let fits = |&weight: &f32| weight == 0.0 || (1e-12..=1e12).contains(&weight);
         match self.class_weights.iter().flat_map(|w| w.iter()).find(|w| !fits(w)) {
             Some(bad) => Err(Error::Option {

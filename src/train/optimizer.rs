@@ -76,8 +76,8 @@ impl<T: Clone> Slots<T> {
         Self { all: None, tables: Vec::new(), generation: 0 }
     }
 
-    /// The slots of all parameters together, and whether they are new: for other parameters than
-    /// before, or more of them, all slots begin anew, once there is room for them.
+    /// The slots of all parameters together, and whether they are new. If the parameters are others than
+    /// before, or more, all slots are replaced by zeros, once these are allocated.
     fn of_all(&mut self, params: &Params, zeros: impl FnOnce() -> Result<T>) -> Result<(T, bool)> {
         if let Some(all) = self.all.as_ref().filter(|_| self.generation == params.generation()) {
             return Ok((all.clone(), false));

@@ -14,9 +14,11 @@ use crate::{DType, Error, Result, Tensor};
 pub(super) struct Norms {
     /// The gain of `W x`, `[H,4]` in memory.
     pub(super) ih: ParamId,
+    /// The gain of `R h`, `[H,4]` in memory.
     pub(super) hh: ParamId,
     /// The gain of the cell, `[H]`.
     pub(super) c: ParamId,
+    /// The bias of the cell, `[H]`.
     pub(super) c_bias: ParamId,
 }
 
