@@ -122,8 +122,8 @@ pub enum Error {
     /// An option's value makes no sense.
     #[error("{option} is {found}, expected {expected}")]
     Option {
-        /// The option's path: the method that sets it, such as `Lstm::dropout` or `Fit::batch_size`, or the type
-        /// and the argument's name, such as `Dense::units`.
+        /// The option's path: the method that sets it, such as `Lstm::dropout` or `Fit::batch_size`, or
+        /// the type and the argument's name, such as `Dense::units`.
         option: &'static str,
         /// What was given.
         found: String,

@@ -148,7 +148,7 @@ fn an_injected_fault_is_found_and_remembered() {
     assert!(!inner(&device).is_trusted(&FAST));
     assert_eq!(warnings("faulty is wrong on this device"), 1);
     assert!(std::fs::read_to_string(learned(&folder)).unwrap().contains("faulty"));
-    // The verdict stays, whoever asks.
+    // The result stays, whichever device asks.
     for device in [device, folder.device()] {
         assert!(!inner(&device).is_trusted(&FAST));
     }

@@ -33,7 +33,7 @@ impl Params {
     /// [`Params::update`] do so at the end of each step.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`].
+    /// [`crate::Error::DeviceLost`].
     pub fn constrain(&self) -> Result<()> {
         let mut inner = self.lock();
         if inner.specs.iter().all(|s| s.max_norm.is_none()) {

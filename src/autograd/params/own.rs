@@ -6,9 +6,9 @@ use crate::tensor::count;
 use crate::{Error, Result, Tensor};
 
 impl Params {
-    /// Inserts a parameter of a layer of your own, with its first values. [`crate::Tape::param`] gives its value
-    /// to the layer's `forward`; [`Params::get`], [`Params::set`], the optimizers and a model's summary treat
-    /// it like any other.
+    /// Inserts a parameter of a layer of your own, with its first values. [`crate::Tape::param`] gives its
+    /// value to the layer's `forward`; [`Params::get`], [`Params::set`], the optimizers and a model's
+    /// summary treat it like any other.
     ///
     /// `name` is a prefix of the layer, from [`Params::free_prefix`], and the parameter's own name:
     /// `scale.factor`.

@@ -47,6 +47,7 @@ impl Merge {
     }
 }
 
+/// The directions in which a layer runs over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Directions {
     Forward,
