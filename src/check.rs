@@ -1,9 +1,9 @@
-//! Checks of an op's arguments, so that no kernel sees a shape that it was not made for.
+//! Checks of an op's arguments: no kernel gets a shape that it was not made for.
 
 use crate::tensor::Tensor;
 use crate::{DType, Error, Result};
 
-/// That an option is a finite number above 0.
+/// Checks that an option is a finite number above 0.
 pub(crate) fn check_positive(option: &'static str, value: f32) -> Result<()> {
     if value > 0.0 && value.is_finite() {
         return Ok(());
@@ -12,7 +12,7 @@ pub(crate) fn check_positive(option: &'static str, value: f32) -> Result<()> {
     Err(Error::Option { option, found: value.to_string(), expected })
 }
 
-/// That an option is a share that leaves something: of what is dropped, say.
+/// Checks that an option is a share from 0 up to, but not, 1.
 pub(crate) fn check_share(option: &'static str, share: f32) -> Result<()> {
     if (0.0..1.0).contains(&share) {
         return Ok(());
@@ -21,7 +21,7 @@ pub(crate) fn check_share(option: &'static str, share: f32) -> Result<()> {
     Err(Error::Option { option, found: share.to_string(), expected })
 }
 
-/// The checks of one op.
+/// The checks of one op, with what its errors say.
 #[derive(Clone, Copy)]
 pub(crate) struct Check {
     op: &'static str,
@@ -29,12 +29,12 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// `help` says where the expected sizes come from.
+    /// Checks for `op`, whose errors end with `help`: where the expected sizes come from.
     pub(crate) fn new(op: &'static str, help: &'static str) -> Self {
         Self { op, help }
     }
 
-    /// The sizes of the `N` axes, each at least 1.
+    /// Checks that there are `N` axes, each of at least 1, and returns their sizes.
     pub(crate) fn dims<const N: usize>(
         self,
         arg: &'static str,
@@ -74,7 +74,7 @@ impl Check {
         })
     }
 
-    /// That the last axis has `size` elements, and no axis none.
+    /// Checks that the last axis has `size` elements, and that no axis is empty.
     pub(crate) fn features(
         self,
         arg: &'static str,
@@ -92,7 +92,7 @@ impl Check {
         self.shape(arg, tensor, axes, &[rows, &[size]].concat())
     }
 
-    /// That there is one float.
+    /// Checks that the tensor is one float.
     pub(crate) fn number(self, arg: &'static str, tensor: &Tensor) -> Result<()> {
         self.dtype(arg, tensor, DType::F32)?;
         self.shape(arg, tensor, "one number", &[1])
@@ -105,7 +105,7 @@ impl Check {
         Err(Error::DType { op: self.op, arg, expected, found: tensor.dtype() })
     }
 
-    /// All tensors on the device of the first.
+    /// Checks that all tensors are on the device of the first.
     pub(crate) fn device(self, first: &Tensor, others: &[(&'static str, &Tensor)]) -> Result<()> {
         let device = first.device();
         for (arg, tensor) in others {

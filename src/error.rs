@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// What can go wrong, with the fields that a program can match on.
+/// An error of this crate, with fields that a program can match on.
 ///
 /// Every text (`Display`) names what was expected, what was found and, where it is not obvious,
 /// what to do; `Debug` prints the fields. Variants may come; the fields of those that there are stay.
@@ -122,20 +122,20 @@ pub enum Error {
     /// An option's value makes no sense.
     #[error("{option} is {found}, expected {expected}")]
     Option {
-        /// Its path: the method that sets it, such as `Lstm::dropout` or `Fit::batch_size`; of what a
-        /// function takes the type and the argument's name, such as `Dense::units`.
+        /// The option's path: the method that sets it, such as `Lstm::dropout` or `Fit::batch_size`, or
+        /// the type and the argument's name, such as `Dense::units`.
         option: &'static str,
         /// What was given.
         found: String,
         /// What would have been right.
         expected: String,
     },
-    /// Two things that do not go together, each of which makes sense.
+    /// Two options or values that cannot be combined, each valid by itself.
     #[error("{what} does not go with {with}; {help}")]
     Unsupported {
-        /// The one: the path of an option, a method or a type, such as `Lstm::layer_norm`.
+        /// The first of the two: the path of an option, a method or a type, such as `Lstm::layer_norm`.
         what: &'static str,
-        /// The other, such as `Lstm::peepholes`.
+        /// The second of the two, such as `Lstm::peepholes`.
         with: &'static str,
         /// What to do.
         help: &'static str,
@@ -159,31 +159,31 @@ pub enum Error {
         op: &'static str,
         /// The numbers or classes that the model's outputs are compared with.
         expected: usize,
-        /// Those that were given.
+        /// The numbers or classes that were given.
         found: usize,
-        /// What there is to be one of for each target, and what to do.
+        /// What needs one target each, and what to do.
         help: &'static str,
     },
-    /// A target is no value that the loss takes.
+    /// A target is not a value that the loss takes.
     #[error("targets[{at}] is {found}, expected {expected}")]
     Target {
-        /// The place among all numbers of the targets.
+        /// The index among all numbers of the targets.
         at: usize,
         /// The target that was given.
         found: f32,
         /// What would have been right.
         expected: &'static str,
     },
-    /// A sequence is no whole number of frames.
+    /// A sequence is not a whole number of frames.
     #[error(
         "sequence {sequence} has {values} values, expected a multiple of {features}, the features of a frame"
     )]
     Frame {
-        /// The sequence among those that were given, from 0 on.
+        /// The index among the sequences that were given.
         sequence: usize,
-        /// Its values.
+        /// The number of values of the sequence.
         values: usize,
-        /// The features of a frame.
+        /// The number of features of a frame.
         features: usize,
     },
     /// A row has too few frames for its labels: see [`crate::loss::Ctc`].
@@ -193,21 +193,21 @@ pub enum Error {
     TooFewFrames {
         /// The row of the batch.
         row: usize,
-        /// The fewest frames that can say its labels.
+        /// The fewest frames that can spell the labels.
         expected: usize,
-        /// The frames that it has.
+        /// The frames of the row.
         found: usize,
     },
-    /// A state does not fit the batch or the layer: of a stateful layer, or one that was given.
+    /// A state does not fit the batch or the layer: that of a stateful layer, or one that was given.
     #[error("{op}: {found} {what}, expected {expected}; {help}")]
     State {
         /// The operation, the method or the option.
         op: &'static str,
-        /// What was counted.
+        /// The kind of thing that was counted.
         what: &'static str,
-        /// How many there should be.
+        /// The number that there should be.
         expected: usize,
-        /// How many there are.
+        /// The number that there are.
         found: usize,
         /// Where the expected number comes from, and what to do.
         help: &'static str,
@@ -217,17 +217,17 @@ pub enum Error {
     Stream {
         /// The method.
         op: &'static str,
-        /// Its place among the frames of the call, from 0 on; none where the method takes one stream.
+        /// The index among the frames of the call; `None` where the method takes one stream.
         at: Option<usize>,
-        /// Whether it is there but comes twice; else it did not join, or has left.
+        /// Whether the stream is there but comes twice; otherwise it did not join, or has left.
         twice: bool,
     },
-    /// An [`crate::nn::LstmStepper`] has no place for another stream.
+    /// An [`crate::nn::LstmStepper`] has no room for another stream.
     #[error(
         "LstmStepper::join: all {places} places are taken; let a stream leave, or make a stepper for more"
     )]
     TooManyStreams {
-        /// The streams that it was made for.
+        /// The number of streams that the stepper was made for.
         places: usize,
     },
     /// No device has the name that was asked for.
@@ -238,7 +238,7 @@ pub enum Error {
     UnknownDevice {
         /// The name that was asked for.
         name: String,
-        /// The adapters that there are.
+        /// The names of the adapters that there are.
         available: Vec<String>,
     },
     /// There is no GPU adapter of the kind that was asked for.
@@ -286,28 +286,28 @@ pub enum Error {
         /// The device's limit in bytes.
         limit: u64,
     },
-    /// A token that an [`crate::nn::Embedding`] does not have, or that no float holds.
+    /// A number is no token of an [`crate::nn::Embedding`], or is too large for a float.
     #[error(
         "place {place} of sequence {sequence} is no token: expected a whole number below {tokens}, the tokens that there are"
     )]
     Token {
-        /// The sequence among those that were given, from 0 on.
+        /// The index among the sequences that were given.
         sequence: usize,
-        /// The place in the sequence, from 0 on.
+        /// The index in the sequence.
         place: usize,
-        /// The tokens that there are.
+        /// The number of tokens.
         tokens: usize,
     },
-    /// A layer of a [`crate::Sequential`] gave another value than it says that it gives.
+    /// A layer of a [`crate::Sequential`] returned another value than it reports.
     #[error("the layer `{kind}` says that it gives {said}, but gave {gave}; mend its `{method}`")]
     Layer {
-        /// What the layer calls itself.
+        /// The layer's own name for itself.
         kind: &'static str,
-        /// The method of [`crate::nn::Layer`] that said so.
+        /// The method of [`crate::nn::Layer`] that is wrong.
         method: &'static str,
-        /// What it says.
+        /// What the method reports.
         said: String,
-        /// What came out.
+        /// What the layer returned.
         gave: String,
     },
     /// Values that a gradient depends on were changed before it was computed.
@@ -345,7 +345,7 @@ pub enum Error {
         strategy: &'static str,
         /// The layer's hidden size.
         hidden_size: usize,
-        /// Why not.
+        /// Why it cannot run.
         reason: String,
     },
     /// A layer or model is used before it knows its input size.
@@ -389,12 +389,12 @@ pub enum Error {
     Loss {
         /// The loss.
         loss: &'static str,
-        /// What it needs.
+        /// What the loss needs.
         expected: &'static str,
-        /// What it met.
+        /// What was found.
         found: String,
     },
-    /// What a layer, a loss or an optimizer of the user's own reports: see [`Error::custom`].
+    /// An error of a layer, a loss or an optimizer of the user's own: see [`Error::custom`].
     #[error(transparent)]
     Custom(CustomError),
 }
@@ -415,12 +415,12 @@ impl Error {
     }
 }
 
-/// What [`Error::custom`] was given.
+/// The error that [`Error::custom`] was given.
 #[derive(Clone, Debug)]
 pub struct CustomError(Arc<dyn std::error::Error + Send + Sync>);
 
 impl CustomError {
-    /// The error as it was given, to be downcast.
+    /// The error as it was given, for downcasts.
     pub fn get(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.0
     }

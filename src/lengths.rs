@@ -1,11 +1,11 @@
-//! Which timesteps of a batch's rows there are: lengths, or a mask.
+//! The timesteps of a batch that count: by lengths, or by a mask.
 
 use crate::check::Check;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 use std::sync::Arc;
 
-/// How many timesteps each row of a batch has, from its first on.
+/// The number of timesteps of each row of a batch, counted from its first.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Lengths};
@@ -17,19 +17,19 @@ use std::sync::Arc;
 pub struct Lengths {
     host: Arc<[u32]>,
     rows: Arc<[PackedRow]>,
-    /// `[B]`, for the losses.
+    /// The lengths `[B]`, for the losses.
     pub(crate) tensor: Tensor,
-    /// `[B,3]`: row, length, first frame.
+    /// Row, length and first frame of each packed row: `[B,3]`.
     pub(crate) table: Tensor,
 }
 
-/// A row among the frames of all rows, one row after another, the longest first.
+/// A row of a packed value: the frames of all rows one after the other, the longest row first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PackedRow {
-    /// In the batch.
+    /// The row in the batch.
     pub(crate) at: usize,
     pub(crate) length: usize,
-    /// Its first frame.
+    /// The first frame of the row.
     pub(crate) start: usize,
 }
 
@@ -49,7 +49,7 @@ impl Lengths {
             }
         }
         let mut order: Vec<_> = (0..lengths.len()).collect();
-        // A stable sort: the order, and with it every bit, depends on the lengths alone.
+        // A stable sort: the order, and so every bit, depends only on the lengths.
         order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
         let mut start = 0;
         let rows: Arc<[_]> = order
@@ -77,7 +77,7 @@ impl Lengths {
         &self.rows
     }
 
-    /// The timesteps of all rows.
+    /// The number of timesteps of all rows together.
     pub(crate) fn frames(&self) -> usize {
         self.rows.iter().map(|r| r.length).sum()
     }
@@ -93,7 +93,7 @@ impl Lengths {
         check.device(x, &[("lengths", &self.table)])
     }
 
-    /// The row that a frame belongs to, and its place there.
+    /// The row that a packed frame belongs to, and its timestep.
     pub(crate) fn row_of(&self, frame: usize) -> Option<(usize, usize)> {
         let row =
             self.rows.iter().find(|row| (row.start..row.start + row.length).contains(&frame))?;
@@ -105,7 +105,7 @@ impl Lengths {
         self.rows.first().map_or(0, |row| row.length)
     }
 
-    /// Checks that there is one for each of `rows` rows, none above `timesteps`.
+    /// Checks that there is a length for each of `rows` rows, none above `timesteps`.
     pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
         Check::new(op, "one length for each row of the batch").shape(
             "lengths",
@@ -120,10 +120,10 @@ impl Lengths {
     }
 }
 
-/// Which timesteps of a batch count, with holes anywhere, as Keras' masks have them: at a step
-/// that is left out, an LSTM keeps its state and its output repeats; layers that look at each step by
-/// itself, as [`crate::nn::Dense`] does, compute on what is there. Where all that is left out lies
-/// behind a row's end, [`Lengths`] say it at a lower cost: nothing there is read, an LSTM's output is 0.
+/// The timesteps of a batch that count, with gaps anywhere, as in Keras' masks. At a step that is left out
+/// an LSTM keeps its state and repeats its output; layers that compute each step by itself, such as
+/// [`crate::nn::Dense`], compute on the value that is there. If only steps behind a row's end are left
+/// out, [`Lengths`] cost less: nothing there is read, and an LSTM's output is 0.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Mask};
@@ -134,12 +134,12 @@ impl Lengths {
 #[derive(Debug, Clone)]
 pub struct Mask {
     host: Arc<[bool]>,
-    /// `[B,T]`
+    /// 1 for each step that counts, else 0: `[B,T]`.
     pub(crate) tensor: Tensor,
 }
 
 impl Mask {
-    /// A mask of `[B,T]`.
+    /// A mask `[B,T]`, row by row: `true` for each step that counts.
     ///
     /// # Errors
     /// [`Error::Count`] if there are more or fewer values than the shape holds, and those of
@@ -154,14 +154,14 @@ impl Mask {
         &self.host
     }
 
-    /// Checks that it is `[rows, timesteps]`.
+    /// Checks that the mask is `[rows, timesteps]`.
     pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
         let check = Check::new(op, "a mask has a value for each row and timestep");
         check.shape("mask", &self.tensor, "[B,T]", &[rows, timesteps])
     }
 }
 
-/// Which steps of a value `[B,T,..]` count, for the ops that look at all of them.
+/// The steps of a value `[B,T,..]` that count, for ops that go over all of them.
 #[derive(Debug, Clone)]
 pub(crate) enum Counted {
     All,
@@ -170,17 +170,17 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    /// The lengths, if they tell which.
+    /// The lengths, if these are given by lengths.
     pub(crate) fn lengths(&self) -> Option<&Lengths> {
         if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
     }
 
-    /// The mask, if it tells which.
+    /// The mask, if these are given by a mask.
     pub(crate) fn mask(&self) -> Option<&Mask> {
         if let Self::Mask(mask) = self { Some(mask) } else { None }
     }
 
-    /// The kernels' `STEPS`.
+    /// The kernels' constant `STEPS`.
     pub(crate) fn code(&self) -> u32 {
         match self {
             Self::All => 0,
@@ -189,7 +189,7 @@ impl Counted {
         }
     }
 
-    /// The kernels' `steps`.
+    /// The kernels' binding `steps`.
     pub(crate) fn tensor(&self) -> Option<&Tensor> {
         match self {
             Self::All => None,
@@ -207,7 +207,7 @@ impl Counted {
     }
 }
 
-/// That a value has lengths and a mask.
+/// The error for a value with both lengths and a mask.
 pub(crate) fn both() -> Error {
     Error::Unsupported {
         what: "Var::with_lengths",

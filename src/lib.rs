@@ -1,6 +1,6 @@
 //! LSTMs on any GPU that wgpu drives (Vulkan, Metal, DX12, WebGPU), and on the CPU.
 //!
-//! A model in Keras' words is a [`Sequential`]:
+//! A Keras-like model is a [`Sequential`]:
 //!
 //! ```
 //! use wgpu_lstm::prelude::*;
@@ -23,23 +23,23 @@
 //!
 //! A training loop of your own records the same layers on a [`Tape`]: see its example.
 //!
-//! [`Device::auto`] takes a hardware GPU or else the CPU; the environment variable
-//! `WGPU_LSTM_DEVICE` overrides it in any program. Errors are values: see [`Error`]. The same
-//! seed on the same device gives the same bits.
+//! [`Device::auto`] opens a hardware GPU or else the CPU; the environment variable `WGPU_LSTM_DEVICE`
+//! overrides it in any program. Errors are values: see [`Error`]. The same seed on the same device gives
+//! the same bits.
 //!
 //! # Features
 //!
 //! All three are on unless `default-features = false` leaves them out. The interface is the same with
 //! any of them.
 //!
-//! - `gpu`: wgpu. Without it the CPU is the only device, and who asks for another gets
+//! - `gpu`: wgpu. Without it the CPU is the only device, and asking for another gives
 //!   [`Error::MissingFeature`].
-//! - `cache`: what is compiled for a GPU and learned of it is kept on disk. It brings `gpu` along, since
-//!   the CPU device keeps nothing.
+//! - `cache`: compiled kernels, and what was learned of a GPU, are kept on disk. It enables `gpu`, since the
+//!   CPU device keeps nothing.
 //! - `progress`: [`train::Fit`] shows a bar on a terminal. Without it, and where the output is no terminal,
 //!   it prints a line for each epoch.
 
-// Of the library alone: what `[lints]` in Cargo.toml says holds for tests, benches and examples, too.
+// Lints of the library alone; `[lints]` in Cargo.toml has those of tests, benches and examples, too.
 #![cfg_attr(
     not(test),
     warn(
@@ -56,8 +56,8 @@
         unreachable_pub
     )
 )]
-// Without the feature `gpu` ops and kernels stay as they are, and nothing makes a GPU that they could run
-// on: see `device/no_gpu.rs`.
+// Without the feature `gpu` ops and kernels stay as they are, but no GPU can be opened: see
+// `device/no_gpu.rs`.
 #![cfg_attr(
     not(feature = "gpu"),
     allow(dead_code, reason = "of GPUs, of which this build has none")
@@ -91,10 +91,10 @@ pub(crate) use ops::{Coupling, GateActivation};
 pub use tensor::Tensor;
 pub use train::Sequential;
 
-/// What a program in Keras' words names: `use wgpu_lstm::prelude::*;`.
+/// The names that a Keras-like program uses: `use wgpu_lstm::prelude::*;`.
 ///
-/// Loops of your own take the rest from where it is: [`Tape`], [`Tensor`] and [`Var`] here, the losses in
-/// [`loss`], [`nn::Params`]. [`Error`] and [`Result`] stay outside, since the latter would hide the
+/// Training loops of your own import the rest by its path: [`Tape`], [`Tensor`] and [`Var`], the losses in
+/// [`loss`], [`nn::Params`]. [`Error`] and [`Result`] are not included, since the latter would hide the
 /// standard library's.
 pub mod prelude {
     pub use crate::data::{Sequences, Targets};

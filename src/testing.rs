@@ -1,9 +1,9 @@
-//! What the project's tests, benches and tools need of the inside of this crate. No part of the
-//! interface: it may change in any version.
+//! Access for the project's tests, benches and tools to the inside of this crate. It is no part of the
+//! interface, and may change in any version.
 //!
-//! One hidden module, and no cargo feature: `cargo test` as it stands switches none on that is off for
-//! users, unless the package depends on itself, which is not published with it. A program that names
-//! nothing of it carries nothing of it.
+//! It is a hidden module and not a cargo feature: plain `cargo test` enables no feature that is off for
+//! users, unless the package depends on itself, which cannot be published. A program that does not use
+//! it does not contain it.
 
 use crate::{Device, GpuOptions};
 

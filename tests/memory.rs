@@ -1,4 +1,4 @@
-//! What a training step holds of a device's memory, against the formula in the docs of `Lstm`.
+//! What a training step holds of a device's memory, against the formula in docs/memory.md.
 
 mod common;
 
@@ -17,7 +17,7 @@ struct Shape {
     layers: usize,
 }
 
-/// Bytes, as the docs of `Lstm` count them.
+/// Bytes, as docs/memory.md counts them.
 fn formula(shape: &Shape, on_cpu: bool) -> f64 {
     let &Shape { rows, timesteps, features, units, layers } = shape;
     // SIMD registers hold 16 floats at most.

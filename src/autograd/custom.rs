@@ -1,4 +1,4 @@
-//! What layers and losses of the user's own put on a tape.
+//! Ops and parameters of the user's own on a tape.
 
 use super::{ParamId, Tape, Var};
 use crate::check::Check;
@@ -6,17 +6,17 @@ use crate::ops::elementwise::add_into::add_into;
 use crate::{DType, Result, Tensor};
 
 impl Tape {
-    /// Puts an op of your own on the tape: its outputs, and how to differentiate it.
+    /// Records an op of your own: its outputs, and how to differentiate it.
     ///
     /// `inputs` are the values that gradients flow to. `backward` gets the gradient of each output,
     /// zeros where none came, and gives the gradient of each input, in the input's shape; it runs at
     /// most once, in [`Tape::backward`], and not at all if no gradient is wanted. The outputs have
-    /// neither lengths nor a mask: hand on those of the inputs by [`Var::with_lengths`] and
+    /// neither lengths nor a mask: copy those of the inputs by [`Var::with_lengths`] and
     /// [`Var::with_mask`].
     ///
-    /// An op computes by the layers that there are, on [`Tape::inference`], say, or on the host: then
-    /// a GPU is waited for. Of what only adds up, multiplies or joins values see [`crate::nn::add`],
-    /// [`crate::nn::multiply`] and [`crate::nn::concat`], which need no op.
+    /// An op can compute by existing layers, for example on [`Tape::inference`], or on the host, which waits
+    /// for a GPU. Adding, multiplying and joining values needs no op: see [`crate::nn::add`],
+    /// [`crate::nn::multiply`] and [`crate::nn::concat`].
     ///
     /// ```
     /// use wgpu_lstm::{Device, Result, Tape, Tensor, Var, nn::Params};
@@ -56,7 +56,7 @@ impl Tape {
     ) -> [Var; OUT] {
         let ids = inputs.map(|input| self.id(input));
         let shapes = inputs.map(|input| input.shape().to_vec());
-        // Not the tensors: nothing holds what the op itself does not need.
+        // Only shape and device, so that the tensors are freed if the op does not need them.
         let outside = outputs.each_ref().map(|output| (output.shape().to_vec(), output.device()));
         let run = move |d_outputs: &[Option<Tensor>], gradients: &mut super::Gradients| {
             let mut d = Vec::with_capacity(OUT);
@@ -85,8 +85,8 @@ impl Tape {
         outputs.map(|output| vars.next().unwrap_or_else(|| Var::constant(output)))
     }
 
-    /// A parameter of a layer of your own as a value: see [`super::Params::insert`]. Its gradient goes
-    /// where [`super::Params::gradient`] and the optimizers find it.
+    /// The value of a parameter of a layer of your own: see [`super::Params::insert`]. Its gradient is added
+    /// to [`super::Params::gradient`], for the optimizers.
     ///
     /// # Errors
     /// [`crate::Error::NotBuilt`] for one that is not of this tape's parameters.

@@ -1,4 +1,4 @@
-//! Parameters and their gradients, and what is recorded to differentiate.
+//! Parameters and their gradients, and the tape that records ops and differentiates them.
 
 mod custom;
 mod params;

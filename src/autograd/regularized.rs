@@ -1,4 +1,4 @@
-//! A loss with what the regularizers of the layers add to it.
+//! A loss with the penalties of the layers' regularizers.
 
 use super::{Tape, Var};
 use crate::Result;
@@ -7,9 +7,9 @@ use crate::ops::elementwise::add;
 use crate::ops::optim::regularizer;
 
 impl Tape {
-    /// A loss plus what the regularizers of the layers ask: those of the parameters, and those of
-    /// the activities of layers that ran on this tape. Once a tape, before [`Tape::backward`];
-    /// [`crate::Sequential`] does so itself.
+    /// The loss plus the penalties of the layers' regularizers: those on parameters, and those on the outputs
+    /// of layers that ran on this tape. Call it once a tape, before [`Tape::backward`]; [`crate::Sequential`]
+    /// does so itself.
     ///
     /// ```
     /// use wgpu_lstm::{Device, Tape, Tensor, loss, nn::{Dense, Params, Regularizer}};

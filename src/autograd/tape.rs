@@ -1,5 +1,5 @@
-//! What an op did, so that it can be differentiated: saved tensors and a closure for each op.
-//! Ops are coarse (a whole LSTM layer is one), so a training step has twenty nodes.
+//! The tape: for each op a closure that differentiates it, with the tensors that it saved. Ops are coarse
+//! (a whole LSTM layer is one), so a training step has twenty nodes.
 
 use super::var::{Var, VarId};
 use super::{ParamId, Params};
@@ -17,7 +17,7 @@ struct Node {
     backward: Backward,
 }
 
-/// Records ops on the parameters of a model, and differentiates them.
+/// A record of ops on the parameters of a model, which differentiates them.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, Var, loss, nn::{Dense, Params}, train::Adam};
@@ -37,16 +37,16 @@ struct Node {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 pub struct Tape {
-    /// Tells this tape from all others.
+    /// The number of this tape, which no other has.
     number: u64,
     params: Params,
     nodes: Option<RefCell<Vec<Node>>>,
     next: Cell<usize>,
-    /// Of the parameters, when the first was used.
+    /// The generation of the parameters when the first of them was used.
     generation: Cell<Option<u64>>,
-    /// Of their values, then.
+    /// The version of the parameters' values when the first of them was used.
     version: Cell<u64>,
-    /// What layers add to the loss.
+    /// Penalties that layers add to the loss.
     penalties: RefCell<Vec<Var>>,
 }
 
@@ -56,7 +56,7 @@ impl Tape {
         Self::with(params, Some(RefCell::default()))
     }
 
-    /// A tape that records nothing: for inference. Ops then keep nothing for a backward pass.
+    /// A tape that records nothing, for inference: ops then save nothing for a backward pass.
     pub fn inference(params: &Params) -> Self {
         Self::with(params, None)
     }
@@ -84,13 +84,13 @@ impl Tape {
         self.tensors(id, shape, false)
     }
 
-    /// The same, the value in the precision that products take.
+    /// A parameter's value, in the precision of products, and gradient, in the shape that an op wants.
     pub(crate) fn weight(&self, id: ParamId, shape: &[usize]) -> Result<(Tensor, Tensor)> {
         self.tensors(id, shape, true)
     }
 
     fn tensors(&self, id: ParamId, shape: &[usize], product: bool) -> Result<(Tensor, Tensor)> {
-        // Before the values: what changes them in between is noticed then.
+        // Read before the values, so that a change in between is noticed.
         let version = self.params.version();
         let tensors = self.params.tensors(id, shape, product)?;
         self.uses_params(version);
@@ -112,7 +112,7 @@ impl Tape {
         }
     }
 
-    /// Notes a number `[1]` that is to be added to the loss.
+    /// Adds a penalty `[1]` to the loss: see [`Tape::regularized`].
     pub(crate) fn penalize(&self, penalty: Var) {
         self.penalties.borrow_mut().push(penalty);
     }
@@ -121,7 +121,7 @@ impl Tape {
         self.penalties.borrow().clone()
     }
 
-    /// A value whose gradient is wanted: see [`Gradients::get`].
+    /// Makes a value whose gradient is wanted: see [`Gradients::get`].
     pub fn input(&self, tensor: Tensor) -> Var {
         let id = self.records().then(|| self.take_id());
         Var { tensor, id, lengths: None, mask: None }
@@ -133,14 +133,14 @@ impl Tape {
         VarId { tape: self.number, index }
     }
 
-    /// Where a value's gradient goes: nowhere if it is a constant or another tape's, such as the
-    /// state that an earlier step of training left.
+    /// The place of a value on this tape; `None` if it is a constant or another tape's, such as the state of
+    /// an earlier training step.
     pub(crate) fn id(&self, var: &Var) -> Option<VarId> {
         var.id.filter(|id| id.tape == self.number)
     }
 
-    /// Notes an op's outputs and how to differentiate it. `differentiable`: whether a gradient
-    /// is wanted by any input or parameter.
+    /// Records an op: its outputs and how to differentiate it. `differentiable` says whether any input or
+    /// parameter wants a gradient.
     pub(crate) fn push(
         &self,
         outputs: Vec<Tensor>,
@@ -164,7 +164,7 @@ impl Tape {
         vars
     }
 
-    /// As [`Tape::push`], of an op with one output.
+    /// As [`Tape::push`], for an op with one output.
     pub(crate) fn push_one(
         &self,
         output: Tensor,
@@ -179,7 +179,7 @@ impl Tape {
         self.push(vec![output], differentiable, run).pop().unwrap_or(constant)
     }
 
-    /// The gradients of a scalar: adds those of the parameters to [`Params`], returns those of
+    /// Computes the gradients of a scalar: adds those of the parameters to [`Params`], and returns those of
     /// the inputs.
     ///
     /// # Errors
@@ -196,7 +196,7 @@ impl Tape {
         self.run(&[(loss, seed)], scaling)
     }
 
-    /// As [`Tape::backward`], from any values, given the gradient of each.
+    /// As [`Tape::backward`], but from any values, given the gradient of each.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::DType`] and [`Error::OtherDevice`] if a gradient is not like its
@@ -249,7 +249,7 @@ impl Tape {
         Ok(())
     }
 
-    /// From seeds that are multiplied by a loss scale, if there is one.
+    /// Runs the tape backwards from seeds, which are multiplied by the loss scale if there is one.
     fn run(self, seeds: &[(&Var, Tensor)], scaling: Option<Tensor>) -> Result<Gradients> {
         self.check(seeds)?;
         let mut gradients = Gradients { tape: self.number, by_index: vec![None; self.next.get()] };
@@ -265,7 +265,7 @@ impl Tape {
             }
         }
         if let Some(state) = scaling {
-            // What is left is the inputs'.
+            // The gradients of inputs are left.
             for gradient in gradients.by_index.iter_mut().flatten() {
                 *gradient = ops::optim::loss_scale::rescale(gradient, &state, true)?;
             }
@@ -274,25 +274,25 @@ impl Tape {
     }
 }
 
-/// The gradients that flow back over a tape.
+/// The gradients of values on a tape.
 pub struct Gradients {
     tape: u64,
     by_index: Vec<Option<Tensor>>,
 }
 
 impl Gradients {
-    /// The gradient of a value made by [`Tape::input`]; none if the loss does not depend on it.
+    /// The gradient of a value made by [`Tape::input`]; `None` if the loss does not depend on it.
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
         let id = var.id.filter(|id| id.tape == self.tape)?;
         self.by_index.get(id.index)?.as_ref()
     }
 
-    /// Adds a gradient to what a value has got so far.
+    /// Adds to the gradient of a value.
     pub(crate) fn add(&mut self, id: Option<VarId>, gradient: Tensor) -> Result<()> {
         let id = id.filter(|id| id.tape == self.tape);
         let Some(slot) = id.and_then(|id| self.by_index.get_mut(id.index)) else { return Ok(()) };
         *slot = Some(match slot.take() {
-            // A new tensor: the old one may be saved by the op that made it.
+            // Not in place: the op that made the old tensor may have saved it.
             Some(sum) => ops::elementwise::add::add(&sum, &gradient)?,
             None => gradient,
         });

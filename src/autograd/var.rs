@@ -28,7 +28,7 @@ impl Var {
         Self { tensor, id: None, lengths: None, mask: None }
     }
 
-    /// The same value with the rows' lengths, which the layers that follow obey.
+    /// Sets the lengths of the rows, by which later layers go.
     #[must_use]
     pub fn with_lengths(mut self, lengths: Option<Lengths>) -> Self {
         self.lengths = lengths;
@@ -40,7 +40,7 @@ impl Var {
         self.lengths.as_ref()
     }
 
-    /// The same value with the timesteps that count, which the layers that follow obey.
+    /// Sets the timesteps that count, by which later layers go.
     #[must_use]
     pub fn with_mask(mut self, mask: Option<Mask>) -> Self {
         self.mask = mask;
@@ -52,20 +52,20 @@ impl Var {
         self.mask.as_ref()
     }
 
-    /// The same value with the lengths and the mask of another.
+    /// Copies the lengths and the mask of another value.
     pub(crate) fn with_steps_of(self, other: &Self) -> Self {
         self.with_lengths(other.lengths.clone()).with_mask(other.mask.clone())
     }
 
-    /// The rows and the longest one's timesteps of a value without padding: `[frames,F]`, or numbers
-    /// `[frames]`, with lengths. Only a model's first layers meet it.
+    /// The rows of a packed value, and the timesteps of the longest. A packed value is `[frames,F]`, or
+    /// numbers `[frames]`, with lengths; only a model's first layers take it.
     pub(crate) fn packed_dims(&self) -> Option<[usize; 2]> {
         let axes = if self.tensor.dtype() == DType::U32 { 1 } else { 2 };
         let lengths = self.lengths.as_ref().filter(|_| self.tensor.shape().len() == axes)?;
         Some([lengths.values().len(), lengths.longest()])
     }
 
-    /// Which of its steps count, if it has this many rows and timesteps.
+    /// The steps that count of a value with this many rows and timesteps.
     pub(crate) fn counted(
         &self,
         op: &'static str,

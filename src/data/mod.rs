@@ -1,4 +1,4 @@
-//! Sequences and targets, on the host.
+//! Sequences and targets on the host.
 
 mod sequences;
 mod targets;
@@ -7,7 +7,7 @@ pub use sequences::Sequences;
 pub(crate) use targets::Kind;
 pub use targets::Targets;
 
-/// That all values are numbers: one that is not would turn every parameter into NaN.
+/// Checks that all values are finite: any other would turn every parameter into NaN.
 pub(crate) fn finite(what: &'static str, values: &[f32]) -> crate::Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
         Some(at) => Err(crate::Error::NotFinite {

@@ -1,4 +1,4 @@
-//! Sequences of vectors, of the same length or not.
+//! Sequences of vectors, of equal or different lengths.
 
 use super::finite;
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ pub struct Sequences {
     begins: Vec<usize>,
 }
 
-/// Says of which sequence an error is.
+/// Adds the number of the sequence to an error.
 fn of_row(mut error: Error, row: usize) -> Error {
     if let Error::NotFinite { place, .. } = &mut error {
         *place = format!("{place} of sequence {row}");
@@ -93,7 +93,7 @@ impl Sequences {
         Ok(Self { features, values: values.to_vec(), begins })
     }
 
-    /// Sequences of tokens, for an [`crate::nn::Embedding`]: each frame is the number of one.
+    /// Sequences of tokens, for an [`crate::nn::Embedding`]: each frame is the number of a token.
     ///
     /// ```
     /// use wgpu_lstm::data::Sequences;
@@ -122,29 +122,29 @@ impl Sequences {
         self.begins.len() - 1
     }
 
-    /// Whether there are none.
+    /// Whether there are no sequences.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The values of a frame.
+    /// The number of values of a frame.
     pub fn features(&self) -> usize {
         self.features
     }
 
-    /// The frames of sequence `i`; 0 if there is no such sequence.
+    /// The number of frames of sequence `i`; 0 if there is no such sequence.
     pub fn frames(&self, i: usize) -> usize {
         self.range(i).len()
     }
 
-    /// The frames of all sequences together.
+    /// The number of frames of all sequences together.
     pub fn total_frames(&self) -> usize {
         self.values.len() / self.features
     }
 
-    /// Where sequence `i` lies among all frames.
+    /// The place of sequence `i` among all frames.
     pub(crate) fn range(&self, i: usize) -> std::ops::Range<usize> {
-        // Not by i + 1, which the largest number does not have.
+        // Not by i + 1, which overflows for the largest number.
         match self.begins.get(i..) {
             Some(&[begin, end, ..]) => begin..end,
             _ => 0..0,

@@ -1,4 +1,4 @@
-//! What a model is to learn.
+//! The targets that a model learns.
 
 /// The targets of a data set: one for each sequence, or one for each frame of each sequence
 /// (all frames of the first, then of the second …) for models that give a value at every
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 }
 
 impl Targets {
-    /// Numbers of classes, from 0.
+    /// One class for each sequence or frame, as a number from 0.
     pub fn classes(labels: impl Into<Vec<u32>>) -> Self {
         Self { kind: Kind::Classes(labels.into()) }
     }

@@ -1,4 +1,4 @@
-//! The CPU device: pooled buffers of 32-bit words, shared by snapshot.
+//! The CPU device: pooled buffers of 32-bit words, which readers share by snapshot.
 
 use super::lock;
 use super::pool::{self, Pool};
@@ -6,8 +6,7 @@ use super::threads::Threads;
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex};
 
-/// As many words as a cache line and the widest SIMD register have: vectors that begin at a
-/// multiple of it never lie across two lines.
+/// The words of a cache line and of the widest SIMD register: aligned vectors never cross two lines.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Line([f32; 16]);
@@ -22,7 +21,7 @@ unsafe impl bytemuck::Zeroable for Line {}
 // SAFETY: as above.
 unsafe impl bytemuck::Pod for Line {}
 
-/// Words of memory that begin at a line.
+/// Words of memory aligned to a cache line.
 #[derive(Clone, Default)]
 pub(crate) struct Aligned {
     lines: Vec<Line>,
@@ -51,11 +50,11 @@ impl std::ops::DerefMut for Aligned {
     }
 }
 
-/// The CPU as a device.
+/// The CPU device.
 pub(crate) struct Cpu {
     pool: Mutex<Pool<Aligned>>,
     pub(crate) threads: Arc<Threads>,
-    /// Fills new buffers with NaN, so that tests see what a kernel leaves unwritten.
+    /// Whether new buffers are filled with NaN, so that tests detect what a kernel leaves unwritten.
     poison: bool,
 }
 
@@ -64,21 +63,21 @@ impl Cpu {
         Arc::new(Self { pool: Mutex::new(Pool::new()), threads: Threads::new(threads), poison })
     }
 
-    /// A buffer of `len` words whose content is not defined.
+    /// A buffer of `len` words with undefined content.
     pub(crate) fn alloc(
         self: &Arc<Self>,
         len: usize,
         what: &'static str,
     ) -> Result<Arc<CpuBuffer>> {
         let bytes = (len as u64).saturating_mul(4);
-        // Past this no address space reaches, and sizes would overflow.
+        // No address space is larger, and sizes would overflow.
         let limit = 1 << 46;
         if bytes > limit {
             return Err(Error::TooLarge { what, bytes, limit });
         }
         let class = pool::class(bytes);
         let mut pool = lock(&self.pool);
-        // A buffer that somebody still read when it went back has left its words with the reader.
+        // A buffer that went back while it was read has left its words to the reader.
         let whole = |data: &Aligned| data.lines.len() * 16 >= len;
         let pooled = pool.take(class, u64::MAX);
         let is_new = pooled.is_none();
@@ -118,9 +117,9 @@ impl Cpu {
     }
 }
 
-/// Words of memory. Readers hold a snapshot; a writer that meets one works on a copy, so
-/// nobody waits for anybody. Whoever runs threads while it writes must be the only one to know the
-/// buffer: a thread that waits may take up other work, and with it the same lock.
+/// A buffer of words. Readers hold a snapshot, and a writer copies the words if one exists, so neither
+/// waits for the other. A writer that runs threads must own the buffer alone: a waiting thread may take up
+/// other work, which may need the same lock.
 pub(crate) struct CpuBuffer {
     pub(crate) cpu: Arc<Cpu>,
     class: u64,
@@ -128,32 +127,32 @@ pub(crate) struct CpuBuffer {
     packed: Mutex<Vec<Packed>>,
 }
 
-/// Words, and how often they were written to.
+/// The words, and the number of writes to them.
 struct Versioned {
     words: Arc<Aligned>,
     version: u64,
 }
 
-/// Words of a buffer in another order, as they were at a version.
+/// A copy of a buffer's words in another order, made at a version.
 struct Packed {
     order: PackedOrder,
     version: u64,
     words: Arc<CpuBuffer>,
 }
 
-/// Which words a packed copy has, and in which order.
+/// The words of a packed copy, and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PackedOrder {
     pub(crate) offset: usize,
     pub(crate) len: usize,
-    /// Tells the orders of the same words apart.
+    /// The name of the order.
     pub(crate) order: &'static str,
     pub(crate) packed_len: usize,
 }
 
 impl CpuBuffer {
-    /// Some words in another order, as `pack` writes them over zeros. It is called once after each
-    /// change of the buffer: weights are packed once for each update of them.
+    /// A copy of some words in another order, as `pack` writes them over zeros. `pack` is called once after
+    /// each change of the buffer: weights are packed once for each update.
     pub(crate) fn packed(
         &self,
         order: PackedOrder,
@@ -173,8 +172,8 @@ impl CpuBuffer {
                 old = Some(all.swap_remove(at).words);
             }
         }
-        // Not under the lock: packing may run threads, and one that waits may take up other work,
-        // which packs as well. Two that pack the same at a time do no harm.
+        // Not under the lock: packing may run threads, and a waiting thread may take up other work that
+        // packs too. Packing the same words twice does no harm.
         let words = match old {
             Some(words) => words,
             None => {
@@ -194,7 +193,7 @@ impl CpuBuffer {
         Ok(packed)
     }
 
-    /// Changes whenever the words do.
+    /// A number that changes whenever the words do.
     pub(crate) fn version(&self) -> u64 {
         lock(&self.data).version
     }
@@ -203,7 +202,7 @@ impl CpuBuffer {
         lock(&self.data).words.clone()
     }
 
-    /// Runs `f` on the words in place. `f` must not read this buffer by other ways.
+    /// Runs `f` on the words in place. `f` must not access this buffer otherwise.
     pub(crate) fn write<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut data = lock(&self.data);
         data.version += 1;
@@ -244,7 +243,7 @@ mod tests {
         assert_eq!(cpu.memory().in_use, 256 + 4096);
         let same = buffer.packed(order(1000), |_, _| panic!("nothing was written since"));
         buffer.write(|words| words[1] = 5.0);
-        // Who still reads the old ones keeps them.
+        // A reader of the old words keeps them.
         assert_eq!(pack().unwrap()[..3], [5.0, 3.0, 0.0]);
         assert_eq!(same.unwrap()[..3], [2.0, 3.0, 0.0]);
         assert_eq!(cpu.memory().in_use, 256 + 4096);

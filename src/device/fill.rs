@@ -1,4 +1,4 @@
-//! y = value, in a buffer of a GPU.
+//! Fills a buffer of a GPU: y = value.
 
 use super::gpu::{Gpu, Raw};
 use super::kernel::Access::Write;
@@ -15,7 +15,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     ..Kernel::PLAIN
 };
 
-/// Sets `words` of a buffer, which may be more than a kernel can bind at a time.
+/// Sets `words` of a buffer to `value`; they may be more than a kernel can bind at a time.
 pub(crate) fn fill(gpu: &Arc<Gpu>, raw: &Raw, words: Range<usize>, value: f32) -> Result<()> {
     let each = gpu.max_binding() as usize / 4 / ALIGN * ALIGN;
     words.clone().step_by(each).try_for_each(|begin| {
@@ -32,5 +32,5 @@ pub(crate) fn fill(gpu: &Arc<Gpu>, raw: &Raw, words: Range<usize>, value: f32) -
     })
 }
 
-/// Words between places where a binding may begin on every GPU.
+/// The alignment of bindings on every GPU, in words.
 const ALIGN: usize = 64;

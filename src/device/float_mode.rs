@@ -1,4 +1,4 @@
-//! Subnormal numbers, taken for zeros.
+//! Flushing subnormal numbers to zero.
 //!
 //! Processors compute with numbers below 1.2e-38 by microcode, at ten to a hundred times the price,
 //! and an LSTM is full of them: a gradient that vanishes over time passes through them on its way to
@@ -10,10 +10,10 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
 
-/// While it lives, this thread takes subnormals for zeros; then it has the mode that it had before.
+/// A guard: while it lives, this thread flushes subnormals to zero; then the mode before is restored.
 pub(crate) struct Flushed {
     before: arch::Mode,
-    /// A mode is a thread's own.
+    /// Makes the guard `!Send`, since a mode belongs to a thread.
     _thread: PhantomData<*const ()>,
 }
 
@@ -37,13 +37,13 @@ impl Drop for Flushed {
     }
 }
 
-/// From now on this thread takes subnormals for zeros: one that works for the device alone.
+/// Flushes subnormals to zero from now on, on a thread that only works for the device.
 pub(crate) fn flush_for_good() {
     arch::set_mode(arch::mode() | arch::FLUSH);
 }
 
-/// Awaits a future that is polled in this mode, on whichever thread. Threads that are started
-/// meanwhile inherit it, so that a software adapter opened so computes without subnormals too.
+/// Awaits a future that is polled with subnormals flushed, on any thread. Threads started meanwhile inherit
+/// the mode, so a software adapter that is opened within also flushes them.
 pub(crate) async fn flushed<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
@@ -64,7 +64,7 @@ mod arch {
 
     pub(super) type Mode = u32;
 
-    /// MXCSR: results (bit 15) and operands (bit 6).
+    /// MXCSR's bits that flush results (bit 15) and operands (bit 6).
     pub(super) const FLUSH: Mode = 1 << 15 | 1 << 6;
 
     pub(super) fn mode() -> Mode {
@@ -87,7 +87,7 @@ mod arch {
 
     pub(super) type Mode = u64;
 
-    /// FPCR.FZ: results and operands.
+    /// FPCR.FZ, which flushes results and operands.
     pub(super) const FLUSH: Mode = 1 << 24;
 
     pub(super) fn mode() -> Mode {
@@ -103,7 +103,7 @@ mod arch {
     }
 }
 
-/// Elsewhere subnormals stay: WebAssembly has no such mode.
+/// A mode without effect: elsewhere, as in WebAssembly, subnormals cannot be flushed.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod arch {
     pub(super) type Mode = u32;

@@ -1,9 +1,9 @@
-//! A kernel as data: its source, its bindings, and one dispatch of it.
+//! Kernels as data: source, bindings, and a dispatch.
 
 use super::gpu::{Gpu, Raw};
 use super::unroll::unrolled;
 
-/// What a kernel may do with a binding.
+/// The access of a kernel to a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
@@ -16,31 +16,31 @@ pub(crate) type Constant = (&'static str, u32);
 /// All constants of one pipeline.
 pub(crate) type Constants = Vec<Constant>;
 
-/// What a kernel asks of a device beyond WebGPU.
+/// A requirement of a kernel beyond WebGPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// 16-bit floats.
     F16,
-    /// Subgroups of exactly so many lanes.
+    /// Subgroups of exactly this many lanes.
     Subgroups(u32),
-    /// Matrices of 16 x 16 numbers that a subgroup holds together.
+    /// Cooperative matrices of 16 x 16 numbers.
     Matrices,
 }
 
-/// The invocations of a workgroup along each axis, or the constant that says how many there are.
+/// The size of a workgroup along each axis, or the constant that sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Workgroup {
     Of([u32; 3]),
     Constant(&'static str),
 }
 
-/// A text of which kernels are made: that of a file in `shaders/`, or lines that the host gives.
+/// A part of a kernel's WGSL: a file in `shaders/`, or lines of the host.
 #[derive(Clone, Copy)]
 pub(crate) struct Wgsl {
-    /// In `shaders/`; none of lines that the host gives.
+    /// The path in `shaders/`; `None` for lines of the host.
     pub(crate) path: Option<&'static str>,
     pub(crate) text: &'static str,
-    /// What it asks of a device.
+    /// The requirement of this part.
     pub(crate) need: Option<Need>,
 }
 
@@ -54,7 +54,7 @@ impl Wgsl {
     }
 }
 
-/// The [`Wgsl`] that a file in `shaders/` is.
+/// The [`Wgsl`] of a file in `shaders/`.
 macro_rules! wgsl {
     ($path:literal) => {
         $crate::device::kernel::Wgsl {
@@ -70,16 +70,16 @@ pub(crate) use wgsl;
 /// compares names, access, workgroup and needs with the parsed WGSL.
 pub(crate) struct Kernel {
     pub(crate) name: &'static str,
-    /// Joined, in this order.
+    /// The parts, joined in this order.
     pub(crate) parts: &'static [Wgsl],
     pub(crate) bindings: &'static [(&'static str, Access)],
-    /// Constants that the ops use, for the translation test.
+    /// All sets of constants that the ops use, for the translation test.
     pub(crate) variants: fn() -> Vec<Constants>,
     pub(crate) workgroup: Workgroup,
 }
 
 impl Kernel {
-    /// What most kernels have: workgroups of 64, and no constants.
+    /// The defaults of most kernels: workgroups of 64, and no constants.
     pub(crate) const PLAIN: Self = Self {
         name: "",
         parts: &[],
@@ -88,23 +88,23 @@ impl Kernel {
         workgroup: Workgroup::Of([64, 1, 1]),
     };
 
-    /// Its WGSL, with the loops written out that are to be: see [`super::unroll`].
+    /// The WGSL, with loops unrolled as marked: see [`super::unroll`].
     pub(crate) fn source(&self) -> String {
         let texts: Vec<_> = self.parts.iter().map(|part| unrolled(part.text)).collect();
         texts.join("\n")
     }
 
-    /// The files in `shaders/` that it is made of.
+    /// The files in `shaders/` that make up the kernel.
     pub(crate) fn files(&self) -> impl Iterator<Item = &'static str> {
         self.parts.iter().filter_map(|part| part.path)
     }
 
-    /// What it asks of a device.
+    /// The requirements of all parts.
     pub(crate) fn needs(&self) -> impl Iterator<Item = Need> {
         self.parts.iter().filter_map(|part| part.need)
     }
 
-    /// The invocations of a workgroup, where no constant says them.
+    /// The invocations of a workgroup; `None` if a constant sets them.
     pub(crate) fn invocations(&self) -> Option<usize> {
         match self.workgroup {
             Workgroup::Of(size) => Some(size.iter().product::<u32>() as usize),
@@ -112,7 +112,7 @@ impl Kernel {
         }
     }
 
-    /// Whether a device has what it asks for.
+    /// Whether a device meets all requirements.
     pub(crate) fn runs_on(&self, gpu: &Gpu) -> bool {
         self.needs().all(|need| match need {
             Need::F16 => gpu.has_f16(),
@@ -122,28 +122,28 @@ impl Kernel {
     }
 }
 
-/// Words of a buffer, for a kernel to bind.
+/// A range of a buffer for a kernel to bind.
 #[derive(Clone, Copy)]
 pub(crate) struct Bound<'a> {
     pub(crate) raw: &'a Raw,
-    /// In bytes, as `bytes` is.
+    /// The offset in bytes.
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
 }
 
-/// One dispatch of a kernel on buffers. Slices, so that it allocates nothing.
+/// One dispatch of a kernel on buffers. Made of slices, so that it allocates nothing.
 pub(crate) struct Dispatch<'a> {
     pub(crate) kernel: &'static Kernel,
     pub(crate) grid: [u32; 3],
     pub(crate) constants: &'a [Constant],
     /// The uniform's words; an f32 by its bits.
     pub(crate) uniform: &'a [u32],
-    /// In the order of `Kernel::bindings`; `None` where a constant says that it is unused.
+    /// The buffers in the order of `Kernel::bindings`; `None` where a constant makes a binding unused.
     pub(crate) bound: &'a [Option<Bound<'a>>],
 }
 
-/// A grid for `groups` workgroups in one row, folded where a row would be too long. The
-/// kernel's number is `id.x + id.y * num_workgroups.x`.
+/// A grid of `groups` workgroups in one row, folded into several if the row would be too long. The number
+/// of a workgroup is `id.x + id.y * num_workgroups.x`.
 pub(crate) fn folded(groups: usize) -> [u32; 3] {
     const ROW: usize = 65_535;
     let rows = groups.div_ceil(ROW).max(1);

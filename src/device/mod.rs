@@ -1,6 +1,8 @@
-//! Where tensors live and ops run: a GPU by wgpu, or the CPU.
+//! The devices on which tensors live and ops run: a GPU by wgpu, or the CPU.
 
+pub(crate) mod coresident;
 pub(crate) mod cpu;
+pub(crate) mod fast_path;
 pub(crate) mod fill;
 pub(crate) mod float_mode;
 #[cfg_attr(not(feature = "gpu"), path = "no_gpu.rs")]
@@ -10,8 +12,6 @@ mod options;
 pub(crate) mod overrides;
 mod pool;
 pub(crate) mod profile;
-pub(crate) mod resident;
-pub(crate) mod special;
 pub(crate) mod threads;
 mod unroll;
 
@@ -25,26 +25,26 @@ use gpu::Gpu;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Locks, also after a panic elsewhere: what the locks guard stays valid at every step.
+/// Locks a mutex, even after a panic: the data under this crate's locks is valid at every step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a device has done so far: for tests and for profiles.
+/// Counts of the work of a device, for tests and profiles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Kernels recorded.
+    /// The number of kernels recorded.
     pub dispatches: u64,
-    /// Command buffers given to the queue.
+    /// The number of command buffers submitted to the queue.
     pub submissions: u64,
-    /// Buffers copied back to the host.
+    /// The number of buffers copied back to the host.
     pub readbacks: u64,
-    /// Buffers that the pool had to make.
+    /// The number of buffers that the pool had to create.
     pub buffers_created: u64,
-    /// Bind groups that had to be made.
+    /// The number of bind groups created.
     pub bind_groups_created: u64,
-    /// Pipelines that had to be made: kernels compiled, or found in the driver's cache.
+    /// The number of pipelines created: kernels compiled, or found in the driver's cache.
     pub pipelines_created: u64,
 }
 
@@ -65,19 +65,19 @@ pub(crate) enum Backend {
     Cpu(Arc<Cpu>),
 }
 
-/// What `WGPU_LSTM_DEVICE` asks for, if it is set and not empty.
+/// The value of `WGPU_LSTM_DEVICE`, if it is set and not empty.
 fn wanted() -> Result<Option<String>> {
     let Some(value) = std::env::var_os(DEVICE_VARIABLE) else { return Ok(None) };
     match value.to_str().map(str::trim) {
         Some("") => Ok(None),
         Some(name) => Ok(Some(name.to_owned())),
-        // Whoever set it wants something: a device of our choice would be the wrong one. In a
-        // browser, where blocking is not allowed, there are no variables.
+        // The user wants a particular device, so a default would be wrong. Blocking is fine: a browser, which
+        // cannot, has no environment variables.
         None => Err(gpu::unknown(value.to_string_lossy().into_owned())),
     }
 }
 
-/// These options, with the adapter that the environment asks for; `None` if it asks for the CPU.
+/// The options with the adapter that the environment variable names; `None` if it names the CPU.
 fn or_wanted(mut options: GpuOptions) -> Result<Option<GpuOptions>> {
     if let Some(name) = wanted()? {
         match name.to_lowercase().as_str() {
@@ -92,8 +92,8 @@ fn or_wanted(mut options: GpuOptions) -> Result<Option<GpuOptions>> {
 }
 
 impl Device {
-    /// A hardware GPU where there is one, else the CPU; never a software rasteriser, which is
-    /// slower than the CPU device. Without the feature `gpu`, the CPU.
+    /// Opens a hardware GPU if there is one, else the CPU; never a software rasteriser, which is slower than
+    /// the CPU device. Without the feature `gpu`, always the CPU.
     ///
     /// The environment variable `WGPU_LSTM_DEVICE` (a name as in [`Device::named`]) overrides the
     /// choice, here and in [`Device::gpu`] and [`Device::cpu`].
@@ -136,7 +136,7 @@ impl Device {
         Ok(Self(Backend::Gpu(gpu::wait_for(options)?)))
     }
 
-    /// A GPU.
+    /// Opens a GPU.
     ///
     /// `WGPU_LSTM_DEVICE` overrides which adapter; the other options stay as given.
     ///
@@ -150,7 +150,7 @@ impl Device {
         }
     }
 
-    /// As [`Device::gpu`], where blocking is not allowed: in a browser.
+    /// As [`Device::gpu`], for browsers, where blocking is not allowed.
     ///
     /// # Errors
     /// As [`Device::gpu`].
@@ -161,12 +161,12 @@ impl Device {
         }
     }
 
-    /// The CPU: SIMD chosen at run time, and threads of its own, as many as the processor runs at a
-    /// time, or as the environment variable `RAYON_NUM_THREADS` says.
+    /// The CPU, with SIMD chosen at run time and a thread pool of its own: as many threads as the processor
+    /// runs at a time, or as the environment variable `RAYON_NUM_THREADS` says.
     ///
-    /// They are no other pool's: jobs of the program do not hold them up, and a call from inside of a
-    /// rayon pool goes over the device's threads, too. Numbers below 1.2e-38 are zeros to this device;
-    /// the caller's floating-point mode is as before after each call.
+    /// No other pool shares these threads: jobs of the program do not block them, and a call from inside a
+    /// rayon pool uses them, too. Numbers below 1.2e-38 are flushed to zero; the caller's floating-point mode
+    /// is restored after each call.
     ///
     /// # Errors
     /// Only where `WGPU_LSTM_DEVICE` asks for another device: as [`Device::auto`].
@@ -174,8 +174,8 @@ impl Device {
         Self::cpu_or_wanted(|| Ok(Self::plain_cpu()))
     }
 
-    /// The CPU with so many threads, the caller's among them. Each call makes another device, whose
-    /// tensors do not mix with those of others.
+    /// The CPU with `threads` threads, including the caller's. Each call makes another device, whose tensors
+    /// cannot be mixed with those of others.
     ///
     /// ```
     /// use wgpu_lstm::Device;
@@ -196,7 +196,7 @@ impl Device {
         Self::cpu_or_wanted(|| Ok(Self(Backend::Cpu(Cpu::new(false, Some(threads))))))
     }
 
-    /// What the environment asks for, or else this one.
+    /// The device that the environment variable names, or else `cpu`.
     fn cpu_or_wanted(cpu: impl FnOnce() -> Result<Self>) -> Result<Self> {
         match wanted()? {
             Some(name) if !["auto", "cpu"].iter().any(|n| name.eq_ignore_ascii_case(n)) => {
@@ -206,13 +206,13 @@ impl Device {
         }
     }
 
-    /// The CPU, whatever the environment says.
+    /// The CPU, regardless of the environment variable.
     pub(crate) fn plain_cpu() -> Self {
         static CPU: OnceLock<Arc<Cpu>> = OnceLock::new();
         Self(Backend::Cpu(CPU.get_or_init(|| Cpu::new(false, None)).clone()))
     }
 
-    /// The CPU with new buffers full of NaN, for tests.
+    /// A CPU device that fills new buffers with NaN, for tests.
     pub(crate) fn poisoned_cpu() -> Self {
         Self(Backend::Cpu(Cpu::new(true, None)))
     }
@@ -243,7 +243,7 @@ impl Device {
         matches!(self.0, Backend::Gpu(_))
     }
 
-    /// The memory that tensors and the pool hold.
+    /// The memory held by tensors and by the pool.
     pub fn memory(&self) -> Memory {
         match &self.0 {
             Backend::Gpu(gpu) => gpu.memory(),
@@ -251,7 +251,7 @@ impl Device {
         }
     }
 
-    /// Gives pooled memory back to the system.
+    /// Returns pooled memory to the system.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`].
@@ -265,9 +265,8 @@ impl Device {
         }
     }
 
-    /// Gives the queue what has been recorded so far, without waiting. Reading a tensor does
-    /// this too; call it at the end of a training step, so that the GPU works while the host
-    /// prepares the next.
+    /// Submits the work recorded so far to the queue, without waiting. Reading a tensor does this too; call
+    /// it at the end of a training step, so that the GPU works while the host prepares the next.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`], and any error that wgpu reported meanwhile.
@@ -278,7 +277,7 @@ impl Device {
         }
     }
 
-    /// Submits and waits until everything is computed. For timings.
+    /// Submits the work recorded so far and waits until it is done, for timings.
     ///
     /// # Errors
     /// As [`Device::submit`].
@@ -290,7 +289,7 @@ impl Device {
         }
     }
 
-    /// What the device has done so far.
+    /// Counts of the device's work so far.
     pub fn counters(&self) -> Counters {
         match &self.0 {
             Backend::Gpu(gpu) => gpu.counters(),
@@ -309,7 +308,7 @@ impl Device {
     }
 }
 
-/// `AMD Radeon RX 7900 XTX (Vulkan, radv Mesa 25.0)` or `CPU (16 threads)`.
+/// Writes `AMD Radeon RX 7900 XTX (Vulkan, radv Mesa 25.0)` or `CPU (16 threads)`.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

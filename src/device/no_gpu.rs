@@ -1,14 +1,14 @@
-//! In the place of `gpu/` where this crate is built without its feature `gpu`: the same names, of which
-//! there is never a value, so that the rest of the crate need not know.
+//! Replaces `gpu/` without the feature `gpu`: the same names, as types without values, so that the rest of
+//! the crate compiles unchanged.
 #![warn(dead_code)] // here alone: see lib.rs
 
 use super::Counters;
+use super::coresident::Coresident;
+use super::fast_path::{Candidates, FastPath};
 use super::kernel::Dispatch;
 use super::options::{AdapterInfo, GpuOptions};
 use super::pool::Memory;
 use super::profile::{Cost, Profile};
-use super::resident::Resident;
-use super::special::{Choice, Special};
 use crate::{Device, Error, Result};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) struct Gpu {
     pub(crate) limits: Limits,
     pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,
-    pub(crate) resident: Resident,
+    pub(crate) coresident: Coresident,
     never: Infallible,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct GpuBuffer {
     pub(crate) raw: Raw,
 }
 
-/// Those of a device's limits that ops ask for.
+/// The limits of a device that ops use.
 pub(crate) struct Limits {
     pub(crate) max_compute_invocations_per_workgroup: u32,
     pub(crate) max_compute_workgroup_size_x: u32,
@@ -62,7 +62,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// WebGPU's.
+    /// WebGPU's default limits.
     pub(crate) fn defaults() -> Self {
         Self {
             max_compute_invocations_per_workgroup: 256,
@@ -172,11 +172,11 @@ impl Gpu {
         match self.never {}
     }
 
-    pub(crate) fn trusts(self: &Arc<Self>, _: &Special) -> bool {
+    pub(crate) fn is_trusted(self: &Arc<Self>, _: &FastPath) -> bool {
         match self.never {}
     }
 
-    pub(crate) fn choose(self: &Arc<Self>, _: &Choice<'_>) -> usize {
+    pub(crate) fn autotune(self: &Arc<Self>, _: &Candidates<'_>) -> usize {
         match self.never {}
     }
 }

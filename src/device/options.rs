@@ -1,4 +1,4 @@
-//! How a program asks for a GPU, and what an adapter tells of itself.
+//! The options to open a GPU, and the description of an adapter.
 
 use super::overrides::TestOverrides;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use std::time::Duration;
 /// The environment variable that overrides a program's choice of device.
 pub const DEVICE_VARIABLE: &str = "WGPU_LSTM_DEVICE";
 
-/// The environment variable that names the folder for what is kept on disk; `off`, in any case of
-/// letters, keeps nothing. Without the feature `cache` nothing is kept at all.
+/// The environment variable that names the cache folder on disk; `off`, in any case of letters, disables
+/// the cache. Without the feature `cache` there is none.
 pub const CACHE_VARIABLE: &str = "WGPU_LSTM_CACHE";
 
-/// How to open a GPU. Without the feature `gpu` there is none to open.
+/// The options to open a GPU. Without the feature `gpu` there is none to open.
 ///
 /// ```
 /// use wgpu_lstm::GpuOptions;
@@ -34,47 +34,46 @@ pub struct GpuOptions {
 }
 
 impl GpuOptions {
-    /// Only an adapter whose name contains `part`, in any case of letters.
+    /// Takes only an adapter whose name contains `part`, in any case of letters.
     pub fn name(mut self, part: impl Into<String>) -> Self {
         self.name = Some(part.into());
         self
     }
 
-    /// A software rasteriser (lavapipe, SwiftShader, WARP) instead of a hardware GPU.
+    /// Takes a software rasteriser (lavapipe, SwiftShader, WARP) instead of a hardware GPU.
     pub fn software(mut self) -> Self {
         self.software = true;
         self
     }
 
-    /// No more than WebGPU's default limits and no optional feature, as in a browser:
-    /// 128 MiB a binding, 256 invocations and 16 KiB of shared memory a workgroup.
+    /// Uses no more than WebGPU's default limits and no optional feature, as in a browser: 128 MiB a binding,
+    /// 256 invocations and 16 KiB of shared memory a workgroup.
     pub fn portable(mut self) -> Self {
         self.portable = true;
         self
     }
 
-    /// Compiles kernels with wgpu's run-time checks: bounds, loops and, but on OpenGL, zeroed shared
-    /// memory. Slower; the test-suite runs every kernel both ways.
+    /// Compiles kernels with wgpu's run-time checks: bounds, loops and, except on OpenGL, zeroed shared memory.
+    /// Slower; the test suite runs every kernel both ways.
     pub fn checked(mut self) -> Self {
         self.checked = true;
         self
     }
 
-    /// Fills every new buffer with NaN, so that whatever a kernel leaves unwritten shows.
-    /// For tests.
+    /// Fills every new buffer with NaN, so that tests detect what a kernel leaves unwritten.
     pub fn poison(mut self) -> Self {
         self.poison = true;
         self
     }
 
-    /// Keeps compiled kernels, and what is learned of the device, in this folder, whatever
-    /// `WGPU_LSTM_CACHE` says; nowhere without the feature `cache`.
+    /// Caches compiled kernels, and what is learned of the device, in this folder, regardless of
+    /// `WGPU_LSTM_CACHE`. No effect without the feature `cache`.
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Cache::At(folder.into());
         self
     }
 
-    /// Keeps nothing on disk.
+    /// Disables the cache on disk.
     pub fn no_cache(mut self) -> Self {
         self.cache = Cache::Off;
         self
@@ -132,7 +131,7 @@ impl GpuOptions {
     }
 }
 
-/// One adapter of this machine, as [`crate::Device::adapters`] lists it.
+/// An adapter of this machine, as [`crate::Device::adapters`] lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdapterInfo {
@@ -153,11 +152,11 @@ pub struct AdapterInfo {
     pub cooperative_matrices: bool,
 }
 
-/// Where a device keeps what it learned.
+/// The place of the cache on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Cache {
-    /// Where the environment variable says, else in the user's folder for caches. Nowhere for
-    /// devices whose options are for tests.
+    /// The folder that the environment variable names, else the user's folder for caches; none for devices
+    /// with options for tests.
     #[default]
     Environment,
     Off,

@@ -74,14 +74,14 @@ impl Gpu {
     /// How kernels run, whatever the device is like.
     #[cfg(test)]
     pub(crate) fn forced(&self) -> Forced {
-        *lock(&self.resident.forced)
+        *lock(&self.coresident.forced)
     }
 
     /// Forces how kernels run, and forgets what was seen of those that wait for each other.
     #[cfg(test)]
     pub(crate) fn force(&self, forced: Forced) -> Result<()> {
-        self.forget_alarms()?;
-        *lock(&self.resident.forced) = forced;
+        self.forget_time_outs()?;
+        *lock(&self.coresident.forced) = forced;
         Ok(())
     }
 }

@@ -1,16 +1,16 @@
-//! Buffers by size class, so that a training loop allocates nothing after its first step.
+//! A pool of buffers by size class: a training loop allocates nothing after its first step.
 
 use std::collections::BTreeMap;
 
-/// Memory of a device, in bytes.
+/// The memory of a device, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// Held by tensors, and on the CPU by their copies in the order in which products read them.
+    /// Bytes held by tensors, and on the CPU by copies of weights packed for products.
     pub in_use: u64,
-    /// Held by the pool, ready for the next tensor.
+    /// Bytes held by the pool, ready for the next tensor.
     pub pooled: u64,
-    /// The most that was held at any time, in use and pooled together.
+    /// The most bytes held at any time, in use and pooled together.
     pub peak: u64,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn class(bytes: u64) -> u64 {
 pub(super) struct Pool<B> {
     free: BTreeMap<u64, Vec<(B, u64)>>,
     memory: Memory,
-    /// Buffers that had to be made anew.
+    /// The number of buffers that had to be created.
     pub created: u64,
 }
 
@@ -38,8 +38,8 @@ impl<B> Pool<B> {
         Self { free: BTreeMap::new(), memory: Memory::default(), created: 0 }
     }
 
-    /// A free buffer of this class, or of one not much larger, released before `before`; and its
-    /// class. A batch that is a little shorter than another then takes what that one left.
+    /// Takes a free buffer of this class, or of one not much larger, released before `before`; returns its
+    /// class, too. A slightly shorter batch then reuses the buffers of a longer one.
     pub(super) fn take(&mut self, class: u64, before: u64) -> Option<(B, u64)> {
         let near = self.free.range_mut(class..=class / 4 * 5);
         let (class, buffer) = near.into_iter().find_map(|(&class, stack)| {
@@ -51,7 +51,7 @@ impl<B> Pool<B> {
         Some((buffer, class))
     }
 
-    /// Counts a buffer that was made outside.
+    /// Counts a buffer that was created outside.
     pub(super) fn made(&mut self, class: u64) {
         self.created += 1;
         self.memory.in_use += class;

@@ -1,34 +1,34 @@
-//! Where a GPU's time goes: each dispatch between two timestamps, summed by kernel.
+//! Profiles of a GPU: each dispatch between two timestamps, summed by kernel.
 
 use super::{Backend, Device};
 use crate::{Error, Result};
 use std::fmt;
 
-/// The work of one dispatch, as far as its op knows it: the arithmetic, and the bytes that it has
-/// to move at least, each counted once.
+/// The work of one dispatch, as far as its op knows it: the arithmetic, and the least bytes to move, each
+/// counted once.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
     pub(crate) flop: f64,
     pub(crate) bytes: f64,
 }
 
-/// What a kernel took: see [`Device::profile`].
+/// The time and work of a kernel: see [`Device::profile`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct KernelTime {
-    /// The name of the file in `shaders/`, or that and the variant.
+    /// The kernel's name: its file in `shaders/`, with the variant if there are several.
     pub kernel: &'static str,
-    /// Its dispatches.
+    /// The number of dispatches.
     pub calls: u64,
-    /// The time of all its dispatches on the device.
+    /// The time of all dispatches on the device, in seconds.
     pub seconds: f64,
-    /// Additions and multiplications of its products; 0 where they are not counted.
+    /// The additions and multiplications of products; 0 where they are not counted.
     pub flop: f64,
-    /// The bytes that it has to move at least; 0 where they are not counted.
+    /// The least bytes to move; 0 where they are not counted.
     pub bytes: f64,
 }
 
-/// A profile of a device: a table by its `Display`.
+/// A profile of a device, which `Display` writes as a table.
 ///
 /// ```text
 /// kernel                    calls        ms      %    GFLOP/s      GB/s
@@ -38,7 +38,7 @@ pub struct KernelTime {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Profile {
-    /// By kernel, the longest time first.
+    /// The kernels, the longest time first.
     pub kernels: Vec<KernelTime>,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Profile {
 }
 
 impl Device {
-    /// What each kernel took since the last call, by the device's own clock. Submits and waits.
+    /// The time of each kernel since the last call, by the device's own clock. Submits and waits.
     ///
     /// The device must have been opened with [`crate::GpuOptions::profile`].
     ///

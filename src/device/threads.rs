@@ -1,8 +1,8 @@
-//! The threads of the CPU device: its own, so that no job of the program holds them up, and without
-//! subnormals (see [`super::float_mode`]).
+//! The thread pool of the CPU device: its own, so that no job of the program blocks it, and with subnormals
+//! flushed (see [`super::float_mode`]).
 //!
-//! The calling thread always works too. It lends its work to the others, and when it finds nothing
-//! more to do it waits for those alone that have begun: where all threads are busy, it goes on alone.
+//! The calling thread always works too. It lends work to the others, and when nothing is left it waits only
+//! for those that have begun: if all threads are busy, it does the work alone.
 
 use super::float_mode::{Flushed, flush_for_good};
 use super::lock;
@@ -11,19 +11,19 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
-/// So many threads, of which the caller is one.
+/// A pool of `count` threads, of which the caller is one.
 pub(crate) struct Threads {
     count: usize,
-    /// Made when it is first needed; none where a system gives no threads.
+    /// The pool, created at first use; `None` if the system gives no threads.
     pool: OnceLock<Option<rayon::ThreadPool>>,
 }
 
 thread_local! {
-    /// Whose work this thread does at present.
+    /// The pool that this thread works for at present.
     static CURRENT: RefCell<Option<Arc<Threads>>> = const { RefCell::new(None) };
 }
 
-/// Puts back whose work the thread did before.
+/// Restores the pool that the thread worked for before.
 struct Entered(Option<Arc<Threads>>);
 
 impl Drop for Entered {
@@ -33,8 +33,8 @@ impl Drop for Entered {
 }
 
 impl Threads {
-    /// `None`: as many as the processor runs at a time, or as the environment variable
-    /// `RAYON_NUM_THREADS` says.
+    /// A pool of `count` threads; `None`: as many as `RAYON_NUM_THREADS` says, or as the processor runs at a
+    /// time.
     pub(crate) fn new(count: Option<usize>) -> Arc<Self> {
         let asked = || std::env::var("RAYON_NUM_THREADS").ok()?.trim().parse().ok();
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -61,7 +61,7 @@ impl Threads {
         pool.as_ref()
     }
 
-    /// Runs `f` without subnormals; what it spreads over threads goes over these.
+    /// Runs `f` with subnormals flushed; its parallel work uses this pool.
     pub(crate) fn enter<R>(self: &Arc<Self>, f: impl FnOnce() -> R) -> R {
         let _mode = Flushed::new();
         let inside = CURRENT
@@ -71,18 +71,18 @@ impl Threads {
     }
 }
 
-/// The threads whose work this one does at present.
+/// The pool that this thread works for at present.
 fn current() -> Option<Arc<Threads>> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// How many they are.
+/// The number of threads of the pool that this thread works for; 1 without.
 pub(crate) fn count() -> usize {
     CURRENT.with_borrow(|current| current.as_ref().map_or(1, |threads| threads.count))
 }
 
-/// Runs `f` on each job, on as many threads. The calling thread is one of them: it starts at once,
-/// and a single one wakes nobody.
+/// Runs `f` on each job, on up to `threads` threads. The calling thread is one of them: it starts at once,
+/// and with one thread no other is woken.
 pub(crate) fn each<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
     threads: usize,
@@ -103,25 +103,25 @@ pub(crate) fn each<J: Send>(
     lend(pool, threads.min(pool.current_num_threads()) - 1, &work);
 }
 
-/// Runs `f` on each chunk of `len` words with its number, on all threads.
+/// Runs `f` on each chunk of `len` words and its number, on all threads.
 pub(crate) fn each_chunk<T: Send>(words: &mut [T], len: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     each(words.chunks_mut(len.max(1)).enumerate(), count(), |(n, chunk)| f(n, chunk));
 }
 
-/// Has `f` run by one of the threads, some time.
+/// Queues `f` for a thread of the pool.
 pub(crate) fn spawn(f: impl FnOnce() + Send + 'static) {
     if let Some(pool) = current().as_deref().and_then(Threads::pool) {
         pool.spawn(f);
     }
 }
 
-/// Runs `f` where rayon's parallel loops, which the product of matrices has, find these threads.
-/// `false`: there are none, and it must go on alone.
+/// Runs `f` where rayon's parallel loops, as in products of matrices, use this pool. The argument is
+/// `false` if there is none, and `f` must not run in parallel.
 pub(crate) fn inside<R: Send>(mut f: impl FnMut(bool) -> R + Send) -> R {
     match current().as_deref().and_then(Threads::pool) {
         Some(pool) if pool.current_thread_index().is_some() => f(true),
         Some(pool) if rayon::current_thread_index().is_none() => pool.install(|| f(true)),
-        // While a thread of another pool waits here, rayon would have it take up that pool's jobs.
+        // If a thread of another pool waited here, rayon would give it jobs of that pool.
         Some(pool) => {
             let done = std::thread::scope(|scope| {
                 let there = || pool.install(|| f(true));
@@ -134,7 +134,7 @@ pub(crate) fn inside<R: Send>(mut f: impl FnMut(bool) -> R + Send) -> R {
     }
 }
 
-/// Work that is lent to other threads for a while.
+/// Work lent to other threads for a limited time.
 #[derive(Default)]
 struct Loan {
     state: Mutex<LoanState>,
@@ -143,14 +143,13 @@ struct Loan {
 
 #[derive(Default)]
 struct LoanState {
-    /// Who comes now comes too late.
+    /// Whether the loan is over, so that no thread may begin.
     closed: bool,
     running: usize,
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// Where lent work is: a pointer, since it outlives what it points to in the hands of a helper that comes
-/// too late.
+/// A pointer to lent work. Not a reference, since it outlives the work in a helper that comes too late.
 #[derive(Clone, Copy)]
 struct Lent(*const (dyn Fn() + Sync));
 
@@ -182,13 +181,13 @@ impl Loan {
     }
 }
 
-/// Ends a loan when it is dropped: from then on nobody runs the work.
+/// Ends a loan when dropped: no thread runs the work from then on.
 struct Closing<'a>(&'a Loan);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         lock(&self.0.state).closed = true;
-        // Whoever has begun is nearly done: sleeping and waking up would take longer.
+        // Threads that have begun are nearly done: sleeping and waking up would take longer.
         for _ in 0..256 {
             if lock(&self.0.state).running == 0 {
                 return;
@@ -202,8 +201,7 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Runs `work` here and, as far as they get to it, on so many other threads. A panic of theirs goes
-/// on here.
+/// Runs `work` here and, if they are free, on up to `helpers` other threads. Resumes a helper's panic.
 fn lend(pool: &rayon::ThreadPool, helpers: usize, work: &(dyn Fn() + Sync)) {
     let loan = Arc::new(Loan::default());
     {

@@ -1,5 +1,5 @@
-//! Loops in the text of kernels that are written out before a compiler sees them: where sums have to stay
-//! in registers, or a place in private memory has to be known, no compiler is relied on to unroll.
+//! Unrolls marked loops in the text of kernels: where sums must stay in registers, or an index into private
+//! memory must be constant, no compiler is relied on to unroll.
 //!
 //! ```text
 //! //@ for i in 0..2; c in x, y
@@ -7,13 +7,13 @@
 //! //@ end
 //! ```
 //!
-//! stands for `a0 += b.x; a0 += b.y; a1 += b.x; a1 += b.y;`, each on a line of its own. A loop goes over
-//! numbers or over words, several variables over as many words a turn (`for i c in 0 x, 1 y`); a variable is
-//! one letter. What is no such loop stays as it is, and no compiler takes a `$`.
+//! becomes `a0 += b.x; a0 += b.y; a1 += b.x; a1 += b.y;`, each on its own line. A loop runs over numbers or
+//! words, or several variables over as many words a turn (`for i c in 0 x, 1 y`); a variable is one letter.
+//! Text that is not a complete loop is left as it is; no compiler accepts the `$` in it.
 
 use std::borrow::Cow;
 
-/// The text with all its loops written out.
+/// The text with all loops unrolled.
 pub(super) fn unrolled(text: &str) -> Cow<'_, str> {
     if !text.contains(FOR) {
         return Cow::Borrowed(text);
@@ -44,13 +44,13 @@ fn write_out(lines: &[String], out: &mut String) {
     }
 }
 
-/// A loop's variables, and for each of its turns the words that they stand for.
+/// The variables of a loop, and their words for each turn.
 struct Loop<'a> {
     names: &'a str,
     turns: Vec<String>,
 }
 
-/// The loops that a line begins, the outermost first.
+/// The loops that a line opens, the outermost first.
 fn loops(line: &str) -> Option<Vec<Loop<'_>>> {
     let one = |head| -> Option<Loop<'_>> {
         let (names, over) = str::split_once(head, " in ")?;
@@ -66,7 +66,7 @@ fn loops(line: &str) -> Option<Vec<Loop<'_>>> {
     line.trim_start().strip_prefix(FOR)?.split(';').map(one).collect()
 }
 
-/// Where a loop ends whose body begins with these lines.
+/// The index of the line that ends a loop whose body begins with `body`.
 fn end_of(body: &[String]) -> Option<usize> {
     let mut open = 1;
     body.iter().position(|line| {

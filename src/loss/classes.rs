@@ -1,4 +1,4 @@
-//! Between one class of several and a softmax.
+//! The cross-entropy between one class of several and a softmax.
 
 use super::{RowWeights, check_total, one_over, record, rows};
 use crate::autograd::{Tape, Var};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Labels {
-    /// So that a check needs no read-back.
+    /// A copy on the host: a check then needs no read-back.
     host: Arc<[u32]>,
     tensor: Tensor,
 }
@@ -66,38 +66,38 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// Without options: the mean of -log softmax(logits)\[label\].
+    /// The plain cross-entropy: the mean of -log softmax(logits)\[label\].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A label whose rows do not count: padding, say. It need not be a class.
+    /// Sets a label whose rows do not count, such as that of padding. It need not be a class.
     pub fn ignore_index(mut self, label: u32) -> Self {
         self.ignored = Some(label);
         self
     }
 
-    /// The share of each target that goes to all classes alike (Szegedy et al. 2016,
+    /// Sets the share of each target that is spread over all classes evenly (Szegedy et al. 2016,
     /// arXiv 1512.00567).
     pub fn label_smoothing(mut self, share: f32) -> Self {
         self.smoothing = share;
         self
     }
 
-    /// How much each class counts: PyTorch's `weight`. The mean is over the weights of the rows'
-    /// labels.
+    /// Sets the weight of each class: PyTorch's `weight`. The mean is weighted by the class of each row's
+    /// label.
     pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> Self {
         self.class_weights = Some(weights.into().into());
         self
     }
 
-    /// What can be told without logits.
+    /// Checks the options as far as no logits are needed.
     pub(crate) fn check(&self) -> Result<()> {
         if !(0.0..=1.0).contains(&self.smoothing) {
             let (option, found) = ("CrossEntropy::label_smoothing", self.smoothing.to_string());
             return Err(Error::Option { option, found, expected: "from 0 to 1".into() });
         }
-        // Sums and products of others may be no floats, in the midst of a training.
+        // Sums and products of larger or smaller weights may overflow or vanish during a training.
         let fits = |&weight: &f32| weight == 0.0 || (1e-12..=1e12).contains(&weight);
         match self.class_weights.iter().flat_map(|w| w.iter()).find(|w| !fits(w)) {
             Some(bad) => Err(Error::Option {
@@ -109,7 +109,7 @@ impl CrossEntropy {
         }
     }
 
-    /// That there is a weight for each class, if there are weights.
+    /// Checks that there is a weight for each class, if there are weights.
     pub(crate) fn check_classes(&self, classes: usize) -> Result<()> {
         match &self.class_weights {
             Some(weights) if weights.len() != classes => Err(Error::Option {
@@ -145,7 +145,7 @@ impl CrossEntropy {
         self.total_of(labels, weights.map(|w| (w.values(), w.sum().into()))) as f32
     }
 
-    /// The same of weights with this sum.
+    /// The sum of the products of class weights and row weights, given the row weights and their sum.
     fn total_of(&self, labels: &Labels, weights: Option<(&[f32], f64)>) -> f64 {
         if self.ignored.is_none() && self.class_weights.is_none() {
             return weights.map_or(labels.host.len() as f64, |(_, sum)| sum);
@@ -194,7 +194,7 @@ impl CrossEntropy {
             let values: Vec<_> =
                 counts.iter().enumerate().map(|(i, &on)| if on { row(i) } else { 0.0 }).collect();
             row_weights = Some(Tensor::from_slice(&values, [rows], &x.device())?);
-            // A label that is no class must not lead a kernel astray.
+            // A kernel must not index by a label that is no class.
             let values: Vec<_> =
                 labels.host.iter().zip(counts).map(|(&l, on)| if on { l } else { 0 }).collect();
             classes_of_rows = Tensor::from_u32(&values, [rows], &x.device())?;

@@ -1,4 +1,4 @@
-//! Connectionist temporal classification: labels without a place in time.
+//! Connectionist temporal classification: labels without an alignment in time.
 
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -8,8 +8,8 @@ use crate::ops::sums::reduce_sum::reduce_sum;
 use crate::{DType, Error, Result, Tensor};
 use std::collections::HashMap;
 
-/// Connectionist temporal classification (Graves et al. 2006): the loss of models that say
-/// labels in the right order, when they like, with a blank where they say nothing.
+/// Connectionist temporal classification (Graves et al. 2006): the loss of models that emit labels in the
+/// right order at any time, and a blank in between.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, loss::Ctc, nn::Params};
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 /// // One row of 4 frames and 3 classes, of which 0 is the blank.
 /// let logits = tape.input(Tensor::zeros([1, 4, 3], &device)?);
 /// let loss = Ctc::new().loss(&tape, &logits, &[[1, 2]])?;
-/// // 15 of the 81 paths say 1, 2; the mean is over the labels.
+/// // 15 of the 81 paths spell 1, 2; the mean is over the labels.
 /// assert!((loss.tensor().to_vec()?[0] - (81f32 / 15.0).ln() / 2.0).abs() < 1e-5);
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
@@ -30,20 +30,20 @@ pub struct Ctc {
 }
 
 impl Ctc {
-    /// With the blank at 0.
+    /// A loss with the blank at class 0.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The class of the blank.
+    /// Sets the class of the blank.
     pub fn blank(mut self, class: u32) -> Self {
         self.blank = class;
         self
     }
 
-    /// Lets rows that cannot say their labels count nothing: those with too few frames, which are an
-    /// error otherwise, and those whose logits rule every path out, whose loss is infinite otherwise
-    /// (their gradient is 0 in any case). PyTorch's `zero_infinity`.
+    /// Gives rows that cannot spell their labels a loss of 0: those with too few frames, which are an error
+    /// otherwise, and those whose logits exclude every path, whose loss is infinite otherwise (their
+    /// gradient is 0 in any case). PyTorch's `zero_infinity`.
     pub fn zero_infinity(mut self) -> Self {
         self.skips = true;
         self
@@ -128,8 +128,8 @@ impl Ctc {
         }))
     }
 
-    /// What the likeliest class of each frame says: repeats are one, blanks are nothing. Waits
-    /// for the device.
+    /// Decodes the path of the likeliest class of each frame: repeats are merged, blanks removed. Waits for
+    /// the device.
     ///
     /// # Errors
     /// [`Error::Rank`] if `logits` is not `[B,T,C]`, [`Error::Unsupported`] for a mask,

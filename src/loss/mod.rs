@@ -1,15 +1,15 @@
-//! Losses for training loops: each gives one number on the device, and its gradient.
+//! Losses for training loops: each computes one number on the device, and its gradient.
 //!
-//! Those without options are functions: [`mean_squared_error`]. Those that have some are values that are
-//! made once and computed at each step: [`CrossEntropy`] and [`Ctc`], each with a function for the plain
-//! form. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them itself on what
-//! its last layer gives before a softmax or sigmoid.
+//! Losses without options are functions: [`mean_squared_error`]. Those with options are values that are
+//! made once and used at each step: [`CrossEntropy`] and [`Ctc`], each with a function for the plain
+//! form. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them on the logits of
+//! its last layer, before a softmax or sigmoid.
 //!
 //! Several losses in one step, each with a weight: give all of them to
 //! [`Tape::backward_from`], with the weights as their gradients.
 //!
-//! But for [`Ctc`], they count every row of what they get, padding too: for sequences of different
-//! lengths give them [`RowWeights::from_lengths`], for those with a mask [`RowWeights::from_mask`].
+//! All but [`Ctc`] count every row, padding too: for sequences of different lengths give them
+//! [`RowWeights::from_lengths`], for those with a mask [`RowWeights::from_mask`].
 
 mod classes;
 mod ctc;
@@ -26,7 +26,7 @@ use crate::tensor::{count, room_for};
 use crate::{DType, Device, Error, Lengths, Mask, Result, Tensor};
 use std::sync::Arc;
 
-/// How much each row counts. Rows of weight 0 count nothing, whatever they hold.
+/// The weight of each row in a loss. Rows of weight 0 have no effect, even if they hold NaN.
 #[derive(Debug, Clone)]
 pub struct RowWeights {
     host: Arc<[f32]>,
@@ -35,8 +35,8 @@ pub struct RowWeights {
     shares: Shares,
 }
 
-/// The weights as a mean takes them: in another unit if they are so large or so small that their sum over
-/// all elements, or one over it, would be no float.
+/// The weights of a mean, scaled by a power of two if their sum over all elements, or one over it, would
+/// otherwise be no float.
 #[derive(Debug, Clone)]
 struct Shares {
     host: Arc<[f32]>,
@@ -45,12 +45,12 @@ struct Shares {
 }
 
 impl RowWeights {
-    /// One weight for each row, none negative, not all of them 0.
+    /// One weight for each row: none negative, not all 0.
     ///
     /// # Errors
     /// [`Error::Option`] for others, and those of [`Tensor::from_slice`].
     pub fn new(weights: &[f32], device: &Device) -> Result<Self> {
-        let new = Self::that_may_be_zero(weights, device)?;
+        let new = Self::new_allow_zero_sum(weights, device)?;
         if new.sum > 0.0 && new.sum.is_finite() && weights.iter().all(|&w| w >= 0.0) {
             check_sum("RowWeights::weights", new.sum)?;
             return Ok(new);
@@ -62,8 +62,8 @@ impl RowWeights {
         })
     }
 
-    /// A batch may have no row that counts: its loss is 0.
-    pub(crate) fn that_may_be_zero(weights: &[f32], device: &Device) -> Result<Self> {
+    /// As [`RowWeights::new`], but all weights may be 0: the loss of such a batch is 0.
+    pub(crate) fn new_allow_zero_sum(weights: &[f32], device: &Device) -> Result<Self> {
         // In f64: f32 stops counting at 16,777,216.
         let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>();
         let host: Arc<[f32]> = weights.into();
@@ -81,7 +81,7 @@ impl RowWeights {
         Ok(Self { host, tensor, sum: sum as f32, shares })
     }
 
-    /// 1 for each timestep of a sequence, 0 for the padding behind it: for values `[B,T,..]`.
+    /// The weight 1 for each timestep of a sequence, 0 for the padding behind it: for values `[B,T,..]`.
     ///
     /// # Errors
     /// Those of [`RowWeights::new`].
@@ -94,8 +94,7 @@ impl RowWeights {
         Self::new(&weights, &lengths.tensor.device())
     }
 
-    /// 1 for each timestep that a mask lets count, 0 for those that it leaves out: for values
-    /// `[B,T,..]`.
+    /// The weight 1 for each timestep that a mask lets count, 0 for all others: for values `[B,T,..]`.
     ///
     /// ```
     /// use wgpu_lstm::{Device, Mask, loss::RowWeights};
@@ -127,12 +126,12 @@ impl RowWeights {
     }
 }
 
-/// That a mean over weights with this sum is one.
+/// Checks that a mean over weights with this sum can be taken in floats.
 pub(crate) fn check_sum(option: &'static str, sum: f32) -> Result<()> {
     check_total(option, sum.into())
 }
 
-/// The same of a sum that was not rounded.
+/// Checks, before the sum is rounded, that a mean over weights with this sum can be taken in floats.
 fn check_total(option: &'static str, sum: f64) -> Result<()> {
     if sum == 0.0 || ((sum as f32).is_finite() && one_over(sum).is_normal()) {
         return Ok(());
@@ -263,7 +262,7 @@ fn pointwise(
     })
 }
 
-/// The rows and columns of `[..,C]`.
+/// The rows and columns of a prediction `[..,C]`.
 fn rows(op: &'static str, x: &Tensor) -> Result<(usize, usize)> {
     let found = x.shape().to_vec();
     if found.is_empty() {

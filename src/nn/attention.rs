@@ -1,6 +1,6 @@
 //! Attention over an encoder's outputs.
 
-use super::functions::{cleaned, matmul, parameter};
+use super::functions::{matmul, parameter, zero_padding};
 use super::{Params, check_size, check_weights, init};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -9,7 +9,7 @@ use crate::ops::attention as op;
 use crate::ops::sums::column_sum::column_sum;
 use crate::{DType, Error, Result, Tensor};
 
-/// How well a query and a key go together.
+/// The score of a query and a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Score {
     Dot,
@@ -17,9 +17,9 @@ enum Score {
     Additive { units: usize },
 }
 
-/// Attention: for each query a mean of the steps of a sequence, weighted by how well they go with
-/// the query. Steps past a row's length, or that its mask leaves out, get no weight. Queries at such
-/// steps of their own are taken for zeros, whatever stands there, and no gradient reaches them.
+/// Attention: for each query a mean of the steps of a sequence, weighted by the softmax of their scores.
+/// Steps past a row's length, or that its mask leaves out, have the weight 0. Queries at such steps of
+/// their own sequence are read as zeros, and no gradient reaches them.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Lengths, Tape, Tensor, Var, nn::{Attention, Params}};
@@ -52,13 +52,13 @@ struct Built {
     score: Option<ParamId>,
 }
 
-/// What attention gives.
+/// The result of [`Attention`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attended {
     /// The weighted means: `[B,U,V]`, or `[B,V]` for queries `[B,Q]`.
     pub context: Var,
-    /// The weights `[B,U,T]`, for looking at: no gradient flows through them from here.
+    /// The weights `[B,U,T]`, to inspect: no gradient flows through them.
     pub weights: Tensor,
 }
 
@@ -127,12 +127,12 @@ impl Attention {
                 score: of_keys.map(score).transpose()?,
             })
         };
-        // One that finds no memory for its values leaves no half of a layer.
+        // On an error no parameter of the layer stays behind.
         self.built = Some(built().inspect_err(|_| params.drop_since(mark))?);
         Ok(self)
     }
 
-    /// Looks at `keys` `[B,T,K]` from `query` `[B,U,Q]` or `[B,Q]`, and takes means of the keys.
+    /// Attends from `query` `[B,U,Q]` or `[B,Q]` to `keys` `[B,T,K]`, and averages the keys.
     ///
     /// # Errors
     /// [`Error::NotBuilt`]; [`Error::Rank`], [`Error::Shape`], [`Error::Empty`],
@@ -141,8 +141,8 @@ impl Attention {
         self.forward_values(tape, query, keys, keys)
     }
 
-    /// As [`Attention::forward`], but takes means of `values` `[B,T,V]`, of which the lengths or mask
-    /// are those of `keys`.
+    /// As [`Attention::forward`], but averages `values` `[B,T,V]`. The lengths or the mask are those of
+    /// `keys`.
     ///
     /// # Errors
     /// As [`Attention::forward`].
@@ -187,11 +187,11 @@ impl Attention {
             check.device(query.tensor(), &[("weight", &weight.0)])?;
             Ok(parameter(tape, weight))
         };
-        let mut q = cleaned(tape, "attention", query)?;
+        let mut q = zero_padding(tape, "attention", query)?;
         if let Some(id) = built.query_weight {
             q = matmul(tape, &q, &weight(id, built.query_size)?)?;
         }
-        let mut k = cleaned(tape, "attention", keys)?;
+        let mut k = zero_padding(tape, "attention", keys)?;
         if let Some(id) = built.key_weight {
             k = matmul(tape, &k, &weight(id, built.key_size)?)?;
         }

@@ -1,7 +1,7 @@
 //! y = act(W x + b).
 
 use super::functions::without_padding;
-use super::regularizer::{Rules, of_activity};
+use super::regularizer::{Constraints, penalize_activity};
 use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -72,7 +72,7 @@ impl Activation {
     }
 }
 
-/// The same function inside of a cell.
+/// The activation of a gate that computes the same function.
 ///
 /// ```
 /// use wgpu_lstm::{Error, nn::{Activation, GateActivation}};
@@ -101,13 +101,13 @@ impl TryFrom<Activation> for GateActivation {
     }
 }
 
-/// A fully connected layer: `[..,I]` to `[..,units]`, at each timestep of a sequence alike.
+/// A fully connected layer: `[..,I]` to `[..,units]`, with the same weights at each timestep.
 ///
-/// Past a row's length ([`Var::with_lengths`]) it reads nothing, so that there may be anything, also
-/// NaN: the sums there are the bias alone, and no gradient flows back. A mask ([`Var::with_mask`]) does
-/// not change what it computes, as in Keras: at a step that is left out it takes what is there, which
-/// of an LSTM is the output that repeats. NaN at such a step of the layer's own input makes NaN of the
-/// output there and of the gradient of the weights, as in Keras; an LSTM before it leaves them out.
+/// Past a row's length ([`Var::with_lengths`]) it reads nothing, so padding may hold anything, even NaN:
+/// the output there is the activated bias, and no gradient flows back. A mask ([`Var::with_mask`]) does
+/// not change what it computes, as in Keras: at a step that is left out it takes the value that is there,
+/// which after an LSTM is the repeated output. NaN at such a step of the layer's own input gives NaN in
+/// the output there and in the gradient of the weights, as in Keras; an LSTM before it removes them.
 /// [`crate::loss::RowWeights`] say which outputs a loss counts.
 ///
 /// ```
@@ -120,8 +120,8 @@ impl TryFrom<Activation> for GateActivation {
 pub struct Dense {
     units: usize,
     activation: Activation,
-    kernel: Rules,
-    bias: Rules,
+    kernel: Constraints,
+    bias: Constraints,
     activity: Regularizer,
     built: Option<Built>,
 }
@@ -139,32 +139,32 @@ impl Dense {
         Self {
             units,
             activation: Activation::Linear,
-            kernel: Rules::default(),
-            bias: Rules::default(),
+            kernel: Constraints::default(),
+            bias: Constraints::default(),
             activity: Regularizer::default(),
             built: None,
         }
     }
 
-    /// What comes after the sums.
+    /// Sets the activation: linear by default.
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
     }
 
-    /// Keeps the weights small.
+    /// Penalizes the weights.
     pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.kernel.regularizer = regularizer;
         self
     }
 
-    /// Keeps the biases small.
+    /// Penalizes the biases.
     pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.bias.regularizer = regularizer;
         self
     }
 
-    /// Keeps the outputs small, in the mean of the batch's rows.
+    /// Penalizes the outputs, as a mean over the rows of the batch.
     pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.activity = regularizer;
         self
@@ -195,7 +195,7 @@ impl Dense {
     /// As [`Layer::forward`].
     pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         let y = self.activation.forward(tape, &self.linear(tape, x)?)?;
-        of_activity(tape, self.activity, &y)?;
+        penalize_activity(tape, self.activity, &y)?;
         Ok(y)
     }
 
@@ -286,8 +286,8 @@ impl Layer for Dense {
         let bias = params
             .add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros)
             .inspect_err(|_| params.drop_since(mark))?;
-        self.kernel.hold(params, weight, self.units);
-        self.bias.hold(params, bias, self.units);
+        self.kernel.apply(params, weight, self.units);
+        self.bias.apply(params, bias, self.units);
         self.built = Some(Built { input_size, weight, bias });
         Ok(())
     }
@@ -307,7 +307,7 @@ impl Layer for Dense {
     fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
         let logits = self.linear(tape, x)?;
         if self.activity != Regularizer::default() {
-            of_activity(tape, self.activity, &self.activation.forward(tape, &logits)?)?;
+            penalize_activity(tape, self.activity, &self.activation.forward(tape, &logits)?)?;
         }
         Ok((logits, self.activation))
     }

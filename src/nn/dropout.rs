@@ -6,8 +6,9 @@ use crate::Result;
 use crate::autograd::{Tape, Var};
 use crate::check::check_share;
 
-/// Drops values in training, on tapes that record, and scales the others to keep the mean
-/// (Srivastava et al. 2014). The dice come from the parameters' seed: the same on every device.
+/// Sets values to zero at random in training (on tapes that record), and scales the others to keep the
+/// mean (Srivastava et al. 2014). The random mask comes from the parameters' seed, and is the same on
+/// every device.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Dense, Dropout, Lstm};
@@ -29,20 +30,20 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops each value with this probability.
+    /// A layer that drops each value with the probability `rate`.
     pub fn new(rate: f32) -> Self {
         Self { rate, same_steps: false, size: 0 }
     }
 
-    /// Drops whole features of a sequence `[B,T,F]`: the same at every timestep of a row
+    /// Drops whole features of a sequence `[B,T,F]`: one mask for all timesteps of a row
     /// (Gal & Ghahramani 2016; Keras' `SpatialDropout1D`).
     pub fn features(mut self) -> Self {
         self.same_steps = true;
         self
     }
 
-    /// Runs the layer, which has no parameters to build: on a tape that records, else the values are as
-    /// they were.
+    /// Runs the layer, which has no parameters to build. On a tape that does not record, the values stay as
+    /// they are.
     ///
     /// # Errors
     /// [`crate::Error::Option`] for a rate that is none; [`crate::Error::DType`], and those of the device.

@@ -1,4 +1,4 @@
-//! A vector for each token.
+//! A table of vectors, one for each token.
 
 use super::{Layer, Own, Params, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
@@ -62,22 +62,22 @@ impl Embedding {
         }
     }
 
-    /// The token of padding: its vector is 0, and stays so. PyTorch's `padding_idx`.
+    /// Sets the token of padding, whose vector is 0 and stays so: PyTorch's `padding_idx`.
     pub fn padding_index(mut self, token: usize) -> Self {
         self.padding = Some(token);
         self
     }
 
-    /// Starts with these vectors, one after the other: those of another training, say.
+    /// Sets the first values, vector by vector: those of another training, for example.
     pub fn vectors(mut self, vectors: impl Into<Vec<f32>>) -> Self {
         self.vectors = Some(vectors.into().into());
         self
     }
 
-    /// Trains the vectors of the tokens that a batch has alone: for large tables, of which a step would
-    /// else go through all rows. A row's mean and its decay wait until it is drawn again, which is not
-    /// what Adam and momentum do otherwise (PyTorch: `Embedding(sparse=True)` with `SparseAdam`); without
-    /// momentum [`crate::train::Sgd`] gives the same vectors either way.
+    /// Trains only the vectors of the tokens that are in a batch: for large tables, where a step would
+    /// otherwise go through all rows. The moments and the decay of a row wait until it is drawn again,
+    /// unlike those of Adam and momentum otherwise (PyTorch: `Embedding(sparse=True)` with `SparseAdam`);
+    /// without momentum [`crate::train::Sgd`] gives the same vectors either way.
     ///
     /// ```
     /// use wgpu_lstm::{Device, Tape, nn::{Embedding, Params}};
@@ -92,7 +92,7 @@ impl Embedding {
         self
     }
 
-    /// Leaves the vectors as they are in training.
+    /// Excludes the vectors from training.
     pub fn frozen(mut self) -> Self {
         self.frozen = true;
         self
@@ -156,8 +156,8 @@ impl Embedding {
         Ok(y.with_steps_of(x))
     }
 
-    /// Checks the tokens of the steps that count, and says which rows the gradient will reach. A GPU's
-    /// tokens are not looked at unless they are known here or that is asked for.
+    /// Checks the tokens of the steps that count, and returns the rows that the gradient will reach. Tokens
+    /// on a GPU are only read if they are known on the host, or if that is asked for.
     fn drawn(&self, x: &Var, shape: &[usize], learns: bool) -> Result<Option<Places>> {
         let ids = x.tensor();
         let timesteps = shape.get(1).copied().unwrap_or(1);
@@ -204,7 +204,7 @@ impl Embedding {
         Ok(learns.then(|| Places::new(drawn.into_iter())))
     }
 
-    /// The vectors of tokens `[B,T]`.
+    /// The vectors of tokens `[B,T]`: `[B,T,E]`.
     ///
     /// # Errors
     /// Those of [`Embedding::forward`].

@@ -17,8 +17,8 @@ use crate::ops::norm::layer_norm as norm;
 use crate::ops::sums::column_sum::column_sum;
 use crate::tensor::Tensor;
 
-/// Puts one op with one input and one output on the tape.
-pub(super) fn unary(
+/// Puts an op with one input and one output on the tape.
+pub(super) fn map(
     tape: &Tape,
     x: &Var,
     y: Tensor,
@@ -28,7 +28,7 @@ pub(super) fn unary(
     tape.push_one(y, id.is_some(), move |d_y, gradients| gradients.add(id, backward(d_y)?))
 }
 
-/// The steps of a value that count, if it is a sequence `[B,T,C]`.
+/// The steps that count of a sequence `[B,T,C]`; all of any other value.
 fn counted(op: &'static str, x: &Var) -> Result<Counted> {
     match x.shape() {
         &[rows, timesteps, _] => x.counted(op, rows, timesteps),
@@ -36,8 +36,8 @@ fn counted(op: &'static str, x: &Var) -> Result<Counted> {
     }
 }
 
-/// Zeros at the steps that do not count.
-fn zero_others(x: &Tensor, steps: &Counted) -> Result<Tensor> {
+/// The values with zeros at the steps that do not count.
+fn zero_uncounted(x: &Tensor, steps: &Counted) -> Result<Tensor> {
     match steps {
         Counted::All => Ok(x.clone()),
         Counted::Lengths(lengths) => unpack(&pack(x, lengths)?, lengths, x.shape()[1]),
@@ -45,29 +45,29 @@ fn zero_others(x: &Tensor, steps: &Counted) -> Result<Tensor> {
     }
 }
 
-/// The same on the tape: what comes back to a step that is not read is no gradient of it.
+/// [`zero_uncounted`] on the tape: no gradient flows to a step that does not count.
 fn keep(tape: &Tape, x: &Var, steps: Counted) -> Result<Var> {
     if matches!(steps, Counted::All) {
         return Ok(x.clone());
     }
-    let y = zero_others(x.tensor(), &steps)?;
-    Ok(unary(tape, x, y, move |d_y| zero_others(d_y, &steps)).with_steps_of(x))
+    let y = zero_uncounted(x.tensor(), &steps)?;
+    Ok(map(tape, x, y, move |d_y| zero_uncounted(d_y, &steps)).with_steps_of(x))
 }
 
-/// The numbers of a value with zeros at the steps that do not count: there may be NaN, and NaN times
-/// a gradient of zero is NaN. They have no place on the tape: who differentiates what is made of them
-/// must give those steps no gradient, which [`cleaned`] does by itself.
-pub(super) fn clean(op: &'static str, x: &Var) -> Result<Tensor> {
-    zero_others(x.tensor(), &counted(op, x)?)
+/// The numbers of a value with zeros at the steps that do not count, where NaN may stand: NaN times a
+/// gradient of zero is NaN. Unlike [`zero_padding`] it records nothing, so the caller must give those
+/// steps no gradient.
+pub(super) fn zero_padding_untaped(op: &'static str, x: &Var) -> Result<Tensor> {
+    zero_uncounted(x.tensor(), &counted(op, x)?)
 }
 
-/// A value with zeros at the steps that do not count, to which no gradient flows.
-pub(super) fn cleaned(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
+/// A value with zeros at the steps that do not count; no gradient flows to them.
+pub(super) fn zero_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
     keep(tape, x, counted(op, x)?)
 }
 
-/// A value for a layer that looks at each step by itself: with zeros past each row's length, to which
-/// no gradient flows. A mask changes nothing: an LSTM's output at a step that is left out repeats, and
+/// A value for a layer that computes each step by itself: with zeros past each row's length, to which
+/// no gradient flows. A mask changes nothing: an LSTM's output repeats at a step that is left out, and
 /// Keras' layers of this kind compute on it.
 pub(super) fn without_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
     match counted(op, x)? {
@@ -76,17 +76,17 @@ pub(super) fn without_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<
     }
 }
 
-/// A value with its padding, of one without: see [`Var::packed_dims`].
+/// A packed value in padded form: see [`Var::packed_dims`].
 pub(crate) fn unpacked(tape: &Tape, x: &Var) -> Result<Var> {
     let (Some([_, timesteps]), Some(lengths)) = (x.packed_dims(), x.lengths().cloned()) else {
         return Ok(x.clone());
     };
     lengths.check_packed("a value with lengths", x.tensor())?;
     let y = unpack(x.tensor(), &lengths, timesteps)?;
-    Ok(unary(tape, x, y, move |d_y| pack(d_y, &lengths)).with_steps_of(x))
+    Ok(map(tape, x, y, move |d_y| pack(d_y, &lengths)).with_steps_of(x))
 }
 
-/// Drops values in training: on a tape that records.
+/// Drops values at random on a tape that records; `same_steps`: one mask for all timesteps.
 pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Result<Var> {
     if rate == 0.0 || !tape.records() || x.tensor().is_empty() {
         return Ok(x.clone());
@@ -94,19 +94,19 @@ pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Resu
     Check::new("dropout", "").dtype("x", x.tensor(), crate::DType::F32)?;
     let key = tape.params().next_key();
     let y = dropout::dropout(x.tensor(), rate, key, same_steps)?;
-    let y = unary(tape, x, y, move |d_y| dropout::dropout(d_y, rate, key, same_steps));
+    let y = map(tape, x, y, move |d_y| dropout::dropout(d_y, rate, key, same_steps));
     Ok(y.with_steps_of(x))
 }
 
-/// One value from the two halves of each row.
+/// Merges the two halves of each row into one.
 pub(super) fn merge(tape: &Tape, x: &Var, kind: merge::Kind) -> Result<Var> {
     let y = merge::merge(kind, x.tensor())?;
     let saved = x.tensor().clone();
-    let y = unary(tape, x, y, move |d_y| merge::backward(kind, &saved, d_y));
+    let y = map(tape, x, y, move |d_y| merge::backward(kind, &saved, d_y));
     Ok(y.with_steps_of(x))
 }
 
-/// Values side by side in the last axis; all other axes are the same. The lengths or the mask are
+/// Concatenates values in the last axis; all other axes must be the same. The lengths or the mask are
 /// those of the first.
 ///
 /// ```
@@ -170,7 +170,7 @@ pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
     Ok(y.with_steps_of(first))
 }
 
-/// That two values have one shape and one device, and hold floats.
+/// Checks that two values have the same shape and device, and hold floats.
 fn check_alike(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
     let check = Check::new(op, "both have one shape");
     check.dtype("a", a, crate::DType::F32)?;
@@ -180,8 +180,8 @@ fn check_alike(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
     check.device(a, &[("b", b)])
 }
 
-/// The sum of two values of one shape, element by element: what goes around a layer, to what comes out
-/// of it. The lengths or the mask are those of the first.
+/// The elementwise sum of two values of the same shape, such as a layer's input and output in a residual
+/// connection. The lengths or the mask are those of the first.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, add}};
@@ -207,8 +207,8 @@ pub fn add(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     Ok(y.with_steps_of(a))
 }
 
-/// The product of two values of one shape, element by element: a gate and what it lets through. The
-/// lengths or the mask are those of the first.
+/// The elementwise product of two values of the same shape, such as a gate and its input. The lengths or
+/// the mask are those of the first.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, multiply}};
@@ -227,12 +227,12 @@ pub fn multiply(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     merge(tape, &concat(tape, &[a.clone(), b.clone()])?, merge::Kind::Product)
 }
 
-/// A parameter as a value, for what is computed of it. `gradient` is where its gradient goes.
+/// A parameter as a value on the tape, whose gradient is added to `gradient`.
 pub(super) fn parameter(tape: &Tape, (value, gradient): (Tensor, Tensor)) -> Var {
     tape.push_one(value, true, move |d, _| add_into(d, &gradient))
 }
 
-/// `a` `[..,K]` times `b` `[K,N]`.
+/// The product of `a` `[..,K]` and `b` `[K,N]`.
 pub(super) fn matmul(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     let (a_value, b_value) = (a.tensor().clone(), b.tensor().clone());
     let k = b_value.shape()[0];
@@ -263,24 +263,24 @@ pub(super) fn matmul(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     Ok(y.with_steps_of(a))
 }
 
-/// The same numbers under another shape.
+/// The value under another shape.
 pub(super) fn reshape(tape: &Tape, x: &Var, shape: &[usize]) -> Result<Var> {
     let before = x.shape().to_vec();
     let y = x.tensor().reshape(shape)?;
-    Ok(unary(tape, x, y, move |d_y| d_y.reshape(before)))
+    Ok(map(tape, x, y, move |d_y| d_y.reshape(before)))
 }
 
-/// `[A,B,C]` to `[B,A,C]`.
+/// Swaps the first two axes: `[A,B,C]` to `[B,A,C]`.
 pub(super) fn swap_axes(tape: &Tape, x: &Var) -> Result<Var> {
     let check = Check::new("lstm", "a batch of sequences, time-major");
     check.dtype("x", x.tensor(), crate::DType::F32)?;
     check.dims::<3>("x", x.tensor(), "[T,B,I]")?;
-    let y = unary(tape, x, swap::swap_axes(x.tensor())?, swap::swap_axes);
+    let y = map(tape, x, swap::swap_axes(x.tensor())?, swap::swap_axes);
     Ok(y.with_steps_of(x))
 }
 
-/// `h` `[B,C]` at the step of `[B,T,C]` that each row begins with, as the lengths of `x` have it,
-/// and zeros at the others.
+/// A sequence `[B,T,C]` with `h` `[B,C]` at the step that each row begins with, by the lengths of `x`, and
+/// zeros at all others.
 pub(super) fn at_first_step(
     tape: &Tape,
     h: &Var,
@@ -290,14 +290,14 @@ pub(super) fn at_first_step(
 ) -> Result<Var> {
     let kind = if reverse { pool::Kind::Last } else { pool::Kind::First };
     let steps = x.counted("lstm", dims[0], dims[1])?;
-    // Finds the steps.
+    // Only the places are used.
     let zeros = Tensor::zeros(dims, &h.tensor().device())?;
     let (_, found) = pool::pool(kind, &zeros, dims, &steps)?;
     let y = pool::backward(kind, h.tensor(), dims, &steps, Some(&found))?;
-    Ok(unary(tape, h, y, move |d_y| Ok(pool::pool(kind, d_y, dims, &steps)?.0)))
+    Ok(map(tape, h, y, move |d_y| Ok(pool::pool(kind, d_y, dims, &steps)?.0)))
 }
 
-/// Normalises each row, with a gain and perhaps a bias, each with where its gradient goes.
+/// Normalises each row, with a gain and an optional bias; each comes with the sum for its gradient.
 pub(super) fn layer_norm(
     tape: &Tape,
     x: &Var,

@@ -1,4 +1,4 @@
-//! First values of parameters. Where there is no memory for them, a layer is not built.
+//! First values of parameters; an error where there is no memory for them.
 
 use crate::Result;
 use crate::tensor::room_for;
@@ -7,14 +7,14 @@ use rand_chacha::ChaCha8Rng;
 
 const WHAT: &str = "the first values of a parameter";
 
-/// So many values, one after the other.
+/// `len` values of `next`.
 fn values(len: usize, next: impl FnMut() -> f32) -> Result<Vec<f32>> {
     let mut values: Vec<f32> = room_for(WHAT, len)?;
     values.extend(std::iter::repeat_with(next).take(len));
     Ok(values)
 }
 
-/// `times` times these values.
+/// The values `of`, repeated `times` times.
 pub(super) fn repeated(of: &[f32], times: usize) -> Result<Vec<f32>> {
     let mut values: Vec<f32> = room_for(WHAT, of.len().saturating_mul(times))?;
     for _ in 0..times {
@@ -23,7 +23,7 @@ pub(super) fn repeated(of: &[f32], times: usize) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-/// Uniform in ±sqrt(6 / (fan_in + fan_out)): Glorot & Bengio 2010, AISTATS.
+/// Values uniform in ±sqrt(6 / (fan_in + fan_out)): Glorot & Bengio 2010, AISTATS.
 pub(super) fn glorot_uniform(
     rng: &mut ChaCha8Rng,
     fan_in: usize,
@@ -34,7 +34,7 @@ pub(super) fn glorot_uniform(
     values(fan_in.saturating_mul(fan_out), next)
 }
 
-/// Uniform in ±`limit`.
+/// Values uniform in ±`limit`.
 pub(super) fn uniform(rng: &mut ChaCha8Rng, n: usize, limit: f32) -> Result<Vec<f32>> {
     values(n, || limit * (2.0 * rng.random::<f32>() - 1.0))
 }
@@ -59,7 +59,7 @@ pub(super) fn orthogonal(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> R
     Ok(found)
 }
 
-/// Box & Muller 1958.
+/// A value of the standard normal distribution: Box & Muller 1958.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()

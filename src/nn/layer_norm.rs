@@ -8,11 +8,11 @@ use crate::autograd::{Tape, Var};
 use crate::check::{Check, check_positive};
 use crate::{DType, Error, Result};
 
-/// What is added to a variance, as PyTorch has it.
+/// The number added to a variance, as in PyTorch.
 pub(super) const EPSILON: f32 = 1e-5;
 
-/// Makes the features of each frame have the mean 0 and the variance 1, times a gain, plus a bias
-/// (Ba et al. 2016, arXiv 1607.06450): `[..,F]` to `[..,F]`.
+/// Normalises the features of each frame to the mean 0 and the variance 1, then scales by a gain and adds
+/// a bias (Ba et al. 2016, arXiv 1607.06450): `[..,F]` to `[..,F]`.
 ///
 /// Past a row's length it reads nothing, and gives the bias. A mask does not change what it computes,
 /// as in Keras: see [`super::Dense`].
@@ -49,12 +49,12 @@ impl Default for LayerNorm {
 }
 
 impl LayerNorm {
-    /// With an epsilon of 1e-5, as in PyTorch (Keras has 1e-3).
+    /// A layer with an epsilon of 1e-5, as in PyTorch (Keras has 1e-3).
     pub fn new() -> Self {
         Self { epsilon: EPSILON, built: None }
     }
 
-    /// What is added to the variance.
+    /// Sets the number that is added to the variance.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
@@ -109,7 +109,7 @@ impl Layer for LayerNorm {
         };
         let mark = params.mark();
         let added = add("weight", 1.0).and_then(|weight| Ok((weight, add("bias", 0.0)?)));
-        // One that finds no memory leaves no half of a layer.
+        // On an error no parameter of the layer stays behind.
         let (weight, bias) = added.inspect_err(|_| params.drop_since(mark))?;
         self.built = Some(Built { size: input_size, weight, bias });
         Ok(())

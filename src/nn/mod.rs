@@ -32,7 +32,7 @@ pub use seq2seq::{Hypothesis, Seq2Seq};
 use crate::autograd::{Tape, Var};
 use crate::{Error, Result};
 
-/// A part of a model: it has parameters, and turns one value into another.
+/// A layer of a model: it has parameters, and maps one value to another.
 ///
 /// Each layer of this crate has a `forward` of its own, too, which needs no import of this trait. Those
 /// with parameters have a `build(params, input_size)`, which gives the layer back. An [`Embedding`]'s
@@ -95,10 +95,10 @@ pub trait Layer: Send + Sync {
     /// `input_size` before.
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()>;
 
-    /// The features of what comes out.
+    /// The features of an output.
     fn output_size(&self) -> usize;
 
-    /// Whether a sequence comes out, given whether one goes in.
+    /// Whether the output is a sequence, given whether the input is one.
     fn gives_sequence(&self, takes_sequence: bool) -> bool;
 
     /// Runs the layer.
@@ -111,9 +111,8 @@ pub trait Layer: Send + Sync {
     /// The number of parameters; 0 before `build_on`.
     fn parameter_count(&self) -> usize;
 
-    /// Runs the layer up to its last activation, and says which that is: losses take the
-    /// logits, since softmax and sigmoid round away what they need. All of it, if the layer does not
-    /// say.
+    /// Runs the layer up to its last activation, and returns that too: losses take the logits, since
+    /// softmax and sigmoid round away what they need. By default the whole layer runs.
     ///
     /// # Errors
     /// As [`Layer::forward`].
@@ -121,13 +120,13 @@ pub trait Layer: Send + Sync {
         Ok((self.forward(tape, x)?, Activation::Linear))
     }
 
-    /// What the layer's numbers come from at last: its activation. Nothing, if they mean what those mean
-    /// that it takes, as for a layer without parameters that this does not say otherwise of.
+    /// The last activation that the layer applies; `None` if its outputs have the meaning of its inputs, as
+    /// is the default for a layer without parameters.
     fn activation(&self) -> Option<Activation> {
         (self.parameter_count() > 0).then_some(Activation::Linear)
     }
 
-    /// Whether the layer takes these values of a model's input: all, if it does not say.
+    /// Checks the values of a model's input; by default all are taken.
     ///
     /// # Errors
     /// [`Error::Token`] for one that is no token, or [`Error::custom`].
@@ -141,12 +140,12 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// The timesteps of what comes out, where the layer sets them.
+    /// The timesteps of the output, if the layer sets them.
     fn fixed_timesteps(&self) -> Option<usize> {
         None
     }
 
-    /// Whether the first axis of what it takes and gives are the rows, as a [`crate::Sequential`] has them.
+    /// Whether rows are the first axis of input and output, as in a [`crate::Sequential`].
     fn is_batch_first(&self) -> bool {
         true
     }
@@ -161,21 +160,21 @@ pub trait Layer: Send + Sync {
         None
     }
 
-    /// What a stateful layer remembers from batch to batch, in exchange for something that it gave
-    /// before, or for nothing, which lets it begin anew. Nothing, if the layer is none.
+    /// Replaces the state of a stateful layer, and returns the state before. A default
+    /// [`LayerState`] resets the layer. A layer without a state returns what it was given.
     fn swap_state(&self, state: LayerState) -> LayerState {
         state
     }
 
-    /// Whether the layer takes a value without padding: for this crate's own layers, since no other can
-    /// name what it takes.
+    /// Whether the layer takes packed values. Only layers of this crate can override this, since no other
+    /// can name the argument's type.
     #[doc(hidden)]
     fn takes_packed(&self, _: own::Own) -> bool {
         false
     }
 }
 
-/// What none but this crate can name.
+/// A type that only this crate can name.
 mod own {
     #[derive(Debug, Clone, Copy)]
     pub struct Own;
@@ -183,13 +182,13 @@ mod own {
 
 pub(crate) use own::Own;
 
-/// What a stateful layer remembers: see [`Layer::swap_state`]. The layers of this crate make it; one of
-/// your own that goes around them hands it on.
+/// The state of a stateful layer: see [`Layer::swap_state`]. The layers of this crate make it; a layer of
+/// your own that wraps one of them hands it on.
 #[derive(Debug, Clone, Default)]
 pub struct LayerState(pub(crate) Option<Vec<LstmState>>);
 
-/// Whether a layer has been built with these `Params` already: it then keeps its parameters, and its
-/// clones share them. `before`: one of them, and the input size that it was built for.
+/// Whether a layer has been built with these `Params` already: it then keeps its parameters, which its
+/// clones share. `before` is one of its parameters, and the input size that it was built for.
 fn is_built(params: &Params, before: Option<(ParamId, usize)>, input_size: usize) -> Result<bool> {
     let Some((_, built_for)) = before.filter(|(id, _)| params.owns(*id)) else {
         return Ok(false);
@@ -205,14 +204,14 @@ fn is_built(params: &Params, before: Option<(ParamId, usize)>, input_size: usize
     })
 }
 
-/// That a batch has other rows than the state that a layer remembers.
+/// The error for a batch with another number of rows than the state of a stateful layer.
 pub(crate) fn other_rows(op: &'static str, expected: usize, found: usize) -> Error {
     let what = "rows in the batch of a stateful layer";
     let help = "as many as the batch before had; or reset_state() first";
     Error::State { op, what, expected, found, help }
 }
 
-/// That a size is at least 1 and no index overflows.
+/// Checks that a size is at least 1 and that no index overflows.
 fn check_size(option: &'static str, size: usize) -> Result<()> {
     if (1..=1 << 24).contains(&size) {
         return Ok(());
@@ -220,12 +219,12 @@ fn check_size(option: &'static str, size: usize) -> Result<()> {
     Err(Error::Option { option, found: size.to_string(), expected: "1 to 16,777,216".into() })
 }
 
-/// That a weight of this size can be bound on a GPU: at most 4 GiB.
+/// Checks that a weight of this size can be bound on a GPU: at most 4 GiB.
 fn check_weights(rows: usize, columns: usize) -> Result<()> {
     check_floats("a weight", rows, columns)
 }
 
-/// The same of what else has so many floats.
+/// Checks that `rows` by `columns` floats can be bound on a GPU: at most 4 GiB.
 fn check_floats(what: &'static str, rows: usize, columns: usize) -> Result<()> {
     let bytes = (rows as u64).saturating_mul(columns as u64).saturating_mul(4);
     let limit = 1 << 32;

@@ -7,20 +7,20 @@ use crate::lengths::Counted;
 use crate::ops::frames::pool::{self as op, Kind};
 use crate::{DType, Error, Result};
 
-/// What [`Pool`] makes of a row's frames.
+/// How [`Pool`] reduces the frames of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pooling {
-    /// Their mean: Keras' `GlobalAveragePooling1D`.
+    /// The mean of each feature: Keras' `GlobalAveragePooling1D`.
     Mean,
-    /// The largest of each feature: Keras' `GlobalMaxPooling1D`.
+    /// The maximum of each feature: Keras' `GlobalMaxPooling1D`.
     Max,
-    /// The last of them.
+    /// The last frame that counts.
     Last,
 }
 
-/// One frame of the frames of each row, of those that its length or mask lets count: `[B,T,F]` to
-/// `[B,F]`. A row that a mask leaves nothing of gives 0.
+/// Reduces the frames of each row to one: `[B,T,F]` to `[B,F]`. Only frames that the row's length or
+/// mask lets count are read; a row without any gives 0.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Dense, Lstm, Merge, Pool, Pooling};
@@ -41,7 +41,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Of this kind.
+    /// A layer with this kind of pooling.
     pub fn new(pooling: Pooling) -> Self {
         let kind = match pooling {
             Pooling::Mean => Kind::Mean,
@@ -65,7 +65,7 @@ impl Pool {
         let steps = x.counted("pool", dims[0], dims[1])?;
         let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
         let kind = self.kind;
-        Ok(super::functions::unary(tape, x, y, move |d_y| {
+        Ok(super::functions::map(tape, x, y, move |d_y| {
             op::backward(kind, d_y, dims, &steps, Some(&found))
         }))
     }
@@ -98,13 +98,13 @@ impl Layer for Pool {
     }
 }
 
-/// The same frame at `n` timesteps: `[B,F]` to `[B,n,F]`. Keras' `RepeatVector`.
+/// Repeats a frame at `n` timesteps: `[B,F]` to `[B,n,F]`. Keras' `RepeatVector`.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Dense, Lstm, Repeat};
 /// use wgpu_lstm::Sequential;
 /// use wgpu_lstm::Device;
-/// // Reads a sequence and says 5 frames of 2 features.
+/// // Reads a sequence and predicts 5 frames of 2 features.
 /// let model = Sequential::new(&Device::auto()?)
 ///     .add(Lstm::new(16))
 ///     .add(Repeat::new(5))
@@ -121,7 +121,7 @@ pub struct Repeat {
 }
 
 impl Repeat {
-    /// At this many timesteps.
+    /// A layer that gives this many timesteps.
     pub fn new(n: usize) -> Self {
         Self { n, size: 0 }
     }
@@ -141,9 +141,9 @@ impl Repeat {
             let (bytes, limit) = (4 * crate::tensor::count(&dims) as u64, 4 * u64::from(u32::MAX));
             return Err(Error::TooLarge { what: "a repeated frame", bytes, limit });
         }
-        // Each is the other's gradient.
+        // The gradient of a repeated frame is a sum over timesteps, and the reverse.
         let y = op::backward(Kind::Sum, x.tensor(), dims, &Counted::All, None)?;
-        Ok(super::functions::unary(tape, x, y, move |d_y| {
+        Ok(super::functions::map(tape, x, y, move |d_y| {
             Ok(op::pool(Kind::Sum, d_y, dims, &Counted::All)?.0)
         }))
     }

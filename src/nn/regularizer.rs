@@ -1,4 +1,4 @@
-//! What keeps parameters and outputs small.
+//! Penalties and limits that keep parameters and outputs small.
 
 use crate::autograd::{ParamId, Tape, Var};
 use crate::check::check_positive;
@@ -25,17 +25,17 @@ pub struct Regularizer {
 }
 
 impl Regularizer {
-    /// Of the sizes.
+    /// A penalty of `factor` times the sum of |x| (lasso).
     pub fn l1(factor: f32) -> Self {
         Self { l1: factor, l2: 0.0 }
     }
 
-    /// Of the squares.
+    /// A penalty of `factor` times the sum of x² (ridge, weight decay).
     pub fn l2(factor: f32) -> Self {
         Self { l1: 0.0, l2: factor }
     }
 
-    /// Of both.
+    /// A penalty of `l1` times the sum of |x| plus `l2` times the sum of x² (elastic net).
     pub fn l1_l2(l1: f32, l2: f32) -> Self {
         Self { l1, l2 }
     }
@@ -56,13 +56,13 @@ impl Regularizer {
     }
 }
 
-/// Notes what the outputs of a layer cost, over the rows of the batch; not those of steps that do not
-/// count.
-pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Result<()> {
+/// Adds the penalty on a layer's outputs to the tape, as a mean over the rows of the batch. Steps that do
+/// not count have none.
+pub(super) fn penalize_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Result<()> {
     let Some(factors) = regularizer.factors() else { return Ok(()) };
     let rows = x.shape().first().copied().unwrap_or(1).max(1) as f32;
     let factors = factors.map(|f| f / rows);
-    let saved = super::functions::clean("activity_regularizer", x)?;
+    let saved = super::functions::zero_padding_untaped("activity_regularizer", x)?;
     let id = tape.id(x);
     let y = regularizer::penalty(&saved, factors)?;
     tape.penalize(tape.push_one(y, id.is_some(), move |d_loss, gradients| {
@@ -73,22 +73,22 @@ pub(super) fn of_activity(tape: &Tape, regularizer: Regularizer, x: &Var) -> Res
     Ok(())
 }
 
-/// What holds for a layer's parameters of one kind.
+/// The penalty and the limit of norms of one parameter of a layer.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Rules {
+pub(super) struct Constraints {
     pub(super) regularizer: Regularizer,
     pub(super) max_norm: Option<f32>,
 }
 
-impl Rules {
-    /// Checks both, by the paths of the methods that set them.
+impl Constraints {
+    /// Checks both; the arguments are the paths of the methods that set them.
     pub(super) fn check(self, regularizer: &'static str, max_norm: &'static str) -> Result<()> {
         self.regularizer.check(regularizer)?;
         self.max_norm.map_or(Ok(()), |limit| check_positive(max_norm, limit))
     }
 
-    /// Makes them hold, for a parameter whose columns are `columns` words apart in memory.
-    pub(super) fn hold(self, params: &super::Params, id: ParamId, columns: usize) {
-        params.set_rules(id, self.regularizer.factors(), self.max_norm.map(|l| (l, columns)));
+    /// Applies both to a parameter whose rows are `columns` words long in memory.
+    pub(super) fn apply(self, params: &super::Params, id: ParamId, columns: usize) {
+        params.set_constraints(id, self.regularizer.factors(), self.max_norm.map(|l| (l, columns)));
     }
 }

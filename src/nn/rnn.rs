@@ -1,7 +1,7 @@
 //! The plain recurrent layer, to compare the LSTM with.
 
-use super::functions::{parameter, unary};
-use super::lstm::level::{Direction, Operand, level};
+use super::functions::{map, parameter};
+use super::lstm::direction::{Direction, Operand, run_directions};
 use super::{Layer, LstmState, Params, check_size, check_weights, init, is_built};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -48,13 +48,13 @@ impl Rnn {
         Self { hidden_size, sequences: false, activation: GateActivation::Tanh, built: None }
     }
 
-    /// Gives the output of every timestep instead of the last.
+    /// Returns the output of every timestep instead of the last.
     pub fn return_sequences(mut self) -> Self {
         self.sequences = true;
         self
     }
 
-    /// What comes after the sums: tanh if nothing is said.
+    /// Sets the activation: tanh by default.
     pub fn activation(mut self, activation: GateActivation) -> Self {
         self.activation = activation;
         self
@@ -88,7 +88,7 @@ impl Rnn {
         }
     }
 
-    /// Runs the layer from a state `h` `[B,H]`, or zeros, and gives the last state too.
+    /// Runs the layer from a state `h` `[B,H]` (`None`: zeros). Returns the output and the last state.
     ///
     /// # Errors
     /// As [`super::Lstm::run`].
@@ -99,7 +99,7 @@ impl Rnn {
         let h_size = self.hidden_size;
         let weight = |id: ParamId, rows: usize| -> Result<(Operand, Vec<usize>)> {
             let plain = parameter(tape, tape.parameter(id, &[rows * h_size, 1])?);
-            // Units of four gates, of which this is g.
+            // The kernels take four gates a unit; this one is g.
             let all = as_g(tape, &plain, [0.0; 4])?;
             Ok((Operand::weight(tape, &all, &[rows, h_size, 4])?, all.shape().to_vec()))
         };
@@ -128,13 +128,14 @@ impl Rnn {
             None => None,
         };
         let first = first.as_ref().map(|f| &f[..]);
-        let (y, mut ends) = level(tape, x, h_size, vec![direction], first, self.sequences)?;
+        let (y, mut ends) =
+            run_directions(tape, x, h_size, vec![direction], first, self.sequences)?;
         let h_n = ends.remove(0).h;
         Ok((y.unwrap_or_else(|| h_n.clone()), h_n))
     }
 }
 
-/// What opens a gate: its sigmoid is 1, and that of its negative 0, to the last bit.
+/// A bias that opens a gate: its sigmoid is exactly 1, and that of its negative exactly 0.
 const OPEN: f32 = 100.0;
 
 /// Values `[n,1]` as the third of four columns, the others constant.
@@ -142,7 +143,7 @@ fn as_g(tape: &Tape, x: &Var, others: [f32; 4]) -> Result<Var> {
     let n = x.tensor().len();
     let y = Tensor::from_slice(&others.repeat(n), [n, 4], &x.tensor().device())?;
     copy_columns((x.tensor(), 0), (&y, 2), 1)?;
-    Ok(unary(tape, x, y, move |d_y| {
+    Ok(map(tape, x, y, move |d_y| {
         let d_x = Tensor::empty([n, 1], &d_y.device())?;
         copy_columns((d_y, 2), (&d_x, 0), 1)?;
         Ok(d_x)
@@ -179,7 +180,7 @@ impl Layer for Rnn {
             let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &zeros)?;
             Ok(Built { input_size, weight_ih, weight_hh, bias })
         };
-        // One that finds no memory for its values leaves no half of a layer.
+        // On an error no parameter of the layer stays behind.
         self.built = Some(built().inspect_err(|_| params.drop_since(mark))?);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A bar on a terminal, hidden where the output is none.
+//! A progress bar, hidden where the output is no terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -10,7 +10,7 @@ impl Bar {
         if quiet {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        // A template without surprises always parses.
+        // This template is valid, so it always parses.
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {per_sec:>12} {msg}") {
             bar.set_style(style);
         }
@@ -34,7 +34,7 @@ impl Bar {
         self.0.set_message(message);
     }
 
-    /// A line above the bar.
+    /// Prints a line above the bar.
     pub(super) fn line(&self, line: String) {
         self.0.println(line);
     }

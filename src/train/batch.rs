@@ -6,14 +6,14 @@ use crate::loss::{CrossEntropy, Labels, RowWeights};
 use crate::tensor::room_for;
 use crate::{Device, Lengths, Result, Tensor};
 
-/// One batch.
+/// The input, targets and weights of one training step.
 pub(crate) struct Batch {
-    /// `[B,T,F]`, with lengths if they differ.
+    /// The input `[B,T,F]`, with lengths if they differ.
     pub(crate) x: Var,
     pub(crate) targets: BatchTargets,
-    /// Which rows of a value `[B,T,..]` are no padding, if some are.
+    /// The weight of each frame, if some are padding or weights were given.
     pub(crate) weights: Option<RowWeights>,
-    /// The sum of the weights: sequences, or frames.
+    /// The sum of the weights; without any, the number of sequences or frames.
     pub(crate) weight: f32,
 }
 
@@ -26,16 +26,16 @@ pub(crate) enum BatchTargets {
 /// The rows of values that a model gives for each sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
-    /// One.
+    /// One row a sequence.
     One,
-    /// One for each frame.
+    /// One row for each frame.
     Frames,
-    /// So many, whatever the sequence.
+    /// This many rows a sequence, whatever its length.
     Fixed(usize),
 }
 
 impl Rows {
-    /// Those of sequence `i` of `x`, among those of all sequences.
+    /// The rows of sequence `i` of `x` among those of all sequences.
     pub(crate) fn range(self, x: &Sequences, i: usize) -> std::ops::Range<usize> {
         match self {
             Self::One => i..i + 1,
@@ -53,20 +53,20 @@ impl Rows {
     }
 }
 
-/// What of a batch counts how much.
+/// How a batch is made, and how much each part of it counts.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counting<'a> {
-    /// One for each sequence of the data.
+    /// A weight for each sequence of the data.
     pub(crate) samples: Option<&'a [f32]>,
-    /// Which labels count.
+    /// The loss that tells which labels count.
     pub(crate) classes: Option<&'a CrossEntropy>,
-    /// Whether the values are tokens, and go as whole numbers `[B,T]`.
+    /// Whether the values are tokens, which become whole numbers `[B,T]`.
     pub(crate) tokens: bool,
-    /// Whether sequences of different lengths go without padding: `[frames,F]`.
+    /// Whether sequences of different lengths are packed: `[frames,F]`.
     pub(crate) packed: bool,
 }
 
-/// The sequences `rows` of `x`, with their targets.
+/// Makes the batch of the sequences `rows` of `x`.
 pub(crate) fn batch(
     x: &Sequences,
     targets: Option<&Targets>,
@@ -144,11 +144,11 @@ pub(crate) fn batch(
             BatchTargets::Values(Tensor::from_slice(&values, shape, device)?)
         }
     };
-    let weights = host.map(|w| RowWeights::that_may_be_zero(&w, device)).transpose()?;
+    let weights = host.map(|w| RowWeights::new_allow_zero_sum(&w, device)).transpose()?;
     let weight = weights.as_ref().map_or(all as f32, RowWeights::sum);
     let x = match counting.tokens && x.features() == 1 {
         true => {
-            // Whole numbers, which the first layer has checked.
+            // The first layer has checked that these are whole numbers.
             let mut tokens = room_for("a batch", values.len())?;
             tokens.extend(values.iter().map(|&value| value as u32));
             Tensor::from_u32(&tokens, &shape[..shape.len() - 1], device)?

@@ -1,4 +1,4 @@
-//! What is checked of data and options before a model's first step.
+//! Checks of data and options before a model's first step.
 
 use super::batch::Rows;
 use super::sequential::{Sequential, other_features};
@@ -9,7 +9,7 @@ use crate::nn::other_rows;
 use crate::{Error, Result, loss};
 
 impl Sequential {
-    /// Checks the options; the sequences to train on, and those to validate on.
+    /// Checks the options, and returns the sequences to train on and those to validate on.
     pub(super) fn split(
         &self,
         x: &Sequences,
@@ -92,8 +92,8 @@ impl Sequential {
         check_values(y, loss, self.layers.last().map_or(0, |layer| layer.output_size()))
     }
 
-    /// Checks the size that `option` set: that all batches of so many sequences have as many rows, where
-    /// a layer remembers a state for each, and as many as that state, if it `goes_on` from there.
+    /// Checks the batch size that `option` set. If a layer is stateful, all batches must have the same number
+    /// of rows, and that of the layer's state if it `goes_on` from there.
     pub(super) fn check_batches(
         &self,
         option: &'static str,
@@ -125,7 +125,7 @@ impl Sequential {
         }
     }
 
-    /// Checks what the first layer takes, sequence by sequence.
+    /// Checks each sequence against what the first layer takes.
     pub(super) fn check_input(&self, x: &Sequences) -> Result<()> {
         let Some(first) = self.layers.first() else { return Ok(()) };
         for number in 0..x.len() {

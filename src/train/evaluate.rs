@@ -1,4 +1,4 @@
-//! The loss and the metrics of a model.
+//! Evaluation: the loss and the metrics of a model.
 
 use super::batch::{self, Batch, BatchTargets, Counting};
 use super::sequential::{Compiled, Sequential};
@@ -19,7 +19,7 @@ impl Sequential {
         self.evaluate_batches(x, y, 32)
     }
 
-    /// As [`Sequential::evaluate`], so many sequences at a time. With stateful layers the size must be
+    /// As [`Sequential::evaluate`], `batch_size` sequences at a time. With stateful layers the size must be
     /// that of the batches before.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Totals {
         Ok(Self { loss: total()?, metrics, weight: 0.0, loss_weight: 0.0 })
     }
 
-    /// `weight`: of the batch's mean loss among the others.
+    /// Adds a batch, whose mean loss has this weight among the others.
     pub(super) fn add(
         &mut self,
         loss: &Var,

@@ -1,34 +1,35 @@
-//! The options of a training, and what it gives.
+//! The options of a training, and its results.
 
 use crate::Result;
 use crate::check::check_positive;
 use crate::data::{Sequences, Targets};
 use crate::loss::{self, CrossEntropy};
 
-/// What a training makes small: the name of one of the losses in [`crate::loss`], which loops of your own
-/// compute there. For a loss of your own take such a loop: see [`crate::Tape::custom`].
+/// The loss that a training minimizes: the name of one in [`crate::loss`], where loops of your own compute
+/// it. A loss of your own needs such a loop: see [`crate::Tape::custom`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// Between one class of several and a softmax, or logits: Keras'
+    /// The cross-entropy between one class of several and a softmax, or logits: Keras'
     /// `sparse_categorical_crossentropy`.
     CrossEntropy,
-    /// The same with options: smoothing, class weights, a label that does not count.
+    /// A cross-entropy with options: smoothing, class weights, a label that does not count.
     CrossEntropyWith(CrossEntropy),
-    /// Between values of 0 and 1 and a sigmoid, or logits: Keras' `binary_crossentropy`.
+    /// The cross-entropy between values from 0 to 1 and a sigmoid, or logits: Keras'
+    /// `binary_crossentropy`.
     BinaryCrossEntropy,
-    /// Between numbers.
+    /// The mean of the squared differences.
     MeanSquaredError,
-    /// Between numbers, of which some are far off.
+    /// The mean of the absolute differences, which outliers affect less.
     MeanAbsoluteError,
-    /// Squared up to a difference of `delta`, linear from there on.
+    /// Huber's loss: squared up to a difference of `delta`, linear beyond.
     Huber {
-        /// Above 0: 1 in Keras and PyTorch.
+        /// The difference at which the loss becomes linear, above 0: 1 in Keras and PyTorch.
         delta: f32,
     },
     /// The pinball loss: the model learns this quantile of the targets.
     Quantile {
-        /// Between 0 and 1.
+        /// The quantile, between 0 and 1.
         quantile: f32,
     },
 }
@@ -45,7 +46,7 @@ impl Loss {
         }
     }
 
-    /// Its cross-entropy between classes, if it is one.
+    /// The options of a cross-entropy between classes; `None` for any other loss.
     pub(crate) fn of_classes(&self) -> Option<CrossEntropy> {
         match self {
             Self::CrossEntropy => Some(CrossEntropy::new()),
@@ -64,12 +65,12 @@ impl Loss {
     }
 }
 
-/// What is measured besides the loss.
+/// A number that is measured besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Metric {
-    /// The share of right answers: with a cross-entropy, where the likeliest class is the right
-    /// one; with a binary one, where 0.5 parts right from wrong.
+    /// The share of right answers. With a cross-entropy the likeliest class counts; with a binary one the
+    /// threshold is 0.5.
     Accuracy,
 }
 
@@ -81,7 +82,7 @@ impl Metric {
     }
 }
 
-/// How to train.
+/// The options of a training.
 ///
 /// ```
 /// use wgpu_lstm::train::Fit;
@@ -122,20 +123,20 @@ impl<'a> Fit<'a> {
         Self::default()
     }
 
-    /// How often all sequences are gone through.
+    /// Sets the number of passes over all sequences.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
     }
 
-    /// Sequences in a step of training.
+    /// Sets the number of sequences of a training step.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
     }
 
-    /// Keeps this share of the sequences for validation: the last of them, before any shuffling,
-    /// as Keras does.
+    /// Reserves this share of the sequences for validation: the last of them, before any shuffling, as Keras
+    /// does.
     pub fn validation_split(mut self, share: f32) -> Self {
         self.validation_split = share;
         self
@@ -147,21 +148,21 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How much each sequence counts, its frames included: Keras' `sample_weight`. Loss and metrics
+    /// Sets the weight of each sequence, which all its frames have: Keras' `sample_weight`. Loss and metrics
     /// are weighted means, in training and over the share of [`Fit::validation_split`]; over
-    /// [`Fit::validation_data`] all sequences count the same.
+    /// [`Fit::validation_data`] all sequences weigh the same.
     pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
         self.sample_weights = Some(weights);
         self
     }
 
-    /// Whether each epoch goes through the sequences in an order of its own.
+    /// Sets whether the sequences are shuffled anew for each epoch.
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.shuffle = shuffle;
         self
     }
 
-    /// The seed of that order. The same seed on the same device gives the same weights, bit for
+    /// Sets the seed of [`Fit::shuffle`]. The same seed on the same device gives the same weights, bit for
     /// bit.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -181,7 +182,7 @@ impl<'a> Fit<'a> {
 pub struct Evaluation {
     /// The mean loss.
     pub loss: f32,
-    /// In the order that `compile` got them.
+    /// The metrics, in the order in which `compile` got them.
     pub metrics: Vec<f32>,
 }
 
@@ -189,11 +190,11 @@ pub struct Evaluation {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Epoch {
-    /// Over the epoch's batches, each before its step.
+    /// The loss and metrics over the epoch's batches, each before its step.
     pub training: Evaluation,
-    /// After the epoch.
+    /// The loss and metrics over the validation data, after the epoch.
     pub validation: Option<Evaluation>,
-    /// Sequences trained on each second.
+    /// The sequences trained on per second.
     pub samples_per_second: f32,
 }
 

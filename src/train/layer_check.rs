@@ -1,10 +1,10 @@
-//! What a layer says of itself against what it does: it may be the user's.
+//! Checks of what a layer says of itself, since a layer may be the user's own.
 
 use crate::autograd::Var;
 use crate::nn::Layer;
 use crate::{Error, Result};
 
-/// Checks what a layer says of itself: it may be the user's.
+/// Checks that the sizes that a layer reports are possible.
 pub(super) fn check_layer(layer: &dyn Layer) -> Result<()> {
     let wrong = |method, said: usize| {
         let (said, gave) = (said.to_string(), "a layer has 1 to 16,777,216 of them".into());
@@ -18,10 +18,10 @@ pub(super) fn check_layer(layer: &dyn Layer) -> Result<()> {
     }
 }
 
-/// Checks what came out of a layer against what it says: it may be the user's.
+/// Checks that a layer's output has the shape that the layer reports.
 pub(super) fn check_output(layer: &dyn Layer, x: &Var, y: &Var) -> Result<()> {
     if x.shape().len() > 3 {
-        // No value of a model of sequences: the layers know what they take.
+        // Not a value of a model of sequences: only the layers know its axes.
         return Ok(());
     }
     if y.packed_dims().is_some() {
@@ -39,7 +39,7 @@ pub(super) fn check_output(layer: &dyn Layer, x: &Var, y: &Var) -> Result<()> {
         (true, Some(n)) => ("fixed_timesteps", vec![rows, n, size]),
         (true, None) => {
             let timesteps = timesteps.filter(|_| takes_sequence);
-            // What makes a sequence of one value sets how long it is.
+            // A layer that makes a sequence of a single frame sets its length.
             let timesteps = timesteps.or(y.shape().get(1).copied()).unwrap_or(1);
             ("gives_sequence", vec![rows, timesteps, size])
         }

@@ -1,4 +1,4 @@
-//! Models of layers one after the other, and how they are trained.
+//! Models of layers in sequence, and their training.
 
 #[cfg_attr(not(feature = "progress"), path = "no_bar.rs")]
 mod bar;

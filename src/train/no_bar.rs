@@ -1,4 +1,4 @@
-//! In the place of `bar.rs` without the feature `progress`: a bar that is always hidden.
+//! Replaces `bar.rs` without the feature `progress`: a bar that is always hidden.
 
 pub(super) struct Bar;
 

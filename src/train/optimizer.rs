@@ -2,14 +2,15 @@
 
 use crate::autograd::{ParamId, Params};
 use crate::check::check_share;
+use crate::ops::optim::drawn::RowGradient;
 use crate::ops::optim::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
-/// Moves parameters along their gradients.
+/// An algorithm that updates parameters by their gradients.
 ///
-/// One of your own goes around one of this crate, to set its rate, say; or it moves the values itself
-/// by [`Params::update`], on the host: on a GPU that takes two copies of all parameters at each step,
-/// which this crate's optimizers do without.
+/// An optimizer of your own wraps one of this crate, for example to schedule its rate; or it changes the
+/// values by [`Params::update`] on the host: on a GPU that copies all parameters twice at each step, which
+/// this crate's optimizers do not.
 ///
 /// ```
 /// use wgpu_lstm::nn::Params;
@@ -49,12 +50,62 @@ use crate::{Error, Result, Tensor};
 /// }
 /// ```
 pub trait Optimizer: Send + Sync {
-    /// One step. The gradients are zero afterwards.
+    /// Makes one step. The gradients are zero afterwards.
     ///
     /// # Errors
     /// [`Error::Option`] for a setting that makes no sense, [`Error::NotBuilt`] without
     /// parameters, and those of the device.
     fn step(&mut self, params: &Params) -> Result<()>;
+}
+
+/// A table of which some rows were drawn since the last step, with their gradient.
+type Drawn = (ParamId, Tensor, RowGradient);
+
+/// An optimizer's own numbers for each value, such as a mean of its gradients: `T` for all parameters
+/// together, and for each table of which a step moves some rows.
+#[derive(Debug)]
+struct Slots<T> {
+    all: Option<T>,
+    tables: Vec<(ParamId, T)>,
+    /// The generation of the parameters that these belong to.
+    generation: u64,
+}
+
+impl<T: Clone> Slots<T> {
+    fn new() -> Self {
+        Self { all: None, tables: Vec::new(), generation: 0 }
+    }
+
+    /// The slots of all parameters together, and whether they are new. If the parameters are others than
+    /// before, or more, all slots are replaced by zeros, once these are allocated.
+    fn of_all(&mut self, params: &Params, zeros: impl FnOnce() -> Result<T>) -> Result<(T, bool)> {
+        if let Some(all) = self.all.as_ref().filter(|_| self.generation == params.generation()) {
+            return Ok((all.clone(), false));
+        }
+        let all = zeros()?;
+        *self =
+            Self { all: Some(all.clone()), tables: Vec::new(), generation: params.generation() };
+        Ok((all, true))
+    }
+
+    /// Adds slots for the tables that have none yet.
+    fn add_tables(&mut self, drawn: &[Drawn], zeros: impl Fn(&Tensor) -> Result<T>) -> Result<()> {
+        for (id, table, _) in drawn {
+            if self.of_table(*id).is_none() {
+                self.tables.push((*id, zeros(table)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn of_table(&self, id: ParamId) -> Option<&T> {
+        self.tables.iter().find(|(of, _)| *of == id).map(|(_, slots)| slots)
+    }
+}
+
+/// All gradients of a step: those of drawn rows, then that of all other parameters.
+fn gradients<'a>(drawn: &'a [Drawn], others: &'a Tensor) -> Vec<&'a Tensor> {
+    drawn.iter().map(|(_, _, rows)| &rows.values).chain([others]).collect()
 }
 
 /// Adam (Kingma & Ba 2015, arXiv 1412.6980) with PyTorch's rules and defaults, and with
@@ -73,24 +124,21 @@ pub struct Adam {
     epsilon: f32,
     weight_decay: f32,
     steps: i32,
-    moments: Option<(Tensor, Tensor)>,
-    /// The same of tables of which a step moves some rows.
-    of_tables: Vec<(ParamId, [Tensor; 2])>,
+    /// Means of the gradients and of their squares.
+    moments: Slots<[Tensor; 2]>,
     /// Steps made, where a loss scale may leave some out: only the device knows.
     count: Option<Tensor>,
-    /// Of the parameters that the moments belong to.
-    generation: u64,
 }
 
 impl Default for Adam {
-    /// A learning rate of 0.001.
+    /// Adam with a learning rate of 0.001.
     fn default() -> Self {
         Self::new(1e-3)
     }
 }
 
 impl Adam {
-    /// Betas of 0.9 and 0.999, an epsilon of 1e-8, no weight decay.
+    /// Adam with betas of 0.9 and 0.999, an epsilon of 1e-8 and no weight decay.
     pub fn new(learning_rate: f32) -> Self {
         let betas = (0.9, 0.999);
         Self {
@@ -99,27 +147,25 @@ impl Adam {
             epsilon: 1e-8,
             weight_decay: 0.0,
             steps: 0,
-            moments: None,
-            of_tables: Vec::new(),
+            moments: Slots::new(),
             count: None,
-            generation: 0,
         }
     }
 
-    /// How fast the two means forget, each from 0 up to 1.
+    /// Sets the decay rates of the two moments, each from 0 up to, but not, 1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         self.betas = (beta1, beta2);
         self
     }
 
-    /// What keeps the division from exploding (Keras has 1e-7): above 0, since a parameter whose
-    /// gradients were all 0 would otherwise become NaN.
+    /// Sets the number that is added to the denominator (Keras: 1e-7). It must be above 0, since a parameter
+    /// whose gradients were all 0 would otherwise become NaN.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
     }
 
-    /// The share, times the learning rate, that each parameter loses in a step.
+    /// Sets the weight decay: the share, times the learning rate, that each parameter loses in a step.
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;
         self
@@ -130,12 +176,12 @@ impl Adam {
         self.learning_rate
     }
 
-    /// Changes the learning rate from the next step on.
+    /// Sets the learning rate from the next step on.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.learning_rate = learning_rate;
     }
 
-    /// One step: see [`Optimizer::step`].
+    /// Makes one step: see [`Optimizer::step`].
     ///
     /// # Errors
     /// As [`Optimizer::step`].
@@ -156,27 +202,17 @@ impl Adam {
         check_size("Adam::weight_decay", self.weight_decay)?;
         let arena = params.arena()?;
         let device = params.device();
-        let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Adam's means", &device);
-        let (m, v) = match &self.moments {
-            Some(moments) if self.generation == params.generation() => moments.clone(),
-            _ => {
-                // Other parameters, or more of them: their means begin anew, once there is room for them.
-                let means = (zeros(&arena.value)?, zeros(&arena.value)?);
-                (self.steps, self.count) = (0, None);
-                self.generation = params.generation();
-                self.of_tables.clear();
-                means
-            }
+        let zeros = |of: &Tensor| {
+            let zeros = || Tensor::large_zeros(of.shape(), "Adam's means", &device);
+            Ok([zeros()?, zeros()?])
         };
-        self.moments = Some((m.clone(), v.clone()));
-        let drawn = params.drawn_rows()?;
-        for (id, table, _) in &drawn {
-            if !self.of_tables.iter().any(|(of, _)| of == id) {
-                self.of_tables.push((*id, [zeros(table)?, zeros(table)?]));
-            }
+        let ([m, v], new) = self.moments.of_all(params, || zeros(&arena.value))?;
+        if new {
+            (self.steps, self.count) = (0, None);
         }
-        let gradients: Vec<_> =
-            drawn.iter().map(|(_, _, rows)| &rows.values).chain([&arena.grad]).collect();
+        let drawn = params.drawn_rows()?;
+        self.moments.add_tables(&drawn, zeros)?;
+        let gradients = gradients(&drawn, &arena.grad);
         let scaling = match params.loss_scaling()? {
             None => {
                 // After a change of precision.
@@ -209,8 +245,7 @@ impl Adam {
         params.change(|| {
             adam::adam([&arena.value, &arena.grad, &m, &v], None, factors, scaling)?;
             drawn.iter().try_for_each(|(id, table, rows)| {
-                let of_table = self.of_tables.iter().find(|(of, _)| of == id);
-                let Some((_, [m, v])) = of_table else { return Ok(()) };
+                let Some([m, v]) = self.moments.of_table(*id) else { return Ok(()) };
                 adam::adam([table, &rows.values, m, v], Some(rows), factors, scaling)
             })
         })?;
@@ -238,33 +273,22 @@ pub struct Sgd {
     learning_rate: f32,
     momentum: f32,
     nesterov: bool,
-    velocity: Option<Tensor>,
-    /// The same of tables of which a step moves some rows.
-    of_tables: Vec<(ParamId, Tensor)>,
-    /// Of the parameters that the velocity belongs to.
-    generation: u64,
+    velocities: Slots<Tensor>,
 }
 
 impl Sgd {
-    /// Without momentum.
+    /// Gradient descent without momentum.
     pub fn new(learning_rate: f32) -> Self {
-        Self {
-            learning_rate,
-            momentum: 0.0,
-            nesterov: false,
-            velocity: None,
-            of_tables: Vec::new(),
-            generation: 0,
-        }
+        Self { learning_rate, momentum: 0.0, nesterov: false, velocities: Slots::new() }
     }
 
-    /// The share of the last step that goes into the next, from 0 up to 1.
+    /// Sets the share of the last step that goes into the next, from 0 up to, but not, 1.
     pub fn momentum(mut self, momentum: f32) -> Self {
         self.momentum = momentum;
         self
     }
 
-    /// Looks ahead by the momentum.
+    /// Uses Nesterov's momentum, which looks ahead.
     pub fn nesterov(mut self) -> Self {
         self.nesterov = true;
         self
@@ -275,12 +299,12 @@ impl Sgd {
         self.learning_rate
     }
 
-    /// Changes the learning rate from the next step on.
+    /// Sets the learning rate from the next step on.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.learning_rate = learning_rate;
     }
 
-    /// One step: see [`Optimizer::step`].
+    /// Makes one step: see [`Optimizer::step`].
     ///
     /// # Errors
     /// As [`Optimizer::step`].
@@ -290,29 +314,14 @@ impl Sgd {
         let arena = params.arena()?;
         let device = params.device();
         let zeros = |of: &Tensor| Tensor::large_zeros(of.shape(), "Sgd's velocities", &device);
-        let velocity = match &self.velocity {
-            Some(velocity) if self.generation == params.generation() => velocity.clone(),
-            _ => {
-                let velocity = zeros(&arena.value)?;
-                self.generation = params.generation();
-                self.of_tables.clear();
-                velocity
-            }
-        };
-        self.velocity = Some(velocity.clone());
+        let (velocity, _) = self.velocities.of_all(params, || zeros(&arena.value))?;
         let drawn = params.drawn_rows()?;
-        for (id, table, _) in &drawn {
-            if !self.of_tables.iter().any(|(of, _)| of == id) {
-                self.of_tables.push((*id, zeros(table)?));
-            }
-        }
+        self.velocities.add_tables(&drawn, zeros)?;
         let scaling = params.loss_scaling()?;
         if let Some(state) = &scaling {
-            // Which nobody asks for.
+            // The count of steps made, which gradient descent does not use.
             let count = Tensor::zeros([1], &params.device())?;
-            let of_rows = drawn.iter().map(|(_, _, rows)| &rows.values);
-            let gradients: Vec<_> = of_rows.chain([&arena.grad]).collect();
-            loss_scale::settle(&gradients, state, &count)?;
+            loss_scale::settle(&gradients(&drawn, &arena.grad), state, &count)?;
         }
         let (rate, momentum, nesterov) = (self.learning_rate, self.momentum, self.nesterov);
         let factors = sgd::Factors { rate, momentum, nesterov };
@@ -320,8 +329,7 @@ impl Sgd {
         params.change(|| {
             sgd::sgd([&arena.value, &arena.grad, &velocity], None, factors, scaling)?;
             drawn.iter().try_for_each(|(id, table, rows)| {
-                let of_table = self.of_tables.iter().find(|(of, _)| of == id);
-                let Some((_, velocity)) = of_table else { return Ok(()) };
+                let Some(velocity) = self.velocities.of_table(*id) else { return Ok(()) };
                 sgd::sgd([table, &rows.values, velocity], Some(rows), factors, scaling)
             })
         })?;
@@ -336,7 +344,7 @@ impl Optimizer for Sgd {
     }
 }
 
-/// That an option is a finite number of at least 0.
+/// Checks that an option is a finite number of at least 0.
 fn check_size(option: &'static str, found: f32) -> Result<()> {
     if found >= 0.0 && found.is_finite() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What a model says of sequences.
+//! Predictions for sequences.
 
 use super::batch;
 use super::prediction::{Meaning, Prediction};
@@ -9,7 +9,7 @@ use crate::nn::Activation;
 use crate::{Error, Result};
 
 impl Sequential {
-    /// What the model says of sequences `x`, 32 at a time.
+    /// Predicts the outputs for sequences `x`, 32 at a time.
     ///
     /// # Errors
     /// [`Error::NotBuilt`] before `build` or `fit`; [`Error::Features`] if the sequences have other
@@ -20,7 +20,7 @@ impl Sequential {
         self.predict_batches(x, 32)
     }
 
-    /// As [`Sequential::predict`], so many sequences at a time. With stateful layers the size must be
+    /// As [`Sequential::predict`], `batch_size` sequences at a time. With stateful layers the size must be
     /// that of the batches before.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Sequential {
             let tape = Tape::inference(&self.params);
             let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
             let words = activation.forward(&tape, &logits)?.tensor().to_vec()?;
-            // Read only where rounding hides what they say.
+            // Logits are only read back where rounding made two classes equal.
             let own = activation != Activation::Linear;
             let ties = own && words.chunks_exact(width).any(|row| meaning.is_tie(row));
             let logits = if ties { Some(logits.tensor().to_vec()?) } else { None };

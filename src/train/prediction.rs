@@ -1,22 +1,22 @@
-//! What a model says of sequences, and what its numbers mean.
+//! The outputs of a model, and what the numbers mean.
 
 use super::Loss;
 use crate::nn::Activation;
 
-/// What the numbers mean that a model's last layer gives: the one place that predictions and metrics
-/// ask.
+/// The meaning of the outputs of a model's last layer, by which both predictions and metrics decide on a
+/// class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// Before a sigmoid or a softmax: above 0 means yes.
+    /// Logits, before a sigmoid or a softmax: above 0 means yes.
     Logits,
-    /// Behind one: above 0.5 means yes.
+    /// Probabilities, after a sigmoid or a softmax: above 0.5 means yes.
     Probabilities,
-    /// Anything else; above 0.5 is nearer to 1 than to 0.
+    /// Any other numbers: above 0.5 is nearer to 1 than to 0.
     Numbers,
 }
 
 impl Meaning {
-    /// Of a last layer with this activation, trained with this loss, if it is known.
+    /// The meaning for a last layer with this activation, and a loss if the model has one.
     pub(crate) fn of(activation: Activation, loss: Option<&Loss>) -> Self {
         match (activation, loss) {
             (Activation::Sigmoid | Activation::Softmax, _) => Self::Probabilities,
@@ -28,8 +28,8 @@ impl Meaning {
         }
     }
 
-    /// The class that a row of values names: the place of the largest, the first of equals; of one
-    /// value 1 or 0.
+    /// The class of a row of values: the index of the largest, the first of equals; for a single value 1 or
+    /// 0.
     pub(crate) fn class(self, row: &[f32]) -> usize {
         match (row, self) {
             ([x], Self::Logits) => usize::from(*x > 0.0),
@@ -38,8 +38,8 @@ impl Meaning {
         }
     }
 
-    /// Whether a row could be such only by rounding: a sigmoid of exactly a half, two classes that are
-    /// as likely. Then the logits tell the class, which metrics look at, too.
+    /// Whether rounding may have made a row undecided: a sigmoid of exactly 0.5, or two equally likely
+    /// classes. The logits then decide, as they do for metrics.
     pub(crate) fn is_tie(self, row: &[f32]) -> bool {
         match (self, row) {
             (Self::Probabilities, [p]) => *p == 0.5,
@@ -52,7 +52,7 @@ impl Meaning {
     }
 }
 
-/// What a model says of some sequences.
+/// The outputs of a model for some sequences.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     pub(super) values: Vec<f32>,
@@ -78,10 +78,9 @@ impl Prediction {
         self.values.chunks_exact(self.width).nth(i).unwrap_or_default()
     }
 
-    /// The likeliest class of each row: the place of the largest value. Of a model with one output
-    /// whether that means yes: a probability above 0.5, or a logit above 0, which a last layer without
-    /// activation gives that was compiled with a cross-entropy. [`crate::train::Metric::Accuracy`]
-    /// counts by the same rule.
+    /// The likeliest class of each row: the index of the largest value. For a model with one output, 1 for a
+    /// probability above 0.5 or a logit above 0, else 0; outputs are logits if the last layer has no
+    /// activation and the loss is a cross-entropy. [`crate::train::Metric::Accuracy`] uses the same rule.
     pub fn classes(&self) -> Vec<usize> {
         self.classes.iter().map(|&class| class as usize).collect()
     }

@@ -1,4 +1,4 @@
-//! How far a training is: a bar on a terminal, a line for each epoch elsewhere and without the feature
+//! The progress of a training: a bar on a terminal; a line for each epoch elsewhere, or without the feature
 //! `progress`.
 
 use super::bar::Bar;
@@ -6,7 +6,7 @@ use super::{Epoch, Evaluation, Metric};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Between two looks at the loss within an epoch: a look waits for the device.
+/// The time between two reads of the loss within an epoch, each of which waits for the device.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Progress {
@@ -33,7 +33,7 @@ impl Progress {
         format!("epoch {:>width$}/{}", epoch + 1, self.epochs)
     }
 
-    /// After a batch of `samples`. Whether now is the time to `show` the loss so far.
+    /// Advances by a batch of `samples`. Returns whether the loss so far should be shown now.
     pub(crate) fn advance(&mut self, samples: usize) -> bool {
         self.bar.advance(samples);
         let due = !self.bar.is_hidden() && self.looked.elapsed() >= LOOK;

@@ -1,4 +1,4 @@
-//! A model of layers one after the other.
+//! A model of layers in sequence.
 
 use super::batch::{Counting, Rows};
 use super::layer_check::{check_layer, check_output};
@@ -7,7 +7,7 @@ use crate::autograd::{Params, Tape, Var};
 use crate::nn::{Activation, Layer, LayerState, Own, unpacked};
 use crate::{Device, Error, Result};
 
-/// Layers one after the other.
+/// A model of layers in sequence, with its parameters, loss and optimizer.
 ///
 /// ```
 /// use wgpu_lstm::data::{Sequences, Targets};
@@ -30,13 +30,13 @@ use crate::{Device, Error, Result};
 pub struct Sequential {
     pub(super) params: Params,
     pub(super) layers: Vec<Box<dyn Layer>>,
-    /// How many of the layers have parameters.
+    /// The number of layers that are built.
     built: usize,
     pub(super) input_size: Option<usize>,
     pub(super) compiled: Option<Compiled>,
 }
 
-/// How a model is trained.
+/// The arguments of [`Sequential::compile`].
 pub(super) struct Compiled {
     pub(super) optimizer: Box<dyn Optimizer>,
     pub(super) loss: Loss,
@@ -50,17 +50,16 @@ impl Sequential {
         Self { params, layers: Vec::new(), built: 0, input_size: None, compiled: None }
     }
 
-    /// The seed of the parameters' first values (0 if none is given). For the layers that are
-    /// not built yet.
+    /// Sets the seed of the first values of parameters (0 by default), for layers that are not built yet.
     pub fn seed(self, seed: u64) -> Self {
         self.params.set_seed(seed);
         self
     }
 
-    /// Adds a layer behind the others.
+    /// Appends a layer.
     ///
-    /// A layer that was built with the model's own [`Sequential::params`] keeps its parameters, so that
-    /// a clone of it shares what is trained: for [`crate::nn::Lstm::stepper`], say.
+    /// A layer that was built with the model's own [`Sequential::params`] keeps its parameters, so that a
+    /// clone of it shares the trained values: for [`crate::nn::Lstm::stepper`], for example.
     ///
     /// ```
     /// use wgpu_lstm::{Device, Sequential, nn::{Dense, Lstm}};
@@ -117,7 +116,7 @@ impl Sequential {
         Ok(())
     }
 
-    /// Says how the model is trained.
+    /// Sets optimizer, loss and metrics.
     pub fn compile(
         &mut self,
         optimizer: impl Optimizer + 'static,
@@ -156,7 +155,7 @@ impl Sequential {
         })
     }
 
-    /// Runs all layers up to the last activation, and says which that is.
+    /// Runs all layers up to the last activation, and returns that too.
     pub(super) fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
         let Some((last, layers)) = self.layers.split_last() else {
             return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
@@ -167,13 +166,13 @@ impl Sequential {
         Ok((logits, activation))
     }
 
-    /// The activation that the model's numbers come from at last.
+    /// The last activation that the model applies.
     pub(super) fn activation(&self) -> Activation {
         let mut activations = self.layers.iter().rev().filter_map(|layer| layer.activation());
         activations.next().unwrap_or(Activation::Linear)
     }
 
-    /// What comes out for each sequence.
+    /// The rows of output for each sequence.
     pub(super) fn rows(&self) -> Rows {
         self.layers.iter().fold(Rows::Frames, |rows, layer| {
             match (layer.gives_sequence(rows != Rows::One), layer.fixed_timesteps()) {
@@ -185,7 +184,7 @@ impl Sequential {
         })
     }
 
-    /// What the loss compares with the targets: logits where the last activation allows it.
+    /// The values that the loss compares with the targets: logits where the last activation allows it.
     pub(super) fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: &Loss) -> Result<Var> {
         let (logits, activation) = self.forward_logits(tape, x)?;
         let bad = |expected| {
@@ -219,20 +218,20 @@ impl Sequential {
         }
     }
 
-    /// Lets all stateful layers begin anew.
+    /// Resets the states of all stateful layers.
     pub fn reset_state(&self) {
         self.swap_states(Vec::new());
     }
 
-    /// What the stateful layers remember, in exchange for what they are to remember: nothing, where
-    /// there is nothing for a layer.
+    /// Replaces the states of the stateful layers, and returns those before. A layer for which `states` has
+    /// none is reset.
     pub(super) fn swap_states(&self, states: Vec<LayerState>) -> Vec<LayerState> {
         let states = states.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
         let pairs = self.layers.iter().zip(states);
         pairs.map(|(layer, state)| layer.swap_state(state.unwrap_or_default())).collect()
     }
 
-    /// How batches are made for this model, with nothing but all of it counting.
+    /// How batches are made for this model, without weights.
     pub(super) fn counting(&self) -> Counting<'static> {
         let first =
             |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));

@@ -2,7 +2,7 @@
 
 use crate::nn::Layer;
 
-/// One line for each layer: what it is, the shape that comes out, its parameters.
+/// A line for each layer: its kind, the shape of its output, its parameters.
 pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {
     let mut lines = vec![["layer".to_owned(), "output".to_owned(), "parameters".to_owned()]];
     let mut sequence = true;
@@ -34,7 +34,7 @@ pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {
     text
 }
 
-/// 1234567 as 1,234,567.
+/// A number with grouped digits: 1234567 as 1,234,567.
 fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! A sum over the batches of an epoch, on the device: nothing is read back until somebody asks.
+//! A sum over the batches of an epoch, which stays on the device until it is read.
 
 use crate::ops::sums::reduce_sum::reduce_sum;
 use crate::{Device, Result, Tensor};
@@ -15,7 +15,7 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    /// No terms yet.
+    /// An empty sum.
     pub(crate) fn new(device: &Device) -> Result<Self> {
         let first = Tensor::zeros([1], device)?;
         Ok(Self { levels: vec![first], terms: 0, device: device.clone() })
@@ -37,7 +37,7 @@ impl Total {
         Ok(())
     }
 
-    /// The sum. Waits for the device.
+    /// Reads the sum, which waits for the device.
     pub(crate) fn read(&self) -> Result<f64> {
         self.levels.iter().map(|level| Ok(f64::from(level.to_vec()?[0]))).sum()
     }

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 impl Sequential {
-    /// Trains the model on sequences `x` with targets `y`.
+    /// Trains the model on sequences `x` with targets `y`. Each call shuffles alike: see [`Fit::seed`].
     ///
     /// # Errors
     /// [`Error::NotBuilt`] before `compile`; [`Error::Empty`] without sequences; [`Error::Features`] if
@@ -26,15 +26,15 @@ impl Sequential {
     /// go together, [`Error::Count`] if there is not one of the sample weights for each sequence;
     /// [`Error::State`] if a stateful layer remembers other rows; [`Error::Loss`] if the loss fits
     /// neither the targets nor the last layer; [`Error::NotFinite`] if the loss is no longer a
-    /// number; [`Error::Layer`]; and those of the layers' builds and of the device. Data are checked before the first step; what was trained
-    /// up to a later error stays. Each call shuffles alike: see [`Fit::seed`].
+    /// number; [`Error::Layer`]; and those of the layers' builds and of the device. Data are checked before
+    /// the first step; after a later error the parameters keep the steps made so far.
     pub fn fit(&mut self, x: &Sequences, y: &Targets, options: Fit<'_>) -> Result<History> {
         let Some(mut compiled) = self.compiled.take() else {
             return Err(Error::NotBuilt { what: "the training", call: "compile" });
         };
-        // A layer of the user's may panic: what was compiled comes back all the same.
+        // A layer of the user's own may panic: `compiled` is restored even then.
         let result = catch_unwind(AssertUnwindSafe(|| {
-            // All that can be checked comes before the first parameter is made or moved.
+            // All checks come before the first parameter is made or changed.
             let rows = self.split(x, y, &options, &compiled.loss)?;
             self.build(x.features())?;
             self.run_epochs(x, y, options, rows, &mut compiled)
@@ -61,7 +61,7 @@ impl Sequential {
         };
         let mut progress = Progress::new(options.epochs, rows.len(), &metrics, options.quiet);
         let device = self.params.device();
-        // What a custom loop may have left there.
+        // A loop of the user's own may have left gradients.
         self.params.zero_gradients()?;
         for epoch in 0..options.epochs {
             let began = Instant::now();
@@ -94,7 +94,7 @@ impl Sequential {
             }
             let samples_per_second = rows.len() as f32 / began.elapsed().as_secs_f32();
             let evaluate = |(x, y): (&Sequences, &Targets), rows: &[usize], samples| {
-                // It begins without a state, and the training goes on from its own.
+                // Validation starts without a state; training then resumes with its own.
                 let _aside = Aside::new(self);
                 self.evaluate_rows(x, y, rows, samples, options.batch_size, compiled)
             };
@@ -145,7 +145,7 @@ impl Sequential {
     }
 }
 
-/// The states of a model's layers while it goes another way: they are put back whatever happens there.
+/// The saved states of a model's layers, which are restored when this is dropped.
 struct Aside<'a>(&'a Sequential, Vec<LayerState>);
 
 impl<'a> Aside<'a> {

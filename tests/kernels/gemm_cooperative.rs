@@ -192,7 +192,7 @@ fn matrices_where_there_are_any() {
             sliced_products(&device, cooperative::WAY, types, &[1, 10, 12], 3);
         }
     }
-    assert!(inner(&device).trusts(&self_check::TRUSTED_COOPERATIVE), "{device}");
+    assert!(inner(&device).is_trusted(&self_check::TRUSTED_COOPERATIVE), "{device}");
 }
 
 /// What the kernels cannot read goes another way.

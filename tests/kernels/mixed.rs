@@ -89,13 +89,13 @@ fn the_trials_of_16_bits_pass_where_the_adapter_has_them() {
     }
     forced(&device, Forced { polls: patience(&device), ..Forced::default() });
     // The one compares 16 bits with 32, the other two schedules of 16.
-    for (special, rounds) in [(&self_check::HALF, true), (&self_check::PERSISTENT[1], false)] {
-        let compared = (special.check)(gpu).unwrap();
+    for (path, rounds) in [(&self_check::HALF, true), (&self_check::PERSISTENT[1], false)] {
+        let compared = (path.check)(gpu).unwrap();
         let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
-        let what = format!("{} on {device}", special.name);
-        close_values(&what, &compared.special, &plain, compared.bound.into());
+        let what = format!("{} on {device}", path.name);
+        close_values(&what, &compared.fast, &plain, compared.bound.into());
         if rounds {
-            assert!(compared.special != compared.plain, "{what}: 16 bits were not used");
+            assert!(compared.fast != compared.plain, "{what}: 16 bits were not used");
         }
     }
 }

@@ -28,9 +28,9 @@ mod specials;
 mod sums;
 #[cfg(feature = "gpu")]
 mod translation;
-mod uniform;
 #[cfg(feature = "cache")]
-mod verdicts;
+mod trust;
+mod uniform;
 #[cfg(feature = "gpu")]
 mod wave;
 mod ways;

@@ -92,7 +92,7 @@ fn a_workgroup_that_fails_changes_nothing() {
             let what = format!("window {window:?}, fault {fault} on {device}");
             assert_same_bits(&what, &results(&case, &device), &expected);
             if fault > 0 && fault % 2 == 0 {
-                assert!(gpu.resident.tripped(), "{what}");
+                assert!(gpu.coresident.timed_out(), "{what}");
                 assert!(!shared(), "{what}");
                 let what = format!("after {what}");
                 match gpu.info.software {
@@ -129,7 +129,7 @@ fn zeros_are_exchanged_like_other_numbers() {
     for found in [y.tensor(), gradients.get(&x).unwrap()] {
         assert!(found.to_vec().unwrap().iter().all(|&v| v == 0.0));
     }
-    assert!(!gpu.resident.tripped() || !two_at_once(&gpu));
+    assert!(!gpu.coresident.timed_out() || !two_at_once(&gpu));
 }
 
 /// With as much patience as it takes, two workgroups that run at once need no recovery.
@@ -139,10 +139,10 @@ fn the_trial_passes_and_counts_workgroups() {
     let device = device(false, false);
     let gpu = forced(&device, Forced { polls: patience(&device), ..Forced::default() });
     let compared = (self_check::PERSISTENT[0].check)(&gpu).unwrap();
-    assert!(!gpu.resident.tripped() || !two_at_once(&gpu));
+    assert!(!gpu.coresident.timed_out() || !two_at_once(&gpu));
     let plain: Vec<f64> = compared.plain.iter().map(|&v| v.into()).collect();
     let what = format!("the trial on {device}");
-    close_values(&what, &compared.special, &plain, compared.bound.into());
+    close_values(&what, &compared.fast, &plain, compared.bound.into());
     let Schedule::Persistent(team) =
         select::schedule(&gpu, Strategy::Persistent, task(false, 1, 157)).unwrap()
     else {
@@ -169,7 +169,7 @@ fn auto_takes_it_where_no_workgroup_is_wide_enough() {
         assert!(!taken(task(false, batch, hidden_size)), "B{batch} H{hidden_size}");
     }
     let large = task(false, 1, 4096);
-    assert_eq!(taken(large), gpu.trusts(&self_check::PERSISTENT[0]));
+    assert_eq!(taken(large), gpu.is_trusted(&self_check::PERSISTENT[0]));
     // Neither other cells nor a single step.
     assert!(!taken(Task { variant: true, ..large }));
     assert!(!taken(Task { timesteps: 1, ..large }));

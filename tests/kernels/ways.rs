@@ -248,7 +248,7 @@ fn both_directions_by_teams() {
         for fault in [0, 2, 6] {
             let gpu = forced(&device, Forced { fault, ..patience });
             both.check(&format!("teams, fault {fault}"), &device);
-            assert!(fault == 0 || gpu.resident.tripped());
+            assert!(fault == 0 || gpu.coresident.timed_out());
         }
     }
 }

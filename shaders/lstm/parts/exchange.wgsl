@@ -14,7 +14,7 @@
 //   PROBE    apart from a pass: counts how many workgroups of this kernel run at once
 //
 // Shapes  exchange: the words, then from dims.control on: a ticket; whether somebody gave up; for
-//         each workgroup how far it came, in tiles of steps. alarm: [2]: whether a pass on this
+//         each workgroup how far it came, in tiles of steps. timeout_flag: [2]: whether a pass on this
 //         device had to be recovered; whether a recovery failed, which nothing should make it
 // Fault   dims.fault, for tests, of each team's last workgroup: 2 + 2 step it gives up at that step;
 //         3 + 2 step it sleeps there, until the others gave up or several times their patience;
@@ -31,7 +31,7 @@ const PROGRESS = 2u;
 
 const NOBODY = 0xffffffffu;
 
-@group(0) @binding(8) var<storage, read_write> alarm: array<atomic<u32>>;  // [2]
+@group(0) @binding(8) var<storage, read_write> timeout_flag: array<atomic<u32>>;  // [2]
 
 var<workgroup> told: u32;           // by invocation 0 to all
 var<workgroup> lost: atomic<u32>;   // whether an invocation gave up
@@ -48,7 +48,7 @@ fn somebody_failed() -> bool {
 fn give_up() {
     atomicStore(&lost, 1u);
     if dims.mode != RUN {
-        atomicStore(&alarm[1], 1u);
+        atomicStore(&timeout_flag[1], 1u);
     } else {
         atomicStore(&exchange[dims.control + FAILED], 1u);
     }
@@ -123,7 +123,7 @@ fn enter(group: u32, groups: u32) -> u32 {
         return NOBODY;
     }
     if dims.mode == RECOVER && !somebody_failed() { return NOBODY; }
-    atomicStore(&alarm[0], 1u);
+    atomicStore(&timeout_flag[0], 1u);
     return group;
 }
 

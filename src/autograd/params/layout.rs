@@ -1,9 +1,9 @@
-//! How parameters lie in memory, and how the world sees them.
+//! The order of a parameter's values in memory, and in PyTorch's layout.
 
-/// How a parameter lies in memory, against how the world sees it (PyTorch's layout).
+/// The order of a parameter's values in memory, relative to PyTorch's layout outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// The same.
+    /// The same order in memory and outside.
     Plain,
     /// `[rows, columns]` in memory, `[columns, rows]` outside: the weight of `Dense`.
     Transposed { rows: usize, columns: usize },
@@ -14,7 +14,7 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
-    /// For each word in memory, its place outside, if it has one.
+    /// For each word in memory, its index outside, if it has one.
     pub(super) fn outside(self, len: usize) -> Box<dyn Iterator<Item = Option<usize>>> {
         match self {
             Self::Plain => Box::new((0..len).map(Some)),

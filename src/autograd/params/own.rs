@@ -1,4 +1,4 @@
-//! Parameters of layers, and steps of optimizers, that are the user's own.
+//! Parameters of layers of the user's own, and steps of optimizers of the user's own.
 
 use super::{Layout, ParamId, Params};
 use crate::ops::optim::loss_scale;
@@ -6,12 +6,12 @@ use crate::tensor::count;
 use crate::{Error, Result, Tensor};
 
 impl Params {
-    /// Puts in a parameter of a layer of your own, with its first values. [`crate::Tape::param`] gives
-    /// it to the layer's `forward`; [`Params::get`], [`Params::set`], the optimizers and a model's
-    /// summary then know it like any other.
+    /// Inserts a parameter of a layer of your own, with its first values. [`crate::Tape::param`] gives its
+    /// value to the layer's `forward`; [`Params::get`], [`Params::set`], the optimizers and a model's
+    /// summary treat it like any other.
     ///
-    /// `name` tells the layer from others, as [`Params::free_prefix`] makes it, and what the parameter
-    /// is: `scale.factor`.
+    /// `name` is a prefix of the layer, from [`Params::free_prefix`], and the parameter's own name:
+    /// `scale.factor`.
     ///
     /// ```
     /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, multiply}};
@@ -53,7 +53,7 @@ impl Params {
         self.add(name, shape, Layout::Plain, values)
     }
 
-    /// Whether a parameter is one of these: a layer that is built already keeps its parameters.
+    /// Whether a parameter belongs to this set. A layer that is built already keeps its parameters.
     pub fn owns(&self, id: ParamId) -> bool {
         self.lock().spec(id).is_some()
     }
@@ -65,18 +65,18 @@ impl Params {
         }
     }
 
-    /// A step of an optimizer of your own, on the host: `change` gets the name of each parameter, its
-    /// values and their gradient, both in PyTorch's layout, and moves the values. Then the gradients
-    /// are zero, and the limits of norms hold: see [`Params::constrain`].
+    /// Makes a step of an optimizer of your own, on the host: `change` gets the name of each parameter, its
+    /// values and their gradient, both in PyTorch's layout, and updates the values. The gradients are zero
+    /// afterwards, and the limits of norms are applied: see [`Params::constrain`].
     ///
-    /// In mixed precision a step whose gradients are not finite is left out, as the optimizers of this
-    /// crate do: `change` is not called, and the loss scale falls. Says whether the step was made.
+    /// In mixed precision a step whose gradients are not finite is skipped, as the optimizers of this crate
+    /// do: `change` is not called, and the loss scale is reduced. Returns whether the step was made.
     ///
     /// # Errors
     /// [`Error::NotBuilt`] without parameters, and those of [`Params::get`] and [`Params::set`].
     ///
     /// # Cost
-    /// All values and gradients are read back from a GPU and written there anew, one by one.
+    /// All values and gradients are read back from a GPU, parameter by parameter, and the values written back.
     pub fn update(&self, mut change: impl FnMut(&str, &mut [f32], &[f32])) -> Result<bool> {
         let arena = self.arena()?;
         let names = self.names();

@@ -1,26 +1,25 @@
-//! What numbers a model computes with.
+//! The precision in which a model computes.
 
-/// The numbers that layers compute with.
+/// The precision in which layers compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Precision {
-    /// Floats of 32 bits.
+    /// 32-bit floats.
     #[default]
     Full,
-    /// Where the device can, the products of `Lstm` (not the layer-normalised), `Rnn` and `Dense` take
-    /// their weights, and what an LSTM keeps of its gates, from floats of 16 bits: half the memory
-    /// to hold and to read. Sums, states, outputs, the parameters themselves, their gradients and
-    /// everything else stay in 32. Where the GPU has matrix units that wgpu can use, and a clock finds
-    /// them faster, large products round their other factor to 16 bits too, as other libraries do: a
-    /// feature above 65,504 is infinite there.
+    /// 16-bit floats, where the device has them, for the weights in products of `Lstm` (not the
+    /// layer-normalised), `Rnn` and `Dense`, and for the gates that an LSTM saves: half the memory to hold
+    /// and to read. Sums, states, outputs, the parameters themselves, their gradients and everything else
+    /// stay at 32 bits. Where the GPU has matrix units that wgpu can use, and they are measured to be
+    /// faster, large products round their other factor to 16 bits too, as other libraries do: a feature
+    /// above 65,504 is then infinite.
     ///
-    /// Gradients of 16 bits vanish below 6e-8, so [`crate::Tape::backward`] multiplies the loss by a
-    /// scale, and the optimizers of this crate divide by it: as large as all gradients stay finite.
-    /// A step whose gradients do not is left out, and halves the scale; after 2,000 others it
-    /// doubles (Micikevicius et al. 2018, arXiv 1710.03740). All of that is the device's work.
+    /// 16-bit gradients vanish below 6e-8, so [`crate::Tape::backward`] multiplies the loss by a scale, by
+    /// which the optimizers of this crate divide. A step whose gradients are not finite is skipped, and
+    /// halves the scale; after 2,000 steps without one it doubles (Micikevicius et al. 2018,
+    /// arXiv 1710.03740). All of this happens on the device.
     ///
-    /// A GPU can if its adapter has half precision and computed right with it when this crate tried,
-    /// which a browser lets nobody wait for. The CPU device, and every other, stays with
-    /// [`Precision::Full`]: the same program runs there.
+    /// It needs a GPU with half precision that passes this crate's check at first use, which a browser
+    /// cannot run. On any other device [`Precision::Full`] stays in effect, and the same program runs.
     Mixed,
 }

@@ -1,18 +1,19 @@
-//! A table of which a step touches a few rows.
+//! Sparse tables, of which a training step touches a few rows.
 
+use super::{Layout, ParamId, Params};
 use crate::ops::frames::embedding::{self, Places};
 use crate::ops::optim::drawn::RowGradient;
 use crate::tensor::Tensor;
-use crate::{Device, Result};
+use crate::{Device, Error, Result};
 
-/// A parameter that lies by itself, since a step touches a few of its rows.
+/// A parameter with buffers of its own, since a training step touches a few of its rows.
 pub(super) struct Table {
-    /// The elements of a row.
+    /// The number of elements of a row.
     pub(super) size: usize,
-    /// First values that are not on the device yet.
+    /// The first values, until they are on the device.
     pub(super) pending: Vec<f32>,
     pub(super) value: Option<Tensor>,
-    /// Since the last step: one for each time that it was used.
+    /// The gradients since the last step, one for each use of the table.
     pub(super) gradients: Vec<RowGradient>,
 }
 
@@ -30,13 +31,13 @@ impl Table {
         Ok(value)
     }
 
-    /// The gradient of all rows drawn since the last step, as one.
+    /// The sum of the gradients since the last step, over all rows drawn.
     pub(super) fn gradient(&self) -> Result<Option<RowGradient>> {
         let [first, others @ ..] = &self.gradients[..] else { return Ok(None) };
         if others.is_empty() {
             return Ok(Some(first.clone()));
         }
-        // As if each row of each were a token.
+        // Added up as if each row of each gradient were a token.
         let rows: usize = self.gradients.iter().map(|g| g.rows.len()).sum();
         let all = Tensor::empty([rows, self.size], &first.values.device())?;
         let mut at = 0;
@@ -53,5 +54,60 @@ impl Table {
         let places = Places::new((0..).zip(drawn));
         let values = embedding::backward_rows(&places, &all, self.size)?;
         Ok(Some(RowGradient { rows: places.rows().collect(), values }))
+    }
+}
+
+impl Params {
+    /// Inserts a table `[rows, size]` of which a training step touches a few rows: it has a buffer of its own,
+    /// and gradients for the drawn rows alone.
+    pub(crate) fn add_table(&self, name: String, size: usize, values: Vec<f32>) -> ParamId {
+        let mut inner = self.lock();
+        let (offset, len) = (inner.len, values.len());
+        let table = Table { size, pending: values, value: None, gradients: Vec::new() };
+        inner.push(name, vec![len / size, size], Layout::Plain, (offset, len), Some(table))
+    }
+
+    /// The values of a table.
+    pub(crate) fn table(&self, id: ParamId) -> Result<Tensor> {
+        let mut inner = self.lock();
+        // Allocates the arena first: a tape that uses the table first then sees the final generation.
+        inner.arena()?;
+        let device = inner.device.clone();
+        let known = inner.spec(id).is_some();
+        let spec = inner.specs.get_mut(id.index).filter(|_| known);
+        match spec.and_then(|spec| spec.table.as_mut()) {
+            Some(table) => table.value(&device),
+            None => Err(Error::NotBuilt { what: "this layer", call: "build with these Params" }),
+        }
+    }
+
+    /// Adds to the gradient of a table.
+    pub(crate) fn add_rows(&self, id: ParamId, gradient: RowGradient) {
+        let mut inner = self.lock();
+        if inner.spec(id).is_some()
+            && let Some(table) = &mut inner.specs[id.index].table
+        {
+            table.gradients.push(gradient);
+        }
+    }
+
+    /// All tables with rows drawn since the last step, and their gradients.
+    pub(crate) fn drawn_rows(&self) -> Result<Vec<(ParamId, Tensor, RowGradient)>> {
+        let mut inner = self.lock();
+        let (device, params) = (inner.device.clone(), inner.number);
+        let mut taken = Vec::new();
+        for (index, spec) in inner.specs.iter_mut().enumerate() {
+            let id = ParamId { params, index, serial: spec.serial };
+            let Some(table) = &mut spec.table else { continue };
+            if let Some(gradient) = table.gradient()? {
+                taken.push((id, table.value(&device)?, gradient));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Clears the gradients of all tables, after a step.
+    pub(crate) fn clear_rows(&self) {
+        self.lock().tables().for_each(|table| table.gradients.clear());
     }
 }

@@ -1,4 +1,4 @@
-//! Which adapters there are, and which one a program gets.
+//! Adapters: the list of them, and the choice of one by options.
 
 use crate::device::options::{AdapterInfo, GpuOptions};
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ fn has_cooperative_matrices(adapter: &wgpu::Adapter) -> bool {
     };
     adapter.features().contains(needed)
         && adapter.cooperative_matrix_properties().iter().any(fits)
-        // The kernel shares its tile out between two subgroups of 128 invocations at least.
+        // The kernel splits its tile between at least two subgroups of its 128 invocations.
         && adapter.get_info().subgroup_max_size <= 64
         && adapter.limits().max_compute_workgroup_storage_size >= 18_432
 }
@@ -84,7 +84,7 @@ pub(crate) async fn list() -> Vec<AdapterInfo> {
 fn names(all: &[wgpu::Adapter]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in all.iter().map(|a| a.get_info().name) {
-        // A card with two drivers is there twice.
+        // A card with two drivers is listed twice.
         if !names.contains(&name) {
             names.push(name);
         }
@@ -92,7 +92,7 @@ fn names(all: &[wgpu::Adapter]) -> Vec<String> {
     names
 }
 
-/// The error for a name that no adapter can have.
+/// The error for a name that no adapter has.
 pub(crate) async fn unknown(name: String) -> Error {
     Error::UnknownDevice { name, available: names(&adapters().await) }
 }
@@ -116,7 +116,7 @@ pub(crate) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
     )
 }
 
-/// The optional features to ask for: those of the adapter that a kernel or a cache can use.
+/// The optional features to request: those of the adapter that a kernel or a cache can use.
 pub(crate) fn features(adapter: &wgpu::Adapter, portable: bool) -> wgpu::Features {
     if portable {
         return wgpu::Features::empty();
@@ -129,21 +129,21 @@ pub(crate) fn features(adapter: &wgpu::Adapter, portable: bool) -> wgpu::Feature
     adapter.features() & useful
 }
 
-/// wgpu's leave for experimental features, if one is asked for.
+/// The permission for experimental features, if one is requested.
 pub(crate) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
     if !features.intersects(wgpu::Features::all_experimental_mask()) {
         return wgpu::ExperimentalFeatures::disabled();
     }
-    // SAFETY: the word asked for is that one knows of possible faults in wgpu's code for such a
-    // feature. The only one that `features` ever asks for is that of cooperative matrices, and only
-    // `shaders/gemm/gemm_cooperative.wgsl` uses it: with a type and size that the adapter lists, all lanes of
-    // a subgroup together, on shared memory within its arrays. A device that asks for the feature
-    // compiles all other kernels as without it, and the kernel runs on a second device first, where it
-    // is compared with the plain one (`verdicts.rs`).
+    // SAFETY: the caller must accept possible faults in wgpu's code for such a feature. The only one
+    // that `features` ever requests is that of cooperative matrices, and only
+    // `shaders/gemm/gemm_cooperative.wgsl` uses it: with a type and size that the adapter lists, all lanes
+    // of a subgroup together, on shared memory within its arrays. A device with the feature compiles all
+    // other kernels as without it, and the kernel runs on a second device first, where it is compared
+    // with the plain one (`trust.rs`).
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
-/// The limits to ask for: WebGPU's defaults, or all that the adapter has.
+/// The limits to request: WebGPU's defaults, or all that the adapter has.
 pub(crate) fn limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Limits {
     let mut own = adapter.limits();
     if let Some(bytes) = options.overrides.binding_bytes {
@@ -152,6 +152,6 @@ pub(crate) fn limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Lim
     if !options.portable {
         return own;
     }
-    // Software and old adapters may lie under a default that no kernel here needs.
+    // Software and old adapters may be below a default that no kernel here needs.
     wgpu::Limits::defaults().or_worse_values_from(&own)
 }

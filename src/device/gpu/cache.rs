@@ -1,8 +1,8 @@
-//! What is kept on disk between two runs of a program: compiled pipelines here, and what was
-//! learned of a device in `verdicts.rs`.
+//! What is kept on disk between two runs of a program: compiled pipelines here, trust and autotuning
+//! in `learned.rs`.
 //!
-//! No run depends on it. A file that is missing, damaged, too large, no file at all, of another
-//! driver, held by another process, or that cannot be written is logged and done without.
+//! No run depends on it. A file that is missing, damaged, too large, not a regular file, of another driver,
+//! locked by another process, or that cannot be written is logged and not used.
 
 use crate::device::lock;
 use crate::device::options::{CACHE_VARIABLE, Cache, GpuOptions};
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The folder for `options`, which may not exist yet. None without the feature `cache`, and then nothing
-/// is read or written.
+/// The folder for `options`, which may not exist yet; `None` if nothing is to be read or written, as without
+/// the feature `cache`.
 pub(super) fn folder(options: &GpuOptions) -> Option<PathBuf> {
     if !cfg!(feature = "cache") {
         if let Cache::At(folder) = &options.cache {
@@ -25,13 +25,13 @@ pub(super) fn folder(options: &GpuOptions) -> Option<PathBuf> {
     match &options.cache {
         Cache::Off => None,
         Cache::At(folder) => Some(folder.clone()),
-        // These are to run alike everywhere, whatever was learned on the machine.
+        // These must run the same everywhere, whatever was learned on the machine.
         Cache::Environment if options.portable || options.checked || options.poison => None,
         Cache::Environment => by_variable(std::env::var_os(CACHE_VARIABLE)),
     }
 }
 
-/// The folder that a value of the environment variable asks for.
+/// The folder that a value of the environment variable names.
 fn by_variable(value: Option<OsString>) -> Option<PathBuf> {
     let Some(value) = value else { return of_the_user() };
     match value.to_str().map(str::trim) {
@@ -44,7 +44,7 @@ fn by_variable(value: Option<OsString>) -> Option<PathBuf> {
             None
         }
         Some(folder) => Some(folder.into()),
-        // The name of a folder need not be text.
+        // A folder's name need not be UTF-8.
         None => Some(value.into()),
     }
 }
@@ -61,14 +61,14 @@ fn of_the_user() -> Option<PathBuf> {
     None
 }
 
-/// FNV-1a: the same on every platform and in every version, unlike the standard library's.
+/// The FNV-1a hash: the same on every platform and in every version, unlike the standard library's.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// The bytes of a file, if there is one and it has at most `largest`.
+/// The bytes of a regular file, if there is one and it has at most `largest`.
 pub(super) fn read(path: &Path, largest: u64) -> Option<Vec<u8>> {
     match read_regular(path, largest) {
         Ok(bytes) => Some(bytes),
@@ -85,8 +85,8 @@ fn read_regular(path: &Path, largest: u64) -> std::io::Result<Vec<u8>> {
         let error = || Error::other(format!("it has more than {largest} bytes"));
         (bytes <= largest).then_some(()).ok_or_else(error)
     };
-    // To open a FIFO is to wait for who writes into it, so the kind is looked at before; and once
-    // more of what was opened, since another file may have taken the name meanwhile.
+    // Opening a FIFO waits for a writer, so the kind is checked before; and again after opening, since
+    // another file may have taken the name meanwhile.
     let before = std::fs::metadata(path)?;
     regular(&before)?;
     fits(before.len())?;
@@ -94,34 +94,32 @@ fn read_regular(path: &Path, largest: u64) -> std::io::Result<Vec<u8>> {
     let opened = file.metadata()?;
     regular(&opened)?;
     fits(opened.len())?;
-    // A file can grow while it is read, and some that the system makes up have more bytes than
-    // they say.
+    // A file can grow while it is read, and some virtual files have more bytes than they report.
     let mut bytes = Vec::new();
     file.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;
     fits(bytes.len() as u64)?;
     Ok(bytes)
 }
 
-/// An error for FIFOs, devices, folders and links to them: their content may never come or never
-/// end.
+/// An error for FIFOs, devices, folders and links to them, whose content may block or never end.
 fn regular(found: &Metadata) -> std::io::Result<()> {
     found.is_file().then_some(()).ok_or_else(|| Error::other("it is no regular file"))
 }
 
-/// How often a lock that another process holds is tried, and the time between: one second in all.
-/// Who holds it reads and writes one small file, so that a longer wait is one for a process that
-/// was stopped, or for a file system that answers no more.
+/// The number of tries for a lock that another process holds, and the time between: one second in all.
+/// The holder only reads and writes a small file, so a longer wait means a stopped process or a file
+/// system that does not answer.
 const TRIES: usize = 100;
 const BETWEEN: Duration = Duration::from_millis(10);
 
-/// Locks the file of this name until what is returned is dropped. The error is of the kind
-/// `WouldBlock` if another process holds the lock and does not let go of it.
+/// Locks a file until the returned handle is dropped. The error has the kind `WouldBlock` if another
+/// process keeps the lock.
 pub(super) fn lock_file(path: &Path) -> std::io::Result<File> {
-    // To open a FIFO for writing would wait, too.
+    // Opening a FIFO for writing would block, too.
     if let Ok(found) = std::fs::metadata(path) {
         regular(&found)?;
     }
-    // What the file holds is left alone: a link may lead anywhere.
+    // The file is not truncated, since a link may lead anywhere.
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     for _ in 0..TRIES {
         match file.try_lock() {
@@ -133,8 +131,8 @@ pub(super) fn lock_file(path: &Path) -> std::io::Result<File> {
     Err(ErrorKind::WouldBlock.into())
 }
 
-/// Replaces a file at once: whoever reads it meanwhile gets the old bytes or the new ones. Returns
-/// whether it could be written.
+/// Replaces a file atomically: a reader gets the old bytes or the new ones. Returns whether it could be
+/// written.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> bool {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -146,30 +144,29 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> bool {
         .and_then(|()| std::fs::rename(&new, path));
     if let Err(error) = &written {
         log::info!("{} is not kept: {error}", path.display());
-        // It may not be there at all.
+        // The file may not exist.
         let _ = std::fs::remove_file(&new);
     }
     written.is_ok()
 }
 
-/// Begins each file of pipelines; then come the hash of the rest, and the rest.
+/// The magic number of a file of pipelines; the hash of the data and the data follow.
 const MAGIC: &[u8; 8] = b"WLSTMPC1";
-/// Past this a file is begun anew: it holds the kernels of many versions.
+/// The most bytes of data. A larger cache is not saved: it has the kernels of many versions.
 const LARGEST: usize = 256 << 20;
-/// The same with what stands before the data.
+/// The most bytes of a file, with magic number and hash.
 const LARGEST_FILE: u64 = LARGEST as u64 + 16;
 
 /// wgpu's cache of compiled pipelines, and its file.
 pub(super) struct PipelineCache {
     pub(super) cache: wgpu::PipelineCache,
     file: PathBuf,
-    /// The pipelines that the device had made when the file was last written, and the hash of its
-    /// content.
+    /// The number of pipelines when the file was last written, and the hash of its content.
     saved: std::sync::Mutex<(u64, u64)>,
 }
 
 impl PipelineCache {
-    /// With what its file holds; none where the API keeps pipelines by itself.
+    /// Opens the cache with the content of its file; `None` where the API caches pipelines by itself.
     pub(super) fn open(
         device: &wgpu::Device,
         info: &wgpu::AdapterInfo,
@@ -189,10 +186,10 @@ impl PipelineCache {
             }
         });
         // SAFETY: the data must come from `PipelineCache::get_data`. Only `save` writes files of
-        // this name, with the hash of what `get_data` returned, so what was cut off or damaged
-        // since is refused above. wgpu compares the header with the adapter and the driver, and
-        // the driver its own with itself; with `fallback`, what is of another is left out. Whoever
-        // could forge a file in the user's folder for caches can run programs as this user.
+        // this name, with the hash of what `get_data` returned, so truncated or damaged files are
+        // refused above. wgpu compares the header with the adapter and the driver, and the driver its
+        // own header with itself; with `fallback`, data of another device is ignored. An attacker who
+        // can forge a file in the user's cache folder can already run programs as this user.
         let cache = unsafe {
             device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
                 label: Some("wgpu-lstm"),

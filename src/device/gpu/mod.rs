@@ -1,42 +1,44 @@
-//! A GPU: its wgpu device, its buffers and its state of health. The rest of the crate does not name
-//! wgpu, and without the feature `gpu` `no_gpu.rs` takes this module's place.
+//! A GPU: its wgpu device, its buffers and its health. The rest of the crate does not name wgpu, and without
+//! the feature `gpu` `no_gpu.rs` replaces this module.
 
 mod adapter;
+mod autotune;
 mod cache;
+#[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "fields for readers of the file"))]
+mod learned;
 mod pipelines;
 mod profiler;
 mod readback;
 mod recorder;
-#[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "for those who read the file"))]
-mod verdicts;
+mod trust;
 
 pub(crate) use wgpu::Limits;
 
+use super::coresident::Coresident;
 use super::fill::fill;
 use super::options::{AdapterInfo, GpuOptions};
 use super::pool::{self, Memory, Pool};
-use super::resident::Resident;
 use super::{Counters, float_mode, lock};
 use crate::{Error, Result};
 use cache::PipelineCache;
+use learned::Learned;
 use pipelines::Kernels;
 use profiler::Profiler;
 use recorder::Recorder;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use verdicts::Learned;
 
-/// Waits for a GPU, which a browser cannot.
+/// Opens a GPU, and blocks meanwhile: not in a browser.
 pub(crate) fn wait_for(options: GpuOptions) -> Result<Arc<Gpu>> {
     pollster::block_on(Gpu::open(options))
 }
 
-/// Every adapter of this machine, the best first. Waits, too.
+/// Every adapter of this machine, the best first. Blocks: not in a browser.
 pub(crate) fn adapters() -> Vec<AdapterInfo> {
     pollster::block_on(adapter::list())
 }
 
-/// The error for a name that no device can have. Waits, too.
+/// The error for a name that no device has. Blocks: not in a browser.
 pub(crate) fn unknown(name: String) -> Error {
     pollster::block_on(adapter::unknown(name))
 }
@@ -48,10 +50,10 @@ pub(crate) struct Gpu {
     queue: wgpu::Queue,
     pub(crate) info: AdapterInfo,
     pub(crate) limits: Limits,
-    /// Invocations of a subgroup, where they can exchange values and it is always as large.
+    /// The invocations of a subgroup, if they can exchange values and their number is fixed.
     pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,
-    /// Whether this device tries something out for another: see `verdicts.rs`.
+    /// Whether this device tries something out for another: see `trust.rs`.
     trial: bool,
     pool: Mutex<Pool<Raw>>,
     next_id: AtomicU64,
@@ -59,23 +61,22 @@ pub(crate) struct Gpu {
     kernels: Mutex<Kernels>,
     pipeline_cache: Option<PipelineCache>,
     learned: Mutex<Learned>,
-    /// Bound where a kernel has an optional binding that a launch leaves out: one for each
-    /// slot, since a browser refuses one buffer in two writable slots.
+    /// Buffers for optional bindings that a launch leaves out: one for each slot, since a browser refuses one
+    /// buffer in two writable slots.
     unused: Vec<Raw>,
-    pub(crate) resident: Resident,
+    pub(crate) coresident: Coresident,
     fault: Arc<Mutex<Option<Error>>>,
     readbacks: AtomicU64,
 }
 
-/// A wgpu buffer with a number that tells it from all others.
+/// A wgpu buffer with a unique number.
 #[derive(Clone)]
 pub(crate) struct Raw {
     buffer: wgpu::Buffer,
     id: u64,
 }
 
-/// Bytes on a GPU; they go back to the pool when the last tensor on them is gone, unless their
-/// class is 0.
+/// A buffer on a GPU, which returns to the pool when its last tensor is dropped, unless its class is 0.
 pub(crate) struct GpuBuffer {
     pub(crate) gpu: Arc<Gpu>,
     pub(crate) raw: Raw,
@@ -141,15 +142,15 @@ impl Gpu {
         }));
         let seen = fault.clone();
         device.set_device_lost_callback(move |_, reason| {
-            // A lost device outranks whatever was noted before it.
+            // The loss of the device replaces any earlier error.
             *lock(&seen) = Some(Error::DeviceLost { reason });
         });
 
         let mut unused = (0..=limits.max_storage_buffers_per_shader_stage.min(16) as u64)
             .map(|id| Raw { buffer: storage_buffer(&device, 256), id })
             .collect::<Vec<_>>();
-        // A new buffer holds zeros: no alarm.
-        let alarm = unused.remove(0);
+        // A new buffer holds zeros: the flag is not set.
+        let timeout_flag = unused.remove(0);
         let profiler = options.profile.then(|| Profiler::new(&device, &queue));
         let recorder = Recorder::new(&device, &limits, profiler);
         let folder = cache::folder(&options);
@@ -175,13 +176,13 @@ impl Gpu {
             pipeline_cache,
             learned: Mutex::new(Learned::new(&info, folder)),
             unused,
-            resident: Resident::new(alarm),
+            coresident: Coresident::new(timeout_flag),
             fault,
             readbacks: AtomicU64::new(0),
         }))
     }
 
-    /// The first error that wgpu reported outside of a call, or the loss of the device.
+    /// Fails with the first error that wgpu reported outside of a call, or with the loss of the device.
     pub(crate) fn health(&self) -> Result<()> {
         let mut fault = lock(&self.fault);
         match &*fault {
@@ -196,7 +197,7 @@ impl Gpu {
         crate::Device(super::Backend::Gpu(self.clone()))
     }
 
-    /// Every later call fails with this error.
+    /// Makes every later call fail with this error.
     fn lose(&self, error: Error) {
         *lock(&self.fault) = Some(error);
     }
@@ -218,8 +219,8 @@ impl Gpu {
         limit.min(u64::from(u32::MAX) & !255)
     }
 
-    /// A buffer of `len` words whose content is not defined. An `upload` overtakes what is
-    /// recorded, so it never gets a buffer that the open submission still uses.
+    /// A buffer of `len` words with undefined content. An `upload` overtakes recorded work, so it never gets
+    /// a buffer that the open submission still uses.
     pub(crate) fn alloc(
         self: &Arc<Self>,
         len: usize,
@@ -229,7 +230,7 @@ impl Gpu {
         self.alloc_within(self.max_binding(), len, what, upload)
     }
 
-    /// The same of more words than a kernel can bind at a time.
+    /// A buffer of `len` words with undefined content, which may be larger than a binding.
     pub(crate) fn alloc_large(
         self: &Arc<Self>,
         len: usize,
@@ -238,7 +239,7 @@ impl Gpu {
         self.alloc_within(self.max_buffer(), len, what, false)
     }
 
-    /// The largest buffer, in bytes.
+    /// The size of the largest buffer, in bytes.
     fn max_buffer(&self) -> u64 {
         self.max_binding().max(self.limits.max_buffer_size & !255)
     }
@@ -270,7 +271,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// A buffer of the device's own, as a kernel can bind it.
+    /// A buffer of the device itself, in the form that a kernel binds.
     pub(super) fn unpooled(self: &Arc<Self>, raw: &Raw) -> Arc<GpuBuffer> {
         Arc::new(GpuBuffer { gpu: self.clone(), raw: raw.clone(), class: 0 })
     }
@@ -279,7 +280,7 @@ impl Gpu {
         let buffer = match self.try_make(class) {
             Some(buffer) => buffer,
             None => {
-                // Give back what lies idle, then try once more.
+                // Free pooled buffers, then try once more.
                 self.trim()?;
                 self.try_make(class).ok_or(Error::OutOfMemory { what, bytes: class })?
             }
@@ -295,7 +296,7 @@ impl Gpu {
         pollster::block_on(scope.pop()).is_none().then_some(buffer)
     }
 
-    /// A browser answers error scopes later; there the uncaptured-error handler notes it.
+    /// Creates a buffer. A browser answers error scopes later, so the uncaptured-error handler notes a failure.
     #[cfg(target_arch = "wasm32")]
     fn try_make(&self, bytes: u64) -> Option<wgpu::Buffer> {
         Some(storage_buffer(&self.device, bytes))
@@ -318,7 +319,7 @@ impl Gpu {
         self.upload_within(self.max_binding(), bytes, what)
     }
 
-    /// The same of more bytes than a kernel can bind at a time.
+    /// Uploads bytes, which may be more than a binding holds.
     pub(crate) fn upload_large(
         self: &Arc<Self>,
         bytes: &[u8],
@@ -342,12 +343,12 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Writes bytes behind all that was submitted.
+    /// Writes bytes after the work submitted so far, but before work that is only recorded.
     pub(crate) fn write(&self, raw: &Raw, offset: u64, bytes: &[u8]) {
         self.queue.write_buffer(&raw.buffer, offset, bytes);
     }
 
-    /// Writes what was compiled to disk.
+    /// Saves compiled pipelines to disk.
     fn save_pipelines(&self) {
         if let Some(cache) = &self.pipeline_cache {
             cache.save(lock(&self.kernels).pipelines_created);

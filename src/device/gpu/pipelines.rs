@@ -1,5 +1,4 @@
-//! From kernels to what a device runs: the only way to make a pipeline or a bind group; both are
-//! cached.
+//! Pipelines and bind groups of kernels: made here alone, and cached.
 
 use super::Gpu;
 use crate::device::kernel::{Access, Bound, Constant, Dispatch, Kernel};
@@ -13,14 +12,14 @@ struct Pipeline {
     id: u64,
 }
 
-/// What is known of a kernel: few pipelines, told apart by their constants.
+/// The compiled pipelines of a kernel: a few, which differ in their constants.
 #[derive(Default)]
 struct Compiled {
     module: Option<wgpu::ShaderModule>,
     pipelines: Vec<Pipeline>,
 }
 
-/// Bind groups that are kept before all are forgotten: far more than any step has.
+/// The most cached bind groups; one more clears the cache. Any training step has far fewer.
 const MAX_BIND_GROUPS: usize = 8192;
 
 /// The caches of one device.
@@ -28,9 +27,9 @@ const MAX_BIND_GROUPS: usize = 8192;
 pub(super) struct Kernels {
     compiled: HashMap<&'static str, Compiled>,
     bind_groups: HashMap<Box<[u64]>, wgpu::BindGroup>,
-    /// The key of a bind group that is looked for, kept for its memory.
+    /// The key of the last bind group looked up, kept to reuse its memory.
     key: Vec<u64>,
-    /// Pipelines and bind groups made so far.
+    /// The number of pipelines created so far.
     pub(super) pipelines_created: u64,
     pub(super) bind_groups_created: u64,
 }
@@ -127,8 +126,8 @@ fn module(gpu: &Gpu, kernel: &Kernel) -> wgpu::ShaderModule {
     }
     // SAFETY: the kernels are this crate's own. Every index is derived from sizes that the op has
     // compared with its tensors before the launch, every loop counts up to such a size, and no
-    // divisor is zero; the test-suite runs each kernel with and without the checks on the same
-    // shapes and compares.
+    // divisor is zero; the test suite runs each kernel with and without the checks on the same
+    // shapes and compares the results.
     unsafe {
         let checks = wgpu::ShaderRuntimeChecks::unchecked();
         gpu.device.create_shader_module_trusted(descriptor, checks)
@@ -192,7 +191,7 @@ fn entry(
     }
 }
 
-/// What a dispatch binds in a slot: where a constant says that it is unused, what nobody looks at.
+/// The buffer that a dispatch binds in a slot: a dummy where a constant makes the binding unused.
 fn in_slot<'a>(gpu: &'a Gpu, dispatch: &Dispatch<'a>, slot: usize) -> Result<Bound<'a>> {
     let Some(bound) = dispatch.bound[slot] else {
         return Ok(Bound { raw: &gpu.unused[slot], offset: 0, bytes: 256 });

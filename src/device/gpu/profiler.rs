@@ -1,4 +1,4 @@
-//! The times of a GPU's dispatches, for [`Device::profile`](crate::Device::profile).
+//! Timestamps of a GPU's dispatches, for [`Device::profile`](crate::Device::profile).
 
 use super::Gpu;
 use crate::device::lock;
@@ -6,17 +6,17 @@ use crate::device::profile::{Cost, KernelTime, Profile};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// The dispatches that one query set has room for: wgpu's limit of 4096 queries.
+/// The most dispatches of one query set, by wgpu's limit of 4096 queries.
 const DISPATCHES: u32 = 2048;
 
 impl Gpu {
-    /// What each kernel took since the last call; none of a device that was opened without.
+    /// The time of each kernel since the last call; `None` if the device was opened without profiling.
     pub(crate) fn profile(&self) -> Option<Profile> {
         lock(&self.recorder).profiler.as_mut().map(Profiler::take)
     }
 }
 
-/// The features that profiling needs, if it is asked for and the adapter has them.
+/// The features that profiling needs; an error if the adapter lacks them.
 pub(super) fn features(adapter: &wgpu::Adapter, wanted: bool) -> Result<wgpu::Features> {
     let needed = wgpu::Features::TIMESTAMP_QUERY;
     if !wanted {
@@ -33,14 +33,14 @@ pub(super) fn features(adapter: &wgpu::Adapter, wanted: bool) -> Result<wgpu::Fe
     Ok(needed)
 }
 
-/// Collects the times of the dispatches of a device.
+/// A collector of the times of a device's dispatches.
 pub(super) struct Profiler {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     staging: wgpu::Buffer,
-    /// Nanoseconds of a tick.
+    /// The nanoseconds of a tick.
     period: f64,
-    /// What was recorded since the last submission.
+    /// The dispatches recorded since the last submission.
     open: Vec<(&'static str, Cost)>,
     times: BTreeMap<&'static str, KernelTime>,
 }
@@ -74,7 +74,7 @@ impl Profiler {
         self.open.len() == DISPATCHES as usize
     }
 
-    /// A pass for one dispatch.
+    /// Begins a pass for one dispatch.
     pub(super) fn pass(&self, encoder: &mut wgpu::CommandEncoder) -> wgpu::ComputePass<'static> {
         let first = 2 * self.open.len() as u32;
         let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -88,12 +88,12 @@ impl Profiler {
         pass.forget_lifetime()
     }
 
-    /// Notes the dispatch that the pass has got.
+    /// Adds the dispatch of the last pass.
     pub(super) fn note(&mut self, kernel: &'static str, cost: Cost) {
         self.open.push((kernel, cost));
     }
 
-    /// Behind the last pass of a submission.
+    /// Resolves the timestamps, after the last pass of a submission.
     pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         let queries = 2 * self.open.len() as u32;
         if queries > 0 {

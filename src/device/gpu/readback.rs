@@ -1,8 +1,8 @@
-//! From the device back to the host: the only place where the two wait for each other.
+//! From the device back to the host, which waits for it here.
 
 use super::recorder::Copy;
 use super::{Gpu, GpuBuffer};
-use crate::device::resident;
+use crate::device::coresident;
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use std::sync::atomic::Ordering;
 struct Pending {
     staging: wgpu::Buffer,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
-    /// Of the buffer; the alarm may follow.
+    /// Words of the buffer; the timeout flag may follow them.
     words: usize,
 }
 
 impl Gpu {
     fn start(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Pending> {
-        let alarm = if self.resident.watched() { 4 * resident::WORDS } else { 0 };
+        let flag_bytes = if self.coresident.watched() { 4 * coresident::WORDS } else { 0 };
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read-back"),
-            size: (bytes + alarm).max(4),
+            size: (bytes + flag_bytes).max(4),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -28,13 +28,13 @@ impl Gpu {
             |from, offset, to_offset, bytes| Copy { from, offset, to: &staging, to_offset, bytes };
         let copies = [
             copy(&buffer.raw.buffer, offset, 0, bytes),
-            copy(&self.resident.alarm.buffer, 0, bytes, alarm),
+            copy(&self.coresident.timeout_flag.buffer, 0, bytes, flag_bytes),
         ];
-        self.submit_with(&copies[..if alarm > 0 { 2 } else { 1 }])?;
+        self.submit_with(&copies[..if flag_bytes > 0 { 2 } else { 1 }])?;
         self.readbacks.fetch_add(1, Ordering::Relaxed);
         let (sender, mapped) = oneshot_channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone only if the caller gave up; then nobody wants the answer.
+            // The receiver is gone only if the caller dropped its future; the result is then unused.
             let _ = sender.send(result);
         });
         Ok(Pending { staging, mapped, words: bytes as usize / 4 })
@@ -57,12 +57,12 @@ impl Gpu {
         drop(view);
         pending.staging.unmap();
         self.health()?;
-        self.resident.note(words.get(pending.words..).unwrap_or_default())?;
+        self.coresident.note(words.get(pending.words..).unwrap_or_default())?;
         words.truncate(pending.words);
         Ok(words)
     }
 
-    /// Waits for the words. Native only: a browser cannot block.
+    /// Reads words, and blocks meanwhile: not in a browser.
     pub(crate) fn read(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Vec<u32>> {
         let pending = self.start(buffer, offset, bytes)?;
         self.wait()?;
@@ -71,7 +71,7 @@ impl Gpu {
         Ok(words)
     }
 
-    /// The words as a future. On native a thread of its own drives the device meanwhile.
+    /// Reads words as a future. On native a separate thread drives the device meanwhile.
     pub(crate) async fn read_async(
         self: &Arc<Self>,
         buffer: &GpuBuffer,
@@ -82,7 +82,7 @@ impl Gpu {
         #[cfg(not(target_arch = "wasm32"))]
         {
             let gpu = self.clone();
-            // A failure shows in `finish`, whose channel then closes or whose health check fails.
+            // `finish` reports a failure: its channel closes, or its health check fails.
             std::thread::spawn(move || gpu.wait());
         }
         self.finish(pending).await

@@ -1,4 +1,4 @@
-//! From dispatches to one submission: a step of training is one compute pass.
+//! The recorder: collects dispatches into one submission, so that a training step is one compute pass.
 //!
 //! Kernels are encoded as they are recorded. Their uniforms gather in host memory and are
 //! written once, when the pass is submitted; each dispatch sees its own by a dynamic offset.
@@ -12,26 +12,26 @@ use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Room for the uniforms of one submission. A fuller one is submitted in parts.
+/// Bytes for the uniforms of one submission. One that needs more is split.
 const ARENA: u64 = 1 << 20;
-/// Operations of one submission on software and on hardware, and how many kernels are as much however
-/// small they are: some tenths of a second at the most, where a driver may end what takes seconds. A step
-/// of training has a few dozen kernels.
+/// The most operations of one submission, and the most kernels however small, on software and on hardware
+/// adapters: some tenths of a second, since a driver may kill what takes seconds. A training step has a few
+/// dozen kernels.
 const WORK: [(f64, f64); 2] = [(4e9, 128.0), (1e11, 1024.0)];
-/// Bytes uploaded behind the last submission: until there is another, none of their memory is free for
-/// the next upload.
+/// The most bytes uploaded since the last submission: until the next one their memory cannot be reused for
+/// uploads.
 const UPLOADED: u64 = 32 << 20;
-/// Submissions that may wait on the device before the host waits for the oldest.
+/// The submissions in flight before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
 
-/// How long a trial waits for what it has submitted. wgpu has made the pipelines before, while the
-/// work was recorded, so where that compiles the clock begins afterwards. Software adapters compile
-/// only when a submission runs, which takes a busy machine a minute and more; nothing tells that
-/// from the work itself, and to run the work once before would only move the wait that needs a
-/// bound. So the bound is generous, and a trial that meets it is no verdict: see `verdicts.rs`.
+/// The most that a trial waits for what it has submitted. wgpu makes pipelines while the work is
+/// recorded; where that compiles them, the clock starts afterwards. Software adapters compile only when
+/// a submission runs, which takes a busy machine a minute and more: nothing tells that from the work
+/// itself, and running the work once before would only move the wait that needs a bound. So the bound
+/// is generous, and a trial that exceeds it decides nothing: see `learned.rs`.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Bytes of a buffer to another.
+/// A copy of bytes from one buffer to another.
 pub(super) struct Copy<'a> {
     pub(super) from: &'a wgpu::Buffer,
     pub(super) offset: u64,
@@ -41,24 +41,24 @@ pub(super) struct Copy<'a> {
 }
 
 pub(super) struct Recorder {
-    /// The pass is none between two dispatches while a profile is made.
+    /// The open encoder and pass. While profiling there is no pass between two dispatches.
     open: Option<(wgpu::CommandEncoder, Option<wgpu::ComputePass<'static>>)>,
     pub(super) profiler: Option<Profiler>,
     pub(super) arena: wgpu::Buffer,
     uniforms: Vec<u8>,
     align: usize,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
-    /// Submissions so far: the number of the one being recorded.
+    /// The number of the submission being recorded, from 1 on.
     pub(super) generation: u64,
     pub(super) dispatches: u64,
-    /// Of the submission that is being recorded.
+    /// The work of the submission being recorded.
     recorded: Recorded,
 }
 
-/// How much a submission has so far.
+/// The work of a submission so far.
 #[derive(Default)]
 struct Recorded {
-    /// Operations, and as many for each byte as a device does while it moves one.
+    /// Operations; moving a byte counts as the operations that a device does meanwhile.
     work: f64,
     uploaded: u64,
 }
@@ -100,7 +100,7 @@ impl Recorder {
 }
 
 impl Gpu {
-    /// Records one kernel, and tells a profile what work it is.
+    /// Records a dispatch; a profile counts its `cost`.
     pub(crate) fn record(&self, dispatch: &Dispatch<'_>, cost: Cost) -> Result<()> {
         self.health()?;
         let max = self.limits.max_compute_workgroups_per_dimension;
@@ -147,23 +147,23 @@ impl Gpu {
         Ok(())
     }
 
-    /// Notes bytes that overtake what is recorded.
+    /// Counts uploaded bytes, which overtake recorded work.
     pub(super) fn note_upload(&self, bytes: u64) {
         lock(&self.recorder).recorded.uploaded += bytes;
     }
 
-    /// Submits if much was uploaded, so that what was dropped since can be used again.
+    /// Submits if much was uploaded, so that buffers dropped since can be reused.
     pub(super) fn settle_uploads(&self) -> Result<()> {
         let enough = lock(&self.recorder).recorded.uploaded >= UPLOADED;
         if enough { self.submit() } else { Ok(()) }
     }
 
-    /// Gives the queue what has been recorded.
+    /// Submits the recorded work to the queue.
     pub(crate) fn submit(&self) -> Result<()> {
         self.submit_with(&[])
     }
 
-    /// The same with copies behind it.
+    /// Submits the recorded work to the queue, followed by copies.
     pub(super) fn submit_with(&self, copies: &[Copy<'_>]) -> Result<()> {
         let mut recorder = lock(&self.recorder);
         let mut encoder = match recorder.open.take() {
@@ -220,7 +220,7 @@ impl Gpu {
             let submission_index = submission_index.clone();
             let how = wgpu::PollType::Wait { submission_index, timeout };
             let Err(error) = self.device.poll(how) else { return Ok(()) };
-            // OpenGL's waits end after two seconds, however long they were to be; at once if all is lost.
+            // OpenGL's waits end after two seconds, whatever the timeout; at once if the device is lost.
             let since = |begin: Option<Instant>| begin.map_or(Duration::ZERO, |b| b.elapsed());
             let goes_on = matches!(error, wgpu::PollError::Timeout)
                 && since(this_wait) > Duration::from_secs(1)

@@ -3,20 +3,22 @@
 use super::LstmState;
 use crate::autograd::{ParamId, Tape, Var};
 use crate::check::Check;
-use crate::nn::functions::{cleaned, concat, layer_norm, matmul, parameter, reshape};
+use crate::nn::functions::{concat, layer_norm, matmul, parameter, reshape, zero_padding};
 use crate::nn::layer_norm::EPSILON;
 use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::lstm::{Columns, norm};
 use crate::{DType, Error, Result, Tensor};
 
-/// The gains and shifts of a direction.
+/// The gains of the normalisations of a direction, and the bias of the cell's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Norms {
-    /// `[H,4]` in memory.
+    /// The gain of `W x`, `[H,4]` in memory.
     pub(super) ih: ParamId,
+    /// The gain of `R h`, `[H,4]` in memory.
     pub(super) hh: ParamId,
-    /// `[H]`.
+    /// The gain of the cell, `[H]`.
     pub(super) c: ParamId,
+    /// The bias of the cell, `[H]`.
     pub(super) c_bias: ParamId,
 }
 
@@ -25,14 +27,14 @@ pub(super) struct Direction {
     pub(super) input_size: usize,
     pub(super) hidden_size: usize,
     pub(super) weight_ih: ParamId,
-    /// `[H,4H]`.
+    /// The recurrent weight, `[H,4H]`.
     pub(super) weight_hh: Var,
     pub(super) bias: Option<ParamId>,
     pub(super) norms: Norms,
     pub(super) reverse: bool,
 }
 
-/// Runs a direction: its outputs `[B,T,H]`, if `sequences`, and the state that it ends in.
+/// Runs a direction. Returns its outputs `[B,T,H]`, if `sequences`, and its last state.
 pub(super) fn direction(
     tape: &Tape,
     x: &Var,
@@ -60,7 +62,7 @@ pub(super) fn direction(
     }
 
     // norm(W x) + b, for all steps at once.
-    let clean = cleaned(tape, "lstm", x)?;
+    let clean = zero_padding(tape, "lstm", x)?;
     let weight_ih = parameter(tape, tape.parameter(d.weight_ih, &[d.input_size, 4 * h])?);
     let product = matmul(tape, &clean, &weight_ih)?;
     let gain = tape.parameter(d.norms.ih, &[4 * h])?;

@@ -1,11 +1,12 @@
-//! What one may ask of an LSTM layer.
+//! The options of an LSTM layer.
 
-use super::{Lstm, Merge, Way};
+use super::{Directions, Lstm, Merge};
+use crate::device::lock;
 use crate::nn::Regularizer;
-use crate::nn::regularizer::Rules;
+use crate::nn::regularizer::Constraints;
 use crate::ops::lstm::cell::Cell;
 use crate::{Coupling, GateActivation, Strategy};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 impl Lstm {
     /// A layer of this many units.
@@ -13,7 +14,7 @@ impl Lstm {
         Self {
             hidden_size,
             num_layers: 1,
-            way: Way::Forward,
+            directions: Directions::Forward,
             sequences: false,
             bias: true,
             forget_bias: 1.0,
@@ -26,9 +27,9 @@ impl Lstm {
             strategy: Strategy::Auto,
             time_major: false,
             recompute: false,
-            kernel: Rules::default(),
-            recurrent: Rules::default(),
-            bias_rules: Rules::default(),
+            kernel: Constraints::default(),
+            recurrent: Constraints::default(),
+            bias_constraints: Constraints::default(),
             activity: Regularizer::default(),
             memory: None,
             computed: Arc::default(),
@@ -36,7 +37,7 @@ impl Lstm {
         }
     }
 
-    /// Gives the output of every timestep instead of the last.
+    /// Returns the output of every timestep instead of the last.
     pub fn return_sequences(mut self) -> Self {
         self.sequences = true;
         self
@@ -51,32 +52,32 @@ impl Lstm {
         self
     }
 
-    /// Layers one above the other: each takes the outputs of the one below.
+    /// Sets the number of stacked layers: each takes the outputs of the one below.
     pub fn num_layers(mut self, layers: usize) -> Self {
         self.num_layers = layers;
         self
     }
 
-    /// Two directions at each layer, the second from each row's last timestep to its first.
+    /// Runs each layer in two directions, the second from each row's last timestep to its first.
     pub fn bidirectional(mut self, merge: Merge) -> Self {
-        self.way = Way::Both(merge);
+        self.directions = Directions::Both(merge);
         self
     }
 
-    /// From each row's last timestep to its first: Keras' `go_backwards`, but each output stays
+    /// Runs from each row's last timestep to its first: Keras' `go_backwards`, but each output stays
     /// at the timestep of its input.
     pub fn go_backwards(mut self) -> Self {
-        self.way = Way::Reverse;
+        self.directions = Directions::Reverse;
         self
     }
 
-    /// Without biases.
+    /// Leaves out the biases.
     pub fn no_bias(mut self) -> Self {
         self.bias = false;
         self
     }
 
-    /// The first value of the forget gate's bias: 1 if none is given (Jozefowicz et al. 2015).
+    /// Sets the first value of the forget gate's bias: 1 by default (Jozefowicz et al. 2015).
     pub fn forget_bias(mut self, value: f32) -> Self {
         self.forget_bias = value;
         self
@@ -103,74 +104,74 @@ impl Lstm {
         self
     }
 
-    /// Lets the gates i, f and o see the cell (Gers & Schmidhuber 2000): ONNX's `P`.
+    /// Adds peepholes, by which the gates i, f and o see the cell (Gers & Schmidhuber 2000): ONNX's `P`.
     pub fn peepholes(mut self) -> Self {
         self.cell.peepholes = true;
         self
     }
 
-    /// Lets one of the gates i and f follow the other.
+    /// Couples the gates i and f, so that one follows the other.
     pub fn coupled(mut self, coupling: Coupling) -> Self {
         self.cell.coupling = coupling;
         self
     }
 
-    /// The activation of the gates i, f and o: Keras' `recurrent_activation`, ONNX's `f`.
+    /// Sets the activation of the gates i, f and o: Keras' `recurrent_activation`, ONNX's `f`.
     pub fn recurrent_activation(mut self, activation: GateActivation) -> Self {
         self.cell.recurrent = activation;
         self
     }
 
-    /// The activation of g and of the cell's output: Keras' `activation`, ONNX's `g` and `h`.
+    /// Sets the activation of g and of the cell's output: Keras' `activation`, ONNX's `g` and `h`.
     pub fn activation(mut self, activation: GateActivation) -> Self {
         self.cell.input = activation;
         self.cell.output = activation;
         self
     }
 
-    /// The activation of the cell's output alone: ONNX's `h`.
+    /// Sets the activation of the cell's output alone: ONNX's `h`.
     pub fn output_activation(mut self, activation: GateActivation) -> Self {
         self.cell.output = activation;
         self
     }
 
-    /// Limits what goes into the gates to ±`limit`: ONNX's `clip`. No gradient flows through what
-    /// was held.
+    /// Clips the sums that go into the gates to ±`limit`: ONNX's `clip`. No gradient flows through a value
+    /// that was clipped.
     pub fn clip(mut self, limit: f32) -> Self {
         self.cell.clip = Some(limit);
         self
     }
 
-    /// Limits the cell to ±`limit`, as TensorFlow Lite and cuDNN do. No gradient flows through what was
-    /// held.
+    /// Clips the cell to ±`limit`, as TensorFlow Lite and cuDNN do. No gradient flows through a value that
+    /// was clipped.
     pub fn cell_clip(mut self, limit: f32) -> Self {
         self.cell.cell_clip = Some(limit);
         self
     }
 
-    /// Drops values between the layers, each by itself: PyTorch's `dropout`.
+    /// Drops values between the layers, each independently: PyTorch's `dropout`.
     ///
-    /// All kinds of dropout act on tapes that record, so in training alone.
+    /// All kinds of dropout act only on tapes that record: in training.
     pub fn dropout(mut self, rate: f32) -> Self {
         self.dropout = rate;
         self
     }
 
-    /// Drops features of the input, the same at every timestep: Keras' `dropout`
+    /// Drops features of the input, with one mask for all timesteps: Keras' `dropout`
     /// (Gal & Ghahramani 2016, arXiv 1512.05287).
     pub fn input_dropout(mut self, rate: f32) -> Self {
         self.input_dropout = rate;
         self
     }
 
-    /// Drops units of h on its way to the next timestep, the same at every timestep: Keras'
+    /// Drops units of h in the recurrence, with one mask for all timesteps: Keras'
     /// `recurrent_dropout` (Gal & Ghahramani 2016).
     pub fn recurrent_dropout(mut self, rate: f32) -> Self {
         self.cell.recurrent_dropout = rate;
         self
     }
 
-    /// Drops recurrent weights, the same at every timestep and row (weight drop: Merity et al. 2018,
+    /// Drops recurrent weights, with one mask for all timesteps and rows (weight drop: Merity et al. 2018,
     /// arXiv 1708.02182).
     pub fn weight_drop(mut self, rate: f32) -> Self {
         self.weight_drop = rate;
@@ -184,38 +185,38 @@ impl Lstm {
         self
     }
 
-    /// Keeps `weight_ih` small.
+    /// Penalizes `weight_ih`.
     pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.kernel.regularizer = regularizer;
         self
     }
 
-    /// Keeps `weight_hh` small.
+    /// Penalizes `weight_hh`.
     pub fn recurrent_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.recurrent.regularizer = regularizer;
         self
     }
 
-    /// Keeps the biases small.
+    /// Penalizes the biases.
     pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
-        self.bias_rules.regularizer = regularizer;
+        self.bias_constraints.regularizer = regularizer;
         self
     }
 
-    /// Keeps the outputs of the last layer small, in the mean of the batch's rows.
+    /// Penalizes the outputs of the last layer, as a mean over the rows of the batch.
     pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.activity = regularizer;
         self
     }
 
-    /// Limits the norm of what each gate of each unit takes from the input, after each step of
-    /// training: Keras' `MaxNorm`.
+    /// Limits the norm of the input weights of each gate of each unit, after each step of training: Keras'
+    /// `MaxNorm`.
     pub fn kernel_max_norm(mut self, limit: f32) -> Self {
         self.kernel.max_norm = Some(limit);
         self
     }
 
-    /// Limits the norm of what each gate of each unit takes from the timestep before.
+    /// Limits the norm of the recurrent weights of each gate of each unit, after each step of training.
     pub fn recurrent_max_norm(mut self, limit: f32) -> Self {
         self.recurrent.max_norm = Some(limit);
         self
@@ -230,21 +231,21 @@ impl Lstm {
         self
     }
 
-    /// Lets a stateful layer begin anew.
+    /// Resets the state of a stateful layer to zeros.
     pub fn reset_state(&self) {
         if let Some(memory) = &self.memory {
-            *memory.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *lock(memory) = None;
         }
     }
 
-    /// Forces how a GPU goes through the timesteps.
+    /// Forces the strategy by which a GPU runs the timesteps.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
         self
     }
 
-    /// Computes the gates anew in the backward pass instead of keeping them: a training step holds 12
-    /// bytes instead of 28 for each row, timestep and unit, for two products more. See
+    /// Recomputes the gates in the backward pass instead of saving them: a training step holds 12
+    /// bytes instead of 28 for each row, timestep and unit, and computes two products more. See
     /// [`crate::Device::memory`].
     pub fn recompute(mut self) -> Self {
         self.recompute = true;

@@ -1,6 +1,7 @@
-//! An LSTM layer frame by frame, for streams that come as they come.
+//! An LSTM layer frame by frame, for streams whose frames arrive at any time.
 
-use super::{Built, Lstm, LstmState, Way, keep_rows};
+use super::state::keep_rows;
+use super::{Built, Directions, Lstm, LstmState};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::nn::{Params, check_floats};
@@ -12,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Runs a layer frame by frame: one frame of each stream in, one output out. The states stay on
 /// the device, and once every kind of call has been made none makes a new buffer there.
 ///
-/// Streams join and leave at any time; a stream that no frame comes for waits. What comes out is
-/// what [`Lstm::forward`] gives for whole sequences, up to 1e-6: there the product with
-/// `weight_ih` is one for all frames, whose sums a device may take in another order.
+/// Streams join and leave at any time; a stream without a frame in a call keeps its state. The outputs
+/// are those of [`Lstm::forward`] on whole sequences, up to 1e-6: there one product with `weight_ih`
+/// serves all frames, whose sums a device may add in another order.
 ///
 /// ```
 /// use wgpu_lstm::{Device, nn::{Lstm, Params}};
@@ -35,30 +36,31 @@ pub struct LstmStepper {
     input_size: usize,
     streams: Vec<Stream>,
     states: States,
-    /// Of the call at hand: which streams have a frame, and the frames.
+    /// For each stream, whether it has a frame in this call.
     active: Vec<bool>,
+    /// The frames of this call, `[streams,I]`.
     frames: Vec<f32>,
 }
 
-/// The streams' states, and how a step comes about.
+/// The streams' states, by the way in which a step is computed.
 enum States {
-    /// By the layer itself.
+    /// The layer runs on tensors.
     Layer {
         states: Vec<LstmState>,
-        /// The mask of the last call, which the next may use again.
+        /// The mask of the last call, which the next may reuse.
         mask: Option<Mask>,
     },
-    /// On the CPU, without a tensor.
+    /// A stack on the CPU runs in its own memory, without tensors.
     Stack {
         stack: Box<Stack>,
-        /// Of the parameters that it has.
+        /// The generation of the parameters that the stack has packed.
         generation: u64,
     },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Stream {
-    /// Of the stream that has this place, if one has.
+    /// The number of the stream in this place; `None` if it is free.
     number: Option<u64>,
     /// Whether its state has yet to be set to zero.
     fresh: bool,
@@ -83,20 +85,20 @@ impl Lstm {
         let Some(built) = &self.built else {
             return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
         };
-        let backwards = match self.way {
-            Way::Forward => None,
-            Way::Reverse => Some("Lstm::go_backwards"),
-            Way::Both(_) => Some("Lstm::bidirectional"),
+        let backwards = match self.directions {
+            Directions::Forward => None,
+            Directions::Reverse => Some("Lstm::go_backwards"),
+            Directions::Both(_) => Some("Lstm::bidirectional"),
         };
         if let Some(with) = backwards {
             let help = "frames to come are not there yet: step a layer that goes forward";
             return Err(Error::Unsupported { what: "Lstm::stepper", with, help });
         }
-        super::check_size("LstmStepper::streams", streams)?;
-        let input_size = built.parts.first().map_or(0, |part| part.input_size);
+        crate::nn::check_size("LstmStepper::streams", streams)?;
+        let input_size = built.directions.first().map_or(0, |ids| ids.input_size);
         let floats = input_size.max(self.hidden_size);
         check_floats("the frames or states of all streams", streams, floats)?;
-        if !built.parts.iter().all(|part| params.owns(part.weight_ih)) {
+        if !built.directions.iter().all(|ids| params.owns(ids.weight_ih)) {
             return Err(Error::NotBuilt { what: "this Lstm", call: "build with these Params" });
         }
         let mut layer = self.clone();
@@ -106,7 +108,7 @@ impl Lstm {
             let zeros = |size: usize| Ok(Var::from(Tensor::zeros([streams, size], &device)?));
             let state =
                 || Ok(LstmState { h: zeros(self.direction_size())?, c: zeros(self.hidden_size)? });
-            let states = built.parts.iter().map(|_| state()).collect::<Result<_>>()?;
+            let states = built.directions.iter().map(|_| state()).collect::<Result<_>>()?;
             States::Layer { states, mask: None }
         } else {
             let weights = self.weights(params, built)?;
@@ -124,25 +126,25 @@ impl Lstm {
         })
     }
 
-    /// The weights of each layer, of a stepper that needs no other parameters.
+    /// The weights of each layer, for a stack on the CPU.
     fn weights(&self, params: &Params, built: &Built) -> Result<Vec<Weights>> {
         let (tape, h) = (Tape::inference(params), self.hidden_size);
         let value = |id, shape: &[usize]| Ok(tape.weight(id, shape)?.0);
-        let layer = |part: &super::Part| {
+        let layer = |ids: &super::DirectionParams| {
             let row = |id: Option<_>| id.map(|id| value(id, &[h, 4])).transpose();
             Ok(Weights {
-                weight_ih: value(part.weight_ih, &[part.input_size, h, 4])?,
-                weight_hh: value(part.weight_hh, &[h, h, 4])?,
-                bias: row(part.bias)?,
-                peepholes: row(part.peepholes)?,
+                weight_ih: value(ids.weight_ih, &[ids.input_size, h, 4])?,
+                weight_hh: value(ids.weight_hh, &[h, h, 4])?,
+                bias: row(ids.bias)?,
+                peepholes: row(ids.peepholes)?,
             })
         };
-        built.parts.iter().map(layer).collect()
+        built.directions.iter().map(layer).collect()
     }
 }
 
 impl LstmStepper {
-    /// A new stream, in a state of zeros.
+    /// Adds a stream, in a state of zeros.
     ///
     /// # Errors
     /// [`Error::TooManyStreams`] if as many streams are there as the stepper was made for.
@@ -156,7 +158,7 @@ impl LstmStepper {
         Ok(StreamId { place, number })
     }
 
-    /// Ends a stream. Its place is free.
+    /// Removes a stream, whose place is then free.
     ///
     /// # Errors
     /// [`Error::Stream`] if there is no such stream.
@@ -166,7 +168,7 @@ impl LstmStepper {
         Ok(())
     }
 
-    /// Lets a stream begin anew.
+    /// Resets the state of a stream to zeros.
     ///
     /// # Errors
     /// [`Error::Stream`] if there is no such stream.
@@ -183,8 +185,8 @@ impl LstmStepper {
         }
     }
 
-    /// Takes a frame `[I]` of some of the streams, and gives the output of each, in their order.
-    /// Waits for the device.
+    /// Takes a frame `[I]` of some of the streams, and returns the output of each in the same order. Waits
+    /// for the device.
     ///
     /// # Errors
     /// [`Error::Stream`] for a stream that is not there or comes twice, [`Error::Count`] for a
@@ -224,8 +226,8 @@ impl LstmStepper {
         Ok(frames.iter().map(|(s, _)| words[s.place * size..][..size].to_vec()).collect())
     }
 
-    /// Takes a frame of every stream that is there, `[streams,I]` on the device, and gives the
-    /// outputs `[streams,H]` without waiting. Rows of places without a stream hold anything.
+    /// Takes a frame of every joined stream, `[streams,I]` on the device, and returns the outputs
+    /// `[streams,H]` without waiting. Rows of places without a stream are undefined.
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::Shape`], [`Error::DType`], [`Error::OtherDevice`], and those of the
@@ -256,7 +258,7 @@ impl LstmStepper {
         self.run(frames.reshape([rows, 1, self.input_size])?)
     }
 
-    /// Makes the stack ready for a step, if there is one.
+    /// Prepares the stack for a step, if there is one.
     fn prepare(&mut self) -> Result<()> {
         let States::Stack { stack, generation } = &mut self.states else { return Ok(()) };
         let now = self.params.generation();

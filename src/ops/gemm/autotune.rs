@@ -5,9 +5,9 @@ use super::kernels::{TILE, WIDE, Way};
 use super::matrix::Matrix;
 use super::self_check::TRUSTED_COOPERATIVE;
 use super::{Gemm, samples};
+use crate::device::fast_path::Candidates;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Kernel;
-use crate::device::special::Choice;
 use crate::device::{Backend, Device};
 use crate::ops::elementwise::half::half;
 use crate::{Result, Tensor};
@@ -37,7 +37,7 @@ fn fastest(
         }))
     };
     let candidates = ways.len();
-    gpu.choose(&Choice { name, kernels, default: 0, candidates, prepare: &prepare })
+    gpu.autotune(&Candidates { name, kernels, default: 0, count: candidates, prepare: &prepare })
 }
 
 /// The kernel for tiles of a large product on a hardware GPU, by a clock. It is timed on 32-bit floats
@@ -53,7 +53,7 @@ pub(crate) fn tiles(gpu: &Arc<Gpu>, m: usize, n: usize) -> Way {
 
 /// Whether the device has cooperative matrices, they were seen right there, and they are the faster ones.
 pub(super) fn cooperative_pays(gpu: &Arc<Gpu>) -> bool {
-    if !gpu.trusts(&TRUSTED_COOPERATIVE) {
+    if !gpu.is_trusted(&TRUSTED_COOPERATIVE) {
         return false;
     }
     let ways = [tiles(gpu, LARGE[0], LARGE[1]), WAY];

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Whether products of 16-bit floats were seen right on this device. The first call on a device
 /// and driver tries them.
 pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
-    gpu.trusts(&self_check::TRUSTED_F16)
+    gpu.is_trusted(&self_check::TRUSTED_F16)
 }
 
 /// Two small matrices, `[m,k]` and `[k,n]`, of numbers without a pattern that lanes or rows share.
@@ -75,7 +75,7 @@ impl Gemm<'_> {
             }
             false => autotune::tiles(gpu, m, n),
             // Below, most of its rows would be made for nothing.
-            true if m > 8 && gpu.trusts(&self_check::TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
+            true if m > 8 && gpu.is_trusted(&self_check::TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),
         };
         let whole = software || c.tensor.is_half();

@@ -4,27 +4,27 @@
 use super::kernels::{REGISTER, SUBGROUP, TILE, Way};
 use super::matrix::Matrix;
 use super::{Gemm, cooperative, samples};
+use crate::device::fast_path::{Comparison, FastPath};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Kernel;
-use crate::device::special::{Comparison, Special};
 use crate::device::{Backend, Device};
 use crate::ops::elementwise::half::{self, half};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
 /// Products by subgroups of 8.
-pub(super) static TRUSTED_SUBGROUP: Special =
-    Special { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
+pub(super) static TRUSTED_SUBGROUP: FastPath =
+    FastPath { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
 
 /// Products of 16-bit floats. Who makes such tensors asks [`super::has_half`] before.
-pub(super) static TRUSTED_F16: Special = Special {
+pub(super) static TRUSTED_F16: FastPath = FastPath {
     name: "gemm_f16",
     kernels: &[&half::KERNEL, &TILE[4], &REGISTER[4]],
     check: compare_f16,
 };
 
 /// Products by cooperative matrices.
-pub(crate) static TRUSTED_COOPERATIVE: Special = Special {
+pub(crate) static TRUSTED_COOPERATIVE: FastPath = FastPath {
     name: "gemm_cooperative",
     kernels: &[
         &cooperative::KERNELS[0],
@@ -49,7 +49,7 @@ fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
         c.to_vec()
     };
     let (special, plain) = (product((&SUBGROUP, [32, 64]))?, product((&REGISTER, [8, 64]))?);
-    Ok(Comparison { special, plain, bound: 1e-5 })
+    Ok(Comparison { fast: special, plain, bound: 1e-5 })
 }
 
 /// The same small product of 16-bit and of 32-bit floats.
@@ -67,7 +67,7 @@ fn compare_f16(gpu: &Arc<Gpu>) -> Result<Comparison> {
     let special = product(&a, &b, Tensor::empty_f16([m, n], gpu)?)?;
     // Operands and result are each within half a unit of the last place of 11 bits, 5e-4; the
     // operands' errors are of both signs.
-    Ok(Comparison { special, plain, bound: 2e-3 })
+    Ok(Comparison { fast: special, plain, bound: 2e-3 })
 }
 
 /// Small products, not of whole tiles, with A of 32 and of 16 bits, as it is and transposed.
@@ -92,9 +92,5 @@ fn compare_cooperative(gpu: &Arc<Gpu>) -> Result<Comparison> {
         };
         Ok([product(&a32, false)?, product(&a16, true)?].concat())
     };
-    Ok(Comparison {
-        special: products(&cooperative::KERNELS)?,
-        plain: products(&TILE)?,
-        bound: 1e-4,
-    })
+    Ok(Comparison { fast: products(&cooperative::KERNELS)?, plain: products(&TILE)?, bound: 1e-4 })
 }

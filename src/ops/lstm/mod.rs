@@ -163,7 +163,7 @@ pub(crate) struct GradRequest {
 
 /// Whether a layer with weights of 16 bits, and their products, were seen right on this device.
 pub(crate) fn has_half(gpu: &Arc<Gpu>) -> bool {
-    gemm::has_half(gpu) && gpu.trusts(&select::self_check::HALF)
+    gemm::has_half(gpu) && gpu.is_trusted(&select::self_check::HALF)
 }
 
 /// Runs the directions of a layer: a GPU in the same dispatches, where it can. They differ only in

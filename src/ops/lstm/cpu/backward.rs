@@ -1,4 +1,4 @@
-//! The backward pass on the CPU, and the gates once more where they were not kept.
+//! The backward pass on the CPU, and the recomputation of gates that were not saved.
 
 use super::micro::{accumulate, load, most_rows, row_of, store, tiles};
 use super::products::{
@@ -71,7 +71,7 @@ pub(in crate::ops::lstm) fn backward(
         })
     });
 
-    // The gates are d_a now: what is left are products over the whole sequence.
+    // The gates are d_a now; products over the whole sequence remain.
     let frames: usize = tasks.iter().map(|t| t.frames).sum();
     let d_a = gates.cpu();
     let (x_values, h_values) = (x.cpu(), h_before.cpu());
@@ -90,7 +90,7 @@ pub(in crate::ops::lstm) fn backward(
         },
     ];
     weight_gradients(blocks, factors, &d_a, gradients.bias.as_ref())?;
-    // The gradient of the input may take their memory.
+    // Freed first, so that the gradient of the input can reuse the memory.
     drop((x_values, h_values, saved_c));
     drop((h_before, c_before));
     if let Some(into) = &gradients.peepholes {
@@ -102,13 +102,13 @@ pub(in crate::ops::lstm) fn backward(
     if wanted.d_x {
         let weight_ih = blocks.packed_backward(&weights.weight_ih)?;
         let packed = Tensor::empty([batch, frames.div_ceil(batch), input_size], &device)?;
-        // Rows of different lengths leave a part of it unused.
+        // With rows of different lengths a part of it is not written.
         let len = frames * input_size;
         packed.cpu_mut(|packed| {
             input_gradient(blocks, &d_a, &weight_ih, &mut packed[..len], input_size);
         });
         d_x = Some(match lengths {
-            // Nothing reaches a step that is left out, not even 0 times a NaN.
+            // No gradient reaches a step that is left out, not even 0 times NaN.
             None => match mask.mask() {
                 Some(mask) => apply_mask(&packed, mask)?,
                 None => packed,
@@ -150,7 +150,7 @@ pub(in crate::ops::lstm) fn backward(
     Ok(InputGrads { d_x, d_state })
 }
 
-/// The activated gates once more, from the state before each step.
+/// Recomputes the activated gates from the state before each step.
 fn recompute(
     x: &Tensor,
     weights: &Weights,
@@ -176,7 +176,7 @@ fn recompute(
     Ok(gates)
 }
 
-/// What all threads of a backward pass read.
+/// The shared inputs of all threads of a backward pass.
 struct BackwardShared<'a> {
     blocks: Blocks,
     config: &'a CellConfig,
@@ -193,18 +193,18 @@ struct BackwardRows<'a> {
     shared: &'a BackwardShared<'a>,
     task: &'a Task,
     gates: &'a mut [f32],
-    /// `[rows, units]`, at first of the state after each row's last step. In between, d_h holds
-    /// what reaches the step before other than by R.
+    /// The gradient of the state `[rows, units]`, at first of that after each row's last step. Between steps
+    /// d_h holds the part that reaches the step before otherwise than by R.
     d_h: Vec<f32>,
     d_c: Vec<f32>,
-    /// `[blocks, 4, lanes]`, or empty.
+    /// The gradient of the peepholes `[blocks, 4, lanes]`, or empty.
     d_peepholes: Vec<f32>,
-    /// As in the forward pass.
+    /// The factors of h before the product with R, as in the forward pass.
     scales: Vec<f32>,
 }
 
 impl WithSimd for BackwardRows<'_> {
-    /// d_h and d_c of the state before the sequence, and d_peepholes.
+    /// Runs all steps. Returns d_h and d_c of the state before the sequence, and d_peepholes.
     type Output = [Vec<f32>; 3];
 
     #[inline(always)]
@@ -212,7 +212,7 @@ impl WithSimd for BackwardRows<'_> {
         let blocks = self.shared.blocks;
         let mut d_h = std::mem::take(&mut self.d_h);
         let mut d_c = std::mem::take(&mut self.d_c);
-        // Below the first timestep only the product with R is left: the gradient of h_0.
+        // Before the first timestep only the product with R remains: the gradient of h_0.
         for step in (-1..self.task.steps() as isize).rev() {
             let running = self.task.running(usize::try_from(step).unwrap_or(0));
             for group in 0..blocks.groups() {
@@ -241,7 +241,7 @@ impl BackwardRows<'_> {
         let mut sums = [[zero; 4]; M];
         let after = (step + 1) as usize;
         let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[first_row + m]);
-        // The step behind a row's last has gradients of zero, and no frame.
+        // The step after a row's last has zero gradients, and no frame.
         if rows.iter().all(|row| after < row.length) {
             let size = columns * 4 * lanes;
             let d_a: [&[f32]; M] = std::array::from_fn(|m| {
@@ -265,8 +265,7 @@ impl BackwardRows<'_> {
                     break;
                 }
                 let state = (first_row + m) * units + block * lanes;
-                // A step that is left out does not lead through R, whose product with its d_a of 0 may
-                // be NaN.
+                // A step that is left out has no path through R, whose product with d_a = 0 may be NaN.
                 let no_r = after < rows[m].length
                     && mask.is_some_and(|mask| {
                         let frame = rows[m].frame(after, config.reverse) - rows[m].start;
@@ -313,7 +312,7 @@ impl BackwardRows<'_> {
                     cell::plain_backward(simd, *gates, c_prev, d, d_c_after)
                 };
                 *gates = back.d_a;
-                // Units past H have weights of 0, and an infinite input or a NaN times 0 is NaN.
+                // Units past H have zero weights, but infinity or NaN times 0 is NaN.
                 let padding = blocks.range(block).len()..lanes;
                 if !padding.is_empty() {
                     for gate in gates.iter_mut() {

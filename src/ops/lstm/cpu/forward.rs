@@ -12,8 +12,8 @@ use crate::{Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
 
-/// Rows of a task from which on W x is added where R h is, step by step. Fewer rows would read W anew
-/// for each step; then the sums of all steps are made ahead.
+/// The rows of a task from which on W x is added step by step, along with R h. With fewer rows each step
+/// would read W again, so the sums of all steps are computed ahead.
 const FUSED_ROWS: usize = 3;
 
 pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
@@ -34,7 +34,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
     let gates = Tensor::empty([frames, gate_columns], &device)?;
     let before = [frames, if call.save { blocks.units() } else { 0 }];
     let (h_before, c_before) = (Tensor::empty(before, &device)?, Tensor::empty(before, &device)?);
-    // Outputs are written where they belong if they lie there as the tasks make them.
+    // Outputs are written in place if the tasks make them in that order.
     let direct = call.y.filter(|y| call.steps.lengths().is_none() && y.stride() == hidden_size);
     let width = if call.y.is_some() { hidden_size } else { 0 };
     let y = match direct {
@@ -145,15 +145,15 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
     })
 }
 
-/// What all threads of a forward pass read.
+/// The shared inputs of all threads of a forward pass.
 struct ForwardShared<'a> {
     blocks: Blocks,
     config: &'a CellConfig,
     timesteps: usize,
     input_size: usize,
-    /// Words of an output frame; 0 if none are wanted.
+    /// The words of an output frame; 0 if outputs are not wanted.
     hidden_width: usize,
-    /// Whether the gates hold W x + b before a step.
+    /// Whether the gates already hold W x + b before a step.
     ahead: bool,
     x: &'a [f32],
     weight_ih: &'a [f32],
@@ -171,19 +171,19 @@ struct ForwardRows<'a> {
     h_before: &'a mut [f32],
     c_before: &'a mut [f32],
     y: &'a mut [f32],
-    /// `[rows, units]`, at first the state before the sequence.
+    /// The state `[rows, units]`, at first that before the sequence.
     h: Vec<f32>,
     c: Vec<f32>,
-    /// What h is multiplied with before R meets it; empty: 1.
+    /// The factors of h before the product with R; empty: 1.
     scales: Vec<f32>,
 }
 
-/// The state of a task's rows in the midst of a forward pass, each `[rows, units]`.
+/// The state of a task's rows during a forward pass, each `[rows, units]`.
 struct Running<'a> {
-    /// As R meets it.
+    /// h as the product with R takes it.
     h: &'a [f32],
     h_next: &'a mut [f32],
-    /// As it is, where that differs; else empty.
+    /// h itself, where dropout makes that different; else empty.
     plain_h: &'a mut [f32],
     c: &'a mut [f32],
 }
@@ -234,7 +234,7 @@ impl ForwardRows<'_> {
         let rows: [Row; M] = std::array::from_fn(|m| self.task.rows[at.row + m]);
         let frames = rows.map(|row| row.frame(at.step, config.reverse));
         let zero = simd.splat_f32s(0.0);
-        // SIMD is kept out of closures here: what they call is compiled without its instructions.
+        // No closures here: code that they call is compiled without SIMD instructions.
         let mut sums = [[zero; 4]; M];
         if self.shared.ahead {
             for (sums, &frame) in sums.iter_mut().zip(&frames) {
@@ -260,7 +260,7 @@ impl ForwardRows<'_> {
         }
     }
 
-    /// Plain cells of a tile, in rounds: what one row waits for, the others use.
+    /// Plain cells of a tile, interleaved over rows to hide latencies.
     #[inline(always)]
     fn plain<S: Simd, const M: usize>(
         &mut self,
@@ -290,7 +290,7 @@ impl ForwardRows<'_> {
         }
     }
 
-    /// Cells of a tile with all that options and masks ask for.
+    /// Cells of a tile with all options and masks.
     #[inline(always)]
     fn variants<S: Simd, const M: usize>(
         &mut self,
@@ -323,8 +323,8 @@ impl ForwardRows<'_> {
                 self.forget_h::<S>(simd, at, frames[m]);
             }
             store::<S>(&mut state.c[place..], new.c);
-            // Padding may grow without bound under some activations, and infinity times a
-            // weight of zero is NaN.
+            // Units that are padding may grow without bound under some activations, and infinity
+            // times a weight of zero is NaN.
             let padding = place + blocks.range(at.block).len()..place + S::F32_LANES;
             state.c[padding].fill(0.0);
             let mut h_met = new.h;
@@ -338,7 +338,7 @@ impl ForwardRows<'_> {
         }
     }
 
-    /// Keeps what the backward pass needs, before the state is overwritten.
+    /// Saves the state for the backward pass, before it is overwritten.
     #[inline(always)]
     fn save<S: Simd>(
         &mut self,
@@ -355,8 +355,8 @@ impl ForwardRows<'_> {
         *self.gates_at::<S>(frame, at.block) = gates;
     }
 
-    /// R does not meet h at a step that is left out: nothing of it may reach the gradient of R, not even
-    /// 0 times a NaN.
+    /// Zeros the saved h at a step that is left out: the gradient of R must not contain it, not even as
+    /// 0 times NaN.
     #[inline(always)]
     fn forget_h<S: Simd>(&mut self, simd: S, at: At, frame: usize) {
         if !self.h_before.is_empty() {
@@ -384,7 +384,7 @@ impl ForwardRows<'_> {
     }
 }
 
-/// A tile's place.
+/// The place of a tile.
 #[derive(Clone, Copy)]
 struct At {
     row: usize,
@@ -393,7 +393,7 @@ struct At {
 }
 
 impl At {
-    /// Where the block lies in the state of the tile's row `m`.
+    /// The index of the block in the state of the tile's row `m`.
     #[inline(always)]
     fn place<S: Simd>(self, m: usize, units: usize) -> usize {
         (self.row + m) * units + self.block * S::F32_LANES

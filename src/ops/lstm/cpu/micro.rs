@@ -1,10 +1,10 @@
-//! The innermost loops: products whose sums stay in registers, of a few rows with four vectors
-//! of weights that lie side by side.
+//! The innermost loops: products of a few rows with four adjacent vectors of weights, whose sums stay in
+//! registers.
 
 use pulp::Simd;
 use pulp::bytemuck::cast_slice;
 
-/// Calls a tile's function for all rows, as many at a time as the registers hold, in even shares.
+/// Calls a tile's function for all rows, in even shares of as many as the registers hold.
 macro_rules! tiles {
     ($rows:expr, $most:expr, |$row:ident, $M:ident| $call:expr) => {{
         let rows = $rows;
@@ -31,7 +31,7 @@ macro_rules! tiles {
 }
 pub(super) use tiles;
 
-/// The rows of a tile: as many as the registers hold sums of, beside the four vectors of weights.
+/// The rows of a tile: as many as there are registers for sums, besides the four vectors of weights.
 #[inline(always)]
 pub(super) fn most_rows<S: Simd>() -> usize {
     if S::F32_LANES >= 16 { 6 } else { 3 }
@@ -54,7 +54,7 @@ pub(super) fn weights_of<S: Simd>(packed: &[f32], from: usize, block: usize) -> 
     cast_slice(&packed[block * size..][..size])
 }
 
-/// The bias or the peepholes of a block of units; zeros without.
+/// The bias or the peepholes of a block of units; zeros if there are none.
 #[inline(always)]
 pub(super) fn row_of<S: Simd>(simd: S, row: Option<&[f32]>, block: usize) -> [S::f32s; 4] {
     match row {
@@ -63,7 +63,7 @@ pub(super) fn row_of<S: Simd>(simd: S, row: Option<&[f32]>, block: usize) -> [S:
     }
 }
 
-/// sums += a b: `M` rows of `a` by `b` of four vectors a row.
+/// Adds a product: sums += a b, for `M` rows of `a`, and `b` of four vectors a row.
 #[inline(always)]
 pub(super) fn accumulate<S: Simd, const M: usize>(
     simd: S,
@@ -72,8 +72,8 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     b: &[[S::f32s; 4]],
 ) {
     let mut a = a;
-    // No closure here: what it is given to is compiled without SIMD instructions, and the sums
-    // would not stay in registers over its call.
+    // No closure here: its callee is compiled without SIMD instructions, and the sums would not
+    // stay in registers across the call.
     for row in &mut a {
         *row = &row[..b.len()];
     }
@@ -91,9 +91,9 @@ pub(super) fn accumulate<S: Simd, const M: usize>(
     *sums = acc;
 }
 
-/// sums += a^T b over frames: `M` columns of `a` from `first` on, whose rows are `stride` words
-/// apart, by `b` of four vectors a row. The frames meet each other before they meet the sums, which may
-/// be so large that single frames would be lost in them.
+/// Adds a product over frames: sums += a^T b, for `M` columns of `a` from `first` on, whose rows are
+/// `stride` words apart, and `b` of four vectors a row. The frames are added to each other before they
+/// are added to the sums, which may be so large that single frames would be lost.
 #[inline(always)]
 pub(super) fn accumulate_outer<S: Simd, const M: usize>(
     simd: S,

@@ -5,9 +5,9 @@
 //! Layout of a row's gates at a timestep: blocks of as many units as a SIMD register has lanes,
 //! in each block the lanes of i, then f, g, o. R is packed to match, so that the recurrent
 //! product, the gates and the cell update of a block of units stay in registers. Units past H,
-//! up to a whole block, have zero weights; what they hold reaches nobody.
+//! up to a whole block, are padding: their weights are zero, and no result depends on them.
 //!
-//! What both passes share is here.
+//! This file has the parts that both passes share.
 
 mod backward;
 mod forward;
@@ -30,47 +30,47 @@ use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The values of every timestep, in blocks of `lanes` units, in the order of the tasks' rows.
+/// The values saved at every timestep, in blocks of `lanes` units, in the order of the tasks' rows.
 pub(super) struct SavedBatch {
     lanes: usize,
     tasks: Arc<[Task]>,
-    /// `[frames, blocks, 4, lanes]`, activated, unless they are computed anew; the backward pass
-    /// turns them into d_a.
+    /// The activated gates `[frames, blocks, 4, lanes]`, unless they are recomputed; the backward pass
+    /// turns them into d_a in place.
     gates: Option<Tensor>,
-    /// `[frames, blocks, lanes]`, of the state before each step, h as R meets it.
+    /// h before each step, as the product with R takes it: `[frames, blocks, lanes]`.
     h_before: Tensor,
     c_before: Tensor,
 }
 
-/// What one thread runs.
+/// The rows that one thread runs.
 struct Task {
-    /// The longest first.
+    /// The rows, the longest first.
     rows: Vec<Row>,
-    /// Its frames among those of all tasks.
+    /// The first of the task's frames among those of all tasks.
     first_frame: usize,
     frames: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Row {
-    /// In the batch.
+    /// The row in the batch.
     at: usize,
     length: usize,
-    /// Its first frame among the task's.
+    /// The row's first frame among the task's.
     start: usize,
 }
 
 impl Row {
-    /// The frame that a step takes, among the task's.
+    /// The frame of a step, among the task's.
     fn frame(self, step: usize, reverse: bool) -> usize {
         self.start + if reverse { self.length - 1 - step } else { step }
     }
 }
 
 impl Task {
-    /// The batch's rows, dealt to the threads so that each gets as many frames.
+    /// Distributes the rows of a batch over the threads, so that each gets about as many frames.
     fn deal(steps: &Counted, sizes: Sizes) -> Arc<[Self]> {
-        // Who has little to do is done before another thread wakes up.
+        // Little work is done before another thread wakes up.
         let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
         let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
             .into_iter()
@@ -78,7 +78,7 @@ impl Task {
         let count = if products < SMALL * 16 { 1 } else { batch.min(threads::count()) };
         let mut tasks: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
         match steps.lengths() {
-            // To and fro, so that the thread with the longest row gets the shorter of the next two.
+            // Back and forth, so that the thread with the longest row gets the shorter of the next two.
             Some(lengths) => {
                 for (n, row) in lengths.rows().iter().enumerate() {
                     let (round, place) = (n / count, n % count);
@@ -86,7 +86,7 @@ impl Task {
                     tasks[task].push((row.at, row.length));
                 }
             }
-            // Rows side by side: their frames lie as in the batch.
+            // Adjacent rows, whose frames lie as in the batch.
             None => {
                 let each = batch.div_ceil(count);
                 for row in 0..batch {
@@ -112,7 +112,7 @@ impl Task {
         tasks.collect()
     }
 
-    /// The rows that are as long as this step.
+    /// The number of rows that have this step.
     fn running(&self, step: usize) -> usize {
         self.rows.partition_point(|row| row.length > step)
     }
@@ -122,7 +122,7 @@ impl Task {
     }
 }
 
-/// Copies `[B,T,..]` columns to frames in the tasks' order.
+/// Copies columns of `[B,T,..]` to frames in the tasks' order.
 fn gather(tasks: &[Task], timesteps: usize, width: usize, y: Columns<'_>) -> Result<Tensor> {
     let count = tasks.iter().map(|t| t.frames).sum::<usize>();
     let frames = Tensor::empty([count, width], &y.tensor.device())?;
@@ -141,7 +141,7 @@ fn gather(tasks: &[Task], timesteps: usize, width: usize, y: Columns<'_>) -> Res
     Ok(frames)
 }
 
-/// The other way.
+/// Copies frames in the tasks' order to columns of `[B,T,..]`.
 fn scatter(
     tasks: &[Task],
     frames: &[f32],
@@ -161,7 +161,7 @@ fn scatter(
     }
 }
 
-/// How the units of a layer lie in blocks.
+/// The layout of a layer's units in blocks.
 #[derive(Debug, Clone, Copy)]
 struct Blocks {
     lanes: usize,
@@ -174,33 +174,33 @@ impl Blocks {
         Self { lanes, blocks: hidden_size.div_ceil(lanes), hidden_size }
     }
 
-    /// Units with the padding.
+    /// The number of units with padding.
     fn units(self) -> usize {
         self.blocks * self.lanes
     }
 
-    /// Words of a row's gates at a timestep.
+    /// The words of a row's gates at a timestep.
     fn columns(self) -> usize {
         4 * self.units()
     }
 
-    /// Where a gate of a unit lies.
+    /// The index of a gate of a unit in a row's gates.
     fn column(self, unit: usize, gate: usize) -> usize {
         (unit / self.lanes * 4 + gate) * self.lanes + unit % self.lanes
     }
 
-    /// Groups of four blocks: the backward product makes one at a time.
+    /// The number of groups of four blocks, of which the backward product computes one at a time.
     fn groups(self) -> usize {
         self.blocks.div_ceil(4)
     }
 
-    /// The units of a block that are no padding.
+    /// The units of a block that are not padding.
     fn range(self, block: usize) -> std::ops::Range<usize> {
         let first = block * self.lanes;
         first..(first + self.lanes).min(self.hidden_size)
     }
 
-    /// Weights `[from, to, 4]` as `[blocks of to][from][4][lanes]`, packed once for each change.
+    /// Packs weights `[from, to, 4]` as `[blocks of to][from][4][lanes]`, once for each change.
     fn packed_forward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
         let (row, lanes) = (4 * self.hidden_size, self.lanes);
         let block_len = weights.len() / row * 4 * lanes;
@@ -219,7 +219,7 @@ impl Blocks {
         })
     }
 
-    /// Weights `[from, to, 4]` as `[groups of four blocks of from][a column of the gates][4][lanes]`.
+    /// Packs weights `[from, to, 4]` as `[groups of four blocks of from][a column of the gates][4][lanes]`.
     fn packed_backward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
         let (row, width) = (4 * self.hidden_size, 4 * self.lanes);
         let group_len = self.columns() * width;
@@ -241,13 +241,13 @@ impl Blocks {
         })
     }
 
-    /// The bias and the peepholes, as far as there are.
+    /// Packs the bias and the peepholes, if there are any.
     fn packed_rows(self, weights: &Weights) -> Result<[Option<Arc<Aligned>>; 2]> {
         let row = |row: &Option<Tensor>| row.as_ref().map(|r| self.packed_row(r)).transpose();
         Ok([row(&weights.bias)?, row(&weights.peepholes)?])
     }
 
-    /// One row of `[H, 4]` in blocks.
+    /// Packs a row `[H, 4]` in blocks.
     fn packed_row(self, row: &Tensor) -> Result<Arc<Aligned>> {
         row.packed("lstm row", self.columns(), |row, packed| {
             for (unit, gates) in row.chunks_exact(4).enumerate() {
@@ -259,21 +259,21 @@ impl Blocks {
     }
 }
 
-/// Words that a thread goes through in less time than another takes to wake up.
+/// The words that a thread processes while another would wake up.
 const SMALL: usize = 1 << 15;
 
-/// As many threads as there are, or one for what is `small`.
+/// The number of threads of the pool, or one if the work is `small`.
 fn threads_for(small: bool) -> usize {
     if small { 1 } else { threads::count() }
 }
 
-/// Runs `f` on each chunk with its number, on all threads if there is enough to do.
+/// Runs `f` on each chunk and its number, on all threads if there is enough work.
 fn each_chunk(words: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let threads = threads_for(words.len() < SMALL);
     each_job(words.chunks_mut(len).enumerate(), threads, |(n, chunk)| f(n, chunk));
 }
 
-/// Runs `f` on each piece of work, one a thread; the results in their order.
+/// Runs `f` on each piece of work, one a thread. Returns the results in order.
 fn each_task<T: Send, R: Send>(work: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = work.len();
     let mut results: Vec<Option<R>> = work.iter().map(|_| None).collect();
@@ -281,7 +281,7 @@ fn each_task<T: Send, R: Send>(work: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R
     results.into_iter().flatten().collect()
 }
 
-/// The lanes of this machine's registers.
+/// The lanes of this machine's SIMD registers.
 fn lanes() -> usize {
     struct Lanes;
     impl WithSimd for Lanes {
@@ -294,7 +294,7 @@ fn lanes() -> usize {
     Arch::new().dispatch(Lanes)
 }
 
-/// Chunks of the tasks' sizes, each so many words a frame.
+/// Splits words into a chunk for each task, with `each` words a frame.
 fn parts<'a>(words: &'a mut [f32], tasks: &[Task], columns: usize) -> Vec<&'a mut [f32]> {
     let mut rest = words;
     let mut parts = Vec::with_capacity(tasks.len());
@@ -306,7 +306,7 @@ fn parts<'a>(words: &'a mut [f32], tasks: &[Task], columns: usize) -> Vec<&'a mu
     parts
 }
 
-/// The rows of a `[B,H]` that a task has, each padded to `units`.
+/// The task's rows of a state `[B,H]`, each padded to `units`.
 fn load_rows(words: Option<&[f32]>, task: &Task, blocks: Blocks) -> Vec<f32> {
     let mut rows = vec![0.0; task.rows.len() * blocks.units()];
     let h = blocks.hidden_size;
@@ -318,7 +318,7 @@ fn load_rows(words: Option<&[f32]>, task: &Task, blocks: Blocks) -> Vec<f32> {
     rows
 }
 
-/// The other way, for all tasks.
+/// Writes the rows of all tasks, each padded to `units`, to a state `[B,H]`.
 fn store_rows(tasks: &[Task], values: &[Vec<f32>], blocks: Blocks, words: &mut [f32]) {
     let h = blocks.hidden_size;
     for (task, values) in tasks.iter().zip(values) {
@@ -328,7 +328,7 @@ fn store_rows(tasks: &[Task], values: &[Vec<f32>], blocks: Blocks, words: &mut [
     }
 }
 
-/// What dropout makes of h of each row and unit, padded; empty where it makes nothing.
+/// The dropout mask of h for each row and unit, padded; empty without dropout.
 fn recurrent_scales(config: &CellConfig, task: &Task, blocks: Blocks) -> Vec<f32> {
     let mut scales = Vec::new();
     if config.cell.recurrent_dropout > 0.0 && config.noise.training {
@@ -343,7 +343,7 @@ fn recurrent_scales(config: &CellConfig, task: &Task, blocks: Blocks) -> Vec<f32
     scales
 }
 
-/// How much of h and c of a block of units stays as it was.
+/// The share of h and c of a block of units that keeps its value.
 #[inline(always)]
 fn zoneout<S: Simd>(
     config: &CellConfig,
@@ -361,7 +361,7 @@ fn zoneout<S: Simd>(
     stays
 }
 
-/// A cell of a block of units at a frame, with all that its options ask for.
+/// A cell of a block of units at a frame, with all options.
 #[inline(always)]
 fn cell_of<S: Simd>(
     simd: S,
@@ -384,14 +384,14 @@ fn cell_of<S: Simd>(
     new
 }
 
-/// `new` where `stays` is 0, `old` where it is 1.
+/// A blend: `new` where `stays` is 0, `old` where it is 1.
 #[inline(always)]
 fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s {
     let rest = simd.sub_f32s(simd.splat_f32s(1.0), stays);
     simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
 }
 
-/// For each row of the tasks, in their order, its frames and those of the same row in a packed value.
+/// For each row in the tasks' order, its frames, and its frames in a packed value.
 fn packed_rows<'a>(
     tasks: &'a [Task],
     lengths: &Lengths,
@@ -406,7 +406,7 @@ fn packed_rows<'a>(
     })
 }
 
-/// The words of a call's input, without padding, in the tasks' order; masked steps are zeros.
+/// The input of a call without padding, in the tasks' order, with zeros at masked steps.
 fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
     let x = call.x;
     match call.steps {

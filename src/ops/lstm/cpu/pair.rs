@@ -1,16 +1,16 @@
-//! One row on two threads, without saving: a step reads all of R, and two cores have twice the
-//! cache and twice the way to it.
+//! One row on two threads, without saving: a step reads all of R, and two cores have twice the cache and twice
+//! the bandwidth.
 //!
-//! The calling thread leads, a helper follows: each makes its share of the units of a step and hands
-//! h over on a board. The helper is a worker of the pool that may come late, be put aside in the
-//! midst of a step, or never come. So the leader waits for it no longer than the helper's share takes:
-//! then it makes that share itself, goes on alone, and takes the helper in again once it is back. Both
-//! run the same code on the same words, so the bits do not tell who made them.
+//! The calling thread leads, a helper follows: each computes its share of the units of a step and exchanges h
+//! on a board. The helper is a worker of the pool that may come late, be preempted during a step, or never
+//! come. So the leader waits for it no longer than the helper's share takes: then it computes that share
+//! itself, goes on alone, and lets the helper join again once it is back. Both run the same code on the same
+//! words, so the bits do not depend on which thread computed them.
 //!
-//! The leader's word is the number of steps it has made, and the helper's likewise. Or the leader
-//! says that it is alone, with the number of that pause, and the helper repeats this. Only then does
-//! the leader write down a state to begin at: a helper that has missed a pause cannot take a new
-//! board for an old one, nor write to it.
+//! The word of each thread is the number of steps that it has made. When the leader is alone, its word is the
+//! number of that pause, which the helper acknowledges by repeating it. Only then does the leader publish a
+//! state to start from: a helper that missed a pause can neither take a new board for an old one, nor write
+//! to it.
 
 use super::micro::{accumulate, load, row_of, store, weights_of};
 use super::{Blocks, Row, cell_of};
@@ -24,33 +24,33 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-/// Units from which on it pays: with half of them a step takes as long as the way to another core.
+/// The least units for which two threads pay: with half of them a step takes as long as an exchange.
 pub(super) const UNITS: usize = 64;
 
-/// A row's sequence.
+/// The sequence of one row.
 pub(super) struct Job {
     pub(super) blocks: Blocks,
     pub(super) config: CellConfig,
     pub(super) row: Row,
-    /// W x + b of all frames.
+    /// The sums W x + b of all frames.
     pub(super) sums: Words,
     pub(super) r: Arc<Aligned>,
     pub(super) peepholes: Option<Arc<Aligned>>,
 }
 
-/// Where the two threads meet.
+/// The memory by which the two threads exchange states.
 struct Board {
-    /// Steps made by the leader, whose h is here; or a pause from `ALONE` on; or `OVER`.
+    /// The steps made by the leader, whose h is here; or a pause, from `ALONE` on; or `OVER`.
     lead: Word,
-    /// Steps made by the helper; or the pause it knows of; or `OVER` where there is no helper.
+    /// The steps made by the helper; or the last pause that it has seen; or `OVER` if there is no helper.
     follow: Word,
-    /// The step at which they began to share; its state is all here.
+    /// The step at which sharing began, whose whole state is here.
     first: AtomicUsize,
-    /// The states before some steps. Neither makes a step before the other has made its share of all
-    /// before that, so they are at most one step apart. A helper that the leader no longer waits for
-    /// may still write to the two states behind the one that the leader then goes back to.
+    /// The states before the last steps. Neither thread makes a step before the other has made its share of
+    /// all steps before, so they are at most one step apart. A helper that the leader no longer waits for may
+    /// still write to the two states after the one to which the leader returns.
     states: [[Vec<Line>; 3]; 4],
-    /// How often a thread looks for what the other makes before it gives up.
+    /// The number of times that a thread polls for the other's result before it gives up.
     patience: usize,
 }
 
@@ -68,12 +68,12 @@ enum Part {
 #[repr(align(64))]
 struct Line([AtomicU32; 16]);
 
-/// On lines of its own.
+/// A word on cache lines of its own.
 #[repr(align(128))]
 struct Word(AtomicUsize);
 
 impl Word {
-    /// All that this thread wrote before is seen by whoever gets the word.
+    /// Publishes the word: a thread that reads it sees all writes before.
     fn set(&self, word: usize) {
         self.0.store(word, Ordering::Release);
     }
@@ -93,7 +93,7 @@ impl Word {
         None
     }
 
-    /// Waits longer, but gives way to other threads.
+    /// Waits longer, but yields to other threads.
     fn wait_longer(&self, looks: usize, will_do: impl Fn(usize) -> bool) -> Option<usize> {
         self.wait(looks, &will_do).or_else(|| {
             (0..200).find_map(|_| {
@@ -116,7 +116,7 @@ impl Board {
             first: AtomicUsize::new(0),
             states: [(); 4].map(|()| [(); 3].map(part)),
             // About as long as the helper's share takes: a vector of weights a cycle, and some 64
-            // cycles a look.
+            // cycles a poll.
             patience: share / job.blocks.lanes * job.blocks.hidden_size / 16 + 16,
         }
     }
@@ -142,7 +142,7 @@ impl Board {
     }
 }
 
-/// Each of all units.
+/// A state, before and after a step, of all units.
 struct State<'a> {
     h: &'a [f32],
     c: &'a mut [f32],
@@ -160,7 +160,7 @@ impl Job {
         self.split_block() * self.blocks.lanes
     }
 
-    /// A step of some blocks, as a task with one row makes it.
+    /// Makes a step of some blocks, exactly as a task with one row does.
     #[inline(always)]
     fn step<S: Simd>(&self, simd: S, step: usize, blocks: Range<usize>, state: State<'_>) {
         let (lanes, hidden_size) = (S::F32_LANES, self.blocks.hidden_size);
@@ -185,14 +185,14 @@ impl Job {
     }
 }
 
-/// Runs the sequence from a state on; `y` has its outputs then, if there is room for them. The results
-/// are h and c after the last step.
+/// Runs the sequence from a state, and writes the outputs to `y`, if it has room for them. Returns h and c
+/// after the last step.
 pub(super) fn run(job: Job, state: [Vec<f32>; 2], y: &mut [f32]) -> [Vec<f32>; 2] {
     let board = Board::new(&job);
     lead(job, board, state, y, |helper| threads::spawn(move || helper.run(|_| true)))
 }
 
-/// `call` is to have the helper run, or not.
+/// Runs as [`run`], with a `call` that starts the helper, or does not.
 fn lead(
     job: Job,
     board: Board,
@@ -203,7 +203,7 @@ fn lead(
     let (job, board) = (Arc::new(job), Arc::new(board));
     let ends = Arch::new().dispatch(Lead { job: &job, board: &board, h, c, y, call });
     board.lead.set(OVER);
-    // What it reads should go back to its pool.
+    // The helper must not keep buffers from going back to their pool.
     for _ in 0..board.patience {
         if Arc::strong_count(&job) == 1 {
             break;
@@ -222,11 +222,11 @@ struct Lead<'a, F> {
     call: F,
 }
 
-/// So many shared steps win more than waiting for a helper in vain once has lost.
+/// The shared steps that gain as much as one vain wait for a helper loses.
 const PRICE: usize = 16;
-/// What may be lost ahead.
+/// The loss that is accepted in advance, in shared steps.
 const CREDIT: usize = 4 * PRICE;
-/// Steps alone after which a helper that has gone is called again.
+/// The steps alone after which a lost helper is called again.
 const CALL: usize = 1024;
 
 impl<F: Fn(Helper)> WithSimd for Lead<'_, F> {
@@ -239,18 +239,18 @@ impl<F: Fn(Helper)> WithSimd for Lead<'_, F> {
         let (split_block, split) = (job.split_block(), job.split());
         let (steps, width) = (row.length, y.len() / row.length);
         let mut h_next = h.clone();
-        // The step from which on there is a helper; else the number of the pause.
+        // The step from which on there is a helper, if there is one; and the number of the pause.
         let (mut paired_at, mut pause) = (None, ALONE);
         let (mut credit, mut alone) = (CREDIT, 0);
         for step in 0..=steps {
             if paired_at.is_some_and(|first| first < step) {
-                // The helper may have made its share of this step, too.
+                // The helper may already have made its share of this step, too.
                 let made = |word: usize| word >= step && word < ALONE;
                 if board.follow.wait(board.patience, made).is_some() {
                     board.take(step, Part::FollowH, &mut h[split..]);
                     credit = (credit + 1).min(CREDIT);
                 } else {
-                    // Makes the helper's share of the step before, from the state before that.
+                    // Recomputes the helper's share of the step before, from the state before that.
                     pause += 1;
                     board.lead.set(pause);
                     (paired_at, alone) = (None, 0);
@@ -298,14 +298,14 @@ impl<F: Fn(Helper)> WithSimd for Lead<'_, F> {
     }
 }
 
-/// Of what the leader reads it keeps nothing alive unless they are at work together.
+/// The helper. It holds the leader's data weakly, except while both work.
 struct Helper {
     job: Weak<Job>,
     board: Arc<Board>,
 }
 
 impl Helper {
-    /// `stays` is asked before each step; only tests have it leave.
+    /// Runs until the sequence is over. `stays` is called before each step; only tests make the helper leave.
     fn run(self, stays: impl Fn(usize) -> bool) {
         let Board { lead, follow, patience, .. } = &*self.board;
         let mut known = None;
@@ -348,7 +348,7 @@ impl<F: Fn(usize) -> bool> WithSimd for Follow<'_, F> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Parted {
         let Self { job, board, stays } = self;
-        // The leader may have made this step by now, but goes no further alone.
+        // The leader may have made this step already, but waits before the next.
         let first = board.first.load(Ordering::Relaxed);
         let Job { blocks, row, .. } = *job;
         let (split_block, split) = (job.split_block(), job.split());
@@ -359,7 +359,7 @@ impl<F: Fn(usize) -> bool> WithSimd for Follow<'_, F> {
         for step in first..row.length {
             if step > first {
                 match board.lead.wait_longer(board.patience, |word| word >= step) {
-                    // The leader has made its share of the step before, or of this one, too.
+                    // The leader has made its share of the step before, and maybe of this one.
                     Some(word) if word < ALONE => {}
                     Some(_) => return Parted::Paused,
                     None => return Parted::Left,

@@ -8,11 +8,11 @@ use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Frames that a thread takes through all weights before it goes on: so many that what they have stays
-/// in a core's nearest caches meanwhile.
+/// The frames that a thread takes through all weights at a time: as many as fit the nearest caches of a
+/// core.
 const FRAMES: usize = 48;
 
-/// Runs `f` on runs of whole frames, on all threads if there is enough to do.
+/// Runs `f` on runs of whole frames, on all threads if there is enough work.
 fn each_run(
     words: &mut [f32],
     width: usize,
@@ -26,19 +26,19 @@ fn each_run(
     each_job(runs, threads, |(n, words)| f(n * run, words));
 }
 
-/// Values of all frames and the weights that they meet.
+/// The values of all frames, and the weights by which they are multiplied.
 #[derive(Clone, Copy)]
 pub(super) struct Term<'a> {
     pub(super) values: &'a [f32],
-    /// Words from frame to frame.
+    /// The words from one frame to the next.
     pub(super) stride: usize,
-    /// Words of a frame that meet weights.
+    /// The words of a frame that are multiplied by weights.
     pub(super) size: usize,
-    /// Packed for the forward pass.
+    /// The weights, packed for the forward pass.
     pub(super) weights: &'a [f32],
 }
 
-/// The sums of the gates of many frames: b and, in their order, the terms.
+/// The sums of the gates of many frames: b, then the terms in order.
 #[derive(Clone, Copy)]
 pub(super) struct FrameSums<'a> {
     pub(super) blocks: Blocks,
@@ -46,17 +46,17 @@ pub(super) struct FrameSums<'a> {
     pub(super) terms: &'a [Term<'a>],
 }
 
-/// Turns sums into activated gates.
+/// The activation that turns sums into gates.
 #[derive(Clone, Copy)]
 pub(super) struct Activate<'a> {
     pub(super) config: &'a CellConfig,
     pub(super) peepholes: Option<&'a [f32]>,
-    /// `[frames, units]`.
+    /// The cell before each step, `[frames, units]`.
     pub(super) c_before: &'a [f32],
 }
 
 impl FrameSums<'_> {
-    /// Writes them to `gates` `[frames, blocks, 4, lanes]`.
+    /// Writes the sums to `gates` `[frames, blocks, 4, lanes]`.
     pub(super) fn run(self, gates: &mut [f32], activate: Option<Activate<'_>>) {
         let columns = self.blocks.columns();
         let size: usize = self.terms.iter().map(|term| term.size).sum();
@@ -127,7 +127,7 @@ impl Activate<'_> {
     }
 }
 
-/// d_x = d_a W^T: `d_x` `[frames, I]`; `weights` are packed for the backward pass.
+/// Computes `d_x` `[frames, I]` = d_a W^T; `weights` are packed for the backward pass.
 pub(super) fn input_gradient(
     blocks: Blocks,
     d_a: &[f32],
@@ -179,14 +179,14 @@ impl WithSimd for InputGradient<'_> {
     }
 }
 
-/// Values of all frames that a gradient of weights is made of.
+/// The values of all frames from which a gradient of weights is computed.
 #[derive(Clone, Copy)]
 pub(super) struct Factor<'a> {
-    /// `[frames, stride]`, of which the first `size` of a frame count.
+    /// The values `[frames, stride]`, of which the first `size` of each frame count.
     pub(super) values: &'a [f32],
     pub(super) stride: usize,
     pub(super) size: usize,
-    /// `[size, H, 4]`.
+    /// The gradient of the weights, `[size, H, 4]`.
     pub(super) gradient: &'a Tensor,
 }
 
@@ -218,7 +218,7 @@ pub(super) fn weight_gradients(
                     column_sums,
                 });
             };
-            // Each block twice, once for each factor; the first sums its columns too.
+            // Each block twice, once for each factor; the first also sums the columns.
             let first = sums_0.chunks_mut(factors[0].size * width);
             let first = first.zip(column_sums.chunks_mut(width)).enumerate();
             let second = sums_1.chunks_mut(factors[1].size * width).enumerate();
@@ -232,7 +232,7 @@ pub(super) fn weight_gradients(
     });
     for (factor, sums) in factors.iter().zip(&sums) {
         let sums = sums.cpu();
-        // On this thread alone: all gradients of a model share one buffer and its lock.
+        // On this thread only: all gradients of a model share one buffer and its lock.
         factor.gradient.cpu_mut(|gradient| {
             let rows = gradient.chunks_exact_mut(4 * blocks.hidden_size);
             for (row, gradient) in rows.enumerate() {
@@ -260,7 +260,7 @@ fn add_unpacked(blocks: Blocks, block: usize, packed: &[f32], row: &mut [f32]) {
     }
 }
 
-/// The same of all blocks.
+/// Adds the gates of all blocks, `[blocks, 4, lanes]`, to those of the units in `row`, `[H, 4]`.
 pub(super) fn add_row(blocks: Blocks, packed: &[f32], row: &mut [f32]) {
     for (block, packed) in packed.chunks_exact(4 * blocks.lanes).enumerate() {
         add_unpacked(blocks, block, packed, row);
@@ -272,9 +272,9 @@ struct WeightGradient<'a> {
     block: usize,
     factor: Factor<'a>,
     d_a: &'a [f32],
-    /// `[size, 4, lanes]`.
+    /// The sums of the gradient, `[size, 4, lanes]`.
     sums: &'a mut [f32],
-    /// `[4, lanes]`, or empty where they are not wanted.
+    /// The sums of the columns, `[4, lanes]`, or empty if they are not wanted.
     column_sums: &'a mut [f32],
 }
 
@@ -283,12 +283,12 @@ impl WithSimd for WeightGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Copies of so many frames' parts stay in a core's nearest cache while they meet each other;
-        // where they come from, frames lie so that they would push each other out of it.
+        // Copies of this many frames' parts stay in a core's nearest cache; in their original places
+        // the frames' strides would make them evict each other.
         const FRAMES: usize = 64;
         const ROWS: usize = 96;
-        // After so many of them the sums go to others in double precision and begin anew: floats that
-        // have grown for millions of frames lose what comes last.
+        // After this many of them the sums are flushed to others in double precision: floats that
+        // grow for millions of frames would lose the last terms.
         const LONG: usize = 16;
         let Self { blocks, block, factor: Factor { values, stride, size, .. }, d_a, .. } = self;
         let zero = simd.splat_f32s(0.0);
@@ -339,7 +339,7 @@ impl WithSimd for WeightGradient<'_> {
                 first += rows;
             }
         }
-        // What is left since; a short sequence has no others, and stays as it is.
+        // The rest; the sums of a short sequence were never flushed, and stay as they are.
         for (sum, all) in cast_slice_mut::<[S::f32s; 4], f32>(sums).iter_mut().zip(&all) {
             *sum = (all + f64::from(*sum)) as f32;
         }
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
     use crate::Device;
 
-    /// A float that has grown to thousands has no place for what a frame adds.
+    /// Checks that no frame's term is lost in a sum of thousands.
     #[test]
     fn gradients_of_many_frames_hold_their_digits() -> Result<()> {
         let device = Device::plain_cpu();

@@ -1,6 +1,6 @@
-//! One timestep of a stack of layers, for streams: of the rows that have a frame, all layers on one
-//! thread, in memory that stays. A step takes as long as the weights take to come by; making tensors
-//! for it would take as long again.
+//! One timestep of a stack of layers, for streams: each active row goes through all layers on one thread, in
+//! memory that is reused. A step is bound by reading the weights; allocating tensors would take as long
+//! again.
 
 use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of};
 use super::{Blocks, SMALL, cell_of, lanes};
@@ -12,17 +12,17 @@ use crate::{Result, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::Arc;
 
-/// Layers of one width above each other, with a state for each row.
+/// Stacked layers of one width, with a state for each row.
 pub(crate) struct Stack {
     blocks: Blocks,
     input_size: usize,
     config: CellConfig,
     layers: Vec<Layer>,
-    /// The rows in even shares, one for each thread that is worth its waking up.
+    /// The rows in even shares, one for each thread that is worth waking.
     shares: Vec<Share>,
-    /// Rows of a share, but for the last.
+    /// The rows of each share but the last.
     each: usize,
-    /// Of the weights that are packed.
+    /// The version of the weights that are packed.
     version: Option<u64>,
 }
 
@@ -39,19 +39,19 @@ struct Packed {
     peepholes: Option<Arc<Aligned>>,
 }
 
-/// Some rows.
+/// The rows of one thread.
 struct Share {
-    /// In the stack.
+    /// The first row in the stack.
     first: usize,
-    /// Of each layer, `[rows, units]`.
+    /// The h of each layer, `[rows, units]`.
     h: Vec<Vec<f32>>,
     c: Vec<Vec<f32>>,
     h_next: Vec<f32>,
-    /// The rows that have a frame now, among the share's.
+    /// The rows of the share that have a frame in this step.
     running: Vec<usize>,
 }
 
-/// A state of so many words.
+/// `len` zeros, or an error if there is no memory for them.
 fn zeros(len: usize) -> Result<Vec<f32>> {
     let mut zeros: Vec<f32> = room_for("the states of streams", len)?;
     zeros.resize(len, 0.0);
@@ -59,7 +59,7 @@ fn zeros(len: usize) -> Result<Vec<f32>> {
 }
 
 impl Stack {
-    /// Rows in a state of zeros; `layers` are the lowest first, their weights on the CPU.
+    /// A stack with states of zeros; `layers` are the lowest first, with weights on the CPU.
     pub(crate) fn new(rows: usize, layers: Vec<Weights>, config: CellConfig) -> Result<Self> {
         let shape = |layer: &Weights| [layer.weight_ih.shape()[0], layer.weight_hh.shape()[0]];
         let [input_size, hidden_size] = layers.first().map_or([0; 2], shape);
@@ -85,7 +85,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Other weights of the same shapes.
+    /// Replaces the weights by others of the same shapes.
     pub(crate) fn set_weights(&mut self, layers: Vec<Weights>) {
         let layers = layers.into_iter().map(|weights| {
             let input_size = weights.weight_ih.shape()[0];
@@ -109,7 +109,7 @@ impl Stack {
         }
     }
 
-    /// Packs the weights, if they have changed. It alone can fail, and changes no state.
+    /// Packs the weights, if they have changed. Only this can fail, and it changes no state.
     pub(crate) fn prepare(&mut self) -> Result<()> {
         // They share one buffer.
         let version = self.layers.first().map(|layer| layer.weights.weight_hh.version());
@@ -130,7 +130,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Takes a frame of each active row: `x` is `[rows, input_size]`. Comes after `prepare`.
+    /// Takes a frame of each active row: `x` is `[rows, input_size]`. Call `prepare` before.
     pub(crate) fn step(&mut self, x: &[f32], active: &[bool]) {
         let Self { blocks, input_size, ref config, ref layers, ref mut shares, each, .. } = *self;
         for share in &mut *shares {
@@ -158,7 +158,7 @@ impl Stack {
         &h[(row - share.first) * self.blocks.units()..][..self.blocks.hidden_size]
     }
 
-    /// All of them.
+    /// Copies the outputs of all rows after the last step to `y`.
     pub(crate) fn outputs(&self, into: &Tensor) {
         into.cpu_mut(|into| {
             for (row, into) in into.chunks_exact_mut(self.blocks.hidden_size).enumerate() {
@@ -178,12 +178,12 @@ struct Step<'a> {
     share: &'a mut Share,
 }
 
-/// What the tiles of a layer read and write.
+/// The data that the tiles of a layer read and write.
 struct Tiles<'a> {
     blocks: Blocks,
     config: &'a CellConfig,
     packed: &'a Packed,
-    /// Frames of `input_size` words, `stride` apart.
+    /// The frames, of `input_size` words each, `stride` apart.
     input: &'a [f32],
     stride: usize,
     input_size: usize,
@@ -233,7 +233,7 @@ impl WithSimd for Step<'_> {
 }
 
 impl Tiles<'_> {
-    /// A block of units of `M` rows: what a longer sequence computes, in the same order.
+    /// A step of a block of units of `M` rows, in the order in which a longer sequence computes it.
     #[inline(always)]
     fn tile<S: Simd, const M: usize>(&mut self, simd: S, first: usize, block: usize) {
         let Blocks { hidden_size, lanes, .. } = self.blocks;

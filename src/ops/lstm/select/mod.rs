@@ -72,7 +72,7 @@ fn by_subgroups(gpu: &Arc<Gpu>, task: Task, each: usize) -> Option<Rows> {
     }
     let few = each <= FEW_ROWS;
     let rows = Rows { count: if few { 1 } else { 16 }, subgroups: true };
-    let (bytes, special) = match (phase, few) {
+    let (bytes, fast) = match (phase, few) {
         (Phase::Forward, true) => (8, &self_check::ROW),
         (Phase::Backward, true) => (32, &self_check::ROW_BWD),
         (Phase::Forward, false) => (128, &self_check::SUBGROUP),
@@ -81,7 +81,7 @@ fn by_subgroups(gpu: &Arc<Gpu>, task: Task, each: usize) -> Option<Rows> {
     let fits = sequence::invocations(phase, rows, hidden_size) <= widest_workgroup(gpu)
         && bytes * hidden_size.next_multiple_of(32)
             <= gpu.limits.max_compute_workgroup_storage_size as usize;
-    (fits && gpu.trusts(special)).then_some(rows)
+    (fits && gpu.is_trusted(fast)).then_some(rows)
 }
 
 fn widest_workgroup(gpu: &Gpu) -> usize {
@@ -92,7 +92,7 @@ fn widest_workgroup(gpu: &Gpu) -> usize {
 /// The schedule for a layer.
 pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result<Schedule> {
     // What has failed on a GPU is not tried again there; a software adapter has another way to do it.
-    let given_up = gpu.resident.tripped() && !gpu.info.software;
+    let given_up = gpu.coresident.timed_out() && !gpu.info.software;
     let auto = strategy == Strategy::Auto || (strategy == Strategy::Persistent && given_up);
     let tried = if auto { table::order(gpu.info.software, task) } else { &[strategy] };
     for candidate in tried {
@@ -107,7 +107,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
             Strategy::Persistent
                 if auto
                     && (given_up
-                        || !gpu.trusts(&self_check::PERSISTENT[usize::from(task.half)])) =>
+                        || !gpu.is_trusted(&self_check::PERSISTENT[usize::from(task.half)])) =>
             {
                 Err("it was not seen to be right on this device".into())
             }

@@ -3,8 +3,8 @@
 
 use super::{Rows, Schedule, Strategy, Task, schedule};
 use crate::device::Backend;
+use crate::device::fast_path::{Comparison, FastPath};
 use crate::device::gpu::Gpu;
-use crate::device::special::{Comparison, Special};
 use crate::lengths::Counted;
 use crate::ops::elementwise::half::half;
 use crate::ops::lstm::gpu::backward::backward_with;
@@ -20,14 +20,14 @@ use std::sync::Arc;
 
 /// `Strategy::Persistent` against `Strategy::Stepwise`, with gates of 32 bits and of 16. A device where
 /// workgroups wait in vain fails, unless it is a software adapter, which then goes on without waiting.
-pub(crate) static PERSISTENT: [Special; 2] = [
-    Special {
+pub(crate) static PERSISTENT: [FastPath; 2] = [
+    FastPath {
         name: "lstm_persistent",
         kernels: &[&persistent::FORWARD[0], &persistent::BACKWARD[0]],
         // Sums of hundreds of terms, taken in another order.
         check: |gpu| workgroups(gpu, false, 1e-4),
     },
-    Special {
+    FastPath {
         name: "lstm_persistent_f16",
         kernels: &[&persistent::FORWARD[1], &persistent::BACKWARD[1]],
         check: |gpu| workgroups(gpu, true, ROUNDED),
@@ -35,7 +35,7 @@ pub(crate) static PERSISTENT: [Special; 2] = [
 ];
 
 /// `Strategy::Sequence` and `Strategy::Stepwise` with numbers of 16 bits against those of 32.
-pub(crate) static HALF: Special = Special {
+pub(crate) static HALF: FastPath = FastPath {
     name: "lstm_f16",
     kernels: &[
         &sequence::FORWARD[1],
@@ -44,14 +44,14 @@ pub(crate) static HALF: Special = Special {
         &stepwise::BACKWARD[1],
     ],
     check: |gpu| {
-        let (mut special, mut plain) = (Vec::new(), Vec::new());
+        let (mut fast, mut plain) = (Vec::new(), Vec::new());
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {
             let run =
                 |half| run(gpu, [5, 6, 3, 70], true, half, &|task| schedule(gpu, strategy, task));
-            special.extend(run(true)?);
+            fast.extend(run(true)?);
             plain.extend(run(false)?);
         }
-        Ok(Comparison { special, plain, bound: ROUNDED })
+        Ok(Comparison { fast, plain, bound: ROUNDED })
     },
 };
 
@@ -63,35 +63,35 @@ fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
     let run =
         |strategy| run(gpu, [5, 6, 3, 157], true, half, &|task| schedule(gpu, strategy, task));
     let plain = run(Strategy::Stepwise)?;
-    let special = run(Strategy::Persistent)?;
-    let in_vain = gpu.resident.tripped() && !gpu.info.software;
-    let special = if in_vain { vec![] } else { special };
-    Ok(Comparison { special, plain, bound })
+    let fast = run(Strategy::Persistent)?;
+    let in_vain = gpu.coresident.timed_out() && !gpu.info.software;
+    let fast = if in_vain { vec![] } else { fast };
+    Ok(Comparison { fast, plain, bound })
 }
 
 /// The forward pass of `Strategy::Sequence` with subgroups and without, 16 rows a workgroup.
-pub(crate) static SUBGROUP: Special = Special {
+pub(crate) static SUBGROUP: FastPath = FastPath {
     name: "lstm_sequence_subgroup",
     kernels: &[&sequence::FORWARD_SUBGROUP, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 16, false),
 };
 
 /// The backward pass of `Strategy::Sequence` with subgroups and without, 16 rows a workgroup.
-pub(crate) static SUBGROUP_BWD: Special = Special {
+pub(crate) static SUBGROUP_BWD: FastPath = FastPath {
     name: "lstm_sequence_bwd_subgroup",
     kernels: &[&sequence::BACKWARD_SUBGROUP, &sequence::BACKWARD[0]],
     check: |gpu| subgroups(gpu, 16, true),
 };
 
 /// The forward pass of `Strategy::Sequence` with subgroups and without, one row a workgroup.
-pub(crate) static ROW: Special = Special {
+pub(crate) static ROW: FastPath = FastPath {
     name: "lstm_sequence_subgroup_row",
     kernels: &[&sequence::FORWARD_ROW, &sequence::FORWARD[0]],
     check: |gpu| subgroups(gpu, 1, false),
 };
 
 /// The backward pass of `Strategy::Sequence` with subgroups and without, one row a workgroup.
-pub(crate) static ROW_BWD: Special = Special {
+pub(crate) static ROW_BWD: FastPath = FastPath {
     name: "lstm_sequence_bwd_subgroup_row",
     kernels: &[&sequence::BACKWARD_ROW, &sequence::BACKWARD[0]],
     check: |gpu| subgroups(gpu, 1, true),
@@ -103,7 +103,7 @@ fn subgroups(gpu: &Arc<Gpu>, rows: usize, backward: bool) -> Result<Comparison> 
         // Units of several subgroups, and a part of one.
         run(gpu, [rows + 2, 3, 5, 70], backward, false, &|_| Ok(schedule))
     };
-    Ok(Comparison { special: run(rows, true)?, plain: run(4, false)?, bound: 1e-5 })
+    Ok(Comparison { fast: run(rows, true)?, plain: run(4, false)?, bound: 1e-5 })
 }
 
 /// Outputs and states of one layer, and its gradients if they are wanted.

@@ -1,4 +1,4 @@
-//! That nobody can tell by the bits whether there was a helper, and what it did.
+//! The bits do not depend on whether there was a helper, or on what it did.
 
 use super::*;
 use crate::nn::{Lstm, Merge, Params};
@@ -62,7 +62,7 @@ fn arrive(helper: Helper, stays: impl Fn(usize) -> bool + Send + 'static) {
     }
 }
 
-/// They share each step after that in which the helper was called, since nobody loses patience.
+/// Both share each step after that in which the helper was called, since neither gives up.
 #[test]
 fn a_helper_changes_no_bit() {
     for size in [[1, 1], [1, 7], [7, 3], [17, 20], [64, 50], [65, 9], [100, 33], [131, 40]] {
@@ -87,7 +87,7 @@ fn a_helper_that_leaves_at_any_step_changes_no_bit() {
     }
 }
 
-/// It makes its share when the leader has given it up, comes back and goes on.
+/// A helper that the leader has given up makes its share, comes back and goes on.
 #[test]
 fn a_helper_that_is_put_aside_changes_no_bit() {
     let size = [72, 9000];
@@ -109,7 +109,7 @@ fn a_helper_that_is_put_aside_changes_no_bit() {
     assert_eq!(late, alone(size, false));
 }
 
-/// One after another: each comes after a pause, and is another thread.
+/// Helpers one after another: each comes after a pause, and is another thread.
 #[test]
 fn helpers_that_come_and_go_change_no_bit() {
     let size = [64, 5 * CALL];

@@ -12,8 +12,8 @@
 //! recover it. They return at once if nobody gave up. Else each team's work is finished by one
 //! workgroup that needs nobody, from where each member left its state, by the same pipeline in the
 //! same order of sums: the result has the same bits, whatever happened. Nothing has to be read back
-//! for that, and no wrong value can leave a pass. The recovery also sets an alarm, a word of the
-//! device that comes along with every read-back of anything ([`crate::device::resident`]); from then
+//! for that, and no wrong value can leave a pass. The recovery also sets `timeout_flag`, a word of the
+//! device that comes along with every read-back of anything ([`crate::device::coresident`]); from then
 //! on other strategies are selected on that device.
 //!
 //! # What it costs
@@ -56,7 +56,7 @@ pub(crate) static FORWARD: [Kernel; 2] = family!(
         ("y", Write),
         ("rows", Read),
         ("state", Write),
-        ("alarm", Write),
+        ("timeout_flag", Write),
     ],
     (WG, || variants(Phase::Forward))
 );
@@ -72,7 +72,7 @@ pub(crate) static BACKWARD: [Kernel; 2] = family!(
         ("rows", Read),
         ("d_state", Write),
         ("exchange", Write),
-        ("alarm", Write),
+        ("timeout_flag", Write),
     ],
     (WG, || variants(Phase::Backward))
 );
@@ -104,8 +104,8 @@ fn cleared(gpu: &Arc<Gpu>, words: usize) -> Result<Tensor> {
     Ok(tensor)
 }
 
-fn alarm(gpu: &Arc<Gpu>) -> Tensor {
-    Tensor::whole(Storage::Gpu(gpu.alarm()), 2)
+fn timeout_flag(gpu: &Arc<Gpu>) -> Tensor {
+    Tensor::whole(Storage::Gpu(gpu.timeout_flag()), 2)
 }
 
 /// Puts these where the kernel has them.
@@ -113,12 +113,12 @@ fn bind<'a>(
     kernel: &Kernel,
     tensors: &mut [Option<&'a Tensor>],
     exchange: &'a Tensor,
-    alarm: &'a Tensor,
+    timeout_flag: &'a Tensor,
 ) {
     for (slot, (name, _)) in tensors.iter_mut().zip(kernel.bindings) {
         match *name {
             "exchange" => *slot = Some(exchange),
-            "alarm" => *slot = Some(alarm),
+            "timeout_flag" => *slot = Some(timeout_flag),
             _ => {}
         }
     }
@@ -133,9 +133,9 @@ pub(super) fn run(segment: &Segment<'_>, team: Team, exchange: &Exchange) -> Res
     // Backwards one turn more, if d_h of the state before is wanted.
     let more = task.phase == Phase::Backward && segment.state_before;
     let turns = segment.chunk.steps + usize::from(more);
-    let alarm = alarm(gpu);
+    let timeout_flag = timeout_flag(gpu);
     let mut tensors = segment.tensors();
-    bind(kernel, &mut tensors, &exchange.all, &alarm);
+    bind(kernel, &mut tensors, &exchange.all, &timeout_flag);
     let (forced, steps) = (gpu.forced(), team.steps_per_launch(gpu));
     let constants = [segment.constants(), team.constants()].concat();
     let dims = segment.dims();

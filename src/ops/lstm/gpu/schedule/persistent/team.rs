@@ -1,6 +1,6 @@
 //! How a layer is spread over workgroups that run at once.
 
-use super::{CONTROL, POLLS, PROBE, Phase, Task, alarm, bind, cleared, kernel};
+use super::{CONTROL, POLLS, PROBE, Phase, Task, bind, cleared, kernel, timeout_flag};
 use crate::Result;
 use crate::device::gpu::{Gpu, Limits};
 use crate::device::kernel::Constants;
@@ -165,7 +165,7 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
     // A forced team is for tests, which see two launches where there are more than two.
     let mut at_once = 2 * team.workgroups;
     if software {
-        team.alone = gpu.resident.tripped();
+        team.alone = gpu.coresident.timed_out();
         at_once = if forced.workgroups.is_none() { threads } else { at_once };
     }
     while forced.workgroups.is_none() && team.workgroups > 1 && !software {
@@ -208,8 +208,8 @@ pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
         let exchange = cleared(gpu, CONTROL)?;
         let polls = gpu.forced().polls.unwrap_or(POLLS);
         let mut tensors = [None; 8];
-        let alarm = alarm(gpu);
-        bind(kernel, &mut tensors, &exchange, &alarm);
+        let timeout_flag = timeout_flag(gpu);
+        bind(kernel, &mut tensors, &exchange, &timeout_flag);
         let most = PROBED.max(team.workgroups as u32);
         gpu.run(&Launch {
             kernel,

@@ -1,24 +1,25 @@
-//! From sequences of tokens to sequences of tokens: translation, and what is like it.
+//! From sequences of tokens to sequences of tokens, as in translation.
+
+mod search;
+
+pub use search::Hypothesis;
 
 use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Params, concat};
 use crate::autograd::{Tape, Var};
 use crate::check::check_share;
 use crate::loss::{Labels, RowWeights, cross_entropy};
-use crate::ops::frames::embedding::embedding as gather;
-use crate::ops::norm::softmax::log_softmax;
 use crate::{Error, Lengths, Result, Tensor};
 
-/// An encoder that reads tokens, and a decoder that says tokens and looks at what the encoder made
-/// of them (Sutskever et al. 2014, arXiv 1409.3215; Luong et al. 2015, arXiv 1508.04025): the
-/// decoder's output and what it attends to go through `tanh(W [h; context])` to a softmax over
-/// the tokens.
+/// An encoder that reads tokens, and a decoder that generates tokens and attends to the encoder's outputs
+/// (Sutskever et al. 2014, arXiv 1409.3215; Luong et al. 2015, arXiv 1508.04025): the decoder's output
+/// and its context go through `tanh(W [h; context])` to a softmax over the tokens.
 ///
-/// Tokens are numbers from 0. The model has a start and an end of its own, which nobody sees.
+/// Tokens are numbers from 0. The tokens of start and end are internal to the model.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, nn::{Params, Seq2Seq}, train::Adam};
 /// let params = Params::new(&Device::auto()?);
-/// // 10 tokens to read, 5 to say.
+/// // 10 tokens to read, 5 to generate.
 /// let model = Seq2Seq::new(10, 5).embedding_size(8).hidden_size(16).build(&params)?;
 /// let (read, say) = ([vec![1, 2, 3], vec![9]], [vec![4, 0], vec![1, 1, 2]]);
 /// let mut adam = Adam::new(1e-2);
@@ -57,19 +58,6 @@ struct Built {
     head: Dense,
 }
 
-/// What a beam search found.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Hypothesis {
-    /// The tokens, without the end.
-    pub tokens: Vec<u32>,
-    /// Of the tokens and of the end behind them; of the tokens alone if they are as many as were
-    /// asked for.
-    pub log_probability: f32,
-    /// Whether the model came to the end.
-    pub ended: bool,
-}
-
 /// The encoder's outputs, and the decoder's state.
 struct Memory {
     outputs: Var,
@@ -77,8 +65,8 @@ struct Memory {
 }
 
 impl Seq2Seq {
-    /// A model that reads `source_tokens` different tokens and says `target_tokens` different ones:
-    /// 64 features a token, 128 units, one layer, multiplicative attention.
+    /// A model that reads `source_tokens` different tokens and generates `target_tokens` different ones,
+    /// with 64 features a token, 128 units, one layer and multiplicative attention.
     pub fn new(source_tokens: usize, target_tokens: usize) -> Self {
         Self {
             tokens: [source_tokens, target_tokens],
@@ -92,26 +80,26 @@ impl Seq2Seq {
         }
     }
 
-    /// Features of a token.
+    /// Sets the features of a token.
     pub fn embedding_size(mut self, size: usize) -> Self {
         self.embedding_size = size;
         self
     }
 
-    /// Units of each layer of encoder and decoder.
+    /// Sets the units of each layer of encoder and decoder.
     pub fn hidden_size(mut self, size: usize) -> Self {
         self.hidden_size = size;
         self
     }
 
-    /// Layers of encoder and decoder.
+    /// Sets the number of layers of encoder and decoder.
     pub fn num_layers(mut self, layers: usize) -> Self {
         self.num_layers = layers;
         self
     }
 
-    /// Lets half of the encoder's units read from the end. The decoder, which says one token after the
-    /// other, goes forward.
+    /// Makes the encoder bidirectional: half of its units read from the end. The decoder always runs
+    /// forward.
     pub fn bidirectional_encoder(mut self) -> Self {
         self.bidirectional = true;
         self
@@ -123,20 +111,20 @@ impl Seq2Seq {
         self
     }
 
-    /// How the decoder looks at the encoder's outputs.
+    /// Sets how the decoder attends to the encoder's outputs.
     pub fn attention(mut self, attention: Attention) -> Self {
         self.attention = Some(attention);
         self
     }
 
-    /// Without attention: all that the decoder knows is the encoder's last state.
+    /// Leaves out attention: the decoder gets only the encoder's last state.
     pub fn no_attention(mut self) -> Self {
         self.attention = None;
         self
     }
 
-    /// The model with its parameters in `params`. It takes no input size: how many tokens there are was
-    /// said to [`Seq2Seq::new`].
+    /// The model with its parameters in `params`. There is no input size: [`Seq2Seq::new`] has the numbers
+    /// of tokens.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, a dropout that is no share, and an odd hidden size of a
@@ -191,7 +179,7 @@ impl Seq2Seq {
         self.built.as_deref().ok_or(Error::NotBuilt { what, call: "build" })
     }
 
-    /// Start and end have the number after the last token; the one is read, the other said.
+    /// The number of the start, which is read, and of the end, which is generated: that after the last token.
     fn edge(&self) -> u32 {
         self.tokens[1] as u32
     }
@@ -230,9 +218,9 @@ impl Seq2Seq {
         Ok((built.head.forward(tape, &y)?, out.state))
     }
 
-    /// Logits `[B,U,target_tokens+1]` of what comes after each token of each row of `target`, and
-    /// before its first; the last class is the end. U is the most tokens of a row plus 1; what is
-    /// past a row's end, [`Var::lengths`] tells.
+    /// Logits `[B,U,target_tokens+1]` of the first token of each row of `target` and of the token after each
+    /// of its tokens; the last class is the end. U is the most tokens of a row plus 1; [`Var::lengths`] has
+    /// each row's end.
     ///
     /// # Errors
     /// [`Error::NotBuilt`]; [`Error::Label`] for a number that is no token; [`Error::Length`] for a
@@ -290,133 +278,6 @@ impl Seq2Seq {
         };
         cross_entropy(tape, &logits, &labels, weights.as_ref())
     }
-
-    /// The likeliest token after the other, for each row of `source`, up to the end or to `most`
-    /// tokens. Waits for the device.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] if a probability is no number, and as [`Seq2Seq::forward`].
-    pub fn greedy<S: AsRef<[u32]>>(
-        &self,
-        params: &Params,
-        source: &[S],
-        most: usize,
-    ) -> Result<Vec<Vec<u32>>> {
-        let mut said = vec![Vec::new(); source.len()];
-        if source.is_empty() {
-            return Ok(said);
-        }
-        let tape = Tape::inference(params);
-        let mut memory = self.encode(&tape, source)?;
-        let mut last = vec![self.edge(); source.len()];
-        let mut ended = vec![false; source.len()];
-        for _ in 0..most {
-            let log = self.step(&tape, &mut memory, &last)?;
-            for (row, log) in log.chunks_exact(self.tokens[1] + 1).enumerate() {
-                let best =
-                    (0..log.len()).fold(0, |b, j| if log[j] > log[b] { j } else { b }) as u32;
-                ended[row] |= best == self.edge();
-                if !ended[row] {
-                    said[row].push(best);
-                    last[row] = best;
-                }
-            }
-            if ended.iter().all(|&e| e) {
-                break;
-            }
-        }
-        Ok(said)
-    }
-
-    /// The logarithms of the probabilities of what comes after `last`.
-    fn step(&self, tape: &Tape, memory: &mut Memory, last: &[u32]) -> Result<Vec<f32>> {
-        let y = self.built()?.target.lookup(tape, last, [last.len(), 1])?;
-        let (logits, states) = self.decode(tape, memory, &y)?;
-        memory.states = states;
-        let log = log_softmax(logits.tensor())?.to_vec()?;
-        match log.iter().position(|l| l.is_nan()) {
-            Some(at) => Err(Error::NotFinite {
-                what: "a probability",
-                place: format!("class {}", at % (self.tokens[1] + 1)),
-                help: "the parameters are no numbers, or far too large",
-            }),
-            None => Ok(log),
-        }
-    }
-
-    /// The likeliest token sequences for each row of `source`, the best first, by a beam search:
-    /// at each step the `width` likeliest beginnings go on, up to the end or to `most` tokens.
-    /// Waits for the device.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for a width of 0, and as [`Seq2Seq::greedy`].
-    pub fn beam<S: AsRef<[u32]>>(
-        &self,
-        params: &Params,
-        source: &[S],
-        width: usize,
-        most: usize,
-    ) -> Result<Vec<Vec<Hypothesis>>> {
-        super::check_size("Seq2Seq::width", width)?;
-        if source.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tape = Tape::inference(params);
-        let all = self.encode(&tape, source)?;
-        (0..source.len())
-            .map(|row| {
-                let mut memory = take_rows(&all, &[row as u32])?;
-                let mut done: Vec<Hypothesis> = Vec::new();
-                let begin = Hypothesis { tokens: vec![], log_probability: 0.0, ended: false };
-                let mut open = vec![begin];
-                for _ in 0..most {
-                    let last: Vec<_> = open
-                        .iter()
-                        .map(|h| h.tokens.last().copied().unwrap_or(self.edge()))
-                        .collect();
-                    let log = self.step(&tape, &mut memory, &last)?;
-                    let classes = self.tokens[1] + 1;
-                    let mut next: Vec<(f32, usize, usize)> = Vec::new();
-                    for (from, (h, log)) in open.iter().zip(log.chunks_exact(classes)).enumerate() {
-                        let of =
-                            |(token, log): (usize, &f32)| (h.log_probability + log, from, token);
-                        next.extend(log.iter().enumerate().map(of));
-                    }
-                    // Ties go to the earlier: a stable sort.
-                    next.sort_by(|a, b| b.0.total_cmp(&a.0));
-                    next.truncate(width);
-                    let (mut goes_on, mut from_rows) = (Vec::new(), Vec::new());
-                    for (log_probability, from, token) in next {
-                        let mut tokens = open[from].tokens.clone();
-                        if token as u32 == self.edge() {
-                            done.push(Hypothesis { tokens, log_probability, ended: true });
-                        } else {
-                            tokens.push(token as u32);
-                            goes_on.push(Hypothesis { tokens, log_probability, ended: false });
-                            from_rows.push(from as u32);
-                        }
-                    }
-                    open = goes_on;
-                    done.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
-                    done.truncate(width);
-                    // What goes on only gets less likely.
-                    let enough = done.len() == width
-                        && open
-                            .iter()
-                            .all(|h| h.log_probability <= done[width - 1].log_probability);
-                    if open.is_empty() || enough {
-                        open.clear();
-                        break;
-                    }
-                    memory = take_rows(&memory, &from_rows)?;
-                }
-                done.extend(open);
-                done.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
-                done.truncate(width);
-                Ok(done)
-            })
-            .collect()
-    }
 }
 
 /// The vectors of rows of tokens, with their lengths if they differ.
@@ -437,28 +298,4 @@ fn look_up<S: AsRef<[u32]>>(tape: &Tape, table: &Embedding, rows: &[S]) -> Resul
     let tokens = Tensor::from_u32(&tokens, [rows.len(), longest], &device)?;
     // With the lengths: padding has no gradient.
     table.forward(tape, &Var::from(tokens).with_lengths(lengths))
-}
-
-/// Some rows of a memory, in this order; a row may come more than once.
-fn take_rows(memory: &Memory, rows: &[u32]) -> Result<Memory> {
-    let device = memory.outputs.tensor().device();
-    let ids = Tensor::from_u32(rows, [rows.len()], &device)?;
-    let take = |var: &Var| -> Result<Var> {
-        let mut shape = var.shape().to_vec();
-        let sizes = [shape[0], var.tensor().len() / shape[0]];
-        shape[0] = rows.len();
-        Ok(gather(&ids, var.tensor(), sizes)?.reshape(shape)?.into())
-    };
-    let lengths = match memory.outputs.lengths() {
-        Some(lengths) => {
-            let of: Vec<_> = rows.iter().map(|&r| lengths.values()[r as usize] as usize).collect();
-            Some(Lengths::new(&of, &device)?)
-        }
-        None => None,
-    };
-    let states = memory.states.iter().map(|s| Ok(LstmState { h: take(&s.h)?, c: take(&s.c)? }));
-    Ok(Memory {
-        outputs: take(&memory.outputs)?.with_lengths(lengths),
-        states: states.collect::<Result<_>>()?,
-    })
 }

@@ -1,11 +1,11 @@
-//! Kernels that are only used where they were seen right, and choices by a clock: what is kept, what
-//! is found again, and that nothing of it disturbs the device.
+//! Fast paths, which are only used where they were seen right, and autotuning: what is kept, what is
+//! found again, and that neither disturbs the device.
 
 use super::{Folder, ends, gpu, inner, open};
+use crate::device::fast_path::{Candidates, Comparison, FastPath};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Wgsl};
-use crate::device::special::{Choice, Comparison, Special};
 use crate::ops::common::Launch;
 use crate::ops::elementwise::add_into::add_into;
 use crate::{Device, Error, GpuOptions, Result, Tensor};
@@ -103,15 +103,15 @@ fn twice(gpu: &Arc<Gpu>, kernel: &'static Kernel) -> Result<Vec<f32>> {
 
 fn compare(gpu: &Arc<Gpu>, kernel: &'static Kernel, runs: &AtomicUsize) -> Result<Comparison> {
     runs.fetch_add(1, Ordering::Relaxed);
-    Ok(Comparison { special: twice(gpu, kernel)?, plain: twice(gpu, &PLAIN)?, bound: 1e-6 })
+    Ok(Comparison { fast: twice(gpu, kernel)?, plain: twice(gpu, &PLAIN)?, bound: 1e-6 })
 }
 
 #[test]
 fn a_right_kernel_is_checked_once_and_used() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static SPECIAL: Special =
-        Special { name: "right", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
-    static ANEW: Special = Special {
+    static FAST: FastPath =
+        FastPath { name: "right", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static ANEW: FastPath = FastPath {
         name: "right",
         kernels: &[&SUM_ANEW],
         check: |gpu| compare(gpu, &SUM_ANEW, &RUNS),
@@ -121,18 +121,18 @@ fn a_right_kernel_is_checked_once_and_used() {
         // Something is recorded and not submitted: the check leaves it alone.
         let y = Tensor::zeros([1], &device).unwrap();
         let before = device.counters();
-        assert!(inner(&device).trusts(&SPECIAL));
-        assert!(inner(&device).trusts(&SPECIAL));
+        assert!(inner(&device).is_trusted(&FAST));
+        assert!(inner(&device).is_trusted(&FAST));
         assert_eq!(device.counters(), before);
         assert_eq!(y.to_vec().unwrap(), [0.0]);
     }
     assert_eq!(RUNS.load(Ordering::Relaxed), 1);
     // Another text is another kernel.
-    assert!(inner(&folder.device()).trusts(&ANEW));
+    assert!(inner(&folder.device()).is_trusted(&ANEW));
     assert_eq!(RUNS.load(Ordering::Relaxed), 2);
     // Without a cache each device checks for itself.
     for _ in 0..2 {
-        assert!(inner(&gpu(GpuOptions::default())).trusts(&ANEW));
+        assert!(inner(&gpu(GpuOptions::default())).is_trusted(&ANEW));
     }
     assert_eq!(RUNS.load(Ordering::Relaxed), 4);
 }
@@ -140,17 +140,17 @@ fn a_right_kernel_is_checked_once_and_used() {
 #[test]
 fn an_injected_fault_is_found_and_remembered() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static SPECIAL: Special =
-        Special { name: "faulty", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static FAST: FastPath =
+        FastPath { name: "faulty", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
     listen();
     let folder = Folder::new("fault");
     let device = folder.open(GpuOptions::default().fault("faulty"));
-    assert!(!inner(&device).trusts(&SPECIAL));
+    assert!(!inner(&device).is_trusted(&FAST));
     assert_eq!(warnings("faulty is wrong on this device"), 1);
     assert!(std::fs::read_to_string(learned(&folder)).unwrap().contains("faulty"));
-    // The verdict stays, whoever asks.
+    // The result stays, whichever device asks.
     for device in [device, folder.device()] {
-        assert!(!inner(&device).trusts(&SPECIAL));
+        assert!(!inner(&device).is_trusted(&FAST));
     }
     assert_eq!((RUNS.load(Ordering::Relaxed), warnings("faulty")), (1, 1));
 }
@@ -158,34 +158,34 @@ fn an_injected_fault_is_found_and_remembered() {
 #[test]
 fn a_kernel_that_is_wrong_or_fails_is_not_used_and_the_device_goes_on() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static WRONG: Special =
-        Special { name: "wrong", kernels: &[&SQUARE], check: |gpu| compare(gpu, &SQUARE, &RUNS) };
-    static BROKEN: Special = Special {
+    static WRONG: FastPath =
+        FastPath { name: "wrong", kernels: &[&SQUARE], check: |gpu| compare(gpu, &SQUARE, &RUNS) };
+    static BROKEN: FastPath = FastPath {
         name: "broken",
         kernels: &[&NO_KERNEL],
         check: |gpu| compare(gpu, &NO_KERNEL, &RUNS),
     };
-    static SILENT: Special = Special {
+    static SILENT: FastPath = FastPath {
         name: "silent",
         kernels: &[&SUM],
-        check: |_| Ok(Comparison { special: vec![], plain: vec![], bound: 1.0 }),
+        check: |_| Ok(Comparison { fast: vec![], plain: vec![], bound: 1.0 }),
     };
-    static NAN: Special = Special {
+    static NAN: FastPath = FastPath {
         name: "nan",
         kernels: &[&SUM],
-        check: |_| Ok(Comparison { special: vec![f32::NAN], plain: vec![1.0], bound: 1.0 }),
+        check: |_| Ok(Comparison { fast: vec![f32::NAN], plain: vec![1.0], bound: 1.0 }),
     };
     listen();
     let folder = Folder::new("wrong");
     let device = folder.device();
-    for special in [&WRONG, &BROKEN, &SILENT, &NAN] {
-        assert!(!inner(&device).trusts(special), "{}", special.name);
-        assert_eq!(warnings(&format!("{} is wrong", special.name)), 1, "{}", special.name);
+    for path in [&WRONG, &BROKEN, &SILENT, &NAN] {
+        assert!(!inner(&device).is_trusted(path), "{}", path.name);
+        assert_eq!(warnings(&format!("{} is wrong", path.name)), 1, "{}", path.name);
     }
     assert_eq!(twice(inner(&device), &PLAIN).unwrap()[99], 138.0);
     let again = folder.device();
-    for special in [&WRONG, &BROKEN] {
-        assert!(!inner(&again).trusts(special));
+    for path in [&WRONG, &BROKEN] {
+        assert!(!inner(&again).is_trusted(path));
     }
     assert_eq!(RUNS.load(Ordering::Relaxed), 2);
 }
@@ -193,13 +193,13 @@ fn a_kernel_that_is_wrong_or_fails_is_not_used_and_the_device_goes_on() {
 #[test]
 fn a_trial_that_does_not_end_says_nothing() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static HANGING: Special = Special {
+    static HANGING: FastPath = FastPath {
         name: "hanging",
         kernels: &[&ENDLESS[0], &ENDLESS[1]],
         check: |gpu| compare(gpu, &ENDLESS[usize::from(!gpu.info.software)], &RUNS),
     };
     // As a driver that is reset while the trial runs, or that answers too late.
-    static LOST: Special = Special {
+    static LOST: FastPath = FastPath {
         name: "vanishing",
         kernels: &[&SUM],
         check: |_| {
@@ -207,26 +207,26 @@ fn a_trial_that_does_not_end_says_nothing() {
             Err(Error::DeviceLost { reason: "a test".into() })
         },
     };
-    static RIGHT: Special =
-        Special { name: "beside", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static RIGHT: FastPath =
+        FastPath { name: "beside", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
     listen();
     let folder = Folder::new("unended");
     let device = folder.open(GpuOptions::default().patience(Duration::from_millis(200)));
-    for special in [&HANGING, &LOST] {
-        assert!(!inner(&device).trusts(special), "{}", special.name);
-        assert_eq!(warnings(&format!("{} is wrong", special.name)), 0, "{}", special.name);
-        let unchecked = format!("{} could not be checked", special.name);
-        assert_eq!(warnings(&unchecked), 1, "{}", special.name);
+    for path in [&HANGING, &LOST] {
+        assert!(!inner(&device).is_trusted(path), "{}", path.name);
+        assert_eq!(warnings(&format!("{} is wrong", path.name)), 0, "{}", path.name);
+        let unchecked = format!("{} could not be checked", path.name);
+        assert_eq!(warnings(&unchecked), 1, "{}", path.name);
     }
     assert_eq!(twice(inner(&device), &PLAIN).unwrap()[99], 138.0);
     // All devices of this process do the same, and nothing is tried twice.
     let again = folder.device();
-    for special in [&HANGING, &LOST] {
-        assert!(!inner(&again).trusts(special), "{}", special.name);
+    for path in [&HANGING, &LOST] {
+        assert!(!inner(&again).is_trusted(path), "{}", path.name);
     }
     assert_eq!(RUNS.load(Ordering::Relaxed), 2);
     // The next process finds no word on them, and tries again.
-    assert!(inner(&again).trusts(&RIGHT));
+    assert!(inner(&again).is_trusted(&RIGHT));
     let text = std::fs::read_to_string(learned(&folder)).unwrap();
     assert!(text.contains("beside"), "{text}");
     assert!(!text.contains("hanging") && !text.contains("vanishing"), "{text}");
@@ -236,11 +236,11 @@ fn a_trial_that_does_not_end_says_nothing() {
 fn a_choice_with_a_trial_that_does_not_end_is_not_kept() {
     let prepared = AtomicUsize::new(0);
     let choose = |device: &Device, name: &str, lost: Option<usize>| {
-        inner(device).choose(&Choice {
+        inner(device).autotune(&Candidates {
             name,
             kernels: &[&PLAIN],
             default: 0,
-            candidates: 2,
+            count: 2,
             prepare: &|gpu, i| {
                 prepared.fetch_add(1, Ordering::Relaxed);
                 if lost == Some(i) {
@@ -265,38 +265,38 @@ fn a_choice_with_a_trial_that_does_not_end_is_not_kept() {
 #[test]
 fn a_lock_that_another_holds_is_not_waited_for_long() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static FIRST: Special =
-        Special { name: "unlocked", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
-    static SECOND: Special =
-        Special { name: "held_up", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static FIRST: FastPath =
+        FastPath { name: "unlocked", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static SECOND: FastPath =
+        FastPath { name: "held_up", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
     let folder = Folder::new("held");
     let device = folder.device();
-    assert!(inner(&device).trusts(&FIRST));
+    assert!(inner(&device).is_trusted(&FIRST));
     let before = std::fs::read(learned(&folder)).unwrap();
     let held = std::fs::File::create(learned(&folder).with_extension("lock")).unwrap();
     held.lock().unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let asked = device.clone();
-    std::thread::spawn(move || sender.send(inner(&asked).trusts(&SECOND)));
+    std::thread::spawn(move || sender.send(inner(&asked).is_trusted(&SECOND)));
     let answer = receiver.recv_timeout(Duration::from_secs(100));
     assert_eq!(answer, Ok(true), "the lock was waited for");
     assert_eq!(std::fs::read(learned(&folder)).unwrap(), before, "written without the lock");
     // It is known in this device; another one checks anew, and keeps it now.
     drop(held);
-    assert!(inner(&device).trusts(&SECOND));
+    assert!(inner(&device).is_trusted(&SECOND));
     assert_eq!(RUNS.load(Ordering::Relaxed), 2);
-    assert!(inner(&folder.device()).trusts(&SECOND));
-    assert!(inner(&folder.device()).trusts(&SECOND));
+    assert!(inner(&folder.device()).is_trusted(&SECOND));
+    assert!(inner(&folder.device()).is_trusted(&SECOND));
     assert_eq!(RUNS.load(Ordering::Relaxed), 3);
 }
 
 /// Two candidates, the second some fifty times cheaper, and a third that fails.
 fn choose(device: &Device, prepared: &AtomicUsize) -> usize {
-    inner(device).choose(&Choice {
+    inner(device).autotune(&Candidates {
         name: "test/1000000",
         kernels: &[&PLAIN],
         default: 0,
-        candidates: 3,
+        count: 3,
         prepare: &|gpu, i| {
             prepared.fetch_add(1, Ordering::Relaxed);
             if i == 2 {
@@ -338,26 +338,26 @@ fn spoil(file: &Path, content: &[u8]) {
 #[test]
 fn a_damaged_or_foreign_file_is_replaced() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static SPECIAL: Special =
-        Special { name: "spoiled", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
+    static FAST: FastPath =
+        FastPath { name: "spoiled", kernels: &[&SUM], check: |gpu| compare(gpu, &SUM, &RUNS) };
     let folder = Folder::new("spoiled");
-    let trusts = || inner(&folder.device()).trusts(&SPECIAL);
-    assert!(trusts());
+    let is_trusted = || inner(&folder.device()).is_trusted(&FAST);
+    assert!(is_trusted());
     let text = std::fs::read_to_string(learned(&folder)).unwrap();
     let foreign = text.replacen("\"device\": \"", "\"device\": \"another ", 1);
     let spoiled = ["", "{", "\u{0}\u{0}", "[1,2]", &text[..text.len() / 2], &foreign];
     for (i, content) in spoiled.iter().enumerate() {
         spoil(&learned(&folder), content.as_bytes());
-        assert!(trusts());
+        assert!(is_trusted());
         assert_eq!(RUNS.load(Ordering::Relaxed), i + 2, "{content:?} was believed");
-        assert!(trusts(), "what was found is not kept");
+        assert!(is_trusted(), "what was found is not kept");
     }
     assert_eq!(RUNS.load(Ordering::Relaxed), spoiled.len() + 1);
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_is_done_without() {
-    static SPECIAL: Special = Special {
+    static FAST: FastPath = FastPath {
         name: "homeless",
         kernels: &[&SUM],
         check: |gpu| compare(gpu, &SUM, &AtomicUsize::new(0)),
@@ -366,7 +366,7 @@ fn a_folder_that_cannot_be_written_is_done_without() {
     // A file where the folder should be: not even root can write below it.
     spoil(folder.path(), b"a file");
     let device = open(GpuOptions::default().cache(folder.path().join("below")));
-    assert!(inner(&device).trusts(&SPECIAL));
+    assert!(inner(&device).is_trusted(&FAST));
     let prepared = AtomicUsize::new(0);
     assert_eq!(choose(&device, &prepared), 0, "a choice that is not kept would differ next time");
     let y = Tensor::zeros([3], &device).unwrap();

@@ -1,4 +1,4 @@
-//! One level of a layer on the tape: a direction, or both, over one input.
+//! The directions of a layer, or the layers of a wavefront, on the tape.
 
 use super::LstmState;
 use crate::autograd::{Gradients, Tape, Var, VarId};
@@ -13,16 +13,16 @@ use crate::ops::lstm::{
 use crate::tensor::Tensor;
 use crate::{DType, Result};
 
-/// A weight for an op, and where its gradient goes.
+/// A weight for an op, and the destination of its gradient.
 pub(in crate::nn) struct Operand {
     value: Tensor,
     sink: Sink,
 }
 
 enum Sink {
-    /// Into the parameters' own buffer.
+    /// The gradient buffer of the parameters.
     Parameter(Tensor),
-    /// To what the weight was computed from.
+    /// The value from which the weight was computed.
     Value(Option<VarId>),
 }
 
@@ -31,12 +31,12 @@ impl Operand {
         Self { value, sink: Sink::Parameter(gradient) }
     }
 
-    /// A weight that was computed before, for inference.
+    /// A weight without a gradient, for inference.
     pub(in crate::nn) fn constant(value: Tensor) -> Self {
         Self { value, sink: Sink::Value(None) }
     }
 
-    /// The weight as the op takes it.
+    /// The weight in the form that the op takes.
     pub(in crate::nn) fn tensor(&self) -> &Tensor {
         &self.value
     }
@@ -45,7 +45,7 @@ impl Operand {
         Ok(Self { value: var.tensor().reshape(shape)?, sink: Sink::Value(tape.id(var)) })
     }
 
-    /// As [`Operand::value`], in the precision that products take.
+    /// As [`Operand::value`], in the precision of products.
     pub(in crate::nn) fn weight(tape: &Tape, var: &Var, shape: &[usize]) -> Result<Self> {
         let mut operand = Self::value(tape, var, shape)?;
         if tape.params().precision() == Precision::Mixed {
@@ -54,7 +54,7 @@ impl Operand {
         Ok(operand)
     }
 
-    /// Where an op adds the gradient.
+    /// The tensor to which an op adds the gradient.
     fn begin(&self) -> Result<Tensor> {
         match &self.sink {
             Sink::Parameter(gradient) => Ok(gradient.clone()),
@@ -70,13 +70,13 @@ impl Operand {
     }
 }
 
-/// A direction's weights, and what it computes.
+/// The weights of a direction, and its configuration.
 pub(in crate::nn) struct Direction {
     pub(in crate::nn) weight_ih: Operand,
-    /// The shape of what `weight_ih` was computed from.
+    /// The shape of the value from which `weight_ih` was computed.
     pub(in crate::nn) weight_ih_shape: Vec<usize>,
     pub(in crate::nn) weight_hh: Operand,
-    /// The shape of what `weight_hh` was computed from.
+    /// The shape of the value from which `weight_hh` was computed.
     pub(in crate::nn) weight_hh_shape: Vec<usize>,
     pub(in crate::nn) bias: Option<Operand>,
     pub(in crate::nn) peepholes: Option<Operand>,
@@ -104,14 +104,14 @@ impl Direction {
     }
 }
 
-/// The sizes of `[B,T,I]`.
+/// The sizes of an input `[B,T,I]`.
 fn sizes(x: &Tensor) -> Result<[usize; 3]> {
     let check = Check::new("lstm", "a batch of sequences");
     check.dtype("x", x, DType::F32)?;
     check.dims("x", x, "[B,T,I], as a layer with return_sequences gives it")
 }
 
-/// The calls of directions, or of layers, that go together; without outputs.
+/// The calls of directions, or of layers, that run together, without outputs.
 fn calls<'a>(
     x: &'a Var,
     directions: &[Direction],
@@ -129,9 +129,9 @@ fn calls<'a>(
     each.map(call).collect()
 }
 
-/// Runs the directions. Gives their outputs side by side, `[B,T,D H]`, if `sequences`, and the state
-/// that each ends in.
-pub(in crate::nn) fn level(
+/// Runs the directions of a layer. Returns their outputs side by side, `[B,T,D H]`, if `sequences`, and the
+/// last state of each.
+pub(in crate::nn) fn run_directions(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
@@ -164,12 +164,12 @@ pub(in crate::nn) fn level(
         call.y = y.as_ref().map(|tensor| Columns { tensor, first: number * hidden_size });
     }
     let outputs = lstm::forward(&calls)?;
-    Ok(record(tape, x, hidden_size, (directions, Together::Directions), states, (outputs, y)))
+    Ok(record(tape, x, hidden_size, (directions, Axis::Directions), states, (outputs, y)))
 }
 
-/// Runs layers that feed each other, with nothing between them, as a wavefront; none of them if an
-/// argument is wrong. Gives the last one's outputs, if `sequences`, else its h, and all last states.
-pub(in crate::nn) fn stack(
+/// Runs stacked layers, with nothing between them, as a wavefront; `None` if an argument is wrong. Returns
+/// the outputs of the last layer, if `sequences`, else its last h; and all last states.
+pub(in crate::nn) fn run_wavefront(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
@@ -180,27 +180,27 @@ pub(in crate::nn) fn stack(
     let weights: Vec<_> = layers.iter().map(Direction::weights).collect();
     let calls = calls(x, &layers, &weights, &Counted::All, states, tape.records());
     let Some((outputs, y)) = lstm::forward_stack(&calls, cut)? else { return Ok(None) };
-    let layers = (layers, Together::Layers);
+    let layers = (layers, Axis::Layers);
     let (y, ends) = record(tape, x, hidden_size, layers, states, (outputs, sequences.then_some(y)));
     let output = y.or_else(|| ends.last().map(|end| end.h.clone()));
     Ok(output.map(|output| (output, ends)))
 }
 
-/// What ran in one pass.
+/// The relation of the recurrences that run in one pass.
 #[derive(Clone, Copy, PartialEq)]
-enum Together {
-    /// Over one input, their outputs side by side.
+enum Axis {
+    /// Directions over one input, whose outputs lie side by side.
     Directions,
-    /// Each the input of the next.
+    /// Layers of which each is the input of the next.
     Layers,
 }
 
-/// Notes on the tape what directions gave, and how to differentiate them.
+/// Records the results of directions or layers on the tape, and how to differentiate them.
 fn record(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
-    (directions, together): (Vec<Direction>, Together),
+    (directions, axis): (Vec<Direction>, Axis),
     states: Option<&[LstmState]>,
     (results, y): (Vec<Output>, Option<Tensor>),
 ) -> (Option<Var>, Vec<LstmState>) {
@@ -225,9 +225,9 @@ fn record(
         let all_sums = directions.iter().map(Direction::begin).collect::<Result<Vec<_>>>()?;
         let last = directions.len() - 1;
         let passes = saved.into_iter().zip(&all_sums).enumerate().map(|(number, (saved, sums))| {
-            let columns = |tensor| match together {
-                Together::Directions => Some(Columns { tensor, first: number * hidden_size }),
-                Together::Layers => (number == last).then_some(Columns { tensor, first: 0 }),
+            let columns = |tensor| match axis {
+                Axis::Directions => Some(Columns { tensor, first: number * hidden_size }),
+                Axis::Layers => (number == last).then_some(Columns { tensor, first: 0 }),
             };
             let arriving = OutputGrads {
                 d_y: d_y.and_then(columns),
@@ -238,9 +238,9 @@ fn record(
         });
         let d_state = state_ids.iter().any(|(h_id, c_id)| h_id.or(*c_id).is_some());
         let wanted = GradRequest { d_x: x_id.is_some(), d_state };
-        let leaving = match together {
-            Together::Directions => lstm::backward(passes.collect(), wanted)?,
-            Together::Layers => lstm::backward_stack(passes.collect(), wanted)?,
+        let leaving = match axis {
+            Axis::Directions => lstm::backward(passes.collect(), wanted)?,
+            Axis::Layers => lstm::backward_stack(passes.collect(), wanted)?,
         };
         let ends = leaving.into_iter().zip(state_ids);
         for ((direction, sums), (leaving, (h_id, c_id))) in

@@ -1,0 +1,135 @@
+//! The storage of parameters: their places and shapes, and the buffers of values and gradients.
+
+use super::table::Table;
+use super::{Layout, ParamId, Precision};
+use crate::tensor::Tensor;
+use crate::{Device, Error, Result};
+
+pub(super) struct Spec {
+    pub(super) serial: u64,
+    pub(super) name: String,
+    /// PyTorch's shape.
+    pub(super) shape: Vec<usize>,
+    pub(super) layout: Layout,
+    pub(super) offset: usize,
+    pub(super) len: usize,
+    /// The factors of the L1 and L2 penalties.
+    pub(super) penalty: Option<[f32; 2]>,
+    /// The limit of a column's norm, and the words of a row in memory.
+    pub(super) max_norm: Option<(f32, usize)>,
+    /// The values and gradients of a sparse table, which is not part of the arena.
+    pub(super) table: Option<Table>,
+}
+
+impl Spec {
+    pub(super) fn outside_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+pub(super) struct Store {
+    /// A number that no other `Params` has.
+    pub(super) number: u64,
+    /// The number of times that the buffers were reallocated.
+    pub(super) generation: u64,
+    pub(super) device: Device,
+    pub(super) seed: u64,
+    /// The number of keys drawn from the seed so far.
+    pub(super) keys: u64,
+    pub(super) specs: Vec<Spec>,
+    /// The number of parameters inserted so far, removed ones too.
+    pub(super) serials: u64,
+    /// The words of all parameters, with the gaps between them.
+    pub(super) len: usize,
+    /// First values of parameters that are not in the buffers yet, from `arena.len` on.
+    pub(super) pending: Vec<f32>,
+    pub(super) arena: Option<Arena>,
+    /// A number that changes whenever a value does.
+    pub(super) version: u64,
+    pub(super) precision: Precision,
+    /// The values as 16-bit floats; `None` after a change.
+    pub(super) half: Option<Tensor>,
+    /// The state of the loss scale in mixed precision.
+    pub(super) loss_scaling: Option<Tensor>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Arena {
+    pub(crate) value: Tensor,
+    pub(crate) grad: Tensor,
+}
+
+impl Store {
+    pub(super) fn push(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        layout: Layout,
+        (offset, len): (usize, usize),
+        table: Option<Table>,
+    ) -> ParamId {
+        self.serials += 1;
+        let (serial, penalty, max_norm) = (self.serials, None, None);
+        self.specs.push(Spec {
+            serial,
+            name,
+            shape,
+            layout,
+            offset,
+            len,
+            penalty,
+            max_norm,
+            table,
+        });
+        ParamId { params: self.number, index: self.specs.len() - 1, serial }
+    }
+
+    pub(super) fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
+        self.specs.iter_mut().filter_map(|spec| spec.table.as_mut())
+    }
+
+    pub(super) fn spec(&self, id: ParamId) -> Option<&Spec> {
+        let spec = self.specs.get(id.index).filter(|spec| spec.serial == id.serial);
+        spec.filter(|_| id.params == self.number)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Result<ParamId> {
+        let index = self.specs.iter().position(|s| s.name == name);
+        let id =
+            |index: usize| ParamId { params: self.number, index, serial: self.specs[index].serial };
+        index.map(id).ok_or_else(|| Error::UnknownParameter {
+            name: name.to_owned(),
+            available: self.specs.iter().map(|s| s.name.clone()).collect(),
+        })
+    }
+
+    /// The buffers, grown to hold every parameter. Growing keeps values and drops gradients.
+    pub(super) fn arena(&mut self) -> Result<Arena> {
+        let held = self.arena.as_ref().map_or(0, |a| a.value.len());
+        if let Some(arena) = self.arena.as_ref().filter(|_| held == self.len) {
+            return Ok(arena.clone());
+        }
+        if self.specs.is_empty() {
+            return Err(Error::NotBuilt { what: "the model", call: "a layer's build" });
+        }
+        let mut values = match &self.arena {
+            Some(arena) => arena.value.to_vec()?,
+            None => Vec::new(),
+        };
+        if values.try_reserve_exact(self.pending.len()).is_err() {
+            let bytes = 4 * self.len as u64;
+            return Err(Error::OutOfMemory { what: "all parameters together", bytes });
+        }
+        values.extend_from_slice(&self.pending);
+        let (what, device) = ("all parameters together", &self.device);
+        let arena = Arena {
+            value: Tensor::large_from_slice(&values, [self.len], what, device)?,
+            grad: Tensor::large_zeros([self.len], "all gradients together", device)?,
+        };
+        self.pending.clear();
+        self.generation += 1;
+        self.half = None;
+        self.arena = Some(arena.clone());
+        Ok(arena)
+    }
+}

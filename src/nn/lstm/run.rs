@@ -1,0 +1,262 @@
+//! A pass of a layer, or of a stack of layers, over a batch.
+
+use super::direction::{run_directions, run_wavefront};
+use super::state::{one_step, where_masked};
+use super::{DirectionParams, Directions, Lstm, LstmOutput, LstmState, norm};
+use crate::autograd::{Tape, Var};
+use crate::device::lock;
+use crate::nn::functions::{
+    concat, dropout, matmul, merge, swap_axes, without_padding, zero_padding,
+};
+use crate::nn::regularizer::penalize_activity;
+use crate::nn::{Precision, other_rows};
+use crate::ops::lstm::cut_stack;
+use crate::{Error, Result, Tensor};
+
+impl Lstm {
+    /// Runs the layer from a state of zeros or, if it is stateful, from the last state of the batch before.
+    ///
+    /// # Errors
+    /// As [`Lstm::run`].
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        Ok(self.run(tape, x, None)?.output)
+    }
+
+    /// Runs the layer from a state for each direction of each layer, and gives the last states too.
+    ///
+    /// # Errors
+    /// [`Error::Rank`], [`Error::Shape`], [`Error::Empty`] if `x` is not `[B,T,I]` or a state
+    /// not `[B,H]` (h of a projection: `[B,P]`); [`Error::State`] if there are more or fewer states
+    /// than directions and layers, and if a stateful layer gets another number of rows than before;
+    /// [`Error::Unsupported`] for both lengths and a mask, and for a mask with `layer_norm` or with
+    /// the state of a projection; [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
+    /// [`Error::Strategy`] if a strategy was forced that cannot run here; [`Error::NotBuilt`].
+    pub fn run(&self, tape: &Tape, x: &Var, state: Option<&[LstmState]>) -> Result<LstmOutput> {
+        let Some(built) = &self.built else {
+            return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
+        };
+        let mut remembered = None;
+        if let (Some(memory), None) = (&self.memory, state) {
+            remembered = lock(memory).clone();
+        }
+        let rows = match x.packed_dims() {
+            Some([rows, _]) => Some(rows),
+            None => x.shape().get(usize::from(self.time_major)).copied(),
+        };
+        if let Some(before) = remembered.iter().flatten().next().map(|s| s.h.shape()[0])
+            && Some(before) != rows
+        {
+            return Err(other_rows("lstm", before, rows.unwrap_or_default()));
+        }
+        let state = state.or(remembered.as_deref());
+        if let Some(state) = state.filter(|s| s.len() != built.directions.len()) {
+            return Err(Error::State {
+                op: "lstm",
+                what: "states",
+                expected: built.directions.len(),
+                found: state.len(),
+                help: "one for each direction of each layer",
+            });
+        }
+        let count = self.directions.reversed().len();
+        let swapped = self.time_major.then(|| swap_axes(tape, x)).transpose()?;
+        let mut output = dropout(tape, swapped.as_ref().unwrap_or(x), self.input_dropout, true)?;
+        let mut states = Vec::with_capacity(built.directions.len());
+        let wavefront = self.wavefront(tape, &output, &built.directions, state)?;
+        let alone = if wavefront.is_some() { &[] } else { &built.directions[..] };
+        if let Some((outputs, ends)) = wavefront {
+            output = outputs;
+            states = ends;
+        }
+        for (number, directions) in alone.chunks(count).enumerate() {
+            if number > 0 {
+                output = dropout(tape, &output, self.dropout, false)?;
+            }
+            let state = state.map(|s| &s[number * count..][..count]);
+            let sequences = self.sequences || number + 1 < self.num_layers;
+            let (outputs, ends) = self.layer(tape, &output, directions, state, sequences)?;
+            output = outputs;
+            states.extend(ends);
+        }
+        if let Some(memory) = &self.memory {
+            let constant = |var: &Var| Var::constant(var.tensor().clone());
+            let detached = states
+                .iter()
+                .map(|s: &LstmState| LstmState { h: constant(&s.h), c: constant(&s.c) });
+            *lock(memory) = Some(detached.collect());
+        }
+        penalize_activity(tape, self.activity, &output)?;
+        if self.time_major && self.sequences {
+            // Lengths and mask take the first axis for the rows.
+            output = swap_axes(tape, &output)?.with_lengths(None).with_mask(None);
+        }
+        Ok(LstmOutput { output, state: states })
+    }
+
+    /// Runs all layers of the stack as a wavefront, where that is possible and faster than one by one.
+    fn wavefront(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        directions: &[DirectionParams],
+        state: Option<&[LstmState]>,
+    ) -> Result<Option<(Var, Vec<LstmState>)>> {
+        let noisy = self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2];
+        let between = tape.records() && (self.dropout > 0.0 || noisy);
+        let plain =
+            self.directions == Directions::Forward && !self.layer_norm && self.projection.is_none();
+        let all_steps = x.lengths().is_none() && x.mask().is_none();
+        if directions.len() == 1 || between || !plain || !all_steps || self.weight_drop > 0.0 {
+            return Ok(None);
+        }
+        let half = tape.params().precision() == Precision::Mixed;
+        let how = (self.strategy, self.cell);
+        let cut = cut_stack(x.tensor(), directions.len(), self.hidden_size, half, how);
+        let Some(cut) = cut else { return Ok(None) };
+        let layers = directions.iter().map(|ids| Ok(self.direction(tape, ids, false, false)?.0));
+        let how = (cut, self.sequences);
+        run_wavefront(tape, x, self.hidden_size, layers.collect::<Result<_>>()?, state, how)
+    }
+
+    /// Runs one layer of the stack: its outputs and last states.
+    fn layer(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        directions: &[DirectionParams],
+        state: Option<&[LstmState]>,
+        sequences: bool,
+    ) -> Result<(Var, Vec<LstmState>)> {
+        let run = match (self.layer_norm, self.projection) {
+            (true, _) => Self::normalised_layer,
+            (false, None) => Self::plain_layer,
+            (false, Some(_)) => Self::projected_layer,
+        };
+        let (mut outputs, states) = run(self, tape, x, directions, state, sequences)?;
+        let output = match outputs.len() {
+            1 => outputs.remove(0),
+            _ => concat(tape, &outputs)?,
+        };
+        let output = match self.directions {
+            Directions::Both(mode) => match mode.kind() {
+                Some(kind) => merge(tape, &output, kind)?,
+                None => output,
+            },
+            _ => output,
+        };
+        Ok((output, states))
+    }
+
+    /// Runs a layer of the plain kind: its outputs, of all directions together or of each, and last
+    /// states.
+    fn plain_layer(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        directions: &[DirectionParams],
+        state: Option<&[LstmState]>,
+        sequences: bool,
+    ) -> Result<(Vec<Var>, Vec<LstmState>)> {
+        let directions: Result<_> = directions
+            .iter()
+            .zip(self.directions.reversed())
+            .map(|(ids, &reverse)| Ok(self.direction(tape, ids, reverse, false)?.0))
+            .collect();
+        let (y, ends) = run_directions(tape, x, self.hidden_size, directions?, state, sequences)?;
+        let outputs = match y {
+            Some(y) => vec![y],
+            None => ends.iter().map(|s| s.h.clone()).collect(),
+        };
+        Ok((outputs, ends))
+    }
+
+    /// Runs a layer with layer normalisation: outputs and last state of each direction.
+    fn normalised_layer(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        directions: &[DirectionParams],
+        state: Option<&[LstmState]>,
+        sequences: bool,
+    ) -> Result<(Vec<Var>, Vec<LstmState>)> {
+        let (mut outputs, mut states) = (Vec::new(), Vec::new());
+        for (number, (ids, &reverse)) in
+            directions.iter().zip(self.directions.reversed()).enumerate()
+        {
+            let state = state.and_then(|states| states.get(number));
+            let direction = self.normalised(tape, ids, reverse)?;
+            let (y, mut end) = norm::direction(tape, x, direction, state, sequences)?;
+            if let (Some(state), Some(mask)) = (state, x.mask()) {
+                // A stepper's single step: a row that is left out keeps its state.
+                end.h = where_masked(&end.h, &state.h, mask)?;
+                end.c = where_masked(&end.c, &state.c, mask)?;
+            }
+            outputs.push(match (y, x.mask()) {
+                (Some(_), Some(_)) => one_step(tape, &end.h, x)?,
+                (Some(y), None) => y,
+                (None, _) => end.h.clone(),
+            });
+            states.push(end);
+        }
+        Ok((outputs, states))
+    }
+
+    /// Runs a layer with a projection: outputs and last state of each direction.
+    fn projected_layer(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        directions: &[DirectionParams],
+        state: Option<&[LstmState]>,
+        sequences: bool,
+    ) -> Result<(Vec<Var>, Vec<LstmState>)> {
+        let (mut outputs, mut states) = (Vec::new(), Vec::<LstmState>::new());
+        for (number, (ids, &reverse)) in
+            directions.iter().zip(self.directions.reversed()).enumerate()
+        {
+            let state = state.and_then(|states| states.get(number));
+            let (direction, weight_hr) = self.direction(tape, ids, reverse, state.is_some())?;
+            let project = |value: &Var| match &weight_hr {
+                Some(weight) => matmul(tape, value, weight),
+                None => Ok(value.clone()),
+            };
+            let mut input = x.clone();
+            let mut first = None;
+            if let Some(state) = state {
+                input = self.with_state(tape, x, &state.h, reverse)?;
+                let h = Tensor::zeros(state.c.shape(), &x.tensor().device())?;
+                first = Some([LstmState { h: h.into(), c: state.c.clone() }]);
+            }
+            let first = first.as_ref().map(|f| &f[..]);
+            let (y, ends) =
+                run_directions(tape, &input, self.hidden_size, vec![direction], first, sequences)?;
+            for end in ends {
+                let mut h = project(&end.h)?;
+                if let (Some(state), Some(mask)) = (state, x.mask()) {
+                    // A stepper's single step: a row that is left out keeps its state.
+                    h = where_masked(&h, &state.h, mask)?;
+                }
+                states.push(LstmState { h, c: end.c });
+            }
+            let h = || states.last().map(|s| s.h.clone());
+            match (y, x.mask()) {
+                (Some(_), Some(_)) if state.is_some() => {
+                    outputs.extend(h().map(|h| one_step(tape, &h, x)).transpose()?);
+                }
+                // Padding stays zero, even if the weight holds NaN.
+                (Some(y), _) => outputs.push(self.padded(tape, &project(&y)?)?),
+                (None, _) => outputs.extend(h()),
+            }
+        }
+        Ok((outputs, states))
+    }
+
+    /// Zeros a projected sequence where the layer's outputs are padding, or belong to steps that are
+    /// left out and do not repeat.
+    fn padded(&self, tape: &Tape, y: &Var) -> Result<Var> {
+        match self.directions.reversed().len() {
+            1 => without_padding(tape, "lstm", y),
+            _ => zero_padding(tape, "lstm", y),
+        }
+    }
+}
