@@ -1,7 +1,7 @@
 //! Checks of an op's arguments: no kernel gets a shape that it was not made for.
 
 use crate::tensor::Tensor;
-use crate::{DType, Error, Result};
+use crate::{DType, Device, Error, Result};
 
 /// Checks that an option is a finite number above 0.
 pub(crate) fn check_positive(option: &'static str, value: f32) -> Result<()> {
@@ -108,16 +108,19 @@ impl Check {
     /// Checks that all tensors are on the device of the first.
     pub(crate) fn device(self, first: &Tensor, others: &[(&'static str, &Tensor)]) -> Result<()> {
         let device = first.device();
-        for (arg, tensor) in others {
-            let found = tensor.device();
-            if !found.same(&device) {
-                let (expected, mut found) = (device.to_string(), found.to_string());
-                if found == expected {
-                    found += ", opened another time";
-                }
-                return Err(Error::OtherDevice { op: self.op, arg, expected, found });
-            }
+        others.iter().try_for_each(|(arg, tensor)| self.lies_on(&device, arg, tensor))
+    }
+
+    /// That a tensor lies on this device.
+    pub(crate) fn lies_on(self, device: &Device, arg: &'static str, tensor: &Tensor) -> Result<()> {
+        let found = tensor.device();
+        if found.same(device) {
+            return Ok(());
         }
-        Ok(())
+        let (expected, mut found) = (device.to_string(), found.to_string());
+        if found == expected {
+            found += ", opened another time";
+        }
+        Err(Error::OtherDevice { op: self.op, arg, expected, found })
     }
 }

@@ -269,7 +269,9 @@ pub enum Error {
         reason: String,
     },
     /// The device has no memory left.
-    #[error("out of memory: {bytes} bytes for {what}; use a smaller batch or shorter sequences")]
+    #[error(
+        "out of memory: {bytes} bytes for {what}; use a smaller batch, shorter sequences or a smaller model"
+    )]
     OutOfMemory {
         /// What the memory was for.
         what: &'static str,

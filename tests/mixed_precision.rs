@@ -314,3 +314,19 @@ fn the_cpu_and_plain_gpus_stay_with_full_precision() {
         assert_eq!(params.loss_scale().unwrap(), 1.0);
     }
 }
+
+/// A value that lies elsewhere than the parameters has its gradient without the loss scale, too.
+#[test]
+fn gradients_on_the_host_are_not_scaled() {
+    let cpu = Device::cpu().unwrap();
+    let tape = Tape::new(&mixed(device()));
+    let x = tape.input(Tensor::from_slice(&[1.0, 2.0], [2], &cpu).unwrap());
+    let seed = Tensor::from_slice(&[0.5, -0.25], [2], &cpu).unwrap();
+    let gradients = tape.backward_from(&[(&x, seed)]).unwrap();
+    assert_eq!(gradients.get(&x).unwrap().to_vec().unwrap(), [0.5, -0.25]);
+
+    let tape = Tape::new(&mixed(device()));
+    let x = tape.input(Tensor::from_slice(&[3.0], [1], &cpu).unwrap());
+    let gradients = tape.backward(&x).unwrap();
+    assert_eq!(gradients.get(&x).unwrap().to_vec().unwrap(), [1.0]);
+}

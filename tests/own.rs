@@ -93,6 +93,46 @@ fn a_gradient_of_ones_own_is_like_its_input() {
     }
 }
 
+/// An op's output may lie on another device than its input, whose gradient is its own device's.
+#[test]
+fn a_gradient_lies_where_its_input_does() {
+    let (here, there) = (Device::cpu().unwrap(), Device::cpu().unwrap());
+    for (to, right) in [(&here, true), (&there, false)] {
+        let tape = Tape::new(&Params::new(&here));
+        let x = tape.input(tensor(&[1.0, 2.0], &[2], &here));
+        let device = to.clone();
+        let [y] = tape.custom([tensor(&[3.0], &[1], &there)], [&x], move |[d_y]| {
+            let d = d_y.to_vec()?[0];
+            Ok([Tensor::from_slice(&[d, 2.0 * d], [2], &device)?])
+        });
+        match tape.backward(&y) {
+            Ok(gradients) if right => {
+                assert_eq!(gradients.get(&x).unwrap().to_vec().unwrap(), [1.0, 2.0]);
+            }
+            Err(Error::OtherDevice { op: "Tape::custom", arg: "gradient", .. }) => assert!(!right),
+            other => panic!("{:?}", other.err()),
+        }
+    }
+}
+
+/// What an op of one's own does to the parameters while gradients flow is noticed.
+#[test]
+fn parameters_that_an_op_changes_are_an_error() {
+    for device in devices() {
+        let params = Params::new(device);
+        let factor = params.insert("scale.factor", [1], &[2.0]).unwrap();
+        let tape = Tape::new(&params);
+        let value = tape.param(factor).unwrap();
+        let own = params.clone();
+        let [y] = tape.custom([tensor(&[2.0], &[1], device)], [&value], move |[d_y]| {
+            own.set("scale.factor", &[3.0])?;
+            Ok([d_y])
+        });
+        let error = tape.backward(&y).err();
+        assert!(matches!(error, Some(Error::Stale { what: "parameters", .. })), "{error:?}");
+    }
+}
+
 #[test]
 fn sums_and_products_of_values() {
     for device in devices() {

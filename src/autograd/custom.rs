@@ -1,5 +1,7 @@
 //! Ops and parameters of the user's own on a tape.
 
+#[cfg(doc)]
+use super::Params;
 use super::{ParamId, Tape, Var};
 use crate::check::Check;
 use crate::ops::elementwise::add_into::add_into;
@@ -9,8 +11,10 @@ impl Tape {
     /// Records an op of your own: its outputs, and how to differentiate it.
     ///
     /// `inputs` are the values that gradients flow to. `backward` gets the gradient of each output,
-    /// zeros where none came, and gives the gradient of each input, in the input's shape; it runs at
-    /// most once, in [`Tape::backward`], and not at all if no gradient is wanted. The outputs have
+    /// zeros where none came, and gives the gradient of each input, in the input's shape and on its
+    /// device; it runs at most once, in [`Tape::backward`], and not at all if no gradient is wanted. In
+    /// mixed precision the gradients are multiplied by [`Params::loss_scale`], and it must not change
+    /// parameters, nor build layers with them. The outputs have
     /// neither lengths nor a mask: copy those of the inputs by [`Var::with_lengths`] and
     /// [`Var::with_mask`].
     ///
@@ -55,7 +59,7 @@ impl Tape {
         backward: impl FnOnce([Tensor; OUT]) -> Result<[Tensor; IN]> + Send + 'static,
     ) -> [Var; OUT] {
         let ids = inputs.map(|input| self.id(input));
-        let shapes = inputs.map(|input| input.shape().to_vec());
+        let like = inputs.map(|input| (input.shape().to_vec(), input.tensor().device()));
         // Only shape and device, so that the tensors are freed if the op does not need them.
         let outside = outputs.each_ref().map(|output| (output.shape().to_vec(), output.device()));
         let run = move |d_outputs: &[Option<Tensor>], gradients: &mut super::Gradients| {
@@ -66,16 +70,12 @@ impl Tape {
                     None => Tensor::zeros(shape.clone(), device)?,
                 });
             }
-            let (first, Ok(d)) = (d.first().cloned(), <[Tensor; OUT]>::try_from(d)) else {
-                return Ok(());
-            };
+            let Ok(d) = <[Tensor; OUT]>::try_from(d) else { return Ok(()) };
             let check = Check::new("Tape::custom", "a gradient is like its input");
-            for ((id, shape), d_input) in ids.into_iter().zip(shapes).zip(backward(d)?) {
+            for ((id, (shape, device)), d_input) in ids.into_iter().zip(like).zip(backward(d)?) {
                 check.dtype("gradient", &d_input, DType::F32)?;
                 check.shape("gradient", &d_input, "the input's shape", &shape)?;
-                if let Some(first) = &first {
-                    check.device(first, &[("gradient", &d_input)])?;
-                }
+                check.lies_on(&device, "gradient", &d_input)?;
                 gradients.add(id, d_input)?;
             }
             Ok(())

@@ -186,12 +186,18 @@ impl Tape {
     /// [`Error::Stale`] if parameters were changed since the tape used them;
     /// [`Error::Shape`] and [`Error::DType`] if `loss` is not one number, [`Error::NotRecorded`] if
     /// it is not of this tape or if layers were built since the tape used others, and those of the ops.
+    /// After an error a part of the gradients may be added up already: [`Params::zero_gradients`] drops it.
     pub fn backward(self, loss: &Var) -> Result<Gradients> {
         Check::new("Tape::backward", "a loss is one number").number("loss", &loss.tensor)?;
         let scaling = self.params.loss_scaling()?;
+        let device = loss.tensor.device();
         let seed = match &scaling {
-            Some(state) => state.view(0, [1]),
-            None => Tensor::from_slice(&[1.0], [1], &loss.tensor.device())?,
+            Some(state) if state.device().same(&device) => state.view(0, [1]),
+            Some(state) => {
+                let one = Tensor::from_slice(&[1.0], [1], &device)?;
+                ops::optim::loss_scale::rescale(&one, state, false)?
+            }
+            None => Tensor::from_slice(&[1.0], [1], &device)?,
         };
         self.run(&[(loss, seed)], scaling)
     }
@@ -250,18 +256,20 @@ impl Tape {
     }
 
     /// Runs the tape backwards from seeds, which are multiplied by the loss scale if there is one.
-    fn run(self, seeds: &[(&Var, Tensor)], scaling: Option<Tensor>) -> Result<Gradients> {
+    fn run(mut self, seeds: &[(&Var, Tensor)], scaling: Option<Tensor>) -> Result<Gradients> {
         self.check(seeds)?;
         let mut gradients = Gradients { tape: self.number, by_index: vec![None; self.next.get()] };
         for (var, gradient) in seeds {
             gradients.add(var.id, gradient.clone())?;
         }
-        let nodes = self.nodes.map(RefCell::into_inner).unwrap_or_default();
+        let nodes = self.nodes.take().map(RefCell::into_inner).unwrap_or_default();
         for node in nodes.into_iter().rev() {
             let d_outputs: Vec<_> =
                 node.outputs.iter().map(|id| gradients.by_index[id.index].take()).collect();
             if d_outputs.iter().any(Option::is_some) {
                 (node.backward)(&d_outputs, &mut gradients)?;
+                // An op of the user's own may have changed parameters.
+                self.check(&[])?;
             }
         }
         if let Some(state) = scaling {

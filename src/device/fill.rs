@@ -17,7 +17,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
 
 /// Sets `words` of a buffer to `value`; they may be more than a kernel can bind at a time.
 pub(crate) fn fill(gpu: &Arc<Gpu>, raw: &Raw, words: Range<usize>, value: f32) -> Result<()> {
-    let each = gpu.max_binding() as usize / 4 / ALIGN * ALIGN;
+    let each = (gpu.max_binding() as usize / 4 / ALIGN * ALIGN).max(ALIGN);
     words.clone().step_by(each).try_for_each(|begin| {
         let len = each.min(words.end - begin);
         let bound = Bound { raw, offset: begin as u64 * 4, bytes: len as u64 * 4 };

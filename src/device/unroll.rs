@@ -59,9 +59,13 @@ fn loops(line: &str) -> Option<Vec<Loop<'_>>> {
                 let numbers = first.trim().parse::<u32>().ok()?..end.trim().parse().ok()?;
                 numbers.map(|number| number.to_string()).collect()
             }
-            None => over.split(',').map(str::to_owned).collect(),
+            None => over.split(',').map(str::to_owned).collect::<Vec<_>>(),
         };
-        Some(Loop { names, turns })
+        // As many words a turn as names, of a letter each, and at least one turn.
+        let count = names.split_whitespace().count();
+        let fits = names.split_whitespace().all(|name| name.len() == 1)
+            && turns.iter().all(|turn| turn.split_whitespace().count() == count);
+        (fits && count > 0 && !turns.is_empty()).then_some(Loop { names, turns })
     };
     line.trim_start().strip_prefix(FOR)?.split(';').map(one).collect()
 }
@@ -132,6 +136,10 @@ fn main() {
             "//@ end\n",
             "//@ for i in 0..2\nlet a$i = 1;\n",
             "//@ for i of 0..2\nlet a$i = 1;\n//@ end\n",
+            "//@ for i in 8..0\nlet a$i = 1;\n//@ end\n",
+            "//@ for ab in x, y\nlet a$ab = 1;\n//@ end\n",
+            "//@ for a b in x 0, y\nlet a$a = $b;\n//@ end\n",
+            "//@ for a in x 0, y\nlet a$a = 1;\n//@ end\n",
         ] {
             assert_eq!(unrolled(text), text);
         }

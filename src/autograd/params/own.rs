@@ -47,7 +47,7 @@ impl Params {
             return Err(Error::Empty { op: OP, arg: "values", axes: "[..]", found: shape });
         }
         if name.is_empty() || self.names().contains(&name) {
-            let expected = "a name that no other parameter has".into();
+            let expected = "a name, which no other parameter has".into();
             return Err(Error::Option { option: "Params::name", found: name, expected });
         }
         self.add(name, shape, Layout::Plain, values)
@@ -73,7 +73,8 @@ impl Params {
     /// do: `change` is not called, and the loss scale is reduced. Returns whether the step was made.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] without parameters, and those of [`Params::get`] and [`Params::set`].
+    /// [`Error::NotBuilt`] without parameters, and those of [`Params::get`] and [`Params::set`]. After an
+    /// error of the device some parameters may have moved, and the gradients are still there.
     ///
     /// # Cost
     /// All values and gradients are read back from a GPU, parameter by parameter, and the values written back.

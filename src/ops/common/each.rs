@@ -49,6 +49,9 @@ impl<'a> Each<'a> {
         cost: Cost,
     ) -> Result<()> {
         let Self { kernel, grid, n, constants, words } = self;
+        if n == 0 {
+            return Ok(());
+        }
         // An array, so that a launch allocates nothing.
         let mut uniform = [0; 12];
         uniform[0] = n as u32;

@@ -88,7 +88,11 @@ pub(crate) fn rescale(x: &Tensor, state: &Tensor, inverse: bool) -> Result<Tenso
         return Ok(y);
     }
     let Some(gpu) = x.gpu() else {
-        let scale = state.cpu()[0];
+        // A value of an op of the user's own may lie elsewhere than the parameters.
+        let scale = match state.gpu() {
+            Some(_) => state.to_vec()?[0],
+            None => state.cpu()[0],
+        };
         let factor = if inverse { 1.0 / scale } else { scale };
         let x = x.cpu();
         y.cpu_mut(|y| y.iter_mut().zip(x.iter()).for_each(|(y, x)| *y = x * factor));

@@ -11,7 +11,7 @@
 //! module, a signature that names what is not exported.
 //!
 //! Not seen: implementations that a macro's call makes, and of `Send` and the like what the compiler infers
-//! (`tests/found_by_use.rs` asks that of the types that threads share). An item that has several public paths has its lines at the shortest
+//! (`tests/found_by_use/` asks that of the types that threads share). An item that has several public paths has its lines at the shortest
 //! outside `prelude`, and a `use` at each other. Items that are `#[doc(hidden)]` are left out. What a `cfg`
 //! chooses is as on docs.rs: default features, Linux on x86-64.
 

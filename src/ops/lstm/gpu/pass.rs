@@ -216,6 +216,7 @@ impl Segment<'_> {
         let Self { pass, chunk, y, state_before, pairs: [from, to], .. } = *self;
         let Task { phase, hidden_size, .. } = pass.task;
         let frames = self.gates.stride / (4 * hidden_size);
+        debug_assert_eq!(self.gates.stride % (4 * hidden_size), 0, "a stride of whole frames");
         let n = |n: usize| n as u32;
         Dims {
             b: n(chunk.rows),
