@@ -96,7 +96,7 @@ fn a_gradient_of_ones_own_is_like_its_input() {
 /// An op's output may lie on another device than its input, whose gradient is its own device's.
 #[test]
 fn a_gradient_lies_where_its_input_does() {
-    let (here, there) = (Device::cpu().unwrap(), Device::cpu().unwrap());
+    let [here, there] = [1, 2].map(|threads| Device::cpu_with_threads(threads).unwrap());
     for (to, right) in [(&here, true), (&there, false)] {
         let tape = Tape::new(&Params::new(&here));
         let x = tape.input(tensor(&[1.0, 2.0], &[2], &here));
