@@ -290,13 +290,15 @@ pub enum Error {
     },
     /// A number is no token of an [`crate::nn::Embedding`], or is too large for a float.
     #[error(
-        "place {place} of sequence {sequence} is no token: expected a whole number below {tokens}, the tokens that there are"
+        "place {place} of sequence {sequence} is {found}, no token: expected a whole number below {tokens}, the tokens that there are"
     )]
     Token {
         /// The index among the sequences that were given.
         sequence: usize,
         /// The index in the sequence.
         place: usize,
+        /// The number that was given.
+        found: f32,
         /// The number of tokens.
         tokens: usize,
     },

@@ -163,7 +163,7 @@ fn it_checks_its_tokens() {
     assert!(params.names().is_empty(), "{:?}", params.names());
     let model = bare.embedding_size(2).hidden_size(2).build(&params).unwrap();
     let error = model.loss(&tape, &[[4]], &[[1]]).unwrap_err();
-    assert!(matches!(error, Error::Token { sequence: 0, place: 0, tokens: 4 }), "{error}");
+    assert!(matches!(error, Error::Token { sequence: 0, place: 0, tokens: 4, .. }), "{error}");
     let error = model.loss(&tape, &[[1], [1]], &[[1], [3]]).unwrap_err();
     assert!(matches!(error, Error::Label { row: 1, found: 3, classes: 3 }), "{error}");
     let error = model.loss(&tape, &[[1], [1]], &[[1]]).unwrap_err();

@@ -110,7 +110,8 @@ impl Sequences {
         for (row, sequence) in sequences.into_iter().enumerate() {
             let sequence = sequence.as_ref();
             if let Some(place) = sequence.iter().position(|&token| token >= 1 << 24) {
-                return Err(Error::Token { sequence: row, place, tokens: 1 << 24 });
+                let found = sequence[place] as f32;
+                return Err(Error::Token { sequence: row, place, found, tokens: 1 << 24 });
             }
             rows.push(sequence.iter().map(|&token| token as f32).collect::<Vec<_>>());
         }

@@ -169,21 +169,22 @@ impl Embedding {
             Some(_) => Counted::All,
             None => x.counted("embedding", shape[0], timesteps)?,
         };
-        let row: Box<dyn Fn(usize) -> Option<u32>> = match (ids.dtype(), ids.host()) {
-            (DType::U32, Some(host)) => {
-                let tokens = self.tokens as u32;
-                Box::new(move |at| Some(host[at]).filter(|&id| id < tokens))
-            }
-            _ if ids.gpu().is_some() && !learns => return Ok(None),
-            (DType::U32, None) => {
-                let (words, tokens) = (ids.to_vec_u32()?, self.tokens as u32);
-                Box::new(move |at| Some(words[at]).filter(|&id| id < tokens))
-            }
-            _ => {
-                let (values, tokens) = (ids.to_vec()?, self.tokens);
-                Box::new(move |at| op::row_of(values[at], tokens))
-            }
-        };
+        let tokens = self.tokens;
+        let known = move |id: u32| if (id as usize) < tokens { Ok(id) } else { Err(id as f32) };
+        // The row of a place, or the number there that names none.
+        let row: Box<dyn Fn(usize) -> std::result::Result<u32, f32>> =
+            match (ids.dtype(), ids.host()) {
+                (DType::U32, Some(host)) => Box::new(move |at| known(host[at])),
+                _ if ids.gpu().is_some() && !learns => return Ok(None),
+                (DType::U32, None) => {
+                    let words = ids.to_vec_u32()?;
+                    Box::new(move |at| known(words[at]))
+                }
+                _ => {
+                    let values = ids.to_vec()?;
+                    Box::new(move |at| op::row_of(values[at], tokens).ok_or(values[at]))
+                }
+            };
         let inner: usize = shape.iter().skip(2).product();
         let mut drawn = Vec::new();
         for at in 0..ids.len() {
@@ -192,12 +193,12 @@ impl Embedding {
                 continue;
             }
             match row(at) {
-                Some(row) if Some(row as usize) == self.padding => {}
-                Some(row) => drawn.push((at as u32, row)),
-                None => {
+                Ok(row) if Some(row as usize) == self.padding => {}
+                Ok(row) => drawn.push((at as u32, row)),
+                Err(found) => {
                     let row = packed.and_then(|lengths| lengths.row_of(at));
                     let (sequence, place) = row.unwrap_or((sequence, place));
-                    return Err(Error::Token { sequence, place, tokens: self.tokens });
+                    return Err(Error::Token { sequence, place, found, tokens });
                 }
             }
         }
@@ -279,7 +280,10 @@ impl Layer for Embedding {
 
     fn check_input(&self, values: &[f32]) -> Result<()> {
         match values.iter().position(|&v| op::row_of(v, self.tokens).is_none()) {
-            Some(place) => Err(Error::Token { sequence: 0, place, tokens: self.tokens }),
+            Some(place) => {
+                let found = values[place];
+                Err(Error::Token { sequence: 0, place, found, tokens: self.tokens })
+            }
             None => Ok(()),
         }
     }

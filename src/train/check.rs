@@ -29,7 +29,7 @@ impl Sequential {
                 help: "validate on one of the two",
             });
         }
-        self.check_data(x, y, x.features(), loss, "Sequential::fit")?;
+        self.check_data(x, y, self.input_size.unwrap_or(x.features()), loss, "Sequential::fit")?;
         if let Some(weights) = options.sample_weights {
             if weights.len() != x.len() {
                 return Err(Error::Count {
@@ -80,6 +80,9 @@ impl Sequential {
         loss: &Loss,
         op: &'static str,
     ) -> Result<()> {
+        let Some(last) = self.layers.last() else {
+            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
+        };
         if features != x.features() {
             return Err(other_features(op, features, x.features()));
         }
@@ -89,7 +92,7 @@ impl Sequential {
         }
         self.check_input(x)?;
         check_count(y, x, self.rows(), op)?;
-        check_values(y, loss, self.layers.last().map_or(0, |layer| layer.output_size()))
+        check_values(y, loss, last.output_size())
     }
 
     /// Checks the batch size that `option` set. If a layer is stateful, all batches must have the same number
@@ -170,9 +173,25 @@ fn check_count(y: &Targets, x: &Sequences, out: Rows, op: &'static str) -> Resul
     Err(Error::Targets { op, expected, found, help })
 }
 
-/// Checks that a loss takes these targets, from a model with `width` outputs.
+/// Checks that a loss takes these targets, from a model with `width` outputs; 0 if only its build tells.
 fn check_values(y: &Targets, loss: &Loss, width: usize) -> Result<()> {
     loss.check()?;
+    let [of_classes, of_values] = ["Targets::classes", "Targets::values"];
+    let other = |expected, found: &str| {
+        Err(Error::Loss { loss: loss.name(), expected, found: found.into() })
+    };
+    match (&y.kind, loss.of_classes()) {
+        (Kind::Classes(_), None) => return other(of_values, of_classes),
+        (Kind::Values { .. }, Some(_)) => return other(of_classes, of_values),
+        (Kind::Values { width: found, .. }, None) if width > 0 && *found != width => {
+            return Err(Error::Option {
+                option: "Targets::width",
+                found: found.to_string(),
+                expected: format!("{width}, the outputs of the last layer"),
+            });
+        }
+        _ => {}
+    }
     match (&y.kind, loss) {
         // One output is no softmax's: the loss says so.
         (Kind::Classes(labels), _) if width > 1 => match loss.of_classes() {

@@ -148,7 +148,8 @@ fn sequences_check_their_shape() {
         "sequence 1 has 3 values, expected a multiple of 2, the features of a frame"
     );
     let error = Sequences::from_tokens([vec![1], vec![2, 1 << 24]]).unwrap_err();
-    assert_eq!(error, Error::Token { sequence: 1, place: 1, tokens: 1 << 24 });
+    let found = (1 << 24) as f32;
+    assert_eq!(error, Error::Token { sequence: 1, place: 1, found, tokens: 1 << 24 });
     assert!(matches!(of(2, vec![vec![1.0; 2], vec![]]), Error::Length { row: 1, .. }));
     assert!(matches!(Sequences::from_array(&[], [0, 1, 1]), Err(Error::Empty { .. })));
     assert!(matches!(Sequences::from_array(&[1.0], [1, 1, 2]), Err(Error::Count { .. })));

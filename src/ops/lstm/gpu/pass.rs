@@ -202,9 +202,10 @@ impl Segment<'_> {
         Cost { flop: 8.0 * square * frames as f64, bytes: 4.0 * words }
     }
 
-    /// The constants that all schedules share.
+    /// The constants that all schedules share, with room for those of one.
     pub(super) fn constants(&self) -> Constants {
-        let mut constants = vec![("LENGTHS", self.pass.task.ragged.into())];
+        let mut constants = Constants::with_capacity(16);
+        constants.push(("LENGTHS", self.pass.task.ragged.into()));
         if self.pass.task.phase == Phase::Forward {
             constants.push(("SAVE", self.pass.save.into()));
         }

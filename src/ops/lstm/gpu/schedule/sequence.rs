@@ -107,10 +107,10 @@ pub(crate) fn invocations(phase: Phase, rows: Rows, hidden_size: usize) -> usize
     }
 }
 
-/// The constants of the kernel for such rows.
-fn shape(phase: Phase, rows: Rows, hidden_size: usize) -> Constants {
+/// Adds the constants of the kernel for such rows.
+fn add_shape(shape: &mut Constants, phase: Phase, rows: Rows, hidden_size: usize) {
     let (h, wg) = (hidden_size as u32, invocations(phase, rows, hidden_size) as u32);
-    let mut shape = vec![("WG", wg), ("H", h)];
+    shape.extend([("WG", wg), ("H", h)]);
     match (phase, rows.subgroups, rows.count) {
         (Phase::Forward, true, 1) => shape.push(("STATE", wg / 2)),
         (Phase::Forward, true, _) => shape.push(("STATE", 32 * h)),
@@ -122,12 +122,16 @@ fn shape(phase: Phase, rows: Rows, hidden_size: usize) -> Constants {
         (Phase::Backward, true, _) | (_, false, 4) => {}
         (Phase::Backward, false, _) => shape.push(("WIDE", 2 * h)),
     }
-    shape
 }
 
 /// Some sizes for the translation test; the text does not depend on them.
 fn variants(phase: Phase, subgroups: bool, rows: &[usize]) -> Vec<Constants> {
-    let of = |h| rows.iter().map(move |&count| shape(phase, Rows { count, subgroups }, h));
+    let shape = move |count, h| {
+        let mut shape = Constants::new();
+        add_shape(&mut shape, phase, Rows { count, subgroups }, h);
+        shape
+    };
+    let of = |h| rows.iter().map(move |&count| shape(count, h));
     product(all_switches(phase), &[1, 7, 128, 200].into_iter().flat_map(of).collect::<Vec<_>>())
 }
 
@@ -135,6 +139,6 @@ pub(in crate::ops::lstm::gpu) fn run(segment: &Segment<'_>, rows: Rows) -> Resul
     let (task, chunk) = (segment.pass.task, segment.chunk);
     let grid = [chunk.rows.div_ceil(rows.count) as u32, 1, task.lanes as u32];
     let mut constants = segment.constants();
-    constants.extend(shape(task.phase, rows, task.hidden_size));
+    add_shape(&mut constants, task.phase, rows, task.hidden_size);
     segment.launch(kernel_for(task, rows), grid, &constants, &segment.dims(), chunk.frames)
 }
