@@ -98,6 +98,7 @@ pub use train::Sequential;
 /// standard library's.
 pub mod prelude {
     pub use crate::data::{Sequences, Targets};
+    pub use crate::loss::CrossEntropy;
     pub use crate::nn::{
         Activation, Dense, Dropout, Embedding, LayerNorm, Lstm, Merge, Pool, Pooling, Regularizer,
         Repeat,

@@ -163,7 +163,8 @@ impl<'a> Fit<'a> {
     }
 
     /// Sets the seed of [`Fit::shuffle`]. The same seed on the same device gives the same weights, bit for
-    /// bit.
+    /// bit. Each call shuffles by it from its first epoch on: who fits one epoch at a time gives each a seed
+    /// of its own.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
