@@ -5,7 +5,7 @@ use super::sequential::{Sequential, other_features};
 use super::{Fit, Loss};
 use crate::check::check_share;
 use crate::data::{Kind, Sequences, Targets, finite};
-use crate::nn::other_rows;
+use crate::nn::{Activation, other_rows};
 use crate::{Error, Result, loss};
 
 impl Sequential {
@@ -92,7 +92,10 @@ impl Sequential {
         }
         self.check_input(x)?;
         check_count(y, x, self.rows(), op)?;
-        check_values(y, loss, last.output_size())
+        // A loss that does not fit the last layer says so itself, whatever the width.
+        let fits = *loss != Loss::BinaryCrossEntropy
+            || matches!(self.activation(), Activation::Sigmoid | Activation::Linear);
+        check_values(y, loss, if fits { last.output_size() } else { 0 })
     }
 
     /// Checks the batch size that `option` set. If a layer is stateful, all batches must have the same number

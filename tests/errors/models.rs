@@ -95,6 +95,24 @@ fn a_model_checks_data_options_and_loss() {
             let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, options);
             assert_eq!(option(&error), name);
         }
+        // Before the first step, of the data to validate on, too.
+        let wide = Targets::values([1.0; 12], 2);
+        for (y, validation) in [(&wide, &bits), (&bits, &wide)] {
+            let options = Fit::new().validation_data(&x, validation);
+            let error = fit(sigmoid(), Loss::BinaryCrossEntropy, y, options);
+            assert_eq!(option(&error), "Targets::width");
+            assert!(error.to_string().contains("is 2, expected 1"), "{error}");
+        }
+        let options = Fit::new().validation_data(&x, &classes);
+        let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, options);
+        assert!(
+            matches!(&error, Error::Loss { expected: "Targets::values", found, .. } if found == "Targets::classes"),
+            "{error}"
+        );
+        let mut without_layers = Sequential::new(device);
+        without_layers.compile(Adam::default(), Loss::BinaryCrossEntropy, &[]);
+        let error = without_layers.fit(&x, &bits, Fit::new().quiet()).unwrap_err();
+        assert!(matches!(error, Error::NotBuilt { call: "add", .. }), "{error}");
         let both = Fit::new().validation_split(0.5).validation_data(&x, &bits);
         let error = fit(sigmoid(), Loss::BinaryCrossEntropy, &bits, both);
         assert_eq!(unsupported(&error), ["Fit::validation_split", "Fit::validation_data"]);
