@@ -69,7 +69,8 @@ fn an_op_may_have_more_than_one_output_and_input() {
 
 #[test]
 fn a_gradient_of_ones_own_is_like_its_input() {
-    for (device, other) in devices().iter().zip(devices().iter().rev()) {
+    let other = &Device::cpu_with_threads(1).unwrap();
+    for device in devices() {
         let of = |gradient: Tensor| {
             let tape = Tape::new(&Params::new(device));
             let x = tape.input(tensor(&[1.0, 2.0], &[2], device));
@@ -242,7 +243,7 @@ fn a_layer_of_ones_own_learns_its_parameter() {
         assert_eq!(params.parameter_count(), 96 + 144 + 5 + 2);
         assert!(model.summary().contains("swish"), "{}", model.summary());
     }
-    assert!((trained[0] - trained[1]).abs() < 2e-2, "{trained:?}");
+    assert!(trained.iter().all(|b| (b - trained[0]).abs() < 2e-2), "{trained:?}");
 }
 
 #[test]

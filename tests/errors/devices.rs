@@ -22,7 +22,8 @@ fn tensors_of_two_devices_do_not_mix() {
 #[test]
 fn a_device_that_is_opened_twice_is_two() {
     let cpu = || Device::cpu_with_threads(2).unwrap();
-    for (one, other) in [(cpu(), cpu()), (gpu(GpuOptions::default()), gpu(GpuOptions::default()))] {
+    let twice = || (gpu(GpuOptions::default()), gpu(GpuOptions::default()));
+    for (one, other) in [(cpu(), cpu())].into_iter().chain(cfg!(feature = "gpu").then(twice)) {
         let params = Params::new(&one);
         let dense = Dense::new(1).build(&params, 3).unwrap();
         let run = |x: &Var| dense.forward(&Tape::new(&params), x);
