@@ -278,13 +278,14 @@ impl Params {
         product: bool,
     ) -> Result<(Tensor, Tensor)> {
         let mut inner = self.lock();
-        let arena = inner.arena()?;
-        let Some(spec) = inner.spec(id) else {
-            return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
-        };
-        if crate::tensor::count(shape) != spec.len {
-            return Err(Error::NotBuilt { what: "this layer", call: "build with these Params" });
+        let other = Error::NotBuilt { what: "this layer", call: "build with these Params" };
+        if inner.spec(id).is_none() {
+            return Err(other);
         }
+        let arena = inner.arena()?;
+        let Some(spec) = inner.spec(id).filter(|s| crate::tensor::count(shape) == s.len) else {
+            return Err(other);
+        };
         let gradient = arena.grad.view(spec.offset, shape);
         if !product || inner.precision == Precision::Full {
             return Ok((arena.value.view(spec.offset, shape), gradient));

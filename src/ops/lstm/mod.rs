@@ -265,7 +265,8 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
     if !call.is_packed() {
         check.shape("x", call.x, "[B,T,I]", &[batch, timesteps, built_for])?;
     }
-    let mut others = vec![("weight_ih", &call.weights.weight_ih)];
+    // What a caller can move are these, not the weights.
+    let mut others = vec![("x", call.x)];
     match call.steps {
         Counted::All => {}
         Counted::Lengths(lengths) => {
@@ -285,7 +286,7 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
             others.push((arg, state));
         }
     }
-    check.device(call.x, &others)?;
+    check.device(&call.weights.weight_ih, &others)?;
     // The shaders count in 32 bits.
     let words = batch.saturating_mul(timesteps).saturating_mul(hidden_size.max(input_size));
     if words > u32::MAX as usize {
