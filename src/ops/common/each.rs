@@ -41,7 +41,7 @@ impl<'a> Each<'a> {
         self.run_costing(gpu, tensors, Cost::default())
     }
 
-    /// The same, and tells a profile what work it is.
+    /// Launches the kernel, and tells a profile what work it is.
     pub(crate) fn run_costing(
         self,
         gpu: &Arc<Gpu>,

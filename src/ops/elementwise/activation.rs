@@ -25,7 +25,7 @@ fn kinds() -> Vec<Constants> {
     (0..3).map(|kind| vec![("KIND", kind)]).collect()
 }
 
-/// Which function; the number is the kernels' `KIND`.
+/// An activation function; the number is the kernels' `KIND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sigmoid = 0,

@@ -28,7 +28,7 @@ pub(crate) fn half(x: &Tensor) -> Result<Tensor> {
     Ok(y)
 }
 
-/// The same into `y`, which has as many elements as `x`.
+/// Writes `x` as 16-bit floats into `y`, which has as many elements.
 pub(crate) fn half_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let n = x.len();
     if n == 0 {

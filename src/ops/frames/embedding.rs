@@ -34,7 +34,7 @@ pub(crate) fn row_of(value: f32, rows: usize) -> Option<u32> {
     is_row.then_some(value as u32)
 }
 
-/// Which rows of a table are drawn, in their order, and where: the places of each, in theirs.
+/// The rows of a table that are drawn, in ascending order, with the places of each, in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Places {
     /// The row, and which of `places` are its.

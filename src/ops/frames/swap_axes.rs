@@ -20,7 +20,7 @@ pub(crate) fn swap_axes(x: &Tensor) -> Result<Tensor> {
     Ok(y)
 }
 
-/// The same into `y`, in another buffer.
+/// Writes `x` with its first two axes swapped into `y`, in another buffer.
 pub(crate) fn swap_axes_into(x: &Tensor, y: &Tensor) -> Result<()> {
     let &[a, b, c] = x.shape() else { return Ok(()) };
     if let Some(gpu) = x.gpu() {

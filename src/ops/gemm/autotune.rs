@@ -16,8 +16,8 @@ use std::sync::Arc;
 /// The sizes of a large product, by which a clock chooses.
 const LARGE: [usize; 3] = [1024, 1024, 512];
 
-/// Which of two ways makes a large product in less time, with B of 16 bits or of 32; without a clock the
-/// first. The choice is made anew after `kernels` have changed.
+/// The index of the faster of two ways to make a large product, with B of 16 bits or of 32; 0 without a
+/// clock. The choice is made anew after `kernels` have changed.
 fn fastest(
     gpu: &Arc<Gpu>,
     name: &'static str,

@@ -8,7 +8,7 @@ use crate::{Result, Tensor};
 use gemm_common::Parallelism;
 
 impl Gemm<'_> {
-    /// The same product in host memory.
+    /// Computes the product in host memory.
     pub(super) fn twin(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) -> Result<()> {
         let Self { m, n, k, .. } = self;
         let (av, bv) = (a.tensor.cpu(), b.tensor.cpu());

@@ -51,7 +51,7 @@ impl Gemm<'_> {
         self.launch_slices(gpu, way, self.k, a, b, c)
     }
 
-    /// The same; C has a matrix for each slice of K.
+    /// Launches a product whose C has a matrix for each slice of K.
     fn launch_slices(
         self,
         gpu: &Arc<Gpu>,

@@ -17,17 +17,17 @@ impl<'a> Matrix<'a> {
         Self { tensor, offset: 0, stride: columns, transposed: false }
     }
 
-    /// The same, transposed.
+    /// The transposed matrix.
     pub(crate) fn t(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }
 
-    /// The same, `elements` further on.
+    /// The matrix that begins `elements` further on.
     pub(crate) fn skip(self, elements: usize) -> Self {
         Self { offset: self.offset + elements, ..self }
     }
 
-    /// The same with rows further apart.
+    /// The matrix with rows that are `stride` elements apart.
     #[cfg(test)]
     pub(crate) fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }

@@ -36,7 +36,7 @@ pub(crate) static TRUSTED_COOPERATIVE: FastPath = FastPath {
     check: compare_cooperative,
 };
 
-/// The same small product with subgroups and without.
+/// Compares a small product by the kernel for subgroups with the plain one's.
 fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
     let device = Device(Backend::Gpu(gpu.clone()));
     let [m, n, k] = [37, 75, 29];
@@ -52,7 +52,7 @@ fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
     Ok(Comparison { fast: special, plain, bound: 1e-5 })
 }
 
-/// The same small product of 16-bit and of 32-bit floats.
+/// Compares a small product of 16-bit floats with that of 32-bit floats.
 fn compare_f16(gpu: &Arc<Gpu>) -> Result<Comparison> {
     let device = Device(Backend::Gpu(gpu.clone()));
     let [m, n, k] = [37, 75, 29];

@@ -33,7 +33,7 @@ pub(crate) fn terms(gpu: &Gpu, workgroups: usize, terms: usize) -> usize {
     }
 }
 
-/// The same for hardware.
+/// The terms of a slice on a hardware GPU, of sums of `terms` that `workgroups` tiles need.
 pub(crate) fn planned(workgroups: usize, terms: usize) -> usize {
     cut(terms, (WORKGROUPS / workgroups).min(terms / TERMS))
 }

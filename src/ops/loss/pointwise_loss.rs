@@ -29,10 +29,10 @@ fn variants() -> Vec<Constants> {
     product(switches(["WEIGHTS"]), &[0, 1, 2, 3, 4].map(|kind| vec![("KIND", kind)]))
 }
 
-/// Which loss.
+/// The loss between a prediction and a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
-    /// Of a logit: softplus(x) - x y.
+    /// softplus(x) - x y, of a logit x.
     BinaryCrossEntropy,
     /// (x - y)^2.
     SquaredError,

@@ -154,7 +154,7 @@ pub(crate) struct InputGrads {
     pub(crate) d_state: Option<(Tensor, Tensor)>,
 }
 
-/// Which gradients of the input and of the first states are wanted.
+/// The gradients that are wanted: of the input, of the first states.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradRequest {
     pub(crate) d_x: bool,

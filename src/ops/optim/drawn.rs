@@ -31,7 +31,7 @@ impl RowGradient {
 
 /// One launch of an optimizer's kernel.
 pub(crate) struct Pass {
-    /// Of the parameters.
+    /// The elements of the parameters that a pass moves.
     pub(crate) at: Range<usize>,
     /// The elements that are moved, and those of the gradient before them.
     pub(crate) n: usize,

@@ -4,7 +4,7 @@ use crate::device::gpu::Gpu;
 use crate::lengths::Counted;
 use crate::ops::lstm::{CellConfig, Forward, Saved, Sizes, Weights};
 
-/// Which of the two passes of a training step.
+/// One of the two passes of a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Forward,
