@@ -46,7 +46,7 @@ impl<L: Layer> Layer for Residual<L> {
 
 /// x sigmoid(b x), whose b is learned (Ramachandran et al. 2017).
 #[derive(Default)]
-struct Swish {
+pub struct Swish {
     b: Option<ParamId>,
     size: usize,
 }

@@ -1,12 +1,14 @@
 //! What users bring of their own: layers with parameters, ops, losses, optimizers.
 
 mod common;
+#[path = "../examples/own_layer.rs"]
+#[allow(dead_code, reason = "only a layer of it is used here")]
+mod own_layer;
 
 use common::{close, devices};
+use own_layer::Swish;
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{
-    Activation, Dense, Embedding, Layer, Lstm, ParamId, Params, Precision, add, multiply,
-};
+use wgpu_lstm::nn::{Activation, Dense, Embedding, Lstm, Params, Precision, add, multiply};
 use wgpu_lstm::train::{Adam, Fit, Loss, Optimizer, Sgd};
 use wgpu_lstm::{Device, Error, Lengths, Result, Sequential, Tape, Tensor, Var, loss};
 
@@ -164,58 +166,6 @@ fn sums_and_products_of_values() {
     }
 }
 
-/// x sigmoid(b x) (Ramachandran et al. 2017), whose b it learns.
-#[derive(Clone, Default)]
-struct Swish {
-    b: Option<ParamId>,
-    size: usize,
-}
-
-impl Layer for Swish {
-    fn kind(&self) -> &'static str {
-        "swish"
-    }
-    fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
-        if self.b.is_none_or(|b| !params.owns(b)) {
-            self.b =
-                Some(params.insert(format!("{}.b", params.free_prefix("swish")), [1], &[1.0])?);
-        }
-        self.size = input_size;
-        Ok(())
-    }
-    fn output_size(&self) -> usize {
-        self.size
-    }
-    fn gives_sequence(&self, takes_sequence: bool) -> bool {
-        takes_sequence
-    }
-    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        let Some(b) = self.b else {
-            return Err(Error::NotBuilt { what: "this Swish", call: "build_on" });
-        };
-        let b = tape.param(b)?;
-        let (values, factor) = (x.tensor().to_vec()?, b.tensor().to_vec()?[0]);
-        let gate = move |v: f32| 1.0 / (1.0 + (-factor * v).exp());
-        let y: Vec<f32> = values.iter().map(|&v| v * gate(v)).collect();
-        let y = Tensor::from_slice(&y, x.shape(), &x.tensor().device())?;
-        let [y] = tape.custom([y], [x, &b], move |[d_y]| {
-            let (mut d_x, mut d_b) = (Vec::with_capacity(values.len()), 0.0);
-            for (&v, d) in values.iter().zip(d_y.to_vec()?) {
-                let s = gate(v);
-                d_x.push(d * (s + factor * v * s * (1.0 - s)));
-                d_b += d * v * v * s * (1.0 - s);
-            }
-            let device = d_y.device();
-            let d_x = Tensor::from_slice(&d_x, d_y.shape(), &device)?;
-            Ok([d_x, Tensor::from_slice(&[d_b], [1], &device)?])
-        });
-        Ok(y.with_lengths(x.lengths().cloned()).with_mask(x.mask().cloned()))
-    }
-    fn parameter_count(&self) -> usize {
-        usize::from(self.b.is_some())
-    }
-}
-
 #[test]
 fn a_layer_of_ones_own_learns_its_parameter() {
     let rows: Vec<Vec<f32>> = (0..12).map(|i| vec![(i as f32 * 0.7).sin(); 2 + i % 3]).collect();
@@ -223,13 +173,12 @@ fn a_layer_of_ones_own_learns_its_parameter() {
     let y = Targets::values((0..12).map(|i| 0.5 - (i as f32 * 0.7).sin()).collect::<Vec<_>>(), 1);
     let mut trained = Vec::new();
     for device in devices() {
-        let own = Swish::default();
         let mut model = Sequential::new(device)
             .seed(2)
             .add(Lstm::new(4).return_sequences())
-            .add(own.clone())
+            .add(Swish::default())
             .add(Lstm::new(4))
-            .add(own)
+            .add(Swish::default())
             .add(Dense::new(1));
         model.compile(Adam::new(1e-2), Loss::MeanSquaredError, &[]);
         let history = model.fit(&x, &y, Fit::new().epochs(20).batch_size(4).quiet()).unwrap();

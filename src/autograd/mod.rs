@@ -6,7 +6,7 @@ mod regularized;
 mod tape;
 mod var;
 
-pub(crate) use params::{ALIGN, Layout};
+pub(crate) use params::{ALIGN, Drawn, Layout, all_gradients};
 pub use params::{ParamId, Params, Precision};
 pub use tape::{Gradients, Tape};
 pub use var::Var;

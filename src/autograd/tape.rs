@@ -217,22 +217,16 @@ impl Tape {
         self.run(&scaled, Some(state))
     }
 
+    /// Checks that the parameters are as they were when the tape used them.
+    fn check_params(&self) -> Result<()> {
+        match self.generation.get() {
+            Some(generation) => self.params.check_unchanged(generation, self.version.get()),
+            None => Ok(()),
+        }
+    }
+
     fn check(&self, seeds: &[(&Var, Tensor)]) -> Result<()> {
-        if self.generation.get().is_some_and(|g| g != self.params.generation()) {
-            return Err(Error::NotRecorded {
-                op: "Tape::backward",
-                arg: "a parameter",
-                help: "a layer was built after the tape had used others; build all layers first",
-            });
-        }
-        if self.generation.get().is_some() && self.version.get() != self.params.version() {
-            return Err(Error::Stale {
-                op: "Tape::backward",
-                what: "parameters",
-                help: "call backward before an optimizer's step and before Params::set, and make a \
-                       new tape after it",
-            });
-        }
+        self.check_params()?;
         for (var, gradient) in seeds {
             if self.id(var).is_none() {
                 return Err(Error::NotRecorded {
@@ -269,7 +263,7 @@ impl Tape {
             if d_outputs.iter().any(Option::is_some) {
                 (node.backward)(&d_outputs, &mut gradients)?;
                 // An op of the user's own may have changed parameters.
-                self.check(&[])?;
+                self.check_params()?;
             }
         }
         if let Some(state) = scaling {

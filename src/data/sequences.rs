@@ -158,6 +158,11 @@ impl Sequences {
         &self.values[range.start * self.features..range.end * self.features]
     }
 
+    /// The values of all sequences, one after the other.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// All sequences in one array `[N,T,F]`, zeros behind the shorter ones, and their lengths:
     /// for training loops of your own.
     ///

@@ -91,13 +91,8 @@ pub(crate) fn batch(
             (values, vec![lengths.frames(), x.features()])
         }
         _ => {
-            let size = timesteps * x.features();
-            let mut values = room_for("a batch", rows.len().saturating_mul(size))?;
-            for &row in rows {
-                let end = values.len() + size;
-                values.extend_from_slice(x.get(row));
-                values.resize(end, 0.0);
-            }
+            let all = ("a batch", x.values(), x.features());
+            let values = gather(x, all, rows, Rows::Frames, timesteps)?;
             (values, vec![rows.len(), timesteps, x.features()])
         }
     };
@@ -120,7 +115,7 @@ pub(crate) fn batch(
     let targets = match targets.map(|t| &t.kind) {
         None => BatchTargets::None,
         Some(Kind::Classes(labels)) => {
-            let labels = gather(x, labels, 1, rows, out, steps)?;
+            let labels = gather(x, (TARGETS, labels, 1), rows, out, steps)?;
             if let Some(options) = counting.classes.filter(|o| labels.iter().any(|&l| !o.counts(l)))
             {
                 let mut weights = match host {
@@ -136,7 +131,7 @@ pub(crate) fn batch(
             BatchTargets::Classes(Labels::new(&labels, device)?)
         }
         Some(Kind::Values { values, width }) => {
-            let values = gather(x, values, *width, rows, out, steps)?;
+            let values = gather(x, (TARGETS, values, *width), rows, out, steps)?;
             let shape = match out {
                 Rows::One => vec![rows.len(), *width],
                 _ => vec![rows.len(), steps, *width],
@@ -159,17 +154,19 @@ pub(crate) fn batch(
     Ok(Batch { x, targets, weights, weight })
 }
 
-/// The targets of some sequences; padding gets zeros.
+/// What memory for targets is for.
+const TARGETS: &str = "the targets of a batch";
+
+/// What some sequences of `x` have of values, so many for each of their rows in `out`; padding gets zeros.
 fn gather<T: Copy + Default>(
     x: &Sequences,
-    values: &[T],
-    width: usize,
+    (what, values, width): (&'static str, &[T], usize),
     rows: &[usize],
     out: Rows,
     steps: usize,
 ) -> Result<Vec<T>> {
     let words = rows.len().saturating_mul(steps).saturating_mul(width);
-    let mut gathered = room_for("the targets of a batch", words)?;
+    let mut gathered = room_for(what, words)?;
     for &row in rows {
         let range = out.range(x, row);
         let end = gathered.len() + steps * width;

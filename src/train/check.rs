@@ -1,7 +1,7 @@
 //! Checks of data and options before a model's first step.
 
 use super::batch::Rows;
-use super::sequential::{Sequential, other_features};
+use super::sequential::{NO_LAYERS, Sequential, other_features};
 use super::{Fit, Loss};
 use crate::check::check_share;
 use crate::data::{Kind, Sequences, Targets, finite};
@@ -49,14 +49,10 @@ impl Sequential {
         if let Some((validation, y)) = options.validation {
             self.check_data(validation, y, x.features(), loss, "Fit::validation_data")?;
         }
-        let training = (x.len() as f64 * (1.0 - f64::from(share))) as usize;
         // 0.2 is a little more in f32 than in f64: 10 sequences are 8 and 2 all the same.
         let exact = x.len() as f64 * (1.0 - f64::from(share));
-        let training = if exact.ceil() - exact < 1e-7 * x.len() as f64 {
-            exact.ceil() as usize
-        } else {
-            training
-        };
+        let rounds_up = exact.ceil() - exact < 1e-7 * x.len() as f64;
+        let training = if rounds_up { exact.ceil() } else { exact } as usize;
         if training == 0 {
             return option(
                 "Fit::validation_split",
@@ -80,9 +76,7 @@ impl Sequential {
         loss: &Loss,
         op: &'static str,
     ) -> Result<()> {
-        let Some(last) = self.layers.last() else {
-            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
-        };
+        let last = self.layers.last().ok_or(NO_LAYERS)?;
         if features != x.features() {
             return Err(other_features(op, features, x.features()));
         }

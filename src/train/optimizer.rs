@@ -1,8 +1,7 @@
 //! Adam and gradient descent.
 
-use crate::autograd::{ParamId, Params};
+use crate::autograd::{Drawn, ParamId, Params, all_gradients};
 use crate::check::check_share;
-use crate::ops::optim::drawn::RowGradient;
 use crate::ops::optim::{adam, loss_scale, sgd};
 use crate::{Error, Result, Tensor};
 
@@ -58,9 +57,6 @@ pub trait Optimizer: Send + Sync {
     fn step(&mut self, params: &Params) -> Result<()>;
 }
 
-/// A table of which some rows were drawn since the last step, with their gradient.
-type Drawn = (ParamId, Tensor, RowGradient);
-
 /// An optimizer's own numbers for each value, such as a mean of its gradients: `T` for all parameters
 /// together, and for each table of which a step moves some rows.
 #[derive(Debug)]
@@ -101,11 +97,6 @@ impl<T: Clone> Slots<T> {
     fn of_table(&self, id: ParamId) -> Option<&T> {
         self.tables.iter().find(|(of, _)| *of == id).map(|(_, slots)| slots)
     }
-}
-
-/// All gradients of a step: those of drawn rows, then that of all other parameters.
-fn gradients<'a>(drawn: &'a [Drawn], others: &'a Tensor) -> Vec<&'a Tensor> {
-    drawn.iter().map(|(_, _, rows)| &rows.values).chain([others]).collect()
 }
 
 /// Adam (Kingma & Ba 2015, arXiv 1412.6980) with PyTorch's rules and defaults, and with
@@ -212,7 +203,7 @@ impl Adam {
         }
         let drawn = params.drawn_rows()?;
         self.moments.add_tables(&drawn, zeros)?;
-        let gradients = gradients(&drawn, &arena.grad);
+        let gradients = all_gradients(&drawn, &arena.grad);
         let scaling = match params.loss_scaling()? {
             None => {
                 // After a change of precision.
@@ -321,7 +312,7 @@ impl Sgd {
         if let Some(state) = &scaling {
             // The count of steps made, which gradient descent does not use.
             let count = Tensor::zeros([1], &params.device())?;
-            loss_scale::settle(&gradients(&drawn, &arena.grad), state, &count)?;
+            loss_scale::settle(&all_gradients(&drawn, &arena.grad), state, &count)?;
         }
         let (rate, momentum, nesterov) = (self.learning_rate, self.momentum, self.nesterov);
         let factors = sgd::Factors { rate, momentum, nesterov };

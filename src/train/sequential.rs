@@ -89,7 +89,7 @@ impl Sequential {
             return Err(other_features("Sequential::build", built_for, input_size));
         }
         if self.layers.is_empty() {
-            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
+            return Err(NO_LAYERS);
         }
         if self.layers.iter().any(|layer| !layer.is_batch_first()) {
             return Err(Error::Unsupported {
@@ -158,7 +158,7 @@ impl Sequential {
     /// Runs all layers up to the last activation, and returns that too.
     pub(super) fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
         let Some((last, layers)) = self.layers.split_last() else {
-            return Err(Error::NotBuilt { what: "a Sequential without layers", call: "add" });
+            return Err(NO_LAYERS);
         };
         let x = unpacked(tape, &Self::run(layers, tape, x)?)?;
         let (logits, activation) = last.forward_logits(tape, &x)?;
@@ -239,6 +239,10 @@ impl Sequential {
         Counting { tokens, packed, ..Counting::default() }
     }
 }
+
+/// That a model has no layers.
+pub(super) const NO_LAYERS: Error =
+    Error::NotBuilt { what: "a Sequential without layers", call: "add" };
 
 /// That sequences have other features than a model takes.
 pub(super) fn other_features(op: &'static str, expected: usize, found: usize) -> Error {

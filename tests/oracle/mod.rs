@@ -1,7 +1,6 @@
 //! Reference mathematics in f64, written from the papers' formulas: what the kernels and their
 //! twins are compared with. Plain loops, no cleverness.
-// Each test binary uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod dense;
 pub mod losses;

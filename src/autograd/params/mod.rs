@@ -10,6 +10,7 @@ mod values;
 
 pub(crate) use layout::Layout;
 pub use precision::Precision;
+pub(crate) use table::{Drawn, all_gradients};
 
 use crate::device::{Backend, lock};
 use crate::ops::common::threefry::Key;
@@ -24,6 +25,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use store::{Arena, Spec, Store};
+
+/// That a layer was not built with these `Params`.
+const OTHER_PARAMS: Error = Error::NotBuilt { what: "this layer", call: "build with these Params" };
 
 /// The alignment of parameters, in words: with 16 bits each these are 256 bytes, at which every GPU can
 /// bind.
@@ -241,6 +245,27 @@ impl Params {
         Ok(inner.push(name, shape, layout, (offset, len), None))
     }
 
+    /// Checks that neither the buffers nor their values changed since they had this generation and version.
+    pub(crate) fn check_unchanged(&self, generation: u64, version: u64) -> Result<()> {
+        let inner = self.lock();
+        if inner.own_generation() != generation {
+            return Err(Error::NotRecorded {
+                op: "Tape::backward",
+                arg: "a parameter",
+                help: "a layer was built after the tape had used others; build all layers first",
+            });
+        }
+        if inner.version != version {
+            return Err(Error::Stale {
+                op: "Tape::backward",
+                what: "parameters",
+                help: "call backward before an optimizer's step and before Params::set, and make a \
+                       new tape after it",
+            });
+        }
+        Ok(())
+    }
+
     /// A number that changes whenever a value does.
     pub(crate) fn version(&self) -> u64 {
         self.lock().version
@@ -248,8 +273,7 @@ impl Params {
 
     /// A number that changes whenever the buffers are reallocated, and differs between `Params`.
     pub(crate) fn generation(&self) -> u64 {
-        let inner = self.lock();
-        (inner.number << 24) + inner.generation
+        self.lock().own_generation()
     }
 
     /// The number of parameters now, for [`Params::drop_since`].
@@ -278,20 +302,17 @@ impl Params {
         product: bool,
     ) -> Result<(Tensor, Tensor)> {
         let mut inner = self.lock();
-        let other = Error::NotBuilt { what: "this layer", call: "build with these Params" };
-        if inner.spec(id).is_none() {
-            return Err(other);
+        let &Spec { offset, len, .. } = inner.known(id)?;
+        if crate::tensor::count(shape) != len {
+            return Err(OTHER_PARAMS);
         }
         let arena = inner.arena()?;
-        let Some(spec) = inner.spec(id).filter(|s| crate::tensor::count(shape) == s.len) else {
-            return Err(other);
-        };
-        let gradient = arena.grad.view(spec.offset, shape);
+        let gradient = arena.grad.view(offset, shape);
         if !product || inner.precision == Precision::Full {
-            return Ok((arena.value.view(spec.offset, shape), gradient));
+            return Ok((arena.value.view(offset, shape), gradient));
         }
         // A word holds two.
-        let offset = spec.offset / 2;
+        let offset = offset / 2;
         let half = match &inner.half {
             Some(half) => half.clone(),
             None => half::half(&arena.value)?,

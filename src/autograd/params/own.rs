@@ -1,6 +1,6 @@
 //! Parameters of layers of the user's own, and steps of optimizers of the user's own.
 
-use super::{Layout, ParamId, Params};
+use super::{Layout, ParamId, Params, all_gradients};
 use crate::ops::optim::loss_scale;
 use crate::tensor::count;
 use crate::{Error, Result, Tensor};
@@ -59,10 +59,7 @@ impl Params {
     }
 
     pub(crate) fn shape_of(&self, id: ParamId) -> Result<Vec<usize>> {
-        match self.lock().spec(id) {
-            Some(spec) => Ok(spec.shape.clone()),
-            None => Err(Error::NotBuilt { what: "this layer", call: "build with these Params" }),
-        }
+        Ok(self.lock().known(id)?.shape.clone())
     }
 
     /// Makes a step of an optimizer of your own, on the host: `change` gets the name of each parameter, its
@@ -84,10 +81,8 @@ impl Params {
         let gradients = names.iter().map(|name| self.gradient(name)).collect::<Result<Vec<_>>>()?;
         if let Some(state) = self.loss_scaling()? {
             let drawn = self.drawn_rows()?;
-            let of_rows = drawn.iter().map(|(_, _, rows)| &rows.values);
-            let all: Vec<_> = of_rows.chain([&arena.grad]).collect();
             let made = Tensor::zeros([1], &self.device())?;
-            loss_scale::settle(&all, &state, &made)?;
+            loss_scale::settle(&all_gradients(&drawn, &arena.grad), &state, &made)?;
             if made.to_vec()? == [0.0] {
                 self.zero_gradients()?;
                 return Ok(false);

@@ -1,7 +1,7 @@
 //! The storage of parameters: their places and shapes, and the buffers of values and gradients.
 
 use super::table::Table;
-use super::{Layout, ParamId, Precision};
+use super::{Layout, OTHER_PARAMS, ParamId, Precision};
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 
@@ -91,6 +91,16 @@ impl Store {
     pub(super) fn spec(&self, id: ParamId) -> Option<&Spec> {
         let spec = self.specs.get(id.index).filter(|spec| spec.serial == id.serial);
         spec.filter(|_| id.params == self.number)
+    }
+
+    /// The generation, which differs between `Params`.
+    pub(super) fn own_generation(&self) -> u64 {
+        (self.number << 24) + self.generation
+    }
+
+    /// The parameter of a layer, which may have been built with other `Params`.
+    pub(super) fn known(&self, id: ParamId) -> Result<&Spec> {
+        self.spec(id).ok_or(OTHER_PARAMS)
     }
 
     pub(super) fn find(&self, name: &str) -> Result<ParamId> {

@@ -1,10 +1,10 @@
 //! Sparse tables, of which a training step touches a few rows.
 
-use super::{Layout, ParamId, Params};
+use super::{Layout, OTHER_PARAMS, ParamId, Params};
 use crate::ops::frames::embedding::{self, Places};
 use crate::ops::optim::drawn::RowGradient;
 use crate::tensor::Tensor;
-use crate::{Device, Error, Result};
+use crate::{Device, Result};
 
 /// A parameter with buffers of its own, since a training step touches a few of its rows.
 pub(super) struct Table {
@@ -57,6 +57,14 @@ impl Table {
     }
 }
 
+/// A table of which some rows were drawn since the last step, with their gradient.
+pub(crate) type Drawn = (ParamId, Tensor, RowGradient);
+
+/// All gradients of a step: those of drawn rows, then that of all other parameters.
+pub(crate) fn all_gradients<'a>(drawn: &'a [Drawn], others: &'a Tensor) -> Vec<&'a Tensor> {
+    drawn.iter().map(|(_, _, rows)| &rows.values).chain([others]).collect()
+}
+
 impl Params {
     /// Inserts a table `[rows, size]` of which a training step touches a few rows: it has a buffer of its own,
     /// and gradients for the drawn rows alone.
@@ -73,12 +81,8 @@ impl Params {
         // Allocates the arena first: a tape that uses the table first then sees the final generation.
         inner.arena()?;
         let device = inner.device.clone();
-        let known = inner.spec(id).is_some();
-        let spec = inner.specs.get_mut(id.index).filter(|_| known);
-        match spec.and_then(|spec| spec.table.as_mut()) {
-            Some(table) => table.value(&device),
-            None => Err(Error::NotBuilt { what: "this layer", call: "build with these Params" }),
-        }
+        inner.known(id)?;
+        inner.specs[id.index].table.as_mut().ok_or(OTHER_PARAMS)?.value(&device)
     }
 
     /// Adds to the gradient of a table.
@@ -92,7 +96,7 @@ impl Params {
     }
 
     /// All tables with rows drawn since the last step, and their gradients.
-    pub(crate) fn drawn_rows(&self) -> Result<Vec<(ParamId, Tensor, RowGradient)>> {
+    pub(crate) fn drawn_rows(&self) -> Result<Vec<Drawn>> {
         let mut inner = self.lock();
         let (device, params) = (inner.device.clone(), inner.number);
         let mut taken = Vec::new();

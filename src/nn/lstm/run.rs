@@ -147,6 +147,18 @@ impl Lstm {
         Ok((output, states))
     }
 
+    /// The directions of a layer, whether each is in reverse, and its first state.
+    fn each<'a>(
+        &self,
+        directions: &'a [DirectionParams],
+        state: Option<&'a [LstmState]>,
+    ) -> impl Iterator<Item = (&'a DirectionParams, bool, Option<&'a LstmState>)> {
+        let lanes = directions.iter().zip(self.directions.reversed()).enumerate();
+        lanes.map(move |(number, (ids, &reverse))| {
+            (ids, reverse, state.and_then(|states| states.get(number)))
+        })
+    }
+
     /// Runs a layer of the plain kind: its outputs, of all directions together or of each, and last
     /// states.
     fn plain_layer(
@@ -157,10 +169,9 @@ impl Lstm {
         state: Option<&[LstmState]>,
         sequences: bool,
     ) -> Result<(Vec<Var>, Vec<LstmState>)> {
-        let directions: Result<_> = directions
-            .iter()
-            .zip(self.directions.reversed())
-            .map(|(ids, &reverse)| Ok(self.direction(tape, ids, reverse, false)?.0))
+        let directions: Result<_> = self
+            .each(directions, state)
+            .map(|(ids, reverse, _)| Ok(self.direction(tape, ids, reverse, false)?.0))
             .collect();
         let (y, ends) = run_directions(tape, x, self.hidden_size, directions?, state, sequences)?;
         let outputs = match y {
@@ -180,10 +191,7 @@ impl Lstm {
         sequences: bool,
     ) -> Result<(Vec<Var>, Vec<LstmState>)> {
         let (mut outputs, mut states) = (Vec::new(), Vec::new());
-        for (number, (ids, &reverse)) in
-            directions.iter().zip(self.directions.reversed()).enumerate()
-        {
-            let state = state.and_then(|states| states.get(number));
+        for (ids, reverse, state) in self.each(directions, state) {
             let direction = self.normalised(tape, ids, reverse)?;
             let (y, mut end) = norm::direction(tape, x, direction, state, sequences)?;
             if let (Some(state), Some(mask)) = (state, x.mask()) {
@@ -211,10 +219,7 @@ impl Lstm {
         sequences: bool,
     ) -> Result<(Vec<Var>, Vec<LstmState>)> {
         let (mut outputs, mut states) = (Vec::new(), Vec::<LstmState>::new());
-        for (number, (ids, &reverse)) in
-            directions.iter().zip(self.directions.reversed()).enumerate()
-        {
-            let state = state.and_then(|states| states.get(number));
+        for (ids, reverse, state) in self.each(directions, state) {
             let (direction, weight_hr) = self.direction(tape, ids, reverse, state.is_some())?;
             let project = |value: &Var| match &weight_hr {
                 Some(weight) => matmul(tape, value, weight),

@@ -142,7 +142,6 @@ pub(crate) fn backward_with(
     let mut schedules: Vec<_> = chunks.iter().take(1).flatten().map(settle).collect();
 
     let states = last_states(&passes, *sizes)?;
-    let r = Strided::of(gpu, count, |lane| &passes[lane].saved.weights.weight_hh)?;
     let pass = Pass::backward(gpu, task, &passes, states)?;
     let d_x = match wanted.d_x {
         true => Some(Tensor::empty(x.shape(), &x.device())?),
@@ -175,9 +174,10 @@ pub(crate) fn backward_with(
                     )?;
                 }
                 let h_before = Strided::of(gpu, count, |lane| &saved[lane].h_before)?;
+                let r = Strided::of(gpu, count, |lane| &passes[lane].saved.weights.weight_hh)?;
                 let task = Task { phase: Phase::Forward, ..task };
                 recompute::activate(&Segment {
-                    pass: &Pass { task, save: true, r: r.clone(), ..pass.clone() },
+                    pass: &Pass { task, save: true, r, ..pass.clone() },
                     chunk,
                     gates: &gates,
                     before: &[Some(h_before), Some(c_before.clone())],
