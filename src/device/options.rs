@@ -2,7 +2,7 @@
 
 use super::overrides::TestOverrides;
 use std::path::PathBuf;
-#[cfg(test)]
+#[cfg(all(test, feature = "cache"))]
 use std::time::Duration;
 
 /// The environment variable that overrides a program's choice of device.
@@ -104,7 +104,7 @@ impl GpuOptions {
     }
 
     /// How long the check of a special kernel may take to answer.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cache"))]
     pub(crate) fn patience(mut self, patience: Duration) -> Self {
         self.overrides.patience = Some(patience);
         self

@@ -61,13 +61,10 @@ fn slope(kind: u32, alpha: f32, beta: f32, y: f32) -> f32 {
     }
 }
 
-// Which values activate(clip(x)) has where the clip holds x, as they lie in memory: low, high.
-fn held_values(kind: u32, alpha: f32, beta: f32) -> vec2<f32> {
-    let a = activate(kind, alpha, beta, dims.clip);
-    let b = activate(kind, alpha, beta, -dims.clip);
-    let kept = vec4<f32>(Gates(vec4(min(a, b), max(a, b), 0.0, 0.0)));
-    return kept.xy;
-}
+// Which values the gates have where the clip holds a sum, low and high. The host's: four more copies of
+// activate take SwiftShader minutes to compile.
+fn held_gate() -> vec2<f32> { return vec2(dims.held_low, dims.held_high); }
+fn held_input() -> vec2<f32> { return vec2(dims.held_g_low, dims.held_g_high); }
 
 // A value as it is kept for the backward pass, which tells from it alone whether the clip held x. One
 // that only comes close, and that rounding would make the same, is kept a step of rounding away.
@@ -110,8 +107,8 @@ fn cell_forward(a: vec4<f32>, c_prev: f32, unit: u32) -> Cell {
     let o = gate(a_o);
     let h = o * activate(dims.output, dims.output_alpha, dims.output_beta, c);
     if dims.clip >= 3e38 { return Cell(vec4(i, f, g, o), c, h); }
-    let held = held_values(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta);
-    let held_g = held_values(dims.input, dims.input_alpha, dims.input_beta);
+    let held = held_gate();
+    let held_g = held_input();
     var gates = vec4(kept(held, a_i, i), kept(held, a_f, f), kept(held_g, a.z, g), kept(held, a_o, o));
     if dims.coupled == 1u { gates.x = 1.0 - gates.y; }
     if dims.coupled == 2u { gates.y = 1.0 - gates.x; }
@@ -132,8 +129,8 @@ fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -
         slope(dims.input, dims.input_alpha, dims.input_beta, g), gate_slope(o),
     );
     if dims.clip < 3e38 {
-        let held = held_values(dims.recurrent, dims.recurrent_alpha, dims.recurrent_beta);
-        let held_g = held_values(dims.input, dims.input_alpha, dims.input_beta);
+        let held = held_gate();
+        let held_g = held_input();
         slopes = vec4(
             unless_held(held, i, slopes.x), unless_held(held, f, slopes.y),
             unless_held(held_g, g, slopes.z), unless_held(held, o, slopes.w),

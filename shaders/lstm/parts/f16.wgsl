@@ -2,7 +2,6 @@
 enable f16;
 alias Gates = vec4<f16>;
 
-// Half of the distance of two neighbours, relative and at least.
-const HALF_STEP = vec2(0.00048828125, 3e-8);
+const HALF_STEP = vec2(0.0005, 3e-8);
 
 const REGISTERS = 64u;

@@ -38,6 +38,7 @@ struct Dims {
     output: u32, output_alpha: f32, output_beta: f32,
     coupled: u32,
     clip: f32, cell_clip: f32,
+    held_low: f32, held_high: f32, held_g_low: f32, held_g_high: f32,  // see cell/variant
     peepholes: u32,
     // Of the persistent schedule alone: see lstm/parts/exchange.wgsl.
     until: u32, control: u32, mode: u32, polls: u32, fault: u32, team_rows: u32, offset: u32,

@@ -249,6 +249,12 @@ fn clamp<S: Simd>(simd: S, x: S::f32s, limit: Option<f32>) -> S::f32s {
     simd.select_f32s(simd.equal_f32s(x, x), clamped, x)
 }
 
+/// Which values an activation has where a clip holds what comes in, low and high.
+pub(crate) fn held_values(activation: GateActivation, clip: f32) -> [f32; 2] {
+    let (a, b) = (activation.value(clip), activation.value(-clip));
+    [a.min(b), a.max(b)]
+}
+
 /// The slope of an activation behind a clip, from its value: none where the clip holds.
 #[inline(always)]
 fn clipped_slope<S: Simd>(
@@ -259,8 +265,7 @@ fn clipped_slope<S: Simd>(
 ) -> S::f32s {
     let _ = simd;
     let Some(clip) = clip else { return lanes::<S>(y, |y| activation.slope(y)) };
-    let (a, b) = (activation.value(clip), activation.value(-clip));
-    let (low, high) = (a.min(b), a.max(b));
+    let [low, high] = held_values(activation, clip);
     // The value may have been rounded otherwise than here.
     let (low, high) = (low + 1e-6 * low.abs(), high - 1e-6 * high.abs());
     lanes::<S>(y, |y| match y {

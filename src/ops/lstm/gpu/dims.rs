@@ -65,6 +65,10 @@ uniform! {
         coupled: u32, "Coupling of i and f, by its number.";
         clip: f32, "Bound of the gates' sums; the largest float without one.";
         cell_clip: f32, "Bound of c; the largest float without one.";
+        held_low: f32, "Least value of i, f and o whose sum the bound held.";
+        held_high: f32, "Largest value of i, f and o whose sum the bound held.";
+        held_g_low: f32, "Least value of g whose sum the bound held.";
+        held_g_high: f32, "Largest value of g whose sum the bound held.";
         peepholes: u32, "Whether there are peepholes.";
         until: u32, "Persistent launches: the timestep behind the last one.";
         control: u32, "Persistent launches: where the words that control them begin in the exchange.";

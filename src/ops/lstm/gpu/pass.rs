@@ -13,6 +13,7 @@ use crate::device::profile::Cost;
 use crate::lengths::Counted;
 use crate::ops::common::Launch;
 use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::lstm::cell::held_values;
 use crate::ops::lstm::{Backward, CellConfig, Columns, Forward, Weights};
 use crate::tensor::Tensor;
 use std::ops::Range;
@@ -55,6 +56,9 @@ impl<'a> Pass<'a> {
         let [recurrent, input, output] =
             [cell.recurrent, cell.input, cell.output].map(|a| a.parts());
         let [clip, cell_clip] = [cell.clip, cell.cell_clip].map(|c| c.unwrap_or(f32::MAX));
+        let held = |a| cell.clip.map_or([0.0; 2], |clip| held_values(a, clip));
+        let [held_low, held_high] = held(cell.recurrent);
+        let [held_g_low, held_g_high] = held(cell.input);
         let reverse = lanes.iter().enumerate().filter(|(_, config)| config.reverse);
         // A software adapter gives each thread a run of workgroups, first of the one lane, then of the
         // other; a GPU takes one workgroup after the other.
@@ -89,6 +93,10 @@ impl<'a> Pass<'a> {
             coupled: cell.coupling as u32,
             clip,
             cell_clip,
+            held_low,
+            held_high,
+            held_g_low,
+            held_g_high,
             peepholes: cell.peepholes.into(),
             ..Dims::default()
         };
