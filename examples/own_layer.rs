@@ -5,18 +5,33 @@
 //!
 //! `Residual` is made of what there is and runs on the device. `Swish` has a parameter, and computes
 //! what no layer of the crate does, on the host: right on every device, but a GPU is waited for.
+//! Both tell their options in `config`, so that the model can be saved, and loaded with functions that
+//! make them of it.
 
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Layer, Lstm, ParamId, Params, add};
+use wgpu_lstm::nn::{Activation, Dense, Layer, Layers, Lstm, ParamId, Params, add};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
 use wgpu_lstm::{Device, Error, Result, Sequential, Tape, Tensor, Var};
 
 /// y = x + layer(x) (He et al. 2016).
-struct Residual<L>(L);
+pub struct Residual(pub Box<dyn Layer>);
 
-impl<L: Layer> Layer for Residual<L> {
+impl Residual {
+    /// Reads what `config` wrote.
+    fn read(config: &str) -> Result<Box<dyn Layer>> {
+        let (kind, options) = config.split_once(' ').ok_or(Error::custom("no options"))?;
+        let layer = Layers::new().make(kind, options).ok_or(Error::custom("an unknown kind"))??;
+        Ok(Box::new(Self(layer)))
+    }
+}
+
+impl Layer for Residual {
     fn kind(&self) -> &'static str {
         "residual"
+    }
+
+    fn config(&self) -> Result<String> {
+        Ok(format!("{} {}", self.0.kind(), self.0.config()?))
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
@@ -54,6 +69,11 @@ pub struct Swish {
 impl Layer for Swish {
     fn kind(&self) -> &'static str {
         "swish"
+    }
+
+    fn config(&self) -> Result<String> {
+        // No options: b is a parameter.
+        Ok(String::new())
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
@@ -99,6 +119,13 @@ impl Layer for Swish {
     }
 }
 
+/// The functions that read the layers of this file from a model's file.
+pub fn own_layers() -> Layers {
+    Layers::new()
+        .register("residual", Residual::read)
+        .register("swish", |_| Ok(Box::new(Swish::default())))
+}
+
 fn main() -> anyhow::Result<()> {
     // Waves of 5 to 20 values; the class says whether the wave is slow or fast.
     let waves: Vec<Vec<f32>> = (0..200)
@@ -112,7 +139,7 @@ fn main() -> anyhow::Result<()> {
 
     let mut model = Sequential::new(&Device::auto()?)
         .add(Lstm::new(16).return_sequences())
-        .add(Residual(Lstm::new(16).return_sequences()))
+        .add(Residual(Box::new(Lstm::new(16).return_sequences())))
         .add(Swish::default())
         .add(Lstm::new(16))
         .add(Dense::new(1).activation(Activation::Sigmoid));
@@ -121,5 +148,12 @@ fn main() -> anyhow::Result<()> {
     println!("{}", model.summary());
     model.fit(&x, &y, Fit::new().epochs(20).batch_size(20))?;
     println!("b of the Swish: {:.3}", model.params().get("swish.b")?[0]);
+
+    let path = std::env::temp_dir().join(format!("own-layer-{}.safetensors", std::process::id()));
+    model.save(&path)?;
+    let loaded = Sequential::load_with(&path, &Device::auto()?, &own_layers())?;
+    std::fs::remove_file(&path)?;
+    anyhow::ensure!(loaded.predict(&x)?.values() == model.predict(&x)?.values());
+    println!("loaded, it predicts the same");
     Ok(())
 }

@@ -110,7 +110,7 @@ pub enum Error {
         max: usize,
     },
     /// A class label is not below the number of classes.
-    #[error("labels[{row}] is {found}, expected 0..={} ({classes} classes)", classes.saturating_sub(1))]
+    #[error("labels[{row}] is {found}, expected 0..={} ({classes} classes){}", classes.saturating_sub(1), from_one(*found, *classes))]
     Label {
         /// The row of the batch.
         row: usize,
@@ -380,6 +380,31 @@ pub enum Error {
         /// What to do.
         help: &'static str,
     },
+    /// A training met a number that is not finite: no step is made from then on, so that the parameters are
+    /// those before, unless a step itself made one of them infinite.
+    #[error(
+        "the training diverged in epoch {epoch}{}: {what} is not finite; a smaller learning rate, \
+         Fit::clip, or inputs of a size of about 1 may help; no step was made since",
+        batch.map_or(String::new(), |batch| format!(", batch {batch}"))
+    )]
+    Diverged {
+        /// The epoch of this call of `fit`, from 1.
+        epoch: usize,
+        /// The batch of the epoch, from 1; in mixed precision only the epoch is known.
+        batch: Option<usize>,
+        /// What first went bad in that batch: a layer, a gradient, a parameter, the loss.
+        what: String,
+    },
+    /// A tape that looks for it ([`crate::Tape::detect_anomaly`]) met a value that is not finite.
+    #[error("{}", anomaly(op, *backward, parameter.as_deref()))]
+    Anomaly {
+        /// The function that recorded the op, such as `nn::dense::Dense::linear`.
+        op: String,
+        /// Whether the value is a gradient, not an output.
+        backward: bool,
+        /// The parameter whose gradient it is, if it is one's.
+        parameter: Option<String>,
+    },
     /// No parameter has this name.
     #[error("no parameter is called {name:?}; there are: {}", list(available))]
     UnknownParameter {
@@ -387,6 +412,35 @@ pub enum Error {
         name: String,
         /// The names that there are.
         available: Vec<String>,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}: {error}")]
+    Io {
+        /// What was tried: `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: String,
+    },
+    /// A file does not hold what it should.
+    #[error("{path}: {entry} is {found}, expected {expected}")]
+    File {
+        /// The file.
+        path: String,
+        /// The tensor, or the part of the file.
+        entry: String,
+        /// What would have been right.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// What was kept of an optimizer, a callback or a training lacks something: see
+    /// [`crate::train::State`].
+    #[error("nothing is kept as {name:?}: it is of another kind of object, or of another version")]
+    Missing {
+        /// The name that was asked for.
+        name: String,
     },
     /// The loss does not fit the model's last layer or the targets.
     #[error("{loss} needs {expected}, found {found}")]
@@ -449,11 +503,30 @@ impl PartialEq for CustomError {
     }
 }
 
+fn anomaly(op: &str, backward: bool, parameter: Option<&str>) -> String {
+    match (backward, parameter) {
+        (false, _) => format!("{op}: its output is not finite, and all before it are"),
+        (true, Some(name)) => format!("{op}: its gradient of {name:?} is not finite"),
+        (true, None) => format!("{op}: its gradient of an input is not finite"),
+    }
+}
+
 fn stream(at: Option<usize>, twice: bool) -> String {
     let which = at.map_or("the stream".into(), |at| format!("the stream of frames[{at}]"));
     match twice {
         true => format!("{which} comes a second time, expected one frame of each"),
         false => format!("{which} is not there, expected one that joined and did not leave"),
+    }
+}
+
+/// What to do about a label that is the number of classes.
+fn from_one(found: u32, classes: usize) -> String {
+    match found as usize == classes {
+        true => format!(
+            "; labels begin with 0: if these go from 1 to {classes}, take 1 off each, else give the last \
+             layer an output for each class"
+        ),
+        false => String::new(),
     }
 }
 

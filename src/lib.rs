@@ -69,6 +69,7 @@ pub mod data;
 mod device;
 mod dtype;
 mod error;
+mod file;
 mod lengths;
 pub mod loss;
 pub mod nn;
@@ -99,11 +100,16 @@ pub use train::Sequential;
 pub mod prelude {
     pub use crate::data::{Sequences, Targets};
     pub use crate::loss::CrossEntropy;
+    pub use crate::nn::Group;
     pub use crate::nn::{
-        Activation, Dense, Dropout, Embedding, LayerNorm, Lstm, Merge, Pool, Pooling, Regularizer,
-        Repeat,
+        Activation, Dense, Dropout, Embedding, Init, LayerNorm, Lstm, Merge, Pool, Pooling,
+        Regularizer, Repeat,
     };
-    pub use crate::train::{Adam, Fit, Loss, Metric, Sgd};
+    pub use crate::train::{
+        Adam, AdamW, Average, Callback, Checkpoint, Clip, CosineDecay, CsvLog, EarlyStopping, Fit,
+        Loss, Metric, OneCycle, ReduceOnPlateau, RmsProp, Run, Schedule, Sgd, StepDecay,
+        TensorBoard,
+    };
     pub use crate::{Device, Sequential};
 }
 

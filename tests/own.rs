@@ -6,7 +6,7 @@ mod common;
 mod own_layer;
 
 use common::{close, devices};
-use own_layer::Swish;
+use own_layer::{Residual, Swish, own_layers};
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{Activation, Dense, Embedding, Lstm, Params, Precision, add, multiply};
 use wgpu_lstm::train::{Adam, Fit, Loss, Optimizer, Sgd};
@@ -164,6 +164,87 @@ fn sums_and_products_of_values() {
         let numbers = Var::from(Tensor::from_u32(&[1], [1], device).unwrap());
         assert!(matches!(multiply(&tape, &numbers, &numbers), Err(Error::DType { .. })));
     }
+}
+
+/// A bias and a scale for each feature: values and gradients by finite differences, of 1 row and of many.
+#[test]
+fn sums_and_products_with_a_value_for_each_feature() {
+    for device in devices() {
+        for shape in [&[1, 1][..], &[7, 3], &[2, 3, 5], &[300, 17]] {
+            let (len, size) = (shape.iter().product(), *shape.last().unwrap());
+            let numbers = |n, seed: f32| (0..n).map(|i| (i as f32 * 0.37 + seed).sin()).collect();
+            let (a, d_y): (Vec<f32>, Vec<f32>) = (numbers(len, 0.1), numbers(len, 2.0));
+            let (scale, bias): (Vec<f32>, Vec<f32>) = (numbers(size, 0.5), numbers(size, 1.0));
+            let tape = Tape::new(&Params::new(device));
+            let input = |values: &[f32], shape: &[usize]| tape.input(tensor(values, shape, device));
+            let vars = [input(&a, shape), input(&scale, &[size]), input(&bias, &[size])];
+            let y = multiply(&tape, &vars[0], &vars[1]).unwrap();
+            let y = add(&tape, &y, &vars[2]).unwrap();
+            assert_eq!(y.shape(), shape);
+            let of = |[a, scale, bias]: &[Vec<f64>; 3]| -> Vec<f64> {
+                a.iter().enumerate().map(|(i, a)| a * scale[i % size] + bias[i % size]).collect()
+            };
+            let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+            let inputs = [wide(&a), wide(&scale), wide(&bias)];
+            let narrow = |values: Vec<f64>| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
+            let what = format!("{shape:?} {device}");
+            close(&what, &y.tensor().to_vec().unwrap(), &narrow(of(&inputs)), 1e-6);
+            let gradients = tape.backward_from(&[(&y, tensor(&d_y, shape, device))]).unwrap();
+            let sum = |inputs: &[Vec<f64>; 3]| -> f64 {
+                of(inputs).iter().zip(&d_y).map(|(y, &d)| y * f64::from(d)).sum()
+            };
+            for (at, var) in vars.iter().enumerate() {
+                let slope = |i: usize| {
+                    let moved = |by: f64| {
+                        let mut inputs = inputs.clone();
+                        inputs[at][i] += by;
+                        sum(&inputs)
+                    };
+                    (moved(1e-4) - moved(-1e-4)) / 2e-4
+                };
+                let found = gradients.get(var).unwrap().to_vec().unwrap();
+                let some: Vec<_> = (0..found.len()).step_by(1 + found.len() / 40).collect();
+                let slopes = narrow(some.iter().map(|&i| slope(i)).collect());
+                let found: Vec<_> = some.iter().map(|&i| found[i]).collect();
+                close(&format!("{what}, input {at}"), &found, &slopes, 1e-5);
+            }
+        }
+        // What stands in the padding comes to no gradient.
+        let tape = Tape::new(&Params::new(device));
+        let x = tape.input(tensor(&[1.0, 2.0, f32::NAN, f32::NAN], &[1, 2, 2], device));
+        let x = x.with_lengths(Some(Lengths::new(&[1], device).unwrap()));
+        let scale = tape.input(tensor(&[3.0, 4.0], &[2], device));
+        let y = multiply(&tape, &x, &scale).unwrap();
+        assert!(y.lengths().is_some());
+        let d_y = tensor(&[1.0, 1.0, 0.0, 0.0], &[1, 2, 2], device);
+        let gradients = tape.backward_from(&[(&y, d_y)]).unwrap();
+        assert_eq!(gradients.get(&scale).unwrap().to_vec().unwrap(), [1.0, 2.0], "{device}");
+        // Only the second, and only one value for each feature.
+        let tape = Tape::new(&Params::new(device));
+        let error = add(&tape, &scale, &y).err().unwrap();
+        assert!(error.to_string().contains("one value for each feature"), "{error}");
+        let one = Var::from(tensor(&[1.0], &[1], device));
+        assert!(matches!(add(&tape, &y, &one), Err(Error::Shape { op: "add", arg: "b", .. })));
+    }
+}
+
+#[test]
+fn the_examples_layers_come_back_from_a_file() {
+    let folder = common::Folder::new("own-layers");
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let (device, path) = (&devices()[0], folder.path().join("m.safetensors"));
+    let mut model = Sequential::new(device)
+        .add(Residual(Box::new(Lstm::new(3).return_sequences())))
+        .add(Swish::default())
+        .add(Dense::new(2));
+    model.build(3).unwrap();
+    model.params().set("swish.b", &[0.3]).unwrap();
+    model.save(&path).unwrap();
+    let loaded = Sequential::load_with(&path, device, &own_layers()).unwrap();
+    let x = Sequences::from_array(&[0.1, -0.5, 0.7, 1.0, 2.0, -3.0], [1, 2, 3]).unwrap();
+    let of = |model: &Sequential| model.predict(&x).unwrap().values().to_vec();
+    assert_eq!(of(&loaded), of(&model));
+    assert_eq!(loaded.params().names(), model.params().names());
 }
 
 #[test]

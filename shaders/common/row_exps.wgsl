@@ -5,8 +5,7 @@
 fn row_largest(lane: u32, begin: u32) -> f32 {
     var largest = x[begin];
     for (var j = lane; j < dims.c; j += 64u) {
-        let v = x[begin + j];
-        largest = select(select(largest, v, v > largest), v, is_nan(v));
+        largest = larger(largest, x[begin + j]);
     }
     return workgroup_max(lane, largest);
 }

@@ -7,10 +7,7 @@ fn workgroup_max(lane: u32, value: f32) -> f32 {
     workgroupBarrier();
     for (var stride = 32u; stride > 0u; stride /= 2u) {
         if lane < stride {
-            // Not max(): a NaN in either operand stays.
-            let a = scratch[lane];
-            let b = scratch[lane + stride];
-            scratch[lane] = select(select(a, b, b > a), b, is_nan(b));
+            scratch[lane] = larger(scratch[lane], scratch[lane + stride]);
         }
         workgroupBarrier();
     }

@@ -6,6 +6,7 @@ use super::{ParamId, Tape, Var};
 use crate::check::Check;
 use crate::ops::elementwise::add_into::add_into;
 use crate::{DType, Result, Tensor};
+use std::any::type_name;
 
 impl Tape {
     /// Records an op of your own: its outputs, and how to differentiate it.
@@ -52,12 +53,15 @@ impl Tape {
     /// None here; [`Tape::backward`] gives those of `backward`, and [`crate::Error::Shape`],
     /// [`crate::Error::DType`] or [`crate::Error::OtherDevice`] for a gradient that is not like its
     /// input.
-    pub fn custom<const OUT: usize, const IN: usize>(
+    pub fn custom<const OUT: usize, const IN: usize, F>(
         &self,
         outputs: [Tensor; OUT],
         inputs: [&Var; IN],
-        backward: impl FnOnce([Tensor; OUT]) -> Result<[Tensor; IN]> + Send + 'static,
-    ) -> [Var; OUT] {
+        backward: F,
+    ) -> [Var; OUT]
+    where
+        F: FnOnce([Tensor; OUT]) -> Result<[Tensor; IN]> + Send + 'static,
+    {
         let ids = inputs.map(|input| self.id(input));
         let like = inputs.map(|input| (input.shape().to_vec(), input.tensor().device()));
         // Only shape and device, so that the tensors are freed if the op does not need them.
@@ -81,7 +85,7 @@ impl Tape {
             Ok(())
         };
         let wanted = ids.iter().any(Option::is_some);
-        let mut vars = self.push(outputs.to_vec(), wanted, run).into_iter();
+        let mut vars = self.push_op(type_name::<F>(), outputs.to_vec(), wanted, run).into_iter();
         outputs.map(|output| vars.next().unwrap_or_else(|| Var::constant(output)))
     }
 

@@ -1,13 +1,14 @@
 //! Parameters and their gradients, and the tape that records ops and differentiates them.
 
+mod anomaly;
 mod custom;
 mod params;
 mod regularized;
 mod tape;
 mod var;
 
-pub(crate) use params::{ALIGN, Drawn, Layout, all_gradients};
-pub use params::{ParamId, Params, Precision};
+pub(crate) use params::{ALIGN, Drawn, Layout, Shadow, Snapshot, all_gradients};
+pub use params::{Clip, Group, ParamId, Params, Precision};
 pub use tape::{Gradients, Tape};
 pub use var::Var;
 pub(crate) use var::VarId;

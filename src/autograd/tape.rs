@@ -1,18 +1,22 @@
 //! The tape: for each op a closure that differentiates it, with the tensors that it saved. Ops are coarse
 //! (a whole LSTM layer is one), so a training step has twenty nodes.
 
+use super::anomaly::Watch;
 use super::var::{Var, VarId};
 use super::{ParamId, Params};
 use crate::check::Check;
 use crate::ops;
 use crate::tensor::Tensor;
 use crate::{DType, Error, Result};
+use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 type Backward = Box<dyn FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send>;
 
 struct Node {
+    /// The type of the op's closure, which names the function that recorded it.
+    op: &'static str,
     outputs: Vec<VarId>,
     backward: Backward,
 }
@@ -48,6 +52,8 @@ pub struct Tape {
     version: Cell<u64>,
     /// Penalties that layers add to the loss.
     penalties: RefCell<Vec<Var>>,
+    /// The first value that is not finite, if the tape looks for one.
+    watch: Option<Watch>,
 }
 
 impl Tape {
@@ -66,7 +72,32 @@ impl Tape {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let generation = Cell::new(None);
         let (params, next, version) = (params.clone(), Cell::new(0), Cell::new(0));
-        Self { number, params, nodes, next, generation, version, penalties: RefCell::default() }
+        let (penalties, watch) = (RefCell::default(), None);
+        Self { number, params, nodes, next, generation, version, penalties, watch }
+    }
+
+    /// Looks for the first op whose output, or whose gradient of an input or parameter, is not finite:
+    /// [`Tape::backward`] then gives [`Error::Anomaly`], as PyTorch's `detect_anomaly` does. All values are
+    /// read back, so this is for finding a fault, not for training.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Error, Tape, Tensor, loss, nn::{Dense, Params}};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let dense = Dense::new(1).build(&params, 1)?;
+    /// let tape = Tape::new(&params).detect_anomaly();
+    /// let x = Tensor::from_slice(&[f32::INFINITY], [1, 1], &device)?;
+    /// let y = dense.forward(&tape, &x.into())?;
+    /// let loss = loss::mean_squared_error(&tape, &y, &Tensor::zeros([1, 1], &device)?, None)?;
+    /// let error = tape.backward(&loss).err().unwrap();
+    /// assert!(matches!(error, Error::Anomaly { backward: false, .. }));
+    /// assert!(error.to_string().contains("Dense"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn detect_anomaly(mut self) -> Self {
+        self.watch = Some(Watch::default());
+        self
     }
 
     /// Whether ops are recorded.
@@ -141,12 +172,28 @@ impl Tape {
 
     /// Records an op: its outputs and how to differentiate it. `differentiable` says whether any input or
     /// parameter wants a gradient.
-    pub(crate) fn push(
+    pub(crate) fn push<F>(
         &self,
+        outputs: Vec<Tensor>,
+        differentiable: bool,
+        backward: F,
+    ) -> Vec<Var>
+    where
+        F: FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send + 'static,
+    {
+        self.push_op(type_name::<F>(), outputs, differentiable, backward)
+    }
+
+    pub(super) fn push_op(
+        &self,
+        op: &'static str,
         outputs: Vec<Tensor>,
         differentiable: bool,
         backward: impl FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send + 'static,
     ) -> Vec<Var> {
+        if let Some(watch) = &self.watch {
+            watch.outputs(op, &outputs);
+        }
         let nodes = self.nodes.as_ref().filter(|_| differentiable);
         let vars: Vec<_> = outputs
             .into_iter()
@@ -159,24 +206,22 @@ impl Tape {
             .collect();
         if let Some(nodes) = nodes {
             let outputs = vars.iter().filter_map(|v| v.id).collect();
-            nodes.borrow_mut().push(Node { outputs, backward: Box::new(backward) });
+            nodes.borrow_mut().push(Node { op, outputs, backward: Box::new(backward) });
         }
         vars
     }
 
     /// As [`Tape::push`], for an op with one output.
-    pub(crate) fn push_one(
-        &self,
-        output: Tensor,
-        differentiable: bool,
-        backward: impl FnOnce(&Tensor, &mut Gradients) -> Result<()> + Send + 'static,
-    ) -> Var {
+    pub(crate) fn push_one<F>(&self, output: Tensor, differentiable: bool, backward: F) -> Var
+    where
+        F: FnOnce(&Tensor, &mut Gradients) -> Result<()> + Send + 'static,
+    {
         let constant = Var::constant(output.clone());
         let run = move |d: &[Option<Tensor>], gradients: &mut Gradients| match d.first() {
             Some(Some(d)) => backward(d, gradients),
             _ => Ok(()),
         };
-        self.push(vec![output], differentiable, run).pop().unwrap_or(constant)
+        self.push_op(type_name::<F>(), vec![output], differentiable, run).pop().unwrap_or(constant)
     }
 
     /// Computes the gradients of a scalar: adds those of the parameters to [`Params`], and returns those of
@@ -252,6 +297,10 @@ impl Tape {
     /// Runs the tape backwards from seeds, which are multiplied by the loss scale if there is one.
     fn run(mut self, seeds: &[(&Var, Tensor)], scaling: Option<Tensor>) -> Result<Gradients> {
         self.check(seeds)?;
+        let watch = self.watch.take();
+        if let Some(watch) = &watch {
+            watch.forward()?;
+        }
         let mut gradients = Gradients { tape: self.number, by_index: vec![None; self.next.get()] };
         for (var, gradient) in seeds {
             gradients.add(var.id, gradient.clone())?;
@@ -262,10 +311,14 @@ impl Tape {
                 node.outputs.iter().map(|id| gradients.by_index[id.index].take()).collect();
             if d_outputs.iter().any(Option::is_some) {
                 (node.backward)(&d_outputs, &mut gradients)?;
+                if let Some(watch) = &watch {
+                    watch.gradients(node.op, &gradients.by_index, &self.params)?;
+                }
                 // An op of the user's own may have changed parameters.
                 self.check_params()?;
             }
         }
+        self.params.clear_frozen()?;
         if let Some(state) = scaling {
             // The gradients of inputs are left.
             for gradient in gradients.by_index.iter_mut().flatten() {

@@ -113,7 +113,15 @@ impl Device {
         match gpu::wait_for(GpuOptions::default()) {
             Ok(gpu) => Self(Backend::Gpu(gpu)),
             Err(error) => {
-                log::info!("the CPU device is used: {error}");
+                match error {
+                    // Nobody asked for a GPU, and there is nothing to mend.
+                    crate::Error::MissingFeature { feature, .. } => {
+                        log::debug!(
+                            "the CPU device is used: built without the feature `{feature}`"
+                        );
+                    }
+                    error => log::info!("the CPU device is used: {error}"),
+                }
                 Self::plain_cpu()
             }
         }
@@ -296,6 +304,14 @@ impl Device {
             Backend::Cpu(cpu) => {
                 Counters { buffers_created: cpu.buffers_created(), ..Counters::default() }
             }
+        }
+    }
+
+    /// Runs work of the host on the threads of the CPU device, or on as many of its own beside a GPU.
+    pub(crate) fn on_host<R>(&self, work: impl FnOnce() -> R) -> R {
+        match &self.0 {
+            Backend::Gpu(_) => threads::Threads::new(None).enter(work),
+            Backend::Cpu(cpu) => cpu.threads.enter(work),
         }
     }
 

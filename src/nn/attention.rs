@@ -1,7 +1,7 @@
 //! Attention over an encoder's outputs.
 
 use super::functions::{matmul, parameter, zero_padding};
-use super::{Params, check_size, check_weights, init};
+use super::{Init, Params, check_size, check_weights};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -108,14 +108,14 @@ impl Attention {
         }
         let prefix = params.free_prefix("attention");
         let weight = |name: &str, rows: usize, columns: usize| -> Result<ParamId> {
-            let values = init::glorot_uniform(&mut params.rng(), rows, columns)?;
+            let values = Init::GlorotUniform.weight(params, [rows, columns], rows)?;
             let layout = Layout::Transposed { rows, columns };
             params.add(format!("{prefix}.{name}"), vec![columns, rows], layout, &values)
         };
         let mark = params.mark();
         let of_keys = units.filter(|_| additive);
         let score = |units| -> Result<ParamId> {
-            let values = init::glorot_uniform(&mut params.rng(), units, 1)?;
+            let values = Init::GlorotUniform.weight(params, [units, 1], units)?;
             params.add(format!("{prefix}.score"), vec![units], Layout::Plain, &values)
         };
         let built = || -> Result<Built> {

@@ -2,7 +2,9 @@
 
 use super::functions::without_padding;
 use super::regularizer::{Constraints, penalize_activity};
-use super::{Layer, Params, Regularizer, check_size, check_weights, init, is_built};
+use super::{
+    Init, Layer, Own, Params, Regularizer, check_size, check_weights, is_built, to_config,
+};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -11,13 +13,14 @@ use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::norm::softmax;
 use crate::ops::sums::column_sum::column_sum;
 use crate::{DType, Error, GateActivation, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// What a [`Dense`] does to its sums, last; by itself, [`Activation::forward`].
 ///
 /// Inside of an LSTM's cell each value of a gate goes by itself, at each timestep, and by more
 /// functions: [`super::GateActivation`], into which all of these but the softmax, which looks at a
 /// whole row, convert by `try_into`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Activation {
     /// Nothing.
@@ -115,15 +118,24 @@ impl TryFrom<Activation> for GateActivation {
 /// let head = Dense::new(1).activation(Activation::Sigmoid);
 /// # let _ = head;
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default = "blank", deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Dense {
     units: usize,
     activation: Activation,
+    kernel_init: Init,
+    bias_init: Init,
     kernel: Constraints,
     bias: Constraints,
     activity: Regularizer,
+    #[serde(skip)]
     built: Option<Built>,
+}
+
+/// What a file that lacks an option gets.
+fn blank() -> Dense {
+    Dense::new(0)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +151,8 @@ impl Dense {
         Self {
             units,
             activation: Activation::Linear,
+            kernel_init: Init::GlorotUniform,
+            bias_init: Init::Zeros,
             kernel: Constraints::default(),
             bias: Constraints::default(),
             activity: Regularizer::default(),
@@ -149,6 +163,18 @@ impl Dense {
     /// Sets the activation: linear by default.
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// Sets how the first weights are drawn: Glorot uniform by default, Keras' `kernel_initializer`.
+    pub fn kernel_init(mut self, init: Init) -> Self {
+        self.kernel_init = init;
+        self
+    }
+
+    /// Sets how the first biases are drawn: 0 by default, Keras' `bias_initializer`.
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = init;
         self
     }
 
@@ -178,7 +204,8 @@ impl Dense {
     }
 
     /// The layer with its parameters, `dense.weight` `[units,I]` (Glorot uniform) and
-    /// `dense.bias` `[units]` (zero), in `params`.
+    /// `dense.bias` `[units]` (zero) unless [`Dense::kernel_init`] and [`Dense::bias_init`] say otherwise, in
+    /// `params`.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, for a softmax over one unit and for factors or limits that
@@ -256,6 +283,14 @@ impl Layer for Dense {
         "dense"
     }
 
+    fn config(&self) -> Result<String> {
+        to_config(self)
+    }
+
+    fn parameter(&self, _: Own) -> Option<ParamId> {
+        self.built.map(|b| b.weight)
+    }
+
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
         let before = self.built.map(|b| (b.weight, b.input_size));
         if is_built(params, before, input_size)? {
@@ -276,15 +311,18 @@ impl Layer for Dense {
         self.kernel.check("Dense::kernel_regularizer", "Dense::kernel_max_norm")?;
         self.bias.regularizer.check("Dense::bias_regularizer")?;
         self.activity.check("Dense::activity_regularizer")?;
+        self.kernel_init.check("Dense::kernel_init")?;
+        self.bias_init.check_bias("Dense::bias_init")?;
         let prefix = params.free_prefix("dense");
-        let values = init::glorot_uniform(&mut params.rng(), input_size, self.units)?;
-        let zeros = init::repeated(&[0.0], self.units)?;
+        let values = self.kernel_init.weight(params, [input_size, self.units], input_size)?;
         let layout = Layout::Transposed { rows: input_size, columns: self.units };
         let shape = vec![self.units, input_size];
         let mark = params.mark();
         let weight = params.add(format!("{prefix}.weight"), shape, layout, &values)?;
-        let bias = params
-            .add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &zeros)
+        let bias = self.bias_init.bias(params, self.units, input_size, 1);
+        let name = format!("{prefix}.bias");
+        let bias = bias
+            .and_then(|bias| params.add(name, vec![self.units], Layout::Plain, &bias))
             .inspect_err(|_| params.drop_since(mark))?;
         self.kernel.apply(params, weight, self.units);
         self.bias.apply(params, bias, self.units);

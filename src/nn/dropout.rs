@@ -1,10 +1,11 @@
 //! Dropout as a layer.
 
 use super::functions::dropout;
-use super::{Layer, Params};
+use super::{Layer, Params, to_config};
 use crate::Result;
 use crate::autograd::{Tape, Var};
 use crate::check::check_share;
+use serde::{Deserialize, Serialize};
 
 /// Sets values to zero at random in training (on tapes that record), and scales the others to keep the
 /// mean (Srivastava et al. 2014). The random mask comes from the parameters' seed, and is the same on
@@ -21,12 +22,19 @@ use crate::check::check_share;
 /// # let _ = model;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default = "blank", deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Dropout {
     rate: f32,
     same_steps: bool,
+    #[serde(skip)]
     size: usize,
+}
+
+/// What a file that lacks an option gets.
+fn blank() -> Dropout {
+    Dropout::new(0.0)
 }
 
 impl Dropout {
@@ -56,6 +64,10 @@ impl Dropout {
 impl Layer for Dropout {
     fn kind(&self) -> &'static str {
         "dropout"
+    }
+
+    fn config(&self) -> Result<String> {
+        to_config(self)
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {

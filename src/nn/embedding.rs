@@ -1,6 +1,6 @@
 //! A table of vectors, one for each token.
 
-use super::{Layer, Own, Params, check_size, check_weights, init, is_built};
+use super::{Init, Layer, Own, Params, check_size, check_weights, is_built, to_config};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -10,6 +10,7 @@ use crate::ops::frames::embedding::Places;
 use crate::ops::optim::drawn::RowGradient;
 use crate::tensor::room_for;
 use crate::{DType, Error, Result, Tensor};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A table with a vector for each of `tokens` tokens: numbers `[B,T]` (or `[B,T,1]` as floats, as
@@ -36,7 +37,8 @@ use std::sync::Arc;
 /// model.fit(&x, &y, Fit::new().epochs(2).quiet())?;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default = "blank", deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Embedding {
     tokens: usize,
@@ -44,8 +46,16 @@ pub struct Embedding {
     padding: Option<usize>,
     frozen: bool,
     sparse: bool,
+    #[serde(skip)]
     vectors: Option<Arc<[f32]>>,
+    init: Option<Init>,
+    #[serde(skip)]
     weight: Option<ParamId>,
+}
+
+/// What a file that lacks an option gets.
+fn blank() -> Embedding {
+    Embedding::new(0, 0)
 }
 
 impl Embedding {
@@ -58,6 +68,7 @@ impl Embedding {
             frozen: false,
             sparse: false,
             vectors: None,
+            init: None,
             weight: None,
         }
     }
@@ -65,6 +76,13 @@ impl Embedding {
     /// Sets the token of padding, whose vector is 0 and stays so: PyTorch's `padding_idx`.
     pub fn padding_index(mut self, token: usize) -> Self {
         self.padding = Some(token);
+        self
+    }
+
+    /// Sets how the first values are drawn, tokens for `fan_in` and E for `fan_out`: uniform up to 0.05 by
+    /// default, Keras' `embeddings_initializer`.
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = Some(init);
         self
     }
 
@@ -92,7 +110,8 @@ impl Embedding {
         self
     }
 
-    /// Excludes the vectors from training.
+    /// Excludes the vectors from training, an optimizer's weight decay included: see
+    /// [`crate::nn::Group::frozen`].
     pub fn frozen(mut self) -> Self {
         self.frozen = true;
         self
@@ -220,6 +239,14 @@ impl Layer for Embedding {
         "embedding"
     }
 
+    fn config(&self) -> Result<String> {
+        to_config(self)
+    }
+
+    fn parameter(&self, _: Own) -> Option<ParamId> {
+        self.weight
+    }
+
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
         if is_built(params, self.weight.map(|id| (id, 1)), input_size)? {
             return Ok(());
@@ -243,6 +270,19 @@ impl Layer for Embedding {
             });
         }
         let (rows, size) = (self.tokens, self.size);
+        let first = match self.init {
+            // PyTorch's embedding is no sum of products, of which its other layers' limits keep the size.
+            Some(Init::PyTorch) => Init::Normal { std: 1.0 },
+            first => first.unwrap_or(Init::Uniform { limit: 0.05 }),
+        };
+        first.check("Embedding::init")?;
+        if self.vectors.is_some() && self.init.is_some() {
+            return Err(Error::Unsupported {
+                what: "Embedding::init",
+                with: "Embedding::vectors",
+                help: "both are the first values: leave one out",
+            });
+        }
         let mut values = match &self.vectors {
             Some(vectors) if vectors.len() != rows * size => {
                 return Err(Error::Count {
@@ -257,16 +297,19 @@ impl Layer for Embedding {
                 values.extend_from_slice(vectors);
                 values
             }
-            None => init::uniform(&mut params.rng(), rows * size, 0.05)?,
+            None => first.weight(params, [rows, size], size)?,
         };
         if let Some(padding) = self.padding {
             values[padding * size..][..size].fill(0.0);
         }
         let name = format!("{}.weight", params.free_prefix("embedding"));
         self.weight = Some(match self.sparse {
-            true => params.add_table(name, size, values),
+            true => params.add_table(name, size, values)?,
             false => params.add_windowed(name, vec![rows, size], Layout::Plain, &values)?,
         });
+        if let Some(weight) = self.weight.filter(|_| self.frozen) {
+            params.freeze(weight);
+        }
         Ok(())
     }
 

@@ -170,18 +170,45 @@ pub fn concat(tape: &Tape, parts: &[Var]) -> Result<Var> {
     Ok(y.with_steps_of(first))
 }
 
-/// Checks that two values have the same shape and device, and hold floats.
-fn check_alike(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
-    let check = Check::new(op, "both have one shape");
-    check.dtype("a", a, crate::DType::F32)?;
-    check.dtype("b", b, crate::DType::F32)?;
-    check.features("a", a, "[..,F]", a.shape().last().copied().unwrap_or(0))?;
-    check.shape("b", b, "the shape of `a`", a.shape())?;
-    check.device(a, &[("b", b)])
+/// Two values of one shape: `b` of `[F]` beside `a` of `[..,F]` is repeated for each row.
+fn alike(tape: &Tape, op: &'static str, a: &Var, b: &Var) -> Result<(Var, Var)> {
+    let check = Check::new(op, "both have one shape, or `b` one value for each feature of `a`");
+    let (a_value, b_value) = (a.tensor(), b.tensor());
+    check.dtype("a", a_value, crate::DType::F32)?;
+    check.dtype("b", b_value, crate::DType::F32)?;
+    let size = a.shape().last().copied().unwrap_or(0);
+    check.features("a", a_value, "[..,F]", size)?;
+    let same = a.shape() == b.shape();
+    if !same && b.shape() != [size] {
+        check.shape("b", b_value, "the shape of `a`, or [F]", a.shape())?;
+    }
+    check.device(a_value, &[("b", b_value)])?;
+    if same {
+        return Ok((a.clone(), b.clone()));
+    }
+    // As in a layer: what stands in the padding, which may be NaN, comes to no sum over the rows.
+    Ok((without_padding(tape, op, a)?, repeat(tape, b, a.shape())?))
+}
+
+/// A value `[F]` for each row of `shape` `[..,F]`; its gradient is the sum over the rows.
+fn repeat(tape: &Tape, x: &Var, shape: &[usize]) -> Result<Var> {
+    let (size, device) = (x.tensor().len(), x.tensor().device());
+    let y = Tensor::empty(shape, &device)?;
+    let rows = y.len() / size;
+    let ones = Tensor::empty([rows, 1], &device)?;
+    ones.fill(1.0)?;
+    let product = Gemm { m: rows, n: size, k: 1, bias: None, accumulate: false };
+    product.run(Matrix::new(&ones, 1), Matrix::new(x.tensor(), size), Matrix::new(&y, size))?;
+    Ok(map(tape, x, y, move |d_y| {
+        let d_x = Tensor::zeros([size], &device)?;
+        column_sum(d_y, &d_x)?;
+        Ok(d_x)
+    }))
 }
 
 /// The elementwise sum of two values of the same shape, such as a layer's input and output in a residual
-/// connection. The lengths or the mask are those of the first.
+/// connection; or of `a` `[..,F]` and `b` `[F]`, such as a bias, which is added to each row. The lengths or
+/// the mask are those of the first.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, add}};
@@ -189,7 +216,9 @@ fn check_alike(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
 /// let tape = Tape::new(&Params::new(&device));
 /// let a = Tensor::from_slice(&[1.0, 2.0], [1, 2], &device)?;
 /// let b = Tensor::from_slice(&[3.0, 5.0], [1, 2], &device)?;
-/// assert_eq!(add(&tape, &a.into(), &b.into())?.tensor().to_vec()?, [4.0, 7.0]);
+/// assert_eq!(add(&tape, &a.clone().into(), &b.into())?.tensor().to_vec()?, [4.0, 7.0]);
+/// let bias = Tensor::from_slice(&[0.5, -0.5], [2], &device)?;
+/// assert_eq!(add(&tape, &a.into(), &bias.into())?.tensor().to_vec()?, [1.5, 1.5]);
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 ///
@@ -197,18 +226,19 @@ fn check_alike(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
 /// [`crate::Error::Shape`] for two shapes, [`crate::Error::Empty`] and [`crate::Error::Rank`] for values
 /// without elements or axes, [`crate::Error::DType`], [`crate::Error::OtherDevice`].
 pub fn add(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
-    check_alike("add", a.tensor(), b.tensor())?;
+    let (a, b) = alike(tape, "add", a, b)?;
     let y = sum::add(a.tensor(), b.tensor())?;
-    let ids = [tape.id(a), tape.id(b)];
+    let ids = [tape.id(&a), tape.id(&b)];
     let wanted = ids.iter().any(Option::is_some);
     let y = tape.push_one(y, wanted, move |d_y, gradients| {
         ids.into_iter().try_for_each(|id| gradients.add(id, d_y.clone()))
     });
-    Ok(y.with_steps_of(a))
+    Ok(y.with_steps_of(&a))
 }
 
-/// The elementwise product of two values of the same shape, such as a gate and its input. The lengths or
-/// the mask are those of the first.
+/// The elementwise product of two values of the same shape, such as a gate and its input; or of `a` `[..,F]`
+/// and `b` `[F]`, such as a scale, by which each row is multiplied. The lengths or the mask are those of the
+/// first.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Params, multiply}};
@@ -223,8 +253,8 @@ pub fn add(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
 /// # Errors
 /// As [`add`].
 pub fn multiply(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
-    check_alike("multiply", a.tensor(), b.tensor())?;
-    merge(tape, &concat(tape, &[a.clone(), b.clone()])?, merge::Kind::Product)
+    let (a, b) = alike(tape, "multiply", a, b)?;
+    merge(tape, &concat(tape, &[a, b])?, merge::Kind::Product)
 }
 
 /// A parameter as a value on the tape, whose gradient is added to `gradient`.

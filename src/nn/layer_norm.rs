@@ -2,11 +2,12 @@
 
 use super::functions;
 use super::init;
-use super::{Layer, Params, check_size, is_built};
+use super::{Layer, Own, Params, check_size, is_built, to_config};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::{Check, check_positive};
 use crate::{DType, Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// The number added to a variance, as in PyTorch.
 pub(super) const EPSILON: f32 = 1e-5;
@@ -28,10 +29,12 @@ pub(super) const EPSILON: f32 = 1e-5;
 /// # let _ = model;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct LayerNorm {
     epsilon: f32,
+    #[serde(skip)]
     built: Option<Built>,
 }
 
@@ -93,6 +96,14 @@ impl LayerNorm {
 impl Layer for LayerNorm {
     fn kind(&self) -> &'static str {
         "layer_norm"
+    }
+
+    fn config(&self) -> Result<String> {
+        to_config(self)
+    }
+
+    fn parameter(&self, _: Own) -> Option<ParamId> {
+        self.built.map(|b| b.weight)
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {

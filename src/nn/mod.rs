@@ -6,6 +6,7 @@ mod dropout;
 mod embedding;
 mod functions;
 mod init;
+mod kinds;
 mod layer_norm;
 mod lstm;
 mod pool;
@@ -13,7 +14,7 @@ mod regularizer;
 mod rnn;
 mod seq2seq;
 
-pub use crate::autograd::{ParamId, Params, Precision};
+pub use crate::autograd::{Group, ParamId, Params, Precision};
 pub use crate::ops::lstm::Strategy;
 pub use crate::ops::{Coupling, GateActivation};
 pub use attention::{Attended, Attention};
@@ -22,6 +23,8 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub(crate) use functions::unpacked;
 pub use functions::{add, concat, multiply};
+pub use init::Init;
+pub use kinds::Layers;
 pub use layer_norm::LayerNorm;
 pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
 pub use pool::{Pool, Pooling, Repeat};
@@ -111,6 +114,20 @@ pub trait Layer: Send + Sync {
     /// The number of parameters; 0 before `build_on`.
     fn parameter_count(&self) -> usize;
 
+    /// The layer's options as a text, which [`crate::Sequential::save`] keeps; not its parameters. For a layer
+    /// of your own, of any form: [`Layers::register`] has the function that reads it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], by default.
+    fn config(&self) -> Result<String> {
+        Err(Error::Unsupported {
+            what: self.kind(),
+            with: "Sequential::save",
+            help: "let the layer write its options in Layer::config, and tell by Layers::register how to \
+                   read them; or keep the parameters alone, by Params::save",
+        })
+    }
+
     /// Runs the layer up to its last activation, and returns that too: losses take the logits, since
     /// softmax and sigmoid round away what they need. By default the whole layer runs.
     ///
@@ -172,6 +189,12 @@ pub trait Layer: Send + Sync {
     fn takes_packed(&self, _: own::Own) -> bool {
         false
     }
+
+    /// One of the layer's parameters, once it is built. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn parameter(&self, _: own::Own) -> Option<ParamId> {
+        None
+    }
 }
 
 /// A type that only this crate can name.
@@ -181,6 +204,11 @@ mod own {
 }
 
 pub(crate) use own::Own;
+
+/// The options of a layer of this crate, for [`Layer::config`].
+fn to_config(layer: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(layer).map_err(Error::custom)
+}
 
 /// The state of a stateful layer: see [`Layer::swap_state`]. The layers of this crate make it; a layer of
 /// your own that wraps one of them hands it on.

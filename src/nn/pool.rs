@@ -1,14 +1,15 @@
 //! From sequences to single frames, and back.
 
-use super::{Layer, Params, check_size};
+use super::{Layer, Params, check_size, to_config};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::lengths::Counted;
 use crate::ops::frames::pool::{self as op, Kind};
 use crate::{DType, Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// How [`Pool`] reduces the frames of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Pooling {
     /// The mean of each feature: Keras' `GlobalAveragePooling1D`.
@@ -33,22 +34,19 @@ pub enum Pooling {
 /// # let _ = model;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Pool {
-    kind: Kind,
+    pooling: Pooling,
+    #[serde(skip)]
     size: usize,
 }
 
 impl Pool {
     /// A layer with this kind of pooling.
     pub fn new(pooling: Pooling) -> Self {
-        let kind = match pooling {
-            Pooling::Mean => Kind::Mean,
-            Pooling::Max => Kind::Max,
-            Pooling::Last => Kind::Last,
-        };
-        Self { kind, size: 0 }
+        Self { pooling, size: 0 }
     }
 
     /// Runs the layer, which has no parameters to build.
@@ -63,8 +61,12 @@ impl Pool {
         let dims: [usize; 3] =
             check.dims("x", x.tensor(), "[B,T,F], as a layer with return_sequences gives it")?;
         let steps = x.counted("pool", dims[0], dims[1])?;
-        let (y, found) = op::pool(self.kind, x.tensor(), dims, &steps)?;
-        let kind = self.kind;
+        let kind = match self.pooling {
+            Pooling::Mean => Kind::Mean,
+            Pooling::Max => Kind::Max,
+            Pooling::Last => Kind::Last,
+        };
+        let (y, found) = op::pool(kind, x.tensor(), dims, &steps)?;
         Ok(super::functions::map(tape, x, y, move |d_y| {
             op::backward(kind, d_y, dims, &steps, Some(&found))
         }))
@@ -74,6 +76,10 @@ impl Pool {
 impl Layer for Pool {
     fn kind(&self) -> &'static str {
         "pool"
+    }
+
+    fn config(&self) -> Result<String> {
+        to_config(self)
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {
@@ -113,10 +119,12 @@ impl Layer for Pool {
 /// # let _ = model;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Repeat {
     n: usize,
+    #[serde(skip)]
     size: usize,
 }
 
@@ -152,6 +160,10 @@ impl Repeat {
 impl Layer for Repeat {
     fn kind(&self) -> &'static str {
         "repeat"
+    }
+
+    fn config(&self) -> Result<String> {
+        to_config(self)
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::autograd::{ParamId, Tape, Var};
 use crate::check::check_positive;
 use crate::ops::optim::regularizer;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// A term of the loss that keeps values small: `l1` times the sum of |x|, plus `l2` times the sum
 /// of x², as Keras has them.
@@ -17,7 +18,8 @@ use crate::{Error, Result};
 ///     .activity_regularizer(Regularizer::l1(1e-5));
 /// # let _ = layer;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[must_use = "a regularizer does nothing until a layer has it"]
 pub struct Regularizer {
     l1: f32,
@@ -74,7 +76,8 @@ pub(super) fn penalize_activity(tape: &Tape, regularizer: Regularizer, x: &Var) 
 }
 
 /// The penalty and the limit of norms of one parameter of a layer.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Constraints {
     pub(super) regularizer: Regularizer,
     pub(super) max_norm: Option<f32>,

@@ -2,13 +2,14 @@
 
 use super::functions::{map, parameter};
 use super::lstm::direction::{Direction, Operand, run_directions};
-use super::{Layer, LstmState, Params, check_size, check_weights, init, is_built};
+use super::{Init, Layer, LstmState, Own, Params, check_size, check_weights, is_built, to_config};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::lstm::CellConfig;
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::{Error, GateActivation, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// A plain recurrent layer (Elman 1990): `h' = tanh(W x + R h + b)`, `[B,T,I]` to `[B,H]` or,
 /// with [`Rnn::return_sequences`], `[B,T,H]`. PyTorch's `RNN`, Keras' `SimpleRNN`.
@@ -25,13 +26,24 @@ use crate::{Error, GateActivation, Result, Tensor};
 /// # let _ = model;
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default = "blank", deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Rnn {
     hidden_size: usize,
+    #[serde(rename = "return_sequences")]
     sequences: bool,
     activation: GateActivation,
+    kernel_init: Init,
+    recurrent_init: Init,
+    bias_init: Init,
+    #[serde(skip)]
     built: Option<Built>,
+}
+
+/// What a file that lacks an option gets.
+fn blank() -> Rnn {
+    Rnn::new(0)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +57,15 @@ struct Built {
 impl Rnn {
     /// A layer of this many units.
     pub fn new(hidden_size: usize) -> Self {
-        Self { hidden_size, sequences: false, activation: GateActivation::Tanh, built: None }
+        Self {
+            hidden_size,
+            sequences: false,
+            activation: GateActivation::Tanh,
+            kernel_init: Init::GlorotUniform,
+            recurrent_init: Init::Orthogonal { gain: 1.0 },
+            bias_init: Init::Zeros,
+            built: None,
+        }
     }
 
     /// Returns the output of every timestep instead of the last.
@@ -60,8 +80,27 @@ impl Rnn {
         self
     }
 
+    /// Sets how the first input weights are drawn: Glorot uniform by default, Keras' `kernel_initializer`.
+    pub fn kernel_init(mut self, init: Init) -> Self {
+        self.kernel_init = init;
+        self
+    }
+
+    /// Sets how the first recurrent weights are drawn: orthogonal by default, Keras' `recurrent_initializer`.
+    pub fn recurrent_init(mut self, init: Init) -> Self {
+        self.recurrent_init = init;
+        self
+    }
+
+    /// Sets how the first biases are drawn: 0 by default, Keras' `bias_initializer`.
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = init;
+        self
+    }
+
     /// The layer with its parameters in `params`: `rnn.weight_ih_l0` `[H,I]` (Glorot uniform),
-    /// `rnn.weight_hh_l0` `[H,H]` (orthogonal) and `rnn.bias_l0` `[H]` (0).
+    /// `rnn.weight_hh_l0` `[H,H]` (orthogonal) and `rnn.bias_l0` `[H]` (0), unless [`Rnn::kernel_init`] and
+    /// its like say otherwise.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0 and an activation that makes no sense; [`Error::Features`] if
@@ -155,6 +194,14 @@ impl Layer for Rnn {
         "rnn"
     }
 
+    fn config(&self) -> Result<String> {
+        to_config(self)
+    }
+
+    fn parameter(&self, _: Own) -> Option<ParamId> {
+        self.built.map(|b| b.weight_ih)
+    }
+
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
         let h = self.hidden_size;
         let before = self.built.map(|b| (b.weight_ih, b.input_size));
@@ -165,6 +212,9 @@ impl Layer for Rnn {
         check_size("Rnn::input_size", input_size)?;
         check_weights(4 * h, input_size.max(h))?;
         self.activation.check("Rnn::activation")?;
+        self.kernel_init.check("Rnn::kernel_init")?;
+        self.recurrent_init.check("Rnn::recurrent_init")?;
+        self.bias_init.check_bias("Rnn::bias_init")?;
         let prefix = params.free_prefix("rnn");
         let add = |name: &str, rows: usize, values: &[f32]| {
             let layout = Layout::Transposed { rows, columns: h };
@@ -172,12 +222,12 @@ impl Layer for Rnn {
         };
         let mark = params.mark();
         let built = || -> Result<Built> {
-            let values = init::glorot_uniform(&mut params.rng(), input_size, h)?;
+            let values = self.kernel_init.weight(params, [input_size, h], h)?;
             let weight_ih = add("weight_ih_l0", input_size, &values)?;
-            let values = init::orthogonal(&mut params.rng(), h, h)?;
+            let values = self.recurrent_init.weight(params, [h, h], h)?;
             let weight_hh = add("weight_hh_l0", h, &values)?;
-            let zeros = init::repeated(&[0.0], h)?;
-            let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &zeros)?;
+            let values = self.bias_init.bias(params, h, h, 2)?;
+            let bias = params.add(format!("{prefix}.bias_l0"), vec![h], Layout::Plain, &values)?;
             Ok(Built { input_size, weight_ih, weight_hh, bias })
         };
         // On an error no parameter of the layer stays behind.

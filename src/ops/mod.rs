@@ -18,10 +18,12 @@ pub use lstm::cell::{Coupling, GateActivation};
 use crate::device::kernel::{Kernel, Need};
 use elementwise::{activation, add, add_into, copy, dropout, half, merge};
 use frames::{apply_mask, copy_columns, embedding, pack, pool, swap_axes};
-use loss::{accuracy, cross_entropy, ctc, pointwise_loss};
+use loss::{answers, cross_entropy, ctc, metric_sums, pointwise_loss};
 use lstm::gpu::{recompute, schedule, transpose_gates};
 use norm::{layer_norm, softmax};
-use optim::{adam, loss_scale, regularizer, sgd};
+use optim::{
+    average, clip, guard, loss_scale, norm as gradient_norm, regularizer, step_factors, update,
+};
 use std::slice::from_ref as one;
 use sums::{column_sum, reduce_sum};
 
@@ -36,6 +38,7 @@ static KERNELS: &[&[Kernel]] = &[
     one(&add::KERNEL),
     one(&add_into::KERNEL),
     one(&copy::KERNEL),
+    one(&guard::KERNEL),
     one(&dropout::KERNEL),
     one(&crate::device::fill::KERNEL),
     one(&half::KERNEL),
@@ -56,7 +59,8 @@ static KERNELS: &[&[Kernel]] = &[
     &gemm::SUBGROUP,
     &gemm::cooperative::KERNELS,
     one(&gemm::slices::KERNEL),
-    one(&accuracy::KERNEL),
+    one(&answers::KERNEL),
+    one(&metric_sums::KERNEL),
     one(&cross_entropy::FORWARD),
     one(&cross_entropy::BACKWARD),
     one(&ctc::FORWARD),
@@ -82,14 +86,19 @@ static KERNELS: &[&[Kernel]] = &[
     one(&layer_norm::BACKWARD),
     one(&softmax::FORWARD),
     one(&softmax::BACKWARD),
-    one(&adam::KERNEL),
+    one(&average::KERNEL),
+    one(&clip::VALUE),
+    one(&clip::UNITS),
+    one(&gradient_norm::PARTS),
+    one(&gradient_norm::CLIP),
     one(&loss_scale::CHECK),
     one(&loss_scale::UPDATE),
     one(&loss_scale::RESCALE),
     one(&regularizer::FORWARD),
     one(&regularizer::BACKWARD),
     one(&regularizer::MAX_NORM),
-    one(&sgd::KERNEL),
+    one(&step_factors::KERNEL),
+    one(&update::KERNEL),
     &column_sum::KERNELS,
     one(&reduce_sum::KERNEL),
 ];

@@ -2,6 +2,9 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// The time left is that of the epoch; the line of each epoch says that of the training.
+const TEMPLATE: &str = "{prefix} {bar:24} {per_sec:>12} {eta:>4} left  {msg}";
+
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
@@ -11,7 +14,7 @@ impl Bar {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         // This template is valid, so it always parses.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {per_sec:>12} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);
         }
         Self(bar)

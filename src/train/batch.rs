@@ -11,6 +11,8 @@ pub(crate) struct Batch {
     /// The input `[B,T,F]`, with lengths if they differ.
     pub(crate) x: Var,
     pub(crate) targets: BatchTargets,
+    /// The numbers among the targets, on the host; empty if they are classes.
+    pub(crate) numbers: Vec<f32>,
     /// The weight of each frame, if some are padding or weights were given.
     pub(crate) weights: Option<RowWeights>,
     /// The sum of the weights; without any, the number of sequences or frames.
@@ -112,6 +114,7 @@ pub(crate) fn batch(
         }
         host = Some(weights);
     }
+    let mut numbers = Vec::new();
     let targets = match targets.map(|t| &t.kind) {
         None => BatchTargets::None,
         Some(Kind::Classes(labels)) => {
@@ -136,7 +139,8 @@ pub(crate) fn batch(
                 Rows::One => vec![rows.len(), *width],
                 _ => vec![rows.len(), steps, *width],
             };
-            BatchTargets::Values(Tensor::from_slice(&values, shape, device)?)
+            numbers = values;
+            BatchTargets::Values(Tensor::from_slice(&numbers, shape, device)?)
         }
     };
     let weights = host.map(|w| RowWeights::new_allow_zero_sum(&w, device)).transpose()?;
@@ -151,7 +155,7 @@ pub(crate) fn batch(
         false => Tensor::from_slice(&values, shape, device)?,
     };
     let x = Var::from(x).with_lengths(lengths);
-    Ok(Batch { x, targets, weights, weight })
+    Ok(Batch { x, targets, numbers, weights, weight })
 }
 
 /// What memory for targets is for.

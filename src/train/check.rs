@@ -22,6 +22,12 @@ impl Sequential {
             Err(Error::Option { option, found, expected: expected.into() })
         };
         check_share("Fit::validation_split", share)?;
+        if let Some(schedule) = &options.schedule {
+            schedule.check()?;
+        }
+        if let Some(average) = &options.average {
+            average.check()?;
+        }
         if share > 0.0 && options.validation.is_some() {
             return Err(Error::Unsupported {
                 what: "Fit::validation_split",
@@ -59,6 +65,12 @@ impl Sequential {
                 format!("{share} of {} sequences", x.len()),
                 "a share that leaves at least one to train on",
             );
+        }
+        if let Some(clip) = options.clip {
+            clip.check()?;
+        }
+        if options.accumulate == 0 {
+            return option("Fit::accumulate", "0".into(), "at least 1");
         }
         let (batch, size) = ("Fit::batch_size", options.batch_size);
         self.check_batches(batch, training, size, true)?;
@@ -170,16 +182,50 @@ fn check_count(y: &Targets, x: &Sequences, out: Rows, op: &'static str) -> Resul
     Err(Error::Targets { op, expected, found, help })
 }
 
+/// Whether each row of values is 1 in one place, and 0 elsewhere.
+fn is_one_hot(values: &[f32], width: usize) -> bool {
+    let one_hot = |row: &[f32]| {
+        row.iter().all(|&v| v == 0.0 || v == 1.0) && row.iter().filter(|&&v| v == 1.0).count() == 1
+    };
+    width > 1 && values.chunks_exact(width).all(one_hot)
+}
+
 /// Checks that a loss takes these targets, from a model with `width` outputs; 0 if only its build tells.
 fn check_values(y: &Targets, loss: &Loss, width: usize) -> Result<()> {
     loss.check()?;
     let [of_classes, of_values] = ["Targets::classes", "Targets::values"];
-    let other = |expected, found: &str| {
-        Err(Error::Loss { loss: loss.name(), expected, found: found.into() })
+    let other = |expected, found: &str, help: &str| {
+        Err(Error::Loss { loss: loss.name(), expected, found: format!("{found}{help}") })
     };
     match (&y.kind, loss.of_classes()) {
-        (Kind::Classes(_), None) => return other(of_values, of_classes),
-        (Kind::Values { .. }, Some(_)) => return other(of_classes, of_values),
+        (Kind::Classes(_), None) => {
+            let help = match loss {
+                Loss::BinaryCrossEntropy => {
+                    "; give 0.0 and 1.0 as values, or take CrossEntropy with an output for each class"
+                }
+                _ => "; for classes take CrossEntropy",
+            };
+            return other(of_values, of_classes, help);
+        }
+        (Kind::Values { values, width: found }, Some(_)) => {
+            let help = if is_one_hot(values, *found) {
+                " that are one-hot; give the place of the 1 in each row, from 0"
+            } else if values.iter().all(|v| *v >= 0.0 && v.fract() == 0.0) {
+                " that are whole numbers; if they are classes, give them as such"
+            } else {
+                "; for numbers take MeanSquaredError, or another loss between numbers"
+            };
+            return other(of_classes, of_values, help);
+        }
+        (Kind::Classes(_), Some(_)) if width == 1 => {
+            return Err(Error::Loss {
+                loss: loss.name(),
+                expected: "an output for each class, at least 2",
+                found: "1 output of the last layer; to tell two classes apart by one, take \
+                        BinaryCrossEntropy with 0.0 and 1.0 as Targets::values"
+                    .into(),
+            });
+        }
         (Kind::Values { width: found, .. }, None) if width > 0 && *found != width => {
             return Err(Error::Option {
                 option: "Targets::width",
@@ -190,7 +236,6 @@ fn check_values(y: &Targets, loss: &Loss, width: usize) -> Result<()> {
         _ => {}
     }
     match (&y.kind, loss) {
-        // One output is no softmax's: the loss says so.
         (Kind::Classes(labels), _) if width > 1 => match loss.of_classes() {
             Some(options) => {
                 options.check_classes(width)?;

@@ -1,86 +1,15 @@
-//! The options of a training, and its results.
+//! The options of a training.
 
+use super::average::Averaging;
+use super::callback::{Callback, MaxSteps, MaxTime, OfEpochs};
+use super::run::Run;
+use super::schedule::Schedule;
 use crate::Result;
-use crate::check::check_positive;
+use crate::autograd::Clip;
 use crate::data::{Sequences, Targets};
-use crate::loss::{self, CrossEntropy};
-
-/// The loss that a training minimizes: the name of one in [`crate::loss`], where loops of your own compute
-/// it. A loss of your own needs such a loop: see [`crate::Tape::custom`].
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Loss {
-    /// The cross-entropy between one class of several and a softmax, or logits: Keras'
-    /// `sparse_categorical_crossentropy`.
-    CrossEntropy,
-    /// A cross-entropy with options: smoothing, class weights, a label that does not count.
-    CrossEntropyWith(CrossEntropy),
-    /// The cross-entropy between values from 0 to 1 and a sigmoid, or logits: Keras'
-    /// `binary_crossentropy`.
-    BinaryCrossEntropy,
-    /// The mean of the squared differences.
-    MeanSquaredError,
-    /// The mean of the absolute differences, which outliers affect less.
-    MeanAbsoluteError,
-    /// Huber's loss: squared up to a difference of `delta`, linear beyond.
-    Huber {
-        /// The difference at which the loss becomes linear, above 0: 1 in Keras and PyTorch.
-        delta: f32,
-    },
-    /// The pinball loss: the model learns this quantile of the targets.
-    Quantile {
-        /// The quantile, between 0 and 1.
-        quantile: f32,
-    },
-}
-
-impl Loss {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::CrossEntropy | Self::CrossEntropyWith(_) => "Loss::CrossEntropy",
-            Self::BinaryCrossEntropy => "Loss::BinaryCrossEntropy",
-            Self::MeanSquaredError => "Loss::MeanSquaredError",
-            Self::MeanAbsoluteError => "Loss::MeanAbsoluteError",
-            Self::Huber { .. } => "Loss::Huber",
-            Self::Quantile { .. } => "Loss::Quantile",
-        }
-    }
-
-    /// The options of a cross-entropy between classes; `None` for any other loss.
-    pub(crate) fn of_classes(&self) -> Option<CrossEntropy> {
-        match self {
-            Self::CrossEntropy => Some(CrossEntropy::new()),
-            Self::CrossEntropyWith(options) => Some(options.clone()),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        match self {
-            Self::CrossEntropyWith(options) => options.check(),
-            Self::Huber { delta } => check_positive("Huber::delta", *delta),
-            Self::Quantile { quantile } => loss::check_quantile(*quantile),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A number that is measured besides the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Metric {
-    /// The share of right answers. With a cross-entropy the likeliest class counts; with a binary one the
-    /// threshold is 0.5.
-    Accuracy,
-}
-
-impl Metric {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-        }
-    }
-}
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The options of a training.
 ///
@@ -89,7 +18,6 @@ impl Metric {
 /// let fit = Fit::new().epochs(10).batch_size(32).validation_split(0.2);
 /// # let _ = fit;
 /// ```
-#[derive(Debug, Clone)]
 #[must_use = "options do nothing until `Sequential::fit` has them"]
 pub struct Fit<'a> {
     pub(crate) epochs: usize,
@@ -100,6 +28,18 @@ pub struct Fit<'a> {
     pub(crate) shuffle: bool,
     pub(crate) seed: u64,
     pub(crate) quiet: bool,
+    pub(crate) resume: Option<PathBuf>,
+    pub(crate) accumulate: usize,
+    pub(crate) clip: Option<Clip>,
+    pub(crate) average: Option<Box<dyn Averaging + 'a>>,
+    pub(crate) schedule: Option<Box<dyn Schedule + 'a>>,
+    pub(crate) callbacks: Vec<Box<dyn Callback + 'a>>,
+}
+
+impl fmt::Debug for Fit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fit").field("epochs", &self.epochs).finish_non_exhaustive()
+    }
 }
 
 impl Default for Fit<'_> {
@@ -113,6 +53,12 @@ impl Default for Fit<'_> {
             shuffle: true,
             seed: 0,
             quiet: false,
+            resume: None,
+            accumulate: 1,
+            clip: None,
+            average: None,
+            schedule: None,
+            callbacks: Vec::new(),
         }
     }
 }
@@ -163,11 +109,106 @@ impl<'a> Fit<'a> {
     }
 
     /// Sets the seed of [`Fit::shuffle`]. The same seed on the same device gives the same weights, bit for
-    /// bit. Each call shuffles by it from its first epoch on: who fits one epoch at a time gives each a seed
-    /// of its own.
+    /// bit. Epochs are counted from [`crate::Sequential::compile`] on, whichever call of `fit` runs them: two
+    /// epochs in one call and one in each of two give the same weights.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
+    }
+
+    /// Goes on from a checkpoint, if there is a file of this name; else the training begins anew. A program that
+    /// was killed and runs again ends with the bits of one that was not, if it asks for checkpoints
+    /// ([`Run::save_checkpoint`]) of the same name.
+    ///
+    /// The model must be made and compiled as then; data, loss, metrics, options of the steps, whether weights are averaged, and the callbacks
+    /// in their order must be the same. Groups of parameters ([`crate::nn::Params::group`]) and the schedule are no
+    /// part of the file: set them as then. The learning rate is the file's. [`Fit::epochs`] counts from the
+    /// beginning of the training that was saved, and may be larger than then; why a training stopped is not kept,
+    /// so that one that ran out of its time goes on.
+    pub fn resume(mut self, path: impl AsRef<Path>) -> Self {
+        self.resume = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets how the learning rate goes with the steps: a [`Schedule`], or a closure from the number of a step
+    /// to a factor of the optimizer's rate. Steps are counted from [`crate::Sequential::compile`] on, those of
+    /// earlier calls of `fit` included.
+    ///
+    /// ```
+    /// use wgpu_lstm::train::Fit;
+    /// let warm_up = Fit::new().schedule(|step: u64| ((step + 1) as f32 / 100.0).min(1.0));
+    /// # let _ = warm_up;
+    /// ```
+    pub fn schedule(mut self, schedule: impl Schedule + 'a) -> Self {
+        self.schedule = Some(Box::new(schedule));
+        self
+    }
+
+    /// Sets how many batches an optimizer's step takes (Keras: `gradient_accumulation_steps`), for large
+    /// batches in the memory of small ones: all inputs of a step are on the device at once, but what layers
+    /// keep for the backward pass is that of one batch.
+    ///
+    /// The gradient is that of one batch of all their rows: the mean of the batches' means, each weighted as
+    /// it counts in [`super::Epoch::training`], by rows, frames, sample weights and classes. The last step of
+    /// an epoch takes the batches that are left. Dropout draws for each batch. Schedules, callbacks of steps
+    /// and [`Run::steps`] count steps, [`Run::batch`] counts batches.
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.accumulate = batches;
+        self
+    }
+
+    /// Limits the gradients of each step. Callbacks see them in [`Callback::before_step`] as they are before
+    /// that.
+    pub fn clip(mut self, clip: Clip) -> Self {
+        self.clip = Some(clip);
+        self
+    }
+
+    /// Averages the weights over the steps: see [`super::Ema`] and [`super::Swa`].
+    ///
+    /// The model has the averages from the end of each epoch's steps on, for the validation and for
+    /// [`Callback::after_epoch`], and again after `fit`; the steps themselves go on with the weights. Lend
+    /// one average (`&mut ema`) to several calls of `fit`, which then continue as one: it keeps the weights
+    /// where the model has the averages. A call without it in between trains the averages, and is lost with the
+    /// next that has it; restore the weights before ([`Averaging::restore`]).
+    pub fn average(mut self, average: impl Averaging + 'a) -> Self {
+        self.average = Some(Box::new(average));
+        self
+    }
+
+    /// Adds a callback, which runs after those before it: one of this crate, one of your own, or a mutable
+    /// reference to either.
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Calls `f` after each epoch.
+    ///
+    /// ```
+    /// use wgpu_lstm::train::Fit;
+    /// let fit = Fit::new().epochs(100).on_epoch(|run| {
+    ///     if run.history().epochs.last().is_some_and(|epoch| epoch.training.loss < 0.01) {
+    ///         run.stop("the loss is small enough");
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # let _ = fit;
+    /// ```
+    pub fn on_epoch(self, f: impl FnMut(&mut Run<'_>) -> Result<()> + 'a) -> Self {
+        self.callback(OfEpochs(f))
+    }
+
+    /// Stops after `steps` steps, at least 1, those before a checkpoint that this training resumes among
+    /// them. [`crate::train::History::stopped`] says so.
+    pub fn max_steps(self, steps: u64) -> Self {
+        self.callback(MaxSteps { limit: steps, made: 0 })
+    }
+
+    /// Stops after the step during which this time has passed since `fit` began.
+    /// [`crate::train::History::stopped`] says so.
+    pub fn max_time(self, time: Duration) -> Self {
+        self.callback(MaxTime { limit: time, began: Instant::now() })
     }
 
     /// Prints nothing.
@@ -175,34 +216,4 @@ impl<'a> Fit<'a> {
         self.quiet = true;
         self
     }
-}
-
-/// The loss and the metrics over some sequences.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Evaluation {
-    /// The mean loss.
-    pub loss: f32,
-    /// The metrics, in the order in which `compile` got them.
-    pub metrics: Vec<f32>,
-}
-
-/// One epoch of a training.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Epoch {
-    /// The loss and metrics over the epoch's batches, each before its step.
-    pub training: Evaluation,
-    /// The loss and metrics over the validation data, after the epoch.
-    pub validation: Option<Evaluation>,
-    /// The sequences trained on per second.
-    pub samples_per_second: f32,
-}
-
-/// All epochs of a training.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[non_exhaustive]
-pub struct History {
-    /// The epochs, in order.
-    pub epochs: Vec<Epoch>,
 }

@@ -1,25 +1,53 @@
 //! Models of layers in sequence, and their training.
 
+mod accumulate;
+mod average;
 #[cfg_attr(not(feature = "progress"), path = "no_bar.rs")]
 mod bar;
 mod batch;
+mod callback;
 mod check;
 mod evaluate;
+mod find_rate;
 mod fit;
+mod history;
 mod layer_check;
-mod optimizer;
+mod loss;
+pub mod metrics;
+mod optim;
 mod predict;
 mod prediction;
 mod progress;
+mod run;
+mod saved;
+mod schedule;
 mod sequential;
 mod summary;
 mod total;
 mod training;
+mod unusual;
 
-pub use fit::{Epoch, Evaluation, Fit, History, Loss, Metric};
-pub use optimizer::{Adam, Optimizer, Sgd};
+pub use crate::autograd::Clip;
+pub use crate::file::State;
+pub use average::{Averaging, Ema, Swa};
+pub use callback::{
+    Callback, Checkpoint, CsvLog, EarlyStopping, GradientStats, Mode, ReduceOnPlateau, Statistics,
+    TensorBoard,
+};
+pub use find_rate::{FindRate, RateFinder};
+pub use fit::Fit;
+pub use history::{Epoch, Evaluation, History};
+pub use loss::Loss;
+pub use metrics::{Average, Metric};
+pub use optim::{
+    Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, NAdam, Optimizer, RAdam, RmsProp, Sgd,
+};
 pub use prediction::Prediction;
+pub use run::Run;
+pub use schedule::{
+    Constant, CosineDecay, CosineRestarts, ExponentialDecay, InverseSquareRoot, OneCycle,
+    PolynomialDecay, Schedule, StepDecay, WarmUp,
+};
 pub use sequential::Sequential;
 
 use progress::Progress;
-use total::Total;

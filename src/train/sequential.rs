@@ -2,7 +2,10 @@
 
 use super::batch::{Counting, Rows};
 use super::layer_check::{check_layer, check_output};
-use super::{Loss, Metric, Optimizer, summary};
+use super::loss::Loss;
+use super::metrics::Metric;
+use super::optim::Optimizer;
+use super::summary;
 use crate::autograd::{Params, Tape, Var};
 use crate::nn::{Activation, Layer, LayerState, Own, unpacked};
 use crate::{Device, Error, Result};
@@ -30,24 +33,40 @@ use crate::{Device, Error, Result};
 pub struct Sequential {
     pub(super) params: Params,
     pub(super) layers: Vec<Box<dyn Layer>>,
-    /// The number of layers that are built.
-    built: usize,
+    /// For each layer that is built, the numbers of the parameters that its build inserted.
+    pub(super) built: Vec<std::ops::Range<usize>>,
     pub(super) input_size: Option<usize>,
     pub(super) compiled: Option<Compiled>,
 }
 
 /// The arguments of [`Sequential::compile`].
 pub(super) struct Compiled {
-    pub(super) optimizer: Box<dyn Optimizer>,
+    /// `None` while `fit` runs: its callbacks predict and evaluate with the others.
+    pub(super) trainer: Option<Trainer>,
     pub(super) loss: Loss,
     pub(super) metrics: Vec<Metric>,
+}
+
+/// What the training of a compiled model changes, besides the model.
+pub(super) struct Trainer {
+    pub(super) optimizer: Box<dyn Optimizer>,
+    pub(super) position: Position,
+}
+
+/// How far the training of a compiled model is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The epochs done.
+    pub(super) epochs: u64,
+    /// The steps made.
+    pub(super) steps: u64,
 }
 
 impl Sequential {
     /// A model without layers, on this device.
     pub fn new(device: &Device) -> Self {
         let params = Params::new(device);
-        Self { params, layers: Vec::new(), built: 0, input_size: None, compiled: None }
+        Self { params, layers: Vec::new(), built: Vec::new(), input_size: None, compiled: None }
     }
 
     /// Sets the seed of the first values of parameters (0 by default), for layers that are not built yet.
@@ -99,9 +118,11 @@ impl Sequential {
             });
         }
         let before = self.params.mark();
-        let (built, new) = self.layers.split_at_mut(self.built);
+        let (built, new) = self.layers.split_at_mut(self.built.len());
+        let mut inserted = Vec::new();
         let mut size = built.last().map_or(input_size, |layer| layer.output_size());
         for layer in new {
+            let first = self.params.mark();
             let built =
                 layer.build_on(&self.params, size).and_then(|()| check_layer(layer.as_ref()));
             if let Err(error) = built {
@@ -109,22 +130,24 @@ impl Sequential {
                 self.params.drop_since(before);
                 return Err(error);
             }
+            inserted.push(first..self.params.mark());
             size = layer.output_size();
         }
         self.input_size = Some(input_size);
-        self.built = self.layers.len();
+        self.built.extend(inserted);
         Ok(())
     }
 
-    /// Sets optimizer, loss and metrics.
+    /// Sets optimizer, loss and metrics. A training begins: the next `fit` counts its epochs and steps from 0.
     pub fn compile(
         &mut self,
         optimizer: impl Optimizer + 'static,
         loss: Loss,
         metrics: &[Metric],
     ) -> &mut Self {
-        let optimizer = Box::new(optimizer);
-        self.compiled = Some(Compiled { optimizer, loss, metrics: metrics.to_vec() });
+        let trainer = Trainer { optimizer: Box::new(optimizer), position: Position::default() };
+        let (trainer, metrics) = (Some(trainer), metrics.to_vec());
+        self.compiled = Some(Compiled { trainer, loss, metrics });
         self
     }
 
@@ -135,7 +158,8 @@ impl Sequential {
 
     /// A table of the layers, the shapes that come out of them and their parameters.
     pub fn summary(&self) -> String {
-        summary::table(&self.layers, self.input_size.is_some())
+        let frozen = self.params.frozen_count();
+        summary::table(&self.layers, self.input_size.is_some(), frozen)
     }
 
     /// Runs all layers.
@@ -187,8 +211,9 @@ impl Sequential {
     /// The values that the loss compares with the targets: logits where the last activation allows it.
     pub(super) fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: &Loss) -> Result<Var> {
         let (logits, activation) = self.forward_logits(tape, x)?;
-        let bad = |expected| {
-            Err(Error::Loss { loss: loss.name(), expected, found: format!("{activation:?}") })
+        let bad = |expected, help| {
+            let found = format!("{activation:?}{help}");
+            Err(Error::Loss { loss: loss.name(), expected, found })
         };
         let behind = self.activation();
         if activation == Activation::Linear
@@ -209,10 +234,22 @@ impl Sequential {
             )
             | (Loss::BinaryCrossEntropy, Activation::Sigmoid | Activation::Linear) => Ok(logits),
             (Loss::CrossEntropy | Loss::CrossEntropyWith(_), _) => {
-                bad("a last layer with softmax, or without activation")
+                let help = match activation {
+                    Activation::Sigmoid => {
+                        "; where several classes may hold at once, take BinaryCrossEntropy"
+                    }
+                    _ => "",
+                };
+                bad("a last layer with softmax, or without activation", help)
             }
             (Loss::BinaryCrossEntropy, _) => {
-                bad("a last layer with sigmoid, or without activation")
+                let help = match activation {
+                    Activation::Softmax => {
+                        "; where one of several classes holds, take CrossEntropy"
+                    }
+                    _ => "",
+                };
+                bad("a last layer with sigmoid, or without activation", help)
             }
             _ => activation.forward(tape, &logits),
         }
@@ -246,6 +283,7 @@ pub(super) const NO_LAYERS: Error =
 
 /// That sequences have other features than a model takes.
 pub(super) fn other_features(op: &'static str, expected: usize, found: usize) -> Error {
-    let help = "the model was made for frames of so many";
+    let help = "the model was made for frames of so many: give it the columns that it learned from, in \
+                their order";
     Error::Features { op, expected, found, help }
 }

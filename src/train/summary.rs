@@ -3,7 +3,7 @@
 use crate::nn::Layer;
 
 /// A line for each layer: its kind, the shape of its output, its parameters.
-pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {
+pub(super) fn table(layers: &[Box<dyn Layer>], built: bool, frozen: usize) -> String {
     let mut lines = vec![["layer".to_owned(), "output".to_owned(), "parameters".to_owned()]];
     let mut sequence = true;
     let mut total = 0;
@@ -28,6 +28,9 @@ pub(super) fn table(layers: &[Box<dyn Layer>], built: bool) -> String {
         .map(|[kind, shape, count]| format!("{kind:a$}  {shape:b$}  {count:>c$}\n"))
         .collect();
     text += &match built {
+        true if frozen > 0 => {
+            format!("{} parameters, {} of them frozen", thousands(total), thousands(frozen))
+        }
         true => format!("{} parameters", thousands(total)),
         false => "not built: the first fit, or build(input_size), makes the parameters".into(),
     };

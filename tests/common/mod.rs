@@ -7,7 +7,7 @@ mod shared;
 
 pub(crate) use compare::assert_close;
 pub(crate) use lacks::lacks;
-pub(crate) use shared::{Folder, Training, ends, gpu, open, tensor, value};
+pub(crate) use shared::{Folder, Training, ends, gpu, open, quick, tensor, value};
 
 use safetensors::SafeTensors;
 use std::sync::OnceLock;

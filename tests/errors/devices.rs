@@ -18,6 +18,31 @@ fn tensors_of_two_devices_do_not_mix() {
     assert!(matches!(error, Error::OtherDevice { .. }), "{error}");
 }
 
+/// Without the feature nobody asked for a GPU: no line at the level of information.
+#[cfg(not(feature = "gpu"))]
+#[test]
+fn the_cpu_is_no_news_without_the_feature() {
+    use std::sync::Mutex;
+    static LINES: Mutex<Vec<(log::Level, String)>> = Mutex::new(Vec::new());
+    struct Listener;
+    impl log::Log for Listener {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            LINES.lock().unwrap().push((record.level(), record.args().to_string()));
+        }
+        fn flush(&self) {}
+    }
+    log::set_logger(&Listener).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let _ = Device::named("auto").unwrap();
+    let lines = LINES.lock().unwrap();
+    let found: Vec<_> = lines.iter().filter(|(_, text)| text.contains("feature")).collect();
+    assert!(!found.is_empty() && found.iter().all(|(level, _)| *level == log::Level::Debug));
+    assert!(!lines.iter().any(|(_, text)| text.contains("asked for")), "{lines:?}");
+}
+
 /// Two handles of one adapter, or of the CPU, have one name: the text says why they do not mix.
 #[test]
 fn a_device_that_is_opened_twice_is_two() {

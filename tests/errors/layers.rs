@@ -5,8 +5,8 @@ use crate::common::{devices, gpu};
 use wgpu_lstm::Sequential;
 use wgpu_lstm::loss::RowWeights;
 use wgpu_lstm::nn::{
-    Dense, Dropout, Embedding, GateActivation, LayerNorm, Lstm, LstmState, Merge, Params, Repeat,
-    Rnn, Strategy,
+    Dense, Dropout, Embedding, GateActivation, Init, LayerNorm, Lstm, LstmState, Merge, Params,
+    Repeat, Rnn, Strategy,
 };
 use wgpu_lstm::train::{Adam, Sgd};
 use wgpu_lstm::{DType, Device, Error, GpuOptions, Lengths, Mask, Tape, Tensor};
@@ -218,6 +218,12 @@ fn options_of_an_lstm_that_make_no_sense() {
         (layer().clip(0.0), "Lstm::clip"),
         (layer().cell_clip(f32::INFINITY), "Lstm::cell_clip"),
         (layer().forget_bias(f32::NAN), "Lstm::forget_bias"),
+        (layer().kernel_init(Init::Uniform { limit: -0.1 }), "Lstm::kernel_init"),
+        (layer().recurrent_init(Init::Orthogonal { gain: f32::NAN }), "Lstm::recurrent_init"),
+        (layer().bias_init(Init::Constant(f32::INFINITY)), "Lstm::bias_init"),
+        (layer().bias_init(Init::Orthogonal { gain: 1.0 }), "Lstm::bias_init"),
+        (layer().chrono_init(2), "Lstm::chrono_init"),
+        (layer().chrono_init(usize::MAX), "Lstm::chrono_init"),
         (layer().activation(flat), "Lstm::activation"),
         (layer().output_activation(flat), "Lstm::output_activation"),
         (
@@ -234,8 +240,29 @@ fn options_of_an_lstm_that_make_no_sense() {
     ] {
         assert_eq!(unsupported(&refused(layer)), ["Lstm::projection", with]);
     }
+    for (layer, pair) in [
+        (layer().chrono_init(9).forget_bias(1.0), ["Lstm::chrono_init", "Lstm::forget_bias"]),
+        (layer().chrono_init(9).no_bias(), ["Lstm::chrono_init", "Lstm::no_bias"]),
+        (layer().bias_init(Init::Zeros).no_bias(), ["Lstm::bias_init", "Lstm::no_bias"]),
+    ] {
+        assert_eq!(unsupported(&refused(layer)), pair);
+    }
+    let infinite = Init::Normal { std: f32::INFINITY };
     let error = Rnn::new(4).activation(flat).build(&params, 3).unwrap_err();
     assert_eq!(option(&error), "Rnn::activation");
+    let error = Rnn::new(4).recurrent_init(infinite).build(&params, 3).unwrap_err();
+    assert_eq!(option(&error), "Rnn::recurrent_init");
+    let error = Dense::new(4).kernel_init(infinite).build(&params, 3).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Dense::kernel_init is Normal { std: inf }, expected a finite number of at least 0 in it"
+    );
+    let error = Dense::new(4).bias_init(Init::Orthogonal { gain: 1.0 }).build(&params, 3);
+    assert_eq!(option(&error.unwrap_err()), "Dense::bias_init");
+    let error = Embedding::new(4, 2).init(infinite).build(&params).unwrap_err();
+    assert_eq!(option(&error), "Embedding::init");
+    let error = Embedding::new(4, 2).init(Init::Zeros).vectors([0.5; 8]).build(&params);
+    assert_eq!(unsupported(&error.unwrap_err()), ["Embedding::init", "Embedding::vectors"]);
     assert_eq!(params.parameter_count(), 0);
 }
 

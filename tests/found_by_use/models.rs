@@ -195,8 +195,8 @@ fn stateful_layers_take_batches_that_divide_and_validation_leaves_their_state() 
         // With a rate of 0 an evaluation from the beginning is what the training saw.
         let (x, y) = (sequences(20, 4, 2), targets(20));
         let mut b = model(device);
-        let fit = quiet().batch_size(5).shuffle(false);
-        let trained = b.fit(&x, &y, fit.clone()).unwrap().epochs[0].training.loss;
+        let fit = || quiet().batch_size(5).shuffle(false);
+        let trained = b.fit(&x, &y, fit()).unwrap().epochs[0].training.loss;
         b.reset_state();
         let found = b.evaluate_batches(&x, &y, 5).unwrap().loss;
         assert!((trained - found).abs() < 1e-6, "{trained}, then {found} on {device}");
@@ -205,7 +205,7 @@ fn stateful_layers_take_batches_that_divide_and_validation_leaves_their_state() 
         let losses = |validation: bool| {
             let mut model = model(device);
             let (x2, y2) = (sequences(10, 4, 2), targets(10));
-            let fit = fit.clone().epochs(3);
+            let fit = fit().epochs(3);
             let fit = if validation { fit.validation_data(&x2, &y2) } else { fit };
             let history = model.fit(&x, &y, fit).unwrap();
             history.epochs.iter().map(|e| e.training.loss).collect::<Vec<_>>()

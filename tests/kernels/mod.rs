@@ -9,9 +9,11 @@ mod dense;
 mod exchange_model;
 #[cfg(feature = "gpu")]
 mod gemm_cooperative;
+mod gradients;
 mod harness;
 mod layers;
 mod lstm;
+mod metrics;
 #[cfg(feature = "gpu")]
 mod mixed;
 mod optimizers;

@@ -1,7 +1,7 @@
 //! Fast paths, which are only used where they were seen right, and autotuning: what is kept, what is
 //! found again, and that neither disturbs the device.
 
-use super::{Folder, ends, gpu, inner, open};
+use super::{Folder, ends, gpu, inner, lacks, open};
 use crate::device::fast_path::{Candidates, Comparison, FastPath};
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
@@ -212,6 +212,10 @@ fn a_trial_that_does_not_end_says_nothing() {
     listen();
     let folder = Folder::new("unended");
     let device = folder.open(GpuOptions::default().patience(Duration::from_millis(200)));
+    // A call of OpenGL's may end when its kernel has, however long that takes.
+    if lacks("vulkan", device.adapter().is_some_and(|adapter| adapter.backend != "Gl")) {
+        return;
+    }
     for path in [&HANGING, &LOST] {
         assert!(!inner(&device).is_trusted(path), "{}", path.name);
         assert_eq!(warnings(&format!("{} is wrong", path.name)), 0, "{}", path.name);

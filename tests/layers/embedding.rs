@@ -1,7 +1,8 @@
 //! Tables of tokens.
 
 use crate::common::{Vectors, close, devices, tensor, value};
-use wgpu_lstm::nn::{Embedding, Params};
+use wgpu_lstm::nn::{Dense, Embedding, Group, Params};
+use wgpu_lstm::train::AdamW;
 use wgpu_lstm::{Error, Tape, Tensor, Var};
 
 #[test]
@@ -77,6 +78,34 @@ fn an_embedding_of_many_tokens_sums_the_same_bits_each_time() {
             let found = params.gradient("embedding.weight").unwrap();
             close(&format!("embedding on {device}"), &found, &expected, 1e-5);
             assert!(before.replace(found.clone()).is_none_or(|b| b == found));
+        }
+    }
+}
+
+/// Not even a decay of the weights moves them, which no gradient does.
+#[test]
+fn frozen_vectors_stay_under_weight_decay() {
+    for device in devices() {
+        for sparse in [false, true] {
+            let params = Params::new(device);
+            let table = Embedding::new(3, 2).vectors(vec![1.0, -2.0, 3.0, 4.0, -5.0, 6.0]).frozen();
+            let table = if sparse { table.sparse() } else { table };
+            let table = table.build(&params).unwrap();
+            let dense = Dense::new(2).build(&params, 2).unwrap();
+            params.group(|_| true, Group::new().rate(1.0)).unwrap();
+            let before = [params.get("embedding.weight"), params.get("dense.weight")];
+            let mut adam = AdamW::new(0.1).weight_decay(0.5);
+            for _ in 0..2 {
+                let tape = Tape::new(&params);
+                let x = table.lookup(&tape, &[2, 0], [1, 2]).unwrap();
+                let y = dense.forward(&tape, &x).unwrap();
+                let d_y = Tensor::from_slice(&[1.0; 4], y.shape(), device).unwrap();
+                tape.backward_from(&[(&y, d_y)]).unwrap();
+                adam.step(&params).unwrap();
+            }
+            let after = [params.get("embedding.weight"), params.get("dense.weight")];
+            assert_eq!(before[0], after[0], "{device}, sparse: {sparse}");
+            assert_ne!(before[1], after[1], "{device}");
         }
     }
 }

@@ -4,6 +4,7 @@
 mod common;
 mod ctc;
 mod embedding;
+mod first_values;
 mod losses;
 mod masks;
 

@@ -82,25 +82,3 @@ pub fn mean_squared_error(
         (loss / n, x.iter().zip(y).map(|(x, y)| 2.0 * (x - y) / n).collect())
     })
 }
-
-pub fn accuracy_categorical(
-    x: &[f64],
-    labels: &[u32],
-    classes: usize,
-    weights: Option<&[f64]>,
-) -> f64 {
-    let (share, _) = mean(labels.len(), 0, weights, |i| {
-        let row = &x[i * classes..(i + 1) * classes];
-        let best = (0..classes).fold(0, |best, j| if row[j] > row[best] { j } else { best });
-        (f64::from(u8::from(best == labels[i] as usize)), vec![])
-    });
-    share
-}
-
-pub fn accuracy_binary(x: &[f64], y: &[f64], columns: usize, weights: Option<&[f64]>) -> f64 {
-    let (share, _) = mean(x.len() / columns, 0, weights, |i| {
-        let right = (i * columns..(i + 1) * columns).filter(|&j| (x[j] > 0.0) == (y[j] > 0.5));
-        (right.count() as f64 / columns as f64, vec![])
-    });
-    share
-}

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod dense;
+pub mod gradients;
 pub mod losses;
 pub mod lstm;
 pub mod optim;

@@ -35,9 +35,6 @@ fn at_least(x: f32) -> f32 { return select(x, NEVER, x < NEVER && !is_nan(x)); }
 
 fn is_never(x: f32) -> bool { return x <= 0.5 * NEVER && !is_nan(x); }
 
-// A NaN is the largest.
-fn larger(a: f32, b: f32) -> f32 { return select(b, a, is_nan(a) || (a > b && !is_nan(b))); }
-
 fn log_sum(a: f32, b: f32, c: f32) -> f32 {
     let largest = larger(larger(a, b), c);
     if is_never(largest) { return NEVER; }

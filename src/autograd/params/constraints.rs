@@ -17,6 +17,14 @@ impl Params {
         }
     }
 
+    /// Keeps a parameter as it is, for a layer that does not learn it: no gradient would not do, since an
+    /// optimizer's decay moves it all the same.
+    pub(crate) fn freeze(&self, id: ParamId) {
+        if let Some(spec) = self.lock().specs.get_mut(id.index) {
+            spec.frozen = true;
+        }
+    }
+
     /// All parameters with a penalty: their number of words, and L1 and L2.
     pub(crate) fn penalties(&self) -> Vec<(ParamId, usize, [f32; 2])> {
         let inner = self.lock();
@@ -29,12 +37,14 @@ impl Params {
             .collect()
     }
 
-    /// Scales down weights whose norm exceeds the limit of their layer. The optimizers of this crate and
-    /// [`Params::update`] do so at the end of each step.
+    /// Scales down weights whose norm exceeds the limit of their layer, but for frozen ones: see
+    /// [`super::Group`]. The optimizers of this crate and [`Params::update`] do so at the end of each step.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`].
     pub fn constrain(&self) -> Result<()> {
+        let grouped = self.grouped()?;
+        let frozen = |index| grouped.as_ref().is_some_and(|grouped| grouped.is_frozen(index));
         let mut inner = self.lock();
         if inner.specs.iter().all(|s| s.max_norm.is_none()) {
             return Ok(());
@@ -42,11 +52,11 @@ impl Params {
         let arena = inner.arena()?;
         inner.half = None;
         inner.version += 1;
-        inner.specs.iter().try_for_each(|spec| match spec.max_norm {
-            Some((limit, columns)) => {
+        inner.specs.iter().enumerate().try_for_each(|(index, spec)| match spec.max_norm {
+            Some((limit, columns)) if !frozen(index) => {
                 max_norm(&arena.value.view(spec.offset, [spec.len]), columns, limit)
             }
-            None => Ok(()),
+            _ => Ok(()),
         })
     }
 }

@@ -1,26 +1,37 @@
 //! The parameters of a model, side by side in one buffer, so that an optimizer is one dispatch.
 
+mod clip;
 mod constraints;
+mod files;
+mod first;
+mod groups;
+mod guard;
+mod kept;
 mod layout;
 mod own;
 mod precision;
+mod shadow;
+mod snapshot;
+mod state;
 mod store;
 mod table;
 mod values;
 
+pub use clip::Clip;
+pub use groups::Group;
 pub(crate) use layout::Layout;
 pub use precision::Precision;
+pub(crate) use shadow::Shadow;
+pub(crate) use snapshot::Snapshot;
 pub(crate) use table::{Drawn, all_gradients};
 
 use crate::device::{Backend, lock};
 use crate::ops::common::threefry::Key;
 use crate::ops::elementwise::half;
 use crate::ops::lstm;
-use crate::ops::optim::loss_scale;
+use crate::ops::optim::{grouping, loss_scale};
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,8 +41,8 @@ use store::{Arena, Spec, Store};
 const OTHER_PARAMS: Error = Error::NotBuilt { what: "this layer", call: "build with these Params" };
 
 /// The alignment of parameters, in words: with 16 bits each these are 256 bytes, at which every GPU can
-/// bind.
-pub(crate) const ALIGN: usize = 128;
+/// bind; and what has the same factors of a [`Group`].
+pub(crate) const ALIGN: usize = grouping::BLOCK;
 
 /// The identity of a parameter, as [`Params::insert`] returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,6 +93,7 @@ impl Params {
             device: device.clone(),
             seed,
             keys: 0,
+            blank: None,
             specs: Vec::new(),
             serials: 0,
             len: 0,
@@ -91,6 +103,8 @@ impl Params {
             precision: Precision::default(),
             half: None,
             loss_scaling: None,
+            guard: None,
+            groups: groups::Groups::default(),
         })))
     }
 
@@ -192,14 +206,6 @@ impl Params {
         prefix
     }
 
-    /// A random generator for the first values of the next parameter, the same on every device.
-    pub(crate) fn rng(&self) -> ChaCha8Rng {
-        let inner = self.lock();
-        let mut rng = ChaCha8Rng::seed_from_u64(inner.seed);
-        rng.set_stream(inner.specs.len() as u64 + 1);
-        rng
-    }
-
     /// The key of the next random numbers of a training, the same on every device.
     pub(crate) fn next_key(&self) -> Key {
         let mut inner = self.lock();
@@ -233,6 +239,7 @@ impl Params {
         values: &[f32],
     ) -> Result<ParamId> {
         let mut inner = self.lock();
+        inner.spend(crate::tensor::count(&shape))?;
         let (offset, len) = (inner.len, values.len());
         let end = (offset + len).next_multiple_of(ALIGN);
         let bytes = 4 * (end - offset) as u64;

@@ -19,11 +19,12 @@ impl Params {
     /// let params = Params::new(&device);
     /// let factor = params.insert(format!("{}.factor", params.free_prefix("scale")), [3], &[2.0; 3])?;
     /// let tape = Tape::new(&params);
-    /// let x = Tensor::from_slice(&[1.0, 2.0, 3.0], [3], &device)?;
+    /// // A factor for each feature, of two rows.
+    /// let x = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3], &device)?;
     /// let y = multiply(&tape, &x.into(), &tape.param(factor)?)?;
-    /// assert_eq!(y.tensor().to_vec()?, [2.0, 4.0, 6.0]);
-    /// tape.backward_from(&[(&y, Tensor::from_slice(&[1.0; 3], [3], &device)?)])?;
-    /// assert_eq!(params.gradient("scale.factor")?, [1.0, 2.0, 3.0]);
+    /// assert_eq!(y.tensor().to_vec()?, [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]);
+    /// tape.backward_from(&[(&y, Tensor::from_slice(&[1.0; 6], [2, 3], &device)?)])?;
+    /// assert_eq!(params.gradient("scale.factor")?, [5.0, 7.0, 9.0]);
     /// # Ok::<(), wgpu_lstm::Error>(())
     /// ```
     ///
@@ -64,7 +65,8 @@ impl Params {
 
     /// Makes a step of an optimizer of your own, on the host: `change` gets the name of each parameter, its
     /// values and their gradient, both in PyTorch's layout, and updates the values. The gradients are zero
-    /// afterwards, and the limits of norms are applied: see [`Params::constrain`].
+    /// afterwards, and the limits of norms are applied: see [`Params::constrain`]. Frozen parameters are left
+    /// out; other factors of a [`super::Group`] are the optimizer's own to apply.
     ///
     /// In mixed precision a step whose gradients are not finite is skipped, as the optimizers of this crate
     /// do: `change` is not called, and the loss scale is reduced. Returns whether the step was made.
@@ -77,13 +79,24 @@ impl Params {
     /// All values and gradients are read back from a GPU, parameter by parameter, and the values written back.
     pub fn update(&self, mut change: impl FnMut(&str, &mut [f32], &[f32])) -> Result<bool> {
         let arena = self.arena()?;
-        let names = self.names();
+        let grouped = self.grouped()?;
+        let frozen = |index| grouped.as_ref().is_some_and(|grouped| grouped.is_frozen(index));
+        let names = self.names().into_iter().enumerate();
+        let names: Vec<_> = names.filter(|(i, _)| !frozen(*i)).map(|(_, name)| name).collect();
         let gradients = names.iter().map(|name| self.gradient(name)).collect::<Result<Vec<_>>>()?;
         if let Some(state) = self.loss_scaling()? {
             let drawn = self.drawn_rows()?;
             let made = Tensor::zeros([1], &self.device())?;
             loss_scale::settle(&all_gradients(&drawn, &arena.grad), &state, &made)?;
             if made.to_vec()? == [0.0] {
+                self.zero_gradients()?;
+                return Ok(false);
+            }
+        }
+        if let Some(guard) = self.guard() {
+            let drawn = self.drawn_rows()?;
+            let factors = guard.step(&all_gradients(&drawn, &arena.grad), [0.0; 3])?;
+            if factors.to_vec()?[0] == 0.0 {
                 self.zero_gradients()?;
                 return Ok(false);
             }

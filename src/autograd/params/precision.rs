@@ -1,7 +1,9 @@
 //! The precision in which a model computes.
 
 /// The precision in which layers compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats.

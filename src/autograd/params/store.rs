@@ -1,7 +1,9 @@
 //! The storage of parameters: their places and shapes, and the buffers of values and gradients.
 
+use super::groups::Groups;
 use super::table::Table;
 use super::{Layout, OTHER_PARAMS, ParamId, Precision};
+use crate::ops::optim::guard::Guard;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 
@@ -17,6 +19,8 @@ pub(super) struct Spec {
     pub(super) penalty: Option<[f32; 2]>,
     /// The limit of a column's norm, and the words of a row in memory.
     pub(super) max_norm: Option<(f32, usize)>,
+    /// Whether its layer keeps it as it is, whatever a group says.
+    pub(super) frozen: bool,
     /// The values and gradients of a sparse table, which is not part of the arena.
     pub(super) table: Option<Table>,
 }
@@ -25,6 +29,36 @@ impl Spec {
     pub(super) fn outside_len(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// Puts values, in PyTorch's layout, into the buffer of all parameters.
+    pub(super) fn put(&self, all: &Tensor, values: &[f32]) -> Result<()> {
+        let to = all.view(self.offset, [self.len]);
+        if self.layout == Layout::Plain {
+            return to.overwrite(values);
+        }
+        if to.gpu().is_none() {
+            to.cpu_mut(|memory| self.layout.to_memory(values, memory));
+            return Ok(());
+        }
+        let mut memory = vec![0.0; self.len];
+        self.layout.to_memory(values, &mut memory);
+        to.overwrite(&memory)
+    }
+
+    /// The values in PyTorch's layout, of the words in memory.
+    pub(super) fn outside(&self, words: &[f32]) -> Vec<f32> {
+        let mut outside = vec![0.0; self.outside_len()];
+        self.layout.to_outside(words, &mut outside);
+        outside
+    }
+}
+
+/// Runs `f` on the values of a tensor, without a copy where they are on the host.
+pub(super) fn on_host<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    Ok(match tensor.gpu() {
+        Some(_) => f(&tensor.to_vec()?),
+        None => f(&tensor.cpu()),
+    })
 }
 
 pub(super) struct Store {
@@ -36,6 +70,9 @@ pub(super) struct Store {
     pub(super) seed: u64,
     /// The number of keys drawn from the seed so far.
     pub(super) keys: u64,
+    /// How many values layers may still make where these are not drawn, but zeros until a file's take their
+    /// place.
+    pub(super) blank: Option<usize>,
     pub(super) specs: Vec<Spec>,
     /// The number of parameters inserted so far, removed ones too.
     pub(super) serials: u64,
@@ -51,6 +88,9 @@ pub(super) struct Store {
     pub(super) half: Option<Tensor>,
     /// The state of the loss scale in mixed precision.
     pub(super) loss_scaling: Option<Tensor>,
+    /// What ends a training's steps at the first gradient that is not finite.
+    pub(super) guard: Option<Guard>,
+    pub(super) groups: Groups,
 }
 
 #[derive(Clone)]
@@ -79,6 +119,7 @@ impl Store {
             len,
             penalty,
             max_norm,
+            frozen: false,
             table,
         });
         ParamId { params: self.number, index: self.specs.len() - 1, serial }
@@ -122,21 +163,26 @@ impl Store {
         if self.specs.is_empty() {
             return Err(Error::NotBuilt { what: "the model", call: "a layer's build" });
         }
-        let mut values = match &self.arena {
-            Some(arena) => arena.value.to_vec()?,
-            None => Vec::new(),
+        let joined;
+        let values = match &self.arena {
+            None => &self.pending,
+            Some(arena) => {
+                let mut all = arena.value.to_vec()?;
+                if all.try_reserve_exact(self.pending.len()).is_err() {
+                    let bytes = 4 * self.len as u64;
+                    return Err(Error::OutOfMemory { what: "all parameters together", bytes });
+                }
+                all.extend_from_slice(&self.pending);
+                joined = all;
+                &joined
+            }
         };
-        if values.try_reserve_exact(self.pending.len()).is_err() {
-            let bytes = 4 * self.len as u64;
-            return Err(Error::OutOfMemory { what: "all parameters together", bytes });
-        }
-        values.extend_from_slice(&self.pending);
         let (what, device) = ("all parameters together", &self.device);
         let arena = Arena {
-            value: Tensor::large_from_slice(&values, [self.len], what, device)?,
+            value: Tensor::large_from_slice(values, [self.len], what, device)?,
             grad: Tensor::large_zeros([self.len], "all gradients together", device)?,
         };
-        self.pending.clear();
+        self.pending = Vec::new();
         self.generation += 1;
         self.half = None;
         self.arena = Some(arena.clone());

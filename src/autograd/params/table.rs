@@ -68,11 +68,12 @@ pub(crate) fn all_gradients<'a>(drawn: &'a [Drawn], others: &'a Tensor) -> Vec<&
 impl Params {
     /// Inserts a table `[rows, size]` of which a training step touches a few rows: it has a buffer of its own,
     /// and gradients for the drawn rows alone.
-    pub(crate) fn add_table(&self, name: String, size: usize, values: Vec<f32>) -> ParamId {
+    pub(crate) fn add_table(&self, name: String, size: usize, values: Vec<f32>) -> Result<ParamId> {
         let mut inner = self.lock();
+        inner.spend(values.len())?;
         let (offset, len) = (inner.len, values.len());
         let table = Table { size, pending: values, value: None, gradients: Vec::new() };
-        inner.push(name, vec![len / size, size], Layout::Plain, (offset, len), Some(table))
+        Ok(inner.push(name, vec![len / size, size], Layout::Plain, (offset, len), Some(table)))
     }
 
     /// The values of a table.
@@ -104,6 +105,8 @@ impl Params {
             let id = ParamId { params, index, serial: spec.serial };
             let Some(table) = &mut spec.table else { continue };
             if let Some(gradient) = table.gradient()? {
+                // The sum in place of its terms: what is clipped is what an optimizer then gets.
+                table.gradients = vec![gradient.clone()];
                 taken.push((id, table.value(&device)?, gradient));
             }
         }

@@ -1,8 +1,8 @@
 //! Values and gradients of parameters on the host, in PyTorch's layout.
 
-use super::Params;
-use super::store::Arena;
+use super::store::{Arena, on_host};
 use super::table::Table;
+use super::{Layout, Params};
 use crate::tensor::{Tensor, room_for};
 use crate::{Device, Error, Result};
 
@@ -66,13 +66,11 @@ impl Params {
             let spec = &inner.specs[id.index];
             (which(&arena).view(spec.offset, [spec.len]), spec.layout, spec.outside_len())
         };
-        let words = tensor.to_vec()?;
-        let mut outside = vec![0.0; len];
-        for (&word, place) in words.iter().zip(layout.outside(words.len())) {
-            if let Some(place) = place {
-                outside[place] = word;
-            }
+        if layout == Layout::Plain {
+            return tensor.to_vec();
         }
+        let mut outside = vec![0.0; len];
+        on_host(&tensor, |words| layout.to_outside(words, &mut outside))?;
         Ok(outside)
     }
 
@@ -99,12 +97,8 @@ impl Params {
             return table.value(&device)?.overwrite(values);
         }
         let arena = inner.arena()?;
-        let spec = &inner.specs[id.index];
-        let places = spec.layout.outside(spec.len);
-        let inside: Vec<f32> = places.map(|place| place.map_or(0.0, |p| values[p])).collect();
-        let value = arena.value.view(spec.offset, [spec.len]);
         inner.half = None;
-        value.overwrite(&inside)
+        inner.specs[id.index].put(&arena.value, values)
     }
 
     /// Sets all gradients to zero, as each step of an optimizer does.

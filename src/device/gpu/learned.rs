@@ -21,8 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 /// Whether a fast path is trusted, as the file has it.
-#[derive(Debug, Clone)]
-#[cfg_attr(feature = "cache", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Verdict {
     /// A hash of the kernels' text.
     pub(super) source: u64,
@@ -31,8 +30,7 @@ pub(super) struct Verdict {
 }
 
 /// The fastest of several candidates, as the file has it.
-#[derive(Debug, Clone)]
-#[cfg_attr(feature = "cache", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Tuned {
     /// A hash of the kernels' text.
     pub(super) source: u64,
@@ -45,8 +43,7 @@ pub(super) struct Tuned {
 }
 
 /// The content of a device's file.
-#[derive(Debug, Default)]
-#[cfg_attr(feature = "cache", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Record {
     /// Adapter, driver and version of this crate.
     device: String,
@@ -54,7 +51,6 @@ pub(super) struct Record {
     pub(super) choices: BTreeMap<String, Tuned>,
 }
 
-#[cfg(feature = "cache")]
 impl Record {
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         serde_json::from_slice(bytes).map_err(|error| error.to_string())
@@ -62,18 +58,6 @@ impl Record {
 
     fn text(&self) -> Option<Vec<u8>> {
         serde_json::to_vec_pretty(self).ok()
-    }
-}
-
-/// Unused without a cache: see [`cache::folder`].
-#[cfg(not(feature = "cache"))]
-impl Record {
-    fn parse(_: &[u8]) -> std::result::Result<Self, String> {
-        Err("this crate was built without its feature `cache`".into())
-    }
-
-    fn text(&self) -> Option<Vec<u8>> {
-        None
     }
 }
 

@@ -13,7 +13,8 @@ impl Lstm {
     /// `lstm.weight_hh_l0` `[4H,H]` (orthogonal) and `lstm.bias_l0` `[4H]` (1 for the forget gate,
     /// else 0), as Keras initialises its `LSTM`; `lstm.weight_hr_l0` `[P,H]` (Glorot uniform) of a
     /// projection, `lstm.peephole_l0` `[3H]` (i, f, o: 0). The names of a reverse direction end
-    /// with `_reverse`, and those of further layers count on: `_l1`.
+    /// with `_reverse`, and those of further layers count on: `_l1`. [`Lstm::kernel_init`] and its like set
+    /// other first values.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0 and other options that make no sense; [`Error::Unsupported`]
@@ -43,9 +44,7 @@ impl Lstm {
         self.recurrent.check("Lstm::recurrent_regularizer", "Lstm::recurrent_max_norm")?;
         self.bias_constraints.regularizer.check("Lstm::bias_regularizer")?;
         self.activity.check("Lstm::activity_regularizer")?;
-        if !self.forget_bias.is_finite() {
-            return refuse("Lstm::forget_bias", self.forget_bias.to_string(), "a finite number");
-        }
+        self.first.check(self.bias)?;
         if self.dropout > 0.0 && self.num_layers == 1 {
             let found = format!("{} with one layer", self.dropout);
             let expected = "0, or num_layers of at least 2: it acts between layers";
@@ -124,13 +123,13 @@ impl Lstm {
                 let add = |name: &str, shape, layout, values: &[f32]| {
                     params.add(format!("{prefix}.{name}{suffix}"), shape, layout, values)
                 };
-                let values = init::glorot_uniform(&mut params.rng(), inputs, 4 * h)?;
+                let values = self.first.kernel.weight(params, [inputs, 4 * h], h)?;
                 let weight_ih = add("weight_ih", vec![4 * h, inputs], gates(inputs), &values)?;
-                let values = init::orthogonal(&mut params.rng(), size, 4 * h)?;
+                let values = self.first.recurrent.weight(params, [size, 4 * h], h)?;
                 let weight_hh = add("weight_hh", vec![4 * h, size], gates(size), &values)?;
                 let bias = match self.bias {
                     true => {
-                        let values = init::repeated(&[0.0, self.forget_bias, 0.0, 0.0], h)?;
+                        let values = self.first.biases(params, h)?;
                         Some(add("bias", vec![4 * h], gates(1), &values)?)
                     }
                     false => None,
@@ -150,7 +149,7 @@ impl Lstm {
                 };
                 let weight_hr = match self.projection {
                     Some(p) => {
-                        let values = init::glorot_uniform(&mut params.rng(), h, p)?;
+                        let values = self.first.kernel.weight(params, [h, p], h)?;
                         let layout = Layout::Transposed { rows: h, columns: p };
                         Some(add("weight_hr", vec![p, h], layout, &values)?)
                     }

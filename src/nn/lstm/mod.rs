@@ -2,6 +2,7 @@
 
 mod build;
 pub(in crate::nn) mod direction;
+mod first_values;
 mod norm;
 mod options;
 mod run;
@@ -10,19 +11,21 @@ mod stepper;
 mod weights;
 
 use super::regularizer::Constraints;
-use super::{Layer, LayerState, Own, Params, Regularizer, is_built};
+use super::{Layer, LayerState, Own, Params, Regularizer, is_built, to_config};
 use crate::autograd::{ParamId, Tape, Var};
 use crate::device::lock;
 use crate::ops::elementwise::merge;
 use crate::ops::lstm::cell::Cell;
 use crate::{Result, Strategy};
+use first_values::Inits;
+use serde::{Deserialize, Serialize};
 pub use state::{LstmOutput, LstmState};
 use std::sync::{Arc, Mutex};
 pub use stepper::{LstmStepper, StreamId};
 use weights::Computed;
 
 /// How a bidirectional layer merges the outputs of its two directions: Keras' `merge_mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Merge {
     /// Concatenation, the forward direction first: `[..,2H]`, as in PyTorch and ONNX.
@@ -48,7 +51,7 @@ impl Merge {
 }
 
 /// The directions in which a layer runs over time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Directions {
     Forward,
     Reverse,
@@ -100,15 +103,18 @@ impl Directions {
 /// assert_eq!(y.shape(), [2, 5, 16]);
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default = "options::blank", deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Lstm {
     hidden_size: usize,
     num_layers: usize,
     directions: Directions,
+    #[serde(rename = "return_sequences")]
     sequences: bool,
     bias: bool,
-    forget_bias: f32,
+    #[serde(rename = "init")]
+    first: Inits,
     projection: Option<usize>,
     layer_norm: bool,
     cell: Cell,
@@ -123,10 +129,15 @@ pub struct Lstm {
     bias_constraints: Constraints,
     activity: Regularizer,
     /// The state of a stateful layer, shared by clones.
-    memory: Option<Arc<Mutex<Option<Vec<LstmState>>>>>,
+    #[serde(rename = "stateful", with = "options::stateful")]
+    memory: Option<Memory>,
+    #[serde(skip)]
     built: Option<Built>,
+    #[serde(skip)]
     computed: Arc<Mutex<Vec<Computed>>>,
 }
+
+type Memory = Arc<Mutex<Option<Vec<LstmState>>>>;
 
 #[derive(Debug, Clone)]
 struct Built {
@@ -191,6 +202,14 @@ impl Layer for Lstm {
 
     fn kind(&self) -> &'static str {
         "lstm"
+    }
+
+    fn config(&self) -> Result<String> {
+        to_config(self)
+    }
+
+    fn parameter(&self, _: Own) -> Option<ParamId> {
+        self.built.as_ref()?.directions.first().map(|ids| ids.weight_ih)
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {

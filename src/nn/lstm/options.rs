@@ -1,5 +1,6 @@
 //! The options of an LSTM layer.
 
+use super::first_values::Inits;
 use super::{Directions, Lstm, Merge};
 use crate::device::lock;
 use crate::nn::Regularizer;
@@ -17,7 +18,7 @@ impl Lstm {
             directions: Directions::Forward,
             sequences: false,
             bias: true,
-            forget_bias: 1.0,
+            first: Inits::default(),
             projection: None,
             layer_norm: false,
             cell: Cell::default(),
@@ -74,12 +75,6 @@ impl Lstm {
     /// Leaves out the biases.
     pub fn no_bias(mut self) -> Self {
         self.bias = false;
-        self
-    }
-
-    /// Sets the first value of the forget gate's bias: 1 by default (Jozefowicz et al. 2015).
-    pub fn forget_bias(mut self, value: f32) -> Self {
-        self.forget_bias = value;
         self
     }
 
@@ -250,5 +245,29 @@ impl Lstm {
     pub fn recompute(mut self) -> Self {
         self.recompute = true;
         self
+    }
+}
+
+/// What a file that lacks an option gets.
+pub(super) fn blank() -> Lstm {
+    Lstm::new(0)
+}
+
+/// Whether a layer is stateful, in a file: the state itself is not kept.
+pub(super) mod stateful {
+    use super::super::Memory;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in crate::nn::lstm) fn serialize<S: Serializer>(
+        memory: &Option<Memory>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        memory.is_some().serialize(serializer)
+    }
+
+    pub(in crate::nn::lstm) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Memory>, D::Error> {
+        Ok(bool::deserialize(deserializer)?.then(Memory::default))
     }
 }

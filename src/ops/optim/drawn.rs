@@ -37,6 +37,7 @@ pub(crate) struct Pass {
     pub(crate) n: usize,
     skip: usize,
     size: usize,
+    /// The element, or the row of a table, that the pass begins at.
     base: usize,
 }
 
@@ -45,7 +46,9 @@ impl Pass {
     pub(crate) fn all(p: &Tensor, drawn: Option<&RowGradient>) -> Vec<Self> {
         let Some(drawn) = drawn else {
             let windows = p.windows(p.len(), 1);
-            return windows.map(|at| Self { n: at.len(), at, skip: 0, size: 1, base: 0 }).collect();
+            let pass =
+                |at: Range<usize>| Self { n: at.len(), base: at.start, at, skip: 0, size: 1 };
+            return windows.map(pass).collect();
         };
         let size = drawn.size().max(1);
         let pass = |window: Range<usize>| {

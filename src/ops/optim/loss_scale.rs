@@ -4,13 +4,12 @@
 //!
 //! Source: Micikevicius et al. 2018, arXiv 1710.03740; the constants are PyTorch's `GradScaler`'s.
 
+use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
-use crate::device::kernel::{Kernel, Wgsl, Workgroup, wgsl};
+use crate::device::kernel::{Kernel, Workgroup, wgsl};
 use crate::ops::common::{ELEMENTWISE, INDEX, Launch, elementwise, switches};
 use crate::{Device, Result, Tensor};
-
-/// How the optimizers' kernels read it.
-pub(crate) const LOSS_SCALE: Wgsl = wgsl!("optim/parts/loss_scale.wgsl");
+use std::sync::Arc;
 
 pub(crate) static CHECK: Kernel = Kernel {
     name: "loss_scale_check",
@@ -46,20 +45,14 @@ pub(crate) fn state(device: &Device) -> Result<Tensor> {
 }
 
 /// Begins an optimizer's step: settles whether all gradients allow one, adds it to `count` `[1]` if
-/// so, and sets the scale of the next. [`super::adam`] and [`super::sgd`] then read `state`.
+/// so, and sets the scale of the next. [`super::step_factors`] then reads both.
 pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> Result<()> {
     let Some(gpu) = state.gpu() else {
-        let bad = gradients.iter().any(|g| g.cpu().iter().any(|g| !g.is_finite()));
+        let bad = gradients.iter().any(|g| !all_finite(&g.cpu()));
         state.cpu_mut(|state| count.cpu_mut(|count| twin(bad, state, &mut count[0])));
         return Ok(());
     };
-    for g in gradients.iter().filter(|g| !g.is_empty()) {
-        for window in g.windows(g.len(), 1) {
-            elementwise(&CHECK, window.len().div_ceil(4))
-                .words(&[window.len() as u32])
-                .run(gpu, &[Some(&g.window(&window)), Some(state)])?;
-        }
-    }
+    check(gpu, gradients, state)?;
     gpu.run(&Launch {
         kernel: &UPDATE,
         grid: [1, 1, 1],
@@ -67,6 +60,23 @@ pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> R
         uniform: &[GROWTH, LEAST, MOST].map(f32::to_bits),
         tensors: &[Some(state), Some(count)],
     })
+}
+
+/// Notes in the last word of `state` `[4]` whether a gradient is not finite.
+pub(super) fn check(gpu: &Arc<Gpu>, gradients: &[&Tensor], state: &Tensor) -> Result<()> {
+    for g in gradients.iter().filter(|g| !g.is_empty()) {
+        for window in g.windows(g.len(), 1) {
+            elementwise(&CHECK, window.len().div_ceil(4))
+                .words(&[window.len() as u32])
+                .run(gpu, &[Some(&g.window(&window)), Some(state)])?;
+        }
+    }
+    Ok(())
+}
+
+/// Without a branch for each number, so that the compiler makes vectors of it.
+pub(super) fn all_finite(x: &[f32]) -> bool {
+    x.chunks(4096).all(|chunk| chunk.iter().fold(true, |all, x| all & x.is_finite()))
 }
 
 fn twin(bad: bool, state: &mut [f32], count: &mut f32) {

@@ -1,11 +1,13 @@
-//! Softmaxes, losses and accuracies.
+//! Softmaxes, losses, and what metrics are made of.
 
+use super::super::metrics::{answer, term};
 use super::super::oracle::dense::{Activation, activate, activate_backward};
 use super::super::oracle::{Random, widen};
 use super::super::tensor;
 use super::{Case, argument, none, nothing, words};
 use crate::Tensor;
-use crate::ops::loss::{accuracy, cross_entropy, pointwise_loss};
+use crate::ops::loss::metric_sums::{Sum, Term, Wanted};
+use crate::ops::loss::{answers, cross_entropy, metric_sums, pointwise_loss};
 use crate::ops::norm::softmax;
 
 /// By the largest, as every device has it.
@@ -207,62 +209,106 @@ fn losses_between_numbers() {
     none(&failures);
 }
 
-/// What is NaN says nothing, so nothing right.
+/// A row with a NaN says nothing, and is behind all classes.
 #[test]
-fn accuracies() {
+fn answers_of_rows() {
     let mut failures = Vec::new();
     let (rows, c, seed) = (33, 7, 111);
     let mut r = Random::new(seed);
-    let x = r.uniform(rows * c, -3.0, 3.0);
-    let best = |x: &[f64]| (1..c).fold(0, |best, j| if x[j] > x[best] { j } else { best });
-    // All are right, so that what makes them wrong shows.
-    let labels: Vec<_> = widen(&x).chunks(c).map(|x| best(x) as u32).collect();
-    let weights = r.uniform(rows, 0.1, 2.0);
+    let labels: Vec<_> = (0..rows).map(|_| r.below(c) as u32).collect();
+    let mut weights = r.uniform(rows, 0.1, 2.0);
+    weights[4] = 0.0;
+    // A rank behind all classes is no size to measure errors by.
+    let split = |y: &[f64]| {
+        let column =
+            |j: usize| y.iter().skip(j).step_by(3).map(|&v| if v > 1e30 { -2.0 } else { v });
+        vec![
+            column(0).collect::<Vec<_>>(),
+            y.iter().skip(1).step_by(3).copied().collect(),
+            column(2).collect(),
+        ]
+    };
     Case {
-        op: "accuracy",
-        what: "categorical".to_owned(),
+        op: "answers",
+        what: String::new(),
         seed,
         bound: 1e-5,
-        arguments: vec![argument("x", x.clone()), argument("weights", weights.clone())],
+        arguments: vec![
+            argument("x", r.uniform(rows * c, -3.0, 3.0)).but(4 * c..5 * c),
+            argument("weights", weights),
+        ],
         run: &|device, x| {
             let (x, w) = (tensor(&x[0], [rows, c], device), tensor(&x[1], [rows], device));
             let labels = Tensor::from_u32(&labels, [rows], device).unwrap();
-            vec![words(accuracy::accuracy(accuracy::Kind::Categorical, &x, &labels, Some(&w)))]
+            let found = words(answers::answers(&x, &labels, Some(&w), true));
+            let narrow = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
+            split(&widen(&found)).into_iter().map(narrow).collect()
         },
         formula: &|x| {
-            let hit = |row: usize| {
-                let of = &x[0][row * c..][..c];
-                let right = best(of) == labels[row] as usize && !of.iter().any(|x| x.is_nan());
-                f64::from(u8::from(right)) * x[1][row]
+            let answer = |row: usize| {
+                let (own, label) = (&x[0][row * c..][..c], labels[row] as usize);
+                if nothing("answers", x[1][row]) {
+                    return [f64::INFINITY, 0.0, -1.0];
+                }
+                let [rank, _, class] = answer(own, label);
+                [rank, -log_softmax(own, c)[label], class]
             };
-            vec![(0..rows).map(hit).collect()]
+            split(&(0..rows).flat_map(answer).collect::<Vec<_>>())
         },
     }
     .check(&mut failures);
-    let bits = x.iter().map(|&x| if x > 0.0 { 1.0 } else { 0.0 }).collect();
-    Case {
-        op: "accuracy",
-        what: "binary".to_owned(),
-        seed,
-        bound: 1e-5,
-        arguments: vec![argument("x", x), argument("y", bits), argument("weights", weights)],
-        run: &|device, x| {
-            let w = tensor(&x[2], [rows], device);
-            let (x, y) = (tensor(&x[0], [rows, c], device), tensor(&x[1], [rows, c], device));
-            vec![words(accuracy::accuracy(accuracy::Kind::Binary, &x, &y, Some(&w)))]
-        },
-        formula: &|x| {
-            let right = |i: &usize| {
-                let (x, y) = (x[0][*i], x[1][*i]);
-                !x.is_nan() && !y.is_nan() && (x > 0.0) == (y > 0.5)
-            };
-            let hit = |row: usize| {
-                let count = (row * c..(row + 1) * c).filter(right).count();
-                count as f64 / c as f64 * x[2][row]
-            };
-            vec![(0..rows).map(hit).collect()]
-        },
+    none(&failures);
+}
+
+/// What is NaN makes a sum of numbers NaN, and counts as no answer.
+#[test]
+fn sums_of_metrics() {
+    let mut failures = Vec::new();
+    let (rows, c, seed) = (5, 3, 113);
+    let mut r = Random::new(seed);
+    let mut weights = r.uniform(rows, 0.1, 2.0);
+    weights[2] = 0.0;
+    for of in [
+        Term::Absolute,
+        Term::Squared,
+        Term::Percentage,
+        Term::Symmetric,
+        Term::Pinball(0.3),
+        Term::LogLoss,
+        Term::Below(0.1),
+        Term::Value,
+        Term::Right(0.1),
+        Term::Yes(0.1),
+        Term::BothYes(0.1),
+        Term::No(0.1),
+        Term::BothNo(0.1),
+    ] {
+        Case {
+            op: "metric_sums",
+            what: format!("{of:?}"),
+            seed,
+            bound: 1e-5,
+            arguments: vec![
+                argument("x", r.uniform(rows * c, -2.0, 2.0)).but(2 * c..3 * c),
+                argument("y", r.uniform(rows * c, -2.0, 2.0)).but(2 * c..3 * c),
+                argument("weights", weights.clone()),
+            ],
+            run: &|device, x| {
+                let w = tensor(&x[2], [rows], device);
+                let (x, y) = (tensor(&x[0], [rows, c], device), tensor(&x[1], [rows, c], device));
+                let each = |j: usize| Sum { term: of, columns: (j, 1) };
+                let wanted = Wanted::new((0..c).map(each).collect(), 0, device).unwrap();
+                vec![words(metric_sums::metric_sums(&wanted, &x, &y, Some(&w)))]
+            },
+            formula: &|x| {
+                let value = |j: usize, row: usize| match x[2][row] {
+                    w if nothing("metric_sums", w) => 0.0,
+                    w => w * term(of, x[0][row * c + j], x[1][row * c + j]),
+                };
+                vec![(0..c).map(|j| (0..rows).map(|row| value(j, row)).sum()).collect()]
+            },
+        }
+        .check(&mut failures);
     }
-    .check(&mut failures);
     none(&failures);
 }

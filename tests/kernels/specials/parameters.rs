@@ -1,10 +1,12 @@
 //! What belongs to parameters: tables, penalties, the steps of optimizers.
 
+use super::super::optimizers::{Scaled, rules};
 use super::super::oracle::Random;
 use super::super::tensor;
 use super::{Case, argument, none, pairs, words};
 use crate::ops::frames::embedding;
-use crate::ops::optim::{adam, loss_scale, regularizer, sgd};
+use crate::ops::optim::update::{StepFactors, update};
+use crate::ops::optim::{loss_scale, regularizer};
 
 /// The row that a number names, if there is one.
 fn named(id: f64, rows: usize) -> Option<usize> {
@@ -196,106 +198,52 @@ fn scaled(x: &[f64], by: f64) -> Vec<f64> {
     x.iter().map(|x| x * by).collect()
 }
 
-/// The parameters and the sums of one step. `x`: parameters, gradients, sums.
-fn descended(x: &[Vec<f64>], nesterov: bool) -> [Vec<f64>; 2] {
-    let (rate, momentum) = (f64::from(0.1f32), f64::from(0.9f32));
-    let v = pairs(&x[2], &x[1], |v, g| momentum * v + g);
-    let ahead = pairs(&x[1], &v, |g, v| if nesterov { g + momentum * v } else { v });
-    [pairs(&x[0], &ahead, |p, d| p - rate * d), v]
-}
-
+/// The fourth step of each rule: parameters, what is kept, gradients.
 #[test]
-fn steps_of_descent() {
+fn steps_of_optimizers() {
     let mut failures = Vec::new();
     let (n, seed) = (131, 121);
     let mut r = Random::new(seed);
-    for (nesterov, scaling) in [(false, false), (true, false), (false, true), (true, true)] {
-        let factors = sgd::Factors { rate: 0.1, momentum: 0.9, nesterov };
-        Case {
-            op: "sgd",
-            what: format!("nesterov {nesterov}, scaled {scaling}"),
-            seed,
-            bound: 1e-5,
-            arguments: ["p", "g", "v"].map(|name| argument(name, r.uniform(n, -1.0, 1.0))).into(),
-            run: &|device, x| {
-                let [p, g, v] = [0, 1, 2].map(|at| tensor(&x[at], [n], device));
-                let state = loss_scale::state(device).unwrap();
-                let count = tensor(&[3.0], [1], device);
-                let mut g = g;
-                if scaling {
-                    g = loss_scale::rescale(&g, &state, false).unwrap();
-                    loss_scale::settle(&[&g], &state, &count).unwrap();
-                }
-                sgd::sgd([&p, &g, &v], None, factors, scaling.then_some(&state)).unwrap();
-                [p, v, g].map(|t| t.to_vec().unwrap()).to_vec()
-            },
-            formula: &|x| {
-                let [p, v] = match scaling && settled(&x[1]).0 {
-                    true => [x[0].clone(), x[2].clone()],
-                    false => descended(x, nesterov),
-                };
-                vec![p, v, vec![0.0; n]]
-            },
+    for (rule, mut formula) in rules() {
+        let kept = rule.kind.slots().len();
+        // Of three steps before.
+        let product = 0.125;
+        (formula.t, formula.product) = (3, product);
+        for scaling in [false, true] {
+            let names = ["p", "g", "a", "b", "c"];
+            let of = |&name: &&'static str| {
+                let least = if matches!(name, "p" | "g") { -1.0 } else { 0.1 };
+                argument(name, r.uniform(n, least, 1.0))
+            };
+            Case {
+                op: "update",
+                what: format!("{:?}, scaled {scaling}", rule.kind),
+                seed,
+                bound: 1e-4,
+                arguments: names[..2 + kept].iter().map(of).collect(),
+                run: &|device, x| {
+                    let [p, mut g] = [0, 1].map(|at| tensor(&x[at], [n], device));
+                    let slots: Vec<_> = x[2..].iter().map(|x| tensor(x, [n], device)).collect();
+                    let scaled = Scaled::new(3.0, product as f32, device);
+                    let mut factors = StepFactors::Known(rule.factors(4, &mut product.clone()));
+                    if scaling {
+                        g = scaled.settle(&rule, &g);
+                        factors = scaled.factors();
+                    }
+                    update(&rule, [&p, &g], &slots, &factors, None, None).unwrap();
+                    [p, g].iter().chain(&slots).map(|t| t.to_vec().unwrap()).collect()
+                },
+                formula: &|x| {
+                    let (mut p, mut formula) = (x[0].clone(), formula.clone());
+                    formula.slots = x[2..].to_vec();
+                    if !(scaling && settled(&x[1]).0) {
+                        formula.step(&mut p, &x[1]);
+                    }
+                    [vec![p, vec![0.0; n]], formula.slots].concat()
+                },
+            }
+            .check(&mut failures);
         }
-        .check(&mut failures);
-    }
-    none(&failures);
-}
-
-const ADAM: adam::Factors =
-    adam::Factors { rate: 0.1, step: 4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.01 };
-
-/// The parameters and both sums of the fourth step. `x`: parameters, gradients, sums.
-fn adapted(x: &[Vec<f64>]) -> [Vec<f64>; 3] {
-    let [rate, beta1, beta2, epsilon, decay] =
-        [ADAM.rate, ADAM.beta1, ADAM.beta2, ADAM.epsilon, ADAM.decay].map(f64::from);
-    let rate = rate / (1.0 - beta1.powi(4));
-    let root = (1.0 - beta2.powi(4)).sqrt();
-    let m = pairs(&x[2], &x[1], |m, g| beta1 * m + (1.0 - beta1) * g);
-    let v = pairs(&x[3], &x[1], |v, g| beta2 * v + (1.0 - beta2) * g * g);
-    let step = pairs(&m, &v, |m, v| rate * m / (v.sqrt() / root + epsilon));
-    [pairs(&x[0], &step, |p, step| p * (1.0 - decay) - step), m, v]
-}
-
-#[test]
-fn steps_of_adam() {
-    let mut failures = Vec::new();
-    let (n, seed) = (131, 122);
-    let mut r = Random::new(seed);
-    for scaling in [false, true] {
-        Case {
-            op: "adam",
-            what: format!("scaled {scaling}"),
-            seed,
-            bound: 1e-4,
-            arguments: vec![
-                argument("p", r.uniform(n, -1.0, 1.0)),
-                argument("g", r.uniform(n, -1.0, 1.0)),
-                argument("m", r.uniform(n, -1.0, 1.0)),
-                argument("v", r.uniform(n, 0.1, 1.0)),
-            ],
-            run: &|device, x| {
-                let [p, g, m, v] = [0, 1, 2, 3].map(|at| tensor(&x[at], [n], device));
-                let state = loss_scale::state(device).unwrap();
-                let count = tensor(&[3.0], [1], device);
-                let mut g = g;
-                if scaling {
-                    g = loss_scale::rescale(&g, &state, false).unwrap();
-                    loss_scale::settle(&[&g], &state, &count).unwrap();
-                }
-                adam::adam([&p, &g, &m, &v], None, ADAM, scaling.then_some([&state, &count]))
-                    .unwrap();
-                [p, m, v, g].map(|t| t.to_vec().unwrap()).to_vec()
-            },
-            formula: &|x| {
-                let [p, m, v] = match scaling && settled(&x[1]).0 {
-                    true => [x[0].clone(), x[2].clone(), x[3].clone()],
-                    false => adapted(x),
-                };
-                vec![p, m, v, vec![0.0; n]]
-            },
-        }
-        .check(&mut failures);
     }
     none(&failures);
 }

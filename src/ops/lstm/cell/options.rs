@@ -3,13 +3,14 @@
 use crate::check::check_share;
 use crate::ops::common::threefry::Key;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// An activation inside a cell: those of ONNX's operator `LSTM`, with their parameters. Each value goes
 /// by itself; what layers do to their results is [`crate::nn::Activation`], which converts into this one.
 ///
 /// Keras' `hard_sigmoid` is `HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }`, ONNX's default
 /// `HardSigmoid { alpha: 0.2, beta: 0.5 }`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the parameters are those of the formula")]
 #[non_exhaustive]
 pub enum GateActivation {
@@ -82,7 +83,7 @@ impl GateActivation {
 }
 
 /// Gates of which one follows the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Coupling {
     /// Each gate has its own weights.
@@ -95,7 +96,8 @@ pub enum Coupling {
 }
 
 /// What a cell does otherwise than the plain one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Cell {
     pub(crate) recurrent: GateActivation,
     pub(crate) input: GateActivation,

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 /// How a GPU goes through the timesteps of an LSTM layer. The CPU device has one way and
 /// ignores this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[non_exhaustive]
 pub enum Strategy {
     /// The faster of those that can run the shape here.

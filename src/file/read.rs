@@ -1,0 +1,166 @@
+//! Reading of a safetensors file, tensor by tensor.
+
+use super::header::{Header, LARGEST, LENGTH};
+use super::{RESERVED, io, regular};
+use crate::{Error, Result};
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, TensorInfo};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// A safetensors file whose header was read and checked against the file's length, so that no tensor asks
+/// for more memory than the file has bytes.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    path: PathBuf,
+    file: File,
+    /// The byte at which the tensors begin.
+    start: u64,
+    texts: BTreeMap<String, String>,
+    tensors: BTreeMap<String, TensorInfo>,
+}
+
+impl Reader {
+    /// Opens a file and reads its header.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let read = |error| io("read", path, error);
+        // Opening a pipe would wait for a writer; after it another file may have taken the name.
+        std::fs::metadata(path).and_then(|found| regular(&found)).map_err(read)?;
+        let mut file = File::open(path).map_err(read)?;
+        let found = file.metadata().map_err(read)?;
+        regular(&found).map_err(read)?;
+        let bytes = found.len();
+        let bad = |entry: &str, expected: String, found: String| Error::File {
+            path: path.display().to_string(),
+            entry: entry.into(),
+            expected,
+            found,
+        };
+        let mut length = [0; LENGTH];
+        if bytes < LENGTH as u64 {
+            let expected = format!("at least {LENGTH}: a safetensors file");
+            return Err(bad("the file's length", expected, format!("{bytes} bytes")));
+        }
+        file.read_exact(&mut length).map_err(read)?;
+        let length = u64::from_le_bytes(length);
+        let most = (bytes - LENGTH as u64).min(LARGEST as u64);
+        if length > most {
+            let expected = format!(
+                "at most {most} bytes, in a file of {bytes}: it is damaged, or no safetensors file"
+            );
+            return Err(bad("the header's length", expected, format!("{length} bytes")));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(read)?;
+        let (header, len) = Header::parse(&header).map_err(|error| {
+            let expected = "that of a safetensors file".into();
+            bad("the header", expected, format!("unreadable ({error})"))
+        })?;
+        let start = LENGTH as u64 + length;
+        if start.checked_add(len as u64) != Some(bytes) {
+            let expected =
+                format!("{} bytes, as the header says", start.saturating_add(len as u64));
+            return Err(bad("the file's length", expected, format!("{bytes} bytes")));
+        }
+        let Header { texts, tensors } = header;
+        Ok(Self { path: path.into(), file, start, texts, tensors })
+    }
+
+    /// The error of an entry that is not what it should be.
+    pub(crate) fn bad(
+        &self,
+        entry: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Error {
+        Error::File {
+            path: self.path.display().to_string(),
+            entry: entry.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// The text of this name.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// The names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// How many values the tensors have that are parameters of a model.
+    pub(crate) fn values_of_parameters(&self) -> usize {
+        let parameters = self.tensors.iter().filter(|(name, _)| !name.starts_with(RESERVED));
+        parameters.map(|(_, info)| info.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Checks that a tensor is there, with this shape and numbers that [`Reader::values`] reads.
+    pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let entry = || format!("tensor {name}");
+        let Some(info) = self.tensors.get(name) else {
+            return Err(self.bad(entry(), format!("{shape:?}"), "missing"));
+        };
+        if info.shape != shape {
+            return Err(self.bad(entry(), format!("{shape:?}"), format!("{:?}", info.shape)));
+        }
+        match info.dtype {
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(()),
+            other => Err(self.bad(entry(), "of F32, F16 or BF16", format!("of {other}"))),
+        }
+    }
+
+    /// The values of a tensor, as 32-bit floats.
+    pub(crate) fn values(&mut self, name: &str) -> Result<Vec<f32>> {
+        let Some(info) = self.tensors.get(name).cloned() else {
+            return Err(self.bad(format!("tensor {name}"), "a tensor", "missing"));
+        };
+        self.check(name, &info.shape)?;
+        let read = |error| io("read", &self.path, error);
+        let (first, end) = info.data_offsets;
+        let (size, widen): (_, Widen) = match info.dtype {
+            Dtype::F16 => (2, |bytes, values| {
+                values.extend(pairs(bytes).map(|bits| f16::from_bits(bits).to_f32()));
+            }),
+            Dtype::BF16 => (2, |bytes, values| {
+                values.extend(pairs(bytes).map(|bits| bf16::from_bits(bits).to_f32()));
+            }),
+            _ => (4, |bytes, values| {
+                let words = bytes.as_chunks::<4>().0;
+                values.extend(words.iter().map(|&word| f32::from_le_bytes(word)));
+            }),
+        };
+        let len = (end - first) / size;
+        let mut values = Vec::new();
+        values.try_reserve_exact(len).map_err(|_| Error::OutOfMemory {
+            what: "a tensor of a file",
+            bytes: 4 * len as u64,
+        })?;
+        self.file.seek(SeekFrom::Start(self.start + first as u64)).map_err(read)?;
+        // By parts that a cache holds: memory is written once.
+        let mut part = vec![0; PART.min(end - first)];
+        let mut left = end - first;
+        while left > 0 {
+            let bytes = left.min(part.len());
+            let part = &mut part[..bytes];
+            self.file.read_exact(part).map_err(read)?;
+            widen(part, &mut values);
+            left -= bytes;
+        }
+        Ok(values)
+    }
+}
+
+/// Appends the numbers of some bytes.
+type Widen = fn(&[u8], &mut Vec<f32>);
+
+/// The bytes that are read at once.
+const PART: usize = 1 << 18;
+
+fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> {
+    bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_le_bytes(pair))
+}

@@ -1,0 +1,274 @@
+//! The metrics of an epoch, from sums on the device and from the outputs that are kept.
+
+use super::average::Counts;
+use super::kept::Kept;
+use super::metric::{Family, Metric};
+use super::regression::Spread;
+use crate::file::State;
+use crate::loss::RowWeights;
+use crate::ops::loss::answers::{self, answers};
+use crate::ops::loss::metric_sums::{Sum, Term, Wanted, metric_sums};
+use crate::train::batch::{Batch, BatchTargets};
+use crate::train::loss::Loss;
+use crate::train::total::Total;
+use crate::{Device, Result, Tensor};
+
+/// The metrics of the batches so far.
+pub(crate) struct Measure {
+    metrics: Vec<Metric>,
+    names: Vec<String>,
+    family: Family,
+    width: usize,
+    plan: Plan,
+    /// The sums on the device, if a metric needs any.
+    sums: Option<(Wanted, Total)>,
+    /// The targets' spread, if a metric needs it.
+    spread: Option<Spread>,
+    kept: Option<Kept>,
+    weight: f64,
+}
+
+/// Which sums the metrics need, and where each finds its own.
+#[derive(Default)]
+struct Plan {
+    sums: Vec<Sum>,
+    /// For each metric, the numbers of its sums.
+    of: Vec<Vec<usize>>,
+    /// The classes that are counted; 0 if none are.
+    classes: usize,
+    log_loss: bool,
+}
+
+impl Plan {
+    fn new(metrics: &[Metric], family: Family, width: usize) -> Self {
+        let mut plan = Self::default();
+        for metric in metrics {
+            let own = plan.sums_of(metric, family, width);
+            let of = own.into_iter().map(|sum| match plan.sums.iter().position(|s| *s == sum) {
+                Some(at) => at,
+                None => {
+                    plan.sums.push(sum);
+                    plan.sums.len() - 1
+                }
+            });
+            let of = of.collect();
+            plan.of.push(of);
+        }
+        plan
+    }
+
+    fn sums_of(&mut self, metric: &Metric, family: Family, width: usize) -> Vec<Sum> {
+        let all = |term| vec![Sum { term, columns: (0, width) }];
+        let answer = |term, column| vec![Sum { term, columns: (column, 1) }];
+        let each = |terms: &[Term], columns: std::ops::Range<usize>| {
+            let of = |j| terms.iter().map(move |&term| Sum { term, columns: (j, 1) });
+            columns.flat_map(of).collect()
+        };
+        match (metric, family) {
+            (Metric::Accuracy, Family::Classes) => answer(Term::Below(1.0), answers::RANK),
+            (Metric::TopK(k), _) => answer(Term::Below(*k as f32), answers::RANK),
+            (Metric::LogLoss | Metric::Perplexity, Family::Classes) => {
+                self.log_loss = true;
+                answer(Term::Value, answers::LOG_LOSS)
+            }
+            (metric, Family::Classes) if metric.of_counts() => {
+                self.classes = width;
+                Vec::new()
+            }
+            (Metric::Accuracy, _) => all(Term::Right(0.0)),
+            (Metric::BinaryAccuracy { threshold }, _) => {
+                let p = f64::from(*threshold);
+                all(Term::Right((p / (1.0 - p)).ln() as f32))
+            }
+            (Metric::LogLoss, _) => all(Term::LogLoss),
+            (metric, _) if metric.of_counts() => {
+                let yes = [Term::Yes(0.0), Term::IsYes, Term::BothYes(0.0)];
+                let no = [Term::No(0.0), Term::IsNo, Term::BothNo(0.0)];
+                match width {
+                    1 => each(&[no, yes].concat(), 0..1),
+                    _ => each(&yes, 0..width),
+                }
+            }
+            (Metric::MeanAbsoluteError | Metric::Mase { .. }, _) => all(Term::Absolute),
+            (Metric::MeanSquaredError | Metric::RootMeanSquaredError, _) => all(Term::Squared),
+            (Metric::MeanAbsolutePercentageError, _) => all(Term::Percentage),
+            (Metric::SymmetricMeanAbsolutePercentageError, _) => all(Term::Symmetric),
+            (Metric::R2, _) => each(&[Term::Squared], 0..width),
+            (Metric::Pinball { quantile }, _) => all(Term::Pinball(*quantile)),
+            (Metric::Crps { quantiles }, _) => {
+                let of = |(j, &q)| Sum { term: Term::Pinball(q), columns: (j, 1) };
+                quantiles.iter().enumerate().map(of).collect()
+            }
+            (Metric::Coverage { lower, upper }, _) => {
+                vec![Sum { term: Term::Within, columns: (*lower, upper - lower + 1) }]
+            }
+            // Of all outputs.
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Measure {
+    /// Checks the metrics against the loss, the outputs of the model, and whether it gives sequences.
+    pub(crate) fn new(
+        device: &Device,
+        loss: &Loss,
+        metrics: &[Metric],
+        width: usize,
+        sequences: bool,
+    ) -> Result<Self> {
+        for metric in metrics {
+            metric.check(loss, width, sequences)?;
+        }
+        let family = Family::of(loss);
+        let plan = Plan::new(metrics, family, width);
+        let wanted = Wanted::new(plan.sums.clone(), plan.classes, device)?;
+        let sums = match wanted.len() {
+            0 => None,
+            columns => Some((wanted, Total::of_columns(columns, device)?)),
+        };
+        Ok(Self {
+            metrics: metrics.to_vec(),
+            names: Metric::names(metrics),
+            family,
+            width,
+            plan,
+            sums,
+            spread: metrics.contains(&Metric::R2).then(|| Spread::new(width)),
+            kept: Kept::new(metrics, family, width)?,
+            weight: 0.0,
+        })
+    }
+
+    /// Adds a batch, and the outputs that the loss compares with its targets.
+    pub(crate) fn add(&mut self, output: &Tensor, batch: &Batch) -> Result<()> {
+        self.weight += f64::from(batch.weight);
+        let weights = batch.weights.as_ref().map(RowWeights::tensor);
+        let sequences = self.kept.as_ref().is_some_and(Kept::of_sequences);
+        match &batch.targets {
+            BatchTargets::Classes(labels) => {
+                let (answers, y) = match self.sums.is_some() || sequences {
+                    true => {
+                        let log_loss = self.plan.log_loss;
+                        let y = labels.tensor();
+                        (Some(answers(output, y, weights, log_loss)?), y)
+                    }
+                    false => (None, labels.tensor()),
+                };
+                if let (Some((wanted, total)), Some(x)) = (&mut self.sums, &answers) {
+                    total.add_rows(&metric_sums(wanted, x, y, weights)?)?;
+                }
+                if let Some(kept) = &self.kept {
+                    kept.add(output, answers.as_ref(), labels.values(), batch);
+                }
+            }
+            BatchTargets::Values(y) => {
+                if let Some((wanted, total)) = &mut self.sums {
+                    total.add_rows(&metric_sums(wanted, output, y, weights)?)?;
+                }
+                if let Some(spread) = &mut self.spread {
+                    spread.add(&batch.numbers, batch.weights.as_ref().map(RowWeights::values));
+                }
+                if let Some(kept) = &self.kept {
+                    kept.add(output, None, &[], batch);
+                }
+            }
+            BatchTargets::None => {}
+        }
+        Ok(())
+    }
+
+    /// The sums as they go. Waits for the device.
+    pub(crate) fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        state.set_number("weight", self.weight);
+        if let Some((_, total)) = &self.sums {
+            state.nest("sums", total.state()?);
+        }
+        if let Some(spread) = &self.spread {
+            state.set_doubles("spread", &spread.numbers());
+        }
+        if let Some(kept) = &self.kept {
+            state.nest("kept", kept.state()?);
+        }
+        Ok(state)
+    }
+
+    /// Goes on from what [`Measure::state`] gave.
+    pub(crate) fn set_state(&mut self, state: &State) -> Result<()> {
+        self.weight = state.number("weight")?;
+        if let Some((_, total)) = &mut self.sums {
+            total.set_state(&state.nested("sums"))?;
+        }
+        if let Some(spread) = &mut self.spread {
+            spread.set_numbers(&state.doubles("spread")?);
+        }
+        if let Some(kept) = &self.kept {
+            kept.set_state(&state.nested("kept"))?;
+        }
+        Ok(())
+    }
+
+    /// The metrics and their names; without those of all outputs, unless `all` are wanted. Waits for the
+    /// device.
+    pub(crate) fn read(&self, all: bool) -> Result<(Vec<f32>, Vec<String>)> {
+        let sums = match &self.sums {
+            Some((_, total)) => total.read_columns()?,
+            None => Vec::new(),
+        };
+        if let Some(kept) = self.kept.as_ref().filter(|_| all) {
+            kept.finish()?;
+        }
+        let (mut values, mut names) = (Vec::new(), Vec::new());
+        for ((metric, of), name) in self.metrics.iter().zip(&self.plan.of).zip(&self.names) {
+            let of_outputs = metric.of_scores() || metric.of_sequences();
+            if of_outputs && !all {
+                continue;
+            }
+            values.push(match &self.kept {
+                // 0, not NaN, where nothing counted.
+                _ if self.weight == 0.0 => 0.0,
+                Some(kept) if of_outputs => kept.value(metric) as f32,
+                _ => self.value(metric, of, &sums) as f32,
+            });
+            names.push(name.clone());
+        }
+        Ok((values, names))
+    }
+
+    /// The value of a metric, from the numbers of its sums.
+    fn value(&self, metric: &Metric, of: &[usize], sums: &[f64]) -> f64 {
+        let at = |i: &usize| sums.get(*i).copied().unwrap_or(f64::NAN);
+        let own = of.iter().map(at);
+        let all = own.clone().sum::<f64>();
+        let columns = if self.family == Family::Classes { 1 } else { self.width };
+        let mean = all / (self.weight * columns as f64);
+        let counts = || self.counts(of, sums);
+        match metric {
+            Metric::Precision(average) => counts().precision(*average),
+            Metric::Recall(average) => counts().recall(*average),
+            Metric::F1(average) => counts().f1(*average),
+            Metric::Mcc => counts().mcc(),
+            Metric::Perplexity => mean.exp(),
+            Metric::RootMeanSquaredError => mean.sqrt(),
+            Metric::Mase { scale } => mean / f64::from(*scale),
+            Metric::R2 => match &self.spread {
+                Some(spread) => spread.r2(&own.collect::<Vec<_>>()),
+                None => f64::NAN,
+            },
+            Metric::Crps { quantiles } => 2.0 * all / (self.weight * quantiles.len() as f64),
+            Metric::Coverage { .. } => all / self.weight,
+            _ => mean,
+        }
+    }
+
+    /// How often each class was answered, was right, and was both.
+    fn counts(&self, of: &[usize], sums: &[f64]) -> Counts {
+        let own: Vec<_> = match self.family {
+            Family::Classes => sums.get(self.plan.sums.len()..).unwrap_or_default().to_vec(),
+            _ => of.iter().filter_map(|&at| sums.get(at).copied()).collect(),
+        };
+        let classes = own.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect();
+        Counts { classes, columns: self.family == Family::Binary && self.width > 1 }
+    }
+}

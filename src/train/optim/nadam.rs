@@ -1,0 +1,87 @@
+//! NAdam.
+
+use super::steps::Steps;
+use super::{check_epsilon, check_size, optimizer};
+use crate::Result;
+use crate::autograd::Params;
+use crate::check::check_share;
+use crate::file::State;
+use crate::ops::optim::rule::{Kind, Rule};
+
+/// Adam with Nesterov's momentum, which is less at first (Dozat 2016), with PyTorch's rules and defaults (Keras'
+/// `Nadam`: a learning rate of 0.001, an epsilon of 1e-7).
+///
+/// ```
+/// use wgpu_lstm::train::NAdam;
+/// let optimizer = NAdam::new(1e-3).weight_decay(1e-2).decoupled_weight_decay();
+/// assert_eq!(optimizer.learning_rate(), 1e-3);
+/// ```
+#[derive(Debug)]
+#[must_use = "an optimizer does nothing until it steps"]
+pub struct NAdam {
+    betas: (f32, f32),
+    epsilon: f32,
+    weight_decay: f32,
+    decoupled: bool,
+    momentum_decay: f32,
+    steps: Steps,
+}
+
+impl NAdam {
+    /// NAdam with betas of 0.9 and 0.999, an epsilon of 1e-8 and no weight decay.
+    pub fn new(learning_rate: f32) -> Self {
+        let (betas, epsilon, weight_decay) = ((0.9, 0.999), 1e-8, 0.0);
+        let steps = Steps::new(learning_rate);
+        Self { betas, epsilon, weight_decay, decoupled: false, momentum_decay: 4e-3, steps }
+    }
+
+    /// Sets the decay rates of the two moments, each from 0 up to, but not, 1.
+    pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
+        self.betas = (beta1, beta2);
+        self
+    }
+
+    /// Sets the number above 0 that is added to the denominator.
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Sets the share of each parameter that is added to its gradient: coupled weight decay, see
+    /// [`crate::train::Optimizer`].
+    pub fn weight_decay(mut self, weight_decay: f32) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// Makes the weight decay decoupled: the share, times the learning rate, that each parameter loses in a
+    /// step.
+    pub fn decoupled_weight_decay(mut self) -> Self {
+        self.decoupled = true;
+        self
+    }
+
+    /// Sets how fast the momentum goes from half of the first beta to all of it: 0.004 by default.
+    pub fn momentum_decay(mut self, momentum_decay: f32) -> Self {
+        self.momentum_decay = momentum_decay;
+        self
+    }
+
+    fn rule(&self) -> Result<Rule> {
+        let (beta1, beta2) = self.betas;
+        check_share("NAdam::betas", beta1)?;
+        check_share("NAdam::betas", beta2)?;
+        check_epsilon("NAdam::epsilon", self.epsilon)?;
+        check_size("NAdam::weight_decay", self.weight_decay)?;
+        check_size("NAdam::momentum_decay", self.momentum_decay)?;
+        let slowing = self.momentum_decay;
+        let (rate, epsilon) = (self.steps.rate, self.epsilon);
+        let (l2, decay) = match self.decoupled {
+            true => (0.0, rate * self.weight_decay),
+            false => (self.weight_decay, 0.0),
+        };
+        Ok(Rule { beta1, beta2, epsilon, decay, l2, slowing, ..Rule::new(Kind::NAdam, rate) })
+    }
+}
+
+optimizer!(NAdam, 2e-3);
