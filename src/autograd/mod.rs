@@ -7,7 +7,7 @@ mod regularized;
 mod tape;
 mod var;
 
-pub(crate) use params::{ALIGN, Drawn, Layout, Shadow, Snapshot, all_gradients};
+pub(crate) use params::{ALIGN, Drawn, Layout, Snapshot, all_gradients};
 pub use params::{Clip, Group, ParamId, Params, Precision};
 pub use tape::{Gradients, Tape};
 pub use var::Var;

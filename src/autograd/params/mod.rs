@@ -10,7 +10,6 @@ mod kept;
 mod layout;
 mod own;
 mod precision;
-mod shadow;
 mod snapshot;
 mod state;
 mod store;
@@ -21,7 +20,6 @@ pub use clip::Clip;
 pub use groups::Group;
 pub(crate) use layout::Layout;
 pub use precision::Precision;
-pub(crate) use shadow::Shadow;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::{Drawn, all_gradients};
 

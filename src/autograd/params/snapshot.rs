@@ -4,9 +4,11 @@ use super::store::Store;
 use super::{OTHER_PARAMS, Params};
 use crate::Result;
 use crate::ops::elementwise::copy::copy;
+use crate::ops::optim::average::average;
 use crate::tensor::Tensor;
+use std::mem::swap;
 
-/// A copy of the values of all parameters, on their device.
+/// A copy of the values of all parameters, on their device, or averages of them. Clones are the same values.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     /// The generation of the parameters that these values belong to.
@@ -51,6 +53,29 @@ impl Params {
         let mut inner = self.lock();
         // Layers that are built wait for the buffers to grow.
         inner.arena().is_ok() && inner.own_generation() == snapshot.generation
+    }
+
+    /// Moves a snapshot by a share of the way to the parameters.
+    pub(crate) fn average_into(&self, snapshot: &Snapshot, share: f32) -> Result<()> {
+        let mut inner = self.lock();
+        average(&inner.arena()?.value, &snapshot.arena, share)?;
+        let tables = tables(&mut inner)?;
+        tables.iter().zip(&snapshot.tables).try_for_each(|(x, mean)| average(x, mean, share))
+    }
+
+    /// Exchanges the parameters and a snapshot of theirs. Nothing is copied.
+    pub(crate) fn exchange(&self, snapshot: &mut Snapshot) -> Result<()> {
+        let mut inner = self.lock();
+        tables(&mut inner)?;
+        inner.arena()?;
+        inner.half = None;
+        inner.version += 1;
+        if let Some(arena) = &mut inner.arena {
+            swap(&mut arena.value, &mut snapshot.arena);
+        }
+        let values = inner.tables().filter_map(|table| table.value.as_mut());
+        values.zip(&mut snapshot.tables).for_each(|(value, other)| swap(value, other));
+        Ok(())
     }
 
     /// The values of a snapshot by name, in PyTorch's layout. Waits for the device.

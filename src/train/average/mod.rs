@@ -6,7 +6,7 @@ mod swa;
 pub use ema::Ema;
 pub use swa::Swa;
 
-use crate::autograd::{Params, Shadow};
+use crate::autograd::{Params, Snapshot};
 use crate::file::State;
 use crate::{Error, Result};
 
@@ -72,8 +72,7 @@ pub trait Averaging {
     fn observe(&mut self, _loss: f32) {}
 
     /// What it keeps from step to step, for a checkpoint: with the parameters as they are now, all that a
-    /// training needs to go on. Waits for the device. It exchanges parameters and averages for a moment, so
-    /// that no tape survives it.
+    /// training needs to go on. Waits for the device.
     ///
     /// # Errors
     /// Those of the device.
@@ -122,7 +121,7 @@ impl<A: Averaging + ?Sized> Averaging for &mut A {
 #[derive(Debug, Default)]
 struct Averages {
     /// The averages, or the weights while the parameters hold the averages.
-    shadow: Option<Shadow>,
+    shadow: Option<Snapshot>,
     /// The number of weights averaged.
     count: u64,
     applied: bool,
@@ -135,7 +134,7 @@ impl Averages {
         self.restore(params)?;
         match &self.shadow {
             Some(shadow) => params.average_into(shadow, share(self.count))?,
-            None => self.shadow = Some(params.shadow()?),
+            None => self.shadow = Some(params.snapshot()?),
         }
         self.count += 1;
         Ok(())
@@ -143,7 +142,7 @@ impl Averages {
 
     /// Forgets averages of other parameters.
     fn look(&mut self, params: &Params) {
-        if self.shadow.as_ref().is_some_and(|shadow| !params.has_shadow(shadow)) {
+        if self.shadow.as_ref().is_some_and(|shadow| !params.has_snapshot(shadow)) {
             *self = Self::default();
         }
     }
@@ -167,7 +166,7 @@ impl Averages {
 
     fn state(&self, params: &Params) -> Result<State> {
         let mut state = State::new();
-        let shadow = self.shadow.clone().filter(|shadow| params.has_shadow(shadow));
+        let shadow = self.shadow.clone().filter(|shadow| params.has_snapshot(shadow));
         let (count, applied) = match &shadow {
             Some(_) => (self.count, self.applied),
             None => (0, false),
@@ -176,12 +175,9 @@ impl Averages {
         state.set_number("applied", f64::from(u8::from(applied)));
         if let Some(shadow) = shadow {
             let mut values = State::new();
-            exchanged(params, shadow, || {
-                params.names().iter().try_for_each(|name| {
-                    values.set_values(name, params.get(name)?);
-                    Ok(())
-                })
-            })?;
+            for (name, of) in params.values_of(&shadow)? {
+                values.set_values(&name, of);
+            }
             state.nest("values", values);
         }
         Ok(state)
@@ -197,7 +193,7 @@ impl Averages {
         let (values, names) = (state.nested("values"), params.names());
         // All of them are looked for before anything changes.
         let values = names.iter().map(|name| values.values(name)).collect::<Result<Vec<_>>>()?;
-        let shadow = params.shadow()?;
+        let shadow = params.snapshot()?;
         let set = || names.iter().zip(values).try_for_each(|(name, v)| params.set(name, v));
         exchanged(params, shadow.clone(), set)?;
         *self = Self { shadow: Some(shadow), count, applied };
@@ -206,7 +202,7 @@ impl Averages {
 }
 
 /// Runs `f` while the parameters hold the values of a shadow.
-fn exchanged(params: &Params, mut shadow: Shadow, f: impl FnOnce() -> Result<()>) -> Result<()> {
+fn exchanged(params: &Params, mut shadow: Snapshot, f: impl FnOnce() -> Result<()>) -> Result<()> {
     params.exchange(&mut shadow)?;
     let done = f();
     params.exchange(&mut shadow)?;
