@@ -12,6 +12,26 @@ pub(crate) fn check_positive(option: &'static str, value: f32) -> Result<()> {
     Err(Error::Option { option, found: value.to_string(), expected })
 }
 
+/// Checks that an option is a finite number of at least 0.
+pub(crate) fn check_not_negative(option: &'static str, value: f32) -> Result<()> {
+    if value >= 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    let expected = "a finite number of at least 0".into();
+    Err(Error::Option { option, found: value.to_string(), expected })
+}
+
+/// Checks that an option is a whole number of at least 1.
+pub(crate) fn check_not_zero<N: Default + PartialEq>(
+    option: &'static str,
+    number: N,
+) -> Result<()> {
+    if number != N::default() {
+        return Ok(());
+    }
+    Err(Error::Option { option, found: "0".into(), expected: "at least 1".into() })
+}
+
 /// Checks that an option is a share from 0 up to, but not, 1.
 pub(crate) fn check_share(option: &'static str, share: f32) -> Result<()> {
     if (0.0..1.0).contains(&share) {

@@ -1,6 +1,7 @@
 //! Sequences of vectors, of equal or different lengths.
 
 use super::finite;
+use crate::check::check_not_zero;
 use crate::{Error, Result};
 
 /// Sequences of frames, in host memory; each frame has the same number of features.
@@ -41,10 +42,7 @@ impl Sequences {
         features: usize,
         sequences: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
-        if features == 0 {
-            let (option, expected) = ("Sequences::features", "at least 1".into());
-            return Err(Error::Option { option, found: "0".into(), expected });
-        }
+        check_not_zero("Sequences::features", features)?;
         let mut all = Self { features, values: Vec::new(), begins: vec![0] };
         for (row, sequence) in sequences.into_iter().enumerate() {
             let sequence = sequence.as_ref();

@@ -105,7 +105,6 @@ impl State {
     }
 
     /// The state that a file has.
-    #[allow(dead_code, reason = "for checkpoints")]
     pub(crate) fn read(file: &mut Reader) -> Result<Self> {
         let entry = "the state of a training";
         let Some(text) = file.text(TEXT) else {

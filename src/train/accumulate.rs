@@ -1,7 +1,7 @@
 //! The gradients of a step, which may be those of several batches.
 
 use super::Loss;
-use super::batch::{Batch, BatchTargets};
+use super::batch::Batch;
 use super::evaluate::Totals;
 use super::sequential::Sequential;
 use crate::autograd::{Tape, Var};
@@ -17,36 +17,26 @@ impl Sequential {
         kind: &Loss,
         totals: &mut Totals,
     ) -> Result<Option<Var>> {
-        let mut last = None;
-        let device = self.params.device();
-        let all: f64 = batches.iter().map(|batch| f64::from(weight(batch, kind))).sum();
-        for batch in batches {
+        if let [batch] = batches {
             let tape = Tape::new(&self.params);
             let loss = self.loss(&tape, batch, kind, totals)?;
-            if batches.len() == 1 {
-                tape.backward(&loss)?;
-                return Ok(Some(loss));
-            }
-            let share = match all > 0.0 {
-                true => f64::from(weight(batch, kind)) / all,
-                // Only penalties are left, of which each batch has all.
-                false => 1.0 / batches.len() as f64,
-            };
+            tape.backward(&loss)?;
+            return Ok(Some(loss));
+        }
+        let mut last = None;
+        let device = self.params.device();
+        let weights: Vec<_> = batches.iter().map(|b| f64::from(b.weight_of_loss(kind))).collect();
+        let all: f64 = weights.iter().sum();
+        for (batch, weight) in batches.iter().zip(weights) {
+            let tape = Tape::new(&self.params);
+            let loss = self.loss(&tape, batch, kind, totals)?;
+            // Where nothing counts only penalties are left, of which each batch has all.
+            let share = if all > 0.0 { weight / all } else { 1.0 / batches.len() as f64 };
             let share = Tensor::from_slice(&[share as f32], [1], &device)?;
             tape.backward_from(&[(&loss, share)])?;
             device.submit()?;
             last = Some(loss);
         }
         Ok(last)
-    }
-}
-
-/// What a batch's mean loss counts among others.
-fn weight(batch: &Batch, kind: &Loss) -> f32 {
-    match (&batch.targets, kind.of_classes()) {
-        (BatchTargets::Classes(labels), Some(options)) => {
-            options.total(labels, batch.weights.as_ref())
-        }
-        _ => batch.weight,
     }
 }

@@ -1,5 +1,6 @@
 //! Some of the sequences with their targets, on a device.
 
+use super::loss::Loss;
 use crate::autograd::Var;
 use crate::data::{Kind, Sequences, Targets};
 use crate::loss::{CrossEntropy, Labels, RowWeights};
@@ -17,6 +18,18 @@ pub(crate) struct Batch {
     pub(crate) weights: Option<RowWeights>,
     /// The sum of the weights; without any, the number of sequences or frames.
     pub(crate) weight: f32,
+}
+
+impl Batch {
+    /// What the batch's mean loss counts among others.
+    pub(crate) fn weight_of_loss(&self, kind: &Loss) -> f32 {
+        match (&self.targets, kind.of_classes()) {
+            (BatchTargets::Classes(labels), Some(options)) => {
+                options.total(labels, self.weights.as_ref())
+            }
+            _ => self.weight,
+        }
+    }
 }
 
 pub(crate) enum BatchTargets {

@@ -3,7 +3,7 @@
 use super::batch::Rows;
 use super::sequential::{NO_LAYERS, Sequential, other_features};
 use super::{Fit, Loss};
-use crate::check::check_share;
+use crate::check::{check_not_zero, check_share};
 use crate::data::{Kind, Sequences, Targets, finite};
 use crate::nn::{Activation, other_rows};
 use crate::{Error, Result, loss};
@@ -69,9 +69,7 @@ impl Sequential {
         if let Some(clip) = options.clip {
             clip.check()?;
         }
-        if options.accumulate == 0 {
-            return option("Fit::accumulate", "0".into(), "at least 1");
-        }
+        check_not_zero("Fit::accumulate", options.accumulate)?;
         let (batch, size) = ("Fit::batch_size", options.batch_size);
         self.check_batches(batch, training, size, true)?;
         let validated = options.validation.map_or(x.len() - training, |(x, _)| x.len());
@@ -113,10 +111,7 @@ impl Sequential {
         batch_size: usize,
         goes_on: bool,
     ) -> Result<()> {
-        if batch_size == 0 {
-            let expected = "at least 1".into();
-            return Err(Error::Option { option, found: "0".into(), expected });
-        }
+        check_not_zero(option, batch_size)?;
         if sequences == 0 || !self.layers.iter().any(|layer| layer.is_stateful()) {
             return Ok(());
         }
@@ -158,10 +153,7 @@ fn check_count(y: &Targets, x: &Sequences, out: Rows, op: &'static str) -> Resul
     let (expected, found) = match &y.kind {
         Kind::Classes(labels) => (rows, labels.len()),
         Kind::Values { values, width } => {
-            if *width == 0 {
-                let (option, expected) = ("Targets::width", "at least 1".into());
-                return Err(Error::Option { option, found: "0".into(), expected });
-            }
+            check_not_zero("Targets::width", *width)?;
             (rows.saturating_mul(*width), values.len())
         }
     };

@@ -1,8 +1,9 @@
 //! Groups of parameters: frozen ones, and those with a rate or a decay of their own.
 
 use super::{ALIGN, ParamId, Params};
+use crate::check::check_not_negative;
 use crate::ops::optim::grouping::{Factors, Grouping};
-use crate::{Device, Error, Result};
+use crate::{Device, Result};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -117,7 +118,7 @@ impl Params {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Option`] for a factor that is not a finite number of at least 0.
+    /// [`crate::Error::Option`] for a factor that is not a finite number of at least 0.
     pub fn group(
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -126,10 +127,7 @@ impl Params {
         for (option, factor) in
             [("Group::rate", group.rate), ("Group::weight_decay", group.weight_decay)]
         {
-            if let Some(found) = factor.filter(|f| !(*f >= 0.0 && f.is_finite())) {
-                let expected = "a finite number of at least 0".into();
-                return Err(Error::Option { option, found: found.to_string(), expected });
-            }
+            factor.map_or(Ok(()), |factor| check_not_negative(option, factor))?;
         }
         self.lock().groups.asked.push((Arc::new(matches), group));
         Ok(())

@@ -84,22 +84,21 @@ impl Params {
         let names = self.names().into_iter().enumerate();
         let names: Vec<_> = names.filter(|(i, _)| !frozen(*i)).map(|(_, name)| name).collect();
         let gradients = names.iter().map(|name| self.gradient(name)).collect::<Result<Vec<_>>>()?;
-        if let Some(state) = self.loss_scaling()? {
-            let drawn = self.drawn_rows()?;
-            let made = Tensor::zeros([1], &self.device())?;
-            loss_scale::settle(&all_gradients(&drawn, &arena.grad), &state, &made)?;
-            if made.to_vec()? == [0.0] {
-                self.zero_gradients()?;
-                return Ok(false);
+        let drawn = self.drawn_rows()?;
+        let all = all_gradients(&drawn, &arena.grad);
+        let made = match (self.loss_scaling()?, self.guard()) {
+            (Some(state), _) => {
+                let made = Tensor::zeros([1], &self.device())?;
+                loss_scale::settle(&all, &state, &made)?;
+                Some(made)
             }
-        }
-        if let Some(guard) = self.guard() {
-            let drawn = self.drawn_rows()?;
-            let factors = guard.step(&all_gradients(&drawn, &arena.grad), [0.0; 3])?;
-            if factors.to_vec()?[0] == 0.0 {
-                self.zero_gradients()?;
-                return Ok(false);
-            }
+            (None, Some(guard)) => Some(guard.step(&all, [0.0; 3])?),
+            (None, None) => None,
+        };
+        // Both have 0 there if no step is to be made.
+        if made.map(|made| made.to_vec()).transpose()?.is_some_and(|made| made[0] == 0.0) {
+            self.zero_gradients()?;
+            return Ok(false);
         }
         let mut values = names.iter().map(|name| self.get(name)).collect::<Result<Vec<_>>>()?;
         for ((name, values), gradient) in names.iter().zip(&mut values).zip(&gradients) {

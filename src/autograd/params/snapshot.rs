@@ -91,12 +91,7 @@ impl Params {
             .map(|spec| {
                 let values = match &spec.table {
                     Some(_) => tables.next().ok_or(OTHER_PARAMS)?.to_vec()?,
-                    None => {
-                        let words = snapshot.arena.view(spec.offset, [spec.len]).to_vec()?;
-                        let mut outside = vec![0.0; spec.outside_len()];
-                        spec.layout.to_outside(&words, &mut outside);
-                        outside
-                    }
+                    None => spec.outside(&snapshot.arena.view(spec.offset, [spec.len]).to_vec()?),
                 };
                 Ok((spec.name.clone(), values))
             })

@@ -6,9 +6,9 @@ mod swa;
 pub use ema::Ema;
 pub use swa::Swa;
 
+use crate::Result;
 use crate::autograd::{Params, Snapshot};
 use crate::file::State;
-use crate::{Error, Result};
 
 /// An average of the weights over the steps of a training, which often generalizes better than the last
 /// weights: [`Ema`] or [`Swa`], for [`super::Fit::average`] or for loops of your own.
@@ -41,12 +41,12 @@ pub trait Averaging {
     /// first restores the weights. Averages of parameters that are no more, or of fewer, begin anew.
     ///
     /// # Errors
-    /// [`Error::Option`] for a setting that makes no sense, [`Error::NotBuilt`] without parameters, and
+    /// [`crate::Error::Option`] for a setting that makes no sense, [`crate::Error::NotBuilt`] without parameters, and
     /// those of the device.
     fn update(&mut self, params: &Params) -> Result<()>;
 
     /// Puts the averages in the place of the weights, which are kept; nothing is copied. Does nothing if they
-    /// are there already, or if there are none yet. A tape does not survive it: [`Error::Stale`].
+    /// are there already, or if there are none yet. A tape does not survive it: [`crate::Error::Stale`].
     ///
     /// # Errors
     /// Those of the device.
@@ -62,7 +62,7 @@ pub trait Averaging {
     /// Checks the settings before a training; by default there are none.
     ///
     /// # Errors
-    /// [`Error::Option`].
+    /// [`crate::Error::Option`].
     fn check(&self) -> Result<()> {
         Ok(())
     }
@@ -82,7 +82,7 @@ pub trait Averaging {
     /// be, or become, what they were then.
     ///
     /// # Errors
-    /// [`Error::Missing`] and [`Error::Count`] if it is of another average or of other parameters, and
+    /// [`crate::Error::Missing`] and [`crate::Error::Count`] if it is of another average or of other parameters, and
     /// those of the device.
     fn set_state(&mut self, params: &Params, state: &State) -> Result<()>;
 }
@@ -207,9 +207,4 @@ fn exchanged(params: &Params, mut shadow: Snapshot, f: impl FnOnce() -> Result<(
     let done = f();
     params.exchange(&mut shadow)?;
     done
-}
-
-/// That a decay or a number of steps makes no sense.
-fn wrong(option: &'static str, found: impl ToString, expected: &str) -> Error {
-    Error::Option { option, found: found.to_string(), expected: expected.into() }
 }

@@ -1,8 +1,9 @@
 //! The mean of the weights from some step on.
 
-use super::{Averages, Averaging, wrong};
+use super::{Averages, Averaging};
 use crate::Result;
 use crate::autograd::Params;
+use crate::check::check_not_zero;
 use crate::file::State;
 
 /// The mean of the weights from some step on: stochastic weight averaging (Izmailov et al. 2018,
@@ -84,10 +85,7 @@ impl Averaging for Swa {
     }
 
     fn check(&self) -> Result<()> {
-        match self.every {
-            0 => Err(wrong("Swa::every", self.every, "at least 1")),
-            _ => Ok(()),
-        }
+        check_not_zero("Swa::every", self.every)
     }
 
     fn apply(&mut self, params: &Params) -> Result<()> {

@@ -1,9 +1,10 @@
 //! Limits of a training in steps and in time.
 
 use super::Callback;
+use crate::Result;
+use crate::check::check_not_zero;
 use crate::file::State;
 use crate::train::run::Run;
-use crate::{Error, Result};
 use std::time::{Duration, Instant};
 
 /// Stops a training after so many steps, those before a checkpoint that it resumed among them.
@@ -23,13 +24,10 @@ impl MaxSteps {
 
 impl Callback for MaxSteps {
     fn begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        if self.limit > 0 {
-            // A training that is resumed may have made them all.
-            self.look(run);
-            return Ok(());
-        }
-        let expected = "at least 1".into();
-        Err(Error::Option { option: "Fit::max_steps", found: "0".into(), expected })
+        check_not_zero("Fit::max_steps", self.limit)?;
+        // A training that is resumed may have made them all.
+        self.look(run);
+        Ok(())
     }
 
     fn after_step(&mut self, run: &mut Run<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::Callback;
 use super::csv::make_folder;
 use super::monitor::{Mode, Monitor};
+use crate::check::check_not_zero;
 use crate::file::State;
 use crate::train::run::Run;
 use crate::{Error, Result};
@@ -165,15 +166,12 @@ impl Checkpoint {
 
 impl Callback for Checkpoint {
     fn begin(&mut self, _run: &mut Run<'_>) -> Result<()> {
-        let zero = match (&self.when, self.keep) {
-            (When::Epochs(0), _) => Some("Checkpoint::every_epochs"),
-            (When::Steps(0), _) => Some("Checkpoint::every_steps"),
-            (_, Some(0)) => Some("Checkpoint::keep"),
-            _ => None,
-        };
-        if let Some(option) = zero {
-            return Err(Error::Option { option, found: "0".into(), expected: "at least 1".into() });
+        match self.when {
+            When::Epochs(epochs) => check_not_zero("Checkpoint::every_epochs", epochs)?,
+            When::Steps(steps) => check_not_zero("Checkpoint::every_steps", steps)?,
+            When::Time(_) | When::Best(_) => {}
         }
+        check_not_zero("Checkpoint::keep", self.keep.unwrap_or(1))?;
         self.check_names()?;
         // A folder whose name has braces is made once they are filled.
         if !self.path.parent().is_some_and(|folder| folder.to_string_lossy().contains('{')) {

@@ -2,10 +2,11 @@
 
 use super::Callback;
 use super::monitor::{Mode, Monitor};
+use crate::Result;
 use crate::autograd::{Params, Snapshot};
+use crate::check::check_not_negative;
 use crate::file::State;
 use crate::train::run::Run;
-use crate::{Error, Result};
 
 /// Stops a training when a number has not become better for some epochs, and gives the model the weights of
 /// its best epoch: Keras' `EarlyStopping`, where `restore_best_weights` is off unless asked for.
@@ -51,7 +52,7 @@ enum Weights {
 
 impl EarlyStopping {
     /// Follows `monitor`, which is `loss`, a metric's name such as `accuracy`, or over the validation data
-    /// `val_loss`, `val_accuracy`. Any other name is an [`Error::Option`] after the first epoch. The
+    /// `val_loss`, `val_accuracy`. Any other name is an [`crate::Error::Option`] after the first epoch. The
     /// patience is 0 epochs, as in Keras: the first epoch that is not better is the last.
     pub fn new(monitor: impl Into<String>) -> Self {
         Self {
@@ -140,18 +141,12 @@ impl Callback for EarlyStopping {
             (self.seen, self.wait, self.best, self.best_epoch) = (0, 0, None, 0);
             (self.weights, self.stopped) = (None, None);
         }
-        if self.min_delta >= 0.0 && self.min_delta.is_finite() {
-            // A training that is resumed may have been at its end.
-            if let Some(reason) = self.stopped.take().filter(|_| self.wait >= self.patience) {
-                run.stop(reason);
-            }
-            return Ok(());
+        check_not_negative("EarlyStopping::min_delta", self.min_delta)?;
+        // A training that is resumed may have been at its end.
+        if let Some(reason) = self.stopped.take().filter(|_| self.wait >= self.patience) {
+            run.stop(reason);
         }
-        Err(Error::Option {
-            option: "EarlyStopping::min_delta",
-            found: self.min_delta.to_string(),
-            expected: "a finite number of at least 0".into(),
-        })
+        Ok(())
     }
 
     fn after_epoch(&mut self, run: &mut Run<'_>) -> Result<()> {

@@ -4,6 +4,7 @@ use super::Callback;
 use super::csv::{CsvFile, number, quoted};
 use super::events::{EventFile, Value};
 use crate::autograd::{Tape, Var};
+use crate::check::check_not_zero;
 use crate::data::Sequences;
 use crate::file::State;
 use crate::nn::{Own, unpacked};
@@ -162,10 +163,7 @@ impl<'a> GradientStats<'a> {
 
 impl Callback for GradientStats<'_> {
     fn begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        if self.every == 0 {
-            let (option, expected) = ("GradientStats::every", "at least 1".into());
-            return Err(Error::Option { option, found: "0".into(), expected });
-        }
+        check_not_zero("GradientStats::every", self.every)?;
         self.began = run.steps();
         match &mut self.sink {
             Sink::Csv(file) => file.open(),

@@ -3,8 +3,9 @@
 use super::Callback;
 use super::events::{EventFile, Value};
 use super::monitor::measured;
+use crate::Result;
+use crate::check::check_not_zero;
 use crate::train::run::Run;
-use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Writes what `TensorBoard` shows: loss, metrics and the learning rate after each epoch. `tensorboard
@@ -55,10 +56,7 @@ impl TensorBoard {
 
 impl Callback for TensorBoard {
     fn begin(&mut self, run: &mut Run<'_>) -> Result<()> {
-        if self.every == Some(0) {
-            let (option, expected) = ("TensorBoard::every_steps", "at least 1".into());
-            return Err(Error::Option { option, found: "0".into(), expected });
-        }
+        check_not_zero("TensorBoard::every_steps", self.every.unwrap_or(1))?;
         self.began = run.steps();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! BLEU: how many n-grams of translations are in their references.
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::check::check_not_zero;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -42,12 +43,9 @@ impl Bleu {
     /// No translations; n-grams of up to `order` tokens, 4 in most papers.
     ///
     /// # Errors
-    /// [`Error::Option`] for an order of 0.
+    /// [`crate::Error::Option`] for an order of 0.
     pub fn new(order: usize) -> Result<Self> {
-        if order == 0 {
-            let (option, expected) = ("Bleu::order", "at least 1".into());
-            return Err(Error::Option { option, found: "0".into(), expected });
-        }
+        check_not_zero("Bleu::order", order)?;
         Ok(Self::of_order(order))
     }
 

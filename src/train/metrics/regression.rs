@@ -1,6 +1,7 @@
 //! How far numbers are from what they should be.
 
 use super::confusion::same_count;
+use crate::check::check_not_zero;
 use crate::{Error, Result};
 
 /// The errors of predictions `[N,width]`, which come in rows, any number at a time.
@@ -29,10 +30,7 @@ impl Errors {
     /// # Errors
     /// [`Error::Option`] for a width of 0.
     pub fn new(width: usize) -> Result<Self> {
-        if width == 0 {
-            let (option, expected) = ("Errors::width", "at least 1".into());
-            return Err(Error::Option { option, found: "0".into(), expected });
-        }
+        check_not_zero("Errors::width", width)?;
         let (squared, spread) = (vec![0.0; width], Spread::new(width));
         Ok(Self { absolute: 0.0, percentage: 0.0, symmetric: 0.0, squared, spread })
     }

@@ -1,10 +1,10 @@
 //! Adadelta.
 
 use super::steps::Steps;
-use super::{check_epsilon, check_size, optimizer};
+use super::{check_epsilon, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
+use crate::check::{check_not_negative, check_share};
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -53,7 +53,7 @@ impl Adadelta {
     fn rule(&self) -> Result<Rule> {
         check_share("Adadelta::rho", self.rho)?;
         check_epsilon("Adadelta::epsilon", self.epsilon)?;
-        check_size("Adadelta::weight_decay", self.weight_decay)?;
+        check_not_negative("Adadelta::weight_decay", self.weight_decay)?;
         let (beta2, epsilon, l2) = (self.rho, self.epsilon, self.weight_decay);
         Ok(Rule { beta2, epsilon, l2, ..Rule::new(Kind::Adadelta, self.steps.rate) })
     }

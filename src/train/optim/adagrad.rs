@@ -1,9 +1,10 @@
 //! Adagrad.
 
 use super::steps::Steps;
-use super::{check_epsilon, check_size, optimizer};
+use super::{check_epsilon, optimizer};
 use crate::Result;
 use crate::autograd::Params;
+use crate::check::check_not_negative;
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -59,10 +60,10 @@ impl Adagrad {
     }
 
     fn rule(&self) -> Result<Rule> {
-        check_size("Adagrad::lr_decay", self.lr_decay)?;
-        check_size("Adagrad::initial_accumulator_value", self.initial_accumulator_value)?;
+        check_not_negative("Adagrad::lr_decay", self.lr_decay)?;
+        check_not_negative("Adagrad::initial_accumulator_value", self.initial_accumulator_value)?;
         check_epsilon("Adagrad::epsilon", self.epsilon)?;
-        check_size("Adagrad::weight_decay", self.weight_decay)?;
+        check_not_negative("Adagrad::weight_decay", self.weight_decay)?;
         let (epsilon, l2, slowing) = (self.epsilon, self.weight_decay, self.lr_decay);
         let first = self.initial_accumulator_value;
         Ok(Rule { epsilon, l2, slowing, first, ..Rule::new(Kind::Adagrad, self.steps.rate) })

@@ -1,10 +1,10 @@
 //! Adam and AdamW.
 
+use super::moments::Moments;
+use super::optimizer;
 use super::steps::Steps;
-use super::{check_epsilon, check_size, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -19,10 +19,7 @@ use crate::ops::optim::rule::{Kind, Rule};
 #[derive(Debug)]
 #[must_use = "an optimizer does nothing until it steps"]
 pub struct Adam {
-    betas: (f32, f32),
-    epsilon: f32,
-    weight_decay: f32,
-    coupled: bool,
+    moments: Moments,
     amsgrad: bool,
     steps: Steps,
 }
@@ -30,14 +27,13 @@ pub struct Adam {
 impl Adam {
     /// Adam with betas of 0.9 and 0.999, an epsilon of 1e-8 and no weight decay.
     pub fn new(learning_rate: f32) -> Self {
-        let (betas, epsilon, weight_decay) = ((0.9, 0.999), 1e-8, 0.0);
-        let steps = Steps::new(learning_rate);
-        Self { betas, epsilon, weight_decay, coupled: false, amsgrad: false, steps }
+        let moments = Moments::new(0.0, true);
+        Self { moments, amsgrad: false, steps: Steps::new(learning_rate) }
     }
 
     /// Sets the decay rates of the two moments, each from 0 up to, but not, 1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
-        self.betas = (beta1, beta2);
+        self.moments.betas = (beta1, beta2);
         self
     }
 
@@ -46,21 +42,21 @@ impl Adam {
     /// mean of squares is corrected; Keras adds it before, so with the same number, such as its 1e-7, early steps
     /// differ where gradients are small.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
-        self.epsilon = epsilon;
+        self.moments.epsilon = epsilon;
         self
     }
 
     /// Sets the weight decay: the share, times the learning rate, that each parameter loses in a step. It is
     /// decoupled, as Keras' and that of [`AdamW`]; see [`Adam::coupled_weight_decay`].
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
-        self.weight_decay = weight_decay;
+        self.moments.weight_decay = weight_decay;
         self
     }
 
     /// Makes the weight decay PyTorch's `Adam(weight_decay=…)`: the share of each parameter that is added to
     /// its gradient. See [`crate::train::Optimizer`].
     pub fn coupled_weight_decay(mut self) -> Self {
-        self.coupled = true;
+        self.moments.decoupled = false;
         self
     }
 
@@ -72,18 +68,9 @@ impl Adam {
     }
 
     fn rule(&self) -> Result<Rule> {
-        let (beta1, beta2) = self.betas;
-        check_share("Adam::betas", beta1)?;
-        check_share("Adam::betas", beta2)?;
-        check_epsilon("Adam::epsilon", self.epsilon)?;
-        check_size("Adam::weight_decay", self.weight_decay)?;
         let kind = if self.amsgrad { Kind::AmsGrad } else { Kind::Adam };
-        let (rate, epsilon) = (self.steps.rate, self.epsilon);
-        let (l2, decay) = match self.coupled {
-            true => (self.weight_decay, 0.0),
-            false => (0.0, rate * self.weight_decay),
-        };
-        Ok(Rule { beta1, beta2, epsilon, decay, l2, ..Rule::new(kind, rate) })
+        let options = ["Adam::betas", "Adam::epsilon", "Adam::weight_decay"];
+        self.moments.rule(kind, self.steps.rate, options)
     }
 }
 
@@ -106,9 +93,7 @@ optimizer!(Adam, 1e-3);
 #[derive(Debug)]
 #[must_use = "an optimizer does nothing until it steps"]
 pub struct AdamW {
-    betas: (f32, f32),
-    epsilon: f32,
-    weight_decay: f32,
+    moments: Moments,
     amsgrad: bool,
     steps: Steps,
 }
@@ -116,26 +101,26 @@ pub struct AdamW {
 impl AdamW {
     /// AdamW with betas of 0.9 and 0.999, an epsilon of 1e-8 and a weight decay of 0.01.
     pub fn new(learning_rate: f32) -> Self {
-        let steps = Steps::new(learning_rate);
-        Self { betas: (0.9, 0.999), epsilon: 1e-8, weight_decay: 1e-2, amsgrad: false, steps }
+        let moments = Moments::new(1e-2, true);
+        Self { moments, amsgrad: false, steps: Steps::new(learning_rate) }
     }
 
     /// Sets the decay rates of the two moments, each from 0 up to, but not, 1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
-        self.betas = (beta1, beta2);
+        self.moments.betas = (beta1, beta2);
         self
     }
 
     /// Sets the number above 0 that is added to the denominator (Keras: 1e-7), as in PyTorch after the bias of the
     /// mean of squares is corrected: see [`Adam::epsilon`] for where Keras' early steps differ.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
-        self.epsilon = epsilon;
+        self.moments.epsilon = epsilon;
         self
     }
 
     /// Sets the weight decay: the share, times the learning rate, that each parameter loses in a step.
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
-        self.weight_decay = weight_decay;
+        self.moments.weight_decay = weight_decay;
         self
     }
 
@@ -146,15 +131,9 @@ impl AdamW {
     }
 
     fn rule(&self) -> Result<Rule> {
-        let (beta1, beta2) = self.betas;
-        check_share("AdamW::betas", beta1)?;
-        check_share("AdamW::betas", beta2)?;
-        check_epsilon("AdamW::epsilon", self.epsilon)?;
-        check_size("AdamW::weight_decay", self.weight_decay)?;
         let kind = if self.amsgrad { Kind::AmsGrad } else { Kind::Adam };
-        let (rate, epsilon) = (self.steps.rate, self.epsilon);
-        let decay = rate * self.weight_decay;
-        Ok(Rule { beta1, beta2, epsilon, decay, ..Rule::new(kind, rate) })
+        let options = ["AdamW::betas", "AdamW::epsilon", "AdamW::weight_decay"];
+        self.moments.rule(kind, self.steps.rate, options)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Adamax.
 
+use super::moments::Moments;
+use super::optimizer;
 use super::steps::Steps;
-use super::{check_epsilon, check_size, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -19,46 +19,38 @@ use crate::ops::optim::rule::{Kind, Rule};
 #[derive(Debug)]
 #[must_use = "an optimizer does nothing until it steps"]
 pub struct Adamax {
-    betas: (f32, f32),
-    epsilon: f32,
-    weight_decay: f32,
+    moments: Moments,
     steps: Steps,
 }
 
 impl Adamax {
     /// Adamax with betas of 0.9 and 0.999, an epsilon of 1e-8 and no weight decay.
     pub fn new(learning_rate: f32) -> Self {
-        let steps = Steps::new(learning_rate);
-        Self { betas: (0.9, 0.999), epsilon: 1e-8, weight_decay: 0.0, steps }
+        Self { moments: Moments::new(0.0, false), steps: Steps::new(learning_rate) }
     }
 
     /// Sets the decay rates of the mean and of the largest gradient, each from 0 up to, but not, 1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
-        self.betas = (beta1, beta2);
+        self.moments.betas = (beta1, beta2);
         self
     }
 
     /// Sets the number above 0 that is added to the size of a gradient.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
-        self.epsilon = epsilon;
+        self.moments.epsilon = epsilon;
         self
     }
 
     /// Sets the share of each parameter that is added to its gradient: coupled weight decay, see
     /// [`crate::train::Optimizer`].
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
-        self.weight_decay = weight_decay;
+        self.moments.weight_decay = weight_decay;
         self
     }
 
     fn rule(&self) -> Result<Rule> {
-        let (beta1, beta2) = self.betas;
-        check_share("Adamax::betas", beta1)?;
-        check_share("Adamax::betas", beta2)?;
-        check_epsilon("Adamax::epsilon", self.epsilon)?;
-        check_size("Adamax::weight_decay", self.weight_decay)?;
-        let (epsilon, l2) = (self.epsilon, self.weight_decay);
-        Ok(Rule { beta1, beta2, epsilon, l2, ..Rule::new(Kind::Adamax, self.steps.rate) })
+        let options = ["Adamax::betas", "Adamax::epsilon", "Adamax::weight_decay"];
+        self.moments.rule(Kind::Adamax, self.steps.rate, options)
     }
 }
 

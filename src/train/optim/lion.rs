@@ -1,10 +1,10 @@
 //! Lion.
 
+use super::optimizer;
 use super::steps::Steps;
-use super::{check_size, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
+use crate::check::{check_not_negative, check_share};
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -47,7 +47,7 @@ impl Lion {
         let (beta1, beta2) = self.betas;
         check_share("Lion::betas", beta1)?;
         check_share("Lion::betas", beta2)?;
-        check_size("Lion::weight_decay", self.weight_decay)?;
+        check_not_negative("Lion::weight_decay", self.weight_decay)?;
         let rate = self.steps.rate;
         let decay = rate * self.weight_decay;
         Ok(Rule { beta1, beta2, decay, ..Rule::new(Kind::Lion, rate) })

@@ -5,6 +5,7 @@ mod adagrad;
 mod adam;
 mod adamax;
 mod lion;
+mod moments;
 mod nadam;
 mod radam;
 mod rms_prop;
@@ -147,7 +148,10 @@ macro_rules! optimizer {
             /// # Errors
             /// As [`crate::train::Optimizer::step`].
             pub fn step(&mut self, params: &Params) -> Result<()> {
-                super::check_size(concat!(stringify!($name), "::learning_rate"), self.steps.rate)?;
+                crate::check::check_not_negative(
+                    concat!(stringify!($name), "::learning_rate"),
+                    self.steps.rate,
+                )?;
                 let rule = self.rule()?;
                 self.steps.step(params, &rule)
             }
@@ -186,14 +190,5 @@ fn check_epsilon(option: &'static str, found: f32) -> Result<()> {
         return Ok(());
     }
     let expected = "a finite number above 0, such as 1e-8".into();
-    Err(Error::Option { option, found: found.to_string(), expected })
-}
-
-/// Checks that an option is a finite number of at least 0.
-fn check_size(option: &'static str, found: f32) -> Result<()> {
-    if found >= 0.0 && found.is_finite() {
-        return Ok(());
-    }
-    let expected = "a finite number of at least 0".into();
     Err(Error::Option { option, found: found.to_string(), expected })
 }

@@ -1,10 +1,11 @@
 //! NAdam.
 
+use super::moments::Moments;
+use super::optimizer;
 use super::steps::Steps;
-use super::{check_epsilon, check_size, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
+use crate::check::check_not_negative;
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -19,10 +20,7 @@ use crate::ops::optim::rule::{Kind, Rule};
 #[derive(Debug)]
 #[must_use = "an optimizer does nothing until it steps"]
 pub struct NAdam {
-    betas: (f32, f32),
-    epsilon: f32,
-    weight_decay: f32,
-    decoupled: bool,
+    moments: Moments,
     momentum_decay: f32,
     steps: Steps,
 }
@@ -30,34 +28,33 @@ pub struct NAdam {
 impl NAdam {
     /// NAdam with betas of 0.9 and 0.999, an epsilon of 1e-8 and no weight decay.
     pub fn new(learning_rate: f32) -> Self {
-        let (betas, epsilon, weight_decay) = ((0.9, 0.999), 1e-8, 0.0);
-        let steps = Steps::new(learning_rate);
-        Self { betas, epsilon, weight_decay, decoupled: false, momentum_decay: 4e-3, steps }
+        let moments = Moments::new(0.0, false);
+        Self { moments, momentum_decay: 4e-3, steps: Steps::new(learning_rate) }
     }
 
     /// Sets the decay rates of the two moments, each from 0 up to, but not, 1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
-        self.betas = (beta1, beta2);
+        self.moments.betas = (beta1, beta2);
         self
     }
 
     /// Sets the number above 0 that is added to the denominator.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
-        self.epsilon = epsilon;
+        self.moments.epsilon = epsilon;
         self
     }
 
     /// Sets the share of each parameter that is added to its gradient: coupled weight decay, see
     /// [`crate::train::Optimizer`].
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
-        self.weight_decay = weight_decay;
+        self.moments.weight_decay = weight_decay;
         self
     }
 
     /// Makes the weight decay decoupled: the share, times the learning rate, that each parameter loses in a
     /// step.
     pub fn decoupled_weight_decay(mut self) -> Self {
-        self.decoupled = true;
+        self.moments.decoupled = true;
         self
     }
 
@@ -68,19 +65,10 @@ impl NAdam {
     }
 
     fn rule(&self) -> Result<Rule> {
-        let (beta1, beta2) = self.betas;
-        check_share("NAdam::betas", beta1)?;
-        check_share("NAdam::betas", beta2)?;
-        check_epsilon("NAdam::epsilon", self.epsilon)?;
-        check_size("NAdam::weight_decay", self.weight_decay)?;
-        check_size("NAdam::momentum_decay", self.momentum_decay)?;
-        let slowing = self.momentum_decay;
-        let (rate, epsilon) = (self.steps.rate, self.epsilon);
-        let (l2, decay) = match self.decoupled {
-            true => (0.0, rate * self.weight_decay),
-            false => (self.weight_decay, 0.0),
-        };
-        Ok(Rule { beta1, beta2, epsilon, decay, l2, slowing, ..Rule::new(Kind::NAdam, rate) })
+        let options = ["NAdam::betas", "NAdam::epsilon", "NAdam::weight_decay"];
+        let rule = self.moments.rule(Kind::NAdam, self.steps.rate, options)?;
+        check_not_negative("NAdam::momentum_decay", self.momentum_decay)?;
+        Ok(Rule { slowing: self.momentum_decay, ..rule })
     }
 }
 

@@ -1,10 +1,10 @@
 //! RAdam.
 
+use super::moments::Moments;
+use super::optimizer;
 use super::steps::Steps;
-use super::{check_epsilon, check_size, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -19,59 +19,45 @@ use crate::ops::optim::rule::{Kind, Rule};
 #[derive(Debug)]
 #[must_use = "an optimizer does nothing until it steps"]
 pub struct RAdam {
-    betas: (f32, f32),
-    epsilon: f32,
-    weight_decay: f32,
-    decoupled: bool,
+    moments: Moments,
     steps: Steps,
 }
 
 impl RAdam {
     /// RAdam with betas of 0.9 and 0.999, an epsilon of 1e-8 and no weight decay.
     pub fn new(learning_rate: f32) -> Self {
-        let (betas, epsilon, weight_decay) = ((0.9, 0.999), 1e-8, 0.0);
-        let steps = Steps::new(learning_rate);
-        Self { betas, epsilon, weight_decay, decoupled: false, steps }
+        Self { moments: Moments::new(0.0, false), steps: Steps::new(learning_rate) }
     }
 
     /// Sets the decay rates of the two moments, each from 0 up to, but not, 1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
-        self.betas = (beta1, beta2);
+        self.moments.betas = (beta1, beta2);
         self
     }
 
     /// Sets the number above 0 that is added to the denominator.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
-        self.epsilon = epsilon;
+        self.moments.epsilon = epsilon;
         self
     }
 
     /// Sets the share of each parameter that is added to its gradient: coupled weight decay, see
     /// [`crate::train::Optimizer`].
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
-        self.weight_decay = weight_decay;
+        self.moments.weight_decay = weight_decay;
         self
     }
 
     /// Makes the weight decay decoupled: the share, times the learning rate, that each parameter loses in a
     /// step.
     pub fn decoupled_weight_decay(mut self) -> Self {
-        self.decoupled = true;
+        self.moments.decoupled = true;
         self
     }
 
     fn rule(&self) -> Result<Rule> {
-        let (beta1, beta2) = self.betas;
-        check_share("RAdam::betas", beta1)?;
-        check_share("RAdam::betas", beta2)?;
-        check_epsilon("RAdam::epsilon", self.epsilon)?;
-        check_size("RAdam::weight_decay", self.weight_decay)?;
-        let (rate, epsilon) = (self.steps.rate, self.epsilon);
-        let (l2, decay) = match self.decoupled {
-            true => (0.0, rate * self.weight_decay),
-            false => (self.weight_decay, 0.0),
-        };
-        Ok(Rule { beta1, beta2, epsilon, decay, l2, ..Rule::new(Kind::RAdam, rate) })
+        let options = ["RAdam::betas", "RAdam::epsilon", "RAdam::weight_decay"];
+        self.moments.rule(Kind::RAdam, self.steps.rate, options)
     }
 }
 

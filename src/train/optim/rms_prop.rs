@@ -1,10 +1,10 @@
 //! RMSprop.
 
 use super::steps::Steps;
-use super::{check_epsilon, check_size, optimizer};
+use super::{check_epsilon, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
+use crate::check::{check_not_negative, check_share};
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -72,7 +72,7 @@ impl RmsProp {
         check_share("RmsProp::alpha", self.alpha)?;
         check_epsilon("RmsProp::epsilon", self.epsilon)?;
         check_share("RmsProp::momentum", self.momentum)?;
-        check_size("RmsProp::weight_decay", self.weight_decay)?;
+        check_not_negative("RmsProp::weight_decay", self.weight_decay)?;
         let kind = match (self.centered, self.momentum > 0.0) {
             (false, false) => Kind::RmsProp,
             (false, true) => Kind::RmsPropMomentum,

@@ -1,10 +1,10 @@
 //! Gradient descent.
 
+use super::optimizer;
 use super::steps::Steps;
-use super::{check_size, optimizer};
 use crate::Result;
 use crate::autograd::Params;
-use crate::check::check_share;
+use crate::check::{check_not_negative, check_share};
 use crate::file::State;
 use crate::ops::optim::rule::{Kind, Rule};
 
@@ -53,7 +53,7 @@ impl Sgd {
 
     fn rule(&self) -> Result<Rule> {
         check_share("Sgd::momentum", self.momentum)?;
-        check_size("Sgd::weight_decay", self.weight_decay)?;
+        check_not_negative("Sgd::weight_decay", self.weight_decay)?;
         let kind = match (self.momentum > 0.0, self.nesterov) {
             (false, _) => Kind::Descent,
             (true, false) => Kind::Momentum,

@@ -1,7 +1,8 @@
 //! Rates that fall as half a cosine's wave does, once or again and again.
 
-use super::{Schedule, check_factor, check_floor, check_steps};
+use super::{Schedule, check_factor, check_floor};
 use crate::Result;
+use crate::check::check_not_zero;
 use std::f64::consts::PI;
 
 /// From 1 to the floor, where `at` goes from 0 to 1.
@@ -45,7 +46,7 @@ impl Schedule for CosineDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_steps("CosineDecay::steps", self.steps)?;
+        check_not_zero("CosineDecay::steps", self.steps)?;
         check_floor("CosineDecay::floor", self.floor)
     }
 }
@@ -101,7 +102,7 @@ impl Schedule for CosineRestarts {
     }
 
     fn check(&self) -> Result<()> {
-        check_steps("CosineRestarts::steps", self.steps)?;
+        check_not_zero("CosineRestarts::steps", self.steps)?;
         check_factor("CosineRestarts::growth", self.growth as f64)?;
         check_floor("CosineRestarts::floor", self.floor)
     }

@@ -1,7 +1,8 @@
 //! Rates that stay, or fall by a formula of the step.
 
-use super::{Schedule, check_factor, check_floor, check_steps};
+use super::{Schedule, check_factor, check_floor};
 use crate::Result;
+use crate::check::check_not_zero;
 
 /// The optimizer's own rate throughout: what a [`Schedule::warm_up`] alone ends in.
 ///
@@ -55,7 +56,7 @@ impl Schedule for StepDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_steps("StepDecay::steps", self.steps)?;
+        check_not_zero("StepDecay::steps", self.steps)?;
         check_factor("StepDecay::factor", self.factor)
     }
 }
@@ -133,7 +134,7 @@ impl Schedule for PolynomialDecay {
     }
 
     fn check(&self) -> Result<()> {
-        check_steps("PolynomialDecay::steps", self.steps)?;
+        check_not_zero("PolynomialDecay::steps", self.steps)?;
         check_factor("PolynomialDecay::power", self.power)?;
         check_floor("PolynomialDecay::floor", self.floor)
     }

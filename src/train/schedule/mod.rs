@@ -57,14 +57,6 @@ impl<F: Fn(u64) -> f32> Schedule for F {
     }
 }
 
-/// Checks that a number of steps is at least 1.
-fn check_steps(option: &'static str, steps: u64) -> Result<()> {
-    if steps > 0 {
-        return Ok(());
-    }
-    Err(Error::Option { option, found: "0".into(), expected: "at least 1".into() })
-}
-
 /// Checks that a factor is a finite number above 0.
 fn check_factor(option: &'static str, factor: f64) -> Result<()> {
     if factor > 0.0 && factor.is_finite() {

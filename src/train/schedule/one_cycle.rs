@@ -1,6 +1,7 @@
 //! One cycle: up to the full rate and down below the first one.
 
-use super::{Schedule, check_factor, check_steps};
+use super::{Schedule, check_factor};
+use crate::check::check_not_zero;
 use crate::{Error, Result};
 use std::f64::consts::PI;
 
@@ -93,7 +94,7 @@ impl Schedule for OneCycle {
     }
 
     fn check(&self) -> Result<()> {
-        check_steps("OneCycle::steps", self.steps)?;
+        check_not_zero("OneCycle::steps", self.steps)?;
         // Of three phases the second is as long as the first.
         let most = if self.three_phases { 0.5 } else { 1.0 };
         if !(self.rise > 0.0 && self.rise <= most) {

@@ -1,7 +1,8 @@
 //! Rates that grow at first.
 
-use super::{Schedule, check_steps};
+use super::Schedule;
 use crate::Result;
+use crate::check::check_not_zero;
 
 /// A schedule whose rate grows at first: see [`Schedule::warm_up`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +30,7 @@ impl<S: Schedule> Schedule for WarmUp<S> {
     }
 
     fn check(&self) -> Result<()> {
-        check_steps("Schedule::warm_up", self.steps)?;
+        check_not_zero("Schedule::warm_up", self.steps)?;
         self.schedule.check()
     }
 }
@@ -63,6 +64,6 @@ impl Schedule for InverseSquareRoot {
     }
 
     fn check(&self) -> Result<()> {
-        check_steps("InverseSquareRoot::warm_up", self.warm_up)
+        check_not_zero("InverseSquareRoot::warm_up", self.warm_up)
     }
 }

@@ -48,8 +48,19 @@ impl Training<'_, '_> {
         Ok(state)
     }
 
-    /// Goes on from what [`Training::state`] gave.
-    fn set_state(&mut self, state: &State) -> Result<()> {
+    /// Goes on from what [`Training::state`] gave, in this file.
+    fn set_state(&mut self, state: &State, file: &Reader) -> Result<()> {
+        // An error says which part is another's.
+        let of = |part: &str, read: Result<()>| {
+            read.map_err(|error| match error {
+                Error::Missing { name } => file.bad(
+                    format!("the state of {part}"),
+                    "that of the same one, with the same options",
+                    format!("another's, without {name:?}"),
+                ),
+                error => error,
+            })
+        };
         let (before, data) = (state.text("data")?, self.described());
         if before != data {
             return Err(Error::Option {
@@ -63,21 +74,17 @@ impl Training<'_, '_> {
         let layers = (0..model.layers.len())
             .map(|number| to_layer(&state.nested(&format!("layer/{number}")), &device));
         let layers = layers.collect::<Result<_>>()?;
-        self.part = "the epochs".into();
         self.history.epochs = to_history(&state.nested("history"))?;
-        self.part = "the loss and the metrics".into();
-        self.totals.set_state(&state.nested("totals"))?;
-        self.part = "the optimizer".into();
-        self.rate.optimizer.set_state(params, &state.nested("optimizer"))?;
+        of("the loss and the metrics", self.totals.set_state(&state.nested("totals")))?;
+        let optimizer = self.rate.optimizer.set_state(params, &state.nested("optimizer"));
+        of("the optimizer", optimizer)?;
         if let Some(average) = &mut self.options.average {
-            self.part = "the average".into();
-            average.set_state(params, &state.nested("average"))?;
+            of("the average", average.set_state(params, &state.nested("average")))?;
         }
         for (number, callback) in self.options.callbacks.iter_mut().enumerate() {
-            self.part = format!("callback {}", number + 1);
-            callback.set_state(&state.nested(&format!("callback/{number}")))?;
+            let read = callback.set_state(&state.nested(&format!("callback/{number}")));
+            of(&format!("callback {}", number + 1), read)?;
         }
-        self.part = "the training".into();
         params.set_training_state(&state.nested("params"))?;
         model.swap_states(layers);
         let count = |name: &str| Ok::<_, Error>(state.number(name)? as u64);
@@ -133,17 +140,10 @@ impl Training<'_, '_> {
         let params = &self.model.params;
         let before = params.snapshot()?;
         params.load_from(&mut file)?;
-        if let Err(error) = self.set_state(&state) {
+        if let Err(error) = self.set_state(&state, &file) {
             // What does not go on has trained nothing.
             params.restore(&before)?;
-            return Err(match error {
-                Error::Missing { name } => file.bad(
-                    format!("the state of {}", self.part),
-                    "that of the same one, with the same options",
-                    format!("another's, without {name:?}"),
-                ),
-                error => error,
-            });
+            return Err(error);
         }
         let Place { epoch, batch, .. } = self.place;
         log::info!("goes on from {} in epoch {}, batch {}", path.display(), epoch + 1, batch + 1);

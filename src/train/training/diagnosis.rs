@@ -7,8 +7,11 @@ use crate::{Error, Result};
 use std::time::Instant;
 
 impl Training<'_, '_> {
-    /// Looks whether the guard ended the steps, and sets a new one. Waits for the device.
+    /// Looks whether the guard ended the steps since the last look, and sets a new one. Waits for the device.
     pub(super) fn look(&mut self) -> Result<()> {
+        if self.unseen.is_empty() {
+            return Ok(());
+        }
         let params = &self.model.params;
         if let Some(good) = params.guarded_steps()? {
             // What was counted after the last good step did not happen.

@@ -89,7 +89,6 @@ impl Sequential {
                 wishes: Wishes::default(),
                 options,
                 looked: Instant::now(),
-                part: String::new(),
                 unseen: Vec::new(),
             };
             let _unguarded = Unguarded(self);
@@ -114,10 +113,8 @@ impl Sequential {
         let bad = |expected, found: &str| {
             Err(Error::Loss { loss: kind.name(), expected, found: found.into() })
         };
-        let mut weight = batch.weight;
         let loss = match (&batch.targets, kind.of_classes()) {
             (BatchTargets::Classes(labels), Some(options)) => {
-                weight = options.total(labels, weights);
                 options.loss(tape, &output, labels, weights)?
             }
             (BatchTargets::Values(y), None) => match *kind {
@@ -131,7 +128,7 @@ impl Sequential {
             (_, None) => return bad("Targets::values", "Targets::classes"),
         };
         let loss = tape.regularized(&loss)?;
-        totals.add(&loss, weight, &output, batch)?;
+        totals.add(&loss, batch.weight_of_loss(kind), &output, batch)?;
         Ok(loss)
     }
 }
@@ -166,8 +163,6 @@ struct Training<'a, 'f> {
     wishes: Wishes,
     progress: Progress,
     looked: Instant,
-    /// What is being read of a checkpoint, for errors.
-    part: String,
     /// The steps of which nobody has seen yet whether their gradients were finite.
     unseen: Vec<Unseen>,
 }
@@ -177,6 +172,7 @@ impl Training<'_, '_> {
         // A loop of the user's own may have left gradients.
         self.model.params.zero_gradients()?;
         self.resume()?;
+        self.model.params.set_guard(true)?;
         self.call(|callback, run| callback.begin(run))?;
         self.save()?;
         // A checkpoint of the step that stopped a training has the end of its epoch before it.
@@ -247,7 +243,6 @@ impl Training<'_, '_> {
         if let Some(average) = &mut self.options.average {
             average.restore(&self.model.params)?;
         }
-        self.look()?;
         let before = self.place.batch;
         while self.place.batch < self.place.batches && self.wishes.stop.is_none() {
             self.step()?;
