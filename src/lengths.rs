@@ -3,7 +3,7 @@
 use crate::check::Check;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The number of timesteps of each row of a batch, counted from its first.
 ///
@@ -48,20 +48,27 @@ impl Lengths {
                 }
             }
         }
-        let mut order: Vec<_> = (0..lengths.len()).collect();
+        Self::counted(host, device)
+    }
+
+    /// Lengths of which some may be 0: those of a mask.
+    fn counted(host: Vec<u32>, device: &Device) -> Result<Self> {
+        let mut order: Vec<_> = (0..host.len()).collect();
         // A stable sort: the order, and so every bit, depends only on the lengths.
-        order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+        order.sort_by_key(|&row| std::cmp::Reverse(host[row]));
         let mut start = 0;
         let rows: Arc<[_]> = order
             .into_iter()
             .map(|at| {
-                let row = PackedRow { at, length: lengths[at], start };
+                let row = PackedRow { at, length: host[at] as usize, start };
                 start += row.length;
                 row
             })
             .collect();
-        let table: Vec<_> =
-            rows.iter().flat_map(|r| [r.at, r.length, r.start].map(|w| w as u32)).collect();
+        // Of a row without a step the kernels load some frame that is there.
+        let last = start.saturating_sub(1);
+        let words = |r: &PackedRow| [r.at, r.length, r.start.min(last)].map(|w| w as u32);
+        let table: Vec<_> = rows.iter().flat_map(words).collect();
         let tensor = Tensor::from_u32(&host, [host.len()], device)?;
         let table = Tensor::from_u32(&table, [host.len(), 3], device)?;
         Ok(Self { host: host.into(), rows, tensor, table })
@@ -105,6 +112,11 @@ impl Lengths {
         self.rows.first().map_or(0, |row| row.length)
     }
 
+    /// Whether some row has no step, as behind a mask.
+    pub(crate) fn has_empty(&self) -> bool {
+        self.rows.last().is_some_and(|row| row.length == 0)
+    }
+
     /// Checks that there is a length for each of `rows` rows, none above `timesteps`.
     pub(crate) fn check(&self, op: &'static str, rows: usize, timesteps: usize) -> Result<()> {
         Check::new(op, "one length for each row of the batch").shape(
@@ -122,8 +134,8 @@ impl Lengths {
 
 /// The timesteps of a batch that count, with gaps anywhere, as in Keras' masks. At a step that is left out
 /// an LSTM keeps its state and repeats its output; layers that compute each step by itself, such as
-/// [`crate::nn::Dense`], compute on the value that is there. If only steps behind a row's end are left
-/// out, [`Lengths`] cost less: nothing there is read, and an LSTM's output is 0.
+/// [`crate::nn::Dense`], compute on the value that is there. An LSTM takes the time of the steps that
+/// count. If only steps behind a row's end are left out, [`Lengths`] say so, too: an LSTM's output there is 0.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Mask};
@@ -136,6 +148,8 @@ pub struct Mask {
     host: Arc<[bool]>,
     /// 1 for each step that counts, else 0: `[B,T]`.
     pub(crate) tensor: Tensor,
+    /// Made when a layer first asks for it.
+    packing: Arc<OnceLock<Packing>>,
 }
 
 impl Mask {
@@ -146,7 +160,8 @@ impl Mask {
     /// [`Tensor::from_u32`].
     pub fn new(mask: &[bool], shape: [usize; 2], device: &Device) -> Result<Self> {
         let words: Vec<_> = mask.iter().map(|&on| u32::from(on)).collect();
-        Ok(Self { host: mask.into(), tensor: Tensor::from_u32(&words, shape, device)? })
+        let tensor = Tensor::from_u32(&words, shape, device)?;
+        Ok(Self { host: mask.into(), tensor, packing: Arc::default() })
     }
 
     /// The mask on the host, row by row.
@@ -159,6 +174,112 @@ impl Mask {
         let check = Check::new(op, "a mask has a value for each row and timestep");
         check.shape("mask", &self.tensor, "[B,T]", &[rows, timesteps])
     }
+
+    /// The steps that count, packed.
+    pub(crate) fn packing(&self) -> Result<&Packing> {
+        if let Some(packing) = self.packing.get() {
+            return Ok(packing);
+        }
+        let packing = Packing::new(self)?;
+        Ok(self.packing.get_or_init(|| packing))
+    }
+
+    /// For each step of `[B,T]` the packed one whose output it has, or the row's first state.
+    pub(crate) fn repeats(&self, reverse: bool) -> Result<&Repeats> {
+        let packing = self.packing()?;
+        let slot = &packing.repeats[usize::from(reverse)];
+        if let Some(repeats) = slot.get() {
+            return Ok(repeats);
+        }
+        let repeats = packing.repeats(self, reverse)?;
+        Ok(slot.get_or_init(|| repeats))
+    }
+}
+
+/// The steps that a mask counts, as rows of different lengths, packed: see [`Lengths`].
+#[derive(Debug)]
+pub(crate) struct Packing {
+    /// How many steps of each row count; of some rows none may.
+    pub(crate) lengths: Lengths,
+    /// The place in `[B,T]` of each packed frame.
+    pub(crate) order: Tensor,
+    /// The packed frame of each place in `[B,T]`, or a number past the last.
+    pub(crate) places: Tensor,
+    /// Forwards and in reverse, made when a layer first asks for them.
+    repeats: [OnceLock<Repeats>; 2],
+}
+
+impl Packing {
+    fn new(mask: &Mask) -> Result<Self> {
+        let (device, steps) = (mask.tensor.device(), mask.tensor.shape()[1]);
+        let rows = mask.host.chunks(steps.max(1));
+        let count = |row: &[bool]| row.iter().filter(|&&on| on).count() as u32;
+        let lengths = Lengths::counted(rows.map(count).collect(), &device)?;
+        let order: Vec<_> = lengths
+            .rows()
+            .iter()
+            .flat_map(|row| (row.at * steps..(row.at + 1) * steps).filter(|&at| mask.host[at]))
+            .collect();
+        let mut places = vec![u32::MAX; mask.host.len()];
+        for (frame, &at) in (0..).zip(&order) {
+            places[at] = frame;
+        }
+        let order: Vec<_> = order.into_iter().map(|at| at as u32).collect();
+        let order = Tensor::from_u32(&order, [order.len()], &device)?;
+        let places = Tensor::from_u32(&places, [places.len()], &device)?;
+        Ok(Self { lengths, order, places, repeats: Default::default() })
+    }
+
+    fn repeats(&self, mask: &Mask, reverse: bool) -> Result<Repeats> {
+        let (device, steps) = (mask.tensor.device(), mask.tensor.shape()[1]);
+        let (batch, frames) = (self.lengths.values().len(), self.lengths.frames());
+        let mut from = vec![0; mask.host.len()];
+        for &PackedRow { at, length, start } in self.lengths.rows() {
+            let (mut now, mut next) = (frames + at, start);
+            for step in 0..steps {
+                let place = at * steps + if reverse { steps - 1 - step } else { step };
+                if mask.host[place] {
+                    // In reverse a row's last frame comes first.
+                    now = if reverse { 2 * start + length - 1 - next } else { next };
+                    next += 1;
+                }
+                from[place] = now as u32;
+            }
+        }
+        Repeats::new(&from, frames + batch, &device)
+    }
+}
+
+/// Frames of which each repeats one of several sources; a source's follow each other.
+#[derive(Debug, Clone)]
+pub(crate) struct Repeats {
+    /// The source of each frame.
+    pub(crate) from: Tensor,
+    /// The first frame of each source, and the one behind its last: `[sources,2]`.
+    pub(crate) runs: Tensor,
+}
+
+impl Repeats {
+    fn new(from: &[u32], sources: usize, device: &Device) -> Result<Self> {
+        let mut runs = vec![0; 2 * sources];
+        for (frame, &source) in (0..).zip(from) {
+            let run = &mut runs[2 * source as usize..][..2];
+            if run[1] == 0 {
+                run[0] = frame;
+            }
+            run[1] = frame + 1;
+        }
+        let from = Tensor::from_u32(from, [from.len()], device)?;
+        Ok(Self { from, runs: Tensor::from_u32(&runs, [sources, 2], device)? })
+    }
+
+    /// Of each row the first source, or of a row without a step the second: the sources are `[B]` and `[B]`.
+    pub(crate) fn of_rows(lengths: &Lengths) -> Result<Self> {
+        let batch = lengths.host.len() as u32;
+        let source = |(row, &length): (u32, &u32)| if length > 0 { row } else { batch + row };
+        let from: Vec<_> = (0..).zip(&*lengths.host).map(source).collect();
+        Self::new(&from, 2 * from.len(), &lengths.tensor.device())
+    }
 }
 
 /// The steps of a value `[B,T,..]` that count, for ops that go over all of them.
@@ -170,16 +291,6 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    /// The lengths, if these are given by lengths.
-    pub(crate) fn lengths(&self) -> Option<&Lengths> {
-        if let Self::Lengths(lengths) = self { Some(lengths) } else { None }
-    }
-
-    /// The mask, if these are given by a mask.
-    pub(crate) fn mask(&self) -> Option<&Mask> {
-        if let Self::Mask(mask) = self { Some(mask) } else { None }
-    }
-
     /// The kernels' constant `STEPS`.
     pub(crate) fn code(&self) -> u32 {
         match self {

@@ -295,6 +295,94 @@ fn a_narrow_beam_keeps_the_likeliest_beginnings() {
     }
 }
 
+/// A beam search as a book has it: one row, one prefix after the other, by teacher forcing; all extensions
+/// of all prefixes are sorted.
+fn beam_of_one(
+    model: &Seq2Seq,
+    params: &Params,
+    source: &[u32],
+    width: usize,
+    most: usize,
+) -> Vec<(Vec<u32>, f32, bool)> {
+    type Found = (Vec<u32>, f32, bool);
+    let likeliest = |found: &mut Vec<Found>| {
+        found.sort_by(|a, b| b.1.total_cmp(&a.1));
+        found.truncate(width);
+    };
+    let (mut open, mut done): (Vec<Found>, Vec<Found>) = (vec![(vec![], 0.0, false)], vec![]);
+    for _ in 0..most {
+        let mut next = Vec::new();
+        for (tokens, log, _) in &open {
+            let logits = model.forward(&Tape::inference(params), &[source], &[tokens]).unwrap();
+            let classes = logits.shape()[2];
+            let row = logits.tensor().to_vec().unwrap()[tokens.len() * classes..].to_vec();
+            let largest = row.iter().copied().fold(f32::MIN, f32::max);
+            let sum = row.iter().map(|x| (x - largest).exp()).sum::<f32>().ln();
+            for (token, x) in row.iter().enumerate() {
+                let ended = token + 1 == classes;
+                let mut said = tokens.clone();
+                said.extend((!ended).then_some(token as u32));
+                next.push((said, log + (x - largest - sum), ended));
+            }
+        }
+        likeliest(&mut next);
+        open = next.iter().filter(|n| !n.2).cloned().collect();
+        done.extend(next.into_iter().filter(|n| n.2));
+        likeliest(&mut done);
+        if done.len() == width && open.iter().all(|o| o.1 <= done[width - 1].1) {
+            open.clear();
+        }
+        if open.is_empty() {
+            break;
+        }
+    }
+    done.extend(open);
+    likeliest(&mut done);
+    done
+}
+
+/// Rows that end at different times, and have more or fewer prefixes than others, in one batch.
+#[test]
+fn rows_in_a_batch_find_what_each_finds_alone() {
+    let source = [vec![2, 0, 3], vec![1], vec![3, 3, 1, 0, 2], vec![0, 2], vec![1, 1, 1]];
+    let (mut ends, mut cut) = (0, 0);
+    for (device, seed) in devices().iter().flat_map(|device| [(device, 3), (device, 11)]) {
+        for attention in [None, Some(Attention::general()), Some(Attention::additive(5))] {
+            let params = Params::seeded(device, seed);
+            let model = Seq2Seq::new(4, 5).embedding_size(5).hidden_size(32).num_layers(2);
+            let model = match attention {
+                Some(attention) => model.attention(attention),
+                None => model.no_attention(),
+            };
+            let model = model.build(&params).unwrap();
+            for name in params.names() {
+                let large: Vec<_> = params.get(&name).unwrap().iter().map(|w| 4.0 * w).collect();
+                params.set(&name, &large).unwrap();
+            }
+            for (width, most) in [(1, 7), (2, 1), (3, 7), (4, 5), (9, 4)] {
+                let found = model.beam(&params, &source, width, most).unwrap();
+                for (row, (source, found)) in source.iter().zip(&found).enumerate() {
+                    let what = format!("{device}, seed {seed}, width {width}, row {row}");
+                    let expected = beam_of_one(&model, &params, source, width, most);
+                    assert_eq!(found.len(), expected.len(), "{what}");
+                    for (found, (tokens, log, ended)) in found.iter().zip(&expected) {
+                        assert_eq!((&found.tokens, found.ended), (tokens, *ended), "{what}");
+                        let close = (found.log_probability - log).abs() < 1e-4;
+                        assert!(close, "{what}: {found:?}, {log}");
+                    }
+                    ends += found.iter().filter(|h| h.ended).count();
+                    cut += found.iter().filter(|h| !h.ended).count();
+                }
+                if width == 1 {
+                    let said: Vec<_> = found.into_iter().map(|mut f| f.remove(0).tokens).collect();
+                    assert_eq!(model.greedy(&params, &source, most).unwrap(), said);
+                }
+            }
+        }
+    }
+    assert!(ends > 100 && cut > 100, "{ends} ended, {cut} were cut off");
+}
+
 #[test]
 fn parameters_that_are_no_numbers_are_an_error() {
     let params = Params::new(&devices()[0]);

@@ -1,6 +1,7 @@
 //! How the cost grows with the timesteps and with the rows: a straight line through medians.
 
-use crate::layer::{Layer, Pass, Way, devices};
+use crate::devices::devices;
+use crate::layer::{Layer, Pass, Way};
 use crate::shapes::Shape;
 use wgpu_lstm::Result;
 

@@ -1,7 +1,7 @@
 //! Parameters that are larger than many GPUs can bind at a time: what a step of training takes, and the
 //! memory. A table whose gradient is of the rows drawn alone is to cost what these cost, not the table.
 
-use crate::layer::devices;
+use crate::devices::devices;
 use crate::wanted;
 use std::time::Instant;
 use wgpu_lstm::loss::mean_squared_error;

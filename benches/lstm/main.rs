@@ -18,6 +18,7 @@
 //! process to its first prediction, `subnormal` what numbers below 1.2e-38 cost,
 //! `large` what parameters do that are larger than a binding.
 
+mod devices;
 mod fit;
 mod large;
 mod layer;
@@ -27,7 +28,8 @@ mod startup;
 mod subnormal;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group};
-use layer::{Layer, Pass, Way, devices, params, ways};
+use devices::devices;
+use layer::{Layer, Pass, Way, params, ways};
 use shapes::Shape;
 use std::time::{Duration, Instant};
 use wgpu_lstm::nn::{Lstm, LstmStepper, StreamId};

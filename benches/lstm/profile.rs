@@ -1,6 +1,7 @@
 //! Where a GPU's time goes: a table of kernels, by timestamps, for each shape and pass.
 
-use crate::layer::{Layer, Pass, Way, candidates};
+use crate::devices::candidates;
+use crate::layer::{Layer, Pass, Way};
 use crate::shapes;
 use wgpu_lstm::GpuOptions;
 

@@ -25,7 +25,7 @@ pub fn is_child() -> Result<bool> {
 pub fn run() {
     println!("\nprocess start to first prediction (B1 T64 I64 H128), the second start and later:");
     let Ok(program) = std::env::current_exe() else { return };
-    let named = crate::layer::named();
+    let named = crate::devices::named();
     let devices = match &named {
         Some(name) => vec![name.as_str()],
         None => vec!["cpu", "auto", "software"],

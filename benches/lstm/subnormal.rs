@@ -2,7 +2,7 @@
 //! An LSTM meets them in gradients that vanish over time, in a stream in silence, in the moments of rows
 //! that are no longer drawn, and behind gates that are nearly closed.
 
-use crate::layer::devices;
+use crate::devices::devices;
 use crate::wanted;
 use std::time::Instant;
 use wgpu_lstm::loss::mean_squared_error;

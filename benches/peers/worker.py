@@ -3,8 +3,8 @@
     python3 worker.py <torch|onnxruntime|tensorflow> <cpu|gpu> <threads>
 
 It says hello with its name and version, or an error. Then each line asks for
-{"mode", "shape": [B, T, I, H, layers], "reps", "out"}: it gets ready for a mode and shape that it
-has not got, writes what is compared into the folder `out` if one is given, runs so often, and
+{"mode", "op", "shape": [B, T, I, H, layers], "reps", "out"}: it gets ready for a mode and shape that it
+has not got; an op's sizes are the first four, writes what is compared into the folder `out` if one is given, runs so often, and
 answers {"ms": [...], "tensors": [names]}. The numbers come from the same formula as those of the
 other peers, see `values` in src/case.rs. Each peer gets the layout it likes best: time-major.
 """
@@ -19,15 +19,23 @@ import numpy as np
 CHECKED_STEPS = 10
 
 
-def values(seed, shape, scale=1.0):
-    """The same numbers as in src/case.rs."""
+def bits(seed, shape):
+    """The same 24 bits as in ../ops/cases.rs."""
     k = np.arange(int(np.prod(shape)), dtype=np.uint32)
     x = k * np.uint32(0x9E3779B9) + np.uint32(seed * 0x85EBCA6B & 0xFFFFFFFF)
     x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
     x ^= x >> np.uint32(16)
-    v = (x >> np.uint32(8)).astype(np.float32) / np.float32(8388608) - np.float32(1)
-    return (v * np.float32(scale)).reshape(shape)
+    return (x >> np.uint32(8)).reshape(shape)
+
+
+def values(seed, shape, scale=1.0):
+    v = bits(seed, shape).astype(np.float32) / np.float32(8388608) - np.float32(1)
+    return v * np.float32(scale)
+
+
+def integers(seed, n, most):
+    return (bits(seed, (n,)).astype(np.int64) * most) >> 24
 
 
 class Numbers:
@@ -175,6 +183,139 @@ class Torch:
         def check():
             with torch.inference_mode():
                 return {"prediction": predict(x).cpu().numpy()}
+
+        return run, check
+
+
+    def op(self, name, sizes, train):
+        """An op of ../ops/cases.rs."""
+        torch, nn = self.torch, self.torch.nn
+        F = nn.functional
+        a, b, c, d = sizes
+        given = lambda seed, *shape, scale=1.0: self.tensor(values(seed, shape, scale))
+        labels = lambda n, most: torch.from_numpy(integers(6, n, most)).to(self.device)
+        parameter = lambda *of, **how: given(*of, **how).requires_grad_()
+        x = {
+            "cross-entropy": lambda: [given(1, a, b)],
+            "projection and cross-entropy": lambda: [given(1, a, b)],
+            "dense": lambda: [given(1, a, b)],
+            "embedding": lambda: [],
+            "dot attention": lambda: [given(1, a, b, d), given(5, a, c, d)],
+            "additive attention": lambda: [given(1, a, b, d), given(5, a, c, d)],
+            "add": lambda: [given(1, a, b, c), given(5, a, b, c)],
+            "multiply": lambda: [given(1, a, b, c), given(5, a, b, c)],
+            "concat": lambda: [given(1, a, b, c), given(5, a, b, c)],
+        }.get(name, lambda: [given(1, a, b, c)])()
+        learned = []
+
+        def learn(*of, **how):
+            learned.append(parameter(*of, **how))
+            return learned[-1]
+
+        if name in ("tanh", "sigmoid", "relu"):
+            f = getattr(torch, name)
+        elif name == "dropout":
+            f = lambda x: F.dropout(x, 0.1, train)
+        elif name == "add":
+            f = torch.add
+        elif name == "multiply":
+            f = torch.mul
+        elif name == "concat":
+            f = lambda x, y: torch.cat((x, y), -1)
+        elif name == "mean pool":
+            f = lambda x: x.mean(1)
+        elif name == "max pool":
+            f = lambda x: x.max(1).values
+        elif name == "softmax":
+            f = lambda x: torch.softmax(x, -1)
+        elif name == "layer norm":
+            layer = nn.LayerNorm(c).to(self.device)
+            learned += layer.parameters()
+            f = layer
+        elif name in ("squared error", "binary cross-entropy"):
+            target = given(5, a, b, c)
+            of = F.mse_loss if name == "squared error" else F.binary_cross_entropy_with_logits
+            f = lambda x: of(x, target).reshape(1)
+        elif name == "cross-entropy":
+            wanted = labels(a, b)
+            f = lambda x: F.cross_entropy(x, wanted).reshape(1)
+        elif name == "projection and cross-entropy":
+            wanted, w, bias = labels(a, c), learn(7, c, b, scale=0.1), learn(7, c, scale=0.0)
+            f = lambda x: F.cross_entropy(F.linear(x, w, bias), wanted).reshape(1)
+        elif name == "dense":
+            w, bias = learn(7, c, b, scale=0.1), learn(7, c, scale=0.0)
+            f = lambda x: F.linear(x, w, bias)
+        elif name == "embedding":
+            tokens = torch.from_numpy(integers(6, a * b, d).reshape(a, b)).to(self.device)
+            table = learn(7, d, c)
+            f = lambda: F.embedding(tokens, table)
+        elif name == "dot attention":
+            f = lambda q, k: torch.softmax(q @ k.transpose(1, 2), -1) @ k
+        elif name == "additive attention":
+            w, u, v = learn(7, d, d, scale=0.1), learn(8, d, d, scale=0.1), learn(9, d)
+            f = lambda q, k: torch.softmax(
+                torch.tanh(F.linear(q, w)[:, :, None] + F.linear(k, u)[:, None]) @ v, -1
+            ) @ k
+        elif name in ("lstm", "lstm by lengths"):
+            lstm = nn.LSTM(c, d, batch_first=True)
+            scale = 1 / np.sqrt(np.float32(d))
+            with torch.no_grad():
+                lstm.weight_ih_l0.copy_(torch.from_numpy(values(10, (4 * d, c), scale)))
+                lstm.weight_hh_l0.copy_(torch.from_numpy(values(11, (4 * d, d), scale)))
+                lstm.bias_ih_l0.copy_(torch.from_numpy(values(12, (4 * d,), scale)))
+                lstm.bias_hh_l0.zero_()
+            lstm.to(self.device).flatten_parameters()
+            learned += lstm.parameters()
+            if name == "lstm":
+                f = lambda x: lstm(x)[0]
+            else:
+                lengths = torch.tensor([b] + [min(8, b)] * (a - 1))
+                pack, pad = nn.utils.rnn.pack_padded_sequence, nn.utils.rnn.pad_packed_sequence
+                f = lambda x: pad(lstm(pack(x, lengths, batch_first=True))[0], batch_first=True)[0]
+        elif name in ("adam", "clip by norm"):
+            p = parameter(7, a)
+            p.grad = given(2, a)
+            adam = torch.optim.Adam([p], fused=not self.cuda or None)
+            if name == "adam":
+                step = adam.step
+            else:
+                step = lambda: nn.utils.clip_grad_norm_([p], 1e-3)
+
+            def run():
+                step()
+                self.wait()
+
+            return run, lambda: {}
+        else:
+            raise RuntimeError("it has no such op")
+
+        if not train:
+
+            def run():
+                with torch.inference_mode():
+                    y = f(*x)
+                self.wait()
+                return y
+
+            compared = {} if name == "dropout" else {"y": None}
+            return run, lambda: {name: run().cpu().numpy() for name in compared}
+
+        for leaf in x:
+            leaf.requires_grad_()
+        with torch.no_grad():
+            y = f(*x)
+        d_y = torch.ones_like(y) if y.numel() == 1 else given(2, *y.shape)
+
+        def run():
+            for leaf in [*x, *learned]:
+                leaf.grad = None
+            f(*x).backward(d_y)
+            self.wait()
+
+        def check():
+            run()
+            names = [] if name == "dropout" else ["d_x", "d_second"][: len(x)]
+            return {name: leaf.grad.cpu().numpy() for name, leaf in zip(names, x)}
 
         return run, check
 
@@ -348,10 +489,14 @@ def serve(peer, say):
     for line in sys.stdin:
         ask = json.loads(line)
         try:
-            key = ask["mode"], ask["shape"]
+            key = ask["mode"], ask["op"], ask["shape"]
             if work is None or work[0] != key:
                 work = None
-                work = (key, *getattr(peer, ask["mode"])(Numbers(ask["shape"])))
+                if ask["op"]:
+                    ready = peer.op(ask["op"], ask["shape"][:4], ask["mode"] == "train")
+                else:
+                    ready = getattr(peer, ask["mode"])(Numbers(ask["shape"]))
+                work = (key, *ready)
             _, run, check = work
             names = []
             if ask["out"]:

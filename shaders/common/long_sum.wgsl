@@ -27,3 +27,10 @@ fn add_part(sum: ptr<function, LongSum>, part: f32) {
 fn all_parts(sum: LongSum) -> f32 {
     return sum.top + (sum.high + (sum.middle + sum.low));
 }
+
+fn scale_parts(sum: ptr<function, LongSum>, factor: f32) {
+    (*sum).low *= factor;
+    (*sum).middle *= factor;
+    (*sum).high *= factor;
+    (*sum).top *= factor;
+}

@@ -1,23 +1,26 @@
-// What a softmax needs of a row of x that begins at `begin` and has dims.c elements. Behind
-// common/row_reduce.wgsl and common/long_sum.wgsl, by a workgroup of 64.
+// What a softmax needs of a row of x that begins at `begin` and has `c` elements, in one visit: a part is
+// read again while it is near, and what was summed before is scaled where it has a larger element. Behind
+// common/row_shared.wgsl and common/long_sum.wgsl.
 
-// A NaN is the largest.
-fn row_largest(lane: u32, begin: u32) -> f32 {
-    var largest = x[begin];
-    for (var j = lane; j < dims.c; j += 64u) {
-        largest = larger(largest, x[begin + j]);
-    }
-    return workgroup_max(lane, largest);
-}
+struct Exps { largest: f32, sum: f32 }
 
-// The sum of exp(x - largest).
-fn row_exps(lane: u32, begin: u32, largest: f32) -> f32 {
+// No number is less. Not the infinity, of which the difference to itself is NaN.
+const LOWEST = -3.4028234e38;
+
+// The largest x and the sum of exp(x - largest), both NaN if one is.
+fn row_exps(begin: u32, lane: u32, c: u32) -> Exps {
+    var largest = LOWEST;
     var exps = LongSum();
-    for (var first = lane; first < dims.c; first += PART * 64u) {
+    for (var first = lane; first < c; first += PART * dims.lanes) {
+        let end = min(c, first + PART * dims.lanes);
+        var most = largest;
+        for (var j = first; j < end; j += dims.lanes) { most = larger(most, x[begin + j]); }
         var part = 0.0;
-        let end = min(dims.c, first + PART * 64u);
-        for (var j = first; j < end; j += 64u) { part += exp1(x[begin + j] - largest); }
+        for (var j = first; j < end; j += dims.lanes) { part += exp1(x[begin + j] - most); }
+        scale_parts(&exps, exp1(largest - most));
         add_part(&exps, part);
+        largest = most;
     }
-    return workgroup_sum(lane, all_parts(exps));
+    let all = row_max(largest);
+    return Exps(all, row_sum(all_parts(exps) * exp1(largest - all)));
 }

@@ -3,7 +3,7 @@
 //
 // Shapes  gemm/parts/gemm.wgsl; offset, stride and length of the rows that A and B have in memory are
 //         multiples of 4, and ElemA and ElemB are vec4s
-// Grid    ceil(N/64), ceil(M/64), slices: a workgroup of 128 makes a tile of 64 x 64, in four blocks of
+// Grid    ceil(N/64), ceil(M/64), slices * batch: a workgroup of 128 makes a tile of 64 x 64, in four blocks of
 //         32 x 32 that its subgroups share out; K in turns of 32
 // Twin    src/ops/gemm/cpu.rs
 // Needs   f16; at least two subgroups in a workgroup
@@ -28,8 +28,8 @@ struct FourB { v0: ElemB, v1: ElemB, v2: ElemB, v3: ElemB }
 fn four_a(row: u32, k: u32) -> FourA {
     let stride = dims.lda / 4u;
     let last = arrayLength(&a) - 1u;
-    var at = (dims.a_offset + k) / 4u + row * stride;
-    if TRANS_A { at = (dims.a_offset + row) / 4u + k * stride; }
+    var at = (a_begin + k) / 4u + row * stride;
+    if TRANS_A { at = (a_begin + row) / 4u + k * stride; }
     return FourA(
         a[min(at, last)],
         a[min(at + stride, last)],
@@ -41,8 +41,8 @@ fn four_a(row: u32, k: u32) -> FourA {
 fn four_b(k: u32, column: u32) -> FourB {
     let stride = dims.ldb / 4u;
     let last = arrayLength(&b) - 1u;
-    var at = (dims.b_offset + column) / 4u + k * stride;
-    if TRANS_B { at = (dims.b_offset + k) / 4u + column * stride; }
+    var at = (b_begin + column) / 4u + k * stride;
+    if TRANS_B { at = (b_begin + k) / 4u + column * stride; }
     return FourB(
         b[min(at, last)],
         b[min(at + stride, last)],
@@ -104,7 +104,8 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
     let b_place = bc * 4u * STRIDE + bk;
     let row_staged = row0 + ar * 4u;
     let column_staged = column0 + bc * 4u;
-    let k_begin = group.z * dims.k_slice;
+    let slice = begin(group.z);
+    let k_begin = slice * dims.k_slice;
     k_end = min(dims.k, k_begin + dims.k_slice);
     var next_a = four_a(row_staged, k_begin + ak * 4u);
     var next_b = four_b(k_begin + bk * 4u, column_staged);
@@ -161,7 +162,7 @@ fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
             for (var row = lane / SIDE; row < SIDE / 2u; row += 2u) {
                 let here = row0 + pair * (SIDE / 2u) + row;
                 if here < dims.m {
-                    put_slice(group.z, here, column0 + column, c_tile[row * SIDE + column]);
+                    put_slice(slice, here, column0 + column, c_tile[row * SIDE + column]);
                 }
             }
         }

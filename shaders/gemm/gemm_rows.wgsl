@@ -2,7 +2,7 @@
 // whatever the rows, and need more workgroups than there are tiles of so few.
 //
 // Shapes  gemm/parts/gemm.wgsl
-// Grid    ceil(N/32), ceil(M/8), slices: a workgroup of 32 columns x 8 parts of the sums: part p has
+// Grid    ceil(N/32), ceil(M/8), slices * batch: a workgroup of 32 columns x 8 parts of the sums: part p has
 //         k = p, p + 8, ..; parts are added up in a fixed order
 // Twin    src/ops/gemm/cpu.rs
 
@@ -26,12 +26,13 @@ fn main(
     @builtin(local_invocation_id) id: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    let slice = begin(group.z);
     let row = group.y * 8u;
     let column = group.x * 32u + id.x;
     let here = min(column, dims.n - 1u);
     let rows = min(dims.m - row, 8u);
-    let first = group.z * dims.k_slice + id.y;
-    let k_end = min(dims.k, (group.z + 1u) * dims.k_slice);
+    let first = slice * dims.k_slice + id.y;
+    let k_end = min(dims.k, (slice + 1u) * dims.k_slice);
     var low = vec4(0.0);
     var high = vec4(0.0);
     // The same for all of a workgroup: one row alone costs one load of A.
@@ -57,6 +58,6 @@ fn main(
     // An invocation for each row.
     if column < dims.n && id.y < rows {
         let sums = select(low_parts[id.x], high_parts[id.x], id.y >= 4u);
-        put_slice(group.z, row + id.y, column, sums[id.y % 4u]);
+        put_slice(slice, row + id.y, column, sums[id.y % 4u]);
     }
 }

@@ -1,7 +1,7 @@
 // gemm_tile: C = op(A) op(B) (+ bias) (+ C), tiles staged in shared memory. For hardware GPUs.
 //
 // Shapes  gemm/parts/gemm.wgsl
-// Grid    ceil(N/64), ceil(M/64), slices: a workgroup of 16 x 16 makes a tile of 64 x 64, an
+// Grid    ceil(N/64), ceil(M/64), slices * batch: a workgroup of 16 x 16 makes a tile of 64 x 64, an
 //         invocation 4 x 4 of it; K in turns of 16
 // Twin    src/ops/gemm/cpu.rs
 
@@ -27,7 +27,8 @@ fn main(
     let b_place = bk * WIDE + bc;
     let row_staged = row0 + ar * 4u;
     let column_staged = column0 + bc * 4u;
-    let k_begin = group.z * dims.k_slice;
+    let slice = begin(group.z);
+    let k_begin = slice * dims.k_slice;
     k_end = min(dims.k, k_begin + dims.k_slice);
     a_tile[a_place] = a_rows(row_staged, k_begin + ak);
     b_tile[b_place] = b_columns(k_begin + bk, column_staged);
@@ -56,8 +57,8 @@ fn main(
     }
     let row = row0 + id.y * 4u;
     let column = column0 + id.x * 4u;
-    store(group.z, row, column, s0);
-    store(group.z, row + 1u, column, s1);
-    store(group.z, row + 2u, column, s2);
-    store(group.z, row + 3u, column, s3);
+    store(slice, row, column, s0);
+    store(slice, row + 1u, column, s1);
+    store(slice, row + 2u, column, s2);
+    store(slice, row + 3u, column, s3);
 }

@@ -1,7 +1,7 @@
 // gemm_tile_wide: as gemm_tile, with half of the loads for each product, and more registers.
 //
 // Shapes  gemm/parts/gemm.wgsl
-// Grid    ceil(N/128), ceil(M/128), slices: a workgroup of 16 x 16 makes a tile of 128 x 128, an
+// Grid    ceil(N/128), ceil(M/128), slices * batch: a workgroup of 16 x 16 makes a tile of 128 x 128, an
 //         invocation 8 x 8 of it, in quarters that are 64 apart; K in turns of 8
 // Twin    src/ops/gemm/cpu.rs
 
@@ -27,7 +27,8 @@ fn main(
     let b_place = bk * WIDE + bc;
     let row_staged = row0 + ar * 4u;
     let column_staged = column0 + bc * 4u;
-    let k_begin = group.z * dims.k_slice;
+    let slice = begin(group.z);
+    let k_begin = slice * dims.k_slice;
     k_end = min(dims.k, k_begin + dims.k_slice);
     a_tile[a_place] = a_rows(row_staged, k_begin + ak);
     b_tile[b_place] = b_columns(k_begin + bk, column_staged);
@@ -59,7 +60,7 @@ fn main(
     let row = row0 + id.y * 4u;
     let column = column0 + id.x * 4u;
     //@ for i r in 0 0, 1 1, 2 2, 3 3, 4 64, 5 65, 6 66, 7 67
-    store(group.z, row + $ru, column, s$ia);
-    store(group.z, row + $ru, column + 64u, s$ib);
+    store(slice, row + $ru, column, s$ia);
+    store(slice, row + $ru, column + 64u, s$ib);
     //@ end
 }

@@ -7,13 +7,13 @@
 //   KIND 4, pinball, with p = quantile:       l = p (y - x), or (1 - p) (x - y) above y
 //
 // Shapes  x, y: [N,C]; weights, loss: [N]. Without WEIGHTS w = 1.
-// Grid    elementwise, n = N: a row
+// Grid    row_shared
 // Twin    src/ops/loss/pointwise_loss.rs
 
 override KIND: u32;
 override WEIGHTS: bool;
 
-struct Dims { n: u32, c: u32, scale: f32, p: f32 }
+struct Dims { n: u32, c: u32, lanes: u32, scale: f32, p: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;           // [N,C]
@@ -21,13 +21,14 @@ struct Dims { n: u32, c: u32, scale: f32, p: f32 }
 @group(0) @binding(3) var<storage, read> weights: array<f32>;     // [N]
 @group(0) @binding(4) var<storage, read_write> loss: array<f32>;  // [N]
 
-fn element(row: u32) {
+fn take_row(row: u32, lane: u32, c: u32) {
+    let begin = row * dims.c;
     var all = LongSum();
-    let end = (row + 1u) * dims.c;
-    for (var first = row * dims.c; first < end; first += PART) {
+    for (var first = lane; first < c; first += PART * dims.lanes) {
         var part = 0.0;
-        let last = min(end, first + PART);
-        for (var j = first; j < last; j++) {
+        let end = min(c, first + PART * dims.lanes);
+        for (var i = first; i < end; i += dims.lanes) {
+            let j = begin + i;
             let d = x[j] - y[j];
             switch KIND {
                 case 0u: { part += softplus1(x[j]) - x[j] * y[j]; }
@@ -41,7 +42,9 @@ fn element(row: u32) {
         }
         add_part(&all, part);
     }
-    var sum = all_parts(all) * dims.scale;
-    if WEIGHTS { sum = select(weights[row] * sum, 0.0, weights[row] == 0.0); }
-    loss[row] = sum;
+    var sum = row_sum(all_parts(all)) * dims.scale;
+    if lane == 0u && c > 0u {
+        if WEIGHTS { sum = select(weights[row] * sum, 0.0, weights[row] == 0.0); }
+        loss[row] = sum;
+    }
 }

@@ -34,12 +34,9 @@ fn main(
     }
     partials[id.y * 16u + id.x] = all_parts(all);
     workgroupBarrier();
-    for (var stride = 8u; stride > 0u; stride /= 2u) {
-        if id.y < stride { partials[id.y * 16u + id.x] += partials[(id.y + stride) * 16u + id.x]; }
-        workgroupBarrier();
-    }
     if id.y == 0u && column < dims.c {
-        var sum = partials[id.x];
+        var sum = 0.0;
+        for (var i = 0u; i < 16u; i++) { sum += partials[i * 16u + id.x]; }
         let at = group.y * dims.c + column;
         if ACCUMULATE { sum += y[at]; }
         y[at] = sum;

@@ -2,7 +2,7 @@
 
 use super::gpu::{Gpu, Raw};
 use super::kernel::Access::Write;
-use super::kernel::{Bound, Dispatch, Kernel, folded, wgsl};
+use super::kernel::{Bound, Dispatch, Kernel, folded, shared, wgsl};
 use super::profile::Cost;
 use crate::Result;
 use std::ops::Range;
@@ -10,7 +10,11 @@ use std::sync::Arc;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "fill",
-    parts: &[wgsl!("common/index.wgsl"), wgsl!("elementwise/fill.wgsl")],
+    parts: &[
+        wgsl!("common/index.wgsl"),
+        wgsl!("common/elementwise.wgsl"),
+        wgsl!("elementwise/fill.wgsl"),
+    ],
     bindings: &[("y", Write)],
     ..Kernel::PLAIN
 };
@@ -23,7 +27,7 @@ pub(crate) fn fill(gpu: &Arc<Gpu>, raw: &Raw, words: Range<usize>, value: f32) -
         let bound = Bound { raw, offset: begin as u64 * 4, bytes: len as u64 * 4 };
         let dispatch = Dispatch {
             kernel: &KERNEL,
-            grid: folded(len.div_ceil(256)),
+            grid: folded(shared(gpu, len.div_ceil(256))),
             constants: &[],
             uniform: &[len as u32, value.to_bits()],
             bound: &[Some(bound)],

@@ -149,3 +149,10 @@ pub(crate) fn folded(groups: usize) -> [u32; 3] {
     let rows = groups.div_ceil(ROW).max(1);
     [groups.div_ceil(rows) as u32, rows as u32, 1]
 }
+
+/// The workgroups of a kernel whose grid may be smaller, each of which then does more: a software adapter takes
+/// as long to begin one as to write hundreds of words.
+pub(crate) fn shared(gpu: &Gpu, groups: usize) -> usize {
+    const ENOUGH: usize = 512;
+    if gpu.info.software { groups.min(ENOUGH) } else { groups }
+}

@@ -105,7 +105,26 @@ pub(crate) fn each<J: Send>(
 
 /// Runs `f` on each chunk of `len` words and its number, on all threads.
 pub(crate) fn each_chunk<T: Send>(words: &mut [T], len: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    each(words.chunks_mut(len.max(1)).enumerate(), count(), |(n, chunk)| f(n, chunk));
+    let threads = count().min(words.len().div_ceil(len.max(1)));
+    each(words.chunks_mut(len.max(1)).enumerate(), threads, |(n, chunk)| f(n, chunk));
+}
+
+/// The words that a thread copies or sets at a time.
+const BLOCK: usize = 1 << 16;
+
+/// Copies words, on all threads if they are many.
+pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
+    let from = &from[..to.len()];
+    each_chunk(to, BLOCK, |n, to| to.copy_from_slice(&from[n * BLOCK..][..to.len()]));
+}
+
+/// Sets words, on all threads if they are many.
+pub(crate) fn fill(words: &mut [f32], value: f32) {
+    each_chunk(words, BLOCK, |_, words| match value.to_bits() {
+        // Of a constant the compiler makes the system's own function, which is faster.
+        0 => words.fill(0.0),
+        _ => words.fill(value),
+    });
 }
 
 /// Queues `f` for a thread of the pool.
@@ -242,6 +261,20 @@ mod tests {
                 });
             });
             assert!(done.iter().all(|n| n.load(Ordering::Relaxed) == 1), "{count} threads");
+        }
+    }
+
+    #[test]
+    fn words_are_copied_and_set_however_many() {
+        for n in [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
+            let from: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            for count in [1, 3] {
+                let mut to = vec![f32::NAN; n];
+                Threads::new(Some(count)).enter(|| copy(&from, &mut to));
+                assert_eq!(to, from);
+                Threads::new(Some(count)).enter(|| fill(&mut to, 2.5));
+                assert!(to.iter().all(|&v| v == 2.5));
+            }
         }
     }
 

@@ -7,6 +7,8 @@ use crate::ops::loss::cross_entropy as op;
 use crate::{Device, Error, Result, Tensor};
 use std::sync::Arc;
 
+const OP: &str = "loss::cross_entropy";
+
 /// The right classes: one for each row, as numbers from 0.
 ///
 /// ```
@@ -159,6 +161,7 @@ impl CrossEntropy {
     }
 
     /// The loss of `logits` `[..,C]`, whose axes but the last are rows: `[1]`. 0 if no row counts.
+    /// [`crate::nn::Dense::cross_entropy`] computes it without holding the logits.
     ///
     /// # Errors
     /// As [`cross_entropy`]; [`Error::Option`] for a smoothing or weights that make no sense.
@@ -169,10 +172,22 @@ impl CrossEntropy {
         labels: &Labels,
         weights: Option<&RowWeights>,
     ) -> Result<Var> {
-        const OP: &str = "loss::cross_entropy";
-        self.check()?;
         let x = logits.tensor();
         let (rows, classes) = rows(OP, x)?;
+        let wanted = self.wanted(x, [rows, classes], labels, weights)?;
+        let (losses, stats) = op::forward(x, &wanted)?;
+        record(tape, logits, &losses, move |x, d_loss| op::backward(x, &wanted, &stats, d_loss))
+    }
+
+    /// What is wanted of logits `[rows,classes]`, which are on the device of `x`.
+    pub(crate) fn wanted(
+        &self,
+        x: &Tensor,
+        [rows, classes]: [usize; 2],
+        labels: &Labels,
+        weights: Option<&RowWeights>,
+    ) -> Result<op::Wanted> {
+        self.check()?;
         let check = Check::new(OP, "one label for each row of the logits");
         check.shape("labels", &labels.tensor, "[N]", &[rows])?;
         self.check_labels(&labels.host, classes)?;
@@ -201,15 +216,13 @@ impl CrossEntropy {
         }
         let total = self.total_of(labels, shares.map(|w| (&*w.host, w.sum)));
         check_total("CrossEntropy::class_weights", total)?;
-        let wanted = op::Wanted {
+        Ok(op::Wanted {
             labels: classes_of_rows,
             weights: row_weights,
             class_weights,
             smoothing: self.smoothing,
             scale: one_over(total),
-        };
-        let losses = op::forward(x, &wanted)?;
-        record(tape, logits, &losses, move |x, d_loss| op::backward(x, &wanted, d_loss))
+        })
     }
 }
 

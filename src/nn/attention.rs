@@ -138,7 +138,7 @@ impl Attention {
     /// [`Error::NotBuilt`]; [`Error::Rank`], [`Error::Shape`], [`Error::Empty`],
     /// [`Error::OtherDevice`]; [`Error::Length`].
     pub fn forward(&self, tape: &Tape, query: &Var, keys: &Var) -> Result<Attended> {
-        self.forward_values(tape, query, keys, keys)
+        self.attend(tape, query, keys, None)
     }
 
     /// As [`Attention::forward`], but averages `values` `[B,T,V]`. The lengths or the mask are those of
@@ -153,6 +153,12 @@ impl Attention {
         keys: &Var,
         values: &Var,
     ) -> Result<Attended> {
+        self.attend(tape, query, keys, Some(values))
+    }
+
+    /// Averages the keys, or values of their own.
+    fn attend(&self, tape: &Tape, query: &Var, keys: &Var, own: Option<&Var>) -> Result<Attended> {
+        let values = own.unwrap_or(keys);
         let Some(built) = self.built else {
             return Err(Error::NotBuilt { what: "this Attention", call: "build" });
         };
@@ -192,6 +198,10 @@ impl Attention {
             q = matmul(tape, &q, &weight(id, built.query_size)?)?;
         }
         let mut k = zero_padding(tape, "attention", keys)?;
+        let values = match own {
+            Some(values) => zero_padding(tape, "attention", &values.clone().with_steps_of(keys))?,
+            None => k.clone(),
+        };
         if let Some(id) = built.key_weight {
             k = matmul(tape, &k, &weight(id, built.key_size)?)?;
         }
@@ -212,11 +222,11 @@ impl Attention {
             None => vec![b, v],
         };
         let context = context.reshape(shape)?;
-        let ids = [tape.id(&q), tape.id(&k), tape.id(values)];
+        let ids = [tape.id(&q), tape.id(&k), tape.id(&values)];
         let wanted = score.is_some() || ids.iter().any(Option::is_some);
         let (saved, q_shape) = (weights.clone(), q.shape().to_vec());
         let context = tape.push_one(context, wanted, move |d_context, gradients| {
-            let d = call.backward(&saved, d_context)?;
+            let d = call.backward(&steps, &saved, d_context)?;
             if let (Some((_, sum)), Some(d_score)) = (score, d.score) {
                 column_sum(&d_score, &sum)?;
             }

@@ -122,13 +122,13 @@ impl TryFrom<Activation> for GateActivation {
 #[serde(default = "blank", deny_unknown_fields)]
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct Dense {
-    units: usize,
-    activation: Activation,
+    pub(super) units: usize,
+    pub(super) activation: Activation,
     kernel_init: Init,
     bias_init: Init,
     kernel: Constraints,
     bias: Constraints,
-    activity: Regularizer,
+    pub(super) activity: Regularizer,
     #[serde(skip)]
     built: Option<Built>,
 }
@@ -143,6 +143,15 @@ struct Built {
     input_size: usize,
     weight: ParamId,
     bias: ParamId,
+}
+
+/// What a forward pass takes.
+pub(super) struct Taken {
+    pub(super) x: Var,
+    pub(super) weight: Tensor,
+    pub(super) d_weight: Tensor,
+    pub(super) bias: Tensor,
+    pub(super) d_bias: Tensor,
 }
 
 impl Dense {
@@ -226,7 +235,8 @@ impl Dense {
         Ok(y)
     }
 
-    fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
+    /// The layer's parameters, and an input that was checked.
+    pub(super) fn take(&self, tape: &Tape, x: &Var) -> Result<Taken> {
         let Some(Built { input_size, weight, bias }) = self.built else {
             return Err(Error::NotBuilt { what: "this Dense", call: "build" });
         };
@@ -236,12 +246,17 @@ impl Dense {
         let tensor = x.tensor();
         let check = Check::new("dense", "the layer was built for that input_size");
         check.dtype("x", tensor, DType::F32)?;
-        let found = tensor.shape();
         check.features("x", tensor, "[..,I]", input_size)?;
-        let (last, rows) = (input_size, &found[..found.len() - 1]);
         check.device(tensor, &[("weight", &weight)])?;
         let x = without_padding(tape, "dense", x)?;
-        let tensor = x.tensor();
+        Ok(Taken { x, weight, d_weight, bias, d_bias })
+    }
+
+    fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let Taken { x, weight, d_weight, bias, d_bias } = self.take(tape, x)?;
+        let (tensor, units) = (x.tensor(), self.units);
+        let last = weight.len() / units;
+        let rows = &tensor.shape()[..tensor.shape().len() - 1];
 
         let (m, shape) = (tensor.len() / last, [rows, &[units]].concat());
         let y = Tensor::empty(shape, &tensor.device())?;
@@ -340,6 +355,10 @@ impl Layer for Dense {
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         Dense::forward(self, tape, x)
+    }
+
+    fn head(&self, _: Own) -> Option<&Dense> {
+        Some(self)
     }
 
     fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {

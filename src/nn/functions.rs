@@ -86,6 +86,15 @@ pub(crate) fn unpacked(tape: &Tape, x: &Var) -> Result<Var> {
     Ok(map(tape, x, y, move |d_y| pack(d_y, &lengths)).with_steps_of(x))
 }
 
+/// The opposite of [`unpacked`], of a value `[B,T,C]` with lengths.
+pub(super) fn packed(tape: &Tape, x: &Var) -> Result<Var> {
+    let (&[_, timesteps, _], Some(lengths)) = (x.shape(), x.lengths().cloned()) else {
+        return Ok(x.clone());
+    };
+    let y = pack(x.tensor(), &lengths)?;
+    Ok(map(tape, x, y, move |d_y| unpack(d_y, &lengths, timesteps)).with_steps_of(x))
+}
+
 /// Drops values at random on a tape that records; `same_steps`: one mask for all timesteps.
 pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Result<Var> {
     if rate == 0.0 || !tape.records() || x.tensor().is_empty() {
@@ -338,12 +347,8 @@ pub(super) fn layer_norm(
     let (id, saved) = (tape.id(x), x.tensor().clone());
     let (y, stats) = norm::layer_norm(&saved, &gain, bias.as_ref().map(|b| &b.0), epsilon)?;
     let y = tape.push_one(y, true, move |d_y, gradients| {
-        let (d_x, d_gains) = norm::backward(&saved, &gain, &stats, d_y)?;
-        column_sum(&d_gains, &d_gain)?;
-        if let Some((_, d_bias)) = &bias {
-            column_sum(d_y, d_bias)?;
-        }
-        gradients.add(id, d_x)
+        let d_bias = bias.as_ref().map(|(_, d_bias)| d_bias);
+        gradients.add(id, norm::backward(&saved, &gain, &stats, d_y, &d_gain, d_bias)?)
     });
     Ok(y.with_steps_of(x))
 }

@@ -5,6 +5,7 @@ mod dense;
 mod dropout;
 mod embedding;
 mod functions;
+mod head;
 mod init;
 mod kinds;
 mod layer_norm;
@@ -188,6 +189,13 @@ pub trait Layer: Send + Sync {
     #[doc(hidden)]
     fn takes_packed(&self, _: own::Own) -> bool {
         false
+    }
+
+    /// The layer as one that can compute a cross-entropy without holding its outputs. Only layers of this crate
+    /// can override this.
+    #[doc(hidden)]
+    fn head(&self, _: own::Own) -> Option<&Dense> {
+        None
     }
 
     /// One of the layer's parameters, once it is built. Only layers of this crate can override this.

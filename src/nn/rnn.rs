@@ -1,7 +1,8 @@
 //! The plain recurrent layer, to compare the LSTM with.
 
 use super::functions::{map, parameter};
-use super::lstm::direction::{Direction, Operand, run_directions};
+use super::lstm::direction::{Direction, Operand, Outputs, run_directions};
+use super::lstm::masked::{self, LeftOut};
 use super::{Init, Layer, LstmState, Own, Params, check_size, check_weights, is_built, to_config};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -167,9 +168,23 @@ impl Rnn {
             None => None,
         };
         let first = first.as_ref().map(|f| &f[..]);
-        let (y, mut ends) =
-            run_directions(tape, x, h_size, vec![direction], first, self.sequences)?;
+        let wanted = match (self.sequences, x.mask()) {
+            (false, _) => Outputs::None,
+            (true, Some(_)) => Outputs::Packed,
+            (true, None) => Outputs::Padded,
+        };
+        let packed = masked::pack(tape, x, built.input_size)?;
+        let (y, mut ends) = match masked::is_idle(&packed) {
+            true => {
+                let states = [first.and_then(<[_]>::first)].into_iter();
+                let (nothing, ends) = masked::idle(tape, &packed, states, [h_size; 2], h_size)?;
+                (self.sequences.then_some(nothing), ends)
+            }
+            false => run_directions(tape, &packed, h_size, vec![direction], first, wanted)?,
+        };
         let h_n = ends.remove(0).h;
+        let left_out = LeftOut::Repeats { reverse: false, first: h };
+        let y = y.map(|y| masked::unpack(tape, y, x, left_out)).transpose()?;
         Ok((y.unwrap_or_else(|| h_n.clone()), h_n))
     }
 }

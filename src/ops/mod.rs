@@ -17,10 +17,10 @@ pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::{Kernel, Need};
 use elementwise::{activation, add, add_into, copy, dropout, half, merge};
-use frames::{apply_mask, copy_columns, embedding, pack, pool, swap_axes};
+use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
 use loss::{answers, cross_entropy, ctc, metric_sums, pointwise_loss};
 use lstm::gpu::{recompute, schedule, transpose_gates};
-use norm::{layer_norm, softmax};
+use norm::{layer_norm, softmax, top_k};
 use optim::{
     average, clip, guard, loss_scale, norm as gradient_norm, regularizer, step_factors, update,
 };
@@ -29,10 +29,10 @@ use sums::{column_sum, reduce_sum};
 
 /// The kernels that the ops have: see [`every_kernel`].
 static KERNELS: &[&[Kernel]] = &[
-    one(&attention::FORWARD),
-    one(&attention::SCORES_BACKWARD),
-    one(&attention::QUERY_BACKWARD),
-    one(&attention::KEY_BACKWARD),
+    one(&attention::gpu::ADDITIVE),
+    one(&attention::gpu::ADDITIVE_BACKWARD),
+    one(&attention::gpu::SOFTMAX),
+    one(&attention::gpu::SOFTMAX_BACKWARD),
     one(&activation::FORWARD),
     one(&activation::BACKWARD),
     one(&add::KERNEL),
@@ -48,6 +48,8 @@ static KERNELS: &[&[Kernel]] = &[
     one(&copy_columns::KERNEL),
     one(&embedding::FORWARD),
     one(&embedding::BACKWARD),
+    one(&gather::GATHER),
+    one(&gather::SUM_RUNS),
     one(&pack::KERNEL),
     one(&pool::FORWARD),
     one(&pool::BACKWARD),
@@ -80,12 +82,16 @@ static KERNELS: &[&[Kernel]] = &[
     &schedule::stepwise::FORWARD,
     &schedule::stepwise::BACKWARD,
     &transpose_gates::KERNELS,
-    one(&lstm::norm::FORWARD),
-    one(&lstm::norm::BACKWARD),
+    one(&lstm::norm::gpu::FORWARD),
+    one(&lstm::norm::gpu::BACKWARD),
+    one(&lstm::norm::gpu::ROW),
+    one(&lstm::norm::gpu::ROW_BACK),
     one(&layer_norm::FORWARD),
     one(&layer_norm::BACKWARD),
+    one(&layer_norm::GAIN),
     one(&softmax::FORWARD),
     one(&softmax::BACKWARD),
+    one(&top_k::KERNEL),
     one(&average::KERNEL),
     one(&clip::VALUE),
     one(&clip::UNITS),

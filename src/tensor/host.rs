@@ -47,7 +47,8 @@ impl Tensor {
         halves.take(self.len()).map(|bits| half::f16::from_bits(bits).to_f32()).collect()
     }
 
-    fn words(&self) -> Result<Vec<u32>> {
+    /// The words on the host, whatever they stand for. Waits for the device.
+    pub(crate) fn words(&self) -> Result<Vec<u32>> {
         if self.is_empty() {
             return Ok(Vec::new());
         }

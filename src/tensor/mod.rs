@@ -9,7 +9,7 @@ pub(crate) use cpu::Words;
 use crate::device::cpu::CpuBuffer;
 use crate::device::fill;
 use crate::device::gpu::{Gpu, GpuBuffer};
-use crate::device::{Backend, Device};
+use crate::device::{Backend, Device, threads};
 use crate::{DType, Error, Result};
 use std::fmt;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Tensor {
             Backend::Gpu(gpu) => Storage::Gpu(gpu.upload(bytemuck::cast_slice(words), "a tensor")?),
             Backend::Cpu(cpu) => {
                 let buffer = cpu.alloc(words.len(), "a tensor")?;
-                buffer.write(|data| data.copy_from_slice(bytemuck::cast_slice(words)));
+                buffer.write(|data| threads::copy(bytemuck::cast_slice(words), data));
                 Storage::Cpu(buffer)
             }
         };
@@ -214,7 +214,7 @@ impl Tensor {
         match &self.storage {
             Storage::Gpu(buffer) => fill::fill(&buffer.gpu, &buffer.raw, self.range(), value),
             Storage::Cpu(_) => {
-                self.cpu_mut(|words| words.fill(value));
+                self.cpu_mut(|words| threads::fill(words, value));
                 Ok(())
             }
         }
@@ -227,7 +227,7 @@ impl Tensor {
                 buffer.gpu.submit()?;
                 buffer.gpu.write(&buffer.raw, self.offset as u64 * 4, bytemuck::cast_slice(values));
             }
-            Storage::Cpu(_) => self.cpu_mut(|words| words.copy_from_slice(values)),
+            Storage::Cpu(_) => self.cpu_mut(|words| threads::copy(values, words)),
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::batch::{self, Batch, Counting, Rows};
 use super::history::Evaluation;
 use super::loss::Loss;
-use super::metrics::{ConfusionMatrix, Measure, Metric};
+use super::metrics::{ConfusionMatrix, Found, Measure, Metric};
 use super::sequential::Sequential;
 use super::total::Total;
 use crate::autograd::{Tape, Var};
@@ -154,17 +154,27 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    /// Whether a metric takes all outputs of a batch.
+    pub(super) fn take_outputs(&self) -> bool {
+        self.metrics.take_outputs()
+    }
+
+    /// Whether the answers of each batch are to have the log loss; `None` if no metric takes them.
+    pub(super) fn log_loss_of_answers(&self) -> Option<bool> {
+        self.metrics.log_loss_of_answers()
+    }
+
     /// Adds a batch, whose mean loss has this weight among the others.
     pub(super) fn add(
         &mut self,
         loss: &Var,
         weight: f32,
-        output: &Var,
+        found: Found<'_>,
         batch: &Batch,
     ) -> Result<()> {
         self.loss_weight += f64::from(weight);
         self.loss.add(loss.tensor(), weight)?;
-        self.metrics.add(output.tensor(), batch)
+        self.metrics.add(found, batch)
     }
 
     /// The sums as they go. Waits for the device.

@@ -179,14 +179,23 @@ impl Sequential {
         })
     }
 
-    /// Runs all layers up to the last activation, and returns that too.
-    pub(super) fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+    /// The last layer, and its input: what the others make of `x`.
+    pub(super) fn before_last(&self, tape: &Tape, x: &Var) -> Result<(&dyn Layer, Var)> {
         let Some((last, layers)) = self.layers.split_last() else {
             return Err(NO_LAYERS);
         };
-        let x = unpacked(tape, &Self::run(layers, tape, x)?)?;
-        let (logits, activation) = last.forward_logits(tape, &x)?;
-        check_output(last.as_ref(), &x, &logits)?;
+        Ok((last.as_ref(), unpacked(tape, &Self::run(layers, tape, x)?)?))
+    }
+
+    /// Runs all layers up to the last activation, and returns that too.
+    pub(super) fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+        let (last, x) = self.before_last(tape, x)?;
+        Self::last_logits(last, tape, &x)
+    }
+
+    fn last_logits(last: &dyn Layer, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+        let (logits, activation) = last.forward_logits(tape, x)?;
+        check_output(last, x, &logits)?;
         Ok((logits, activation))
     }
 
@@ -208,9 +217,16 @@ impl Sequential {
         })
     }
 
-    /// The values that the loss compares with the targets: logits where the last activation allows it.
-    pub(super) fn forward_for_loss(&self, tape: &Tape, x: &Var, loss: &Loss) -> Result<Var> {
-        let (logits, activation) = self.forward_logits(tape, x)?;
+    /// The values that the loss compares with the targets, of the last layer and its input: logits where the
+    /// last activation allows it.
+    pub(super) fn last_for_loss(
+        &self,
+        last: &dyn Layer,
+        tape: &Tape,
+        x: &Var,
+        loss: &Loss,
+    ) -> Result<Var> {
+        let (logits, activation) = Self::last_logits(last, tape, x)?;
         let bad = |expected, help| {
             let found = format!("{activation:?}{help}");
             Err(Error::Loss { loss: loss.name(), expected, found })

@@ -70,7 +70,7 @@ fn products_of_every_form() {
 
 /// All kernels that run on a device, with their tiles: by hand, since each kind of adapter gets
 /// its own ones.
-fn ways(gpu: &Gpu) -> Vec<Way> {
+pub(super) fn ways(gpu: &Gpu) -> Vec<Way> {
     let mut ways: Vec<Way> = vec![(&TILE, [64, 64]), (&REGISTER, [8, 64]), (&ROWS, [8, 32])];
     // lavapipe's have 8 lanes on most machines.
     if !lacks("subgroup8", gpu.subgroup_size == Some(8)) {

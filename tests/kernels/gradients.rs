@@ -121,7 +121,7 @@ fn units_of_both_layouts() {
     let mut r = Random::new(403);
     // Workgroups take 4 units with 64 lanes each, or 16 with 16.
     for (count, size) in
-        [(1, 1), (1, 2049), (3, 63), (4, 64), (5, 65), (16, 16), (17, 15), (67, 33)]
+        [(1, 1), (1, 2049), (3, 63), (4, 64), (5, 65), (16, 16), (17, 15), (67, 33), (129, 301)]
     {
         let n = count * size;
         let mut w = r.uniform(n, -1.0, 1.0);

@@ -7,8 +7,19 @@ use crate::ops::loss::answers::{CLASS, LOG_LOSS, RANK, WIDTH, answers};
 use crate::ops::loss::metric_sums::{Sum, Term, Wanted, metric_sums};
 
 /// On both sides of a workgroup's width, of a part of a sum, and of a block of rows.
-const SHAPES: [[usize; 2]; 8] =
-    [[1, 1], [1, 9], [3, 17], [33, 64], [65, 65], [5, 300], [1023, 3], [2050, 2]];
+const SHAPES: [[usize; 2]; 11] = [
+    [1, 1],
+    [1, 9],
+    [3, 17],
+    [33, 64],
+    [65, 65],
+    [5, 300],
+    [1023, 3],
+    [2050, 2],
+    [5, 1000],
+    [3000, 1],
+    [2, 30_001],
+];
 
 /// Rank, log loss and class of a row.
 pub fn answer(x: &[f64], label: usize) -> [f64; 3] {

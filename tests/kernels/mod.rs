@@ -4,11 +4,13 @@
 
 #[cfg(feature = "gpu")]
 mod as_hardware;
+mod batches;
 mod combinations;
 mod dense;
 mod exchange_model;
 #[cfg(feature = "gpu")]
 mod gemm_cooperative;
+mod gemm_cpu;
 mod gradients;
 mod harness;
 mod layers;
@@ -19,15 +21,19 @@ mod mixed;
 mod optimizers;
 #[path = "../oracle/mod.rs"]
 mod oracle;
+mod parts;
 mod persistent;
 mod poison;
 mod poison_answer;
+mod poison_norm;
 #[cfg(feature = "gpu")]
 mod recording;
+mod row_sizes;
 mod rows;
 mod shaders_folder;
 mod specials;
 mod sums;
+mod top_k;
 #[cfg(feature = "gpu")]
 mod translation;
 #[cfg(feature = "cache")]

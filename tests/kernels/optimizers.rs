@@ -57,7 +57,7 @@ fn zeros(n: usize, device: &Device) -> Tensor {
     tensor(&vec![0.0; n], [n], device)
 }
 
-fn slots(rule: &Rule, n: usize, device: &Device) -> Vec<Tensor> {
+pub(super) fn slots(rule: &Rule, n: usize, device: &Device) -> Vec<Tensor> {
     rule.kind.slots().iter().map(|_| zeros(n, device)).collect()
 }
 
@@ -93,7 +93,8 @@ impl Scaled {
 #[test]
 fn five_steps_of_each() {
     let mut r = Random::new(1);
-    for n in [1, 127, 128, 129, 1009] {
+    // Past a vector, a block, and what a thread takes.
+    for n in [1, 17, 128, 129, 1009, 16_385] {
         let p_0 = r.uniform(n, -1.0, 1.0);
         let gradients: Vec<_> = (0..8).map(|_| r.uniform(n, -1.0, 1.0)).collect();
         for (rule, mut formula) in rules() {

@@ -131,8 +131,7 @@ impl Case {
         }
         let [b, t, i] = [1 + r.below(5), 1 + r.below(6), 1 + r.below(5)];
         let steps = r.below(3);
-        let mask = (steps == 2 && !norm && !persistent)
-            .then(|| (0..b * t).map(|_| r.below(3) > 0).collect::<Vec<_>>());
+        let mask = (steps == 2).then(|| (0..b * t).map(|_| r.below(3) > 0).collect::<Vec<_>>());
         let merges = [Merge::Concat, Merge::Sum, Merge::Mean, Merge::Product];
         Self {
             seed,
@@ -145,8 +144,7 @@ impl Case {
             norm,
             recompute: !norm && r.below(3) == 0,
             sequences: r.below(3) > 0,
-            // With a projection there is no state beside a mask.
-            with_state: r.below(2) == 0 && !(mask.is_some() && projection.is_some()),
+            with_state: r.below(2) == 0,
             lengths: (steps == 1).then(|| (0..b).map(|_| 1 + r.below(t)).collect()),
             mask,
             strategy,

@@ -4,6 +4,7 @@ use super::lstm::exact_cell;
 use super::oracle::dense::gemm;
 use super::oracle::{lstm as exact, widen};
 use super::poison::{Case, Named, Part, Way, get};
+use super::poison_norm::{Normed, add, sum, times};
 use crate::nn::Merge;
 use crate::ops::common::threefry::Key;
 use crate::ops::lstm::cell::Noise;
@@ -35,10 +36,6 @@ pub(super) struct Question<'a> {
     pub(super) shift: f64,
 }
 
-fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| a + b).collect()
-}
-
 /// Rows of `a` and of `b` next to each other.
 fn beside(a: &[f64], b: &[f64], [of_a, of_b]: [usize; 2]) -> Vec<f64> {
     a.chunks(of_a).zip(b.chunks(of_b)).flat_map(|(a, b)| [a, b].concat()).collect()
@@ -50,30 +47,6 @@ fn apart(both: &[f64], [of_a, of_b]: [usize; 2]) -> [Vec<f64>; 2] {
         rows().flat_map(|r| r[..of_a].to_vec()).collect(),
         rows().flat_map(|r| r[of_a..].to_vec()).collect(),
     ]
-}
-
-/// Less the mean and over the deviation, and one over the deviation.
-fn normalise(x: &[f64]) -> (Vec<f64>, f64) {
-    let n = x.len() as f64;
-    let mean = x.iter().sum::<f64>() / n;
-    let root = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n + f64::from(1e-5f32)).sqrt();
-    (x.iter().map(|x| (x - mean) / root).collect(), 1.0 / root)
-}
-
-fn normalise_backward(d: &[f64], (normal, root): &(Vec<f64>, f64)) -> Vec<f64> {
-    let n = d.len() as f64;
-    let mean = d.iter().sum::<f64>() / n;
-    let dot = d.iter().zip(normal).map(|(d, x)| d * x).sum::<f64>() / n;
-    d.iter().zip(normal).map(|(d, x)| root * (d - mean - x * dot)).collect()
-}
-
-fn times(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| a * b).collect()
-}
-
-/// `to += a`, element by element, from `first` on.
-fn add(to: &mut [f64], first: usize, a: &[f64]) {
-    to[first..first + a.len()].iter_mut().zip(a).for_each(|(to, a)| *to += a);
 }
 
 impl<'a> Question<'a> {
@@ -95,11 +68,35 @@ impl<'a> Question<'a> {
         })
     }
 
-    /// The `[B,T]` at which a row begins.
-    fn first_frames(&self, part: &Part) -> Vec<usize> {
-        let [b, t, ..] = self.case.sizes;
-        let first = |row| if part.reverse { self.case.length(row) - 1 } else { 0 };
-        (0..b).map(|row| row * t + first(row)).collect()
+    /// The steps of a row that count, in the order in which a direction takes them.
+    fn order(&self, part: &Part, row: usize) -> Vec<usize> {
+        let t = self.case.sizes[1];
+        let counts = |&frame: &usize| self.case.mask.as_ref().is_none_or(|mask| mask[frame]);
+        let mut frames: Vec<_> =
+            (row * t..row * t + self.case.length(row)).filter(counts).collect();
+        if part.reverse {
+            frames.reverse();
+        }
+        frames
+    }
+
+    /// The rows that begin at some frame of `[B,T]`, and which.
+    fn first_frames(&self, part: &Part) -> Vec<(usize, usize)> {
+        let rows = 0..self.case.sizes[0];
+        rows.filter_map(|row| Some((row, *self.order(part, row).first()?))).collect()
+    }
+
+    /// The frames of a row at which a direction repeats what it has before any step that counts.
+    fn before(&self, part: &Part, row: usize) -> Vec<usize> {
+        let t = self.case.sizes[1];
+        let Some(mask) = self.case.mask.as_ref().filter(|_| self.case.ways().len() == 1) else {
+            return vec![];
+        };
+        let mut frames: Vec<_> = (row * t..(row + 1) * t).collect();
+        if part.reverse {
+            frames.reverse();
+        }
+        frames.into_iter().take_while(|&frame| !mask[frame]).collect()
     }
 
     fn exact(&self, part: &Part, input_size: usize, weights: [Vec<f64>; 2]) -> exact::Lstm {
@@ -125,7 +122,13 @@ impl<'a> Question<'a> {
             mask: case.mask.clone(),
             zero_left_out: matches!(case.way, Way::Both(_)),
             reverse: part.reverse,
-            cell: exact_cell(case.cell, noise, peepholes, [batch, timesteps, hidden_size]),
+            cell: exact_cell(
+                case.cell,
+                noise,
+                peepholes,
+                [batch, timesteps, hidden_size],
+                case.mask.as_deref(),
+            ),
         }
     }
 
@@ -142,11 +145,12 @@ impl<'a> Question<'a> {
         let as_features = projection.is_some() && case.with_state;
         if as_features {
             let mut features = vec![0.0; b * t * p];
-            for (row, frame) in self.first_frames(part).into_iter().enumerate() {
+            for (row, frame) in self.first_frames(part) {
                 features[frame * p..][..p].copy_from_slice(&h_0[row * p..][..p]);
             }
             (x, ih, wide) = (beside(&x, &features, [i, p]), beside(&ih, &hh, [i, p]), i + p);
         }
+        let given_h = h_0.clone();
         if let Some(hr) = &projection {
             h_0 = vec![0.0; b * h];
             r = gemm((false, false), [4 * h, h, p], &hh, hr, None);
@@ -161,8 +165,31 @@ impl<'a> Question<'a> {
             for frame in (0..b * t).filter(|&frame| !self.is_shown(frame)) {
                 ends.y[frame * p..][..p].fill(0.0);
             }
+            // What stands for the state before is the state itself.
+            for row in 0..b {
+                let own = &given_h[row * p..][..p];
+                if as_features && self.order(part, row).is_empty() {
+                    ends.h[row * p..][..p].copy_from_slice(own);
+                }
+                for frame in self.before(part, row) {
+                    ends.y[frame * p..][..p].copy_from_slice(own);
+                }
+            }
         }
-        let undo = move |[d_y, d_h, d_c]: [Vec<f64>; 3]| {
+        let undo = move |[mut d_y, mut d_h, d_c]: [Vec<f64>; 3]| {
+            let mut to_state = vec![0.0; b * p];
+            for row in (0..b).filter(|_| projection.is_some()) {
+                let mut take = |d: &mut [f64]| {
+                    add(&mut to_state, row * p, d);
+                    d.fill(0.0);
+                };
+                if as_features && self.order(part, row).is_empty() {
+                    take(&mut d_h[row * p..][..p]);
+                }
+                for frame in self.before(part, row) {
+                    take(&mut d_y[frame * p..][..p]);
+                }
+            }
             let lift = |d: &[f64]| match &projection {
                 None => d.to_vec(),
                 Some(hr) => gemm((false, false), [d.len() / p, h, p], d, hr, None),
@@ -188,8 +215,10 @@ impl<'a> Question<'a> {
                 (d_ih, d_hh) = (own, sum(&d_hh, &of_hh));
                 let [own, features] = apart(&d_x, [i, p]);
                 d_x = own;
-                let first = self.first_frames(part).into_iter();
-                back_h = first.flat_map(|frame| features[frame * p..][..p].to_vec()).collect();
+                back_h = to_state;
+                for (row, frame) in self.first_frames(part) {
+                    add(&mut back_h, row * p, &features[frame * p..][..p]);
+                }
             }
             weights.extend([("weight_ih".into(), d_ih), ("weight_hh".into(), d_hh)]);
             if case.bias {
@@ -201,6 +230,23 @@ impl<'a> Question<'a> {
             Back { d_x, d_h: back_h, d_c: d.d_c_0, weights }
         };
         (ends, Box::new(undo))
+    }
+
+    /// The frames that have the output of this one, which counts.
+    fn repeating(&self, part: &Part, frame: usize) -> Vec<usize> {
+        let t = self.case.sizes[1];
+        let (first, end) = (frame / t * t, (frame / t + 1) * t);
+        let mut after: Vec<_> = match part.reverse {
+            true => (first..frame).rev().collect(),
+            false => (frame + 1..end).collect(),
+        };
+        let both = self.case.ways().len() == 2;
+        match &self.case.mask {
+            Some(mask) if !both => after = after.into_iter().take_while(|&f| !mask[f]).collect(),
+            _ => after.clear(),
+        }
+        after.insert(0, frame);
+        after
     }
 
     /// Whether a frame's output is more than a 0 for a step that does not count.
@@ -226,13 +272,16 @@ impl<'a> Question<'a> {
         let mut steps = Vec::new();
         for row in 0..b {
             let own = row * h..(row + 1) * h;
-            for step in 0..self.case.length(row) {
-                let at = if part.reverse { self.case.length(row) - 1 - step } else { step };
-                let frame = row * t + at;
+            for frame in self.before(part, row) {
+                y[frame * h..][..h].copy_from_slice(&state_h[own.clone()]);
+            }
+            for frame in self.order(part, row) {
                 let input = &x[frame * i..][..i];
                 let step = w.step(input, &state_h[own.clone()], &state_c[own.clone()]);
                 let new = times(&step.gates[3], &step.value);
-                y[frame * h..][..h].copy_from_slice(&new);
+                for frame in self.repeating(part, frame) {
+                    y[frame * h..][..h].copy_from_slice(&new);
+                }
                 state_h[own.clone()].copy_from_slice(&new);
                 state_c[own.clone()].copy_from_slice(&step.c);
                 steps.push((row, frame, step));
@@ -250,12 +299,20 @@ impl<'a> Question<'a> {
             };
             for (row, frame, step) in steps.into_iter().rev() {
                 let own = row * h..(row + 1) * h;
-                let of_h = sum(&d_h[own.clone()], &d_y[frame * h..][..h]);
+                for frame in self.repeating(part, frame) {
+                    add(&mut d_h, row * h, &d_y[frame * h..][..h]);
+                }
+                let of_h = d_h[own.clone()].to_vec();
                 let [d_input, before_h, before_c] =
                     w.step_back(&step, &of_h, &d_c[own.clone()], &mut d);
                 add(&mut d_x, frame * i, &d_input);
                 d_h[own.clone()].copy_from_slice(&before_h);
                 d_c[own].copy_from_slice(&before_c);
+            }
+            for row in 0..b {
+                for frame in self.before(part, row) {
+                    add(&mut d_h, row * h, &d_y[frame * h..][..h]);
+                }
             }
             let mut weights = vec![("weight_ih".to_owned(), d.ih), ("weight_hh".to_owned(), d.hh)];
             let names = ["norm_ih", "norm_hh", "norm_c", "norm_c_bias"].map(str::to_owned);
@@ -337,80 +394,5 @@ impl<'a> Question<'a> {
         }
         found.push(("d_x".into(), d));
         found
-    }
-}
-
-/// The parameters of a direction of a normalised layer, or their gradients. Of Ba et al. 2016, equations
-/// 20 to 22.
-struct Normed {
-    ih: Vec<f64>,
-    hh: Vec<f64>,
-    bias: Vec<f64>,
-    /// The gains of W x, R h and c, and the shifts of c.
-    norms: [Vec<f64>; 4],
-}
-
-/// A step of a row: what it met, and what it made of that.
-struct Step {
-    x: Vec<f64>,
-    h: Vec<f64>,
-    c_before: Vec<f64>,
-    /// W x, R h and the new c, normalised.
-    normal: [(Vec<f64>, f64); 3],
-    /// i, f, g, o.
-    gates: [Vec<f64>; 4],
-    c: Vec<f64>,
-    /// What o lets through.
-    value: Vec<f64>,
-}
-
-impl Normed {
-    fn step(&self, x: &[f64], h: &[f64], c: &[f64]) -> Step {
-        let size = h.len();
-        let product = |w: &[f64], v: &[f64]| {
-            normalise(&gemm((false, false), [4 * size, 1, v.len()], w, v, None))
-        };
-        let (of_x, of_h) = (product(&self.ih, x), product(&self.hh, h));
-        let [gain_x, gain_h, gain_c, shift_c] = &self.norms;
-        let a = sum(&sum(&times(gain_x, &of_x.0), &self.bias), &times(gain_h, &of_h.0));
-        let gates = [0, 1, 2, 3].map(|gate| {
-            let act = if gate == 2 { exact::Act::Tanh } else { exact::Act::Sigmoid };
-            a[gate * size..][..size].iter().map(|&a| act.value(a)).collect::<Vec<_>>()
-        });
-        let new = sum(&times(&gates[1], c), &times(&gates[0], &gates[2]));
-        let of_c = normalise(&new);
-        let value = sum(&times(gain_c, &of_c.0), shift_c).iter().map(|v| v.tanh()).collect();
-        let (x, h, c_before) = (x.to_vec(), h.to_vec(), c.to_vec());
-        Step { x, h, c_before, normal: [of_x, of_h, of_c], gates, c: new, value }
-    }
-
-    /// The gradients of x, h and c before the step; adds those of the parameters to `d`.
-    fn step_back(&self, step: &Step, d_h: &[f64], d_c: &[f64], d: &mut Self) -> [Vec<f64>; 3] {
-        let size = d_h.len();
-        let [i, f, g, o] = &step.gates;
-        let [of_x, of_h, of_c] = &step.normal;
-        let sigmoid = |y: &[f64]| y.iter().map(|y| y * (1.0 - y)).collect::<Vec<_>>();
-        let tanh = |y: &[f64]| y.iter().map(|y| 1.0 - y * y).collect::<Vec<_>>();
-        let d_value = times(&times(d_h, o), &tanh(&step.value));
-        add(&mut d.norms[2], 0, &times(&d_value, &of_c.0));
-        add(&mut d.norms[3], 0, &d_value);
-        let d_c = sum(d_c, &normalise_backward(&times(&d_value, &self.norms[2]), of_c));
-        let d_a = [
-            times(&times(&d_c, g), &sigmoid(i)),
-            times(&times(&d_c, &step.c_before), &sigmoid(f)),
-            times(&times(&d_c, i), &tanh(g)),
-            times(&times(d_h, &step.value), &sigmoid(o)),
-        ]
-        .concat();
-        add(&mut d.bias, 0, &d_a);
-        let [of_input, of_state] = [(0, of_x, &self.ih, &step.x), (1, of_h, &self.hh, &step.h)]
-            .map(|(n, normal, w, v)| {
-                add(&mut d.norms[n], 0, &times(&d_a, &normal.0));
-                let d_z = normalise_backward(&times(&d_a, &self.norms[n]), normal);
-                let d_w = gemm((false, false), [4 * size, v.len(), 1], &d_z, v, None);
-                add(if n == 0 { &mut d.ih } else { &mut d.hh }, 0, &d_w);
-                gemm((false, false), [1, v.len(), 4 * size], &d_z, w, None)
-            });
-        [of_input, of_state, times(&d_c, f)]
     }
 }

@@ -3,7 +3,7 @@
 use super::oracle::{self, Random, widen};
 use super::{close, devices, tensor};
 use crate::ops::elementwise::{activation, add, copy};
-use crate::ops::frames::apply_mask;
+use crate::ops::frames::{apply_mask, gather};
 use crate::ops::loss::{cross_entropy, pointwise_loss};
 use crate::ops::norm::softmax;
 use crate::ops::sums::reduce_sum;
@@ -117,9 +117,9 @@ fn losses_and_gradients() {
                     smoothing: 0.0,
                     scale,
                 };
-                let found = cross_entropy::forward(&x, &wanted).unwrap();
+                let (found, stats) = cross_entropy::forward(&x, &wanted).unwrap();
                 close(&what, &total(&found, 1.0), &[ce], 1e-5);
-                let found = cross_entropy::backward(&x, &wanted, &d).unwrap();
+                let found = cross_entropy::backward(&x, &wanted, &stats, &d).unwrap();
                 close(&what, &found, &scaled(&d_ce), 1e-4);
 
                 let scale = (1.0 / (sum * columns as f64)) as f32;
@@ -172,5 +172,47 @@ fn fills_copies_sums_and_masks() {
         let mask = Mask::new(&[true, false, true, true], [2, 2], device).unwrap();
         let y = apply_mask::apply_mask(&x, &mask).unwrap();
         assert_eq!(y.to_vec().unwrap(), [1.0, 0.0, 2.0, 3.0], "{name}");
+    }
+}
+
+/// Frames of odd sizes, in runs that are shorter and longer than a part of a long sum, on several threads.
+#[test]
+fn frames_by_their_numbers_and_sums_of_runs() {
+    let mut r = Random::new(5);
+    for c in [1, 3, 16, 65, 300] {
+        let lens = [1usize, 0, 16, 17, 700, 2, 5000 / c, 15];
+        let frames: usize = lens.iter().sum();
+        let mut runs = Vec::new();
+        for len in lens {
+            let begin = runs.last().map_or(0, |&end| end);
+            runs.extend([begin, begin + len as u32]);
+        }
+        let x = r.uniform(frames * c, -1.0, 1.0);
+        let exact = widen(&x);
+        let sums: Vec<f64> = runs
+            .chunks(2)
+            .flat_map(|run| {
+                let frames = run[0] as usize..run[1] as usize;
+                let exact = &exact;
+                (0..c).map(move |j| frames.clone().map(|frame| exact[frame * c + j]).sum())
+            })
+            .collect();
+        let numbers: Vec<_> = (0..frames + 90).map(|_| r.below(frames + 7) as u32).collect();
+        let others = r.uniform(7 * c, -1.0, 1.0);
+        let both = [&x[..], &others].concat();
+        let frame = |&k: &u32| both[k as usize * c..][..c].to_vec();
+        let expected: Vec<_> = numbers.iter().flat_map(frame).collect();
+        for (name, device) in devices() {
+            let what = format!("{frames} frames of {c}, {name}");
+            let runs = Tensor::from_u32(&runs, [lens.len(), 2], device).unwrap();
+            let x = tensor(&x, [frames, c], device);
+            close(&what, &gather::sum_runs(&x, &runs, 0..lens.len()).unwrap(), &sums, 1e-6);
+            let some = gather::sum_runs(&x, &runs, 4..7).unwrap();
+            close(&what, &some, &sums[4 * c..7 * c], 1e-6);
+            let numbers = Tensor::from_u32(&numbers, [numbers.len()], device).unwrap();
+            let others = tensor(&others, [7, c], device);
+            let y = gather::gather(&x, Some(&others), &numbers).unwrap();
+            assert!(y.to_vec().unwrap() == expected, "{what}");
+        }
     }
 }

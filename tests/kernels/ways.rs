@@ -4,7 +4,6 @@
 use super::oracle::{Random, widen};
 use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
 use crate::device::overrides::Forced;
-use crate::lengths::Counted;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::common::threefry::Key;
 use crate::ops::elementwise::half::half as to_half;
@@ -18,6 +17,7 @@ use crate::{Device, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor};
 enum Rows {
     All,
     Lengths,
+    /// Those of a mask, packed, as are the outputs. One row has none.
     Mask,
 }
 
@@ -94,26 +94,31 @@ impl Both {
         let mut values = |shape: &[usize]| {
             tensor(&random.uniform(shape.iter().product(), -1.0, 1.0), shape, device)
         };
-        let x = values(&[b, t, i]);
+        let mask: Vec<_> = (0..b * t).map(|frame| frame % 3 != 1 && frame / t != 1).collect();
+        let mask = Mask::new(&mask, [b, t], device).unwrap();
+        let packed = mask.packing().unwrap().lengths.clone();
+        let frames = |features: usize| match self.rows {
+            Rows::Mask => vec![packed.frames(), features],
+            _ => vec![b, t, features],
+        };
+        let x = values(&frames(i));
         let states = [0, 1].map(|_| [values(&[b, h]), values(&[b, h])]);
         let d_ends = [0, 1].map(|_| [values(&[b, h]), values(&[b, h])]);
-        let d_y = values(&[b, t, 2 * h]);
-        let y = Tensor::zeros([b, t, 2 * h], device).unwrap();
+        let d_y = values(&frames(2 * h));
+        let y = Tensor::zeros(frames(2 * h), device).unwrap();
         let lengths: Vec<_> = (0..b).map(|row| 1 + (3 * row + 2) % t).collect();
         let lengths = Lengths::new(&lengths, device).unwrap();
-        let mask: Vec<_> = (0..b * t).map(|frame| frame % 3 != 1).collect();
-        let mask = Mask::new(&mask, [b, t], device).unwrap();
-        let steps = match self.rows {
-            Rows::All => Counted::All,
-            Rows::Lengths => Counted::Lengths(lengths),
-            Rows::Mask => Counted::Mask(mask),
+        let lengths = match self.rows {
+            Rows::All => None,
+            Rows::Lengths => Some(lengths),
+            Rows::Mask => Some(packed.clone()),
         };
         let weights = self.weights(device, 1, self.half);
         let gradients = self.weights(device, 2, false);
         let calls = [0, 1].map(|way| Forward {
             x: &x,
             weights: &weights[way],
-            steps: &steps,
+            lengths: lengths.as_ref(),
             state: self.with_state.then_some((&states[way][0], &states[way][1])),
             y: Some(Columns { tensor: &y, first: way * h }),
             save: true,
@@ -180,7 +185,7 @@ fn both_directions_have_the_bits_of_each_alone() {
     for (name, device) in devices() {
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {
             for (rows, with_state, d_state) in
-                [(Rows::All, false, false), (Rows::Lengths, true, true)]
+                [(Rows::All, false, false), (Rows::Lengths, true, true), (Rows::Mask, true, true)]
             {
                 // So many rows that a software adapter takes as many at a time for one as for both.
                 let both = Both::new([33, 4, 3, 21], rows, strategy);
@@ -211,7 +216,7 @@ fn both_directions_of_every_cell() {
             (plain, Rows::All, true, false, true, true),
         ] {
             let both = Both::new([3, 5, 2, 7], rows, strategy);
-            let how = CellConfig { cell, recompute, zero_left_out: true, ..both.how };
+            let how = CellConfig { cell, recompute, ..both.how };
             Both { how, one_buffer, with_state, d_state, ..both }.check("one device", &device);
         }
     }
@@ -243,7 +248,7 @@ fn both_directions_in_mixed_precision() {
 fn both_directions_by_teams() {
     let device = gpu(GpuOptions::default().poison().threads(2));
     let patience = Forced { workgroups: Some(2), polls: Some(1 << 20), ..Forced::default() };
-    for rows in [Rows::All, Rows::Lengths] {
+    for rows in [Rows::All, Rows::Lengths, Rows::Mask] {
         let both = Both::new([17, 4, 3, 9], rows, Strategy::Persistent);
         for fault in [0, 2, 6] {
             let gpu = forced(&device, Forced { fault, ..patience });
@@ -261,7 +266,7 @@ fn both_directions_in_chunks() {
     for (frames, whole_rows) in [(28, true), (9, false)] {
         let device = gpu(GpuOptions::default().poison().profile().chunk_words(frames * 4 * h));
         let whole = gpu(GpuOptions::default().poison());
-        for rows in [Rows::All, Rows::Lengths] {
+        for rows in [Rows::All, Rows::Lengths, Rows::Mask] {
             let both = Both::new(sizes, rows, Strategy::Sequence);
             let found = both.run(&device, true);
             let profile = device.profile().unwrap();

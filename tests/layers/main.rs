@@ -6,6 +6,7 @@ mod ctc;
 mod embedding;
 mod first_values;
 mod losses;
+mod masked_lstm;
 mod masks;
 
 use common::{Vectors, close, devices, tensor, value};

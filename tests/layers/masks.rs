@@ -183,7 +183,7 @@ fn cases() -> [Case; 19] {
             let layer = Lstm::new(2).bidirectional(Merge::Sum).return_sequences();
             of(layer.build(p, 3).unwrap())
         }),
-        ("a normalised Lstm", [Some(false), None], |p| {
+        ("a normalised Lstm", NOTHING, |p| {
             of(Lstm::new(4).layer_norm().return_sequences().build(p, 3).unwrap())
         }),
         ("Rnn", NOTHING, |p| of(Rnn::new(2).return_sequences().build(p, 3).unwrap())),

@@ -1,5 +1,6 @@
 //! What is measured: shapes and modes, and the numbers that all peers get.
 
+use crate::ops::{OPS, Op, values};
 use std::fmt;
 
 /// What a peer does with a shape.
@@ -15,13 +16,17 @@ pub enum Mode {
     /// An epoch of Keras' program: 2048 sequences in batches of 32, LSTM, Dense(1, sigmoid),
     /// binary cross-entropy, Adam.
     Epoch,
+    /// An op of the benchmark `ops`, forward.
+    Op,
+    /// An op, forward and backward from a given gradient of the output.
+    OpTrain,
 }
 
 impl Mode {
     pub fn name(self) -> &'static str {
         match self {
-            Self::Forward => "forward",
-            Self::Train => "train",
+            Self::Forward | Self::Op => "forward",
+            Self::Train | Self::OpTrain => "train",
             Self::Step => "step",
             Self::Epoch => "epoch",
         }
@@ -58,16 +63,21 @@ pub struct Case {
     pub i: usize,
     pub h: usize,
     pub layers: usize,
+    /// For the modes of ops, which has sizes of its own.
+    pub op: Option<Op>,
 }
 
 impl Case {
     const fn new(mode: Mode, [b, t, i, h]: [usize; 4]) -> Self {
-        Self { mode, b, t, i, h, layers: 1 }
+        Self { mode, b, t, i, h, layers: 1, op: None }
     }
 
     /// Multiplications and additions of the products alone; a training step has three times those
     /// of a forward pass.
     pub fn flop(&self) -> f64 {
+        if let Some(op) = self.op {
+            return op.flop(self.mode == Mode::OpTrain);
+        }
         let input = |layer| if layer == 0 { self.i } else { self.h };
         let frame: usize = (0..self.layers).map(|l| 8 * self.h * (input(l) + self.h)).sum();
         let passes = if matches!(self.mode, Mode::Train | Mode::Epoch) { 3 } else { 1 };
@@ -112,6 +122,9 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(op) = self.op {
+            return write!(f, "{op}");
+        }
         write!(f, "B{} T{} I{} H{}", self.b, self.t, self.i, self.h)?;
         if self.layers > 1 {
             write!(f, " L{}", self.layers)?;
@@ -120,25 +133,14 @@ impl fmt::Display for Case {
     }
 }
 
-/// Numbers in [-scale, scale) by a hash of their place, which is the same in `worker.py`.
-fn values(seed: u32, n: usize, scale: f32) -> Vec<f32> {
-    let value = |k: usize| {
-        let mut x =
-            (k as u32).wrapping_mul(0x9E37_79B9).wrapping_add(seed.wrapping_mul(0x85EB_CA6B));
-        x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
-        x = (x ^ (x >> 15)).wrapping_mul(0x846C_A68B);
-        x ^= x >> 16;
-        ((x >> 8) as f32 / 8_388_608.0 - 1.0) * scale
-    };
-    (0..n).map(value).collect()
-}
-
 /// A named list of shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Set {
     Main,
     DeepBench,
     FlashRnn,
+    /// What stands around the LSTM: see benches/ops.
+    Ops,
 }
 
 impl Set {
@@ -147,6 +149,7 @@ impl Set {
             Self::Main => main_cases(place),
             Self::DeepBench => deepbench(),
             Self::FlashRnn => flashrnn(),
+            Self::Ops => ops(),
         }
     }
 }
@@ -154,6 +157,20 @@ impl Set {
 fn both(shapes: impl IntoIterator<Item = [usize; 4]>) -> Vec<Case> {
     let pair = |shape| [Case::new(Mode::Forward, shape), Case::new(Mode::Train, shape)];
     shapes.into_iter().flat_map(pair).collect()
+}
+
+fn ops() -> Vec<Case> {
+    let passes = |op: &Op| {
+        [false, true]
+            .into_iter()
+            .filter(|&train| op.has(train))
+            .map(|train| {
+                let mode = if train { Mode::OpTrain } else { Mode::Op };
+                Case { op: Some(*op), ..Case::new(mode, op.sizes) }
+            })
+            .collect::<Vec<_>>()
+    };
+    OPS.iter().flat_map(passes).collect()
 }
 
 /// The shapes that the library is tuned on and held to.

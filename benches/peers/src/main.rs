@@ -6,6 +6,8 @@ mod burn;
 #[cfg(feature = "candle")]
 mod candle;
 mod case;
+#[path = "../../ops/cases.rs"]
+mod ops;
 mod ours;
 mod peer;
 mod python;
@@ -24,7 +26,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-peers [--set main|deepbench|flashrnn|all] [--place cpu|software|gpu]... [--only TEXT]...
+peers [--set main|deepbench|flashrnn|ops|all] [--place cpu|software|gpu]... [--only TEXT]...
       [--mode forward|train|step|epoch]... [--peer TEXT]... [--threads N] [--rounds N]
       [--visit MS] [--patience S] [--peak GFLOP/S]
 
@@ -66,7 +68,10 @@ fn options() -> Result<Options> {
                 "main" => options.sets.push(Set::Main),
                 "deepbench" => options.sets.push(Set::DeepBench),
                 "flashrnn" => options.sets.push(Set::FlashRnn),
-                "all" => options.sets.extend([Set::Main, Set::DeepBench, Set::FlashRnn]),
+                "ops" => options.sets.push(Set::Ops),
+                "all" => {
+                    options.sets.extend([Set::Main, Set::DeepBench, Set::FlashRnn, Set::Ops]);
+                }
                 other => bail!("no set {other}\n\n{HELP}"),
             },
             Long("place") => {
@@ -165,6 +170,10 @@ fn header(options: &Options) {
     );
 }
 
+/// PyTorch does everything.
+const TORCH: &[Mode] =
+    &[Mode::Forward, Mode::Train, Mode::Step, Mode::Epoch, Mode::Op, Mode::OpTrain];
+
 /// All peers of a place, ours first; and why some are not there.
 fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<String>)> {
     let ours = Ours::open(place)?;
@@ -179,11 +188,11 @@ fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<Str
     let python: &[(&str, &'static [Mode])] = match place {
         Place::Cpu => &[
             ("onnxruntime", &[Mode::Forward, Mode::Step]),
-            ("torch", &[Mode::Forward, Mode::Train, Mode::Step, Mode::Epoch]),
+            ("torch", TORCH),
             ("tensorflow", &[Mode::Epoch]),
         ],
         Place::Software => &[],
-        Place::Gpu => &[("torch", &[Mode::Forward, Mode::Train, Mode::Step, Mode::Epoch])],
+        Place::Gpu => &[("torch", TORCH)],
     };
     for (name, modes) in python.iter().filter(|(name, _)| wanted(name)) {
         match Python::open(name, place, options.threads, modes) {

@@ -1,11 +1,12 @@
 //! wgpu-lstm itself.
 
 use crate::case::{Case, Mode, Place};
+use crate::ops;
 use crate::peer::{CHECKED_STEPS, Peer, time};
 use anyhow::{Context, Result};
+use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmStepper, Params, StreamId};
-use wgpu_lstm::Sequential;
 use wgpu_lstm::train::{Adam, Fit, Loss};
 use wgpu_lstm::{Device, GpuOptions, Tape, Tensor, Var};
 
@@ -19,6 +20,7 @@ enum Work {
     Forward { params: Params, lstm: Lstm, x: Var },
     Train { params: Params, lstm: Lstm, x: Tensor, d_y: Tensor },
     Step { stepper: LstmStepper, stream: StreamId, frame: Vec<f32> },
+    Op { work: ops::Work, train: bool },
     Epoch { model: Box<Sequential>, x: Sequences, y: Targets },
 }
 
@@ -104,6 +106,17 @@ impl Peer for Ours {
                 keep("y", y.concat());
                 Work::Step { stepper, stream, frame }
             }
+            Mode::Op | Mode::OpTrain => {
+                let op = case.op.context("no op")?;
+                let (mut work, train) = (ops::prepare(&op, device)?, case.mode == Mode::OpTrain);
+                for (name, tensor) in work(train)? {
+                    // What dice decide is not compared.
+                    if op.name != "dropout" {
+                        keep(name, tensor.to_vec()?);
+                    }
+                }
+                Work::Op { work, train }
+            }
             Mode::Epoch => {
                 let mut model = Box::new(
                     Sequential::new(device)
@@ -138,6 +151,10 @@ impl Peer for Ours {
             Work::Step { stepper, stream, frame } => time(reps, || {
                 stepper.step(&[(*stream, frame)])?;
                 Ok(())
+            }),
+            Work::Op { work, train } => time(reps, || {
+                work(*train)?;
+                Ok(device.synchronize()?)
             }),
             Work::Epoch { model, x, y } => time(reps, || {
                 model.fit(x, y, Fit::new().batch_size(32).quiet())?;

@@ -74,7 +74,7 @@ impl Python {
     fn ask(&mut self, reps: usize, out: Option<&Path>) -> Result<Value> {
         let case = self.case.context("not prepared")?;
         let request = json!({
-            "peer": self.name, "mode": case.mode.name(),
+            "peer": self.name, "mode": case.mode.name(), "op": case.op.map(|op| op.name),
             "shape": [case.b, case.t, case.i, case.h, case.layers],
             "reps": reps, "out": out,
         });

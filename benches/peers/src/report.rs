@@ -105,8 +105,9 @@ impl Table {
         let mut text = String::new();
         for (mode, values) in lines(row) {
             let ours = values.first().copied().flatten();
-            let speed = ours.map_or("–".into(), |ms| {
-                let speed = row.case.flop() / ms * 1e-6;
+            let flop = row.case.flop();
+            let speed = ours.filter(|_| flop > 0.0).map_or("–".into(), |ms| {
+                let speed = flop / ms * 1e-6;
                 let share = self.peak.map(|peak| format!(", {:.1} %", 100.0 * speed / peak));
                 format!("{speed:.1}{}", share.unwrap_or_default())
             });

@@ -2,7 +2,7 @@
 // software adapters, where shared memory is plain memory behind a barrier.
 //
 // Shapes  gemm/parts/gemm.wgsl
-// Grid    ceil(N/64), ceil(M/8), 1: a workgroup of 8 makes a tile of 8 x 64, an invocation 8
+// Grid    ceil(N/64), ceil(M/8), batch: a workgroup of 8 makes a tile of 8 x 64, an invocation 8
 //         rows of 8 columns that are 8 apart. A is read at addresses that all invocations share.
 // Twin    src/ops/gemm/cpu.rs
 
@@ -21,6 +21,7 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    begin(group.z);
     // Rows and columns past the end read the last one; their sums are not stored.
     let row0 = group.y * 8u;
     let last = dims.m - 1u;

@@ -3,7 +3,7 @@
 // as much as six products, handing on next to nothing.
 //
 // Shapes  gemm/parts/gemm.wgsl
-// Grid    ceil(N/64), ceil(M/32), 1: a workgroup of one subgroup makes a tile of 32 x 64, an
+// Grid    ceil(N/64), ceil(M/32), batch: a workgroup of one subgroup makes a tile of 32 x 64, an
 //         invocation 32 rows of 8 columns that are 8 apart; it loads four rows of A
 // Twin    src/ops/gemm/cpu.rs
 // Needs   subgroups of exactly 8 lanes
@@ -14,6 +14,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
     @builtin(subgroup_invocation_id) hand: u32,
 ) {
+    begin(group.z);
     // Rows and columns past the end read the last one; their sums are not stored.
     let row0 = group.y * 32u;
     //@ for i in 0..4

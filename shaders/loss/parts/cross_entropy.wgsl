@@ -3,7 +3,7 @@
 override WEIGHTS: bool;
 override CLASSES: bool;
 
-struct Dims { n: u32, c: u32, scale: f32, smoothing: f32 }
+struct Dims { n: u32, c: u32, lanes: u32, scale: f32, smoothing: f32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;              // [N,C]

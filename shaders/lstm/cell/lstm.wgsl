@@ -35,8 +35,7 @@ fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -
     return CellGradient(d_a, d_cell * f, vec4(0.0));
 }
 
-// What lstm/cell/variant.wgsl has more: no step is left out, all of h meets R, nothing stays.
-fn left_out(row: Row, step: u32) -> bool { return false; }
+// What lstm/cell/variant.wgsl has more: all of h meets R, nothing stays.
 fn recurrent_scale(row: Row, unit: u32) -> f32 { return 1.0; }
 fn has_zoneout() -> bool { return false; }
 fn zoneout(row: Row, step: u32, unit: u32) -> vec2<f32> { return vec2(0.0); }

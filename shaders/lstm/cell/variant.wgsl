@@ -152,11 +152,6 @@ fn cell_backward(gates: vec4<f32>, c_prev: f32, d_h: f32, d_c: f32, unit: u32) -
     return CellGradient(vec4(d_i, d_f, d_g, d_o), d_cell * f + d_i * p.x + d_f * p.y, d_p);
 }
 
-fn left_out(row: Row, step: u32) -> bool {
-    if dims.mask == 0u { return false; }
-    return rows[batch_frame(row, step)] == 0u;
-}
-
 fn key() -> vec2<u32> {
     return select(vec2(dims.key0, dims.key1), vec2(dims.key2, dims.key3), way == 1u);
 }

@@ -4,7 +4,8 @@
 //
 // Shapes  gates: [frames,H] of 4: on entry the activated gates, on exit d_a, the gradients of
 //         W x + R h + b; rt: [H,H] of 4: [to, from], R transposed; c_before: [frames,H];
-//         d_y: [B,T,..], if dims.sequences; d_state: d_h at 0, d_c at c_offset, each [B,H]: on entry of
+//         d_y: [B,T,..], or [frames,..] if dims.packed, if dims.sequences;
+//         d_state: d_h at 0, d_c at c_offset, each [B,H]: on entry of
 //         the state after the chunk, on exit of the state before it, d_h only if dims.before;
 //         peepholes: [H] of vec4; d_peepholes: [B,H] of vec4, a way's c_offset behind the one's before,
 //         added to, both if dims.peepholes
@@ -14,7 +15,7 @@
 @group(0) @binding(2) var<storage, read> rt: array<Gates>;           // [H,H]: [to, from]
 @group(0) @binding(3) var<storage, read> c_before: array<f32>;       // [frames,H]
 @group(0) @binding(4) var<storage, read> d_y: array<f32>;            // [B,T,..]
-@group(0) @binding(5) var<storage, read> rows: array<u32>;           // [B,3] or [B,T]
+@group(0) @binding(5) var<storage, read> rows: array<u32>;           // [B,3], if LENGTHS
 @group(0) @binding(6) var<storage, read_write> d_state: array<f32>;  // [2,B,H] for each way
 
 // Where d_h of a way's state lies.
@@ -40,12 +41,9 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
         let with_y = dims.sequences != 0u;
         let from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
         if VARIANT {
-            let no_y = dims.mask == 2u && left_out(here, step);
-            // Neither the end nor a step that is left out leads through R, whose product with a d_a of 0 may
-            // be NaN.
+            // The end does not lead through R, whose product with a d_a of 0 may be NaN.
             let by_r = d_h_rec * recurrent_scale(here, unit);
-            let no_r = step + 1u == here.steps || left_out(here, step + 1u);
-            let d_h = select(by_r, 0.0, no_r) + select(from_y, 0.0, no_y) + d_state[state];
+            let d_h = select(by_r, 0.0, step + 1u == here.steps) + from_y + d_state[state];
             carry = differentiate_variant(here, step, unit, d_h, d_c_after);
         } else {
             let d_h = select(d_h_rec, d_state[state], step + 1u == here.steps) + from_y;
@@ -61,11 +59,6 @@ fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -
 fn differentiate_variant(row: Row, step: u32, unit: u32, d_h: f32, d_c_after: f32) -> Carry {
     let at = place(row, step, unit);
     let state = d_h_place(row, unit);
-    if left_out(row, step) {
-        d_state[state] = d_h;
-        keep_d_a(at, vec4(0.0));
-        return Carry(vec4(0.0), d_c_after);
-    }
     var stays = vec2(0.0);
     if has_zoneout() { stays = vec2(d_h, d_c_after) * zoneout(row, step, unit); }
     d_state[state] = stays.x;
@@ -81,7 +74,7 @@ fn end_d_h(row: u32, unit: u32, d_h_rec: f32) {
     if here.steps == 0u { return; }
     let state = d_h_place(here, unit);
     if VARIANT {
-        if !left_out(here, 0u) { d_state[state] += d_h_rec * recurrent_scale(here, unit); }
+        d_state[state] += d_h_rec * recurrent_scale(here, unit);
     } else {
         d_state[state] = d_h_rec;
     }

@@ -3,9 +3,9 @@
 //
 // Shapes  gates: [frames,H] of 4 (i,f,g,o): on entry W x + b, on exit, if SAVE, the activated
 //         gates; r: [H,H] of 4: [from, to]; h_before, c_before: [frames,H], the state before
-//         each step, h as R meets it, if SAVE; y: [B,T,..], if dims.sequences; state: two of h at
-//         0, c at c_offset, each [B,H], of which one is read, if dims.initial, and one written;
-//         peepholes: [H] of vec4, if dims.peepholes
+//         each step, h as R meets it, if SAVE; y: [B,T,..], or [frames,..] if dims.packed, if
+//         dims.sequences; state: two of h at 0, c at c_offset, each [B,H], of which one is read, if
+//         dims.initial, and one written; peepholes: [H] of vec4, if dims.peepholes
 
 override SAVE: bool;
 
@@ -14,7 +14,7 @@ override SAVE: bool;
 @group(0) @binding(2) var<storage, read> r: array<Gates>;             // [H,H]: [from, to]
 @group(0) @binding(4) var<storage, read_write> c_before: array<f32>;  // [frames,H]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;         // [B,T,..]
-@group(0) @binding(6) var<storage, read> rows: array<u32>;            // [B,3] or [B,T]
+@group(0) @binding(6) var<storage, read> rows: array<u32>;            // [B,3], if LENGTHS
 @group(0) @binding(7) var<storage, read_write> state: array<f32>;     // 2 of [2,B,H] for each way
 
 // Where h lies in a way's state that begins at `pair`; c is c_offset further on.
@@ -72,20 +72,12 @@ fn finish_variant(row: Row, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) 
     let out = state_place(dims.state_out, row, unit);
     var old = vec2(h, c);
     if step == 0u { old.x = plain_initial_h(row, unit); } else { old.x = state[out]; }
-    var next_state = old;
-    let skip = left_out(row, step);
-    if skip {
-        if SAVE { gates[at] = Gates(); }
-    } else {
-        let cell = cell_forward(a, c, unit);
-        if SAVE { gates[at] = Gates(cell.gates); }
-        next_state = vec2(cell.h, cell.c);
-        // Without it nothing of the old state meets the new one, not even 0 times a NaN.
-        if has_zoneout() { next_state = mix(next_state, old, zoneout(row, step, unit)); }
-    }
-    if dims.sequences != 0u {
-        y[y_place(row, step, unit)] = select(next_state.x, 0.0, skip && dims.mask == 2u);
-    }
+    let cell = cell_forward(a, c, unit);
+    if SAVE { gates[at] = Gates(cell.gates); }
+    var next_state = vec2(cell.h, cell.c);
+    // Without it nothing of the old state meets the new one, not even 0 times a NaN.
+    if has_zoneout() { next_state = mix(next_state, old, zoneout(row, step, unit)); }
+    if dims.sequences != 0u { y[y_place(row, step, unit)] = next_state.x; }
     state[out] = next_state.x;
     state[out + dims.c_offset] = next_state.y;
     next_state.x *= recurrent_scale(row, unit);

@@ -22,8 +22,7 @@ struct Dims {
     sequences: u32,    // whether there is a y
     initial: u32,      // whether there is a state before the first step; else it is 0
     reverse: u32,      // by bits, for each way: from a row's last step to its first
-    mask: u32,         // `rows` is [B,T]: 0 where a step is left out; there the output is the state's h
-                       // (1) or 0 (2); needs cell/variant
+    packed: u32,       // whether y has no padding: [frames,..], as `rows` counts them
     deal: u32,         // how many shares of a grid's workgroups are run at a time: see dealt
     before: u32,       // whether d_h of the state before the chunk is wanted
     frames: u32,       // from a way's frames to the next's, in gates, h_before and c_before
@@ -93,7 +92,10 @@ fn batch_frame(row: Row, step: u32) -> u32 {
 }
 
 fn y_place(row: Row, step: u32, unit: u32) -> u32 {
-    return batch_frame(row, step) * dims.y_stride + dims.y_offset + way * dims.y_way + unit;
+    // `rows` counts a row's frames from its first step.
+    let first = row.start - way * dims.frames + dims.first_frame + dims.first_step;
+    let at = select(batch_frame(row, step), first + frame(row, step), dims.packed != 0u);
+    return at * dims.y_stride + dims.y_offset + way * dims.y_way + unit;
 }
 
 // n, as a number that no compiler knows and so unrolls no loop by: a cell's code is long, and each

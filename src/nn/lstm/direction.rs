@@ -3,7 +3,6 @@
 use super::LstmState;
 use crate::autograd::{Gradients, Tape, Var, VarId};
 use crate::check::Check;
-use crate::lengths::Counted;
 use crate::nn::Precision;
 use crate::ops::elementwise::half;
 use crate::ops::lstm::Weights;
@@ -11,7 +10,7 @@ use crate::ops::lstm::{
     self, Backward, CellConfig, Columns, Cut, Forward, GradRequest, Output, OutputGrads,
 };
 use crate::tensor::Tensor;
-use crate::{DType, Result};
+use crate::{DType, Lengths, Result};
 
 /// A weight for an op, and the destination of its gradient.
 pub(in crate::nn) struct Operand {
@@ -104,8 +103,18 @@ impl Direction {
     }
 }
 
+/// The outputs that are wanted of a layer beside its last states.
+#[derive(Clone, Copy, PartialEq)]
+pub(in crate::nn) enum Outputs {
+    None,
+    /// `[B,T,..]`, 0 past a row's length.
+    Padded,
+    /// Those of a packed input: `[frames,..]`.
+    Packed,
+}
+
 /// The sizes of an input `[B,T,I]`.
-fn sizes(x: &Tensor) -> Result<[usize; 3]> {
+pub(super) fn sizes(x: &Tensor) -> Result<[usize; 3]> {
     let check = Check::new("lstm", "a batch of sequences");
     check.dtype("x", x, DType::F32)?;
     check.dims("x", x, "[B,T,I], as a layer with return_sequences gives it")
@@ -116,7 +125,7 @@ fn calls<'a>(
     x: &'a Var,
     directions: &[Direction],
     weights: &'a [Weights],
-    steps: &'a Counted,
+    lengths: Option<&'a Lengths>,
     states: Option<&'a [LstmState]>,
     save: bool,
 ) -> Vec<Forward<'a>> {
@@ -124,42 +133,36 @@ fn calls<'a>(
     let call = |(number, (direction, weights)): (usize, (&Direction, &'a Weights))| {
         let state = states.and_then(|states| states.get(number));
         let state = state.map(|s| (s.h.tensor(), s.c.tensor()));
-        Forward { x: x.tensor(), weights, steps, state, y: None, save, config: direction.config }
+        Forward { x: x.tensor(), weights, lengths, state, y: None, save, config: direction.config }
     };
     each.map(call).collect()
 }
 
-/// Runs the directions of a layer. Returns their outputs side by side, `[B,T,D H]`, if `sequences`, and the
-/// last state of each.
+/// Runs the directions of a layer. Returns their outputs side by side, if they are wanted, and the last state
+/// of each.
 pub(in crate::nn) fn run_directions(
     tape: &Tape,
     x: &Var,
     hidden_size: usize,
     directions: Vec<Direction>,
     states: Option<&[LstmState]>,
-    sequences: bool,
+    wanted: Outputs,
 ) -> Result<(Option<Var>, Vec<LstmState>)> {
     let [batch, timesteps] = match x.packed_dims() {
         Some(dims) => dims,
         None => sizes(x.tensor()).map(|[batch, timesteps, _]| [batch, timesteps])?,
     };
-    let steps = match (x.lengths(), x.mask()) {
-        (None, None) => Counted::All,
-        (Some(lengths), None) => Counted::Lengths(lengths.clone()),
-        (None, Some(mask)) => Counted::Mask(mask.clone()),
-        (Some(_), Some(_)) => return Err(crate::lengths::both()),
+    let (width, device) = (hidden_size * directions.len(), x.tensor().device());
+    let y = match wanted {
+        Outputs::None => None,
+        Outputs::Packed => Some(Tensor::empty([x.shape()[0], width], &device)?),
+        Outputs::Padded => Some(Tensor::empty([batch, timesteps, width], &device)?),
     };
-    let width = hidden_size * directions.len();
-    let mut y = None;
-    if sequences {
-        let outputs = Tensor::empty([batch, timesteps, width], &x.tensor().device())?;
-        if x.lengths().is_some() {
-            outputs.fill(0.0)?;
-        }
-        y = Some(outputs);
+    if let (Some(y), Some(_), Outputs::Padded) = (&y, x.lengths(), wanted) {
+        y.fill(0.0)?;
     }
     let weights: Vec<_> = directions.iter().map(Direction::weights).collect();
-    let mut calls = calls(x, &directions, &weights, &steps, states, tape.records());
+    let mut calls = calls(x, &directions, &weights, x.lengths(), states, tape.records());
     for (number, call) in calls.iter_mut().enumerate() {
         call.y = y.as_ref().map(|tensor| Columns { tensor, first: number * hidden_size });
     }
@@ -178,7 +181,7 @@ pub(in crate::nn) fn run_wavefront(
     (cut, sequences): (Cut, bool),
 ) -> Result<Option<(Var, Vec<LstmState>)>> {
     let weights: Vec<_> = layers.iter().map(Direction::weights).collect();
-    let calls = calls(x, &layers, &weights, &Counted::All, states, tape.records());
+    let calls = calls(x, &layers, &weights, None, states, tape.records());
     let Some((outputs, y)) = lstm::forward_stack(&calls, cut)? else { return Ok(None) };
     let layers = (layers, Axis::Layers);
     let (y, ends) = record(tape, x, hidden_size, layers, states, (outputs, sequences.then_some(y)));

@@ -3,6 +3,7 @@
 mod build;
 pub(in crate::nn) mod direction;
 mod first_values;
+pub(in crate::nn) mod masked;
 mod norm;
 mod options;
 mod run;
@@ -80,7 +81,8 @@ impl Directions {
 /// Rows of different lengths go in one batch: see [`Var::with_lengths`]. Past a row's end its
 /// state stays and its output is 0, as in PyTorch's packed sequences; the reverse direction
 /// starts at each row's own end. Steps that [`Var::with_mask`] leaves out keep the state, and
-/// the output repeats; of a bidirectional layer it is 0; both as in Keras.
+/// the output repeats; of a bidirectional layer it is 0; both as in Keras. Either way a layer takes the time of
+/// the steps that count.
 ///
 /// # Memory
 /// As [`crate::Device::memory`] counts, a training step with Adam holds at its peak 16 bytes for each

@@ -48,13 +48,6 @@ pub(super) fn direction(
     let [b, t, _] = check.dims("x", x.tensor(), "[B,T,I]")?;
     check.shape("x", x.tensor(), "[B,T,I]", &[b, t, d.input_size])?;
     check.device(x.tensor(), &[("weight_hh", d.weight_hh.tensor())])?;
-    if x.mask().is_some() && (t > 1 || tape.records() || state.is_none()) {
-        return Err(Error::Unsupported {
-            what: "Lstm::layer_norm",
-            with: "Var::with_mask",
-            help: "say by Var::with_lengths which steps count",
-        });
-    }
     let words = b.saturating_mul(t).saturating_mul(4 * h);
     if words > u32::MAX as usize {
         let (bytes, limit) = (4 * words as u64, 4 * u64::from(u32::MAX));

@@ -1,12 +1,12 @@
 //! A pass of a layer, or of a stack of layers, over a batch.
 
-use super::direction::{run_directions, run_wavefront};
-use super::state::{one_step, where_masked};
+use super::direction::{Outputs, run_directions, run_wavefront};
+use super::masked::{self, LeftOut};
 use super::{DirectionParams, Directions, Lstm, LstmOutput, LstmState, norm};
 use crate::autograd::{Tape, Var};
 use crate::device::lock;
 use crate::nn::functions::{
-    concat, dropout, matmul, merge, swap_axes, without_padding, zero_padding,
+    concat, dropout, matmul, merge, packed, swap_axes, unpacked, without_padding,
 };
 use crate::nn::regularizer::penalize_activity;
 use crate::nn::{Precision, other_rows};
@@ -28,9 +28,9 @@ impl Lstm {
     /// [`Error::Rank`], [`Error::Shape`], [`Error::Empty`] if `x` is not `[B,T,I]` or a state
     /// not `[B,H]` (h of a projection: `[B,P]`); [`Error::State`] if there are more or fewer states
     /// than directions and layers, and if a stateful layer gets another number of rows than before;
-    /// [`Error::Unsupported`] for both lengths and a mask, and for a mask with `layer_norm` or with
-    /// the state of a projection; [`Error::Length`] for a row that is longer than T; [`Error::OtherDevice`];
-    /// [`Error::Strategy`] if a strategy was forced that cannot run here; [`Error::NotBuilt`].
+    /// [`Error::Unsupported`] for both lengths and a mask; [`Error::Length`] for a row that is longer than T;
+    /// [`Error::OtherDevice`]; [`Error::Strategy`] if a strategy was forced that cannot run here;
+    /// [`Error::NotBuilt`].
     pub fn run(&self, tape: &Tape, x: &Var, state: Option<&[LstmState]>) -> Result<LstmOutput> {
         let Some(built) = &self.built else {
             return Err(Error::NotBuilt { what: "this Lstm", call: "build" });
@@ -58,25 +58,23 @@ impl Lstm {
                 help: "one for each direction of each layer",
             });
         }
-        let count = self.directions.reversed().len();
         let swapped = self.time_major.then(|| swap_axes(tape, x)).transpose()?;
-        let mut output = dropout(tape, swapped.as_ref().unwrap_or(x), self.input_dropout, true)?;
-        let mut states = Vec::with_capacity(built.directions.len());
-        let wavefront = self.wavefront(tape, &output, &built.directions, state)?;
-        let alone = if wavefront.is_some() { &[] } else { &built.directions[..] };
-        if let Some((outputs, ends)) = wavefront {
-            output = outputs;
-            states = ends;
-        }
-        for (number, directions) in alone.chunks(count).enumerate() {
-            if number > 0 {
-                output = dropout(tape, &output, self.dropout, false)?;
-            }
-            let state = state.map(|s| &s[number * count..][..count]);
-            let sequences = self.sequences || number + 1 < self.num_layers;
-            let (outputs, ends) = self.layer(tape, &output, directions, state, sequences)?;
-            output = outputs;
-            states.extend(ends);
+        let all = dropout(tape, swapped.as_ref().unwrap_or(x), self.input_dropout, true)?;
+        let input_size = built.directions.first().map_or(0, |ids| ids.input_size);
+        let input = masked::pack(tape, &all, input_size)?;
+        let (mut output, states) = match masked::is_idle(&input) {
+            true => self.idle(tape, &input, &built.directions, state)?,
+            false => self.stack(tape, input, &built.directions, state, all.mask().is_some())?,
+        };
+        if self.sequences {
+            let left_out = match self.directions {
+                Directions::Both(_) => LeftOut::Zero,
+                directions => LeftOut::Repeats {
+                    reverse: directions == Directions::Reverse,
+                    first: state.and_then(<[_]>::last).map(|state| &state.h),
+                },
+            };
+            output = masked::unpack(tape, output, &all, left_out)?;
         }
         if let Some(memory) = &self.memory {
             let constant = |var: &Var| Var::constant(var.tensor().clone());
@@ -93,6 +91,57 @@ impl Lstm {
         Ok(LstmOutput { output, state: states })
     }
 
+    /// Runs all layers: the last one's output, and the states of all. The outputs of all steps are packed if
+    /// a mask made the input so.
+    fn stack(
+        &self,
+        tape: &Tape,
+        input: Var,
+        directions: &[DirectionParams],
+        state: Option<&[LstmState]>,
+        by_mask: bool,
+    ) -> Result<(Var, Vec<LstmState>)> {
+        if let Some(found) = self.wavefront(tape, &input, directions, state)? {
+            return Ok(found);
+        }
+        let count = self.directions.reversed().len();
+        let (mut output, mut states) = (input, Vec::with_capacity(directions.len()));
+        for (number, directions) in directions.chunks(count).enumerate() {
+            if number > 0 {
+                output = dropout(tape, &output, self.dropout, false)?;
+            }
+            let state = state.map(|s| &s[number * count..][..count]);
+            let wanted = match self.sequences || number + 1 < self.num_layers {
+                false => Outputs::None,
+                true if by_mask => Outputs::Packed,
+                true => Outputs::Padded,
+            };
+            let (outputs, ends) = self.layer(tape, &output, directions, state, wanted)?;
+            output = outputs;
+            states.extend(ends);
+        }
+        Ok((output, states))
+    }
+
+    /// What [`Self::stack`] gives of a batch without a step that counts: its states stay.
+    fn idle(
+        &self,
+        tape: &Tape,
+        input: &Var,
+        directions: &[DirectionParams],
+        state: Option<&[LstmState]>,
+    ) -> Result<(Var, Vec<LstmState>)> {
+        let states = (0..directions.len()).map(|number| state?.get(number));
+        let sizes = [self.direction_size(), self.hidden_size];
+        let (nothing, ends) = masked::idle(tape, input, states, sizes, self.width())?;
+        let last = &ends[ends.len() - self.directions.reversed().len()..];
+        let output = match self.sequences {
+            true => nothing,
+            false => self.join(tape, last.iter().map(|state| state.h.clone()).collect())?,
+        };
+        Ok((output, ends))
+    }
+
     /// Runs all layers of the stack as a wavefront, where that is possible and faster than one by one.
     fn wavefront(
         &self,
@@ -105,7 +154,7 @@ impl Lstm {
         let between = tape.records() && (self.dropout > 0.0 || noisy);
         let plain =
             self.directions == Directions::Forward && !self.layer_norm && self.projection.is_none();
-        let all_steps = x.lengths().is_none() && x.mask().is_none();
+        let all_steps = x.lengths().is_none();
         if directions.len() == 1 || between || !plain || !all_steps || self.weight_drop > 0.0 {
             return Ok(None);
         }
@@ -125,26 +174,30 @@ impl Lstm {
         x: &Var,
         directions: &[DirectionParams],
         state: Option<&[LstmState]>,
-        sequences: bool,
+        wanted: Outputs,
     ) -> Result<(Var, Vec<LstmState>)> {
         let run = match (self.layer_norm, self.projection) {
             (true, _) => Self::normalised_layer,
             (false, None) => Self::plain_layer,
             (false, Some(_)) => Self::projected_layer,
         };
-        let (mut outputs, states) = run(self, tape, x, directions, state, sequences)?;
+        let (outputs, states) = run(self, tape, x, directions, state, wanted)?;
+        Ok((self.join(tape, outputs)?, states))
+    }
+
+    /// What a layer makes of the outputs of its directions, together or of each.
+    fn join(&self, tape: &Tape, mut outputs: Vec<Var>) -> Result<Var> {
         let output = match outputs.len() {
             1 => outputs.remove(0),
             _ => concat(tape, &outputs)?,
         };
-        let output = match self.directions {
+        match self.directions {
             Directions::Both(mode) => match mode.kind() {
-                Some(kind) => merge(tape, &output, kind)?,
-                None => output,
+                Some(kind) => merge(tape, &output, kind),
+                None => Ok(output),
             },
-            _ => output,
-        };
-        Ok((output, states))
+            _ => Ok(output),
+        }
     }
 
     /// The directions of a layer, whether each is in reverse, and its first state.
@@ -167,13 +220,13 @@ impl Lstm {
         x: &Var,
         directions: &[DirectionParams],
         state: Option<&[LstmState]>,
-        sequences: bool,
+        wanted: Outputs,
     ) -> Result<(Vec<Var>, Vec<LstmState>)> {
         let directions: Result<_> = self
             .each(directions, state)
             .map(|(ids, reverse, _)| Ok(self.direction(tape, ids, reverse, false)?.0))
             .collect();
-        let (y, ends) = run_directions(tape, x, self.hidden_size, directions?, state, sequences)?;
+        let (y, ends) = run_directions(tape, x, self.hidden_size, directions?, state, wanted)?;
         let outputs = match y {
             Some(y) => vec![y],
             None => ends.iter().map(|s| s.h.clone()).collect(),
@@ -188,21 +241,18 @@ impl Lstm {
         x: &Var,
         directions: &[DirectionParams],
         state: Option<&[LstmState]>,
-        sequences: bool,
+        wanted: Outputs,
     ) -> Result<(Vec<Var>, Vec<LstmState>)> {
         let (mut outputs, mut states) = (Vec::new(), Vec::new());
+        let x = unpacked(tape, x)?;
         for (ids, reverse, state) in self.each(directions, state) {
             let direction = self.normalised(tape, ids, reverse)?;
-            let (y, mut end) = norm::direction(tape, x, direction, state, sequences)?;
-            if let (Some(state), Some(mask)) = (state, x.mask()) {
-                // A stepper's single step: a row that is left out keeps its state.
-                end.h = where_masked(&end.h, &state.h, mask)?;
-                end.c = where_masked(&end.c, &state.c, mask)?;
-            }
-            outputs.push(match (y, x.mask()) {
-                (Some(_), Some(_)) => one_step(tape, &end.h, x)?,
-                (Some(y), None) => y,
-                (None, _) => end.h.clone(),
+            let sequences = wanted != Outputs::None;
+            let (y, end) = norm::direction(tape, &x, direction, state, sequences)?;
+            outputs.push(match y {
+                Some(y) if wanted == Outputs::Packed => packed(tape, &y)?,
+                Some(y) => y,
+                None => end.h.clone(),
             });
             states.push(end);
         }
@@ -216,7 +266,7 @@ impl Lstm {
         x: &Var,
         directions: &[DirectionParams],
         state: Option<&[LstmState]>,
-        sequences: bool,
+        wanted: Outputs,
     ) -> Result<(Vec<Var>, Vec<LstmState>)> {
         let (mut outputs, mut states) = (Vec::new(), Vec::<LstmState>::new());
         for (ids, reverse, state) in self.each(directions, state) {
@@ -234,34 +284,20 @@ impl Lstm {
             }
             let first = first.as_ref().map(|f| &f[..]);
             let (y, ends) =
-                run_directions(tape, &input, self.hidden_size, vec![direction], first, sequences)?;
+                run_directions(tape, &input, self.hidden_size, vec![direction], first, wanted)?;
             for end in ends {
                 let mut h = project(&end.h)?;
-                if let (Some(state), Some(mask)) = (state, x.mask()) {
-                    // A stepper's single step: a row that is left out keeps its state.
-                    h = where_masked(&h, &state.h, mask)?;
+                if let Some(state) = state {
+                    h = masked::keep_empty(tape, &h, &state.h, x)?;
                 }
                 states.push(LstmState { h, c: end.c });
             }
-            let h = || states.last().map(|s| s.h.clone());
-            match (y, x.mask()) {
-                (Some(_), Some(_)) if state.is_some() => {
-                    outputs.extend(h().map(|h| one_step(tape, &h, x)).transpose()?);
-                }
+            match y {
                 // Padding stays zero, even if the weight holds NaN.
-                (Some(y), _) => outputs.push(self.padded(tape, &project(&y)?)?),
-                (None, _) => outputs.extend(h()),
+                Some(y) => outputs.push(without_padding(tape, "lstm", &project(&y)?)?),
+                None => outputs.extend(states.last().map(|s| s.h.clone())),
             }
         }
         Ok((outputs, states))
-    }
-
-    /// Zeros a projected sequence where the layer's outputs are padding, or belong to steps that are
-    /// left out and do not repeat.
-    fn padded(&self, tape: &Tape, y: &Var) -> Result<Var> {
-        match self.directions.reversed().len() {
-            1 => without_padding(tape, "lstm", y),
-            _ => zero_padding(tape, "lstm", y),
-        }
     }
 }

@@ -1,8 +1,6 @@
 //! The state of an LSTM layer, and what it gives.
 
-use crate::autograd::{Tape, Var};
-use crate::nn::functions::reshape;
-use crate::ops::elementwise::add;
+use crate::autograd::Var;
 use crate::ops::frames::apply_mask::apply_mask;
 use crate::{Mask, Result, Tensor};
 
@@ -47,20 +45,6 @@ pub struct LstmOutput {
     /// The states after each row's last timestep, in PyTorch's order: the directions of the first
     /// layer, of the second …
     pub state: Vec<LstmState>,
-}
-
-/// A sequence `[B,1,H]` of the only step `h` `[B,H]`.
-pub(super) fn one_step(tape: &Tape, h: &Var, x: &Var) -> Result<Var> {
-    let &[rows, size] = h.shape() else { return Ok(h.clone()) };
-    Ok(reshape(tape, h, &[rows, 1, size])?.with_steps_of(x))
-}
-
-/// A constant `[B,H]`: `new` where a mask `[B,1]` is true, else `old`.
-pub(super) fn where_masked(new: &Var, old: &Var, mask: &Mask) -> Result<Var> {
-    let device = new.tensor().device();
-    let off: Vec<_> = mask.values().iter().map(|on| !on).collect();
-    let off = Mask::new(&off, [off.len(), 1], &device)?;
-    Ok(Var::constant(add::add(&keep_rows(new, mask)?, &keep_rows(old, &off)?)?))
 }
 
 /// A state `[B,H]` with zeros in the rows that a mask `[B,1]` leaves out.

@@ -1,12 +1,12 @@
 //! A direction's weights as the op takes them, and the input that a projection's first state needs.
 
 use super::direction::{Direction, Operand};
-use super::{DirectionParams, Directions, Lstm, norm};
+use super::{DirectionParams, Lstm, norm};
 use crate::autograd::{ParamId, Tape, Var};
 use crate::check::Check;
 use crate::device::lock;
 use crate::nn::Precision;
-use crate::nn::functions::{at_first_step, concat, dropout, matmul, parameter, reshape};
+use crate::nn::functions::{at_first_step, concat, dropout, matmul, packed, parameter, reshape};
 use crate::ops::lstm::CellConfig;
 use crate::ops::lstm::cell::Noise;
 use crate::{DType, Error, Result, Tensor};
@@ -50,19 +50,19 @@ impl Lstm {
     /// The input with the projected h of the first state as additional features of each row's first step.
     pub(super) fn with_state(&self, tape: &Tape, x: &Var, h: &Var, reverse: bool) -> Result<Var> {
         let check = Check::new("lstm", "one state for each row of the batch");
-        let [batch, timesteps, _] = check.dims("x", x.tensor(), "[B,T,I]")?;
+        let [batch, timesteps] = match x.packed_dims() {
+            Some(dims) => dims,
+            None => check.dims("x", x.tensor(), "[B,T,I]").map(|[b, t, _]| [b, t])?,
+        };
         check.dtype("h_0", h.tensor(), DType::F32)?;
         let dims = [batch, timesteps, self.direction_size()];
         check.shape("h_0", h.tensor(), "[B,P]", &[batch, dims[2]])?;
         check.device(x.tensor(), &[("h_0", h.tensor())])?;
-        if x.mask().is_some() && (timesteps > 1 || tape.records()) {
-            return Err(Error::Unsupported {
-                what: "Lstm::projection with a first state",
-                with: "Var::with_mask",
-                help: "say by Var::with_lengths which steps count, or begin without a state",
-            });
+        let mut first = at_first_step(tape, h, x, dims, reverse)?;
+        if x.packed_dims().is_some() {
+            first = packed(tape, &first.with_steps_of(x))?;
         }
-        concat(tape, &[x.clone(), at_first_step(tape, h, x, dims, reverse)?])
+        concat(tape, &[x.clone(), first])
     }
 
     /// The weights of a direction, and the weight of its projection `[H,P]`. With `initial` the first state's
@@ -158,8 +158,6 @@ impl Lstm {
         CellConfig {
             cell: self.cell,
             reverse,
-            // As in Keras' `Bidirectional`, whose directions would repeat different steps.
-            zero_left_out: matches!(self.directions, Directions::Both(_)),
             strategy: self.strategy,
             recompute: self.recompute,
             noise,

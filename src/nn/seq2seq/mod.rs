@@ -4,10 +4,11 @@ mod search;
 
 pub use search::Hypothesis;
 
+use super::functions::reshape;
 use super::{Activation, Attention, Dense, Embedding, Lstm, LstmState, Merge, Params, concat};
 use crate::autograd::{Tape, Var};
 use crate::check::check_share;
-use crate::loss::{Labels, RowWeights, cross_entropy};
+use crate::loss::{CrossEntropy, Labels, RowWeights};
 use crate::{Error, Lengths, Result, Tensor};
 
 /// An encoder that reads tokens, and a decoder that generates tokens and attends to the encoder's outputs
@@ -58,7 +59,8 @@ struct Built {
     head: Dense,
 }
 
-/// The encoder's outputs, and the decoder's state.
+/// The encoder's outputs, and the decoder's state. Several states for each row of the outputs stand side by
+/// side.
 struct Memory {
     outputs: Var,
     states: Vec<LstmState>,
@@ -205,17 +207,29 @@ impl Seq2Seq {
         Ok(Memory { outputs: out.output, states })
     }
 
-    /// Logits `[B,U,tokens+1]` for what comes after each token, and the decoder's state.
+    /// Logits `[B,U,tokens+1]` for what comes after each token, and the decoder's state. With several states
+    /// for each row of the outputs `y` has a row for each, and they are side by side in the logits.
     fn decode(&self, tape: &Tape, memory: &Memory, y: &Var) -> Result<(Var, Vec<LstmState>)> {
+        let (y, states) = self.before_head(tape, memory, y)?;
+        Ok((self.built()?.head.forward(tape, &y)?, states))
+    }
+
+    /// What the logits of [`Seq2Seq::decode`] are made of, and the decoder's state.
+    fn before_head(&self, tape: &Tape, memory: &Memory, y: &Var) -> Result<(Var, Vec<LstmState>)> {
         let built = self.built()?;
         let out = built.decoder.run(tape, y, Some(&memory.states))?;
         let mut y = out.output;
         if let Some((attention, mix)) = &built.attention {
+            let (rows, h) = (memory.outputs.shape()[0], self.hidden_size);
+            let shape = [rows, y.tensor().len() / (rows * h), h];
+            if y.shape() != shape {
+                y = reshape(tape, &y, &shape)?;
+            }
             let context = attention.forward(tape, &y, &memory.outputs)?.context;
             y = mix.forward(tape, &concat(tape, &[y, context])?)?;
         }
         let y = super::functions::dropout(tape, &y, self.dropout, false)?;
-        Ok((built.head.forward(tape, &y)?, out.state))
+        Ok((y, out.state))
     }
 
     /// Logits `[B,U,target_tokens+1]` of the first token of each row of `target` and of the token after each
@@ -226,6 +240,16 @@ impl Seq2Seq {
     /// [`Error::NotBuilt`]; [`Error::Label`] for a number that is no token; [`Error::Length`] for a
     /// row of `source` without tokens; [`Error::Count`] if there are not as many rows of both.
     pub fn forward<S: AsRef<[u32]>, T: AsRef<[u32]>>(
+        &self,
+        tape: &Tape,
+        source: &[S],
+        target: &[T],
+    ) -> Result<Var> {
+        self.built()?.head.forward(tape, &self.features(tape, source, target)?)
+    }
+
+    /// What the logits of [`Seq2Seq::forward`] are made of.
+    fn features<S: AsRef<[u32]>, T: AsRef<[u32]>>(
         &self,
         tape: &Tape,
         source: &[S],
@@ -249,7 +273,7 @@ impl Seq2Seq {
             .map(|tokens| std::iter::once(edge).chain(tokens.as_ref().iter().copied()).collect())
             .collect();
         let y = look_up(tape, &built.target, &begun)?;
-        Ok(self.decode(tape, &memory, &y)?.0)
+        Ok(self.before_head(tape, &memory, &y)?.0)
     }
 
     /// The mean cross-entropy of the tokens of `target`, and of the end of each, each given those
@@ -263,20 +287,21 @@ impl Seq2Seq {
         source: &[S],
         target: &[T],
     ) -> Result<Var> {
-        let logits = self.forward(tape, source, target)?;
-        let steps = logits.shape()[1];
+        let y = self.features(tape, source, target)?;
+        let steps = y.shape()[1];
         let mut labels = Vec::with_capacity(target.len() * steps);
         for (row, tokens) in target.iter().enumerate() {
             labels.extend_from_slice(tokens.as_ref());
             labels.resize((row + 1) * steps, self.edge());
         }
-        let device = logits.tensor().device();
+        let device = y.tensor().device();
         let labels = Labels::new(&labels, &device)?;
-        let weights = match logits.lengths() {
+        let weights = match y.lengths() {
             Some(lengths) => Some(RowWeights::from_lengths(lengths, steps)?),
             None => None,
         };
-        cross_entropy(tape, &logits, &labels, weights.as_ref())
+        let kind = CrossEntropy::new();
+        self.built()?.head.cross_entropy(tape, &y, &kind, &labels, weights.as_ref())
     }
 }
 

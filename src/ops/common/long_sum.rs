@@ -30,26 +30,6 @@ pub(crate) fn add_rows(sums: &mut [f64], rows: &[f32]) {
     }
 }
 
-/// The sum of some rows of one width, one after the other.
-#[derive(Default)]
-pub(crate) struct RowSum(Vec<f64>);
-
-impl RowSum {
-    /// Begins anew, for rows of so many values.
-    pub(crate) fn begin(&mut self, size: usize) {
-        self.0.clear();
-        self.0.resize(size, 0.0);
-    }
-
-    pub(crate) fn add(&mut self, row: &[f32]) {
-        self.0.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
-    }
-
-    pub(crate) fn values(&self) -> &[f64] {
-        &self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

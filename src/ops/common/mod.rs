@@ -6,8 +6,9 @@ mod launch;
 pub(crate) mod long_sum;
 pub(crate) mod math;
 pub(crate) mod threefry;
+pub(crate) mod vector;
 
-pub(crate) use each::{elementwise, rowwise};
+pub(crate) use each::{elementwise, row_shared, rowwise};
 pub(crate) use launch::Launch;
 
 use crate::Tensor;
@@ -20,6 +21,7 @@ pub(crate) const IS_NAN: Wgsl = wgsl!("common/is_nan.wgsl");
 pub(crate) const LONG_SUM: Wgsl = wgsl!("common/long_sum.wgsl");
 pub(crate) const ROW_EXPS: Wgsl = wgsl!("common/row_exps.wgsl");
 pub(crate) const ROW_REDUCE: Wgsl = wgsl!("common/row_reduce.wgsl");
+pub(crate) const ROW_SHARED: Wgsl = wgsl!("common/row_shared.wgsl");
 pub(crate) const ROWWISE: Wgsl = wgsl!("common/rowwise.wgsl");
 pub(crate) const STEPS: Wgsl = wgsl!("common/steps.wgsl");
 

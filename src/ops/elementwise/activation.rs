@@ -2,8 +2,10 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, wgsl};
-use crate::ops::common::{ACTIVATIONS, ELEMENTWISE, INDEX, IS_NAN, elementwise};
+use crate::ops::common::vector::{Map, map};
+use crate::ops::common::{ACTIVATIONS, ELEMENTWISE, INDEX, IS_NAN, elementwise, math};
 use crate::{Result, Tensor};
+use pulp::Simd;
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "activation",
@@ -33,6 +35,47 @@ pub(crate) enum Kind {
     Relu = 2,
 }
 
+const SIGMOID: u32 = Kind::Sigmoid as u32;
+const TANH: u32 = Kind::Tanh as u32;
+const RELU: u32 = Kind::Relu as u32;
+
+/// act(x) of vectors, as the kernel.
+struct Activate<const KIND: u32>;
+
+impl<const KIND: u32> Map<1, 1> for Activate<KIND> {
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, _: usize, [x]: [S::f32s; 1], _: [S::f32s; 1]) -> [S::f32s; 1] {
+        let zero = simd.splat_f32s(0.0);
+        [match KIND {
+            SIGMOID => math::sigmoid(simd, x),
+            TANH => math::tanh(simd, x),
+            // Not a maximum: a NaN stays.
+            _ => simd.select_f32s(simd.less_than_f32s(x, zero), zero, x),
+        }]
+    }
+}
+
+/// d_y act'(x) of vectors, from y.
+struct Slope<const KIND: u32>;
+
+impl<const KIND: u32> Map<2, 1> for Slope<KIND> {
+    #[inline(always)]
+    fn of<S: Simd>(
+        &self,
+        simd: S,
+        _: usize,
+        [y, d_y]: [S::f32s; 2],
+        _: [S::f32s; 1],
+    ) -> [S::f32s; 1] {
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        [match KIND {
+            SIGMOID => simd.mul_f32s(simd.mul_f32s(d_y, y), simd.sub_f32s(one, y)),
+            TANH => simd.mul_f32s(d_y, simd.sub_f32s(one, simd.mul_f32s(y, y))),
+            _ => simd.select_f32s(simd.less_than_or_equal_f32s(y, zero), zero, d_y),
+        }]
+    }
+}
+
 pub(crate) fn activation(kind: Kind, x: &Tensor) -> Result<Tensor> {
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
@@ -41,21 +84,10 @@ pub(crate) fn activation(kind: Kind, x: &Tensor) -> Result<Tensor> {
             .run(gpu, &[Some(x), Some(&y)])?,
         None => {
             let x = x.cpu();
-            y.cpu_mut(|y| {
-                for (y, &x) in y.iter_mut().zip(&*x) {
-                    *y = match kind {
-                        Kind::Sigmoid => sigmoid(x),
-                        Kind::Tanh => x.tanh(),
-                        // Not max(): a NaN stays.
-                        Kind::Relu => {
-                            if x < 0.0 {
-                                0.0
-                            } else {
-                                x
-                            }
-                        }
-                    };
-                }
+            y.cpu_mut(|y| match kind {
+                Kind::Sigmoid => map(&Activate::<SIGMOID>, [&x], [y]),
+                Kind::Tanh => map(&Activate::<TANH>, [&x], [y]),
+                Kind::Relu => map(&Activate::<RELU>, [&x], [y]),
             });
         }
     }
@@ -71,26 +103,12 @@ pub(crate) fn backward(kind: Kind, y: &Tensor, d_y: &Tensor) -> Result<Tensor> {
             .run(gpu, &[Some(y), Some(d_y), Some(&d_x)])?,
         None => {
             let (y, d_y) = (y.cpu(), d_y.cpu());
-            d_x.cpu_mut(|d_x| {
-                for ((d_x, &y), &d_y) in d_x.iter_mut().zip(&*y).zip(&*d_y) {
-                    *d_x = match kind {
-                        Kind::Sigmoid => d_y * y * (1.0 - y),
-                        Kind::Tanh => d_y * (1.0 - y * y),
-                        Kind::Relu => {
-                            if y <= 0.0 {
-                                0.0
-                            } else {
-                                d_y
-                            }
-                        }
-                    };
-                }
+            d_x.cpu_mut(|d_x| match kind {
+                Kind::Sigmoid => map(&Slope::<SIGMOID>, [&y, &d_y], [d_x]),
+                Kind::Tanh => map(&Slope::<TANH>, [&y, &d_y], [d_x]),
+                Kind::Relu => map(&Slope::<RELU>, [&y, &d_y], [d_x]),
             });
         }
     }
     Ok(d_x)
-}
-
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }

@@ -2,6 +2,7 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::device::threads;
 use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
 
@@ -16,7 +17,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
 pub(crate) fn copy(x: &Tensor, y: &Tensor) -> Result<()> {
     let Some(gpu) = x.gpu() else {
         let x = x.cpu();
-        y.cpu_mut(|y| y.copy_from_slice(&x));
+        y.cpu_mut(|y| threads::copy(&x, y));
         return Ok(());
     };
     y.windows(y.len(), 1).try_for_each(|window| {

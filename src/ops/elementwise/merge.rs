@@ -2,8 +2,10 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::{Map, Rows, map_part, rows};
 use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
+use pulp::Simd;
 
 /// What is made of the halves a and b.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,18 +59,7 @@ pub(crate) fn merge(kind: Kind, x: &Tensor) -> Result<Tensor> {
         return Ok(y);
     }
     let x = x.cpu();
-    y.cpu_mut(|y| {
-        for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(2 * c)) {
-            for (j, y) in y.iter_mut().enumerate() {
-                let (a, b) = (x[j], x[c + j]);
-                *y = match kind {
-                    Kind::Sum => a + b,
-                    Kind::Mean => 0.5 * (a + b),
-                    Kind::Product => a * b,
-                };
-            }
-        }
-    });
+    y.cpu_mut(|y| rows(&Merge { kind, x: &x, c }, [c], [y], 3 * c));
     Ok(y)
 }
 
@@ -81,17 +72,73 @@ pub(crate) fn backward(kind: Kind, x: &Tensor, d_y: &Tensor) -> Result<Tensor> {
         return Ok(d_x);
     }
     let (x, d_y) = (x.cpu(), d_y.cpu());
-    d_x.cpu_mut(|d_x| {
-        let rows = d_x.chunks_exact_mut(2 * c).zip(x.chunks_exact(2 * c)).zip(d_y.chunks_exact(c));
-        for ((d_x, x), d_y) in rows {
-            for (j, d_x) in d_x.iter_mut().enumerate() {
-                *d_x = match kind {
-                    Kind::Sum => d_y[j % c],
-                    Kind::Mean => 0.5 * d_y[j % c],
-                    Kind::Product => d_y[j % c] * x[(j + c) % (2 * c)],
-                };
-            }
-        }
-    });
+    d_x.cpu_mut(|d_x| rows(&Slope { kind, x: &x, d_y: &d_y, c }, [2 * c], [d_x], 5 * c));
     Ok(d_x)
+}
+
+struct Merge<'a> {
+    kind: Kind,
+    x: &'a [f32],
+    c: usize,
+}
+
+impl Rows<1> for Merge<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, simd: S, row: usize, [y]: [&mut [f32]; 1]) {
+        let (a, b) = self.x[row * 2 * self.c..][..2 * self.c].split_at(self.c);
+        map_part(simd, &self.kind, 0, [a, b], [y]);
+    }
+}
+
+/// Of a and b.
+impl Map<2, 1> for Kind {
+    #[inline(always)]
+    fn of<S: Simd>(
+        &self,
+        simd: S,
+        _: usize,
+        [a, b]: [S::f32s; 2],
+        _: [S::f32s; 1],
+    ) -> [S::f32s; 1] {
+        [match self {
+            Kind::Sum => simd.add_f32s(a, b),
+            Kind::Mean => simd.mul_f32s(simd.splat_f32s(0.5), simd.add_f32s(a, b)),
+            Kind::Product => simd.mul_f32s(a, b),
+        }]
+    }
+}
+
+struct Slope<'a> {
+    kind: Kind,
+    x: &'a [f32],
+    d_y: &'a [f32],
+    c: usize,
+}
+
+impl Rows<1> for Slope<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, simd: S, row: usize, [d_x]: [&mut [f32]; 1]) {
+        let (a, b) = self.x[row * 2 * self.c..][..2 * self.c].split_at(self.c);
+        let (d_a, d_b) = d_x.split_at_mut(self.c);
+        let d_y = &self.d_y[row * self.c..][..self.c];
+        map_part(simd, &self.kind, 0, [a, b, d_y], [d_a, d_b]);
+    }
+}
+
+/// The gradients of a and b, of both and that of what was made of them.
+impl Map<3, 2> for Kind {
+    #[inline(always)]
+    fn of<S: Simd>(
+        &self,
+        simd: S,
+        _: usize,
+        [a, b, d_y]: [S::f32s; 3],
+        _: [S::f32s; 2],
+    ) -> [S::f32s; 2] {
+        match self {
+            Kind::Sum => [d_y; 2],
+            Kind::Mean => [simd.mul_f32s(simd.splat_f32s(0.5), d_y); 2],
+            Kind::Product => [simd.mul_f32s(d_y, b), simd.mul_f32s(d_y, a)],
+        }
+    }
 }

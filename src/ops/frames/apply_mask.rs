@@ -2,6 +2,7 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::some_rows;
 use crate::ops::common::{ELEMENTWISE, INDEX, elementwise, last_axis};
 use crate::{Mask, Result, Tensor};
 
@@ -26,11 +27,14 @@ pub(crate) fn mask_frames(x: &Tensor, c: usize, mask: &Mask, first: usize) -> Re
             .run(gpu, &[Some(x), Some(&mask.tensor), Some(&y)])?,
         None => {
             let x = x.cpu();
+            let on = &mask.values()[first..];
             y.cpu_mut(|y| {
-                let frames = y.chunks_exact_mut(c).zip(x.chunks_exact(c));
-                for ((y, x), &on) in frames.zip(&mask.values()[first..]) {
-                    if on { y.copy_from_slice(x) } else { y.fill(0.0) }
-                }
+                some_rows(y, c, |first, y| {
+                    let frames = y.chunks_exact_mut(c).zip(x[first * c..].chunks_exact(c));
+                    for ((y, x), &on) in frames.zip(&on[first..]) {
+                        if on { y.copy_from_slice(x) } else { y.fill(0.0) }
+                    }
+                });
             });
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::some_rows;
 use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
 
@@ -27,9 +28,12 @@ pub(crate) fn copy_columns(
     let Some(gpu) = x.gpu() else {
         let x = x.cpu();
         y.cpu_mut(|y| {
-            for (y, x) in y.chunks_exact_mut(ys).zip(x.chunks_exact(xs)) {
-                y[y_first..y_first + width].copy_from_slice(&x[x_first..x_first + width]);
-            }
+            some_rows(y, ys, |first, y| {
+                let rows = y.chunks_exact_mut(ys).zip(x[first * xs..].chunks_exact(xs));
+                for (y, x) in rows {
+                    y[y_first..y_first + width].copy_from_slice(&x[x_first..x_first + width]);
+                }
+            });
         });
         return Ok(());
     };

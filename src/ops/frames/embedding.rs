@@ -4,10 +4,11 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
 use crate::device::threads;
-use crate::ops::common::long_sum::RowSum;
+use crate::ops::common::vector::{GRAIN, some_rows};
 use crate::ops::common::{ELEMENTWISE, INDEX, LONG_SUM, ROWWISE, elementwise, rowwise, switches};
 use crate::tensor::Words;
 use crate::{DType, Result, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -74,14 +75,6 @@ impl Places {
         let words: Vec<_> = heads.chain(self.places.iter().copied()).collect();
         Tensor::from_u32(&words, [words.len()], &gpu.device())
     }
-
-    /// The sum of the rows of `d_y` that belong to one.
-    fn sum(&self, range: &Range<u32>, d_y: &[f32], size: usize, sums: &mut RowSum) {
-        sums.begin(size);
-        for &place in &self.places[range.start as usize..range.end as usize] {
-            sums.add(&d_y[place as usize * size..][..size]);
-        }
-    }
 }
 
 /// `ids` `[n]`, floats or numbers, of the rows of `table` `[V,E]`: `[n,E]`. NaN where there is no
@@ -109,12 +102,14 @@ pub(crate) fn embedding(ids: &Tensor, table: &Tensor, [rows, size]: [usize; 2]) 
     }
     let (ids, table) = (ids.cpu(), table.cpu());
     y.cpu_mut(|y| {
-        for (place, y) in y.chunks_exact_mut(size).enumerate() {
-            match named(&ids, dtype, place, rows) {
-                Some(id) => y.copy_from_slice(&table[id * size..][..size]),
-                None => y.fill(f32::NAN),
+        some_rows(y, size, |first, y| {
+            for (place, y) in (first..).zip(y.chunks_exact_mut(size)) {
+                match named(&ids, dtype, place, rows) {
+                    Some(id) => y.copy_from_slice(&table[id * size..][..size]),
+                    None => y.fill(f32::NAN),
+                }
             }
-        }
+        });
     });
     Ok(y)
 }
@@ -149,25 +144,7 @@ pub(crate) fn backward(
         return Ok(());
     }
     let d_y = d_y.cpu();
-    d_table.cpu_mut(|d_table| {
-        let (mut rest, mut at) = (d_table, 0);
-        let jobs = drawn.rows.iter().map(|(row, range)| {
-            let (_, behind) = std::mem::take(&mut rest).split_at_mut((*row as usize - at) * size);
-            let (row_words, behind) = behind.split_at_mut(size);
-            (rest, at) = (behind, *row as usize + 1);
-            (row_words, range)
-        });
-        let shared = chunked(jobs);
-        threads::each(shared.into_iter(), threads_for(drawn, size), |jobs| {
-            let mut sums = RowSum::default();
-            for (row, range) in jobs {
-                drawn.sum(range, &d_y, size, &mut sums);
-                row.iter_mut()
-                    .zip(sums.values())
-                    .for_each(|(to, sum)| *to = (f64::from(*to) + sum) as f32);
-            }
-        });
-    });
+    d_table.cpu_mut(|d_table| add_up(drawn, &d_y, d_table, size, true));
     Ok(())
 }
 
@@ -183,32 +160,96 @@ pub(crate) fn backward_rows(drawn: &Places, d_y: &Tensor, size: usize) -> Result
         return Ok(d_rows);
     }
     let d_y = d_y.cpu();
-    d_rows.cpu_mut(|d_rows| {
-        let jobs = d_rows.chunks_exact_mut(size).zip(drawn.rows.iter().map(|(_, range)| range));
-        threads::each(chunked(jobs).into_iter(), threads_for(drawn, size), |jobs| {
-            let mut sums = RowSum::default();
-            for (row, range) in jobs {
-                drawn.sum(range, &d_y, size, &mut sums);
-                row.iter_mut().zip(sums.values()).for_each(|(to, &sum)| *to = sum as f32);
-            }
-        });
-    });
+    d_rows.cpu_mut(|d_rows| add_up(drawn, &d_y, d_rows, size, false));
     Ok(d_rows)
 }
 
-/// Rows by hundreds: one alone is too little for a thread to ask for.
-fn chunked<T>(jobs: impl Iterator<Item = T>) -> Vec<Vec<T>> {
-    let mut jobs = jobs.peekable();
-    let mut chunks = Vec::new();
-    while jobs.peek().is_some() {
-        chunks.push(jobs.by_ref().take(128).collect());
-    }
-    chunks
+/// Sums up the rows of `d_y` of each row drawn: into `to`, where one row comes after the other, or added to
+/// the rows of a table.
+fn add_up(drawn: &Places, d_y: &[f32], to: &mut [f32], size: usize, table: bool) {
+    let threads = threads::count().min((drawn.places.len() * size).div_ceil(GRAIN));
+    let jobs = Jobs { rows: &drawn.rows, to, at: 0, size, table };
+    threads::each(jobs, threads, |(rows, to)| {
+        Arch::new().dispatch(Sums { rows, places: &drawn.places, d_y, to, size, table });
+    });
 }
 
-/// The threads that are worth their waking up.
-fn threads_for(drawn: &Places, size: usize) -> usize {
-    if drawn.places.len() * size < 1 << 16 { 1 } else { threads::count() }
+/// Some rows drawn, as many as are worth a thread's asking, and the words that they are summed up in.
+struct Jobs<'a> {
+    rows: &'a [(u32, Range<u32>)],
+    to: &'a mut [f32],
+    /// The row of a table that `to` begins with.
+    at: usize,
+    size: usize,
+    table: bool,
+}
+
+impl<'a> Iterator for Jobs<'a> {
+    type Item = (&'a [(u32, Range<u32>)], &'a mut [f32]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut count, mut words) = (0, 0);
+        while words < GRAIN && count < self.rows.len() {
+            words += self.rows[count].1.len() * self.size;
+            count += 1;
+        }
+        let (rows, rest) = self.rows.split_at(count);
+        let ([(first, _), ..], [.., (last, _)]) = (rows, rows) else { return None };
+        let (skipped, taken) = match self.table {
+            true => (*first as usize - self.at, (last - first) as usize + 1),
+            false => (0, count),
+        };
+        let (_, to) = std::mem::take(&mut self.to).split_at_mut(skipped * self.size);
+        let (to, behind) = to.split_at_mut(taken * self.size);
+        (self.rows, self.to, self.at) = (rest, behind, *last as usize + 1);
+        Some((rows, to))
+    }
+}
+
+/// The sums of [`add_up`] of some rows.
+struct Sums<'a> {
+    rows: &'a [(u32, Range<u32>)],
+    places: &'a [u32],
+    d_y: &'a [f32],
+    to: &'a mut [f32],
+    size: usize,
+    table: bool,
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        // Columns that are summed up at a time, in double precision.
+        const COLUMNS: usize = 64;
+        let Self { rows, places, d_y, to, size, table } = self;
+        let base = rows.first().map_or(0, |(row, _)| *row);
+        for (number, (row, range)) in rows.iter().enumerate() {
+            let row = if table { (row - base) as usize } else { number };
+            let places = &places[range.start as usize..range.end as usize];
+            let to = &mut to[row * size..][..size];
+            if let [place] = places {
+                let d_y = &d_y[*place as usize * size..][..size];
+                for (to, &d) in to.iter_mut().zip(d_y) {
+                    *to = if table { *to + d } else { d };
+                }
+                continue;
+            }
+            for (block, to) in to.chunks_mut(COLUMNS).enumerate() {
+                let mut sums = [0.0f64; COLUMNS];
+                for &place in places {
+                    let d_y = &d_y[place as usize * size + block * COLUMNS..][..to.len()];
+                    for (sum, &d) in sums.iter_mut().zip(d_y) {
+                        *sum += f64::from(d);
+                    }
+                }
+                for (to, sum) in to.iter_mut().zip(sums) {
+                    *to = if table { (f64::from(*to) + sum) as f32 } else { sum as f32 };
+                }
+            }
+        }
+    }
 }
 
 /// Some of the rows drawn, into a table whose first row has the number `base`, or one after the other.

@@ -2,6 +2,7 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::some_rows;
 use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
 
@@ -30,9 +31,11 @@ pub(crate) fn swap_axes_into(x: &Tensor, y: &Tensor) -> Result<()> {
     }
     let x = x.cpu();
     y.cpu_mut(|y| {
-        for (row, y) in y.chunks_exact_mut(c).enumerate() {
-            y.copy_from_slice(&x[(row % a * b + row / a) * c..][..c]);
-        }
+        some_rows(y, c, |first, y| {
+            for (row, y) in (first..).zip(y.chunks_exact_mut(c)) {
+                y.copy_from_slice(&x[(row % a * b + row / a) * c..][..c]);
+            }
+        });
     });
     Ok(())
 }

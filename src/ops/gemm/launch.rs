@@ -18,7 +18,8 @@ fn slabs(all: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 impl Gemm<'_> {
-    /// By kernels for hardware GPUs, with so many terms of each sum in a workgroup.
+    /// By kernels for hardware GPUs, with so many terms of each sum in a workgroup. The matrices of a batch lie in
+    /// `c` as the rows of one would.
     pub(crate) fn sliced(
         self,
         gpu: &Arc<Gpu>,
@@ -33,9 +34,16 @@ impl Gemm<'_> {
             return self.launch(gpu, way, a, b, c);
         }
         let device = Device(Backend::Gpu(gpu.clone()));
-        let parts = Tensor::empty([k.div_ceil(k_slice), m, n], &device)?;
+        let parts = Tensor::empty([k.div_ceil(k_slice), c.count * m, n], &device)?;
         let of_parts = Self { bias: None, accumulate: false, ..self };
-        of_parts.launch_slices(gpu, way, k_slice, a, b, Matrix::new(&parts, n))?;
+        of_parts.launch_slices(
+            gpu,
+            way,
+            k_slice,
+            a,
+            b,
+            Matrix::new(&parts, n).batch(c.count, m * n),
+        )?;
         add_slices(&parts, bias, accumulate, (c.tensor, c.offset, c.stride))
     }
 
@@ -51,7 +59,7 @@ impl Gemm<'_> {
         self.launch_slices(gpu, way, self.k, a, b, c)
     }
 
-    /// Launches a product whose C has a matrix for each slice of K.
+    /// Launches a product whose C has a matrix, or a batch of them, for each slice of K.
     fn launch_slices(
         self,
         gpu: &Arc<Gpu>,
@@ -62,7 +70,7 @@ impl Gemm<'_> {
         c: Matrix<'_>,
     ) -> Result<()> {
         let Self { m, n, k, .. } = self;
-        let slices = k.div_ceil(k_slice);
+        let (slices, all) = (k.div_ceil(k_slice), c.count);
         let types = [a, b, c].map(|matrix| matrix.tensor.dtype());
         let mut of_types = TYPES.iter().rev().zip(kernels.iter().rev());
         let Some((_, kernel)) = of_types.find(|(found, _)| **found == types) else {
@@ -73,9 +81,15 @@ impl Gemm<'_> {
         // More rows or columns than a grid has room for go in several launches. An even number of tiles,
         // of 32 columns and more: a binding of the bias begins at a multiple of 256 bytes.
         let groups = gpu.limits.max_compute_workgroups_per_dimension as usize & !1;
-        let slabs = slabs(m, groups * tile_m)
-            .flat_map(|rows| slabs(n, groups * tile_n).map(move |columns| (rows.clone(), columns)));
-        for (rows, columns) in slabs {
+        let slabs = slabs(c.count, (groups / slices).max(1)).flat_map(|batch| {
+            let rows = slabs(m, groups * tile_m).map(move |rows| (batch.clone(), rows));
+            rows.flat_map(|(batch, rows)| {
+                let columns = slabs(n, groups * tile_n);
+                columns.map(move |columns| (batch.clone(), rows.clone(), columns))
+            })
+        });
+        for (batch, rows, columns) in slabs {
+            let [a, b, c] = [a, b, c].map(|matrix| matrix.part(batch.start, batch.len()));
             let (a, b) = (a.skip_rows(rows.start), b.skip_columns(columns.start));
             let c = c.skip_rows(rows.start).skip_columns(columns.start);
             let rest = self.bias.filter(|_| columns.start > 0);
@@ -93,15 +107,21 @@ impl Gemm<'_> {
                 b.offset,
                 c.offset,
                 k_slice,
-                m * n,
+                all * m * n,
+                slices,
+                a.apart,
+                b.apart,
+                c.apart,
             ];
+            let count = batch.len();
             let written = rows * columns * slices * if self.accumulate { 2 } else { 1 };
             let passes = [rows * k, k * columns, written];
-            let moved = passes.iter().zip(bytes).map(|(&n, bytes)| n as f64 * bytes).sum();
-            let cost = Cost { flop: 2.0 * (rows * columns * k) as f64, bytes: moved };
+            let moved =
+                passes.iter().zip(bytes).map(|(&n, bytes)| (count * n) as f64 * bytes).sum();
+            let cost = Cost { flop: 2.0 * (count * rows * columns * k) as f64, bytes: moved };
             let launch = Launch {
                 kernel,
-                grid: [columns.div_ceil(tile_n), rows.div_ceil(tile_m), slices]
+                grid: [columns.div_ceil(tile_n), rows.div_ceil(tile_m), slices * count]
                     .map(|groups| groups as u32),
                 constants: &[
                     ("TRANS_A", a.transposed.into()),

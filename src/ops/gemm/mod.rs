@@ -2,7 +2,7 @@
 
 pub(crate) mod autotune;
 pub(crate) mod cooperative;
-mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod kernels;
 mod launch;
 mod matrix;
@@ -54,18 +54,24 @@ pub(crate) struct Gemm<'a> {
 }
 
 impl Gemm<'_> {
-    /// `c` = `a` `b`. The matrices lie inside their tensors.
+    /// `c` = `a` `b`, or each `c` of a batch. The matrices lie inside their tensors.
     pub(crate) fn run(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) -> Result<()> {
         let Self { m, n, k, .. } = self;
         let fits = [(a, m, k), (b, k, n), (c, m, n)]
             .iter()
             .all(|(matrix, rows, columns)| matrix.extent(*rows, *columns) <= matrix.tensor.len());
-        if !fits || self.bias.is_some_and(|bias| bias.len() < n) || c.transposed {
+        let counts = [a.count, b.count];
+        if !fits
+            || counts != [c.count; 2]
+            || self.bias.is_some_and(|bias| bias.len() < n)
+            || c.transposed
+        {
             let message = format!("gemm: a {m} x {n} x {k} product reaches past a tensor");
             return Err(Error::Gpu { message });
         }
         let Some(gpu) = c.tensor.gpu() else {
-            return self.twin(a, b, c);
+            return (0..c.count)
+                .try_for_each(|i| self.twin(a.part(i, 1), b.part(i, 1), c.part(i, 1)));
         };
         let software = gpu.info.software && gpu.forced().slices.is_none();
         let way: Way = match software {
@@ -78,8 +84,9 @@ impl Gemm<'_> {
             true if m > 8 && gpu.is_trusted(&self_check::TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),
         };
-        let whole = software || c.tensor.is_half();
-        let k_slice = if whole { k } else { slices::terms(gpu, workgroups(m, n), k) };
+        let gaps = c.count > 1 && c.apart != m * c.stride;
+        let whole = software || c.tensor.is_half() || gaps;
+        let k_slice = if whole { k } else { slices::terms(gpu, c.count * workgroups(m, n), k) };
         self.sliced(gpu, way, k_slice, a, b, c)
     }
 }

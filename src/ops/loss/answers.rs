@@ -3,17 +3,19 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::{self, LongSum, Rows, load};
 use crate::ops::common::{
-    INDEX, IS_NAN, LONG_SUM, ROW_EXPS, ROW_REDUCE, ROWWISE, last_axis, rowwise, switches,
+    INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROW_SHARED, last_axis, row_shared, switches,
 };
 use crate::ops::norm::softmax::largest_and_sum;
 use crate::{Result, Tensor};
+use pulp::Simd;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "answers",
-    parts: &[IS_NAN, LONG_SUM, ROW_REDUCE, ROW_EXPS, INDEX, ROWWISE, wgsl!("loss/answers.wgsl")],
+    parts: &[IS_NAN, LONG_SUM, INDEX, ROW_REDUCE, ROW_SHARED, wgsl!("loss/answers.wgsl")],
     bindings: &[("x", Read), ("labels", Read), ("weights", Read), ("y", Write)],
-    variants: || switches(["WEIGHTS", "LOG_LOSS"]),
+    variants: || switches(["WEIGHTS", "LOG_LOSS", "SHARED"]),
     ..Kernel::PLAIN
 };
 
@@ -40,21 +42,14 @@ pub(crate) fn answers(
     let rows = x.len() / c;
     let y = Tensor::empty([rows, WIDTH], &x.device())?;
     match x.gpu() {
-        Some(gpu) => rowwise(&KERNEL, rows)
+        Some(gpu) => row_shared(&KERNEL, rows, c)
             .constants(&[("WEIGHTS", weights.is_some().into()), ("LOG_LOSS", log_loss.into())])
-            .words(&[c as u32])
             .run(gpu, &[Some(x), Some(labels), weights, Some(&y)])?,
         None => {
             let (x, labels, weights) = (x.cpu(), labels.cpu(), weights.map(Tensor::cpu));
             let labels = labels.as_u32();
-            y.cpu_mut(|y| {
-                let rows = y.chunks_exact_mut(WIDTH).zip(x.chunks_exact(c)).zip(labels);
-                for (row, ((y, x), &label)) in rows.enumerate() {
-                    let counts = weights.as_ref().is_none_or(|w| w[row] != 0.0);
-                    let answer = if counts { answer(x, label as usize, log_loss) } else { NONE };
-                    y.copy_from_slice(&answer);
-                }
-            });
+            let answers = Answers { x: &x, c, labels, weights: weights.as_deref(), log_loss };
+            y.cpu_mut(|y| vector::rows(&answers, [WIDTH], [y], c));
         }
     }
     Ok(y)
@@ -62,19 +57,57 @@ pub(crate) fn answers(
 
 const NONE: [f32; WIDTH] = [NOWHERE, 0.0, -1.0];
 
-fn answer(x: &[f32], label: usize, log_loss: bool) -> [f32; WIDTH] {
-    let own = x.get(label).copied().unwrap_or(f32::NAN);
-    let largest = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m || v.is_nan() { v } else { m });
-    let loss = match log_loss {
-        true => largest_and_sum(x).1.ln() + (largest - own),
-        false => 0.0,
-    };
-    if largest.is_nan() {
-        return [NOWHERE, loss, -1.0];
+struct Answers<'a> {
+    x: &'a [f32],
+    c: usize,
+    labels: &'a [u32],
+    weights: Option<&'a [f32]>,
+    log_loss: bool,
+}
+
+impl Rows<1> for Answers<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, simd: S, row: usize, [y]: [&mut [f32]; 1]) {
+        if self.weights.is_some_and(|w| w[row] == 0.0) {
+            y.copy_from_slice(&NONE);
+            return;
+        }
+        let x = &self.x[row * self.c..][..self.c];
+        let label = self.labels[row] as usize;
+        let own = x.get(label).copied().unwrap_or(f32::NAN);
+        let mut loss = 0.0;
+        if self.log_loss {
+            let (largest, sum) = largest_and_sum(simd, x, None);
+            loss = sum.ln() + (largest - own);
+        }
+        let low = simd.splat_f32s(f32::NEG_INFINITY);
+        let mut most = low;
+        for at in (0..x.len()).step_by(S::F32_LANES) {
+            most = vector::larger(simd, most, load(simd, x, at, low));
+        }
+        let largest = vector::largest::<S>(most);
+        if largest.is_nan() {
+            y.copy_from_slice(&[NOWHERE, loss, -1.0]);
+            return;
+        }
+        let (before, behind) = x.split_at(label.min(x.len()));
+        let rank = count(simd, before, own, true) + count(simd, behind, own, false);
+        let class = x.iter().position(|&v| v == largest).unwrap_or(0);
+        y.copy_from_slice(&[rank as f32, loss, class as f32]);
     }
-    let (before, behind) = x.split_at(label.min(x.len()));
-    let rank =
-        before.iter().filter(|&&v| v >= own).count() + behind.iter().filter(|&&v| v > own).count();
-    let class = x.iter().position(|&v| v == largest).unwrap_or(0);
-    [rank as f32, loss, class as f32]
+}
+
+/// How many of `x` are larger than `own`, or as large if they count too.
+#[inline(always)]
+fn count<S: Simd>(simd: S, x: &[f32], own: f32, equals: bool) -> f64 {
+    let (zero, one, own) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0), simd.splat_f32s(own));
+    let nothing = simd.splat_f32s(f32::NAN);
+    let equal = if equals { one } else { zero };
+    let mut sum = LongSum::new(simd);
+    for at in (0..x.len()).step_by(S::F32_LANES) {
+        let x = load(simd, x, at, nothing);
+        let rest = simd.select_f32s(simd.equal_f32s(x, own), equal, zero);
+        sum.add(simd, simd.select_f32s(simd.greater_than_f32s(x, own), one, rest));
+    }
+    sum.total(simd)
 }

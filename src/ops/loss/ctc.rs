@@ -2,9 +2,11 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Wgsl, wgsl};
-use crate::device::threads::each_chunk;
-use crate::ops::common::{INDEX, IS_NAN, ROW_REDUCE, ROWWISE, last_axis, rowwise};
+use crate::ops::common::vector::{self, Rows, larger, load, store};
+use crate::ops::common::{INDEX, IS_NAN, ROW_REDUCE, ROWWISE, math, rowwise};
+use crate::tensor::Words;
 use crate::{Result, Tensor};
+use pulp::Simd;
 
 const COMMON: Wgsl = wgsl!("loss/parts/ctc.wgsl");
 
@@ -69,145 +71,237 @@ impl Wanted {
     }
 }
 
-/// A row of the batch on the CPU.
-struct Row<'a> {
-    lp: &'a [f32],
-    labels: &'a [u32],
-    frames: usize,
-    count: usize,
+/// The batch on the CPU.
+struct Batch {
+    lp: Words,
+    labels: Words,
+    rows: Words,
+    scales: Words,
+    timesteps: usize,
     classes: usize,
+    longest: usize,
     blank: u32,
 }
 
+impl Wanted {
+    fn batch(&self, lp: &Tensor, [_, timesteps, classes]: [usize; 3]) -> Batch {
+        Batch {
+            lp: lp.cpu(),
+            labels: self.labels.cpu(),
+            rows: self.rows.cpu(),
+            scales: self.scales.cpu(),
+            timesteps,
+            classes,
+            longest: self.longest,
+            blank: self.blank,
+        }
+    }
+}
+
+impl Batch {
+    fn row(&self, b: usize) -> Row<'_> {
+        let size = self.timesteps * self.classes;
+        let [frames, count] = [0, 1].map(|i| self.rows.as_u32()[2 * b + i] as usize);
+        let states = 2 * count + 1;
+        let labels = &self.labels.as_u32()[b * self.longest * 3..];
+        let says = |s: usize| if s.is_multiple_of(2) { self.blank } else { labels[s / 2 * 3] };
+        // As if a state were before the first and one behind the last: in the one paths begin, in the other
+        // they end.
+        let skips = |s: usize| match s {
+            _ if s.is_multiple_of(2) || s > states => 0.0,
+            _ if s == 1 || s == states || says(s) != says(s - 2) => 1.0,
+            _ => 0.0,
+        };
+        Row {
+            lp: &self.lp[b * size..][..size],
+            classes: self.classes,
+            frames,
+            labels: (0..states).map(|s| says(s) as usize).collect(),
+            skips: (0..states + 2).map(skips).collect(),
+        }
+    }
+}
+
+/// A row of the batch.
+struct Row<'a> {
+    lp: &'a [f32],
+    classes: usize,
+    frames: usize,
+    /// What each state says.
+    labels: Vec<usize>,
+    /// 1 for each state s that a path may go to from state s - 2, else 0.
+    skips: Vec<f32>,
+}
+
 impl Row<'_> {
-    fn states(&self) -> usize {
-        2 * self.count + 1
-    }
-
-    /// What state `s` says.
-    fn label(&self, s: usize) -> usize {
-        let label = if s.is_multiple_of(2) { self.blank } else { self.labels[s / 2 * 3] };
-        label as usize
-    }
-
-    fn log(&self, t: usize, s: usize) -> f32 {
-        at_least(self.lp[t * self.classes + self.label(s)])
-    }
-
-    /// Whether a path may go from state `s - 2` to `s`.
-    fn skips(&self, s: usize) -> bool {
-        s >= 2 && !s.is_multiple_of(2) && self.label(s) != self.label(s - 2)
+    /// The logarithms of what the states say at a frame.
+    fn logs(&self, t: usize, logs: &mut [f32]) {
+        let lp = &self.lp[t * self.classes..][..self.classes];
+        logs.iter_mut().zip(&self.labels).for_each(|(log, &label)| *log = lp[label]);
     }
 
     /// The logarithm of what leads to each state at each frame.
-    fn forward(&self, alpha: &mut [f32], stride: usize) -> f32 {
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, alpha: &mut [f32], stride: usize) {
+        let states = self.labels.len();
+        let never = simd.splat_f32s(NEVER);
+        let mut logs = vec![0.0; states];
+        // From two states before the first on.
+        let mut before = vec![NEVER; states + 2];
+        before[1] = 0.0;
         for t in 0..self.frames {
-            let (before, now) = alpha.split_at_mut(t * stride);
-            for (s, now) in now[..self.states()].iter_mut().enumerate() {
-                let sum = if t == 0 {
-                    if s < 2 { 0.0 } else { NEVER }
-                } else {
-                    let before = &before[(t - 1) * stride..];
-                    let one = if s > 0 { before[s - 1] } else { NEVER };
-                    let two = if self.skips(s) { before[s - 2] } else { NEVER };
-                    log_sum(before[s], one, two)
-                };
-                *now = at_least(sum + self.log(t, s));
+            self.logs(t, &mut logs);
+            let now = &mut alpha[t * stride..][..states];
+            for at in (0..states).step_by(S::F32_LANES) {
+                let same = load(simd, &before[2..], at, never);
+                let one = load(simd, &before[1..], at, never);
+                let two = self.skipping(simd, at, load(simd, &before, at, never));
+                let log = at_least(simd, load(simd, &logs, at, never));
+                let sum = simd.add_f32s(log_sums(simd, same, one, two), log);
+                store(simd, now, at, at_least(simd, sum));
             }
+            before[1] = NEVER;
+            before[2..].copy_from_slice(now);
         }
-        self.total(alpha, stride)
+    }
+
+    /// What comes to the states from `at` on from two states before.
+    #[inline(always)]
+    fn skipping<S: Simd>(&self, simd: S, at: usize, two: S::f32s) -> S::f32s {
+        let zero = simd.splat_f32s(0.0);
+        let skips = simd.greater_than_f32s(load(simd, &self.skips, at, zero), zero);
+        simd.select_f32s(skips, two, simd.splat_f32s(NEVER))
     }
 
     /// The logarithm of the probability of the labels.
     fn total(&self, alpha: &[f32], stride: usize) -> f32 {
-        let last = &alpha[(self.frames - 1) * stride..][..self.states()];
-        match last {
-            [.., a, b] => log_sum(*a, *b, NEVER),
-            [a] => *a,
+        let last = &alpha[(self.frames - 1) * stride..][..self.labels.len()];
+        match *last {
+            [.., a, b] => {
+                // A NaN is the larger.
+                let largest = if a > b || a.is_nan() { a } else { b };
+                if is_never(largest) {
+                    return NEVER;
+                }
+                largest + ((a - largest).exp() + (b - largest).exp()).ln()
+            }
+            [a] => a,
             [] => NEVER,
         }
     }
 
-    /// Adds the gradient of the loss.
-    fn backward(&self, alpha: &[f32], stride: usize, factor: f32, d_x: &mut [f32]) {
-        let states = self.states();
-        let total = self.total(alpha, stride);
-        if is_never(total) {
-            return;
-        }
-        let mut after = vec![NEVER; states];
-        let mut beta = vec![0.0; states];
+    /// The gradient of the loss at the frames that the row has.
+    #[inline(always)]
+    fn backward<S: Simd>(
+        &self,
+        simd: S,
+        (alpha, stride): (&[f32], usize),
+        (total, factor): (f32, f32),
+        d_x: &mut [f32],
+    ) {
+        let states = self.labels.len();
+        let never = simd.splat_f32s(NEVER);
+        let (totals, factors) = (simd.splat_f32s(total), simd.splat_f32s(factor));
+        let mut logs = vec![0.0; states];
+        let mut shares = vec![0.0; states];
+        // Up to two states behind the last.
+        let mut next = vec![NEVER; states + 2];
+        next[states] = 0.0;
         for t in (0..self.frames).rev() {
-            for (s, beta) in beta.iter_mut().enumerate() {
-                *beta = if t + 1 == self.frames {
-                    if s + 2 >= states { 0.0 } else { NEVER }
-                } else {
-                    let next = |s: usize| at_least(after[s] + self.log(t + 1, s));
-                    let one = if s + 1 < states { next(s + 1) } else { NEVER };
-                    let two = if s + 2 < states && self.skips(s + 2) { next(s + 2) } else { NEVER };
-                    log_sum(next(s), one, two)
-                };
+            self.logs(t, &mut logs);
+            let alpha = &alpha[t * stride..][..states];
+            for at in (0..states).step_by(S::F32_LANES) {
+                let same = load(simd, &next, at, never);
+                let one = load(simd, &next[1..], at, never);
+                let two = self.skipping(simd, at + 2, load(simd, &next[2..], at, never));
+                let beta = log_sums(simd, same, one, two);
+                let path = simd.add_f32s(load(simd, alpha, at, never), beta);
+                let share = math::exp(simd, simd.sub_f32s(path, totals));
+                store(simd, &mut shares, at, simd.mul_f32s(factors, share));
+                let log = at_least(simd, load(simd, &logs, at, never));
+                let sum = at_least(simd, simd.add_f32s(beta, log));
+                store(simd, &mut next[..states], at, sum);
             }
+            next[states] = NEVER;
+            let lp = &self.lp[t * self.classes..][..self.classes];
             let d_x = &mut d_x[t * self.classes..][..self.classes];
-            for (d_x, lp) in d_x.iter_mut().zip(&self.lp[t * self.classes..]) {
-                *d_x = factor * lp.exp();
+            for at in (0..lp.len()).step_by(S::F32_LANES) {
+                let p = math::exp(simd, load(simd, lp, at, never));
+                store(simd, d_x, at, simd.mul_f32s(factors, p));
             }
-            for (s, beta) in beta.iter().enumerate() {
-                d_x[self.label(s)] -= factor * (alpha[t * stride + s] + beta - total).exp();
-            }
-            std::mem::swap(&mut beta, &mut after);
+            self.labels.iter().zip(&shares).for_each(|(&label, share)| d_x[label] -= share);
         }
     }
 }
 
-/// Nothing is less likely than `NEVER`; a NaN stays.
-fn at_least(x: f32) -> f32 {
-    if x < NEVER { NEVER } else { x }
+/// Nothing is less likely than [`NEVER`].
+#[inline(always)]
+fn at_least<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let never = simd.splat_f32s(NEVER);
+    simd.select_f32s(simd.less_than_f32s(x, never), never, x)
 }
 
 fn is_never(x: f32) -> bool {
     x <= 0.5 * NEVER
 }
 
-fn log_sum(a: f32, b: f32, c: f32) -> f32 {
-    // A NaN is the largest.
-    let largest = if a > b || a.is_nan() { a } else { b };
-    let largest = if c > largest || c.is_nan() { c } else { largest };
-    if is_never(largest) {
-        return NEVER;
+/// The logarithm of e^a + e^b + e^c.
+#[inline(always)]
+fn log_sums<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    let largest = larger(simd, larger(simd, a, b), c);
+    let mut sum = simd.splat_f32s(0.0);
+    for x in [a, b, c] {
+        sum = simd.add_f32s(sum, math::exp(simd, simd.sub_f32s(x, largest)));
     }
-    largest + ((a - largest).exp() + (b - largest).exp() + (c - largest).exp()).ln()
+    let log = simd.add_f32s(largest, math::ln(simd, sum));
+    let is_never = simd.less_than_or_equal_f32s(largest, simd.splat_f32s(0.5 * NEVER));
+    simd.select_f32s(is_never, simd.splat_f32s(NEVER), log)
 }
 
-impl Wanted {
-    /// Runs `f` on every row that counts, with `N` outputs a row.
-    fn each(
-        &self,
-        lp: &Tensor,
-        (out, stride): (&mut [f32], usize),
-        f: impl Fn(usize, &Row<'_>, f32, &mut [f32]) + Sync,
-    ) {
-        let classes = last_axis(lp);
-        let size = lp.len() / lp.shape()[0];
-        let (lp, labels, rows, scales) =
-            (lp.cpu(), self.labels.cpu(), self.rows.cpu(), self.scales.cpu());
-        let (labels, rows) = (labels.as_u32(), rows.as_u32());
-        let (lp, scales): (&[f32], &[f32]) = (&lp, &scales);
-        each_chunk(out, stride, |b, out| {
-            let row = Row {
-                lp: &lp[b * size..][..size],
-                labels: &labels[b * self.longest * 3..],
-                frames: rows[2 * b] as usize,
-                count: rows[2 * b + 1] as usize,
-                classes,
-                blank: self.blank,
-            };
-            if scales[b] == 0.0 {
-                out.fill(0.0);
-            } else {
-                f(b, &row, scales[b], out);
-            }
-        });
+struct Losses<'a> {
+    batch: &'a Batch,
+    stride: usize,
+    impossible: f32,
+}
+
+impl Rows<2> for Losses<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, simd: S, b: usize, [alpha, loss]: [&mut [f32]; 2]) {
+        let scale = self.batch.scales[b];
+        if scale == 0.0 {
+            loss.fill(0.0);
+            return;
+        }
+        let row = self.batch.row(b);
+        row.forward(simd, alpha, self.stride);
+        let total = row.total(alpha, self.stride);
+        loss.fill(if is_never(total) { self.impossible } else { -scale * total });
+    }
+}
+
+struct Slopes<'a> {
+    batch: &'a Batch,
+    alpha: &'a [f32],
+    stride: usize,
+    d_loss: f32,
+}
+
+impl Rows<1> for Slopes<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, simd: S, b: usize, [d_x]: [&mut [f32]; 1]) {
+        let scale = self.batch.scales[b];
+        if scale == 0.0 {
+            d_x.fill(0.0);
+            return;
+        }
+        let row = self.batch.row(b);
+        let alpha = &self.alpha[b * self.batch.timesteps * self.stride..];
+        let total = row.total(alpha, self.stride);
+        let frames = if is_never(total) { 0 } else { row.frames };
+        d_x[frames * row.classes..].fill(0.0);
+        if frames > 0 {
+            row.backward(simd, (alpha, self.stride), (total, scale * self.d_loss), d_x);
+        }
     }
 }
 
@@ -231,18 +325,11 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
         )?;
         return Ok((loss, alpha));
     }
-    let states = wanted.states();
+    let stride = wanted.states();
+    let (batch, impossible) = (&wanted.batch(lp, shape), wanted.impossible);
+    let losses = Losses { batch, stride, impossible };
     alpha.cpu_mut(|alpha| {
-        wanted.each(lp, (alpha, t * states), |_, row, _, alpha| {
-            row.forward(alpha, states);
-        });
-    });
-    let saved = alpha.cpu();
-    loss.cpu_mut(|loss| {
-        wanted.each(lp, (loss, 1), |b, row, scale, loss| {
-            let total = row.total(&saved[b * t * states..], states);
-            loss[0] = if is_never(total) { wanted.impossible } else { -scale * total };
-        });
+        loss.cpu_mut(|loss| vector::rows(&losses, [t * stride, 1], [alpha, loss], t * stride * 8));
     });
     Ok((loss, alpha))
 }
@@ -275,12 +362,8 @@ pub(crate) fn backward(
         )?;
         return Ok(d_x);
     }
-    let (alpha, d_loss) = (alpha.cpu(), d_loss.cpu()[0]);
-    d_x.cpu_mut(|d_x| {
-        wanted.each(lp, (d_x, t * c), |b, row, scale, d_x| {
-            d_x.fill(0.0);
-            row.backward(&alpha[b * t * states..], states, scale * d_loss, d_x);
-        });
-    });
+    let (alpha, d_loss) = (&alpha.cpu(), d_loss.cpu()[0]);
+    let slopes = Slopes { batch: &wanted.batch(lp, shape), alpha, stride: states, d_loss };
+    d_x.cpu_mut(|d_x| vector::rows(&slopes, [t * c], [d_x], t * (states * 8 + c)));
     Ok(d_x)
 }

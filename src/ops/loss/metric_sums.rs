@@ -2,11 +2,15 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::{self, LongSum, Rows, load};
 use crate::ops::common::{
-    ACTIVATIONS, INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROWWISE, last_axis, rowwise, switches,
+    ACTIVATIONS, INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROWWISE, last_axis, long_sum, math, rowwise,
+    switches,
 };
 use crate::ops::loss::answers::CLASS;
 use crate::{Device, Result, Tensor};
+use pulp::Simd;
+use std::ops::Range;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "metric_sums",
@@ -87,32 +91,55 @@ impl Term {
         }
     }
 
-    fn value(self, x: f32, y: f32) -> f32 {
-        let d = x - y;
-        let one = |condition: bool| f32::from(u8::from(condition));
-        let numbers = !x.is_nan() && !y.is_nan();
-        match self {
-            Self::Absolute => d.abs(),
-            Self::Squared => d * d,
-            Self::Percentage if d.is_nan() => d,
-            Self::Percentage => d.abs() / y.abs().max(f64::EPSILON as f32),
-            Self::Symmetric if x == 0.0 && y == 0.0 => 0.0,
-            Self::Symmetric => 2.0 * d.abs() / (x.abs() + y.abs()),
-            Self::Pinball(p) if d < 0.0 => -p * d,
-            Self::Pinball(p) => (1.0 - p) * d,
-            Self::LogLoss if x < 0.0 => x.exp().ln_1p() - x * y,
-            Self::LogLoss => x + (-x).exp().ln_1p() - x * y,
-            Self::Within => 0.0,
-            Self::Below(p) => one(x < p),
-            Self::Value => x,
-            Self::Right(p) => one((x > p) == (y > 0.5) && numbers),
-            Self::Yes(p) => one(x > p),
-            Self::IsYes => one(y > 0.5),
-            Self::BothYes(p) => one(x > p && y > 0.5),
-            Self::No(p) => one(x <= p),
-            Self::IsNo => one(y <= 0.5),
-            Self::BothNo(p) => one(x <= p && y <= 0.5),
-        }
+    #[inline(always)]
+    fn value<S: Simd>(self, simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
+        let (zero, one, half) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0), simd.splat_f32s(0.5));
+        let d = simd.sub_f32s(x, y);
+        let size = simd.abs_f32s(d);
+        let is_yes = simd.greater_than_f32s(y, half);
+        let is_no = simd.less_than_or_equal_f32s(y, half);
+        let holds = match self {
+            Self::Absolute => return size,
+            Self::Squared => return simd.mul_f32s(d, d),
+            Self::Percentage => {
+                let least = simd.splat_f32s(f64::EPSILON as f32);
+                return simd.div_f32s(size, simd.max_f32s(simd.abs_f32s(y), least));
+            }
+            Self::Symmetric => {
+                let both = simd.add_f32s(simd.abs_f32s(x), simd.abs_f32s(y));
+                let share = simd.div_f32s(simd.add_f32s(size, size), both);
+                return simd.select_f32s(simd.equal_f32s(both, zero), zero, share);
+            }
+            Self::Pinball(p) => {
+                let (below, above) = (simd.splat_f32s(-p), simd.splat_f32s(1.0 - p));
+                let slope = simd.select_f32s(simd.less_than_f32s(d, zero), below, above);
+                return simd.mul_f32s(slope, d);
+            }
+            Self::LogLoss => {
+                return simd.sub_f32s(math::softplus(simd, x), simd.mul_f32s(x, y));
+            }
+            Self::Value => return x,
+            Self::Within => return zero,
+            Self::Below(p) => simd.less_than_f32s(x, simd.splat_f32s(p)),
+            // Right about what is one, or about what is none: with a NaN it is neither.
+            Self::Right(p) => {
+                let p = simd.splat_f32s(p);
+                let yes = simd.and_m32s(simd.greater_than_f32s(x, p), is_yes);
+                let no = simd.and_m32s(simd.less_than_or_equal_f32s(x, p), is_no);
+                simd.or_m32s(yes, no)
+            }
+            Self::Yes(p) => simd.greater_than_f32s(x, simd.splat_f32s(p)),
+            Self::IsYes => is_yes,
+            Self::BothYes(p) => {
+                simd.and_m32s(simd.greater_than_f32s(x, simd.splat_f32s(p)), is_yes)
+            }
+            Self::No(p) => simd.less_than_or_equal_f32s(x, simd.splat_f32s(p)),
+            Self::IsNo => is_no,
+            Self::BothNo(p) => {
+                simd.and_m32s(simd.less_than_or_equal_f32s(x, simd.splat_f32s(p)), is_no)
+            }
+        };
+        simd.select_f32s(holds, one, zero)
     }
 }
 
@@ -174,53 +201,127 @@ pub(crate) fn metric_sums(
         return Ok(parts);
     }
     let (x, y, weights) = (x.cpu(), y.cpu(), weights.map(Tensor::cpu));
-    let (x, labels, y): (&[f32], _, &[f32]) = (&x, y.as_u32(), &y);
-    parts.cpu_mut(|parts| {
-        let mut sums = vec![0.0; s];
-        for (block, parts) in parts.chunks_exact_mut(s).enumerate() {
-            sums.fill(0.0);
-            for row in block * BLOCK..rows.min((block + 1) * BLOCK) {
-                let w = weights.as_ref().map_or(1.0, |w| w[row]);
-                if w == 0.0 {
-                    continue;
-                }
-                let (x, w) = (&x[row * c..][..c], f64::from(w));
-                let own = &y[row * d..][..d];
-                let y_of = |j: usize| own[j.min(d - 1)];
-                let (plain, classes) = sums.split_at_mut(wanted.sums.len());
-                for (total, sum) in plain.iter_mut().zip(&wanted.sums) {
-                    *total += w * sum.of_row(x, y_of);
-                }
-                if wanted.classes > 0 {
-                    let (answer, label) = (x[CLASS], labels[row] as usize);
-                    let mut add = |class: usize, which: usize| {
-                        if let Some(total) = classes.get_mut(3 * class + which) {
-                            *total += w;
-                        }
-                    };
-                    // -1 of one who says nothing.
-                    if answer >= 0.0 {
-                        add(answer as usize, 0);
-                    }
-                    add(label, 1);
-                    if answer == label as f32 {
-                        add(label, 2);
-                    }
-                }
-            }
-            parts.iter_mut().zip(&sums).for_each(|(part, &sum)| *part = sum as f32);
-        }
-    });
+    let labels = y.as_u32();
+    let blocks = Blocks { wanted, x: &x, c, y: &y, d, labels, weights: weights.as_deref(), rows };
+    parts.cpu_mut(|parts| vector::rows(&blocks, [s], [parts], BLOCK * c * s));
     Ok(parts)
 }
 
-impl Sum {
-    fn of_row(&self, x: &[f32], y: impl Fn(usize) -> f32) -> f64 {
-        let (first, count) = self.columns;
-        if self.term == Term::Within {
-            let (low, high, y) = (x[first], x[first + count - 1], y(first));
-            return f64::from(u8::from(low <= y && y <= high));
+struct Blocks<'a> {
+    wanted: &'a Wanted,
+    x: &'a [f32],
+    c: usize,
+    y: &'a [f32],
+    d: usize,
+    labels: &'a [u32],
+    weights: Option<&'a [f32]>,
+    rows: usize,
+}
+
+impl Rows<1> for Blocks<'_> {
+    /// The sums over a block of rows.
+    #[inline(always)]
+    fn row<S: Simd>(&self, simd: S, block: usize, [parts]: [&mut [f32]; 1]) {
+        let first = block * BLOCK;
+        let rows = first..self.rows.min(first + BLOCK);
+        let (plain, classes) = parts.split_at_mut(self.wanted.sums.len());
+        for (part, sum) in plain.iter_mut().zip(&self.wanted.sums) {
+            *part = match sum.term {
+                Term::Within => self.within(sum, rows.clone()),
+                _ => self.sum(simd, sum, rows.clone()),
+            };
         }
-        (first..first + count).map(|j| f64::from(self.term.value(x[j], y(j)))).sum()
+        if !classes.is_empty() {
+            self.count(classes, rows);
+        }
+    }
+}
+
+impl Blocks<'_> {
+    fn weight(&self, row: usize) -> f32 {
+        self.weights.map_or(1.0, |w| w[row])
+    }
+
+    fn target(&self, row: usize, j: usize) -> f32 {
+        self.y[row * self.d + j.min(self.d - 1)]
+    }
+
+    fn within(&self, sum: &Sum, rows: Range<usize>) -> f32 {
+        let (low, high) = (sum.columns.0, sum.columns.0 + sum.columns.1 - 1);
+        let holds = |&row: &usize| {
+            let (x, y) = (&self.x[row * self.c..], self.target(row, low));
+            self.weight(row) != 0.0 && x[low] <= y && y <= x[high]
+        };
+        long_sum::sum(rows.filter(holds).map(|row| self.weight(row)))
+    }
+
+    /// The weights of the rows of each class, in double precision.
+    fn count(&self, classes: &mut [f32], rows: Range<usize>) {
+        let mut sums = vec![0.0; classes.len()];
+        for row in rows {
+            let w = self.weight(row);
+            if w == 0.0 {
+                continue;
+            }
+            let (answer, label) = (self.x[row * self.c + CLASS], self.labels[row] as usize);
+            let mut add = |class: usize, which: usize| {
+                if let Some(sum) = sums.get_mut(3 * class + which) {
+                    *sum += f64::from(w);
+                }
+            };
+            // -1 of one who says nothing.
+            if answer >= 0.0 {
+                add(answer as usize, 0);
+            }
+            add(label, 1);
+            if answer == label as f32 {
+                add(label, 2);
+            }
+        }
+        classes.iter_mut().zip(&sums).for_each(|(part, &sum)| *part = sum as f32);
+    }
+
+    /// A sum over all elements of some columns, in vectors of what counts.
+    #[inline(always)]
+    fn sum<S: Simd>(&self, simd: S, sum: &Sum, rows: Range<usize>) -> f32 {
+        const VALUES: usize = 256;
+        let (first, columns) = sum.columns;
+        let mut total = LongSum::new(simd);
+        if self.weights.is_none() && columns == self.c && self.d == self.c {
+            let [x, y] = [self.x, self.y].map(|x| &x[rows.start * self.c..rows.end * self.c]);
+            for (x, y) in x.chunks(VALUES).zip(y.chunks(VALUES)) {
+                add(simd, sum.term, [x, y, &[1.0; VALUES][..x.len()]], &mut total);
+            }
+            return total.total(simd) as f32;
+        }
+        let [mut x, mut y, mut w] = [[0.0; VALUES]; 3];
+        let mut used = 0;
+        for row in rows {
+            let weight = self.weight(row);
+            if weight == 0.0 {
+                continue;
+            }
+            let own = &self.x[row * self.c..][..self.c];
+            for (j, &value) in own.iter().enumerate().skip(first).take(columns) {
+                (x[used], y[used], w[used]) = (value, self.target(row, j), weight);
+                used += 1;
+                if used == VALUES {
+                    add(simd, sum.term, [&x, &y, &w], &mut total);
+                    used = 0;
+                }
+            }
+        }
+        add(simd, sum.term, [&x[..used], &y[..used], &w[..used]], &mut total);
+        total.total(simd) as f32
+    }
+}
+
+/// Adds the weighted terms of some elements.
+#[inline(always)]
+fn add<S: Simd>(simd: S, term: Term, [x, y, w]: [&[f32]; 3], total: &mut LongSum<S>) {
+    let zero = simd.splat_f32s(0.0);
+    for at in (0..x.len()).step_by(S::F32_LANES) {
+        let value = term.value(simd, load(simd, x, at, zero), load(simd, y, at, zero));
+        total.add(simd, simd.mul_f32s(load(simd, w, at, zero), value));
     }
 }

@@ -5,3 +5,4 @@ pub(crate) mod cross_entropy;
 pub(crate) mod ctc;
 pub(crate) mod metric_sums;
 pub(crate) mod pointwise_loss;
+pub(crate) mod projected;

@@ -11,9 +11,8 @@ pub(crate) mod select;
 
 use crate::check::Check;
 use crate::device::gpu::Gpu;
-use crate::lengths::Counted;
 use crate::ops::gemm;
-use crate::{DType, Error, Result, Tensor};
+use crate::{DType, Error, Lengths, Result, Tensor};
 use cell::{Cell, Noise};
 pub(crate) use cpu::Stack;
 use gpu::chunks;
@@ -50,7 +49,7 @@ pub(crate) struct Sizes {
     pub(crate) hidden_size: usize,
 }
 
-/// Some columns of `[B,T,..]`: one direction's of a layer that has two.
+/// Some columns of `[B,T,..]`, or of what is packed, `[frames,..]`: one direction's of a layer that has two.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'a> {
     pub(crate) tensor: &'a Tensor,
@@ -62,6 +61,11 @@ impl Columns<'_> {
     pub(super) fn stride(self) -> usize {
         self.tensor.shape().last().copied().unwrap_or_default()
     }
+
+    /// Whether these are packed, if rows have lengths.
+    pub(super) fn is_packed(self) -> bool {
+        self.tensor.shape().len() == 2
+    }
 }
 
 /// What a layer computes, beside its sizes.
@@ -70,8 +74,6 @@ pub(crate) struct CellConfig {
     pub(crate) cell: Cell,
     /// Whether it goes from each row's last step to its first.
     pub(crate) reverse: bool,
-    /// Whether the output of a step that a mask leaves out is 0, not the state's h.
-    pub(crate) zero_left_out: bool,
     pub(crate) strategy: Strategy,
     /// Whether a backward pass computes the gates anew, instead of finding them saved.
     pub(crate) recompute: bool,
@@ -83,11 +85,12 @@ pub(crate) struct Forward<'a> {
     /// `[B,T,I]`; with lengths also packed, `[frames,I]` in the order of their table.
     pub(crate) x: &'a Tensor,
     pub(crate) weights: &'a Weights,
-    /// The steps that are run.
-    pub(crate) steps: &'a Counted,
+    /// The steps of each row that are run, if not all; of some rows there may be none.
+    pub(crate) lengths: Option<&'a Lengths>,
     /// h and c before the first timestep, each `[B,H]`; zeros without.
     pub(crate) state: Option<(&'a Tensor, &'a Tensor)>,
-    /// Where the outputs `[B,T,H]` go, if they are wanted. Past a row's length nothing is written.
+    /// Where the outputs go, if they are wanted: `[B,T,..]`, where nothing is written past a row's length, or,
+    /// with lengths, packed.
     pub(crate) y: Option<Columns<'a>>,
     /// Whether a backward pass will follow.
     pub(crate) save: bool,
@@ -97,7 +100,7 @@ pub(crate) struct Forward<'a> {
 impl Forward<'_> {
     /// Whether the input comes without padding.
     fn is_packed(&self) -> bool {
-        self.steps.lengths().is_some() && self.x.shape().len() == 2
+        self.lengths.is_some() && self.x.shape().len() == 2
     }
 }
 
@@ -112,12 +115,12 @@ pub(crate) struct Output {
 /// What the backward pass of one direction needs.
 pub(crate) struct Saved {
     sizes: Sizes,
-    /// Without padding or what is left out: `[frames,I]`.
+    /// Without padding: `[frames,I]`.
     x: Tensor,
     /// Whether x came without padding, and its gradient goes so.
     packed: bool,
     weights: Weights,
-    mask: Counted,
+    lengths: Option<Lengths>,
     config: CellConfig,
     steps: SavedSteps,
 }
@@ -254,8 +257,8 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
     check.dtype("x", call.x, DType::F32)?;
     let [built_for, hidden_size, _] =
         check.dims("weight_ih", &call.weights.weight_ih, "[I,H,4]")?;
-    let [batch, timesteps, input_size] = match call.steps {
-        Counted::Lengths(lengths) if call.is_packed() => {
+    let [batch, timesteps, input_size] = match call.lengths {
+        Some(lengths) if call.is_packed() => {
             check.dims::<2>("x", call.x, "[frames,I]")?;
             check.shape("x", call.x, "[frames,I]", &[lengths.frames(), built_for])?;
             [lengths.values().len(), lengths.longest(), built_for]
@@ -267,16 +270,9 @@ fn check(call: &Forward<'_>) -> Result<Sizes> {
     }
     // What a caller can move are these, not the weights.
     let mut others = vec![("x", call.x)];
-    match call.steps {
-        Counted::All => {}
-        Counted::Lengths(lengths) => {
-            others.push(("lengths", &lengths.tensor));
-            lengths.check("lstm", batch, timesteps)?;
-        }
-        Counted::Mask(mask) => {
-            others.push(("mask", &mask.tensor));
-            mask.check("lstm", batch, timesteps)?;
-        }
+    if let Some(lengths) = call.lengths {
+        others.push(("lengths", &lengths.tensor));
+        lengths.check("lstm", batch, timesteps)?;
     }
     if let Some((h_0, c_0)) = call.state {
         let check = Check::new("lstm", "one state for each row of the batch");

@@ -2,3 +2,4 @@
 
 pub(crate) mod layer_norm;
 pub(crate) mod softmax;
+pub(crate) mod top_k;

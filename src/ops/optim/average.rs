@@ -2,8 +2,10 @@
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::{Map, map};
 use crate::ops::common::{ELEMENTWISE, INDEX, elementwise};
 use crate::{Result, Tensor};
+use pulp::Simd;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "average",
@@ -16,7 +18,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
 pub(crate) fn average(x: &Tensor, mean: &Tensor, share: f32) -> Result<()> {
     let Some(gpu) = x.gpu() else {
         let x = x.cpu();
-        mean.cpu_mut(|mean| mean.iter_mut().zip(&*x).for_each(|(m, x)| *m += share * (x - *m)));
+        mean.cpu_mut(|mean| map(&Toward(share), [&x], [mean]));
         return Ok(());
     };
     x.windows(x.len(), 1).try_for_each(|window| {
@@ -24,4 +26,21 @@ pub(crate) fn average(x: &Tensor, mean: &Tensor, share: f32) -> Result<()> {
             .words(&[share.to_bits()])
             .run(gpu, &[Some(&x.window(&window)), Some(&mean.window(&window))])
     })
+}
+
+/// A share of the way from a mean to x.
+struct Toward(f32);
+
+impl Map<1, 1> for Toward {
+    #[inline(always)]
+    fn of<S: Simd>(
+        &self,
+        simd: S,
+        _: usize,
+        [x]: [S::f32s; 1],
+        [mean]: [S::f32s; 1],
+    ) -> [S::f32s; 1] {
+        let way = simd.mul_f32s(simd.splat_f32s(self.0), simd.sub_f32s(x, mean));
+        [simd.add_f32s(mean, way)]
+    }
 }

@@ -1,10 +1,13 @@
 //! Limits of a gradient: of each element, and of each unit's norm by that of its weights.
 
-use super::norm::{LIMIT, POWER, squares};
+use super::columns::{BLOCK, Columns, by_columns, scale_columns};
+use super::norm::{LIMIT, POWER, Scaled, Squares};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Workgroup, folded, wgsl};
+use crate::ops::common::vector::{self, Fold, Map, Rows, map, map_part};
 use crate::ops::common::{ELEMENTWISE, INDEX, IS_NAN, LONG_SUM, Launch, elementwise, switches};
 use crate::{Result, Tensor};
+use pulp::Simd;
 
 pub(crate) static VALUE: Kernel = Kernel {
     name: "clip_value",
@@ -28,10 +31,8 @@ pub(crate) fn value(g: &Tensor, limit: f32, scaling: Option<&Tensor>) -> Result<
     let Some(gpu) = g.gpu() else {
         let scale = scaling.map_or(1.0, |scaling| scaling.cpu()[0]);
         let limit = limit * scale;
-        let stays = |g: f32| g.is_nan() || (scaling.is_some() && g.is_infinite());
-        g.cpu_mut(|g| {
-            g.iter_mut().filter(|g| !stays(**g)).for_each(|g| *g = g.clamp(-limit, limit));
-        });
+        let limited = Limited { limit, infinite: scaling.is_some() };
+        g.cpu_mut(|g| map(&limited, [], [g]));
         return Ok(());
     };
     g.windows(g.len(), 1).try_for_each(|window| {
@@ -75,13 +76,7 @@ pub(crate) fn units(
         let limit = f64::from(limit) * f64::from(scale);
         let w = w.cpu();
         g.cpu_mut(|g| match rows {
-            true => {
-                for (w, g) in w.chunks_exact(size).zip(g.chunks_exact_mut(size)) {
-                    if let Some(share) = share(squares(w), squares(g), limit) {
-                        g.iter_mut().for_each(|g| *g *= share);
-                    }
-                }
-            }
+            true => vector::rows(&LimitedUnits { w: &w, limit }, [size], [g], 4 * size),
             false => columns(&w, g, count, limit),
         });
         return Ok(());
@@ -115,19 +110,69 @@ fn share(w: f64, g: f64, limit: f64) -> Option<f32> {
     (w.is_finite() && g.is_finite() && share < 1.0).then_some(share as f32)
 }
 
-fn columns(w: &[f32], g: &mut [f32], count: usize, limit: f64) {
-    let sums = |x: &[f32]| {
-        let mut sums = vec![0.0; count];
-        for row in x.chunks_exact(count) {
-            sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+/// Numbers limited by themselves; infinite ones too, if they do not stay.
+struct Limited {
+    limit: f32,
+    infinite: bool,
+}
+
+impl Map<0, 1> for Limited {
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, _: usize, _: [S::f32s; 0], [g]: [S::f32s; 1]) -> [S::f32s; 1] {
+        let (low, high) = (simd.splat_f32s(-self.limit), simd.splat_f32s(self.limit));
+        // Not of a NaN.
+        let limited = simd.select_f32s(simd.less_than_f32s(g, low), low, g);
+        let limited = simd.select_f32s(simd.greater_than_f32s(g, high), high, limited);
+        if !self.infinite {
+            return [limited];
         }
-        sums
-    };
-    let squares = sums(w).into_iter().zip(sums(g));
-    let shares: Vec<_> = squares.map(|(w, g)| share(w, g, limit)).collect();
-    for row in g.chunks_exact_mut(count) {
-        for (g, share) in row.iter_mut().zip(&shares) {
-            *g = share.map_or(*g, |share| *g * share);
+        let infinity = simd.splat_f32s(f32::INFINITY);
+        [simd.select_f32s(simd.less_than_f32s(simd.abs_f32s(g), infinity), limited, g)]
+    }
+}
+
+/// The gradients of units that lie one after the other.
+struct LimitedUnits<'a> {
+    w: &'a [f32],
+    limit: f64,
+}
+
+impl Rows<1> for LimitedUnits<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&self, simd: S, unit: usize, [g]: [&mut [f32]; 1]) {
+        let w = &self.w[unit * g.len()..][..g.len()];
+        if let Some(share) = share(Squares.of(simd, w), Squares.of(simd, g), self.limit) {
+            map_part(simd, &Scaled(share), 0, [], [g]);
+        }
+    }
+}
+
+fn columns(w: &[f32], g: &mut [f32], count: usize, limit: f64) {
+    let mut shares = vec![0.0; count];
+    by_columns(&Shares { w, g, limit }, 2 * g.len(), &mut shares);
+    scale_columns(g, &shares);
+}
+
+/// What to multiply the gradient of each column by.
+struct Shares<'a> {
+    w: &'a [f32],
+    g: &'a [f32],
+    limit: f64,
+}
+
+impl Columns for Shares<'_> {
+    #[inline(always)]
+    fn block(&self, first: usize, count: usize, shares: &mut [f32]) {
+        let mut sums = [[0.0f64; BLOCK]; 2];
+        for (sums, x) in sums.iter_mut().zip([self.w, self.g]) {
+            for row in x.chunks_exact(count) {
+                for (sum, &x) in sums.iter_mut().zip(&row[first..][..shares.len()]) {
+                    *sum += f64::from(x) * f64::from(x);
+                }
+            }
+        }
+        for (j, to) in shares.iter_mut().enumerate() {
+            *to = share(sums[0][j], sums[1][j], self.limit).unwrap_or(1.0);
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct RowGradient {
 }
 
 impl RowGradient {
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.values.len() / self.rows.len().max(1)
     }
 
@@ -82,11 +82,4 @@ impl Pass {
             None => self.view(g),
         }
     }
-}
-
-/// On the CPU: where row `i` of a gradient lies in the table.
-pub(crate) fn ranges(drawn: &RowGradient) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    let size = drawn.size();
-    let of = move |row: usize| row * size..(row + 1) * size;
-    drawn.rows.iter().enumerate().map(move |(i, &row)| (of(i), of(row as usize)))
 }

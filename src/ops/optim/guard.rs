@@ -47,7 +47,7 @@ impl Guard {
             })?;
             return Ok(found.clone());
         }
-        let bad = gradients.iter().any(|g| !all_finite(&g.cpu()));
+        let bad = !all_finite(gradients);
         state.cpu_mut(|state| {
             if bad {
                 state[3] = f32::from_bits(1);

@@ -7,8 +7,10 @@
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Workgroup, wgsl};
+use crate::ops::common::vector::{Fold, Map, map, total};
 use crate::ops::common::{ELEMENTWISE, INDEX, Launch, elementwise, switches};
 use crate::{Device, Result, Tensor};
+use pulp::Simd;
 use std::sync::Arc;
 
 pub(crate) static CHECK: Kernel = Kernel {
@@ -48,7 +50,7 @@ pub(crate) fn state(device: &Device) -> Result<Tensor> {
 /// so, and sets the scale of the next. [`super::step_factors`] then reads both.
 pub(crate) fn settle(gradients: &[&Tensor], state: &Tensor, count: &Tensor) -> Result<()> {
     let Some(gpu) = state.gpu() else {
-        let bad = gradients.iter().any(|g| !all_finite(&g.cpu()));
+        let bad = !all_finite(gradients);
         state.cpu_mut(|state| count.cpu_mut(|count| twin(bad, state, &mut count[0])));
         return Ok(());
     };
@@ -74,9 +76,23 @@ pub(super) fn check(gpu: &Arc<Gpu>, gradients: &[&Tensor], state: &Tensor) -> Re
     Ok(())
 }
 
-/// Without a branch for each number, so that the compiler makes vectors of it.
-pub(super) fn all_finite(x: &[f32]) -> bool {
-    x.chunks(4096).all(|chunk| chunk.iter().fold(true, |all, x| all & x.is_finite()))
+/// Whether all numbers of these gradients on the CPU are finite.
+pub(super) fn all_finite(gradients: &[&Tensor]) -> bool {
+    gradients.iter().all(|g| g.on_threads(|| total(&Unfinished, &g.cpu()) == 0.0))
+}
+
+/// 1 if a number is not finite. Without a branch for each, so that the compiler makes vectors of it.
+struct Unfinished;
+
+impl Fold for Unfinished {
+    #[inline(always)]
+    fn of<S: Simd>(&self, _: S, x: &[f32]) -> f64 {
+        let mut bad = false;
+        for x in x {
+            bad |= x.to_bits() & 0x7F80_0000 == 0x7F80_0000;
+        }
+        f64::from(u8::from(bad))
+    }
 }
 
 fn twin(bad: bool, state: &mut [f32], count: &mut f32) {
@@ -105,11 +121,21 @@ pub(crate) fn rescale(x: &Tensor, state: &Tensor, inverse: bool) -> Result<Tenso
         };
         let factor = if inverse { 1.0 / scale } else { scale };
         let x = x.cpu();
-        y.cpu_mut(|y| y.iter_mut().zip(x.iter()).for_each(|(y, x)| *y = x * factor));
+        y.cpu_mut(|y| map(&Times(factor), [&x], [y]));
         return Ok(y);
     };
     elementwise(&RESCALE, x.len())
         .constants(&[("INVERSE", inverse.into())])
         .run(gpu, &[Some(x), Some(state), Some(&y)])?;
     Ok(y)
+}
+
+/// x times a factor.
+struct Times(f32);
+
+impl Map<1, 1> for Times {
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, _: usize, [x]: [S::f32s; 1], _: [S::f32s; 1]) -> [S::f32s; 1] {
+        [simd.mul_f32s(x, simd.splat_f32s(self.0))]
+    }
 }

@@ -6,8 +6,10 @@
 use crate::device::gpu::Gpu;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Wgsl, wgsl};
+use crate::ops::common::vector::{Fold, Map, map, total};
 use crate::ops::common::{INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROWWISE, rowwise, switches};
 use crate::{Result, Tensor};
+use pulp::Simd;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -95,20 +97,58 @@ pub(crate) fn norm(gradients: &[&Tensor]) -> Result<f64> {
 }
 
 fn norm_on_cpu(gradients: &[&Tensor]) -> f64 {
-    gradients.iter().map(|g| squares(&g.cpu())).sum::<f64>().sqrt()
+    let squares = |g: &&Tensor| g.on_threads(|| total(&Squares, &g.cpu()));
+    gradients.iter().map(squares).sum::<f64>().sqrt()
 }
 
 /// The sum of squares, in double precision, where no square of a float overflows.
-pub(super) fn squares(x: &[f32]) -> f64 {
-    // Eight sums, which a processor makes at a time.
-    let mut sums = [0.0; 8];
-    let square = |x: f32| f64::from(x) * f64::from(x);
-    let eights = x.chunks_exact(8);
-    let rest: f64 = eights.remainder().iter().map(|&x| square(x)).sum();
-    for eight in eights {
-        sums.iter_mut().zip(eight).for_each(|(sum, &x)| *sum += square(x));
+pub(super) struct Squares;
+
+impl Fold for Squares {
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, x: &[f32]) -> f64 {
+        let mut sums = [simd.splat_f64s(0.0); 4];
+        let (blocks, rest) = x.as_chunks();
+        for block in blocks {
+            add_squares(simd, &mut sums, block);
+        }
+        let [a, b, c, d] = sums;
+        let all = simd.reduce_sum_f64s(simd.add_f64s(simd.add_f64s(a, b), simd.add_f64s(c, d)));
+        // Eight sums of what is left, too few for a block.
+        let mut sums = [0.0; 8];
+        for eight in rest.chunks(8) {
+            for (sum, &x) in sums.iter_mut().zip(eight) {
+                *sum += f64::from(x) * f64::from(x);
+            }
+        }
+        all + sums.iter().sum::<f64>()
     }
-    sums.iter().sum::<f64>() + rest
+}
+
+/// Numbers that are widened at a time.
+const WIDE: usize = 32;
+
+#[inline(always)]
+fn add_squares<S: Simd>(simd: S, sums: &mut [S::f64s; 4], block: &[f32; WIDE]) {
+    let mut wide = [0.0f64; WIDE];
+    for (wide, &x) in wide.iter_mut().zip(block) {
+        *wide = f64::from(x);
+    }
+    for vectors in S::as_simd_f64s(&wide).0.chunks_exact(4) {
+        for (sum, &v) in sums.iter_mut().zip(vectors) {
+            *sum = simd.add_f64s(*sum, simd.mul_f64s(v, v));
+        }
+    }
+}
+
+/// g times a factor.
+pub(super) struct Scaled(pub(super) f32);
+
+impl Map<0, 1> for Scaled {
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, _: usize, _: [S::f32s; 0], [g]: [S::f32s; 1]) -> [S::f32s; 1] {
+        [simd.mul_f32s(g, simd.splat_f32s(self.0))]
+    }
 }
 
 /// Scales the gradients down to a norm of at most `limit`, of all together, which is that of gradients
@@ -120,7 +160,7 @@ pub(crate) fn clip(gradients: &[&Tensor], limit: f32, scaling: Option<&Tensor>) 
         let share = (f64::from(limit) * f64::from(scale) / norm) as f32;
         if norm.is_finite() && share < 1.0 {
             for g in gradients {
-                g.cpu_mut(|g| g.iter_mut().for_each(|g| *g *= share));
+                g.cpu_mut(|g| map(&Scaled(share), [], [g]));
             }
         }
         return Ok(());

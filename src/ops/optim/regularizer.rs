@@ -1,12 +1,15 @@
 //! What keeps values small: l1 |x| + l2 x², its gradient, and a limit of norms.
 
+use super::columns::{BLOCK, Columns, by_columns, scale_columns};
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::ops::common::vector::{Fold, Map, map, total};
 use crate::ops::common::{
     ELEMENTWISE, INDEX, IS_NAN, LONG_SUM, Launch, ROW_REDUCE, elementwise, switches,
 };
 use crate::ops::sums::reduce_sum::reduce_sum;
 use crate::{Result, Tensor};
+use pulp::Simd;
 
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "regularizer",
@@ -46,10 +49,7 @@ pub(crate) fn penalty(x: &Tensor, [l1, l2]: [f32; 2]) -> Result<Tensor> {
         reduce_sum(&parts, 1.0, false, &y)?;
         return Ok(y);
     }
-    y.cpu_mut(|y| {
-        let sum: f64 = x.cpu().iter().map(|x| f64::from(l1 * x.abs() + l2 * x * x)).sum();
-        y[0] = sum as f32;
-    });
+    y.cpu_mut(|y| y[0] = total(&Penalty([l1, l2]), &x.cpu()) as f32);
     Ok(y)
 }
 
@@ -68,13 +68,8 @@ pub(crate) fn backward(
             .run(gpu, &[Some(x), Some(d_loss), Some(d_x)]);
     }
     let (x, d_loss) = (x.cpu(), d_loss.cpu()[0]);
-    d_x.cpu_mut(|d_x| {
-        for (d_x, &x) in d_x.iter_mut().zip(&*x) {
-            let sign = if x == 0.0 { 0.0 } else { x.signum() };
-            let d = d_loss * (l1 * sign + 2.0 * l2 * x);
-            *d_x = if accumulate { *d_x + d } else { d };
-        }
-    });
+    let slope = Slope { l1, l2, d_loss, accumulate };
+    d_x.cpu_mut(|d_x| map(&slope, [&x], [d_x]));
     Ok(())
 }
 
@@ -86,29 +81,92 @@ pub(crate) fn max_norm(x: &Tensor, columns: usize, limit: f32) -> Result<()> {
             .run(gpu, &[Some(x)]);
     }
     x.cpu_mut(|x| {
+        let mut scales = vec![0.0; columns];
+        by_columns(&Scales { x, limit }, x.len(), &mut scales);
+        scale_columns(x, &scales);
+    });
+    Ok(())
+}
+
+/// l1 |x| + l2 x², summed up.
+struct Penalty([f32; 2]);
+
+impl Fold for Penalty {
+    #[inline(always)]
+    fn of<S: Simd>(&self, _: S, x: &[f32]) -> f64 {
+        let [l1, l2] = self.0;
+        // Sums that a processor makes at a time.
+        let mut sums = [0.0; 32];
+        let (blocks, rest) = x.as_chunks::<32>();
+        for block in blocks {
+            for (sum, &x) in sums.iter_mut().zip(block) {
+                *sum += f64::from(l1 * x.abs() + l2 * x * x);
+            }
+        }
+        for (sum, &x) in sums.iter_mut().zip(rest) {
+            *sum += f64::from(l1 * x.abs() + l2 * x * x);
+        }
+        sums.iter().sum()
+    }
+}
+
+/// d_loss (l1 sign(x) + 2 l2 x), or that added to what is there.
+struct Slope {
+    l1: f32,
+    l2: f32,
+    d_loss: f32,
+    accumulate: bool,
+}
+
+impl Map<1, 1> for Slope {
+    #[inline(always)]
+    fn of<S: Simd>(
+        &self,
+        simd: S,
+        _: usize,
+        [x]: [S::f32s; 1],
+        [d_x]: [S::f32s; 1],
+    ) -> [S::f32s; 1] {
+        let c = |v: f32| simd.splat_f32s(v);
+        // A NaN is neither, but makes the sum below one.
+        let below = simd.select_f32s(simd.less_than_f32s(x, c(0.0)), c(-1.0), c(0.0));
+        let sign = simd.select_f32s(simd.greater_than_f32s(x, c(0.0)), c(1.0), below);
+        let square = simd.mul_f32s(c(2.0 * self.l2), x);
+        let d = simd.add_f32s(simd.mul_f32s(c(self.l1), sign), square);
+        let d = simd.mul_f32s(c(self.d_loss), d);
+        [if self.accumulate { simd.add_f32s(d_x, d) } else { d }]
+    }
+}
+
+/// What to multiply each column by for its norm to be at most `limit`.
+struct Scales<'a> {
+    x: &'a [f32],
+    limit: f32,
+}
+
+impl Columns for Scales<'_> {
+    #[inline(always)]
+    fn block(&self, first: usize, count: usize, scales: &mut [f32]) {
         // Over the largest, so that no square overflows.
-        let mut largest = vec![0.0f32; columns];
-        for row in x.chunks_exact(columns) {
-            for (l, v) in largest.iter_mut().zip(row) {
+        let (mut largest, mut sums) = ([0.0f32; BLOCK], [0.0f64; BLOCK]);
+        for row in self.x.chunks_exact(count) {
+            for (l, v) in largest.iter_mut().zip(&row[first..][..scales.len()]) {
                 *l = if v.abs() > *l || v.is_nan() { v.abs() } else { *l };
             }
         }
-        let mut sums = vec![0.0f64; columns];
-        for row in x.chunks_exact(columns) {
+        for row in self.x.chunks_exact(count) {
+            let row = &row[first..][..scales.len()];
             for ((sum, v), l) in sums.iter_mut().zip(row).zip(&largest) {
                 *sum += if *l > 0.0 { f64::from((v / l) * (v / l)) } else { 0.0 };
             }
         }
-        let scales = sums.iter().zip(&largest).map(|(sum, &l)| match f64::from(l) * sum.sqrt() {
-            // The share of the largest is NaN where that is infinite, and so is the norm.
-            _ if l == f32::INFINITY => 0.0,
-            norm if norm > f64::from(limit) => (f64::from(limit) / norm) as f32,
-            _ => 1.0,
-        });
-        let scales: Vec<_> = scales.collect();
-        for row in x.chunks_exact_mut(columns) {
-            row.iter_mut().zip(&scales).for_each(|(v, scale)| *v *= scale);
+        for ((scale, sum), l) in scales.iter_mut().zip(sums).zip(largest) {
+            *scale = match f64::from(l) * sum.sqrt() {
+                // The share of the largest is NaN where that is infinite, and so is the norm.
+                _ if l == f32::INFINITY => 0.0,
+                norm if norm > f64::from(self.limit) => (f64::from(self.limit) / norm) as f32,
+                _ => 1.0,
+            };
         }
-    });
-    Ok(())
+    }
 }

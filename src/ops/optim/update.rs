@@ -3,11 +3,15 @@
 use super::drawn::{self, Pass, RowGradient};
 use super::grouping::{BLOCK, Factors, Grouping};
 use super::rule::{Kind, Rule};
+use super::step::Step;
 use super::step_factors::RULES;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, wgsl};
+use crate::device::threads;
+use crate::ops::common::vector::GRAIN;
 use crate::ops::common::{ELEMENTWISE, INDEX, IS_NAN, elementwise, product, switches};
 use crate::{Result, Tensor};
+use std::ops::Range;
 
 pub(crate) static KERNEL: Kernel = Kernel {
     name: "update",
@@ -103,12 +107,12 @@ pub(crate) fn update(
 }
 
 /// Writes to up to three slots.
-fn slices(slots: &[Tensor], f: impl FnOnce(&mut [&mut [f32]])) {
+fn slices(slots: &[Tensor], f: impl FnOnce([&mut [f32]; 3])) {
     match slots {
-        [] => f(&mut []),
-        [a] => a.cpu_mut(|a| f(&mut [a])),
-        [a, b] => a.cpu_mut(|a| b.cpu_mut(|b| f(&mut [a, b]))),
-        [a, b, c, ..] => a.cpu_mut(|a| b.cpu_mut(|b| c.cpu_mut(|c| f(&mut [a, b, c])))),
+        [] => f([&mut [], &mut [], &mut []]),
+        [a] => a.cpu_mut(|a| f([a, &mut [], &mut []])),
+        [a, b] => a.cpu_mut(|a| b.cpu_mut(|b| f([a, b, &mut []]))),
+        [a, b, c, ..] => a.cpu_mut(|a| b.cpu_mut(|b| c.cpu_mut(|c| f([a, b, c])))),
     }
 }
 
@@ -124,144 +128,77 @@ impl Twin<'_> {
         &self,
         p: &mut [f32],
         g: &mut [f32],
-        slots: &mut [&mut [f32]],
+        [a, b, c]: [&mut [f32]; 3],
         drawn: Option<&RowGradient>,
         groups: Option<&Grouping>,
     ) {
         let whole = [(0..p.len(), [1.0; 2])];
         let ranges = groups.map_or(&whole[..], |groups| &groups.ranges);
+        let mut rest = Moved { at: 0, words: [p, a, b, c] };
         match drawn {
-            None => ranges.iter().for_each(|(range, own)| {
-                // A layer that was built since is not there yet.
-                let range = range.start.min(p.len())..range.end.min(p.len());
-                self.rows(&mut p[range.clone()], &mut g[range.clone()], slots, range.start, *own);
-            }),
-            Some(drawn) => drawn::ranges(drawn).for_each(|(here, row)| {
-                let own = ranges.first().map_or([1.0; 2], |(_, own)| *own);
-                self.rows(&mut p[row.clone()], &mut g[here], slots, row.start, own);
-            }),
+            None => {
+                for (range, own) in ranges {
+                    // A layer that was built since is not there yet.
+                    let range = range.start.min(g.len())..range.end.min(g.len());
+                    self.step(*own).run(rest.take(&range).words, &mut g[range]);
+                }
+            }
+            Some(drawn) => {
+                let step = self.step(ranges.first().map_or([1.0; 2], |(_, own)| *own));
+                let size = drawn.size().max(1);
+                let words = |row: u32| row as usize * size..(row as usize + 1) * size;
+                // As many rows as are worth a thread's asking.
+                let each = GRAIN.div_ceil(size);
+                let jobs = drawn.rows.chunks(each).zip(g.chunks_mut(each * size));
+                let jobs = jobs.map(|(rows, g)| {
+                    let (first, last) = (rows.first().copied(), rows.last().copied());
+                    let range = words(first.unwrap_or(0)).start..words(last.unwrap_or(0)).end;
+                    (rows, rest.take(&range), g)
+                });
+                let threads = threads::count().min(drawn.rows.len().div_ceil(each));
+                threads::each(jobs, threads, |(rows, mut rest, g)| {
+                    for (row, g) in rows.iter().zip(g.chunks_exact_mut(size)) {
+                        step.run(rest.take(&words(*row)).words, g);
+                    }
+                });
+            }
         }
     }
 
-    /// Parameters that lie at `start` in what the slots are of.
-    fn rows(
-        &self,
-        p: &mut [f32],
-        g: &mut [f32],
-        slots: &mut [&mut [f32]],
-        start: usize,
-        own: Factors,
-    ) {
-        if self.inverse == 0.0 || own[0] == 0.0 {
-            g.fill(0.0);
-            return;
-        }
-        let (beta1, beta2, epsilon) = (self.rule.beta1, self.rule.beta2, self.rule.epsilon);
-        let [x, y, z] = self.factors;
-        let mean = |old: f32, beta: f32, new: f32| beta * old + (1.0 - beta) * new;
-        let square = |old: f32, new: f32| beta2 * old + (1.0 - beta2) * new * new;
-        let larger = |old: f32, new: f32| if new > old || new.is_nan() { new } else { old };
-        let moments = |d: f32, [m, v]: [f32; 2]| [mean(m, beta1, d), square(v, d)];
-        let variance = |v: f32, m: f32| if v - m * m < 0.0 { 0.0 } else { v - m * m };
-        let all = (p, g, slots, start, own);
-        match self.rule.kind {
-            Kind::Descent => self.each(all, |d, []| (x * d, [])),
-            Kind::Momentum => self.each(all, |d, [v]| {
-                let v = beta1 * v + d;
-                (x * v, [v])
-            }),
-            Kind::Nesterov => self.each(all, |d, [v]| {
-                let v = beta1 * v + d;
-                (x * (d + beta1 * v), [v])
-            }),
-            Kind::Adam => self.each(all, |d, old| {
-                let [m, v] = moments(d, old);
-                (x * m / (v.sqrt() / y + epsilon), [m, v])
-            }),
-            Kind::AmsGrad => self.each(all, |d, [m, v, most]| {
-                let [m, v] = moments(d, [m, v]);
-                let most = larger(most, v);
-                (x * m / (most.sqrt() / y + epsilon), [m, v, most])
-            }),
-            Kind::Adamax => self.each(all, |d, [m, u]| {
-                let (m, u) = (mean(m, beta1, d), larger(beta2 * u, d.abs() + epsilon));
-                (x * m / u, [m, u])
-            }),
-            Kind::NAdam => self.each(all, |d, old| {
-                let [m, v] = moments(d, old);
-                ((x * d + z * m) / (v.sqrt() / y + epsilon), [m, v])
-            }),
-            Kind::RAdam => self.each(all, |d, old| {
-                let [m, v] = moments(d, old);
-                (if y == 0.0 { x * m } else { x * m / (v.sqrt() + epsilon) }, [m, v])
-            }),
-            Kind::RmsProp => self.each(all, |d, [v]| {
-                let v = square(v, d);
-                (x * (d / (v.sqrt() + epsilon)), [v])
-            }),
-            Kind::RmsPropMomentum => self.each(all, |d, [v, moved]| {
-                let v = square(v, d);
-                let moved = beta1 * moved + d / (v.sqrt() + epsilon);
-                (x * moved, [v, moved])
-            }),
-            Kind::RmsPropCentered => self.each(all, |d, [v, m]| {
-                let (v, m) = (square(v, d), mean(m, beta2, d));
-                (x * (d / (variance(v, m).sqrt() + epsilon)), [v, m])
-            }),
-            Kind::RmsPropCenteredMomentum => self.each(all, |d, [v, m, moved]| {
-                let (v, m) = (square(v, d), mean(m, beta2, d));
-                let moved = beta1 * moved + d / (variance(v, m).sqrt() + epsilon);
-                (x * moved, [v, m, moved])
-            }),
-            Kind::Adagrad => self.each(all, |d, [sum]| {
-                let sum = sum + d * d;
-                (x * d / (sum.sqrt() + epsilon), [sum])
-            }),
-            Kind::Adadelta => self.each(all, |d, [v, moved]| {
-                let v = square(v, d);
-                let u = (moved + epsilon).sqrt() / (v + epsilon).sqrt() * d;
-                (x * u, [v, square(moved, u)])
-            }),
-            Kind::Lion => self.each(all, |d, [m]| {
-                let way = mean(m, beta1, d);
-                let side = f32::from(way > 0.0) - f32::from(way < 0.0);
-                (x * if way.is_nan() { way } else { side }, [mean(m, beta2, d)])
-            }),
+    /// The step of parameters with factors of their own.
+    fn step(&self, [rate, decay]: Factors) -> Step {
+        let rule = self.rule;
+        Step {
+            kind: rule.kind,
+            inverse: self.inverse,
+            factors: self.factors,
+            betas: [rule.beta1, rule.beta2],
+            epsilon: rule.epsilon,
+            rate,
+            l2: rule.l2 * decay,
+            left: 1.0 - rule.decay * (rate * decay),
         }
     }
+}
 
-    /// `step` gives a parameter's step and its next slots.
-    fn each<const N: usize>(
-        &self,
-        (p, g, slots, start, [rate, decay]): (
-            &mut [f32],
-            &mut [f32],
-            &mut [&mut [f32]],
-            usize,
-            Factors,
-        ),
-        step: impl Fn(f32, [f32; N]) -> (f32, [f32; N]),
-    ) {
-        let n = p.len();
-        let mut slots = slots.iter_mut();
-        // The caller has as many as the rule keeps.
-        let mut slots: [&mut [f32]; N] = std::array::from_fn(|_| match slots.next() {
-            Some(slot) => &mut slot[start..start + n],
-            None => &mut [],
+/// Parameters and what is kept for them, from the element `at` on. A rule that keeps less has no words there.
+struct Moved<'a> {
+    at: usize,
+    words: [&'a mut [f32]; 4],
+}
+
+impl<'a> Moved<'a> {
+    /// Those in a range, which begins where the last one ended, or behind.
+    fn take(&mut self, range: &Range<usize>) -> Self {
+        let (skipped, taken) = (range.start.saturating_sub(self.at), range.len());
+        self.at = range.end;
+        let words = self.words.each_mut().map(|rest| {
+            let words = std::mem::take(rest);
+            let (_, words) = words.split_at_mut(skipped.min(words.len()));
+            let (words, behind) = words.split_at_mut(taken.min(words.len()));
+            *rest = behind;
+            words
         });
-        let l2 = self.rule.l2 * decay;
-        let left = 1.0 - self.rule.decay * (rate * decay);
-        for (i, (p, g)) in p.iter_mut().zip(g).enumerate() {
-            let mut d = *g * self.inverse;
-            if l2 != 0.0 {
-                d += l2 * *p;
-            }
-            let (step, new) = step(d, std::array::from_fn(|k| slots[k][i]));
-            *p = *p * left - rate * step;
-            for (slot, new) in slots.iter_mut().zip(new) {
-                slot[i] = new;
-            }
-            *g = 0.0;
-        }
+        Self { at: range.start, words }
     }
 }

@@ -28,6 +28,15 @@ pub(crate) struct Measure {
     weight: f64,
 }
 
+/// What is known of a batch.
+#[derive(Clone, Copy)]
+pub(crate) enum Found<'a> {
+    /// The outputs that the loss compares with the targets.
+    Outputs(&'a Tensor),
+    /// The answers alone, if any metric takes them: where no metric takes all outputs.
+    Answers(Option<&'a Tensor>),
+}
+
 /// Which sums the metrics need, and where each finds its own.
 #[derive(Default)]
 struct Plan {
@@ -140,29 +149,43 @@ impl Measure {
         })
     }
 
-    /// Adds a batch, and the outputs that the loss compares with its targets.
-    pub(crate) fn add(&mut self, output: &Tensor, batch: &Batch) -> Result<()> {
+    /// Whether a metric takes all outputs.
+    pub(crate) fn take_outputs(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Whether answers are to have the log loss; `None` if no metric takes answers.
+    pub(crate) fn log_loss_of_answers(&self) -> Option<bool> {
+        let sequences = self.kept.as_ref().is_some_and(Kept::of_sequences);
+        let taken = self.sums.is_some() || sequences;
+        (self.family == Family::Classes && taken).then_some(self.plan.log_loss)
+    }
+
+    /// Adds a batch, and what was found of it.
+    pub(crate) fn add(&mut self, found: Found<'_>, batch: &Batch) -> Result<()> {
         self.weight += f64::from(batch.weight);
         let weights = batch.weights.as_ref().map(RowWeights::tensor);
-        let sequences = self.kept.as_ref().is_some_and(Kept::of_sequences);
-        match &batch.targets {
-            BatchTargets::Classes(labels) => {
-                let (answers, y) = match self.sums.is_some() || sequences {
-                    true => {
-                        let log_loss = self.plan.log_loss;
-                        let y = labels.tensor();
-                        (Some(answers(output, y, weights, log_loss)?), y)
+        match (&batch.targets, found) {
+            (BatchTargets::Classes(labels), found) => {
+                let y = labels.tensor();
+                let made = match (found, self.log_loss_of_answers()) {
+                    (Found::Outputs(output), Some(log_loss)) => {
+                        Some(answers(output, y, weights, log_loss)?)
                     }
-                    false => (None, labels.tensor()),
+                    _ => None,
                 };
-                if let (Some((wanted, total)), Some(x)) = (&mut self.sums, &answers) {
+                let answers = match found {
+                    Found::Outputs(_) => made.as_ref(),
+                    Found::Answers(answers) => answers,
+                };
+                if let (Some((wanted, total)), Some(x)) = (&mut self.sums, answers) {
                     total.add_rows(&metric_sums(wanted, x, y, weights)?)?;
                 }
-                if let Some(kept) = &self.kept {
-                    kept.add(output, answers.as_ref(), labels.values(), batch);
+                if let (Some(kept), Found::Outputs(output)) = (&self.kept, found) {
+                    kept.add(output, answers, labels.values(), batch);
                 }
             }
-            BatchTargets::Values(y) => {
+            (BatchTargets::Values(y), Found::Outputs(output)) => {
                 if let Some((wanted, total)) = &mut self.sums {
                     total.add_rows(&metric_sums(wanted, output, y, weights)?)?;
                 }
@@ -173,7 +196,7 @@ impl Measure {
                     kept.add(output, None, &[], batch);
                 }
             }
-            BatchTargets::None => {}
+            _ => {}
         }
         Ok(())
     }

@@ -34,4 +34,4 @@ pub use metric::Metric;
 pub use regression::{Errors, coverage, crps, naive_error, pinball};
 pub use spans::SpanF1;
 
-pub(crate) use measure::Measure;
+pub(crate) use measure::{Found, Measure};

@@ -8,13 +8,14 @@ use super::batch::{self, Batch, BatchTargets, Counting};
 use super::callback::Callback;
 use super::evaluate::Totals;
 use super::history::{Epoch, Evaluation, History};
+use super::metrics::Found;
 use super::run::{Place, Run, Wishes};
 use super::sequential::{Position, Sequential, Trainer};
 use super::{Fit, Loss, Metric, Progress};
 use crate::autograd::{Tape, Var};
 use crate::data::{Sequences, Targets};
 use crate::loss::CrossEntropy;
-use crate::nn::LayerState;
+use crate::nn::{LayerState, Own};
 use crate::{Error, Result, loss};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -108,8 +109,22 @@ impl Sequential {
         kind: &Loss,
         totals: &mut Totals,
     ) -> Result<Var> {
-        let output = self.forward_for_loss(tape, &batch.x, kind)?;
+        let (last, x) = self.before_last(tape, &batch.x)?;
         let weights = batch.weights.as_ref();
+        let head = last.head(Own).filter(|_| !totals.take_outputs());
+        if let (BatchTargets::Classes(labels), Some(options), Some(head)) =
+            (&batch.targets, kind.of_classes(), head)
+        {
+            let answers = totals.log_loss_of_answers();
+            let found = head.part_by_part(tape, &x, &options, labels, weights, answers)?;
+            if let Some((loss, answers)) = found {
+                let loss = tape.regularized(&loss)?;
+                let found = Found::Answers(answers.as_ref());
+                totals.add(&loss, batch.weight_of_loss(kind), found, batch)?;
+                return Ok(loss);
+            }
+        }
+        let output = self.last_for_loss(last, tape, &x, kind)?;
         let bad = |expected, found: &str| {
             Err(Error::Loss { loss: kind.name(), expected, found: found.into() })
         };
@@ -128,7 +143,8 @@ impl Sequential {
             (_, None) => return bad("Targets::values", "Targets::classes"),
         };
         let loss = tape.regularized(&loss)?;
-        totals.add(&loss, batch.weight_of_loss(kind), &output, batch)?;
+        let found = Found::Outputs(output.tensor());
+        totals.add(&loss, batch.weight_of_loss(kind), found, batch)?;
         Ok(loss)
     }
 }

@@ -4,9 +4,10 @@
 mod attention;
 mod losses;
 mod norm_lstm;
+mod projected;
 
 use super::oracle::{Random, central_difference, widen};
-use super::{close, close_values, devices, tensor};
+use super::{close, devices, tensor};
 use crate::lengths::Counted;
 use crate::ops::frames::embedding::Places;
 use crate::ops::frames::{embedding, pool, swap_axes};
@@ -50,6 +51,9 @@ fn layer_norms() {
         let of = |x: &[f64], gain: &[f64]| dot(&normal(x, gain, &shift64, epsilon), &d_y);
         let d_x = central_difference(&mut |x| of(x, &gain64), &x64, 1e-5);
         let d_gain = central_difference(&mut |gain| of(&x64, gain), &gain64, 1e-5);
+        let d_gain: Vec<_> = d_gain.iter().map(|d| 0.25 + d).collect();
+        let sum_of = |j: usize| d_y.iter().skip(j).step_by(c).map(|&d| f64::from(d)).sum::<f64>();
+        let d_shift: Vec<_> = (0..c).map(|j| 0.5 + sum_of(j)).collect();
         for (name, device) in devices() {
             let what = format!("layer norm of {rows} x {c}, {name}");
             let x = tensor(&x, [rows, c], device);
@@ -59,10 +63,18 @@ fn layer_norms() {
             let (found, stats) = layer_norm::layer_norm(&x, &gain, Some(&shift), 1e-3).unwrap();
             close(&what, &found, &y, 1e-5);
             let d_y = tensor(&d_y, [rows, c], device);
-            let (found, gains) = layer_norm::backward(&x, &gain, &stats, &d_y).unwrap();
+            // Both are added to what is there.
+            let gains = tensor(&vec![0.25; c], [c], device);
+            let biases = tensor(&vec![0.5; c], [c], device);
+            let found =
+                layer_norm::backward(&x, &gain, &stats, &d_y, &gains, Some(&biases)).unwrap();
+            close(&what, &biases, &d_shift, 1e-4);
             if c > 1 {
                 close(&what, &found, &d_x, 1e-4);
-                close_values(&what, &column_sums(&gains, c), &d_gain, 1e-4);
+                close(&what, &gains, &d_gain, 1e-4);
+                let plain = tensor(&vec![0.25; c], [c], device);
+                layer_norm::backward(&x, &gain, &stats, &d_y, &plain, None).unwrap();
+                close(&what, &plain, &d_gain, 1e-4);
             } else {
                 assert!(found.to_vec().unwrap()[0].abs() < 1e-3, "{what}");
             }

@@ -4,13 +4,32 @@ use super::super::oracle::{self, widen};
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::{Coupling, GateActivation};
 
-/// A cell as the oracle has it, dice included, of `[B,T,H]`; `peepholes` are `[3H]`.
+/// A cell as the oracle has it, dice included, of `[B,T,H]`; `peepholes` are `[3H]`. Behind a mask the dice
+/// are those of the steps that count, one after the other.
 pub(crate) fn exact_cell(
     cell: Cell,
     noise: Noise,
     peepholes: &[f32],
     [b, t, h]: [usize; 3],
+    mask: Option<&[bool]>,
 ) -> oracle::lstm::Cell {
+    if let Some(mask) = mask {
+        let counted: Vec<Vec<_>> =
+            mask.chunks(t).map(|row| (0..t).filter(|&step| row[step]).collect()).collect();
+        let longest = counted.iter().map(Vec::len).max().unwrap_or(0);
+        let mut exact = exact_cell(cell, noise, peepholes, [b, longest, h], None);
+        for stays in exact.stays.iter_mut().flatten() {
+            let mut all = vec![0.0; b * t * h];
+            for (row, steps) in counted.iter().enumerate() {
+                for (frame, step) in steps.iter().enumerate() {
+                    let drawn = &stays[(row * longest + frame) * h..][..h];
+                    all[(row * t + step) * h..][..h].copy_from_slice(drawn);
+                }
+            }
+            *stays = all;
+        }
+        return exact;
+    }
     let act = |a| match a {
         GateActivation::Sigmoid => oracle::lstm::Act::Sigmoid,
         GateActivation::Tanh => oracle::lstm::Act::Tanh,

@@ -4,7 +4,6 @@ use super::super::oracle::{self, Random, widen};
 use super::super::{close, close_from, tensor};
 use super::answer::{Answer, exact_cell};
 use super::options::Options;
-use crate::lengths::Counted;
 use crate::ops::common::threefry::Key;
 use crate::ops::elementwise::half::half;
 use crate::ops::lstm::cell::{Cell, Noise};
@@ -114,8 +113,36 @@ impl Case {
         if cell.peepholes {
             self.peepholes = Random::new(seed).uniform(3 * h, -1.0, 1.0);
         }
-        self.layer.cell = exact_cell(cell, self.noise, &self.peepholes, [b, t, h]);
+        let mask = self.layer.mask.as_deref();
+        self.layer.cell = exact_cell(cell, self.noise, &self.peepholes, [b, t, h], mask);
         self
+    }
+
+    /// The same behind a mask, for whose steps alone the oracle has outputs. The op gets them packed.
+    pub(crate) fn with_mask(mut self, mask: Vec<bool>) -> Self {
+        self.layer.mask = Some(mask);
+        self.layer.zero_left_out = true;
+        self
+    }
+
+    /// A value of all frames as the op has it: behind a mask those of the steps that count, the row that has
+    /// most of them first.
+    fn packed<T: Copy>(&self, values: &[T]) -> (Vec<T>, Vec<usize>) {
+        let oracle::lstm::Lstm { batch: b, timesteps: t, .. } = self.layer;
+        let width = values.len() / (b * t);
+        let Some(mask) = &self.layer.mask else { return (values.to_vec(), vec![b, t, width]) };
+        let mut rows: Vec<Vec<_>> =
+            (0..b).map(|row| (row * t..(row + 1) * t).filter(|&at| mask[at]).collect()).collect();
+        rows.sort_by_key(|frames| std::cmp::Reverse(frames.len()));
+        let order = rows.concat();
+        let frame = |&at: &usize| values[at * width..][..width].to_vec();
+        (order.iter().flat_map(frame).collect(), vec![order.len(), width])
+    }
+
+    /// [`Self::packed`] as a tensor.
+    fn packed_tensor(&self, values: &[f32], device: &Device) -> Tensor {
+        let (values, shape) = self.packed(values);
+        tensor(&values, shape, device)
     }
 
     /// Padding is NaN: nobody may look at it.
@@ -166,33 +193,30 @@ impl Case {
         strategy: Strategy,
         save: bool,
     ) -> (Output, Tensor) {
-        let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
-        let x = tensor(&self.poisoned_x(), [batch, timesteps, input_size], device);
-        let lengths = self.layer.lengths.as_ref().map(|l| Lengths::new(l, device).unwrap());
-        let mask =
-            self.layer.mask.as_ref().map(|m| Mask::new(m, [batch, timesteps], device).unwrap());
-        let steps = match (&lengths, &mask) {
-            (Some(lengths), _) => Counted::Lengths(lengths.clone()),
-            (_, Some(mask)) => Counted::Mask(mask.clone()),
-            _ => Counted::All,
+        let oracle::lstm::Lstm { batch, timesteps, hidden_size, .. } = self.layer;
+        let x = self.packed_tensor(&self.poisoned_x(), device);
+        let lengths = match (&self.layer.lengths, &self.layer.mask) {
+            (_, Some(mask)) => {
+                let mask = Mask::new(mask, [batch, timesteps], device).unwrap();
+                Some(mask.packing().unwrap().lengths.clone())
+            }
+            (lengths, None) => lengths.as_ref().map(|l| Lengths::new(l, device).unwrap()),
         };
         let h_0 = tensor(&self.h_0, [batch, hidden_size], device);
         let c_0 = tensor(&self.c_0, [batch, hidden_size], device);
         // Whoever wants outputs of rows of different lengths fills the padding.
         let y = self.widened(&vec![0.0; batch * timesteps * hidden_size], 7.0);
-        let width = y.len() / batch / timesteps;
-        let y = tensor(&y, [batch, timesteps, width], device);
+        let y = self.packed_tensor(&y, device);
         let output = lstm::forward(&[Forward {
             x: &x,
             weights: &self.weights(device),
-            steps: &steps,
+            lengths: lengths.as_ref(),
             state: self.options.state.then_some((&h_0, &c_0)),
             y: self.options.sequences.then_some(Columns { tensor: &y, first: self.beside[0] }),
             save,
             config: CellConfig {
                 cell: self.cell,
                 reverse: self.layer.reverse,
-                zero_left_out: self.layer.zero_left_out,
                 strategy,
                 recompute: self.options.recompute,
                 noise: self.noise,
@@ -216,7 +240,7 @@ impl Case {
         strategy: Strategy,
         answer: &Answer,
     ) {
-        let oracle::lstm::Lstm { batch, timesteps, input_size, hidden_size, .. } = self.layer;
+        let oracle::lstm::Lstm { batch, input_size, hidden_size, .. } = self.layer;
         for &save in saves {
             let what = format!("{self}, {what}, {strategy:?}, saved {save}");
             let (output, y) = self.forward(device, strategy, save);
@@ -225,13 +249,12 @@ impl Case {
             state_close(&format!("c_n of {what}"), &output.c_n, &answer.out.c_n, of_states);
             if self.options.sequences {
                 let exact: Vec<f32> = answer.out.y.iter().map(|&v| v as f32).collect();
-                let expected = widen(&self.widened(&exact, 7.0));
+                let expected = widen(&self.packed(&self.widened(&exact, 7.0)).0);
                 state_close(&format!("y of {what}"), &y, &expected, of_states);
             }
             let Some(saved) = output.saved else { continue };
             let d_y = self.widened(&self.d_y, f32::NAN);
-            let width = d_y.len() / batch / timesteps;
-            let d_y = tensor(&d_y, [batch, timesteps, width], device);
+            let d_y = self.packed_tensor(&d_y, device);
             let d_h = tensor(&self.d_h, [batch, hidden_size], device);
             let d_c = tensor(&self.d_c, [batch, hidden_size], device);
             // Gradients are added to what is there.
@@ -265,7 +288,7 @@ impl Case {
                 true => state_close(what, found, expected, of_gradients),
                 false => close(what, found, expected, of_gradients),
             };
-            close(&format!("d_x of {what}"), &leaving.d_x.unwrap(), &d.d_x);
+            close(&format!("d_x of {what}"), &leaving.d_x.unwrap(), &self.packed(&d.d_x).0);
             assert_eq!(leaving.d_state.is_some(), self.options.d_state, "{what}");
             if let Some((d_h_0, d_c_0)) = leaving.d_state {
                 close(&format!("d_h_0 of {what}"), &d_h_0, &d.d_h_0);
@@ -328,7 +351,6 @@ impl fmt::Display for Case {
         for (on, what) in [
             (layer.mask.is_some(), "mask"),
             (layer.reverse, "reverse"),
-            (layer.zero_left_out, "zeros where left out"),
             (self.half, "16 bits"),
             (!self.noise.training, "without dice"),
         ] {

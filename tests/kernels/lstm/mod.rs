@@ -10,7 +10,6 @@ pub(super) use options::Options;
 
 use super::{devices, gpu, inner, lacks, lacks_f16, quick, tensor};
 use crate::device::overrides::Forced;
-use crate::lengths::Counted;
 use crate::ops::lstm::{self, CellConfig, Forward};
 use crate::{Device, GpuOptions, Strategy, Tensor};
 
@@ -143,7 +142,7 @@ fn a_hidden_size_past_a_workgroup() {
     let refused = lstm::forward(&[Forward {
         x: &x,
         weights: &case.weights(&device),
-        steps: &Counted::All,
+        lengths: None,
         state: None,
         y: None,
         save: false,

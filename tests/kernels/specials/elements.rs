@@ -8,7 +8,7 @@ use super::{Case, argument, none, one_gpu, pairs, with_zeros, words};
 use crate::device::overrides::Forced;
 use crate::ops::common::threefry::Key;
 use crate::ops::elementwise::{activation, add, add_into, copy, dropout, half, merge};
-use crate::ops::frames::{apply_mask, copy_columns, pack, swap_axes};
+use crate::ops::frames::{apply_mask, copy_columns, gather, pack, swap_axes};
 use crate::ops::sums::{column_sum, reduce_sum};
 use crate::{Device, Lengths, Mask, Tensor};
 
@@ -244,6 +244,54 @@ fn places() {
             vec![words(apply_mask::apply_mask(&tensor(&x[0], [b, t, c], device), &mask))]
         },
         formula: &|x| vec![(0..n).map(|i| if on[i / c] { x[0][i] } else { 0.0 }).collect()],
+    }
+    .check(&mut failures);
+    let numbers = [4u32, 20, 0, 4, 24, 99];
+    Case {
+        op: "gather",
+        what: String::new(),
+        seed,
+        bound: 0.0,
+        arguments: vec![
+            argument("x", r.uniform(n, -1.0, 1.0)),
+            argument("others", r.uniform(5 * c, -1.0, 1.0)),
+        ],
+        run: &|device, x| {
+            let numbers = Tensor::from_u32(&numbers, [6], device).unwrap();
+            let [x, others] = [&x[0], &x[1]].map(|x| tensor(x, [x.len() / c, c], device));
+            let some = Tensor::from_u32(&[4, 20, 0, 4, 24], [5], device).unwrap();
+            let both = gather::gather(&x, Some(&others), &some);
+            vec![words(both), words(gather::gather(&x, None, &numbers))]
+        },
+        formula: &|x| {
+            let (own, both) = ([&x[0][..], &vec![0.0; 100 * c]].concat(), x.concat());
+            let take = |from: &[f64], some: &[u32]| {
+                some.iter().flat_map(|&k| from[k as usize * c..][..c].to_vec()).collect()
+            };
+            vec![take(&both, &numbers[..5]), take(&own, &numbers)]
+        },
+    }
+    .check(&mut failures);
+    let runs = [3u32, 9, 0, 0, 9, 10, 0, 3];
+    Case {
+        op: "sum_runs",
+        what: String::new(),
+        seed,
+        bound: 1e-6,
+        arguments: vec![argument("x", r.uniform(n, -1.0, 1.0))],
+        run: &|device, x| {
+            let runs = Tensor::from_u32(&runs, [4, 2], device).unwrap();
+            let x = tensor(&x[0], [n / c, c], device);
+            vec![words(gather::sum_runs(&x, &runs, 0..4)), words(gather::sum_runs(&x, &runs, 1..3))]
+        },
+        formula: &|x| {
+            let sum = |run: &[u32]| {
+                let frames = run[0] as usize..run[1] as usize;
+                (0..c).map(move |j| frames.clone().map(|frame| x[0][frame * c + j]).sum())
+            };
+            let some = |runs: &[u32]| runs.chunks(2).flat_map(sum).collect();
+            vec![some(&runs), some(&runs[2..6])]
+        },
     }
     .check(&mut failures);
     // The longest row comes first.

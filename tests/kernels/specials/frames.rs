@@ -3,12 +3,12 @@
 use super::super::oracle::Random;
 use super::super::oracle::dense::{Activation, activate};
 use super::super::tensor;
-use super::{Case, argument, exempt, lengths, moments, none, pairs, words};
+use super::{Case, argument, lengths, moments, none, pairs, words};
 use crate::lengths::Counted;
 use crate::ops::attention;
 use crate::ops::frames::pool;
 use crate::ops::norm::layer_norm;
-use crate::{Device, Lengths, Mask};
+use crate::{Device, Lengths, Mask, Tensor};
 
 #[test]
 fn layer_norms() {
@@ -30,12 +30,14 @@ fn layer_norms() {
             let (gain, shift) = (tensor(&x[1], [c], device), tensor(&x[2], [c], device));
             let (d_y, x) = (tensor(&x[3], [rows, c], device), tensor(&x[0], [rows, c], device));
             let (y, stats) = layer_norm::layer_norm(&x, &gain, Some(&shift), 1e-3).unwrap();
-            let (d_x, d_gain) = layer_norm::backward(&x, &gain, &stats, &d_y).unwrap();
-            [y, d_x, d_gain].map(|t| t.to_vec().unwrap()).to_vec()
+            let [d_gain, d_bias] = [(); 2].map(|()| Tensor::zeros([c], device).unwrap());
+            let d_x = layer_norm::backward(&x, &gain, &stats, &d_y, &d_gain, Some(&d_bias));
+            [y, d_x.unwrap(), d_gain, d_bias].map(|t| t.to_vec().unwrap()).to_vec()
         },
         formula: &|x| {
             let [x, gain, shift, d_y] = x else { panic!("four arguments") };
-            let (mut y, mut d_x, mut d_gain) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut y, mut d_x) = (Vec::new(), Vec::new());
+            let (mut d_gain, mut d_bias) = (vec![0.0; c], vec![0.0; c]);
             for (x, d_y) in x.chunks(c).zip(d_y.chunks(c)) {
                 let (mean, root) = moments(x);
                 let z: Vec<_> = x.iter().map(|x| (x - mean) * root).collect();
@@ -44,9 +46,12 @@ fn layer_norms() {
                 let dot = pairs(&g, &z, |g, z| g * z).iter().sum::<f64>() / c as f64;
                 y.extend((0..c).map(|j| gain[j] * z[j] + shift[j]));
                 d_x.extend((0..c).map(|j| root * (g[j] - sum - z[j] * dot)));
-                d_gain.extend((0..c).map(|j| d_y[j] * z[j]));
+                for j in 0..c {
+                    d_gain[j] += d_y[j] * z[j];
+                    d_bias[j] += d_y[j];
+                }
             }
-            vec![y, d_x, d_gain]
+            vec![y, d_x, d_gain, d_bias]
         },
     }
     .check(&mut failures);
@@ -149,16 +154,14 @@ struct Sizes {
     v: usize,
 }
 
-/// The contexts; the gradients of queries, keys and values; and that of the score for each query.
+/// The contexts; the gradients of queries, keys and values; and that of the score.
 /// `x`: queries, keys, values, score, the gradient of the contexts.
 fn attended(s: Sizes, x: &[Vec<f64>], additive: bool, on: &[bool]) -> Vec<Vec<f64>> {
     let [q, k, values, score, d] = x else { panic!("five arguments") };
     let Sizes { b, u, t, h, v } = s;
-    // What has no weight has no gradient: 0 times a NaN of another step is none.
-    let weightless = |w: f64| w == 0.0 && exempt("attention", "weights");
     let (mut context, mut d_q) = (vec![0.0; b * u * v], vec![0.0; b * u * h]);
     let (mut d_k, mut d_values) = (vec![0.0; b * t * h], vec![0.0; b * t * v]);
-    let mut d_score = vec![0.0; b * u * h];
+    let mut d_score = vec![0.0; h];
     for query in 0..b * u {
         let row = query / u;
         let keys: Vec<_> = (row * t..(row + 1) * t).filter(|&key| on[key]).collect();
@@ -169,20 +172,13 @@ fn attended(s: Sizes, x: &[Vec<f64>], additive: bool, on: &[bool]) -> Vec<Vec<f6
         };
         let scores: Vec<f64> = keys.iter().map(|&key| (0..h).map(|j| part(key, j)).sum()).collect();
         let weights = activate(Activation::Softmax, &scores, scores.len().max(1));
-        let d_weight = |key: usize, w: f64| -> f64 {
-            if weightless(w) {
-                return 0.0;
-            }
-            (0..v).map(|j| d[query * v + j] * values[key * v + j]).sum()
-        };
-        let d_weights: Vec<_> = keys.iter().zip(&weights).map(|(&k, &w)| d_weight(k, w)).collect();
+        let d_weight =
+            |key: &usize| -> f64 { (0..v).map(|j| d[query * v + j] * values[key * v + j]).sum() };
+        let d_weights: Vec<_> = keys.iter().map(d_weight).collect();
         let dot: f64 = pairs(&weights, &d_weights, |w, d| w * d).iter().sum();
         for (i, &key) in keys.iter().enumerate() {
             for j in 0..v {
                 context[query * v + j] += weights[i] * values[key * v + j];
-            }
-            if weightless(weights[i]) {
-                continue;
             }
             for j in 0..v {
                 d_values[key * v + j] += weights[i] * d[query * v + j];
@@ -193,7 +189,7 @@ fn attended(s: Sizes, x: &[Vec<f64>], additive: bool, on: &[bool]) -> Vec<Vec<f6
                 let slope = score * (1.0 - mixed(key, j) * mixed(key, j));
                 d_q[of_q] += d_s * if additive { slope } else { k[of_k] };
                 d_k[of_k] += d_s * if additive { slope } else { q[of_q] };
-                d_score[of_q] += d_s * mixed(key, j);
+                d_score[j] += d_s * mixed(key, j);
             }
         }
     }
@@ -227,16 +223,28 @@ fn attentions(s: Sizes, additive: bool, failures: &mut Vec<String>) {
                 argument("d_context", r.uniform(b * u * v, -1.0, 1.0)),
             ],
             run: &|device, x| {
+                // As the layer does, to what comes and to the gradients that go.
+                let kept = |x: &[f32], size: usize| -> Vec<f32> {
+                    x.iter().enumerate().map(|(i, &x)| if on[i / size] { x } else { 0.0 }).collect()
+                };
                 let call = attention::Attention {
                     q: tensor(&x[0], [b, u, h], device),
-                    k: tensor(&x[1], [b, t, h], device),
-                    values: tensor(&x[2], [b, t, v], device),
+                    k: tensor(&kept(&x[1], h), [b, t, h], device),
+                    values: tensor(&kept(&x[2], v), [b, t, v], device),
                     score: additive.then(|| tensor(&x[3], [h], device)),
                 };
-                let (weights, context) = call.forward(&counted(which, b, t, device)).unwrap();
-                let d = call.backward(&weights, &tensor(&x[4], [b, u, v], device)).unwrap();
-                let all = [Some(context), Some(d.q), Some(d.k), Some(d.values), d.score];
-                all.into_iter().flatten().map(|t| t.to_vec().unwrap()).collect()
+                let steps = counted(which, b, t, device);
+                let (weights, context) = call.forward(&steps).unwrap();
+                let d_context = tensor(&x[4], [b, u, v], device);
+                let d = call.backward(&steps, &weights, &d_context).unwrap();
+                let all = [context, d.q, d.k, d.values].map(|x| x.to_vec().unwrap());
+                let [context, d_q, d_k, d_values] = all;
+                let mut all = vec![context, d_q, kept(&d_k, h), kept(&d_values, v)];
+                all.extend(d.score.map(|d| {
+                    let d = d.to_vec().unwrap();
+                    (0..h).map(|j| d.iter().skip(j).step_by(h).sum()).collect()
+                }));
+                all
             },
             formula: &|x| attended(s, x, additive, &on),
         }

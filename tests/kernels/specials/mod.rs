@@ -8,7 +8,7 @@ mod elements;
 mod frames;
 mod gradients;
 mod losses;
-mod norm_lstm;
+pub(super) mod norm_lstm;
 mod parameters;
 mod products;
 
@@ -30,7 +30,6 @@ const EXEMPT: &[(&str, &str, &str, &str)] = &[
     ("pool", "x", "steps that do not count", "padding may hold anything"),
     ("attention", "k", "steps that do not count", "padding may hold anything"),
     ("attention", "values", "steps that do not count", "padding may hold anything"),
-    ("attention", "weights", "steps of weight 0, going back", "what counts not has no gradient"),
     ("cross_entropy", "x", "rows of weight 0", "padding may hold anything"),
     ("pointwise_loss", "x", "rows of weight 0", "padding may hold anything"),
     ("pointwise_loss", "y", "rows of weight 0", "padding may hold anything"),

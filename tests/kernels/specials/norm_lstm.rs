@@ -4,7 +4,7 @@ use super::super::oracle::Random;
 use super::super::tensor;
 use super::{Case, argument, moments, none, pairs};
 use crate::ops::lstm::{Columns, norm};
-use crate::{Lengths, Tensor};
+use crate::{Device, Lengths, Tensor};
 
 /// A step of the layer-normalised LSTM, as its way back needs it.
 struct Step {
@@ -26,7 +26,7 @@ struct Step {
 /// A row's steps forward, from `state` (h, c), which becomes the last.
 fn normalised(
     x: &[Vec<f64>],
-    frames: std::ops::Range<usize>,
+    frames: impl Iterator<Item = usize>,
     state: &mut [f64],
     y: &mut [f64],
 ) -> Vec<Step> {
@@ -118,12 +118,18 @@ fn normal_backward(g: &[f64], normal: &[f64]) -> Vec<f64> {
 
 /// The outputs and the last state; the gradients of the input's part, R, the norms, the first h and c.
 /// `x`: the input's part, R, the norms, the first state; the gradients of outputs, last h and c.
-fn norm_lstm_formula(x: &[Vec<f64>], [b, t, h]: [usize; 3], lengths: &[usize]) -> Vec<Vec<f64>> {
+pub(crate) fn norm_lstm_formula(
+    x: &[Vec<f64>],
+    [b, t, h]: [usize; 3],
+    lengths: &[usize],
+    reverse: bool,
+) -> Vec<Vec<f64>> {
     let (mut y, mut state) = (vec![0.0; b * t * h], x[3].clone());
     let (mut d_gates, mut d_r) = (vec![0.0; b * t * 4 * h], vec![0.0; h * 4 * h]);
     let (mut d_norms, mut d_h, mut d_c) = (vec![0.0; 6 * h], x[5].clone(), x[6].clone());
     for row in 0..b {
-        let frames = row * t..row * t + lengths[row];
+        let last = lengths[row] - 1;
+        let frames = (0..=last).map(|step| row * t + if reverse { last - step } else { step });
         let steps = normalised(x, frames, &mut state[row * 2 * h..][..2 * h], &mut y);
         let mut back = Back {
             d_gates: &mut d_gates,
@@ -137,52 +143,63 @@ fn norm_lstm_formula(x: &[Vec<f64>], [b, t, h]: [usize; 3], lengths: &[usize]) -
     vec![y, state, d_gates, d_r, d_norms, d_h, d_c]
 }
 
+/// What a device gives of the arguments of [`norm_lstm_formula`], in its order.
+pub(crate) fn norm_lstm(
+    device: &Device,
+    x: &[Vec<f32>],
+    [b, t, h]: [usize; 3],
+    lengths: Option<&[usize]>,
+    reverse: bool,
+) -> Vec<Vec<f32>> {
+    let call = norm::Call {
+        gates: tensor(&x[0], [b, t, h, 4], device),
+        weight_hh: tensor(&x[1], [h, h, 4], device),
+        norms: tensor(&x[2], [6 * h], device),
+        lengths: lengths.map(|lengths| Lengths::new(lengths, device).unwrap()),
+        reverse,
+        epsilon: 1e-3,
+    };
+    let state = tensor(&x[3], [b, 2 * h], device);
+    let y = Tensor::zeros([b, t, h], device).unwrap();
+    let columns = Columns { tensor: &y, first: 0 };
+    let saved = call.forward(&state, Some(columns), true).unwrap().unwrap();
+    let d_y = tensor(&x[4], [b, t, h], device);
+    let columns = Columns { tensor: &d_y, first: 0 };
+    let (d_h, d_c) = (tensor(&x[5], [b, h], device), tensor(&x[6], [b, h], device));
+    let d_r = Tensor::zeros([h, 4 * h], device).unwrap();
+    let d = saved.backward(Some(columns), Some(&d_h), Some(&d_c), &d_r).unwrap();
+    let all = [y, state, d.gates, d_r, d.norms, d.h, d.c];
+    all.iter().map(|t| t.to_vec().unwrap()).collect()
+}
+
 #[test]
 fn layer_normalised_lstms() {
     let mut failures = Vec::new();
-    let (sizes, seed) = ([2, 3, 5], 116);
-    let [b, t, h] = sizes;
-    let lengths = [3usize, 2];
-    let mut r = Random::new(seed);
-    let off =
-        |size: usize| (0..b * t * size).filter(move |i| i / size % t >= lengths[i / size / t]);
-    Case {
-        op: "norm_lstm",
-        what: String::new(),
-        seed,
-        bound: 1e-4,
-        arguments: vec![
-            argument("gates", r.uniform(b * t * 4 * h, -1.0, 1.0)).but(off(4 * h)),
-            argument("weight_hh", r.uniform(h * 4 * h, -0.5, 0.5)),
-            argument("norms", r.uniform(6 * h, 0.2, 1.5)),
-            argument("state", r.uniform(b * 2 * h, -1.0, 1.0)),
-            argument("d_y", r.uniform(b * t * h, -1.0, 1.0)).but(off(h)),
-            argument("d_h", r.uniform(b * h, -1.0, 1.0)),
-            argument("d_c", r.uniform(b * h, -1.0, 1.0)),
-        ],
-        run: &|device, x| {
-            let call = norm::Call {
-                gates: tensor(&x[0], [b, t, h, 4], device),
-                weight_hh: tensor(&x[1], [h, h, 4], device),
-                norms: tensor(&x[2], [6 * h], device),
-                lengths: Some(Lengths::new(&lengths, device).unwrap()),
-                reverse: false,
-                epsilon: 1e-3,
-            };
-            let state = tensor(&x[3], [b, 2 * h], device);
-            let y = Tensor::zeros([b, t, h], device).unwrap();
-            let columns = Columns { tensor: &y, first: 0 };
-            let saved = call.forward(&state, Some(columns), true).unwrap().unwrap();
-            let d_y = tensor(&x[4], [b, t, h], device);
-            let columns = Columns { tensor: &d_y, first: 0 };
-            let (d_h, d_c) = (tensor(&x[5], [b, h], device), tensor(&x[6], [b, h], device));
-            let d_r = Tensor::zeros([h, 4 * h], device).unwrap();
-            let d = saved.backward(Some(columns), Some(&d_h), Some(&d_c), &d_r).unwrap();
-            let all = [y, state, d.gates, d_r, d.norms, d.h, d.c];
-            all.iter().map(|t| t.to_vec().unwrap()).collect()
-        },
-        formula: &|x| norm_lstm_formula(x, sizes, &lengths),
+    // The second has more units than a vector has lanes.
+    for (sizes, seed) in [([2, 3, 5], 116), ([2, 2, 17], 117)] {
+        let [b, t, h] = sizes;
+        let lengths = [t, t - 1];
+        let mut r = Random::new(seed);
+        let off =
+            |size: usize| (0..b * t * size).filter(move |i| i / size % t >= lengths[i / size / t]);
+        Case {
+            op: "norm_lstm",
+            what: format!("{sizes:?}"),
+            seed,
+            bound: 1e-4,
+            arguments: vec![
+                argument("gates", r.uniform(b * t * 4 * h, -1.0, 1.0)).but(off(4 * h)),
+                argument("weight_hh", r.uniform(h * 4 * h, -0.5, 0.5)),
+                argument("norms", r.uniform(6 * h, 0.2, 1.5)),
+                argument("state", r.uniform(b * 2 * h, -1.0, 1.0)),
+                argument("d_y", r.uniform(b * t * h, -1.0, 1.0)).but(off(h)),
+                argument("d_h", r.uniform(b * h, -1.0, 1.0)),
+                argument("d_c", r.uniform(b * h, -1.0, 1.0)),
+            ],
+            run: &|device, x| norm_lstm(device, x, sizes, Some(&lengths), false),
+            formula: &|x| norm_lstm_formula(x, sizes, &lengths, false),
+        }
+        .check(&mut failures);
     }
-    .check(&mut failures);
     none(&failures);
 }

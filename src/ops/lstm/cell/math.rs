@@ -1,53 +1,9 @@
 //! What one unit computes in one timestep, on the CPU's vectors. The twin of `shaders/lstm/cell`.
 
-use super::{Cell, Coupling, GateActivation, Noise};
+use super::activate::{Free, activate, clipped_slope, slope};
+use super::options::{Cell, Coupling, Noise};
 use crate::ops::common::math::{sigmoid, tanh};
 use pulp::Simd;
-
-impl GateActivation {
-    fn value(self, x: f32) -> f32 {
-        match self {
-            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            Self::Tanh => x.tanh(),
-            Self::Relu if x < 0.0 => 0.0,
-            Self::Affine { alpha, beta } => alpha * x + beta,
-            Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
-            Self::LeakyRelu { alpha } if x < 0.0 => alpha * x,
-            Self::ScaledTanh { alpha, beta } => alpha * (beta * x).tanh(),
-            Self::Elu { alpha } if x < 0.0 => alpha * x.exp_m1(),
-            Self::Softsign => x / (1.0 + x.abs()),
-            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
-            Self::ThresholdedRelu { alpha } if x <= alpha => 0.0,
-            Self::Relu
-            | Self::LeakyRelu { .. }
-            | Self::Elu { .. }
-            | Self::ThresholdedRelu { .. } => x,
-        }
-    }
-
-    /// The slope, from the value.
-    fn slope(self, y: f32) -> f32 {
-        // The comparisons below would make a number of a NaN.
-        if y.is_nan() && !matches!(self, Self::Affine { .. }) {
-            return y;
-        }
-        let step = |on: bool| f32::from(u8::from(on));
-        match self {
-            Self::Sigmoid => y * (1.0 - y),
-            Self::Tanh => 1.0 - y * y,
-            Self::Relu => step(y > 0.0),
-            Self::Affine { alpha, .. } => alpha,
-            Self::HardSigmoid { alpha, .. } => alpha * step(y > 0.0 && y < 1.0),
-            Self::LeakyRelu { alpha } if y < 0.0 => alpha,
-            Self::Elu { alpha } if y < 0.0 => y + alpha,
-            Self::LeakyRelu { .. } | Self::Elu { .. } => 1.0,
-            Self::ScaledTanh { alpha, beta } => beta * (alpha - y * y / alpha),
-            Self::Softsign => (1.0 - y.abs()) * (1.0 - y.abs()),
-            Self::Softplus => 1.0 - (-y).exp(),
-            Self::ThresholdedRelu { .. } => step(y != 0.0),
-        }
-    }
-}
 
 impl Cell {
     /// What dropout makes of h of a unit on its way to the next step.
@@ -125,17 +81,17 @@ impl Cell {
         simd: S,
         [i, f, g, o]: [S::f32s; 4],
         c_prev: S::f32s,
-        d_h: S::f32s,
-        d_c: S::f32s,
+        [d_h, d_c]: [S::f32s; 2],
         p: [S::f32s; 4],
+        free: Free,
     ) -> Backward<S::f32s> {
         let zero = simd.splat_f32s(0.0);
         let raw = simd.mul_add_f32s(f, c_prev, simd.mul_f32s(i, g));
         let c = clamp(simd, raw, self.cell_clip);
         let out = activate(simd, self.output, c);
-        let gate_slope = |y| clipped_slope(simd, self.recurrent, self.clip, y);
+        let gate_slope = |y| clipped_slope(simd, self.recurrent, free.gate, y);
         let d_o = simd.mul_f32s(simd.mul_f32s(d_h, out), gate_slope(o));
-        let slope_out = clipped_slope(simd, self.output, None, out);
+        let slope_out = slope(simd, self.output, out);
         let mut d_cell = simd.mul_add_f32s(simd.mul_f32s(d_h, o), slope_out, d_c);
         d_cell = simd.mul_add_f32s(d_o, p[3], d_cell);
         if let Some(clip) = self.cell_clip {
@@ -161,7 +117,7 @@ impl Cell {
                 d_f = zero;
             }
         }
-        let slope_g = clipped_slope(simd, self.input, self.clip, g);
+        let slope_g = clipped_slope(simd, self.input, free.g, g);
         let d_g = simd.mul_f32s(simd.mul_f32s(d_cell, i), slope_g);
         let d_c =
             simd.mul_add_f32s(d_cell, f, simd.mul_add_f32s(d_i, p[0], simd.mul_f32s(d_f, p[1])));
@@ -224,53 +180,9 @@ pub(crate) fn plain_backward<S: Simd>(
 }
 
 #[inline(always)]
-fn lanes<S: Simd>(x: S::f32s, f: impl Fn(f32) -> f32) -> S::f32s {
-    let mut x = [x];
-    for lane in pulp::bytemuck::cast_slice_mut::<S::f32s, f32>(&mut x) {
-        *lane = f(*lane);
-    }
-    x[0]
-}
-
-#[inline(always)]
-fn activate<S: Simd>(simd: S, activation: GateActivation, x: S::f32s) -> S::f32s {
-    match activation {
-        GateActivation::Sigmoid => sigmoid(simd, x),
-        GateActivation::Tanh => tanh(simd, x),
-        other => lanes::<S>(x, |x| other.value(x)),
-    }
-}
-
-#[inline(always)]
 fn clamp<S: Simd>(simd: S, x: S::f32s, limit: Option<f32>) -> S::f32s {
     let Some(limit) = limit else { return x };
     let clamped = simd.max_f32s(simd.min_f32s(x, simd.splat_f32s(limit)), simd.splat_f32s(-limit));
     // A NaN stays one.
     simd.select_f32s(simd.equal_f32s(x, x), clamped, x)
-}
-
-/// Which values an activation has where a clip holds what comes in, low and high.
-pub(crate) fn held_values(activation: GateActivation, clip: f32) -> [f32; 2] {
-    let (a, b) = (activation.value(clip), activation.value(-clip));
-    [a.min(b), a.max(b)]
-}
-
-/// The slope of an activation behind a clip, from its value: none where the clip holds.
-#[inline(always)]
-fn clipped_slope<S: Simd>(
-    simd: S,
-    activation: GateActivation,
-    clip: Option<f32>,
-    y: S::f32s,
-) -> S::f32s {
-    let _ = simd;
-    let Some(clip) = clip else { return lanes::<S>(y, |y| activation.slope(y)) };
-    let [low, high] = held_values(activation, clip);
-    // The value may have been rounded otherwise than here.
-    let (low, high) = (low + 1e-6 * low.abs(), high - 1e-6 * high.abs());
-    lanes::<S>(y, |y| match y {
-        _ if y.is_nan() => y,
-        _ if y <= low || y >= high => 0.0,
-        _ => activation.slope(y),
-    })
 }

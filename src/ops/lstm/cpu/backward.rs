@@ -4,9 +4,8 @@ use super::micro::{accumulate, load, most_rows, row_of, store, tiles};
 use super::products::{
     Activate, Factor, FrameSums, Term, add_row, input_gradient, weight_gradients,
 };
-use super::{Blocks, Row, SavedBatch, Task, each_task, gather, load_rows, packed_rows, parts};
+use super::{Blocks, Row, SavedBatch, Task, each_task, first_frames, gather, load_rows, parts};
 use super::{recurrent_scales, scatter, store_rows, zoneout};
-use crate::ops::frames::apply_mask::apply_mask;
 use crate::ops::lstm::{
     CellConfig, Columns, GradRequest, InputGrads, OutputGrads, Saved, SavedSteps, Sizes, Weights,
     cell,
@@ -14,6 +13,7 @@ use crate::ops::lstm::{
 use crate::{Result, Tensor};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
+use std::cmp::Reverse;
 
 pub(in crate::ops::lstm) fn backward(
     saved: Saved,
@@ -21,7 +21,7 @@ pub(in crate::ops::lstm) fn backward(
     gradients: &Weights,
     wanted: GradRequest,
 ) -> Result<InputGrads> {
-    let Saved { sizes, x, packed: is_packed, weights, mask, config, steps } = saved;
+    let Saved { sizes, x, packed: is_packed, weights, lengths, config, steps } = saved;
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let SavedSteps::Cpu(batch_steps) = steps else {
         return Ok(InputGrads { d_x: None, d_state: None });
@@ -38,34 +38,34 @@ pub(in crate::ops::lstm) fn backward(
         Some(gates) => gates,
         None => recompute(&x, &weights, &config, blocks, [&h_before, &c_before])?,
     };
-    let lengths = mask.lengths();
+    let first = |packed: bool| first_frames(lengths.as_ref().filter(|_| packed), sizes);
     let d_y = match arriving.d_y {
         Some(y) if lengths.is_none() && y.stride() == hidden_size => Some(y.tensor.clone()),
-        Some(y) => Some(gather(&tasks, timesteps, hidden_size, y)?),
+        Some(y) => Some(gather(&tasks, &first(y.is_packed()), hidden_size, y)?),
         None => None,
     };
     let d_y_values = d_y.as_ref().map(Tensor::cpu);
     let shared = BackwardShared {
         blocks,
         config: &config,
+        free: config.cell.free(),
         timesteps,
         rt: &rt,
         peepholes: peepholes.as_deref().map(|p| &**p),
         c_before: &saved_c,
         d_y: d_y_values.as_deref(),
-        mask: mask.mask().map(|m| m.values()),
     };
     let ends: Vec<[Vec<f32>; 3]> = gates.cpu_mut(|gates| {
         let parts = parts(gates, &tasks, blocks.columns());
         each_task(parts.into_iter().zip(tasks.iter()).collect(), |(gates, task)| {
-            let peepholes = if shared.peepholes.is_some() { blocks.columns() } else { 0 };
+            let each = if shared.peepholes.is_some() { blocks.columns() } else { 0 };
             Arch::new().dispatch(BackwardRows {
                 shared: &shared,
                 task,
                 gates,
                 d_h: load_rows(d_h.as_deref(), task, blocks),
                 d_c: load_rows(d_c.as_deref(), task, blocks),
-                d_peepholes: vec![0.0; peepholes],
+                d_peepholes: vec![0.0; each * task.rows.len()],
                 scales: recurrent_scales(&config, task, blocks),
             })
         })
@@ -75,7 +75,7 @@ pub(in crate::ops::lstm) fn backward(
     let frames: usize = tasks.iter().map(|t| t.frames).sum();
     let d_a = gates.cpu();
     let (x_values, h_values) = (x.cpu(), h_before.cpu());
-    let factors = [
+    let factors = &[
         Factor {
             values: &x_values,
             stride: input_size,
@@ -89,14 +89,20 @@ pub(in crate::ops::lstm) fn backward(
             gradient: &gradients.weight_hh,
         },
     ];
-    weight_gradients(blocks, factors, &d_a, gradients.bias.as_ref())?;
+    // In an order that does not depend on who had which row, so that the sums do not.
+    let begin = |task: &Task, row: Row| task.first_frame + row.start;
+    let rows = tasks.iter().flat_map(|t| t.rows.iter().map(move |&row| (row, begin(t, row))));
+    let mut rows: Vec<_> = rows.enumerate().collect();
+    rows.sort_by_key(|(_, (row, _))| (Reverse(row.length), row.at));
+    let order: Vec<_> =
+        rows.iter().flat_map(|&(_, (row, begin))| begin..begin + row.length).collect();
+    weight_gradients(blocks, factors, (&d_a, &order), gradients.bias.as_ref())?;
     // Freed first, so that the gradient of the input can reuse the memory.
     drop((x_values, h_values, saved_c));
     drop((h_before, c_before));
     if let Some(into) = &gradients.peepholes {
-        for [_, _, d_peepholes] in &ends {
-            into.cpu_mut(|into| add_row(blocks, d_peepholes, into));
-        }
+        let all: Vec<_> = ends.iter().flat_map(|[_, _, d]| d.chunks(blocks.columns())).collect();
+        into.cpu_mut(|into| rows.iter().for_each(|&(row, _)| add_row(blocks, all[row], into)));
     }
     let mut d_x = None;
     if wanted.d_x {
@@ -108,27 +114,15 @@ pub(in crate::ops::lstm) fn backward(
             input_gradient(blocks, &d_a, &weight_ih, &mut packed[..len], input_size);
         });
         d_x = Some(match lengths {
-            // No gradient reaches a step that is left out, not even 0 times NaN.
-            None => match mask.mask() {
-                Some(mask) => apply_mask(&packed, mask)?,
-                None => packed,
-            },
-            Some(lengths) if is_packed => {
-                let d_x = Tensor::empty([frames, input_size], &device)?;
-                let from = packed.cpu();
-                d_x.cpu_mut(|to| {
-                    for [here, there] in packed_rows(&tasks, lengths) {
-                        let here = &from[here.start * input_size..here.end * input_size];
-                        to[there.start * input_size..there.end * input_size].copy_from_slice(here);
-                    }
-                });
-                d_x
-            }
+            None => packed,
             Some(_) => {
-                let d_x = Tensor::zeros([batch, timesteps, input_size], &device)?;
+                let d_x = match is_packed {
+                    true => Tensor::empty([frames, input_size], &device)?,
+                    false => Tensor::zeros([batch, timesteps, input_size], &device)?,
+                };
                 let all = Columns { tensor: &d_x, first: 0 };
-                let frames = packed.cpu();
-                d_x.cpu_mut(|to| scatter(&tasks, &frames, timesteps, input_size, to, all));
+                let (frames, first) = (packed.cpu(), first(is_packed));
+                d_x.cpu_mut(|to| scatter(&tasks, &frames, &first, input_size, to, all));
                 d_x
             }
         });
@@ -180,12 +174,12 @@ fn recompute(
 struct BackwardShared<'a> {
     blocks: Blocks,
     config: &'a CellConfig,
+    free: cell::Free,
     timesteps: usize,
     rt: &'a [f32],
     peepholes: Option<&'a [f32]>,
     c_before: &'a [f32],
     d_y: Option<&'a [f32]>,
-    mask: Option<&'a [bool]>,
 }
 
 /// One thread's rows of a backward pass.
@@ -197,7 +191,7 @@ struct BackwardRows<'a> {
     /// d_h holds the part that reaches the step before otherwise than by R.
     d_h: Vec<f32>,
     d_c: Vec<f32>,
-    /// The gradient of the peepholes `[blocks, 4, lanes]`, or empty.
+    /// The gradient of the peepholes `[rows, blocks, 4, lanes]`, or empty.
     d_peepholes: Vec<f32>,
     /// The factors of h before the product with R, as in the forward pass.
     scales: Vec<f32>,
@@ -234,7 +228,7 @@ impl BackwardRows<'_> {
         (first_row, step, group): (usize, isize, usize),
         (d_h, d_c): (&mut [f32], &mut [f32]),
     ) {
-        let BackwardShared { blocks, config, timesteps, rt, peepholes, c_before, d_y, mask } =
+        let BackwardShared { blocks, config, timesteps, rt, peepholes, c_before, d_y, free } =
             *self.shared;
         let (units, columns, lanes) = (blocks.units(), blocks.columns(), S::F32_LANES);
         let zero = simd.splat_f32s(0.0);
@@ -265,13 +259,7 @@ impl BackwardRows<'_> {
                     break;
                 }
                 let state = (first_row + m) * units + block * lanes;
-                // A step that is left out has no path through R, whose product with d_a = 0 may be NaN.
-                let no_r = after < rows[m].length
-                    && mask.is_some_and(|mask| {
-                        let frame = rows[m].frame(after, config.reverse) - rows[m].start;
-                        !mask[rows[m].at * timesteps + frame]
-                    });
-                let mut d = if no_r { zero } else { d_h_rec };
+                let mut d = d_h_rec;
                 if !self.scales.is_empty() {
                     d = simd.mul_f32s(d, load::<S>(&self.scales[state..]));
                 }
@@ -285,15 +273,9 @@ impl BackwardRows<'_> {
                 let gates = &mut gates[frame * blocks.blocks + block];
                 let global = self.task.first_frame + frame;
                 let batch_frame = rows[m].at * timesteps + frame - rows[m].start;
-                let left_out = mask.is_some_and(|mask| !mask[batch_frame]);
-                if let Some(d_y) = d_y.filter(|_| !(left_out && config.zero_left_out)) {
+                if let Some(d_y) = d_y {
                     let d_y = &d_y[global * blocks.hidden_size..][blocks.range(block)];
                     d = simd.add_f32s(d, simd.partial_load_f32s(d_y));
-                }
-                if left_out {
-                    *gates = [zero; 4];
-                    store::<S>(&mut d_h[state..], d);
-                    continue;
                 }
                 let c_prev = load::<S>(&c_before[global * units + block * lanes..]);
                 let d_c_after = load::<S>(&d_c[state..]);
@@ -307,7 +289,7 @@ impl BackwardRows<'_> {
                         d_c_cell = simd.sub_f32s(d_c_after, stays[1]);
                     }
                     let p = row_of(simd, peepholes, block);
-                    config.cell.backward(simd, *gates, c_prev, d, d_c_cell, p)
+                    config.cell.backward(simd, *gates, c_prev, [d, d_c_cell], p, free)
                 } else {
                     cell::plain_backward(simd, *gates, c_prev, d, d_c_after)
                 };
@@ -324,7 +306,8 @@ impl BackwardRows<'_> {
                 store::<S>(&mut d_c[state..], simd.add_f32s(back.d_c, stays[1]));
                 if !self.d_peepholes.is_empty() {
                     let sums: &mut [[S::f32s; 4]] = cast_slice_mut(&mut self.d_peepholes);
-                    for (sum, &d) in sums[block].iter_mut().zip(&back.d_peepholes) {
+                    let sums = &mut sums[(first_row + m) * blocks.blocks + block];
+                    for (sum, &d) in sums.iter_mut().zip(&back.d_peepholes) {
                         *sum = simd.add_f32s(*sum, d);
                     }
                 }

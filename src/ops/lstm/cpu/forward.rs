@@ -3,8 +3,8 @@
 use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of};
 use super::products::{FrameSums, Term};
 use super::{
-    Blocks, Row, SavedBatch, Task, cell_of, each_task, inputs, lanes, load_rows, pair, parts,
-    recurrent_scales, scatter, store_rows,
+    Blocks, Row, SavedBatch, Task, cell_of, each_task, first_frames, inputs, lanes, load_rows,
+    pair, parts, recurrent_scales, scatter, store_rows,
 };
 use crate::device::threads;
 use crate::ops::lstm::{CellConfig, Forward, Output, Saved, SavedSteps, Sizes, cell};
@@ -19,7 +19,7 @@ const FUSED_ROWS: usize = 3;
 pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<Output> {
     let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
     let device = call.x.device();
-    let tasks = Task::deal(call.steps, sizes);
+    let tasks = Task::deal(call.lengths, sizes);
     let frames: usize = tasks.iter().map(|t| t.frames).sum();
     let blocks = Blocks::new(lanes(), hidden_size);
     let packed_x = inputs(call, &tasks, sizes)?;
@@ -35,7 +35,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
     let before = [frames, if call.save { blocks.units() } else { 0 }];
     let (h_before, c_before) = (Tensor::empty(before, &device)?, Tensor::empty(before, &device)?);
     // Outputs are written in place if the tasks make them in that order.
-    let direct = call.y.filter(|y| call.steps.lengths().is_none() && y.stride() == hidden_size);
+    let direct = call.y.filter(|y| call.lengths.is_none() && y.stride() == hidden_size);
     let width = if call.y.is_some() { hidden_size } else { 0 };
     let y = match direct {
         Some(y) => y.tensor.clone(),
@@ -54,7 +54,6 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         bias: bias.as_deref().map(|b| &**b),
         peepholes: peepholes.as_deref().map(|p| &**p),
         r: &r,
-        mask: call.steps.mask().map(|m| m.values()),
     };
     if ahead {
         let terms =
@@ -69,8 +68,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         && threads::count() > 1
         && hidden_size >= pair::UNITS
         && !call.save
-        && !call.config.noise.training
-        && shared.mask.is_none();
+        && !call.config.noise.training;
     let run_pair = || {
         let (sums, row) = (gates.cpu(), tasks[0].rows[0]);
         let job = pair::Job {
@@ -115,8 +113,9 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
     };
     let ends: Vec<[Vec<f32>; 2]> = if paired { vec![run_pair()] } else { run_tasks() };
     if let (Some(columns), None) = (call.y, direct) {
+        let first = first_frames(call.lengths.filter(|_| columns.is_packed()), sizes);
         let frames = y.cpu();
-        columns.tensor.cpu_mut(|to| scatter(&tasks, &frames, timesteps, width, to, columns));
+        columns.tensor.cpu_mut(|to| scatter(&tasks, &frames, &first, width, to, columns));
     }
     let (h, c): (Vec<_>, Vec<_>) = ends.into_iter().map(|[h, c]| (h, c)).unzip();
     let [h_n, c_n] = [h, c].map(|values| -> Result<Tensor> {
@@ -132,7 +131,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
             x: packed_x,
             packed: call.is_packed(),
             weights: call.weights.clone(),
-            mask: call.steps.clone(),
+            lengths: call.lengths.cloned(),
             config: call.config,
             steps: SavedSteps::Cpu(Box::new(SavedBatch {
                 lanes: blocks.lanes,
@@ -160,7 +159,6 @@ struct ForwardShared<'a> {
     bias: Option<&'a [f32]>,
     peepholes: Option<&'a [f32]>,
     r: &'a [f32],
-    mask: Option<&'a [bool]>,
 }
 
 /// One thread's rows of a forward pass.
@@ -198,6 +196,8 @@ impl WithSimd for ForwardRows<'_> {
         let (units, task) = (blocks.units(), self.task);
         let mut h = std::mem::take(&mut self.h);
         let mut c = std::mem::take(&mut self.c);
+        // A row without a step ends as it begins.
+        let mut h_end = h.clone();
         let mut plain_h = Vec::new();
         if !self.scales.is_empty() {
             plain_h = h.clone();
@@ -206,7 +206,6 @@ impl WithSimd for ForwardRows<'_> {
             }
         }
         let mut h_next = h.clone();
-        let mut h_end = vec![0.0; h.len()];
         for step in 0..task.steps() {
             let running = task.running(step);
             for block in 0..blocks.blocks {
@@ -253,7 +252,7 @@ impl ForwardRows<'_> {
         let r = weights_of::<S>(self.shared.r, hidden_size, at.block);
         accumulate(simd, &mut sums, h, r);
 
-        if config.cell.is_variant() || self.shared.mask.is_some() {
+        if config.cell.is_variant() {
             self.variants(simd, at, (rows, frames), sums, state);
         } else {
             self.plain(simd, at, frames, sums, state);
@@ -290,7 +289,7 @@ impl ForwardRows<'_> {
         }
     }
 
-    /// Cells of a tile with all options and masks.
+    /// Cells of a tile with all options.
     #[inline(always)]
     fn variants<S: Simd, const M: usize>(
         &mut self,
@@ -300,8 +299,7 @@ impl ForwardRows<'_> {
         sums: [[S::f32s; 4]; M],
         state: &mut Running<'_>,
     ) {
-        let ForwardShared { blocks, config, timesteps, peepholes, mask, .. } = *self.shared;
-        let zero = simd.splat_f32s(0.0);
+        let ForwardShared { blocks, config, timesteps, peepholes, .. } = *self.shared;
         for m in 0..M {
             let place = at.place::<S>(m, blocks.units());
             let c_old = load::<S>(&state.c[place..]);
@@ -310,18 +308,9 @@ impl ForwardRows<'_> {
                 ref plain_h => load::<S>(&plain_h[place..]),
             };
             let frame = rows[m].at * timesteps + frames[m] - rows[m].start;
-            let left_out = mask.is_some_and(|mask| !mask[frame]);
-            let new = match left_out {
-                true => cell::Forward { gates: [zero; 4], c: c_old, h: h_old },
-                false => {
-                    let p = row_of(simd, peepholes, at.block);
-                    cell_of(simd, config, blocks, sums[m], [h_old, c_old], p, (frame, at.block))
-                }
-            };
+            let p = row_of(simd, peepholes, at.block);
+            let new = cell_of(simd, config, blocks, sums[m], [h_old, c_old], p, (frame, at.block));
             self.save::<S>((at, place, frames[m]), state, new.gates);
-            if left_out {
-                self.forget_h::<S>(simd, at, frames[m]);
-            }
             store::<S>(&mut state.c[place..], new.c);
             // Units that are padding may grow without bound under some activations, and infinity
             // times a weight of zero is NaN.
@@ -333,8 +322,7 @@ impl ForwardRows<'_> {
                 h_met = simd.mul_f32s(new.h, load::<S>(&self.scales[place..]));
             }
             store::<S>(&mut state.h_next[place..], h_met);
-            let y = if left_out && config.zero_left_out { zero } else { new.h };
-            self.output::<S>(simd, at, frames[m], y);
+            self.output::<S>(simd, at, frames[m], new.h);
         }
     }
 
@@ -353,16 +341,6 @@ impl ForwardRows<'_> {
         store::<S>(&mut self.h_before[before..], load::<S>(&state.h[place..]));
         store::<S>(&mut self.c_before[before..], load::<S>(&state.c[place..]));
         *self.gates_at::<S>(frame, at.block) = gates;
-    }
-
-    /// Zeros the saved h at a step that is left out: the gradient of R must not contain it, not even as
-    /// 0 times NaN.
-    #[inline(always)]
-    fn forget_h<S: Simd>(&mut self, simd: S, at: At, frame: usize) {
-        if !self.h_before.is_empty() {
-            let before = frame * self.shared.blocks.units() + at.block * S::F32_LANES;
-            store::<S>(&mut self.h_before[before..], simd.splat_f32s(0.0));
-        }
     }
 
     #[inline(always)]

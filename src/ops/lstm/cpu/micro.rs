@@ -29,27 +29,31 @@ macro_rules! tiles {
         $call
     }};
 }
-pub(super) use tiles;
+pub(in crate::ops::lstm) use tiles;
 
 /// The rows of a tile: as many as there are registers for sums, besides the four vectors of weights.
 #[inline(always)]
-pub(super) fn most_rows<S: Simd>() -> usize {
+pub(in crate::ops::lstm) fn most_rows<S: Simd>() -> usize {
     if S::F32_LANES >= 16 { 6 } else { 3 }
 }
 
 #[inline(always)]
-pub(super) fn load<S: Simd>(words: &[f32]) -> S::f32s {
+pub(in crate::ops::lstm) fn load<S: Simd>(words: &[f32]) -> S::f32s {
     S::as_simd_f32s(&words[..S::F32_LANES]).0[0]
 }
 
 #[inline(always)]
-pub(super) fn store<S: Simd>(words: &mut [f32], value: S::f32s) {
+pub(in crate::ops::lstm) fn store<S: Simd>(words: &mut [f32], value: S::f32s) {
     S::as_mut_simd_f32s(&mut words[..S::F32_LANES]).0[0] = value;
 }
 
 /// A block of packed weights that have `from` rows.
 #[inline(always)]
-pub(super) fn weights_of<S: Simd>(packed: &[f32], from: usize, block: usize) -> &[[S::f32s; 4]] {
+pub(in crate::ops::lstm) fn weights_of<S: Simd>(
+    packed: &[f32],
+    from: usize,
+    block: usize,
+) -> &[[S::f32s; 4]] {
     let size = from * 4 * S::F32_LANES;
     cast_slice(&packed[block * size..][..size])
 }
@@ -65,7 +69,7 @@ pub(super) fn row_of<S: Simd>(simd: S, row: Option<&[f32]>, block: usize) -> [S:
 
 /// Adds a product: sums += a b, for `M` rows of `a`, and `b` of four vectors a row.
 #[inline(always)]
-pub(super) fn accumulate<S: Simd, const M: usize>(
+pub(in crate::ops::lstm) fn accumulate<S: Simd, const M: usize>(
     simd: S,
     sums: &mut [[S::f32s; 4]; M],
     a: [&[f32]; M],

@@ -11,9 +11,9 @@
 
 mod backward;
 mod forward;
-mod micro;
+pub(super) mod micro;
 mod pair;
-mod products;
+pub(super) mod products;
 mod step;
 
 pub(super) use backward::backward;
@@ -23,7 +23,6 @@ pub(crate) use step::Stack;
 use super::{CellConfig, Columns, Forward, Sizes, Weights, cell};
 use crate::device::cpu::Aligned;
 use crate::device::threads::{self, each as each_job};
-use crate::lengths::Counted;
 use crate::{Lengths, Result, Tensor};
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Arch, Simd, WithSimd};
@@ -43,18 +42,18 @@ pub(super) struct SavedBatch {
 }
 
 /// The rows that one thread runs.
-struct Task {
+pub(super) struct Task {
     /// The rows, the longest first.
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     /// The first of the task's frames among those of all tasks.
     first_frame: usize,
     frames: usize,
 }
 
 #[derive(Clone, Copy)]
-struct Row {
+pub(super) struct Row {
     /// The row in the batch.
-    at: usize,
+    pub(super) at: usize,
     length: usize,
     /// The row's first frame among the task's.
     start: usize,
@@ -69,7 +68,7 @@ impl Row {
 
 impl Task {
     /// Distributes the rows of a batch over the threads, so that each gets about as many frames.
-    fn deal(steps: &Counted, sizes: Sizes) -> Arc<[Self]> {
+    pub(super) fn deal(lengths: Option<&Lengths>, sizes: Sizes) -> Arc<[Self]> {
         // Little work is done before another thread wakes up.
         let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
         let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
@@ -77,7 +76,7 @@ impl Task {
             .fold(batch, usize::saturating_mul);
         let count = if products < SMALL * 16 { 1 } else { batch.min(threads::count()) };
         let mut tasks: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
-        match steps.lengths() {
+        match lengths {
             // Back and forth, so that the thread with the longest row gets the shorter of the next two.
             Some(lengths) => {
                 for (n, row) in lengths.rows().iter().enumerate() {
@@ -122,86 +121,104 @@ impl Task {
     }
 }
 
-/// Copies columns of `[B,T,..]` to frames in the tasks' order.
-fn gather(tasks: &[Task], timesteps: usize, width: usize, y: Columns<'_>) -> Result<Tensor> {
+/// The first frame of each row of a value: of a packed one, if there are these lengths.
+fn first_frames(packed: Option<&Lengths>, Sizes { batch, timesteps, .. }: Sizes) -> Vec<usize> {
+    let mut first: Vec<_> = (0..batch).map(|row| row * timesteps).collect();
+    for row in packed.map_or(&[][..], Lengths::rows) {
+        first[row.at] = row.start;
+    }
+    first
+}
+
+/// Runs `copy` on the words of each of the tasks' rows, frame by frame unless all of a frame is copied: where
+/// they lie in the tasks' order, and where in columns of a value, whose rows begin at these frames.
+fn each_copy(
+    tasks: &[Task],
+    first: &[usize],
+    width: usize,
+    y: Columns<'_>,
+    mut copy: impl FnMut(Range<usize>, Range<usize>),
+) {
+    let mut at = 0;
+    for row in tasks.iter().flat_map(|t| &t.rows) {
+        let (copies, words) = match y.stride() == width {
+            true => (1, row.length * width),
+            false => (row.length, width),
+        };
+        for step in 0..copies {
+            let there = (first[row.at] + step) * y.stride() + y.first;
+            copy(at..at + words, there..there + words);
+            at += words;
+        }
+    }
+}
+
+/// Copies columns of a value, whose rows begin at these frames, to frames in the tasks' order.
+fn gather(tasks: &[Task], first: &[usize], width: usize, y: Columns<'_>) -> Result<Tensor> {
     let count = tasks.iter().map(|t| t.frames).sum::<usize>();
     let frames = Tensor::empty([count, width], &y.tensor.device())?;
     let from = y.tensor.cpu();
     frames.cpu_mut(|frames| {
-        let mut frames = frames.chunks_exact_mut(width);
-        for row in tasks.iter().flat_map(|t| &t.rows) {
-            for step in 0..row.length {
-                let at = (row.at * timesteps + step) * y.stride() + y.first;
-                if let Some(frame) = frames.next() {
-                    frame.copy_from_slice(&from[at..at + width]);
-                }
-            }
-        }
+        each_copy(tasks, first, width, y, |here, there| {
+            frames[here].copy_from_slice(&from[there]);
+        });
     });
     Ok(frames)
 }
 
-/// Copies frames in the tasks' order to columns of `[B,T,..]`.
+/// Copies frames in the tasks' order to columns of a value, whose rows begin at these frames.
 fn scatter(
     tasks: &[Task],
     frames: &[f32],
-    timesteps: usize,
+    first: &[usize],
     width: usize,
     to: &mut [f32],
     y: Columns<'_>,
 ) {
-    let mut frames = frames.chunks_exact(width);
-    for row in tasks.iter().flat_map(|t| &t.rows) {
-        for step in 0..row.length {
-            let at = (row.at * timesteps + step) * y.stride() + y.first;
-            if let Some(frame) = frames.next() {
-                to[at..at + width].copy_from_slice(frame);
-            }
-        }
-    }
+    each_copy(tasks, first, width, y, |here, there| to[there].copy_from_slice(&frames[here]));
 }
 
 /// The layout of a layer's units in blocks.
 #[derive(Debug, Clone, Copy)]
-struct Blocks {
+pub(super) struct Blocks {
     lanes: usize,
-    blocks: usize,
-    hidden_size: usize,
+    pub(super) blocks: usize,
+    pub(super) hidden_size: usize,
 }
 
 impl Blocks {
-    fn new(lanes: usize, hidden_size: usize) -> Self {
+    pub(super) fn new(lanes: usize, hidden_size: usize) -> Self {
         Self { lanes, blocks: hidden_size.div_ceil(lanes), hidden_size }
     }
 
     /// The number of units with padding.
-    fn units(self) -> usize {
+    pub(super) fn units(self) -> usize {
         self.blocks * self.lanes
     }
 
     /// The words of a row's gates at a timestep.
-    fn columns(self) -> usize {
+    pub(super) fn columns(self) -> usize {
         4 * self.units()
     }
 
     /// The index of a gate of a unit in a row's gates.
-    fn column(self, unit: usize, gate: usize) -> usize {
+    pub(super) fn column(self, unit: usize, gate: usize) -> usize {
         (unit / self.lanes * 4 + gate) * self.lanes + unit % self.lanes
     }
 
     /// The number of groups of four blocks, of which the backward product computes one at a time.
-    fn groups(self) -> usize {
+    pub(super) fn groups(self) -> usize {
         self.blocks.div_ceil(4)
     }
 
     /// The units of a block that are not padding.
-    fn range(self, block: usize) -> std::ops::Range<usize> {
+    pub(super) fn range(self, block: usize) -> std::ops::Range<usize> {
         let first = block * self.lanes;
         first..(first + self.lanes).min(self.hidden_size)
     }
 
     /// Packs weights `[from, to, 4]` as `[blocks of to][from][4][lanes]`, once for each change.
-    fn packed_forward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
+    pub(super) fn packed_forward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
         let (row, lanes) = (4 * self.hidden_size, self.lanes);
         let block_len = weights.len() / row * 4 * lanes;
         weights.packed("lstm forward", self.blocks * block_len, |w, packed| {
@@ -220,7 +237,7 @@ impl Blocks {
     }
 
     /// Packs weights `[from, to, 4]` as `[groups of four blocks of from][a column of the gates][4][lanes]`.
-    fn packed_backward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
+    pub(super) fn packed_backward(self, weights: &Tensor) -> Result<Arc<Aligned>> {
         let (row, width) = (4 * self.hidden_size, 4 * self.lanes);
         let group_len = self.columns() * width;
         let groups = (weights.len() / row).div_ceil(width);
@@ -274,7 +291,7 @@ fn each_chunk(words: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Syn
 }
 
 /// Runs `f` on each piece of work, one a thread. Returns the results in order.
-fn each_task<T: Send, R: Send>(work: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(super) fn each_task<T: Send, R: Send>(work: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = work.len();
     let mut results: Vec<Option<R>> = work.iter().map(|_| None).collect();
     each_job(work.into_iter().zip(&mut results), threads, |(work, result)| *result = Some(f(work)));
@@ -282,7 +299,7 @@ fn each_task<T: Send, R: Send>(work: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R
 }
 
 /// The lanes of this machine's SIMD registers.
-fn lanes() -> usize {
+pub(super) fn lanes() -> usize {
     struct Lanes;
     impl WithSimd for Lanes {
         type Output = usize;
@@ -391,41 +408,11 @@ fn stay<S: Simd>(simd: S, new: S::f32s, old: S::f32s, stays: S::f32s) -> S::f32s
     simd.mul_add_f32s(new, rest, simd.mul_f32s(old, stays))
 }
 
-/// For each row in the tasks' order, its frames, and its frames in a packed value.
-fn packed_rows<'a>(
-    tasks: &'a [Task],
-    lengths: &Lengths,
-) -> impl Iterator<Item = [Range<usize>; 2]> + use<'a> {
-    let mut starts = vec![0; lengths.values().len()];
-    for row in lengths.rows() {
-        starts[row.at] = row.start;
-    }
-    let rows = tasks.iter().flat_map(|task| task.rows.iter().map(|row| (task.first_frame, row)));
-    rows.map(move |(first, row)| {
-        [first + row.start, starts[row.at]].map(|start| start..start + row.length)
-    })
-}
-
-/// The input of a call without padding, in the tasks' order, with zeros at masked steps.
+/// The input of a call without padding, in the tasks' order.
 fn inputs(call: &Forward<'_>, tasks: &[Task], sizes: Sizes) -> Result<Tensor> {
-    let x = call.x;
-    match call.steps {
-        Counted::All => Ok(x.clone()),
-        Counted::Mask(mask) => crate::ops::frames::apply_mask::apply_mask(x, mask),
-        Counted::Lengths(lengths) if call.is_packed() => {
-            let frames = Tensor::empty(x.shape(), &x.device())?;
-            let (from, size) = (x.cpu(), sizes.input_size);
-            frames.cpu_mut(|frames| {
-                for [here, there] in packed_rows(tasks, lengths) {
-                    let there = &from[there.start * size..there.end * size];
-                    frames[here.start * size..here.end * size].copy_from_slice(there);
-                }
-            });
-            Ok(frames)
-        }
-        Counted::Lengths(_) => {
-            let all = Columns { tensor: x, first: 0 };
-            gather(tasks, sizes.timesteps, sizes.input_size, all)
-        }
+    if call.lengths.is_none() {
+        return Ok(call.x.clone());
     }
+    let first = first_frames(call.lengths.filter(|_| call.is_packed()), sizes);
+    gather(tasks, &first, sizes.input_size, Columns { tensor: call.x, first: 0 })
 }

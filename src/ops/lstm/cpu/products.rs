@@ -181,57 +181,51 @@ impl WithSimd for InputGradient<'_> {
 
 /// The values of all frames from which a gradient of weights is computed.
 #[derive(Clone, Copy)]
-pub(super) struct Factor<'a> {
+pub(in crate::ops::lstm) struct Factor<'a> {
     /// The values `[frames, stride]`, of which the first `size` of each frame count.
-    pub(super) values: &'a [f32],
-    pub(super) stride: usize,
-    pub(super) size: usize,
+    pub(in crate::ops::lstm) values: &'a [f32],
+    pub(in crate::ops::lstm) stride: usize,
+    pub(in crate::ops::lstm) size: usize,
     /// The gradient of the weights, `[size, H, 4]`.
-    pub(super) gradient: &'a Tensor,
+    pub(in crate::ops::lstm) gradient: &'a Tensor,
 }
 
-/// Adds values^T d_a to the gradient of each factor, and the sum of d_a to `bias`.
-pub(super) fn weight_gradients(
+/// Adds values^T d_a to the gradient of each factor, and the sum of d_a to `bias`, of all frames in this order.
+pub(in crate::ops::lstm) fn weight_gradients(
     blocks: Blocks,
-    factors: [Factor<'_>; 2],
-    d_a: &[f32],
+    factors: &[Factor<'_>],
+    (d_a, order): (&[f32], &[usize]),
     bias: Option<&Tensor>,
 ) -> Result<()> {
+    let Some(first) = factors.first() else { return Ok(()) };
     let width = 4 * blocks.lanes;
-    let device = factors[0].gradient.device();
-    let values = factors[0].values.len() + factors[1].values.len();
+    let values: usize = factors.iter().map(|factor| factor.values.len()).sum();
     let small = values.saturating_mul(blocks.columns()) < SMALL * 8;
-    let empty = |factor: Factor<'_>| Tensor::empty([blocks.blocks, factor.size, width], &device);
-    let sums = [empty(factors[0])?, empty(factors[1])?];
+    // Of each factor `[blocks, size, 4, lanes]`.
+    let len = |factor: &Factor<'_>| blocks.blocks * factor.size * width;
+    let sums = Tensor::empty([factors.iter().map(len).sum()], &first.gradient.device())?;
     let mut column_sums = vec![0.0; blocks.columns()];
-    sums[0].cpu_mut(|sums_0| {
-        sums[1].cpu_mut(|sums_1| {
-            let piece = |block, factor: Factor<'_>, sums: &mut [f32], column_sums: &mut [f32]| {
-                sums.fill(0.0);
-                let blocks = blocks.blocks;
-                Arch::new().dispatch(WeightGradient {
-                    blocks,
-                    block,
-                    factor,
-                    d_a,
-                    sums,
-                    column_sums,
-                });
-            };
-            // Each block twice, once for each factor; the first also sums the columns.
-            let first = sums_0.chunks_mut(factors[0].size * width);
-            let first = first.zip(column_sums.chunks_mut(width)).enumerate();
-            let second = sums_1.chunks_mut(factors[1].size * width).enumerate();
-            let jobs = first
-                .map(|(block, (sums, columns))| (block, factors[0], sums, Some(columns)))
-                .chain(second.map(|(block, sums)| (block, factors[1], sums, None)));
-            each_job(jobs, threads_for(small), |(block, factor, sums, columns)| {
-                piece(block, factor, sums, columns.unwrap_or_default());
-            });
+    sums.cpu_mut(|mut sums| {
+        // Each block once for each factor; the first also sums the columns.
+        let mut jobs = Vec::new();
+        let mut columns = column_sums.chunks_mut(width);
+        for &factor in factors {
+            let part = sums.split_off_mut(..len(&factor)).unwrap_or_default();
+            for (block, sums) in part.chunks_mut((factor.size * width).max(1)).enumerate() {
+                jobs.push((block, factor, sums, columns.next().unwrap_or_default()));
+            }
+        }
+        let blocks = blocks.blocks;
+        each_job(jobs.into_iter(), threads_for(small), |(block, factor, sums, column_sums)| {
+            sums.fill(0.0);
+            let gradient = WeightGradient { blocks, block, factor, d_a, order, sums, column_sums };
+            Arch::new().dispatch(gradient);
         });
     });
-    for (factor, sums) in factors.iter().zip(&sums) {
-        let sums = sums.cpu();
+    let sums = sums.cpu();
+    let mut rest = &sums[..];
+    for factor in factors {
+        let sums = rest.split_off(..len(factor)).unwrap_or_default();
         // On this thread only: all gradients of a model share one buffer and its lock.
         factor.gradient.cpu_mut(|gradient| {
             let rows = gradient.chunks_exact_mut(4 * blocks.hidden_size);
@@ -272,6 +266,7 @@ struct WeightGradient<'a> {
     block: usize,
     factor: Factor<'a>,
     d_a: &'a [f32],
+    order: &'a [usize],
     /// The sums of the gradient, `[size, 4, lanes]`.
     sums: &'a mut [f32],
     /// The sums of the columns, `[4, lanes]`, or empty if they are not wanted.
@@ -290,7 +285,8 @@ impl WithSimd for WeightGradient<'_> {
         // After this many of them the sums are flushed to others in double precision: floats that
         // grow for millions of frames would lose the last terms.
         const LONG: usize = 16;
-        let Self { blocks, block, factor: Factor { values, stride, size, .. }, d_a, .. } = self;
+        let Self { blocks, block, factor, d_a, order, .. } = self;
+        let Factor { values, stride, size, .. } = factor;
         let zero = simd.splat_f32s(0.0);
         let d_a: &[[S::f32s; 4]] = cast_slice(d_a);
         let sums: &mut [[S::f32s; 4]] = cast_slice_mut(self.sums);
@@ -301,8 +297,7 @@ impl WithSimd for WeightGradient<'_> {
         let long = d_a.len() > LONG * FRAMES * blocks;
         let [mut all, mut all_columns] = [sums.len(), 1]
             .map(|rows| vec![0.0f64; if long { rows * 4 * S::F32_LANES } else { 0 }]);
-        let runs = values.chunks(FRAMES * stride).zip(d_a.chunks(FRAMES * blocks));
-        for (run, (values, d_a)) in runs.enumerate() {
+        for (run, order) in order.chunks(FRAMES).enumerate() {
             if long && run.is_multiple_of(LONG) {
                 for (all, sums) in [
                     (&mut all, cast_slice_mut::<[S::f32s; 4], f32>(sums)),
@@ -313,10 +308,10 @@ impl WithSimd for WeightGradient<'_> {
                     }
                 }
             }
-            let frames = d_a.len() / blocks;
+            let frames = order.len();
             let mut columns = [zero; 4];
-            for (panel, d_a) in panel.iter_mut().zip(d_a.chunks_exact(blocks)) {
-                *panel = d_a[block];
+            for (panel, frame) in panel.iter_mut().zip(order) {
+                *panel = d_a[frame * blocks + block];
                 for j in 0..4 {
                     columns[j] = simd.add_f32s(columns[j], panel[j]);
                 }
@@ -327,9 +322,8 @@ impl WithSimd for WeightGradient<'_> {
             let mut first = 0;
             while first < size {
                 let rows = ROWS.min(size - first);
-                let copies = near.chunks_exact_mut(rows).zip(values.chunks_exact(stride));
-                for (near, values) in copies.take(frames) {
-                    near.copy_from_slice(&values[first..first + rows]);
+                for (near, frame) in near.chunks_exact_mut(rows).zip(order) {
+                    near.copy_from_slice(&values[frame * stride + first..][..rows]);
                 }
                 tiles!(rows, most_rows::<S>(), |row, M| {
                     let near = &near[..frames * rows];
@@ -375,7 +369,8 @@ mod tests {
                 size: 1,
                 gradient: &gradients[i],
             });
-            weight_gradients(blocks, factors, &d_a, Some(&bias))?;
+            let order: Vec<_> = (0..frames).collect();
+            weight_gradients(blocks, &factors, (&d_a, &order), Some(&bias))?;
             let of_frame = f64::from(0.1f32) * f64::from(0.3f32);
             for (found, of_frame) in
                 [(&gradients[0], of_frame), (&gradients[1], of_frame), (&bias, 0.3f32.into())]

@@ -9,9 +9,7 @@ use super::schedule::Schedule;
 use super::schedule::persistent::Exchange;
 use super::task::{Phase, Task};
 use crate::device::gpu::Gpu;
-use crate::lengths::Counted;
 use crate::ops::elementwise::copy::copy;
-use crate::ops::frames::apply_mask::{apply_mask, mask_frames};
 use crate::ops::frames::pack::unpack;
 use crate::ops::frames::swap_axes::swapped;
 use crate::ops::gemm::{Gemm, Matrix};
@@ -135,7 +133,7 @@ pub(crate) fn backward_with(
         }
     }
     let Some(Backward { saved: first, arriving, .. }) = passes.first() else { return Ok(vec![]) };
-    let Saved { sizes, x, packed: is_packed, mask, .. } = first;
+    let Saved { sizes, x, packed: is_packed, lengths, .. } = first;
     let Sizes { batch, timesteps, input_size, hidden_size } = *sizes;
     let (task, columns) = (Task::backward(count, first), 4 * hidden_size);
     let settle = |saved: &SavedChunk| schedule.of_chunk(gpu, task, saved.chunk);
@@ -216,11 +214,6 @@ pub(crate) fn backward_with(
                 true => saved.h_before.view(0, [rows, hidden_size]),
                 false => saved.h_before,
             };
-            // R does not meet h at a step that is left out, where it may be NaN.
-            let h_before = match mask.mask() {
-                Some(mask) => mask_frames(&h_before, hidden_size, mask, first)?,
-                None => h_before,
-            };
             if let Some(d_x) = &d_x {
                 let d_x = Matrix::new(d_x, input_size).skip(first * input_size);
                 own.input_gradient((&d_a, 0), d_x, rows, lane > 0)?;
@@ -229,15 +222,12 @@ pub(crate) fn backward_with(
         }
     }
     pass.add_peepholes(&passes)?;
-    let d_x = match (d_x, mask) {
-        (Some(packed), Counted::Lengths(lengths)) if !is_packed => {
-            Some(unpack(&packed, lengths, timesteps)?)
-        }
-        (Some(d_x), Counted::All) if parts > 1 => {
+    let d_x = match (d_x, lengths) {
+        (Some(packed), Some(lengths)) if !is_packed => Some(unpack(&packed, lengths, timesteps)?),
+        (Some(d_x), None) if parts > 1 => {
             let d_x = swapped(&d_x, [parts, batch, timesteps / parts * input_size])?;
             Some(d_x.reshape([batch, timesteps, input_size])?)
         }
-        (Some(d_x), Counted::Mask(mask)) => Some(apply_mask(&d_x, mask)?),
         (d_x, _) => d_x,
     };
     Ok(pass.leaving(d_x, wanted))

@@ -34,7 +34,7 @@ pub(crate) fn together(
 ) -> Result<Option<Vec<Chunk>>> {
     let (Some(call), Some(first)) = (calls.first(), sizes.first()) else { return Ok(None) };
     let (words, hidden_size) = (most_words(gpu), first.hidden_size);
-    let cut = |words| match call.steps.lengths() {
+    let cut = |words| match call.lengths {
         Some(lengths) => chunks(lengths.rows().iter().map(|row| row.length), hidden_size, words),
         None => chunks(repeat_n(first.timesteps, first.batch), hidden_size, words),
     };

@@ -38,7 +38,7 @@ uniform! {
         sequences: u32, "Whether there are outputs, or gradients of them.";
         initial: u32, "Whether there is a state before the first step; else it is 0.";
         reverse: u32, "Whether a lane runs from a row's last step to its first: a bit for each.";
-        mask: u32, "0 without a mask; with one the output of a step that is left out is the state's h (1), or 0 (2).";
+        packed: u32, "Whether the outputs lie without padding, as the lengths' table has their frames.";
         deal: u32, "Shares of a grid's workgroups that are run at a time.";
         before: u32, "Whether the gradient of the state before the chunk is wanted.";
         frames: u32, "Frames from one lane's to the next's, in the gates and the kept states.";

@@ -8,11 +8,9 @@ use super::schedule::Schedule;
 use super::schedule::persistent::Exchange;
 use super::task::Task;
 use crate::device::gpu::Gpu;
-use crate::lengths::Counted;
-use crate::ops::frames::apply_mask::apply_mask;
 use crate::ops::frames::pack::pack;
 use crate::ops::lstm::{Forward, Output, Saved, SavedSteps, Sizes};
-use crate::{Result, Tensor};
+use crate::{Lengths, Result, Tensor};
 use std::sync::Arc;
 
 /// The values of a chunk's timesteps, of one direction.
@@ -58,7 +56,7 @@ impl Forward<'_> {
             x: x.clone(),
             packed: self.is_packed(),
             weights: self.weights.clone(),
-            mask: self.steps.clone(),
+            lengths: self.lengths.cloned(),
             config: self.config,
             steps: SavedSteps::Gpu { chunks, parts },
         });
@@ -83,17 +81,21 @@ pub(crate) fn forward_with(
     let settle = |chunk| (chunk, schedule.of_chunk(gpu, task, chunk));
     let chunks: Vec<_> = chunks.into_iter().map(settle).collect();
 
-    // What is left out may be NaN, and NaN times a gradient of zero is NaN.
-    let x = match call.steps {
-        Counted::Lengths(lengths) if !call.is_packed() => pack(call.x, lengths)?,
-        Counted::Mask(mask) => apply_mask(call.x, mask)?,
+    let x = match call.lengths {
+        Some(lengths) if !call.is_packed() => pack(call.x, lengths)?,
         _ => call.x.clone(),
     };
     let states = States::new(count, 2, all, &call.x.device())?;
     let pass = Pass::forward(gpu, task, calls, states)?;
     // The chunks of one long row follow each other. A chunk reads one pair of states and writes
     // the other, since its units run at different times; a row's last one writes the second pair.
-    let pairs = if chunks.iter().any(|(c, _)| c.first_step > 0) { 0..2 } else { 0..1 };
+    // No chunk writes a row without a step, which ends as it begins.
+    let empty = call.lengths.is_some_and(Lengths::has_empty);
+    let both = empty || chunks.iter().any(|(c, _)| c.first_step > 0);
+    let pairs = if both { 0..2 } else { 0..1 };
+    if empty && call.state.is_none() {
+        pass.states.tensor.fill(0.0)?;
+    }
     for (lane, call) in calls.iter().enumerate() {
         for (pair, state) in pairs.clone().flat_map(|pair| call.state.map(|s| (pair, s))) {
             pass.states.set(lane, pair, state)?;

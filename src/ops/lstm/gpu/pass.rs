@@ -6,16 +6,15 @@ use super::dims::Dims;
 use super::lanes::{States, Strided};
 use super::task::{Phase, Task, threads};
 use super::transpose_gates::transpose_gates_into;
-use crate::Result;
 use crate::device::gpu::Gpu;
 use crate::device::kernel::{Constant, Constants, Kernel};
 use crate::device::profile::Cost;
-use crate::lengths::Counted;
 use crate::ops::common::Launch;
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::ops::lstm::cell::held_values;
 use crate::ops::lstm::{Backward, CellConfig, Columns, Forward, Weights};
 use crate::tensor::Tensor;
+use crate::{Lengths, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,7 +25,7 @@ pub(super) struct Pass<'a> {
     pub(super) task: Task,
     /// What the uniform says of the pass.
     pub(super) told: Dims,
-    pub(super) steps: &'a Counted,
+    pub(super) lengths: Option<&'a Lengths>,
     /// Whether the lanes are layers of a stack, whose outputs lie one layer's after the other's; those of
     /// directions lie side by side in a frame.
     pub(super) stack: bool,
@@ -46,13 +45,13 @@ impl<'a> Pass<'a> {
         gpu: &'a Arc<Gpu>,
         task: Task,
         lanes: &[CellConfig],
-        steps: &'a Counted,
+        lengths: Option<&'a Lengths>,
         r: Strided,
         peepholes: Option<Strided>,
         states: States,
     ) -> Self {
         // The lanes differ in direction and in random numbers alone.
-        let CellConfig { cell, noise, zero_left_out, .. } = lanes[0];
+        let CellConfig { cell, noise, .. } = lanes[0];
         let [recurrent, input, output] =
             [cell.recurrent, cell.input, cell.output].map(|a| a.parts());
         let [clip, cell_clip] = [cell.clip, cell.cell_clip].map(|c| c.unwrap_or(f32::MAX));
@@ -70,7 +69,6 @@ impl<'a> Pass<'a> {
             timesteps: task.timesteps as u32,
             c_offset: states.c_offset as u32,
             reverse: reverse.map(|(lane, _)| 1u32 << lane).sum(),
-            mask: steps.mask().map_or(0, |_| 1 + u32::from(zero_left_out)),
             deal: deal as u32,
             p_way: peepholes.as_ref().map_or(0, |p| p.stride / 4) as u32,
             key2,
@@ -101,7 +99,7 @@ impl<'a> Pass<'a> {
             ..Dims::default()
         };
         let (stack, save, d_peepholes) = (false, false, None);
-        Self { gpu, task, told, steps, stack, save, r, peepholes, d_peepholes, states }
+        Self { gpu, task, told, lengths, stack, save, r, peepholes, d_peepholes, states }
     }
 
     /// The forward pass of these calls, before anything is in the states.
@@ -115,8 +113,8 @@ impl<'a> Pass<'a> {
         let r = Strided::of(gpu, task.lanes, |lane| &weights(lane).weight_hh)?;
         let peepholes = peepholes(gpu, task.lanes, weights)?;
         let hows: Vec<_> = calls.iter().map(|call| call.config).collect();
-        let Forward { steps, save, .. } = calls[0];
-        Ok(Self { save, ..Self::new(gpu, task, &hows, steps, r, peepholes, states) })
+        let Forward { lengths, save, .. } = calls[0];
+        Ok(Self { save, ..Self::new(gpu, task, &hows, lengths, r, peepholes, states) })
     }
 
     /// The backward pass behind these, from the gradients of the last states.
@@ -140,8 +138,8 @@ impl<'a> Pass<'a> {
             d_peepholes = Some(rows);
         }
         let hows: Vec<_> = passes.iter().map(|pass| pass.saved.config).collect();
-        let steps = &passes[0].saved.mask;
-        Ok(Self { d_peepholes, ..Self::new(gpu, task, &hows, steps, rt, peepholes, states) })
+        let lengths = passes[0].saved.lengths.as_ref();
+        Ok(Self { d_peepholes, ..Self::new(gpu, task, &hows, lengths, rt, peepholes, states) })
     }
 
     /// The pass over some of the lanes.
@@ -187,7 +185,7 @@ impl Segment<'_> {
     /// The rows that are as long as this step.
     pub(super) fn running(&self, step: usize) -> usize {
         let Chunk { first_row, rows, first_step, .. } = self.chunk;
-        let Some(lengths) = self.pass.steps.lengths() else { return rows };
+        let Some(lengths) = self.pass.lengths else { return rows };
         let rows = &lengths.rows()[first_row..][..rows];
         rows.partition_point(|row| row.length > first_step + step)
     }
@@ -240,6 +238,7 @@ impl Segment<'_> {
             y_offset: n(y.map_or(0, |y| y.first)),
             sequences: y.is_some().into(),
             initial: (phase == Phase::Forward && state_before).into(),
+            packed: (pass.lengths.is_some() && y.is_some_and(Columns::is_packed)).into(),
             before: (phase == Phase::Backward && state_before).into(),
             frames: n(frames),
             r_way: n(pass.r.stride / 4),
@@ -253,16 +252,12 @@ impl Segment<'_> {
         fn of(all: Option<&Strided>) -> Option<&Tensor> {
             all.map(|all| &all.tensor)
         }
-        let Pass { task, steps, r, peepholes, d_peepholes, states, .. } = self.pass;
+        let Pass { task, lengths, r, peepholes, d_peepholes, states, .. } = self.pass;
         let [h, c] = self.before.each_ref().map(|all| of(all.as_ref()));
         let (gates, r) = (Some(&self.gates.tensor), Some(&r.tensor));
         let (y, state, peepholes) =
             (self.y.map(|y| y.tensor), Some(&states.tensor), of(peepholes.as_ref()));
-        let rows = match steps {
-            Counted::All => None,
-            Counted::Lengths(lengths) => Some(&lengths.table),
-            Counted::Mask(mask) => Some(&mask.tensor),
-        };
+        let rows = lengths.map(|lengths| &lengths.table);
         match task.phase {
             Phase::Forward => [gates, r, h, c, y, rows, state, peepholes],
             Phase::Backward => [gates, r, c, y, rows, state, peepholes, of(d_peepholes.as_ref())],

@@ -1,7 +1,7 @@
 //! What decides about the schedule of a pass, and about its kernels.
 
+use crate::Lengths;
 use crate::device::gpu::Gpu;
-use crate::lengths::Counted;
 use crate::ops::lstm::{CellConfig, Forward, Saved, Sizes, Weights};
 
 /// One of the two passes of a training step.
@@ -31,14 +31,14 @@ pub(crate) struct Task {
 impl Task {
     /// The task of a forward pass, whose calls go in the same dispatches.
     pub(crate) fn forward(calls: &[Forward<'_>], sizes: Sizes) -> Self {
-        let Forward { weights, steps, config, .. } = &calls[0];
-        Self::new(Phase::Forward, calls.len(), weights, config, steps, sizes)
+        let Forward { weights, lengths, config, .. } = &calls[0];
+        Self::new(Phase::Forward, calls.len(), weights, config, *lengths, sizes)
     }
 
     /// The task of a backward pass over so many lanes that saved alike.
     pub(crate) fn backward(lanes: usize, saved: &Saved) -> Self {
-        let Saved { weights, mask, config, sizes, .. } = saved;
-        Self::new(Phase::Backward, lanes, weights, config, mask, *sizes)
+        let Saved { weights, lengths, config, sizes, .. } = saved;
+        Self::new(Phase::Backward, lanes, weights, config, lengths.as_ref(), *sizes)
     }
 
     fn new(
@@ -46,11 +46,11 @@ impl Task {
         lanes: usize,
         weights: &Weights,
         config: &CellConfig,
-        steps: &Counted,
+        lengths: Option<&Lengths>,
         Sizes { batch, timesteps, hidden_size, .. }: Sizes,
     ) -> Self {
-        let variant = config.cell.is_variant() || steps.mask().is_some();
-        let (ragged, half) = (steps.lengths().is_some(), weights.is_half());
+        let variant = config.cell.is_variant();
+        let (ragged, half) = (lengths.is_some(), weights.is_half());
         Self { phase, variant, ragged, half, lanes, batch, timesteps, hidden_size }
     }
 }

@@ -38,7 +38,7 @@ pub enum Strategy {
     /// Where workgroups turn out not to run at once the pass ends all the same, with the same
     /// bits, only later; the next read-back of anything tells, a warning is logged, and from then
     /// on a GPU takes what `Auto` would, a software adapter one workgroup for all. Runs the plain cell
-    /// alone, without a mask.
+    /// alone.
     Persistent,
 }
 
@@ -100,9 +100,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
     for candidate in tried {
         let found = match candidate {
             Strategy::Sequence => by_sequence(gpu, task),
-            Strategy::Persistent if task.variant => {
-                Err("it runs the plain cell alone, without a mask".into())
-            }
+            Strategy::Persistent if task.variant => Err("it runs the plain cell alone".into()),
             Strategy::Persistent if auto && task.timesteps < MIN_PERSISTENT_STEPS => {
                 Err("there are few timesteps".into())
             }

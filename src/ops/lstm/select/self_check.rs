@@ -5,7 +5,6 @@ use super::{Rows, Schedule, Strategy, Task, schedule};
 use crate::device::Backend;
 use crate::device::fast_path::{Comparison, FastPath};
 use crate::device::gpu::Gpu;
-use crate::lengths::Counted;
 use crate::ops::elementwise::half::half;
 use crate::ops::lstm::gpu::backward::backward_with;
 use crate::ops::lstm::gpu::chunks;
@@ -141,11 +140,11 @@ fn run(
     let x = values(&[b, t, i], 1.0, 4.0)?;
     let (h_0, c_0) = (values(&[b, h], 1.0, 5.0)?, values(&[b, h], 1.0, 6.0)?);
     let y = Tensor::zeros([b, t, h], device)?;
-    let (config, steps) = (CellConfig::default(), &Counted::All);
+    let config = CellConfig::default();
     let calls = [Forward {
         x: &x,
         weights: &weights,
-        steps,
+        lengths: None,
         state: Some((&h_0, &c_0)),
         y: Some(Columns { tensor: &y, first: 0 }),
         save,
