@@ -6,6 +6,7 @@ use crate::check::Check;
 use crate::lengths::Counted;
 use crate::ops::elementwise::add as sum;
 use crate::ops::elementwise::add_into::add_into;
+use crate::ops::elementwise::multiply::multiply as product;
 use crate::ops::elementwise::{dropout, merge};
 use crate::ops::frames::apply_mask::apply_mask;
 use crate::ops::frames::copy_columns::copy_columns;
@@ -263,7 +264,16 @@ pub fn add(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
 /// As [`add`].
 pub fn multiply(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
     let (a, b) = alike(tape, "multiply", a, b)?;
-    merge(tape, &concat(tape, &[a, b])?, merge::Kind::Product)
+    let y = product(a.tensor(), b.tensor())?;
+    let ids = [tape.id(&a), tape.id(&b)];
+    let wanted = ids.iter().any(Option::is_some);
+    // The slope of each is the other.
+    let others = [b.tensor().clone(), a.tensor().clone()];
+    let y = tape.push_one(y, wanted, move |d_y, gradients| {
+        let mut slopes = ids.into_iter().zip(others).filter(|(id, _)| id.is_some());
+        slopes.try_for_each(|(id, other)| gradients.add(id, product(d_y, &other)?))
+    });
+    Ok(y.with_steps_of(&a))
 }
 
 /// A parameter as a value on the tape, whose gradient is added to `gradient`.

@@ -16,7 +16,7 @@ pub(crate) mod sums;
 pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::{Kernel, Need};
-use elementwise::{activation, add, add_into, copy, dropout, half, merge};
+use elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
 use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
 use loss::{answers, cross_entropy, ctc, metric_sums, pointwise_loss};
 use lstm::gpu::{recompute, schedule, transpose_gates};
@@ -44,6 +44,7 @@ static KERNELS: &[&[Kernel]] = &[
     one(&half::KERNEL),
     one(&merge::FORWARD),
     one(&merge::BACKWARD),
+    one(&multiply::KERNEL),
     one(&apply_mask::KERNEL),
     one(&copy_columns::KERNEL),
     one(&embedding::FORWARD),

@@ -7,23 +7,28 @@ pub(crate) fn sum(terms: impl Iterator<Item = f32>) -> f32 {
     terms.map(f64::from).sum::<f64>() as f32
 }
 
-/// Adds the rows of `rows`, each as long as `sums`, to `sums`. Eight of them meet in single precision,
-/// where they are few enough to lose nothing, before the sums are touched: that takes fewer loads and
-/// stores than one by one, and is done in vectors.
+/// The rows that meet in single precision, where they are few enough to lose nothing below 4e37.
+pub(crate) const MEET: usize = 8;
+
+/// Adds rows to `sums`: fewer loads and stores than one by one, and in vectors.
+#[inline(always)]
+pub(crate) fn add_eight(sums: &mut [f64], rows: [&[f32]; MEET]) {
+    let [a, b, c, d, e, f, g, h] = rows.map(|row| &row[..sums.len()]);
+    for (j, sum) in sums.iter_mut().enumerate() {
+        let (low, high) = ((a[j] + b[j]) + (c[j] + d[j]), (e[j] + f[j]) + (g[j] + h[j]));
+        *sum += f64::from(low + high);
+    }
+}
+
+/// Adds the rows of `rows`, each as long as `sums`, to `sums`.
 pub(crate) fn add_rows(sums: &mut [f64], rows: &[f32]) {
-    const ROWS: usize = 8;
     let c = sums.len();
     if c == 0 {
         return;
     }
-    let mut groups = rows.chunks_exact(ROWS * c);
+    let mut groups = rows.chunks_exact(MEET * c);
     for group in &mut groups {
-        let r: [&[f32]; ROWS] = std::array::from_fn(|i| &group[i * c..][..c]);
-        for (j, sum) in sums.iter_mut().enumerate() {
-            let low = (r[0][j] + r[1][j]) + (r[2][j] + r[3][j]);
-            let high = (r[4][j] + r[5][j]) + (r[6][j] + r[7][j]);
-            *sum += f64::from(low + high);
-        }
+        add_eight(sums, std::array::from_fn(|i| &group[i * c..][..c]));
     }
     for row in groups.remainder().chunks_exact(c) {
         sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));

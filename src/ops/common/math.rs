@@ -28,8 +28,23 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, p: [f32; N]) -> S::f
     sum
 }
 
-/// e^-x. Overflows to 3.4e38 rather than infinity, underflows to 1.2e-38 rather than zero: no
-/// gate can tell.
+/// x = n ln 2 + r: r, p(r) of e^r = 1 + r + r^2 p(r), to 4e-9, and n with a `bias` in the low bits of a float.
+#[inline(always)]
+fn reduced<S: Simd>(simd: S, x: S::f32s, bias: f32) -> [S::f32s; 3] {
+    let c = |v: f32| simd.splat_f32s(v);
+    // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
+    let magic = c(12_582_912.0 + bias);
+    let shifted = simd.mul_add_f32s(x, c(std::f32::consts::LOG2_E), magic);
+    let n = simd.sub_f32s(shifted, magic);
+    // ln 2 in two parts.
+    let r = simd.mul_add_f32s(n, c(-0.693_359_4), x);
+    let r = simd.mul_add_f32s(n, c(2.121_944_4e-4), r);
+    let p = [0.499_999_94, 1.666_652_2e-1, 4.166_839e-2, 8.368_745e-3, 1.381_453_9e-3];
+    [r, polynomial(simd, r, p), shifted]
+}
+
+/// e^-x, as [`exp`] makes it, but for the sign of r, which would cost an instruction, and for the ends: it
+/// overflows to 3.4e38 rather than infinity, underflows to 1.2e-38 rather than zero. No gate can tell.
 #[inline(always)]
 fn exp_of_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let c = |v: f32| simd.splat_f32s(v);
@@ -55,13 +70,7 @@ fn exp_of_negative<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let c = |v: f32| simd.splat_f32s(v);
     let held = clamp(simd, x, -87.4, 88.8);
-    let magic = c(12_582_912.0 + 127.0);
-    let shifted = simd.mul_add_f32s(held, c(std::f32::consts::LOG2_E), magic);
-    let n = simd.sub_f32s(shifted, magic);
-    let r = simd.mul_add_f32s(n, c(-0.693_359_4), held);
-    let r = simd.mul_add_f32s(n, c(2.121_944_4e-4), r);
-    let p = [0.499_999_94, 1.666_652_2e-1, 4.166_839e-2, 8.368_745e-3, 1.381_453_9e-3];
-    let p = polynomial(simd, r, p);
+    let [r, p, shifted] = reduced(simd, held, 127.0);
     let p = simd.mul_add_f32s(p, simd.mul_f32s(r, r), simd.add_f32s(c(1.0), r));
     // 2^128 is no float, and 2^-127 none that counts: of a large n half goes before.
     let large = simd.greater_than_f32s(x, c(80.0));
@@ -81,14 +90,8 @@ pub(crate) fn exp_m1<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Below -20 it is -1.
     let held = clamp(simd, x, -60.0, 88.8);
     // The power of two is made half as large as it is, since 2^128 is no float.
-    let magic = c(12_582_912.0 + 126.0);
-    let shifted = simd.mul_add_f32s(held, c(std::f32::consts::LOG2_E), magic);
-    let n = simd.sub_f32s(shifted, magic);
-    let r = simd.mul_add_f32s(n, c(-0.693_359_4), held);
-    let r = simd.mul_add_f32s(n, c(2.121_944_4e-4), r);
-    // e^r - 1 = r + r^2 p(r).
-    let p = [0.499_999_94, 1.666_652_2e-1, 4.166_839e-2, 8.368_745e-3, 1.381_453_9e-3];
-    let p = polynomial(simd, r, p);
+    let [r, p, shifted] = reduced(simd, held, 126.0);
+    // e^r - 1.
     let p = simd.mul_add_f32s(p, simd.mul_f32s(r, r), r);
     let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
     let half = simd.transmute_f32s_u32s(power);

@@ -7,3 +7,4 @@ pub(crate) mod copy;
 pub(crate) mod dropout;
 pub(crate) mod half;
 pub(crate) mod merge;
+pub(crate) mod multiply;

@@ -15,19 +15,15 @@ pub(crate) static KERNEL: Kernel = Kernel {
 
 /// `x` is `[B,T,C]`.
 pub(crate) fn apply_mask(x: &Tensor, mask: &Mask) -> Result<Tensor> {
-    mask_frames(x, last_axis(x), mask, 0)
-}
-
-/// `x` has the frames of the mask from `first` on, `c` words each.
-pub(crate) fn mask_frames(x: &Tensor, c: usize, mask: &Mask, first: usize) -> Result<Tensor> {
+    let c = last_axis(x);
     let y = Tensor::empty(x.shape(), &x.device())?;
     match x.gpu() {
         Some(gpu) => elementwise(&KERNEL, y.len())
-            .words(&[c as u32, first as u32])
+            .words(&[c as u32])
             .run(gpu, &[Some(x), Some(&mask.tensor), Some(&y)])?,
         None => {
             let x = x.cpu();
-            let on = &mask.values()[first..];
+            let on = mask.values();
             y.cpu_mut(|y| {
                 some_rows(y, c, |first, y| {
                     let frames = y.chunks_exact_mut(c).zip(x[first * c..].chunks_exact(c));

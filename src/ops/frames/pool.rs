@@ -3,6 +3,7 @@
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, wgsl};
 use crate::lengths::Counted;
+use crate::ops::common::long_sum::{MEET, add_eight};
 use crate::ops::common::vector::{Map, Rows, load, map_part, rows, store};
 use crate::ops::common::{ELEMENTWISE, INDEX, IS_NAN, LONG_SUM, STEPS, elementwise, product};
 use crate::{Result, Tensor};
@@ -128,19 +129,6 @@ impl Rows<2> for Pooled<'_> {
 /// The columns that are summed up at a time.
 const COLUMNS: usize = 512;
 
-/// The frames that meet in single precision, where they are few enough to lose nothing below 4e37, before they are
-/// added in double precision.
-const MEET: usize = 8;
-
-#[inline(always)]
-fn add_eight(sums: &mut [f64], frames: [&[f32]; MEET]) {
-    let [a, b, c, d, e, f, g, h] = frames.map(|frame| &frame[..sums.len()]);
-    for (j, sum) in sums.iter_mut().enumerate() {
-        let (low, high) = ((a[j] + b[j]) + (c[j] + d[j]), (e[j] + f[j]) + (g[j] + h[j]));
-        *sum += f64::from(low + high);
-    }
-}
-
 impl Pooled<'_> {
     /// The sums of the steps that count, and their number. In double precision: a float that has grown large
     /// loses what is added to it.
@@ -211,9 +199,9 @@ impl Pooled<'_> {
             for i in 0..N {
                 let v = load(simd, frame, i * S::F32_LANES, zero);
                 // A NaN stays, since nothing is larger.
-                let larger = simd.select_f32s(simd.greater_than_f32s(v, most[i]), v, most[i]);
-                let place_of = simd.greater_than_f32s(v, most[i]);
-                let placed = simd.select_f32s(place_of, here, place[i]);
+                let above = simd.greater_than_f32s(v, most[i]);
+                let larger = simd.select_f32s(above, v, most[i]);
+                let placed = simd.select_f32s(above, here, place[i]);
                 let number = simd.equal_f32s(v, v);
                 if any {
                     most[i] = simd.select_f32s(number, larger, v);

@@ -7,7 +7,7 @@ use super::frames::counting;
 use super::{Case, argument, none, one_gpu, pairs, with_zeros, words};
 use crate::device::overrides::Forced;
 use crate::ops::common::threefry::Key;
-use crate::ops::elementwise::{activation, add, add_into, copy, dropout, half, merge};
+use crate::ops::elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
 use crate::ops::frames::{apply_mask, copy_columns, gather, pack, swap_axes};
 use crate::ops::sums::{column_sum, reduce_sum};
 use crate::{Device, Lengths, Mask, Tensor};
@@ -76,6 +76,19 @@ fn sums_and_copies() {
             vec![words(add::add(&tensor(&x[0], [n], device), &tensor(&x[1], [n], device)))]
         },
         formula: &|x| vec![pairs(&x[0], &x[1], |a, b| a + b)],
+    }
+    .check(&mut failures);
+    Case {
+        op: "multiply",
+        what: String::new(),
+        seed,
+        bound: 1e-6,
+        arguments: two(),
+        run: &|device, x| {
+            let [a, b] = [&x[0], &x[1]].map(|x| tensor(x, [n], device));
+            vec![words(multiply::multiply(&a, &b))]
+        },
+        formula: &|x| vec![pairs(&x[0], &x[1], |a, b| a * b)],
     }
     .check(&mut failures);
     Case {

@@ -3,7 +3,8 @@
 use super::activate::{Free, activate, clipped_slope, slope};
 use super::options::{Cell, Coupling, Noise};
 use crate::ops::common::math::{sigmoid, tanh};
-use pulp::Simd;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::{Simd, WithSimd};
 
 impl Cell {
     /// What dropout makes of h of a unit on its way to the next step.
@@ -44,9 +45,108 @@ pub(crate) struct Backward<V> {
     pub(crate) d_peepholes: [V; 4],
 }
 
+/// [`Cell::forward`] of the vectors a, c_prev and the peepholes; what comes out is the gates, c and h.
+struct ForwardApart<'a> {
+    cell: &'a Cell,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for ForwardApart<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (x, y) = (S::as_simd_f32s(self.x).0, S::as_mut_simd_f32s(self.y).0);
+        let (Some((a, rest)), Some(y)) = (x.split_first_chunk::<4>(), y.first_chunk_mut::<6>())
+        else {
+            return;
+        };
+        let Some((&[c_prev], p)) = rest.split_first_chunk::<1>() else { return };
+        let Some(&p) = p.first_chunk::<4>() else { return };
+        let new = self.cell.forward_here(simd, *a, c_prev, p);
+        let [i, f, g, o] = new.gates;
+        *y = [i, f, g, o, new.c, new.h];
+    }
+}
+
+/// [`Cell::backward`] of the vectors of the gates, c_prev, d_h, d_c and the peepholes; what comes out is d_a, d_c
+/// and the slopes of the peepholes.
+struct BackwardApart<'a> {
+    cell: &'a Cell,
+    free: Free,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for BackwardApart<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (x, y) = (S::as_simd_f32s(self.x).0, S::as_mut_simd_f32s(self.y).0);
+        let (Some((gates, rest)), Some(y)) = (x.split_first_chunk::<4>(), y.first_chunk_mut::<9>())
+        else {
+            return;
+        };
+        let Some((&[c_prev, d_h, d_c], p)) = rest.split_first_chunk::<3>() else { return };
+        let Some(&p) = p.first_chunk::<4>() else { return };
+        let back = self.cell.backward_here(simd, *gates, c_prev, [d_h, d_c], p, self.free);
+        let ([i, f, g, o], [p_i, p_f, p_g, p_o]) = (back.d_a, back.d_peepholes);
+        *y = [i, f, g, o, back.d_c, p_i, p_f, p_g, p_o];
+    }
+}
+
+/// Whether a cell with all options is compiled as a function of its own. It is large, and a build without
+/// optimization keeps the values of each of its copies on the stack, megabytes in all; one with optimization is
+/// a tenth faster by copies. Debug assertions tell the two apart, as far as a crate can.
+const APART: bool = cfg!(debug_assertions);
+
 impl Cell {
     #[inline(always)]
     pub(crate) fn forward<S: Simd>(
+        &self,
+        simd: S,
+        [i, f, g, o]: [S::f32s; 4],
+        c_prev: S::f32s,
+        p: [S::f32s; 4],
+    ) -> Forward<S::f32s> {
+        if !APART {
+            return self.forward_here(simd, [i, f, g, o], c_prev, p);
+        }
+        let x = [i, f, g, o, c_prev, p[0], p[1], p[2], p[3]];
+        let mut y = [simd.splat_f32s(0.0); 6];
+        let (words, to) = (cast_slice(&x), cast_slice_mut(&mut y));
+        simd.vectorize(ForwardApart { cell: self, x: words, y: to });
+        let [i, f, g, o, c, h] = y;
+        Forward { gates: [i, f, g, o], c, h }
+    }
+
+    #[inline(always)]
+    pub(crate) fn backward<S: Simd>(
+        &self,
+        simd: S,
+        [i, f, g, o]: [S::f32s; 4],
+        c_prev: S::f32s,
+        [d_h, d_c]: [S::f32s; 2],
+        p: [S::f32s; 4],
+        free: Free,
+    ) -> Backward<S::f32s> {
+        if !APART {
+            return self.backward_here(simd, [i, f, g, o], c_prev, [d_h, d_c], p, free);
+        }
+        let x = [i, f, g, o, c_prev, d_h, d_c, p[0], p[1], p[2], p[3]];
+        let mut y = [simd.splat_f32s(0.0); 9];
+        let (words, to) = (cast_slice(&x), cast_slice_mut(&mut y));
+        simd.vectorize(BackwardApart { cell: self, free, x: words, y: to });
+        let [i, f, g, o, d_c, p_i, p_f, p_g, p_o] = y;
+        Backward { d_a: [i, f, g, o], d_c, d_peepholes: [p_i, p_f, p_g, p_o] }
+    }
+}
+
+impl Cell {
+    #[inline(always)]
+    fn forward_here<S: Simd>(
         &self,
         simd: S,
         a: [S::f32s; 4],
@@ -76,7 +176,7 @@ impl Cell {
     }
 
     #[inline(always)]
-    pub(crate) fn backward<S: Simd>(
+    fn backward_here<S: Simd>(
         &self,
         simd: S,
         [i, f, g, o]: [S::f32s; 4],
