@@ -152,6 +152,8 @@ left_out() {
     say "not reached for what the adapter lacks: ${words:-nothing}"
 }
 
+# What is tested besides the default features.
+features=csv,ndarray,npz,plot,tokenizers
 driver=
 quick=
 manifest=
@@ -226,12 +228,12 @@ if [ -z "${WGPU_LSTM_TEST_REQUIRE+set}" ] && { [ "$driver" = lavapipe ] || { [ -
 fi
 if [ -n "$driver" ]; then
     # Fails if it is not the driver that was asked for.
-    cargo test --locked --test adapter -- --nocapture
+    cargo test --locked --features "$features" --test adapter -- --nocapture
 fi
 say "cargo test $*"
 # Cargo does not see a terminal behind a pipe.
 [ ! -t 2 ] || export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-always}"
 status=0
-{ cargo test --locked "$@" 2>&1 >&3 | tee "$errors" >&2; } 3>&1 || status=$?
+{ cargo test --locked --features "$features" "$@" 2>&1 >&3 | tee "$errors" >&2; } 3>&1 || status=$?
 left_out "$errors"
 exit "$status"

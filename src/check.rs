@@ -13,8 +13,12 @@ pub(crate) fn check_positive(option: &'static str, value: f32) -> Result<()> {
 }
 
 /// Checks that an option is a finite number of at least 0.
-pub(crate) fn check_not_negative(option: &'static str, value: f32) -> Result<()> {
-    if value >= 0.0 && value.is_finite() {
+pub(crate) fn check_not_negative(
+    option: &'static str,
+    value: impl Into<f64> + Copy + ToString,
+) -> Result<()> {
+    let size = value.into();
+    if size >= 0.0 && size.is_finite() {
         return Ok(());
     }
     let expected = "a finite number of at least 0".into();

@@ -97,9 +97,10 @@ pub enum Error {
         /// The shape that was given.
         found: Vec<usize>,
     },
-    /// A sequence's length is 0 or more than the timesteps that there are.
+    /// A length is more than the timesteps that there are, or a sequence has none.
     #[error(
-        "the length of row {row} is {found}, expected 1..={max} (a sequence has at least one timestep and at most as many as the tensor)"
+        "the length of row {row} is {found}, expected {}..={max} (a row has at most as many timesteps as the tensor, and a sequence of data at least one)",
+        usize::from(*.found == 0)
     )]
     Length {
         /// The row of the batch.
@@ -153,10 +154,14 @@ pub enum Error {
         help: &'static str,
     },
     /// There are more or fewer targets than a model gives values for.
-    #[error("{op}: {found} numbers or classes as targets, expected {expected}; {help}")]
+    #[error(
+        "{op}: {found} numbers or classes as targets of {sequences} sequences, expected {expected}; {help}"
+    )]
     Targets {
         /// The operation or method.
         op: &'static str,
+        /// The number of sequences.
+        sequences: usize,
         /// The numbers or classes that the model's outputs are compared with.
         expected: usize,
         /// The numbers or classes that were given.
@@ -186,9 +191,9 @@ pub enum Error {
         /// The number of features of a frame.
         features: usize,
     },
-    /// A row has too few frames for its labels: see [`crate::loss::Ctc`].
+    /// A row has too few frames for its labels: see [`crate::loss::Ctc::align`].
     #[error(
-        "row {row} has {found} frames, expected at least {expected}: one for each label and one between equal ones; or Ctc::zero_infinity"
+        "row {row} has {found} frames, expected at least {expected}: one for each label and one between equal ones"
     )]
     TooFewFrames {
         /// The row of the batch.
@@ -212,19 +217,23 @@ pub enum Error {
         /// Where the expected number comes from, and what to do.
         help: &'static str,
     },
-    /// A stream that an [`crate::nn::LstmStepper`] does not have, or that comes twice in one call.
-    #[error("{op}: {}", stream(*at, *twice))]
+    /// A stream that a stepper does not have, or that comes twice in one call: see [`crate::nn::LstmStepper`] and
+    /// [`crate::train::Stepper`].
+    #[error("{op}: {}", stream_text(*at, *stream, *twice))]
     Stream {
         /// The method.
         op: &'static str,
         /// The index among the frames of the call; `None` where the method takes one stream.
         at: Option<usize>,
+        /// The number of the stream, with which a [`crate::nn::StreamId`] prints.
+        stream: u64,
         /// Whether the stream is there but comes twice; otherwise it did not join, or has left.
         twice: bool,
     },
-    /// An [`crate::nn::LstmStepper`] has no room for another stream.
+    /// A stepper has no room for another stream.
     #[error(
-        "LstmStepper::join: all {places} places are taken; let a stream leave, or make a stepper for more"
+        "no stream can join: all {places} places of the stepper are taken; let a stream leave, or make a \
+         stepper for more"
     )]
     TooManyStreams {
         /// The number of streams that the stepper was made for.
@@ -435,6 +444,20 @@ pub enum Error {
         /// What the file has.
         found: String,
     },
+    /// A field of a table is not what it should be: see `data::Table`.
+    #[error("{path}: line {line}, column {column:?} is {found}, expected {expected}")]
+    Field {
+        /// The file.
+        path: String,
+        /// The line of the file, from 1, in which the row begins.
+        line: u64,
+        /// The name of the column.
+        column: String,
+        /// What would have been right.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
     /// What was kept of an optimizer, a callback or a training lacks something: see
     /// [`crate::train::State`].
     #[error("nothing is kept as {name:?}: it is of another kind of object, or of another version")]
@@ -451,6 +474,24 @@ pub enum Error {
         expected: &'static str,
         /// What was found.
         found: String,
+    },
+    /// An error in a part of what was given: the validation data, a frame of a sequence.
+    #[error("{place}: {error}")]
+    At {
+        /// The part: `Fit::validation_data`, or `frame 3 of sequence 2`, both counted from 0.
+        place: String,
+        /// What is wrong there.
+        error: Box<Error>,
+    },
+    /// A sample of a data set that is no good, or could not be got: see [`crate::data::Dataset`].
+    #[error("{op}: sample {index}: {error}")]
+    Sample {
+        /// The method that the data set was given to.
+        op: &'static str,
+        /// The index of the sample; in a stream the number of those before it in the epoch.
+        index: usize,
+        /// What is wrong with it.
+        error: Box<Error>,
     },
     /// An error of a layer, a loss or an optimizer of the user's own: see [`Error::custom`].
     #[error(transparent)]
@@ -470,6 +511,11 @@ impl Error {
     /// ```
     pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Custom(CustomError(error.into().into()))
+    }
+
+    /// The same error in a part of what was given.
+    pub(crate) fn at(self, place: impl Into<String>) -> Self {
+        Self::At { place: place.into(), error: self.into() }
     }
 }
 
@@ -511,16 +557,22 @@ fn anomaly(op: &str, backward: bool, parameter: Option<&str>) -> String {
     }
 }
 
-fn stream(at: Option<usize>, twice: bool) -> String {
-    let which = at.map_or("the stream".into(), |at| format!("the stream of frames[{at}]"));
+fn stream_text(at: Option<usize>, number: u64, twice: bool) -> String {
+    let place = at.map_or(String::new(), |at| format!(" (frames[{at}])"));
     match twice {
-        true => format!("{which} comes a second time, expected one frame of each"),
-        false => format!("{which} is not there, expected one that joined and did not leave"),
+        true => format!("stream {number}{place} comes a second time, expected one frame of each"),
+        false => format!(
+            "stream {number}{place} has left, or is another stepper's; expected one that `join` of this one \
+             gave"
+        ),
     }
 }
 
-/// What to do about a label that is the number of classes.
+/// What to do about a label that is the number of classes, or was none.
 fn from_one(found: u32, classes: usize) -> String {
+    if found == u32::MAX {
+        return "; this number stands for one that was negative, or beyond a u32".into();
+    }
     match found as usize == classes {
         true => format!(
             "; labels begin with 0: if these go from 1 to {classes}, take 1 off each, else give the last \

@@ -5,7 +5,11 @@ use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
 use std::sync::{Arc, OnceLock};
 
-/// The number of timesteps of each row of a batch, counted from its first.
+/// The number of timesteps of each row of a batch, counted from its first; 0 for a row without any.
+///
+/// A row without a timestep, as ONNX' `sequence_lens` allows it, has no effect: its outputs are 0, a recurrent
+/// layer ends in the state in which it begins, a pool gives 0, attention to it a context of 0, no gradient
+/// flows to it, and no loss counts it. (ONNX Runtime 1.32 gives 0 for its last states.)
 ///
 /// ```
 /// use wgpu_lstm::{Device, Lengths};
@@ -34,24 +38,19 @@ pub(crate) struct PackedRow {
 }
 
 impl Lengths {
-    /// One length, at least 1, for each row.
+    /// One length for each row.
     ///
     /// # Errors
-    /// [`Error::Length`] for a length of 0, and those of [`Tensor::from_u32`].
+    /// [`Error::Length`] for a length that 32 bits do not hold, and those of [`Tensor::from_u32`].
     pub fn new(lengths: &[usize], device: &Device) -> Result<Self> {
         let mut host = Vec::with_capacity(lengths.len());
         for (row, &found) in lengths.iter().enumerate() {
-            match u32::try_from(found) {
-                Ok(length) if length > 0 => host.push(length),
-                _ => {
-                    return Err(Error::Length { row, found, max: u32::MAX as usize });
-                }
-            }
+            let long = Error::Length { row, found, max: u32::MAX as usize };
+            host.push(u32::try_from(found).map_err(|_| long)?);
         }
         Self::counted(host, device)
     }
 
-    /// Lengths of which some may be 0: those of a mask.
     fn counted(host: Vec<u32>, device: &Device) -> Result<Self> {
         let mut order: Vec<_> = (0..host.len()).collect();
         // A stable sort: the order, and so every bit, depends only on the lengths.
@@ -112,7 +111,7 @@ impl Lengths {
         self.rows.first().map_or(0, |row| row.length)
     }
 
-    /// Whether some row has no step, as behind a mask.
+    /// Whether some row has no step.
     pub(crate) fn has_empty(&self) -> bool {
         self.rows.last().is_some_and(|row| row.length == 0)
     }
@@ -133,9 +132,10 @@ impl Lengths {
 }
 
 /// The timesteps of a batch that count, with gaps anywhere, as in Keras' masks. At a step that is left out
-/// an LSTM keeps its state and repeats its output; layers that compute each step by itself, such as
-/// [`crate::nn::Dense`], compute on the value that is there. An LSTM takes the time of the steps that
-/// count. If only steps behind a row's end are left out, [`Lengths`] say so, too: an LSTM's output there is 0.
+/// an LSTM keeps its state and repeats its output (before the first that counts, 0); layers that compute each
+/// step by itself, such as [`crate::nn::Dense`], compute on the value that is there. An LSTM takes the time of
+/// the steps that count. If only steps behind a row's end are left out, [`Lengths`] say so, too: an LSTM's
+/// output there is 0.
 ///
 /// ```
 /// use wgpu_lstm::{Device, Mask};
@@ -184,7 +184,7 @@ impl Mask {
         Ok(self.packing.get_or_init(|| packing))
     }
 
-    /// For each step of `[B,T]` the packed one whose output it has, or the row's first state.
+    /// For each step of `[B,T]` the packed one whose output it has, or a number past the last before the first.
     pub(crate) fn repeats(&self, reverse: bool) -> Result<&Repeats> {
         let packing = self.packing()?;
         let slot = &packing.repeats[usize::from(reverse)];
@@ -199,7 +199,7 @@ impl Mask {
 /// The steps that a mask counts, as rows of different lengths, packed: see [`Lengths`].
 #[derive(Debug)]
 pub(crate) struct Packing {
-    /// How many steps of each row count; of some rows none may.
+    /// How many steps of each row count.
     pub(crate) lengths: Lengths,
     /// The place in `[B,T]` of each packed frame.
     pub(crate) order: Tensor,

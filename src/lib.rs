@@ -21,6 +21,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! The module [`guide`] goes by tasks: forecasts, texts, streams, loops of your own; and by the names of Keras and
+//! PyTorch.
+//!
 //! A training loop of your own records the same layers on a [`Tape`]: see its example.
 //!
 //! [`Device::auto`] opens a hardware GPU or else the CPU; the environment variable `WGPU_LSTM_DEVICE`
@@ -29,7 +32,7 @@
 //!
 //! # Features
 //!
-//! All three are on unless `default-features = false` leaves them out. The interface is the same with
+//! The first three are on unless `default-features = false` leaves them out. The interface is the same with
 //! any of them.
 //!
 //! - `gpu`: wgpu. Without it the CPU is the only device, and asking for another gives
@@ -38,6 +41,15 @@
 //!   CPU device keeps nothing.
 //! - `progress`: [`train::Fit`] shows a bar on a terminal. Without it, and where the output is no terminal,
 //!   it prints a line for each epoch.
+//!
+//! These are not, and bring the types that they name:
+//!
+//! - `csv`: [`data`]`::Table`, `Csv` and `Groups`, which are read from CSV files.
+//! - `ndarray`: [`data::Sequences`] and [`data::Targets`] from arrays of that crate, and [`train::Prediction`] as an
+//!   array.
+//! - `npz`: [`data`]`::NpzFile`, arrays of `.npz` files; those of `.npy` files are always there.
+//! - `plot`: the module `plot`, pictures as SVG and PNG.
+//! - `tokenizers`: [`data`]`::Tokenizer`, byte pairs and others of a `tokenizer.json`.
 
 // Lints of the library alone; `[lints]` in Cargo.toml has those of tests, benches and examples, too.
 #![cfg_attr(
@@ -70,10 +82,14 @@ mod device;
 mod dtype;
 mod error;
 mod file;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod lengths;
 pub mod loss;
 pub mod nn;
 mod ops;
+#[cfg(feature = "plot")]
+pub mod plot;
 mod tensor;
 #[doc(hidden)]
 pub mod testing;
@@ -98,8 +114,11 @@ pub use train::Sequential;
 /// [`loss`], [`nn::Params`]. [`Error`] and [`Result`] are not included, since the latter would hide the
 /// standard library's.
 pub mod prelude {
-    pub use crate::data::{Sequences, Targets};
-    pub use crate::loss::CrossEntropy;
+    pub use crate::data::{
+        Dataset, IterableDataset, MinMax, Sample, Sequences, Standardizer, Targets, Vocabulary,
+        Windows, train_test_split,
+    };
+    pub use crate::loss::{BinaryCrossEntropy, CrossEntropy};
     pub use crate::nn::Group;
     pub use crate::nn::{
         Activation, Dense, Dropout, Embedding, Init, LayerNorm, Lstm, Merge, Pool, Pooling,

@@ -10,8 +10,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use wgpu_lstm::nn::{Dense, Lstm, Params};
-use wgpu_lstm::{Device, GpuOptions};
+use wgpu_lstm::nn::{Activation, Dense, Lstm, Params};
+use wgpu_lstm::{Device, GpuOptions, Sequential};
 
 /// From this size on a piece of memory is large: more than a tape's node or a command takes.
 const LARGE: usize = 16 << 10;
@@ -163,4 +163,26 @@ fn a_frame_of_a_stream_on_the_cpu_takes_no_memory_but_for_its_output() {
     step();
     // A vector of outputs, and the output in it.
     assert_eq!(pieces(&mut step), (2 * 10, 0));
+}
+
+/// A head goes by tensors: their shapes and counts, and those of its parameters; no words of any size.
+#[test]
+fn a_frame_of_a_model_on_the_cpu_takes_few_small_pieces_of_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::cpu_with_threads(1).unwrap();
+    let head = Dense::new(10).activation(Activation::Softmax);
+    let mut model = Sequential::new(&device).add(Lstm::new(40).num_layers(2)).add(head);
+    model.build(24).unwrap();
+    let mut stepper = model.stepper(1).unwrap();
+    let stream = stepper.join().unwrap();
+    let mut step = || {
+        assert_eq!(stepper.step(&[(stream, &[0.5; 24])]).unwrap().row(0).len(), 10);
+    };
+    step();
+    let (first, _) = pieces(&mut step);
+    (0..30).for_each(|_| step());
+    let (later, large) = pieces(&mut step);
+    assert_eq!((later, large), (first, 0));
+    // Seen: 40 a step.
+    assert!(later <= 10 * 45, "{later}");
 }

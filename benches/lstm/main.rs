@@ -16,8 +16,9 @@
 //! of T, `full`; their ratio is printed, from runs that take turns. `fit` prints how the cost grows
 //! with T and B, `profile` which kernels a GPU's time goes to, `startup` the time from the start of a
 //! process to its first prediction, `subnormal` what numbers below 1.2e-38 cost,
-//! `large` what parameters do that are larger than a binding.
+//! `large` what parameters do that are larger than a binding, `data` what it costs that samples come from a file.
 
+mod data;
 mod devices;
 mod fit;
 mod large;
@@ -55,6 +56,9 @@ fn main() {
     }
     if wanted_any("large/") {
         large::run();
+    }
+    if wanted_any("data/") {
+        data::run();
     }
     if wanted_any("subnormal/") {
         subnormal::run();

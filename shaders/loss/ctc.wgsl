@@ -34,7 +34,8 @@ fn take_row(row: u32, lane: u32) {
         storageBarrier();
     }
     if lane == 0u {
-        var value = 0.0;
+        // The one path of no frames says nothing.
+        var value = select(dims.impossible, 0.0, scale == 0.0 || states == 1u);
         if frames > 0u {
             let last = (row * dims.t + frames - 1u) * stride + states - 1u;
             var other = NEVER;
@@ -42,6 +43,8 @@ fn take_row(row: u32, lane: u32) {
             let total = log_sum(alpha[last], other, NEVER);
             value = -scale * total;
             if is_never(total) { value = dims.impossible; }
+        } else if scale != 0.0 && states > 1u {
+            value = dims.impossible;
         }
         loss[row] = value;
     }

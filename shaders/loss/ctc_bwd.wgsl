@@ -4,19 +4,20 @@
 //   d_x[t,k]  = d_loss * scale * (e^lp[t,k] - sum over s with label k of e^(alpha + beta - total))
 //
 // Shapes  as in loss/parts/ctc.wgsl; alpha: [B,T,2L+1]; beta: [B,2,2L+1], of this frame and the next;
-//         d_loss: [1]; d_x: [B,T,C], 0 past a row's end
+//         d_loss: [B], or [1] of the sum; d_x: [B,T,C], 0 past a row's end
 // Grid    rowwise, n = B
 // Twin    src/ops/loss/ctc.rs
 // Source  Graves et al. 2006, equation 16
 
 @group(0) @binding(5) var<storage, read> alpha: array<f32>;       // [B,T,2L+1]
-@group(0) @binding(6) var<storage, read> d_loss: array<f32>;      // [1]
+@group(0) @binding(6) var<storage, read> d_loss: array<f32>;      // [B] or [1]
 @group(0) @binding(7) var<storage, read_write> beta: array<f32>;  // [B,2,2L+1]
 @group(0) @binding(8) var<storage, read_write> d_x: array<f32>;   // [B,T,C]
 
 fn take_row(row: u32, lane: u32) {
-    let factor = d_loss[0] * scales[row];
-    var frames = select(rows[2u * row], 0u, scales[row] == 0.0);
+    let factor = d_loss[row * dims.each] * scales[row];
+    let counted = select(rows[2u * row], 0u, scales[row] == 0.0);
+    var frames = counted;
     let count = rows[2u * row + 1u];
     let states = 2u * count + 1u;
     let stride = 2u * dims.longest + 1u;
@@ -26,7 +27,6 @@ fn take_row(row: u32, lane: u32) {
         var other = NEVER;
         if states > 1u { other = alpha[last - 1u]; }
         total = log_sum(alpha[last], other, NEVER);
-        // A row that no path says has no gradient.
         if is_never(total) { frames = 0u; }
     }
     for (var back = 0u; back < dims.t; back++) {
@@ -50,7 +50,9 @@ fn take_row(row: u32, lane: u32) {
             }
             for (var k = lane; k < dims.c; k += 64u) { d_x[logits + k] = factor * exp1(lp[logits + k]); }
         } else {
-            for (var k = lane; k < dims.c; k += 64u) { d_x[logits + k] = 0.0; }
+            // Of a row that no path says, or behind a row's end.
+            let d = select(0.0, dims.slope, t < counted);
+            for (var k = lane; k < dims.c; k += 64u) { d_x[logits + k] = d; }
         }
         storageBarrier();
         // Each class has one invocation, which goes from label to label: the sums keep their order.

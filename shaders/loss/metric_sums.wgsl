@@ -17,14 +17,15 @@
 //
 // A row of weight 0 is not read. A NaN in 0 .. 5 and 8 makes the sum NaN; in the others it is no answer.
 //
-// Shapes  x: [N,C]; y: [N,D] floats by their bits, of which the last column serves all from there on, or
-//         [N] labels; weights: [N]; wanted: [sums]; part: [blocks, S], S = sums + 3 classes
+// Shapes  x: [N,C]; y: [N,D] floats by their bits, each of them the target of `each` columns of x, and the
+//         last of all from there on, or [N] labels; weights: [N]; wanted: [sums]; part: [blocks, S],
+//         S = sums + 3 classes
 // Grid    rowwise, n = blocks * S; a block is 1,024 rows
 // Twin    src/ops/loss/metric_sums.rs
 
 override WEIGHTS: bool;
 
-struct Dims { n: u32, rows: u32, c: u32, d: u32, sums: u32, classes: u32 }
+struct Dims { n: u32, rows: u32, c: u32, d: u32, sums: u32, classes: u32, each: u32 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [N,C]
@@ -36,7 +37,7 @@ struct Dims { n: u32, rows: u32, c: u32, d: u32, sums: u32, classes: u32 }
 const BLOCK = 1024u;
 
 fn target_of(row: u32, j: u32) -> f32 {
-    return bitcast<f32>(y[row * dims.d + min(j, dims.d - 1u)]);
+    return bitcast<f32>(y[row * dims.d + min(j / dims.each, dims.d - 1u)]);
 }
 
 fn one(condition: bool) -> f32 { return select(0.0, 1.0, condition); }

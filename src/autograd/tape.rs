@@ -9,7 +9,8 @@ use crate::ops;
 use crate::tensor::Tensor;
 use crate::{DType, Error, Result};
 use std::any::type_name;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 type Backward = Box<dyn FnOnce(&[Option<Tensor>], &mut Gradients) -> Result<()> + Send>;
@@ -50,6 +51,11 @@ pub struct Tape {
     generation: Cell<Option<u64>>,
     /// The version of the parameters' values when the first of them was used.
     version: Cell<u64>,
+    /// What takes the gradients of parameters in place of [`Params`]' own, once it is needed; `None` for a tape
+    /// of which they are wanted.
+    aside: Option<OnceCell<Tensor>>,
+    /// The values whose gradients are kept: see [`Tape::retain`].
+    retained: RefCell<BTreeSet<usize>>,
     /// Penalties that layers add to the loss.
     penalties: RefCell<Vec<Var>>,
     /// The first value that is not finite, if the tape looks for one.
@@ -67,13 +73,37 @@ impl Tape {
         Self::with(params, None)
     }
 
+    /// A tape that records, but for the gradients of inputs alone: see [`Tape::input`] and [`Tape::retain`].
+    /// Layers compute as they do on [`Tape::inference`], without dropout and other noise, and the gradients of
+    /// parameters stay as they are: PyTorch's `eval()` with parameters that need no gradient. A layer of your own
+    /// asks [`Tape::trains`] before it makes noise.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Dense, Params}};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let dense = Dense::new(1).build(&params, 2)?;
+    /// params.set("dense.weight", &[3.0, -2.0])?;
+    /// let tape = Tape::for_inputs(&params);
+    /// let x = tape.input(Tensor::from_slice(&[1.0, 1.0], [1, 2], &device)?);
+    /// let y = dense.forward(&tape, &x)?;
+    /// let gradients = tape.backward_from(&[(&y, Tensor::from_slice(&[1.0], [1, 1], &device)?)])?;
+    /// assert_eq!(gradients.get(&x).unwrap().to_vec()?, [3.0, -2.0]);
+    /// assert_eq!(params.gradient("dense.weight")?, [0.0, 0.0]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn for_inputs(params: &Params) -> Self {
+        Self { aside: Some(OnceCell::new()), ..Self::new(params) }
+    }
+
     fn with(params: &Params, nodes: Option<RefCell<Vec<Node>>>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let generation = Cell::new(None);
         let (params, next, version) = (params.clone(), Cell::new(0), Cell::new(0));
         let (penalties, watch) = (RefCell::default(), None);
-        Self { number, params, nodes, next, generation, version, penalties, watch }
+        let (aside, retained) = (None, RefCell::default());
+        Self { number, params, nodes, next, generation, version, aside, retained, penalties, watch }
     }
 
     /// Looks for the first op whose output, or whose gradient of an input or parameter, is not finite:
@@ -105,6 +135,12 @@ impl Tape {
         self.nodes.is_some()
     }
 
+    /// Whether ops are recorded for a training, in which dropout and other noise have their place: not on
+    /// [`Tape::inference`], nor on [`Tape::for_inputs`].
+    pub fn trains(&self) -> bool {
+        self.records() && self.aside.is_none()
+    }
+
     /// The parameters that the layers use.
     pub fn params(&self) -> &Params {
         &self.params
@@ -123,9 +159,21 @@ impl Tape {
     fn tensors(&self, id: ParamId, shape: &[usize], product: bool) -> Result<(Tensor, Tensor)> {
         // Read before the values, so that a change in between is noticed.
         let version = self.params.version();
-        let tensors = self.params.tensors(id, shape, product)?;
+        let (value, mut gradient) = self.params.tensors(id, shape, product)?;
         self.uses_params(version);
-        Ok(tensors)
+        if let Some(aside) = &self.aside {
+            let words = match aside.get() {
+                Some(words) => words.clone(),
+                None => Tensor::large_zeros(
+                    [self.params.arena()?.grad.len()],
+                    "gradients that are not wanted",
+                    &value.device(),
+                )?,
+            };
+            gradient = words.view(gradient.offset, shape);
+            let _ = aside.set(words);
+        }
+        Ok((value, gradient))
     }
 
     /// The values of a table: see [`Params::table`].
@@ -156,6 +204,28 @@ impl Tape {
     pub fn input(&self, tensor: Tensor) -> Var {
         let id = self.records().then(|| self.take_id());
         Var { tensor, id, lengths: None, mask: None }
+    }
+
+    /// Keeps the gradient of a value that ops of this tape computed, for [`Gradients::get`]: PyTorch's
+    /// `retain_grad`. Gradients of other values than these and [`Tape::input`]'s are freed on the way.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, Tensor, nn::{Dense, Params}};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let dense = Dense::new(1).build(&params, 1)?;
+    /// params.set("dense.weight", &[3.0])?;
+    /// let tape = Tape::new(&params);
+    /// let x = Tensor::from_slice(&[1.0], [1, 1], &device)?;
+    /// let h = dense.forward(&tape, &x.into())?;
+    /// tape.retain(&h);
+    /// let y = dense.forward(&tape, &h)?;
+    /// let gradients = tape.backward_from(&[(&y, Tensor::from_slice(&[1.0], [1, 1], &device)?)])?;
+    /// assert_eq!(gradients.get(&h).unwrap().to_vec()?, [3.0]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn retain(&self, var: &Var) {
+        self.retained.borrow_mut().extend(self.id(var).map(|id| id.index));
     }
 
     fn take_id(&self) -> VarId {
@@ -306,9 +376,13 @@ impl Tape {
             gradients.add(var.id, gradient.clone())?;
         }
         let nodes = self.nodes.take().map(RefCell::into_inner).unwrap_or_default();
+        let retained = self.retained.take();
         for node in nodes.into_iter().rev() {
-            let d_outputs: Vec<_> =
-                node.outputs.iter().map(|id| gradients.by_index[id.index].take()).collect();
+            let of = |id: &VarId| match retained.contains(&id.index) {
+                true => gradients.by_index[id.index].clone(),
+                false => gradients.by_index[id.index].take(),
+            };
+            let d_outputs: Vec<_> = node.outputs.iter().map(of).collect();
             if d_outputs.iter().any(Option::is_some) {
                 (node.backward)(&d_outputs, &mut gradients)?;
                 if let Some(watch) = &watch {
@@ -336,7 +410,8 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// The gradient of a value made by [`Tape::input`]; `None` if the loss does not depend on it.
+    /// The gradient of a value made by [`Tape::input`], or kept by [`Tape::retain`]; `None` if the loss does not
+    /// depend on it.
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
         let id = var.id.filter(|id| id.tape == self.tape)?;
         self.by_index.get(id.index)?.as_ref()

@@ -1,5 +1,8 @@
 //! The targets that a model learns.
 
+use super::numbers::{Integer, Number};
+use crate::{Error, Result};
+
 /// The targets of a data set: one for each sequence, or one for each frame of each sequence
 /// (all frames of the first, then of the second …) for models that give a value at every
 /// timestep.
@@ -8,7 +11,12 @@
 /// use wgpu_lstm::data::Targets;
 /// let speakers = Targets::classes([3, 0, 8]);          // for Loss::CrossEntropy
 /// let odd = Targets::values([1.0, 0.0, 1.0], 1);       // for the other losses
-/// # let _ = (speakers, odd);
+/// let places = Targets::from_rows([[0.5, 2.0], [1.5, 0.0], [0.0, 1.0]])?;
+/// assert_eq!((speakers.len(), odd.width(), places.width()), (3, 1, 2));
+/// // Of 2 classes each: for Loss::CrossEntropy where a row may belong to several.
+/// let votes = Targets::probabilities([0.75, 0.25, 0.0, 1.0, 0.5, 0.5], 2);
+/// assert_eq!(votes.len(), 3);
+/// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
@@ -22,13 +30,64 @@ pub(crate) enum Kind {
 }
 
 impl Targets {
-    /// One class for each sequence or frame, as a number from 0.
-    pub fn classes(labels: impl Into<Vec<u32>>) -> Self {
-        Self { kind: Kind::Classes(labels.into()) }
+    /// One class for each sequence or frame, as a number from 0: integers of any type, or `bool`.
+    ///
+    /// A negative number, or one beyond a `u32`, becomes `u32::MAX`, which is no class: `fit` says where it is,
+    /// unless [`crate::loss::CrossEntropy::ignore_index`] has this number, as for PyTorch's label -100.
+    pub fn classes(labels: impl IntoIterator<Item: Integer>) -> Self {
+        let labels = labels.into_iter().map(|label| label.to_u32().unwrap_or(u32::MAX));
+        Self { kind: Kind::Classes(labels.collect()) }
     }
 
-    /// `width` numbers for each sequence or frame.
-    pub fn values(values: impl Into<Vec<f32>>, width: usize) -> Self {
-        Self { kind: Kind::Values { values: values.into(), width } }
+    /// `width` numbers for each sequence or frame, of any type. What a 32-bit float cannot hold becomes
+    /// infinite, and `fit` refuses it.
+    pub fn values(values: impl IntoIterator<Item: Number>, width: usize) -> Self {
+        let values = values.into_iter().map(|value| value.to_f32());
+        Self { kind: Kind::Values { values: values.collect(), width } }
+    }
+
+    /// The probability of each of so many classes, for each sequence or frame, row by row: soft targets, such as the
+    /// shares of several people's answers or what another model says. One-hot rows are such, too:
+    /// Keras' `categorical_crossentropy`, PyTorch's `cross_entropy` with class probabilities. `fit` refuses rows with
+    /// values below 0 or with another sum than 1.
+    ///
+    /// Metrics and [`crate::Sequential::confusion_matrix`] take the likeliest class of a row, of equals the first,
+    /// for its label. Class weights and smoothing are those of PyTorch; a label to ignore there is none.
+    ///
+    /// It is [`Targets::values`] by another name.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Sequential, data::{Sequences, Targets}, nn::{Dense, Lstm}};
+    /// use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
+    /// let x = Sequences::from_array(&[0.1, 0.2, 0.3, 0.4], [2, 2, 1])?;
+    /// let one_hot = Targets::probabilities([0.0, 0.0, 1.0, 0.0, 1.0, 0.0], 3);
+    /// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(4)).add(Dense::new(3));
+    /// model.compile(Adam::default(), Loss::CrossEntropy, &[Metric::Accuracy]);
+    /// let soft = model.fit(&x, &one_hot, Fit::new().quiet())?;
+    /// assert_eq!(soft.epochs[0].training.names, ["accuracy"]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn probabilities(values: impl IntoIterator<Item: Number>, classes: usize) -> Self {
+        Self::values(values, classes)
+    }
+
+    /// Appends the targets of further sequences, which must be of the same kind.
+    pub(crate) fn append(&mut self, more: &Self) -> Result<()> {
+        match (&mut self.kind, &more.kind) {
+            (Kind::Classes(all), Kind::Classes(more)) => all.extend_from_slice(more),
+            (Kind::Values { values: all, width }, Kind::Values { values: more, width: other })
+                if width == other =>
+            {
+                all.extend_from_slice(more)
+            }
+            _ => {
+                return Err(Error::Unsupported {
+                    what: "the kind of these targets",
+                    with: "that of the samples before",
+                    help: "give each sample classes, or values of one width",
+                });
+            }
+        }
+        Ok(())
     }
 }

@@ -193,11 +193,6 @@ impl CpuBuffer {
         Ok(packed)
     }
 
-    /// A number that changes whenever the words do.
-    pub(crate) fn version(&self) -> u64 {
-        lock(&self.data).version
-    }
-
     pub(crate) fn read(&self) -> Arc<Aligned> {
         lock(&self.data).words.clone()
     }

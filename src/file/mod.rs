@@ -7,10 +7,11 @@ mod write;
 
 pub(crate) use read::Reader;
 pub use state::State;
-pub(crate) use write::{Entry, Sink, write};
+pub(crate) use write::{Entry, Sink, replace, write, write_floats};
 
-use crate::Error;
+use crate::{Error, Result};
 use std::fmt::Display;
+use std::fs::File;
 use std::path::Path;
 
 /// What begins the names of tensors and texts that are no part of a model: those of a training. Parameters
@@ -18,8 +19,19 @@ use std::path::Path;
 pub(crate) const RESERVED: &str = "__";
 
 /// That a file could not be read or written.
-fn io(action: &'static str, path: &Path, error: impl Display) -> Error {
+pub(crate) fn io(action: &'static str, path: &Path, error: impl Display) -> Error {
     Error::Io { action, path: path.display().to_string(), error: error.to_string() }
+}
+
+/// Opens a file, and says how many bytes it has.
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+    let read = |error| io("read", path, error);
+    // Opening a pipe would wait for a writer; after it another file may have taken the name.
+    std::fs::metadata(path).and_then(|found| regular(&found)).map_err(read)?;
+    let file = File::open(path).map_err(read)?;
+    let found = file.metadata().map_err(read)?;
+    regular(&found).map_err(read)?;
+    Ok((file, found.len()))
 }
 
 /// That what has a path is no file whose content ends, such as a folder, a pipe or a device.

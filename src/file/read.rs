@@ -1,7 +1,7 @@
 //! Reading of a safetensors file, tensor by tensor.
 
 use super::header::{Header, LARGEST, LENGTH};
-use super::{RESERVED, io, regular};
+use super::{RESERVED, io, open};
 use crate::{Error, Result};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorInfo};
@@ -26,12 +26,7 @@ impl Reader {
     /// Opens a file and reads its header.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let read = |error| io("read", path, error);
-        // Opening a pipe would wait for a writer; after it another file may have taken the name.
-        std::fs::metadata(path).and_then(|found| regular(&found)).map_err(read)?;
-        let mut file = File::open(path).map_err(read)?;
-        let found = file.metadata().map_err(read)?;
-        regular(&found).map_err(read)?;
-        let bytes = found.len();
+        let (mut file, bytes) = open(path)?;
         let bad = |entry: &str, expected: String, found: String| Error::File {
             path: path.display().to_string(),
             entry: entry.into(),
@@ -86,6 +81,11 @@ impl Reader {
     /// The text of this name.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.texts.get(name).map(String::as_str)
+    }
+
+    /// The names and texts.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     /// The names of all tensors.

@@ -1,4 +1,4 @@
-//! Writing of a safetensors file, whole or not at all.
+//! Writing of a file, whole or not at all: that of safetensors, and others.
 //!
 //! The order of the steps is what keeps the old file until the new one is whole, even if the process is
 //! killed or the power fails between any two of them:
@@ -48,21 +48,35 @@ pub(crate) fn write(
     texts: &BTreeMap<String, String>,
     entries: Vec<Entry<'_>>,
 ) -> Result<()> {
-    let failed = |error| io("write", path, error);
     let tensors = entries.iter().map(|entry| (&entry.name[..], &entry.shape[..]));
     let header = Header::bytes(texts, tensors).map_err(|error| io("write", path, error))?;
+    replace(path, &header, |file| write_values(file, path, entries))
+}
+
+/// Writes a header and what `rest` writes behind it. After an error the file is what it was before. Folders that
+/// are missing are made.
+pub(crate) fn replace(
+    path: &Path,
+    header: &[u8],
+    rest: impl FnOnce(&File) -> Result<()>,
+) -> Result<()> {
+    let failed = |error| io("write", path, error);
     // What a link names is replaced, not the link; a file keeps its permissions.
     let target = path.canonicalize().unwrap_or_else(|_| path.into());
     let before = std::fs::metadata(&target).ok();
     if let Some(before) = &before {
         regular(before).map_err(failed)?;
     }
+    if let Some(folder) = target.parent() {
+        // What is wrong with it the file's own error says.
+        let _ = std::fs::create_dir_all(folder);
+    }
     let mut new = New::beside(&target).map_err(failed)?;
     if let Some(before) = before {
         new.file.set_permissions(before.permissions()).map_err(failed)?;
     }
-    new.file.write_all(&header).map_err(failed)?;
-    write_values(&new.file, path, entries)?;
+    new.file.write_all(header).map_err(failed)?;
+    rest(&new.file)?;
     new.file.sync_all().map_err(failed)?;
     new.rename(&target).map_err(failed)
 }
@@ -107,7 +121,7 @@ fn write_values(file: &File, path: &Path, entries: Vec<Entry<'_>>) -> Result<()>
 }
 
 /// Writes the values in the order of bytes that the format has.
-fn write_floats(mut file: &File, values: &[f32]) -> std::io::Result<()> {
+pub(crate) fn write_floats(mut file: &File, values: &[f32]) -> std::io::Result<()> {
     if cfg!(target_endian = "little") {
         return file.write_all(bytemuck::cast_slice(values));
     }

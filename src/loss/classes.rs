@@ -1,15 +1,15 @@
-//! The cross-entropy between one class of several and a softmax.
+//! The cross-entropy between one class of several, or probabilities of all, and a softmax.
 
-use super::{RowWeights, check_total, one_over, record, rows};
+use super::{RowWeights, check_total, check_weight, one_over, record, rows};
 use crate::autograd::{Tape, Var};
-use crate::check::Check;
-use crate::ops::loss::cross_entropy as op;
+use crate::check::{Check, check_not_zero};
+use crate::ops::loss::{cross_entropy as op, soft_cross_entropy as soft};
 use crate::{Device, Error, Result, Tensor};
 use std::sync::Arc;
 
 const OP: &str = "loss::cross_entropy";
 
-/// The right classes: one for each row, as numbers from 0.
+/// The right classes: one for each row, as numbers from 0; or a probability of each.
 ///
 /// ```
 /// use wgpu_lstm::{Device, loss::Labels};
@@ -22,6 +22,8 @@ pub struct Labels {
     /// A copy on the host: a check then needs no read-back.
     host: Arc<[u32]>,
     tensor: Tensor,
+    /// `[N,C]`, where a row is not one class alone.
+    probabilities: Option<Tensor>,
 }
 
 impl Labels {
@@ -31,18 +33,60 @@ impl Labels {
     /// Those of [`Tensor::from_u32`].
     pub fn new(labels: &[u32], device: &Device) -> Result<Self> {
         let tensor = Tensor::from_u32(labels, [labels.len()], device)?;
-        Ok(Self { host: labels.into(), tensor })
+        Ok(Self { host: labels.into(), tensor, probabilities: None })
     }
 
-    /// The labels on the device, `[N]`.
+    /// Soft labels on a device: the probability of each of so many classes, row by row, `[N,C]`; one-hot rows are
+    /// such. PyTorch's `cross_entropy` with class probabilities, Keras' `CategoricalCrossentropy`. The values of a
+    /// row are to be from 0 on and to add up to 1; others are taken as they are, as PyTorch does.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, Tensor, loss::{Labels, cross_entropy}, nn::Params};
+    /// let device = Device::auto()?;
+    /// let tape = Tape::new(&Params::new(&device));
+    /// let logits = tape.input(Tensor::from_slice(&[2.0, 0.0, 1.0, 1.0], [2, 2], &device)?);
+    /// // The first row is rather the class 0; of the second nothing is known.
+    /// let labels = Labels::probabilities(&[0.9, 0.1, 0.5, 0.5], 2, &device)?;
+    /// assert_eq!(labels.values(), [0, 0]);
+    /// let loss = cross_entropy(&tape, &logits, &labels, None)?;
+    /// let first = 0.9 * (1.0 + (-2f32).exp()).ln() + 0.1 * (1.0 + 2f32.exp()).ln();
+    /// assert!((loss.tensor().to_vec()?[0] - (first + 2f32.ln()) / 2.0).abs() < 1e-6);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] for no classes, [`Error::Count`] if the rows are not whole, and those of
+    /// [`Tensor::from_slice`].
+    pub fn probabilities(values: &[f32], classes: usize, device: &Device) -> Result<Self> {
+        check_not_zero("Labels::classes", classes)?;
+        let rows = values.len() / classes;
+        // Checks that there are whole rows.
+        let probabilities =
+            Tensor::from_slice(values, [values.len().div_ceil(classes), classes], device)?;
+        let mut labels = crate::tensor::room_for("a label for each row", rows)?;
+        labels.extend(values.chunks_exact(classes).map(likeliest));
+        Ok(Self { probabilities: Some(probabilities), ..Self::new(&labels, device)? })
+    }
+
+    /// Whether the rows have probabilities.
+    pub(crate) fn are_soft(&self) -> bool {
+        self.probabilities.is_some()
+    }
+
+    /// The labels on the device, `[N]`: of probabilities the likeliest class, of equals the first.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 
-    /// The labels on the host.
+    /// The labels on the host: of probabilities the likeliest class, of equals the first.
     pub fn values(&self) -> &[u32] {
         &self.host
     }
+}
+
+/// The likeliest class of a row of probabilities, of equals the first.
+pub(crate) fn likeliest(row: &[f32]) -> u32 {
+    (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best }) as u32
 }
 
 /// A cross-entropy with PyTorch's options.
@@ -73,7 +117,8 @@ impl CrossEntropy {
         Self::default()
     }
 
-    /// Sets a label whose rows do not count, such as that of padding. It need not be a class.
+    /// Sets a label whose rows do not count, such as that of padding. It need not be a class. As in PyTorch it does
+    /// not go with probabilities: rows of those may have the weight 0.
     pub fn ignore_index(mut self, label: u32) -> Self {
         self.ignored = Some(label);
         self
@@ -87,7 +132,7 @@ impl CrossEntropy {
     }
 
     /// Sets the weight of each class: PyTorch's `weight`. The mean is weighted by the class of each row's
-    /// label.
+    /// label; where rows have probabilities, each class' part of the loss is, but the mean is over the rows.
     pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> Self {
         self.class_weights = Some(weights.into().into());
         self
@@ -99,13 +144,17 @@ impl CrossEntropy {
             let (option, found) = ("CrossEntropy::label_smoothing", self.smoothing.to_string());
             return Err(Error::Option { option, found, expected: "from 0 to 1".into() });
         }
-        // Sums and products of larger or smaller weights may overflow or vanish during a training.
-        let fits = |&weight: &f32| weight == 0.0 || (1e-12..=1e12).contains(&weight);
-        match self.class_weights.iter().flat_map(|w| w.iter()).find(|w| !fits(w)) {
-            Some(bad) => Err(Error::Option {
-                option: "CrossEntropy::class_weights",
-                found: bad.to_string(),
-                expected: "0, or from 1e-12 to 1e12".into(),
+        let mut weights = self.class_weights.iter().flat_map(|w| w.iter());
+        weights.try_for_each(|&w| check_weight("CrossEntropy::class_weights", w))
+    }
+
+    /// Checks that the options go with probabilities.
+    pub(crate) fn check_soft(&self) -> Result<()> {
+        match self.ignored {
+            Some(_) => Err(Error::Unsupported {
+                what: "CrossEntropy::ignore_index",
+                with: "rows of probabilities",
+                help: "give rows that do not count the weight 0",
             }),
             None => Ok(()),
         }
@@ -149,7 +198,7 @@ impl CrossEntropy {
 
     /// The sum of the products of class weights and row weights, given the row weights and their sum.
     fn total_of(&self, labels: &Labels, weights: Option<(&[f32], f64)>) -> f64 {
-        if self.ignored.is_none() && self.class_weights.is_none() {
+        if labels.are_soft() || (self.ignored.is_none() && self.class_weights.is_none()) {
             return weights.map_or(labels.host.len() as f64, |(_, sum)| sum);
         }
         let row = |i: usize| weights.map_or(1.0, |(w, _)| w.get(i).copied().unwrap_or(0.0));
@@ -174,12 +223,50 @@ impl CrossEntropy {
     ) -> Result<Var> {
         let x = logits.tensor();
         let (rows, classes) = rows(OP, x)?;
+        if let Some(y) = &labels.probabilities {
+            let wanted = self.soft(x, [rows, classes], y, weights)?;
+            let (losses, stats) = soft::forward(x, &wanted)?;
+            return record(tape, logits, &losses, move |x, d_loss| {
+                soft::backward(x, &wanted, &stats, d_loss)
+            });
+        }
         let wanted = self.wanted(x, [rows, classes], labels, weights)?;
         let (losses, stats) = op::forward(x, &wanted)?;
         record(tape, logits, &losses, move |x, d_loss| op::backward(x, &wanted, &stats, d_loss))
     }
 
-    /// What is wanted of logits `[rows,classes]`, which are on the device of `x`.
+    /// What is wanted of logits `[rows,classes]`, where `y` has the probabilities.
+    fn soft(
+        &self,
+        x: &Tensor,
+        [rows, classes]: [usize; 2],
+        y: &Tensor,
+        weights: Option<&RowWeights>,
+    ) -> Result<soft::Wanted> {
+        self.check()?;
+        self.check_soft()?;
+        let check = Check::new(OP, "a probability for each of the logits");
+        check.shape("labels", y, "[N,C]", &[rows, classes])?;
+        check.device(x, &[("labels", y)])?;
+        check_weights(x, rows, weights)?;
+        let shares = weights.map(|w| &w.shares);
+        Ok(soft::Wanted {
+            y: y.clone(),
+            weights: shares.map(|w| w.tensor.clone()),
+            class_weights: self.weights_of(classes, &x.device())?,
+            smoothing: self.smoothing,
+            scale: one_over(shares.map_or(rows as f64, |w| w.sum)),
+        })
+    }
+
+    /// The weights of the classes on a device.
+    fn weights_of(&self, classes: usize, device: &Device) -> Result<Option<Tensor>> {
+        self.check_classes(classes)?;
+        let of = |values: &Arc<[f32]>| Tensor::from_slice(values, [classes], device);
+        self.class_weights.as_ref().map(of).transpose()
+    }
+
+    /// What is wanted of logits `[rows,classes]`, which are on the device of `x`; not of probabilities.
     pub(crate) fn wanted(
         &self,
         x: &Tensor,
@@ -192,14 +279,8 @@ impl CrossEntropy {
         check.shape("labels", &labels.tensor, "[N]", &[rows])?;
         self.check_labels(&labels.host, classes)?;
         check.device(x, &[("labels", &labels.tensor)])?;
-        if let Some(weights) = weights {
-            let check = Check::new(OP, "one weight for each row of the prediction");
-            check.shape("weights", &weights.tensor, "[N]", &[rows])?;
-            check.device(x, &[("weights", &weights.tensor)])?;
-        }
-        self.check_classes(classes)?;
-        let of = |values: &Arc<[f32]>| Tensor::from_slice(values, [classes], &x.device());
-        let class_weights = self.class_weights.as_ref().map(of).transpose()?;
+        check_weights(x, rows, weights)?;
+        let class_weights = self.weights_of(classes, &x.device())?;
         let shares = weights.map(|w| &w.shares);
         let mut row_weights = shares.map(|w| w.tensor.clone());
         let mut classes_of_rows = labels.tensor.clone();
@@ -226,8 +307,17 @@ impl CrossEntropy {
     }
 }
 
+/// Checks that there is a weight for each row, if there are weights.
+fn check_weights(x: &Tensor, rows: usize, weights: Option<&RowWeights>) -> Result<()> {
+    let Some(weights) = weights else { return Ok(()) };
+    let check = Check::new(OP, "one weight for each row of the prediction");
+    check.shape("weights", &weights.tensor, "[N]", &[rows])?;
+    check.device(x, &[("weights", &weights.tensor)])
+}
+
 /// Softmax and cross-entropy in one: the mean over the rows of -log softmax(logits)\[label\],
-/// or the weighted mean. [`CrossEntropy`] has options.
+/// or the weighted mean. [`CrossEntropy`] has options. Of [`Labels::probabilities`] y it is the mean over the rows
+/// of the sum of -y\[j\] log softmax(logits)\[j\].
 ///
 /// `logits` is `[..,C]`: all axes but the last are rows. The result is `[1]`.
 ///

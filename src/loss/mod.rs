@@ -1,9 +1,10 @@
 //! Losses for training loops: each computes one number on the device, and its gradient.
 //!
 //! Losses without options are functions: [`mean_squared_error`]. Those with options are values that are
-//! made once and used at each step: [`CrossEntropy`] and [`Ctc`], each with a function for the plain
-//! form. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them on the logits of
-//! its last layer, before a softmax or sigmoid.
+//! made once and used at each step: [`CrossEntropy`], [`BinaryCrossEntropy`] and [`Ctc`], each with a function
+//! for the plain form. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them on the
+//! logits of its last layer, before a softmax or sigmoid. [`Ctc`] is for loops of your own; it has the decoders,
+//! too: [`Ctc::greedy`], [`Ctc::beam_search`] with a language model, and [`Ctc::align`] for known labels.
 //!
 //! Several losses in one step, each with a weight: give all of them to
 //! [`Tape::backward_from`], with the weights as their gradients.
@@ -11,16 +12,23 @@
 //! All but [`Ctc`] count every row, padding too: for sequences of different lengths give them
 //! [`RowWeights::from_lengths`], for those with a mask [`RowWeights::from_mask`].
 
+mod binary;
 mod classes;
 mod ctc;
+mod quantiles;
 
+pub use binary::BinaryCrossEntropy;
+pub(crate) use classes::likeliest;
 pub use classes::{CrossEntropy, Labels, cross_entropy};
-pub use ctc::{Ctc, ctc};
+pub use ctc::{Alignment, BeamSearch, Ctc, Decoded, Emissions, Reduction, Span, ctc};
+pub(crate) use quantiles::{check_quantile, check_quantiles};
+pub use quantiles::{quantile, quantiles};
 
 use crate::autograd::{Tape, Var};
 use crate::check::{Check, check_positive};
 use crate::ops::common::last_axis;
 use crate::ops::loss::pointwise_loss::{self, Kind};
+use crate::ops::loss::two_sided_loss;
 use crate::ops::sums::reduce_sum::reduce_sum;
 use crate::tensor::{count, room_for};
 use crate::{DType, Device, Error, Lengths, Mask, Result, Tensor};
@@ -150,6 +158,7 @@ fn one_over(sum: f64) -> f32 {
 /// softplus(x) - x y, where `logits` x is `[..,C]` and `targets` y as large, from 0 to 1.
 ///
 /// Keras' `binary_crossentropy` and PyTorch's `BCEWithLogitsLoss`. The result is `[1]`.
+/// [`BinaryCrossEntropy`] has weights.
 ///
 /// # Errors
 /// [`Error::Shape`] if `targets` is not as large as `logits` or there is not one weight for
@@ -213,32 +222,6 @@ pub fn huber(
     pointwise("loss::huber", Kind::Huber { delta }, tape, prediction, targets, weights)
 }
 
-/// The pinball loss, which makes x the `quantile` of y: the mean over the elements of
-/// `quantile` (y - x) where x is too small, else of (1 - `quantile`) (x - y)
-/// (Koenker & Bassett 1978).
-///
-/// # Errors
-/// [`Error::Option`] if `quantile` is not between 0 and 1, and as [`binary_cross_entropy`].
-pub fn quantile(
-    tape: &Tape,
-    prediction: &Var,
-    targets: &Tensor,
-    quantile: f32,
-    weights: Option<&RowWeights>,
-) -> Result<Var> {
-    check_quantile(quantile)?;
-    pointwise("loss::quantile", Kind::Pinball { quantile }, tape, prediction, targets, weights)
-}
-
-pub(crate) fn check_quantile(quantile: f32) -> Result<()> {
-    if quantile > 0.0 && quantile < 1.0 {
-        return Ok(());
-    }
-    let expected = "between 0 and 1".into();
-    let option = "Quantile::quantile";
-    Err(Error::Option { option, found: quantile.to_string(), expected })
-}
-
 fn pointwise(
     op: &'static str,
     kind: Kind,
@@ -260,6 +243,68 @@ fn pointwise(
     record(tape, prediction, &losses, move |x, d_loss| {
         pointwise_loss::backward(kind, x, &y, w.as_ref(), scale, d_loss)
     })
+}
+
+/// A loss whose sides weigh `sides` of each output, of which so many have one target.
+fn two_sided(
+    op: &'static str,
+    kind: two_sided_loss::Kind,
+    tape: &Tape,
+    prediction: &Var,
+    targets: &Tensor,
+    (sides, each): (&[[f32; 2]], usize),
+    weights: Option<&RowWeights>,
+) -> Result<Var> {
+    let x = prediction.tensor();
+    let (rows, columns) = rows(op, x)?;
+    let mut shape = x.shape().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = columns / each;
+    }
+    let help = match each {
+        1 => "one target for each element of the prediction",
+        _ => "the prediction has an output for each quantile of each target",
+    };
+    let check = Check::new(op, help);
+    check.dtype("targets", targets, DType::F32)?;
+    if !columns.is_multiple_of(each) {
+        let mut expected = targets.shape().to_vec();
+        if let Some(last) = expected.last_mut() {
+            *last *= each;
+        }
+        let found = x.shape().to_vec();
+        return Err(Error::Shape {
+            op,
+            arg: "prediction",
+            axes: "[..,C*Q]",
+            expected,
+            found,
+            help,
+        });
+    }
+    check.shape("targets", targets, "[..,C]", &shape)?;
+    check.device(x, &[("targets", targets)])?;
+    let scale = scale(op, x, rows, weights, columns)?;
+    let wanted = two_sided_loss::Wanted {
+        kind,
+        y: targets.clone(),
+        sides: Tensor::from_slice(sides.as_flattened(), [columns, 2], &x.device())?,
+        each,
+        weights: weights.map(|w| w.shares.tensor.clone()),
+        scale,
+    };
+    let losses = two_sided_loss::forward(x, &wanted)?;
+    record(tape, prediction, &losses, move |x, d_loss| two_sided_loss::backward(x, &wanted, d_loss))
+}
+
+/// Checks a weight of a class: sums and products of larger or smaller ones may overflow or vanish during a
+/// training.
+fn check_weight(option: &'static str, weight: f32) -> Result<()> {
+    if weight == 0.0 || (1e-12..=1e12).contains(&weight) {
+        return Ok(());
+    }
+    let expected = "0, or from 1e-12 to 1e12".into();
+    Err(Error::Option { option, found: weight.to_string(), expected })
 }
 
 /// The rows and columns of a prediction `[..,C]`.

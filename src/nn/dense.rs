@@ -3,7 +3,8 @@
 use super::functions::without_padding;
 use super::regularizer::{Constraints, penalize_activity};
 use super::{
-    Init, Layer, Own, Params, Regularizer, check_size, check_weights, is_built, to_config,
+    Init, Layer, LayerState, Own, Params, Regularizer, check_size, check_weights, is_built,
+    to_config,
 };
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
@@ -124,6 +125,8 @@ impl TryFrom<Activation> for GateActivation {
 pub struct Dense {
     pub(super) units: usize,
     pub(super) activation: Activation,
+    use_bias: bool,
+    frozen: bool,
     kernel_init: Init,
     bias_init: Init,
     kernel: Constraints,
@@ -142,7 +145,7 @@ fn blank() -> Dense {
 struct Built {
     input_size: usize,
     weight: ParamId,
-    bias: ParamId,
+    bias: Option<ParamId>,
 }
 
 /// What a forward pass takes.
@@ -150,8 +153,8 @@ pub(super) struct Taken {
     pub(super) x: Var,
     pub(super) weight: Tensor,
     pub(super) d_weight: Tensor,
-    pub(super) bias: Tensor,
-    pub(super) d_bias: Tensor,
+    /// With the sum for its gradient.
+    pub(super) bias: Option<(Tensor, Tensor)>,
 }
 
 impl Dense {
@@ -160,6 +163,8 @@ impl Dense {
         Self {
             units,
             activation: Activation::Linear,
+            use_bias: true,
+            frozen: false,
             kernel_init: Init::GlorotUniform,
             bias_init: Init::Zeros,
             kernel: Constraints::default(),
@@ -172,6 +177,20 @@ impl Dense {
     /// Sets the activation: linear by default.
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// Leaves out the bias: y = act(W x). Keras' `use_bias=False`, PyTorch's `bias=False`.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, nn::{Dense, Params}};
+    /// let params = Params::new(&Device::auto()?);
+    /// let _ = Dense::new(4).no_bias().build(&params, 3)?;
+    /// assert_eq!(params.names(), ["dense.weight"]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn no_bias(mut self) -> Self {
+        self.use_bias = false;
         self
     }
 
@@ -212,14 +231,22 @@ impl Dense {
         self
     }
 
+    /// Excludes the layer's parameters from training, an optimizer's weight decay included, as
+    /// [`super::Embedding::frozen`] does: Keras' `trainable=False`. [`crate::Sequential::unfreeze`] ends it.
+    pub fn frozen(mut self) -> Self {
+        self.frozen = true;
+        self
+    }
+
     /// The layer with its parameters, `dense.weight` `[units,I]` (Glorot uniform) and
     /// `dense.bias` `[units]` (zero) unless [`Dense::kernel_init`] and [`Dense::bias_init`] say otherwise, in
     /// `params`.
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, for a softmax over one unit and for factors or limits that
-    /// make no sense; [`Error::Features`] if the layer was built with these `params` for another
-    /// `input_size`; [`Error::TooLarge`], [`Error::OutOfMemory`].
+    /// make no sense; [`Error::Unsupported`] for the first values of a bias that is left out;
+    /// [`Error::Features`] if the layer was built with these `params` for another `input_size`;
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
         self.build_on(params, input_size)?;
         Ok(self)
@@ -242,25 +269,26 @@ impl Dense {
         };
         let units = self.units;
         let (weight, d_weight) = tape.weight(weight, &[input_size, units])?;
-        let (bias, d_bias) = tape.parameter(bias, &[units])?;
+        let bias = bias.map(|bias| tape.parameter(bias, &[units])).transpose()?;
         let tensor = x.tensor();
         let check = Check::new("dense", "the layer was built for that input_size");
         check.dtype("x", tensor, DType::F32)?;
         check.features("x", tensor, "[..,I]", input_size)?;
         check.device(tensor, &[("weight", &weight)])?;
         let x = without_padding(tape, "dense", x)?;
-        Ok(Taken { x, weight, d_weight, bias, d_bias })
+        Ok(Taken { x, weight, d_weight, bias })
     }
 
     fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        let Taken { x, weight, d_weight, bias, d_bias } = self.take(tape, x)?;
+        let Taken { x, weight, d_weight, bias } = self.take(tape, x)?;
         let (tensor, units) = (x.tensor(), self.units);
         let last = weight.len() / units;
         let rows = &tensor.shape()[..tensor.shape().len() - 1];
 
         let (m, shape) = (tensor.len() / last, [rows, &[units]].concat());
         let y = Tensor::empty(shape, &tensor.device())?;
-        Gemm { m, n: units, k: last, bias: Some(&bias), accumulate: false }.run(
+        let (bias, d_bias) = bias.unzip();
+        Gemm { m, n: units, k: last, bias: bias.as_ref(), accumulate: false }.run(
             Matrix::new(tensor, last),
             Matrix::new(&weight, units),
             Matrix::new(&y, units),
@@ -273,7 +301,9 @@ impl Dense {
                 d_y_rows,
                 Matrix::new(&d_weight, units),
             )?;
-            column_sum(d_y, &d_bias)?;
+            if let Some(d_bias) = &d_bias {
+                column_sum(d_y, d_bias)?;
+            }
             if id.is_some() {
                 let d_x = Tensor::empty(x_saved.shape(), &x_saved.device())?;
                 Gemm { m, n: last, k: units, bias: None, accumulate: false }.run(
@@ -328,19 +358,32 @@ impl Layer for Dense {
         self.activity.check("Dense::activity_regularizer")?;
         self.kernel_init.check("Dense::kernel_init")?;
         self.bias_init.check_bias("Dense::bias_init")?;
+        if !self.use_bias && self.bias_init != Init::Zeros {
+            return Err(Error::Unsupported {
+                what: "Dense::bias_init",
+                with: "Dense::no_bias",
+                help: "there is no bias that it could set",
+            });
+        }
         let prefix = params.free_prefix("dense");
         let values = self.kernel_init.weight(params, [input_size, self.units], input_size)?;
         let layout = Layout::Transposed { rows: input_size, columns: self.units };
         let shape = vec![self.units, input_size];
         let mark = params.mark();
         let weight = params.add(format!("{prefix}.weight"), shape, layout, &values)?;
-        let bias = self.bias_init.bias(params, self.units, input_size, 1);
-        let name = format!("{prefix}.bias");
-        let bias = bias
-            .and_then(|bias| params.add(name, vec![self.units], Layout::Plain, &bias))
-            .inspect_err(|_| params.drop_since(mark))?;
+        let bias = || -> Result<ParamId> {
+            let values = self.bias_init.bias(params, self.units, input_size, 1)?;
+            params.add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &values)
+        };
+        let bias = self.use_bias.then(bias).transpose();
+        let bias = bias.inspect_err(|_| params.drop_since(mark))?;
         self.kernel.apply(params, weight, self.units);
-        self.bias.apply(params, bias, self.units);
+        if let Some(bias) = bias {
+            self.bias.apply(params, bias, self.units);
+        }
+        if self.frozen {
+            params.freeze_since(mark);
+        }
         self.built = Some(Built { input_size, weight, bias });
         Ok(())
     }
@@ -369,7 +412,11 @@ impl Layer for Dense {
         Ok((logits, self.activation))
     }
 
+    fn step(&self, tape: &Tape, x: &Var, state: LayerState) -> Result<(Var, LayerState)> {
+        Ok((self.forward(tape, x)?, state))
+    }
+
     fn parameter_count(&self) -> usize {
-        self.built.map_or(0, |b| (b.input_size + 1) * self.units)
+        self.built.map_or(0, |b| (b.input_size + usize::from(b.bias.is_some())) * self.units)
     }
 }

@@ -1,7 +1,7 @@
 //! Dropout as a layer.
 
 use super::functions::dropout;
-use super::{Layer, Params, to_config};
+use super::{Layer, LayerState, Params, to_config};
 use crate::Result;
 use crate::autograd::{Tape, Var};
 use crate::check::check_share;
@@ -50,8 +50,8 @@ impl Dropout {
         self
     }
 
-    /// Runs the layer, which has no parameters to build. On a tape that does not record, the values stay as
-    /// they are.
+    /// Runs the layer, which has no parameters to build. On a tape that does not train ([`Tape::trains`]), the
+    /// values stay as they are.
     ///
     /// # Errors
     /// [`crate::Error::Option`] for a rate that is none; [`crate::Error::DType`], and those of the device.
@@ -86,6 +86,10 @@ impl Layer for Dropout {
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         Dropout::forward(self, tape, x)
+    }
+
+    fn step(&self, tape: &Tape, x: &Var, state: LayerState) -> Result<(Var, LayerState)> {
+        Ok((self.forward(tape, x)?, state))
     }
 
     fn parameter_count(&self) -> usize {

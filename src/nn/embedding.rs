@@ -1,6 +1,7 @@
 //! A table of vectors, one for each token.
 
-use super::{Init, Layer, Own, Params, check_size, check_weights, is_built, to_config};
+use super::functions::{unpacked, without_padding};
+use super::{Init, Layer, LayerState, Own, Params, check_size, check_weights, is_built, to_config};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -9,7 +10,7 @@ use crate::ops::frames::embedding as op;
 use crate::ops::frames::embedding::Places;
 use crate::ops::optim::drawn::RowGradient;
 use crate::tensor::room_for;
-use crate::{DType, Error, Result, Tensor};
+use crate::{DType, Error, Mask, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub struct Embedding {
     tokens: usize,
     size: usize,
     padding: Option<usize>,
+    mask_zero: bool,
     frozen: bool,
     sparse: bool,
     #[serde(skip)]
@@ -65,6 +67,7 @@ impl Embedding {
             tokens,
             size,
             padding: None,
+            mask_zero: false,
             frozen: false,
             sparse: false,
             vectors: None,
@@ -76,6 +79,29 @@ impl Embedding {
     /// Sets the token of padding, whose vector is 0 and stays so: PyTorch's `padding_idx`.
     pub fn padding_index(mut self, token: usize) -> Self {
         self.padding = Some(token);
+        self
+    }
+
+    /// Leaves out the frames whose token is 0: the output has a [`Mask`] of the others, by which the layers
+    /// behind go. An LSTM skips them, a pool does not read them; what computes each frame by itself takes the
+    /// vector of token 0, which is trained like any other. Keras' `mask_zero`. In a
+    /// [`crate::Sequential`] that gives a value for each frame neither its losses nor its metrics count
+    /// these frames, at whatever place of a sequence they are, and [`crate::Sequential::predict`] gives values
+    /// for them, too. Where there is no token 0 nothing changes, and lengths go on as such.
+    ///
+    /// In loops of your own give losses [`crate::loss::RowWeights::from_mask`] of the output's [`Var::mask`].
+    /// Tokens that are not known on the host (see [`Tensor::from_u32`]) are read back.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Tape, nn::{Embedding, Params}};
+    /// let params = Params::new(&Device::auto()?);
+    /// let words = Embedding::new(10, 4).mask_zero().build(&params)?;
+    /// let x = words.lookup(&Tape::new(&params), &[7, 2, 3, 5, 0, 0], [2, 3])?;
+    /// assert_eq!(x.mask().unwrap().values(), [true, true, true, true, false, false]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn mask_zero(mut self) -> Self {
+        self.mask_zero = true;
         self
     }
 
@@ -111,7 +137,7 @@ impl Embedding {
     }
 
     /// Excludes the vectors from training, an optimizer's weight decay included: see
-    /// [`crate::nn::Group::frozen`].
+    /// [`crate::nn::Group::frozen`]. Keras' `trainable=False`; [`crate::Sequential::unfreeze`] ends it.
     pub fn frozen(mut self) -> Self {
         self.frozen = true;
         self
@@ -133,6 +159,12 @@ impl Embedding {
     /// # Errors
     /// As [`Layer::forward`].
     pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let y = self.vectors_of(tape, x)?;
+        if self.mask_zero { masked(tape, x, y) } else { Ok(y) }
+    }
+
+    /// As [`Embedding::forward`], of all tokens alike.
+    fn vectors_of(&self, tape: &Tape, x: &Var) -> Result<Var> {
         let Some(weight) = self.weight else {
             return Err(Error::NotBuilt { what: "this Embedding", call: "build" });
         };
@@ -156,7 +188,7 @@ impl Embedding {
             return Err(Error::Empty { op, arg: "x", axes: "[..]", found });
         }
         check.device(ids, &[("weight", &table)])?;
-        let learns = tape.records() && !self.frozen;
+        let learns = tape.trains() && !params.keeps(weight);
         let drawn = self.drawn(x, &shape, learns)?;
         shape.push(self.size);
         let y = op::embedding(ids, &table, sizes)?.reshape(shape)?;
@@ -234,6 +266,40 @@ impl Embedding {
     }
 }
 
+/// The vectors `y` of the tokens `x`, with a mask that leaves out the tokens of 0, if there are any.
+fn masked(tape: &Tape, x: &Var, y: Var) -> Result<Var> {
+    let ids = x.tensor();
+    let zeros: Vec<bool> = match (ids.dtype(), ids.host()) {
+        (DType::U32, Some(host)) => host.iter().map(|&id| id == 0).collect(),
+        (DType::U32, None) => ids.to_vec_u32()?.iter().map(|&id| id == 0).collect(),
+        _ => ids.to_vec()?.iter().map(|&id| id == 0.0).collect(),
+    };
+    if let (Some([rows, timesteps]), Some(lengths)) = (x.packed_dims(), x.lengths()) {
+        if !zeros.contains(&true) {
+            return Ok(y);
+        }
+        let mut on = vec![false; rows * timesteps];
+        for row in lengths.rows() {
+            let own = &zeros[row.start..][..row.length];
+            on[row.at * timesteps..][..row.length].iter_mut().zip(own).for_each(|(on, z)| *on = !z);
+        }
+        let mask = Mask::new(&on, [rows, timesteps], &ids.device())?;
+        return Ok(unpacked(tape, &y)?.with_lengths(None).with_mask(Some(mask)));
+    }
+    let check = Check::new("embedding", "a mask has a value for each row and timestep");
+    let [rows, timesteps, _] = check.dims("x", y.tensor(), "[B,T], for Embedding::mask_zero")?;
+    let counted = x.counted("embedding", rows, timesteps)?;
+    let counts = |at: &usize| counted.counts(at / timesteps, at % timesteps);
+    if !(0..zeros.len()).filter(counts).any(|at| zeros[at]) {
+        return Ok(y);
+    }
+    let on: Vec<_> = (0..zeros.len()).map(|at| counts(&at) && !zeros[at]).collect();
+    let mask = Mask::new(&on, [rows, timesteps], &ids.device())?;
+    // What stands in the padding may be no token.
+    let y = without_padding(tape, "embedding", &y)?;
+    Ok(y.with_lengths(None).with_mask(Some(mask)))
+}
+
 impl Layer for Embedding {
     fn kind(&self) -> &'static str {
         "embedding"
@@ -302,13 +368,13 @@ impl Layer for Embedding {
         if let Some(padding) = self.padding {
             values[padding * size..][..size].fill(0.0);
         }
-        let name = format!("{}.weight", params.free_prefix("embedding"));
+        let (mark, name) = (params.mark(), format!("{}.weight", params.free_prefix("embedding")));
         self.weight = Some(match self.sparse {
             true => params.add_table(name, size, values)?,
             false => params.add_windowed(name, vec![rows, size], Layout::Plain, &values)?,
         });
-        if let Some(weight) = self.weight.filter(|_| self.frozen) {
-            params.freeze(weight);
+        if self.frozen {
+            params.freeze_since(mark);
         }
         Ok(())
     }
@@ -339,8 +405,16 @@ impl Layer for Embedding {
         true
     }
 
+    fn masks_zero(&self, _: Own) -> bool {
+        self.mask_zero
+    }
+
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         Embedding::forward(self, tape, x)
+    }
+
+    fn step(&self, tape: &Tape, x: &Var, state: LayerState) -> Result<(Var, LayerState)> {
+        Ok((self.vectors_of(tape, x)?, state))
     }
 
     fn parameter_count(&self) -> usize {

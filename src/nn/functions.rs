@@ -96,9 +96,9 @@ pub(super) fn packed(tape: &Tape, x: &Var) -> Result<Var> {
     Ok(map(tape, x, y, move |d_y| unpack(d_y, &lengths, timesteps)).with_steps_of(x))
 }
 
-/// Drops values at random on a tape that records; `same_steps`: one mask for all timesteps.
+/// Drops values at random on a tape that trains; `same_steps`: one mask for all timesteps.
 pub(super) fn dropout(tape: &Tape, x: &Var, rate: f32, same_steps: bool) -> Result<Var> {
-    if rate == 0.0 || !tape.records() || x.tensor().is_empty() {
+    if rate == 0.0 || !tape.trains() || x.tensor().is_empty() {
         return Ok(x.clone());
     }
     Check::new("dropout", "").dtype("x", x.tensor(), crate::DType::F32)?;

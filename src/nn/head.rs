@@ -81,8 +81,10 @@ impl Dense {
         let is_plain = self.leaves_logits() && self.activity == Regularizer::default();
         let n = x.shape().split_last().map_or(0, |(_, rows)| count(rows));
         let rows = rows_at_a_time(n, classes, x.tensor().gpu().is_some());
-        let Some(rows) = rows.filter(|_| is_plain) else { return Ok(None) };
-        let Taken { x, weight, d_weight, bias, d_bias } = self.take(tape, x)?;
+        // Probabilities are as large as logits.
+        let Some(rows) = rows.filter(|_| is_plain && !labels.are_soft()) else { return Ok(None) };
+        let Taken { x, weight, d_weight, bias } = self.take(tape, x)?;
+        let (bias, d_bias) = bias.unzip();
         let wanted = kind.wanted(x.tensor(), [n, classes], labels, weights)?;
         let of = Projected { x: x.tensor().clone(), weight, bias, wanted, rows };
         let (losses, stats, answers) = of.forward(log_loss)?;
@@ -90,7 +92,7 @@ impl Dense {
         reduce_sum(&losses, 1.0, false, &loss)?;
         let id = tape.id(&x);
         let loss = tape.push_one(loss, true, move |d_loss, gradients| {
-            match of.backward(&stats, d_loss, &d_weight, &d_bias, id.is_some())? {
+            match of.backward(&stats, d_loss, &d_weight, d_bias.as_ref(), id.is_some())? {
                 Some(d_x) => gradients.add(id, d_x),
                 None => Ok(()),
             }

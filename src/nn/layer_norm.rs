@@ -2,7 +2,7 @@
 
 use super::functions;
 use super::init;
-use super::{Layer, Own, Params, check_size, is_built, to_config};
+use super::{Layer, LayerState, Own, Params, check_size, is_built, to_config};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::{Check, check_positive};
@@ -34,6 +34,7 @@ pub(super) const EPSILON: f32 = 1e-5;
 #[must_use = "a layer does nothing until it is built and runs, or is added to a model"]
 pub struct LayerNorm {
     epsilon: f32,
+    frozen: bool,
     #[serde(skip)]
     built: Option<Built>,
 }
@@ -54,12 +55,19 @@ impl Default for LayerNorm {
 impl LayerNorm {
     /// A layer with an epsilon of 1e-5, as in PyTorch (Keras has 1e-3).
     pub fn new() -> Self {
-        Self { epsilon: EPSILON, built: None }
+        Self { epsilon: EPSILON, frozen: false, built: None }
     }
 
     /// Sets the number that is added to the variance.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
+        self
+    }
+
+    /// Excludes the layer's parameters from training, an optimizer's weight decay included, as
+    /// [`super::Embedding::frozen`] does: Keras' `trainable=False`. [`crate::Sequential::unfreeze`] ends it.
+    pub fn frozen(mut self) -> Self {
+        self.frozen = true;
         self
     }
 
@@ -123,6 +131,9 @@ impl Layer for LayerNorm {
         // On an error no parameter of the layer stays behind.
         let (weight, bias) = added.inspect_err(|_| params.drop_since(mark))?;
         self.built = Some(Built { size: input_size, weight, bias });
+        if self.frozen {
+            params.freeze_since(mark);
+        }
         Ok(())
     }
 
@@ -136,6 +147,10 @@ impl Layer for LayerNorm {
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         LayerNorm::forward(self, tape, x)
+    }
+
+    fn step(&self, tape: &Tape, x: &Var, state: LayerState) -> Result<(Var, LayerState)> {
+        Ok((self.forward(tape, x)?, state))
     }
 
     fn parameter_count(&self) -> usize {

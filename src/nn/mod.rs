@@ -14,6 +14,7 @@ mod pool;
 mod regularizer;
 mod rnn;
 mod seq2seq;
+mod unrolled;
 
 pub use crate::autograd::{Group, ParamId, Params, Precision};
 pub use crate::ops::lstm::Strategy;
@@ -27,11 +28,13 @@ pub use functions::{add, concat, multiply};
 pub use init::Init;
 pub use kinds::Layers;
 pub use layer_norm::LayerNorm;
-pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, Merge, StreamId};
+pub(crate) use lstm::Steps;
+pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, LstmTrace, Merge, StreamId};
 pub use pool::{Pool, Pooling, Repeat};
 pub use regularizer::Regularizer;
 pub use rnn::Rnn;
 pub use seq2seq::{Hypothesis, Seq2Seq};
+pub(crate) use unrolled::{StepState, unroll};
 
 use crate::autograd::{Tape, Var};
 use crate::{Error, Result};
@@ -184,10 +187,67 @@ pub trait Layer: Send + Sync {
         state
     }
 
+    /// Takes the next frame of each row: what [`crate::Sequential::stepper`] calls, on a tape that does not
+    /// record. `x` is `[B,1,F]`, or `[B,F]` behind a layer that gives no sequence; of a first layer that takes
+    /// tokens `[B,1]`. `state` is what the layer returned for the frame before, a default one at first; a row that
+    /// the mask of `x` leaves out keeps its state. Returns the output, `[B,1,..]` or, if the layer gives no
+    /// sequence, `[B,..]`, and the state after the frame.
+    ///
+    /// A layer that computes each step by itself runs [`Layer::forward`], and returns the state as it came. One
+    /// that wraps another hands on that one's:
+    ///
+    /// ```
+    /// use wgpu_lstm::nn::{Layer, LayerState, Lstm, Params, add};
+    /// use wgpu_lstm::{Device, Result, Sequential, Tape, Var};
+    ///
+    /// /// y = x + layer(x).
+    /// struct Residual<L>(L);
+    ///
+    /// impl<L: Layer> Layer for Residual<L> {
+    ///     fn step(&self, tape: &Tape, x: &Var, state: LayerState) -> Result<(Var, LayerState)> {
+    ///         let (y, state) = self.0.step(tape, x, state)?;
+    ///         Ok((add(tape, x, &y)?, state))
+    ///     }
+    ///     // …
+    /// #   fn kind(&self) -> &'static str { "residual" }
+    /// #   fn build_on(&mut self, params: &Params, size: usize) -> Result<()> { self.0.build_on(params, size) }
+    /// #   fn output_size(&self) -> usize { self.0.output_size() }
+    /// #   fn gives_sequence(&self, takes: bool) -> bool { self.0.gives_sequence(takes) }
+    /// #   fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> { add(tape, x, &self.0.forward(tape, x)?) }
+    /// #   fn parameter_count(&self) -> usize { self.0.parameter_count() }
+    /// }
+    ///
+    /// let lstm = Lstm::new(3).return_sequences();
+    /// let mut model = Sequential::new(&Device::auto()?).add(Residual(lstm));
+    /// model.build(3)?;
+    /// let mut stepper = model.stepper(1)?;
+    /// let stream = stepper.join()?;
+    /// assert_eq!(stepper.step(&[(stream, &[0.1, 0.2, 0.3])])?.row(0).len(), 3);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], by default: the layer may need the whole sequence. Else those of
+    /// [`Layer::forward`].
+    fn step(&self, _tape: &Tape, _x: &Var, _state: LayerState) -> Result<(Var, LayerState)> {
+        Err(Error::Unsupported {
+            what: "Sequential::stepper",
+            with: self.kind(),
+            help: "such a layer takes the whole sequence at once: predict with all frames so far, or leave it \
+                   out; a layer of your own that takes frame by frame says so in Layer::step",
+        })
+    }
+
     /// Whether the layer takes packed values. Only layers of this crate can override this, since no other
     /// can name the argument's type.
     #[doc(hidden)]
     fn takes_packed(&self, _: own::Own) -> bool {
+        false
+    }
+
+    /// Whether the layer leaves out the frames whose token is 0. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn masks_zero(&self, _: own::Own) -> bool {
         false
     }
 
@@ -198,6 +258,18 @@ pub trait Layer: Send + Sync {
         None
     }
 
+    /// The layer as one that runs without tensors on the CPU. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn stack(&self, _: own::Own, _params: &Params) -> Result<Option<own::Stackable>> {
+        Ok(None)
+    }
+
+    /// The layer as one that can run step by step. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn recurrent(&self, _: own::Own) -> Option<&dyn unrolled::Recurrent> {
+        None
+    }
+
     /// One of the layer's parameters, once it is built. Only layers of this crate can override this.
     #[doc(hidden)]
     fn parameter(&self, _: own::Own) -> Option<ParamId> {
@@ -205,10 +277,21 @@ pub trait Layer: Send + Sync {
     }
 }
 
-/// A type that only this crate can name.
+/// Types that only this crate can name.
 mod own {
+    use crate::ops::lstm::{CellConfig, StackLayer};
+
     #[derive(Debug, Clone, Copy)]
     pub struct Own;
+
+    /// Layers of LSTM cells, whose weights are on the CPU.
+    pub struct Stackable {
+        pub(super) layers: Vec<StackLayer>,
+        pub(super) config: CellConfig,
+        pub(super) sequences: bool,
+        /// Whether the output repeats at a step that a mask leaves out; else it is 0.
+        pub(super) repeats: bool,
+    }
 }
 
 pub(crate) use own::Own;
@@ -218,8 +301,8 @@ fn to_config(layer: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(layer).map_err(Error::custom)
 }
 
-/// The state of a stateful layer: see [`Layer::swap_state`]. The layers of this crate make it; a layer of
-/// your own that wraps one of them hands it on.
+/// The state of a layer between batches or frames: see [`Layer::swap_state`] and [`Layer::step`]. The layers of
+/// this crate make it; a layer of your own that wraps one of them hands it on.
 #[derive(Debug, Clone, Default)]
 pub struct LayerState(pub(crate) Option<Vec<LstmState>>);
 

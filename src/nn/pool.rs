@@ -1,6 +1,6 @@
 //! From sequences to single frames, and back.
 
-use super::{Layer, Params, check_size, to_config};
+use super::{Layer, LayerState, Params, check_size, to_config};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::lengths::Counted;
@@ -97,6 +97,14 @@ impl Layer for Pool {
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
         Pool::forward(self, tape, x)
+    }
+
+    fn step(&self, _: &Tape, _: &Var, _: LayerState) -> Result<(Var, LayerState)> {
+        Err(Error::Unsupported {
+            what: "Sequential::stepper",
+            with: "Pool",
+            help: "it takes all frames of a sequence at once: an Lstm without return_sequences gives the last",
+        })
     }
 
     fn parameter_count(&self) -> usize {

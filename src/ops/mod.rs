@@ -18,7 +18,9 @@ pub use lstm::cell::{Coupling, GateActivation};
 use crate::device::kernel::{Kernel, Need};
 use elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
 use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
-use loss::{answers, cross_entropy, ctc, metric_sums, pointwise_loss};
+use loss::{
+    answers, cross_entropy, ctc, metric_sums, pointwise_loss, soft_cross_entropy, two_sided_loss,
+};
 use lstm::gpu::{recompute, schedule, transpose_gates};
 use norm::{layer_norm, softmax, top_k};
 use optim::{
@@ -70,6 +72,10 @@ static KERNELS: &[&[Kernel]] = &[
     one(&ctc::BACKWARD),
     one(&pointwise_loss::FORWARD),
     one(&pointwise_loss::BACKWARD),
+    one(&soft_cross_entropy::FORWARD),
+    one(&soft_cross_entropy::BACKWARD),
+    one(&two_sided_loss::FORWARD),
+    one(&two_sided_loss::BACKWARD),
     &schedule::persistent::FORWARD,
     &schedule::persistent::BACKWARD,
     &recompute::KERNELS,

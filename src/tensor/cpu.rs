@@ -69,14 +69,6 @@ impl Tensor {
         }
     }
 
-    /// A number that changes whenever words of a storage on the CPU do.
-    pub(crate) fn version(&self) -> u64 {
-        match &self.storage {
-            Storage::Cpu(buffer) => buffer.version(),
-            Storage::Gpu(_) => 0,
-        }
-    }
-
     /// Runs `f` on the words in place. `f` must not access this tensor's storage otherwise.
     pub(crate) fn cpu_mut<R>(&self, f: impl FnOnce(&mut [f32]) -> R) -> R {
         match &self.storage {

@@ -8,8 +8,9 @@ const TEMPLATE: &str = "{prefix} {bar:24} {per_sec:>12} {eta:>4} left  {msg}";
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    pub(super) fn new(samples: usize, quiet: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stdout());
+    pub(super) fn new(samples: Option<usize>, quiet: bool) -> Self {
+        let samples = samples.map(|samples| samples as u64);
+        let bar = ProgressBar::with_draw_target(samples, ProgressDrawTarget::stdout());
         if quiet {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }

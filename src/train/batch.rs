@@ -79,6 +79,15 @@ pub(crate) struct Counting<'a> {
     pub(crate) tokens: bool,
     /// Whether sequences of different lengths are packed: `[frames,F]`.
     pub(crate) packed: bool,
+    /// Whether frames whose token is 0 do not count.
+    pub(crate) mask_zero: bool,
+}
+
+impl Counting<'_> {
+    /// Whether a value for frame `t` of sequence `row` counts.
+    pub(crate) fn counts(&self, x: &Sequences, row: usize, t: usize) -> bool {
+        !self.mask_zero || x.get(row).get(t).is_some_and(|&token| token != 0.0)
+    }
 }
 
 /// Makes the batch of the sequences `rows` of `x`.
@@ -106,8 +115,13 @@ pub(crate) fn batch(
             (values, vec![lengths.frames(), x.features()])
         }
         _ => {
-            let all = ("a batch", x.values(), x.features());
-            let values = gather(x, all, rows, Rows::Frames, timesteps)?;
+            let size = timesteps.saturating_mul(x.features());
+            let mut values = room_for("a batch", rows.len().saturating_mul(size))?;
+            for &row in rows {
+                let end = values.len() + size;
+                values.extend_from_slice(x.get(row));
+                values.resize(end, 0.0);
+            }
             (values, vec![rows.len(), timesteps, x.features()])
         }
     };
@@ -118,12 +132,16 @@ pub(crate) fn batch(
     };
     let all = rows.len().saturating_mul(steps);
     let mut host = None;
-    if (ragged && out == Rows::Frames) || counting.samples.is_some() {
+    let each = out == Rows::Frames;
+    let zeros = |row: usize| (0..x.frames(row)).any(|t| !counting.counts(x, row, t));
+    let gaps = counting.mask_zero && each && rows.iter().any(|&row| zeros(row));
+    if (ragged && each) || gaps || counting.samples.is_some() {
         let mut weights = room_for("the weights of a batch", all)?;
         for &row in rows {
             let frames = out.range(x, row).len();
             let weight = counting.samples.map_or(1.0, |w| w[row]);
-            weights.extend((0..steps).map(|t| if t < frames { weight } else { 0.0 }));
+            let counts = |t| t < frames && (!gaps || counting.counts(x, row, t));
+            weights.extend((0..steps).map(|t| if counts(t) { weight } else { 0.0 }));
         }
         host = Some(weights);
     }
@@ -145,6 +163,11 @@ pub(crate) fn batch(
                 host = Some(weights);
             }
             BatchTargets::Classes(Labels::new(&labels, device)?)
+        }
+        // Of a loss of classes they are probabilities.
+        Some(Kind::Values { values, width }) if counting.classes.is_some() => {
+            let values = gather(x, (TARGETS, values, *width), rows, out, steps)?;
+            BatchTargets::Classes(Labels::probabilities(&values, *width, device)?)
         }
         Some(Kind::Values { values, width }) => {
             let values = gather(x, (TARGETS, values, *width), rows, out, steps)?;

@@ -1,14 +1,16 @@
 //! Evaluation: the loss and the metrics of a model.
 
-use super::batch::{self, Batch, Counting, Rows};
+use super::batch::{Batch, Rows};
+use super::feed::{Feed, Plan, no_data};
 use super::history::Evaluation;
 use super::loss::Loss;
 use super::metrics::{ConfusionMatrix, Found, Measure, Metric};
-use super::sequential::Sequential;
+use super::sequential::{Compiled, Sequential};
 use super::total::Total;
 use crate::autograd::{Tape, Var};
-use crate::data::{Kind, Sequences, Targets};
+use crate::data::{Kind, Origin, Sequences, Source, Targets};
 use crate::file::State;
+use crate::loss::likeliest;
 use crate::{Error, Result};
 
 impl Sequential {
@@ -37,34 +39,64 @@ impl Sequential {
             return Err(Error::NotBuilt { what: "the evaluation", call: "compile" });
         };
         let Some(features) = self.input_size else {
-            return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
+            return Err(self.not_built());
         };
         self.check_data(x, y, features, &compiled.loss, "Sequential::evaluate")?;
         self.check_metrics(&compiled.loss, &compiled.metrics)?;
         self.check_batches("Sequential::evaluate_batches", x.len(), batch_size, true)?;
-        let measured = (&compiled.loss, &compiled.metrics[..]);
-        self.evaluate_rows(x, y, &(0..x.len()).collect::<Vec<_>>(), None, batch_size, measured)
+        let data = Origin::Memory { x, y: Some(y), weights: None };
+        self.evaluate_source(data, batch_size, compiled, "Sequential::evaluate")
     }
 
-    pub(super) fn evaluate_rows(
+    /// As [`Sequential::evaluate_batches`], over data that need not lie in memory: a reference to a
+    /// [`crate::data::Dataset`] or an [`crate::data::IterableDataset`]. A thread loads the next batch while the
+    /// device works.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::{IterableDataset, Sample};
+    /// use wgpu_lstm::prelude::*;
+    /// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(4)).add(Dense::new(1));
+    /// model.compile(Sgd::new(0.1), Loss::MeanSquaredError, &[]);
+    /// model.build(2)?;
+    /// let zeros = IterableDataset::new(2, |_| {
+    ///     let sample = |i: usize| Ok(Sample::new(vec![0.0; 2 * (i + 1)]).targets(Targets::values([0.5], 1)));
+    ///     Ok((0..10).map(sample))
+    /// });
+    /// assert!(model.evaluate_dataset(&zeros, 4)?.loss > 0.0);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sequential::evaluate_batches`]; [`Error::Sample`] for what is wrong with a sample.
+    pub fn evaluate_dataset<'d>(
         &self,
-        x: &Sequences,
-        y: &Targets,
-        rows: &[usize],
-        samples: Option<&[f32]>,
+        data: impl Into<Source<'d>>,
         batch_size: usize,
-        (loss, metrics): (&Loss, &[Metric]),
     ) -> Result<Evaluation> {
-        let classes = loss.of_classes();
-        let counting = Counting { samples, classes: classes.as_ref(), ..self.counting() };
-        let device = self.params.device();
-        let mut totals = self.totals(loss, metrics)?;
-        for rows in rows.chunks(batch_size) {
-            let batch = batch::batch(x, Some(y), self.rows(), rows, counting, &device)?;
-            self.loss(&Tape::inference(&self.params), &batch, loss, &mut totals)?;
-            device.submit()?;
-        }
-        totals.read()
+        const OP: &str = "Sequential::evaluate_dataset";
+        let Some(compiled) = &self.compiled else {
+            return Err(Error::NotBuilt { what: "the evaluation", call: "compile" });
+        };
+        let Some(features) = self.input_size else {
+            return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
+        };
+        let data = data.into().0;
+        self.check_origin(data, features, &compiled.loss, OP)?;
+        self.check_metrics(&compiled.loss, &compiled.metrics)?;
+        self.check_batches(OP, data.len().unwrap_or(0), batch_size, true)?;
+        self.evaluate_source(data, batch_size, compiled, OP)
+    }
+
+    fn evaluate_source(
+        &self,
+        data: Origin<'_>,
+        batch_size: usize,
+        compiled: &Compiled,
+        op: &'static str,
+    ) -> Result<Evaluation> {
+        let plan = Plan::in_order(data, batch_size)?;
+        let feed = Feed::new(self, data, plan, Some(&compiled.loss), op);
+        feed.evaluate(1, &compiled.metrics)
     }
 
     /// How often each class of targets `y` was taken for each, over sequences `x`, 32 at a time: what
@@ -92,12 +124,12 @@ impl Sequential {
             return Err(Error::NotBuilt { what: "the confusion matrix", call: "compile" });
         };
         let Some(features) = self.input_size else {
-            return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
+            return Err(self.not_built());
         };
         let loss = &compiled.loss;
         self.check_data(x, y, features, loss, OP)?;
         let classes = loss.of_classes();
-        if classes.is_none() && *loss != Loss::BinaryCrossEntropy {
+        if classes.is_none() && !loss.is_binary() {
             let expected = "Loss::CrossEntropy or Loss::BinaryCrossEntropy";
             return Err(Error::Loss { loss: OP, expected, found: loss.name().into() });
         }
@@ -110,9 +142,18 @@ impl Sequential {
         }
         let found = self.predict(x)?;
         let mut matrix = ConfusionMatrix::new(self.width().max(2))?;
-        for row in 0..found.rows() {
+        let counting = self.counting();
+        // A value for each frame of all sequences: that of a token 0 does not count.
+        let of_frames = counting.mask_zero && self.rows() == Rows::Frames;
+        let tokens: Vec<f32> =
+            if of_frames { x.iter().flatten().copied().collect() } else { Vec::new() };
+        let left_out = |row: usize| tokens.get(row) == Some(&0.0);
+        for row in (0..found.rows()).filter(|&row| !left_out(row)) {
             let label = match &y.kind {
                 Kind::Classes(labels) => labels[row],
+                Kind::Values { values, width } if classes.is_some() => {
+                    likeliest(&values[row * width..][..*width])
+                }
                 Kind::Values { values, .. } => u32::from(values[row] > 0.5),
             };
             if classes.as_ref().is_none_or(|options| options.counts(label)) {
@@ -143,6 +184,30 @@ impl Sequential {
     pub(super) fn check_metrics(&self, loss: &Loss, metrics: &[Metric]) -> Result<()> {
         let sequences = self.rows() != Rows::One;
         metrics.iter().try_for_each(|metric| metric.check(loss, self.width(), sequences))
+    }
+}
+
+impl Feed<'_> {
+    /// Loss and metrics over all batches, which so many threads load.
+    pub(super) fn evaluate(&self, workers: usize, metrics: &[Metric]) -> Result<Evaluation> {
+        let (model, Some(loss)) = (self.model, self.loss) else {
+            return Err(Error::NotBuilt { what: "the evaluation", call: "compile" });
+        };
+        let mut totals = model.totals(loss, metrics)?;
+        let mut batches = 0;
+        self.run(0, workers, |next| {
+            while let Some(part) = next()? {
+                let batch = self.batch(&part)?;
+                model.loss(&Tape::inference(&model.params), &batch, loss, &mut totals)?;
+                model.params.device().submit()?;
+                batches += 1;
+            }
+            Ok(())
+        })?;
+        match batches {
+            0 => Err(no_data(self.data.features(), self.op)),
+            _ => totals.read(),
+        }
     }
 }
 

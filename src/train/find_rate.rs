@@ -5,9 +5,8 @@ use super::run::Run;
 use super::sequential::Compiled;
 use super::{Fit, History, Sequential};
 use crate::check::check_share;
-use crate::data::{Sequences, Targets};
+use crate::data::{Origin, Sequences, Targets};
 use crate::{Error, Result};
-use std::fmt::Write;
 
 /// The options of [`Sequential::find_rate`].
 ///
@@ -80,7 +79,8 @@ impl<'a> FindRate<'a> {
     }
 }
 
-/// The losses of a model at growing learning rates: see [`Sequential::find_rate`].
+/// The losses of a model at growing learning rates: see [`Sequential::find_rate`]. With the feature `plot`,
+/// `RateFinder::plot` draws them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RateFinder {
@@ -126,72 +126,6 @@ impl RateFinder {
         let rows = self.rates.iter().zip(&self.losses);
         let rows = rows.map(|(rate, loss)| format!("{rate:?},{loss:?}\n"));
         ["rate,loss\n".to_owned()].into_iter().chain(rows).collect()
-    }
-
-    /// A picture for a browser: the loss over the rate, whose axis is logarithmic, and a line at
-    /// [`RateFinder::suggestion`].
-    pub fn to_svg(&self) -> String {
-        const LEFT: f64 = 70.0;
-        const RIGHT: f64 = 620.0;
-        const TOP: f64 = 20.0;
-        const BOTTOM: f64 = 320.0;
-        let rates: Vec<_> = self.rates.iter().map(|&rate| f64::from(rate).log10()).collect();
-        let losses: Vec<_> = self.losses.iter().map(|&loss| f64::from(loss)).collect();
-        let ends = |of: &[f64]| {
-            let (low, high) = (
-                of.iter().copied().fold(f64::INFINITY, f64::min),
-                of.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            );
-            if high > low { (low, high) } else { (low - 0.5, low + 0.5) }
-        };
-        let ((first, last), (low, high)) = (ends(&rates), ends(&losses));
-        let x = |rate: f64| LEFT + (RIGHT - LEFT) * (rate - first) / (last - first);
-        let y = |loss: f64| BOTTOM - (BOTTOM - TOP) * (loss - low) / (high - low);
-        let mut svg = String::from(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 370\" font-family=\"sans-serif\" \
-             font-size=\"12\">\n<rect width=\"640\" height=\"370\" fill=\"white\"/>\n",
-        );
-        let mut draw = |text: String| {
-            // A text takes all that is written.
-            let _ = writeln!(svg, "{text}");
-        };
-        let line = |x1: f64, y1: f64, x2: f64, y2: f64, color: &str| {
-            format!("<path d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\" stroke=\"{color}\"/>")
-        };
-        if !self.rates.is_empty() {
-            for power in first.ceil() as i32..=last.floor() as i32 {
-                let at = x(power.into());
-                draw(line(at, TOP, at, BOTTOM, "#ddd"));
-                draw(format!(
-                    "<text x=\"{at:.1}\" y=\"338\" text-anchor=\"middle\">1e{power}</text>"
-                ));
-            }
-            for part in 0..=4 {
-                let loss = low + (high - low) * f64::from(part) / 4.0;
-                draw(line(LEFT, y(loss), RIGHT, y(loss), "#ddd"));
-                let at = y(loss) + 4.0;
-                draw(format!("<text x=\"64\" y=\"{at:.1}\" text-anchor=\"end\">{loss:.4}</text>"));
-            }
-            if let Some(rate) = self.suggestion() {
-                let at = x(f64::from(rate).log10());
-                draw(line(at, TOP, at, BOTTOM, "#c33"));
-                draw(format!(
-                    "<text x=\"{:.1}\" y=\"34\" fill=\"#c33\">{rate:.2e}</text>",
-                    at + 4.0
-                ));
-            }
-            let points = rates.iter().zip(&losses);
-            let points: Vec<_> =
-                points.map(|(&rate, &loss)| format!("{:.1},{:.1}", x(rate), y(loss))).collect();
-            let points = points.join(" ");
-            draw(format!(
-                "<polyline points=\"{points}\" fill=\"none\" stroke=\"#06c\" stroke-width=\"2\"/>"
-            ));
-        }
-        draw(
-            "<text x=\"345\" y=\"358\" text-anchor=\"middle\">learning rate</text>\n</svg>".into(),
-        );
-        svg
     }
 }
 
@@ -283,7 +217,8 @@ impl Sequential {
             });
         }
         // As `fit` does: all checks, then the first parameter.
-        self.split(x, y, &fit, loss)?;
+        let data = Origin::Memory { x, y: Some(y), weights: None };
+        self.split(data, &fit, loss)?;
         self.build(x.features())?;
         let Some(Compiled { trainer: Some(trainer), .. }) = &self.compiled else {
             return Err(not_built);
@@ -387,7 +322,6 @@ mod tests {
         let same = vec![0.3; 50];
         for losses in [vec![], vec![1.0], risen, rises_late, scatters, last, few, lucky, same] {
             assert_eq!(found(&losses).suggestion(), None, "{losses:?}");
-            assert!(found(&losses).to_svg().ends_with("</svg>\n"));
         }
         // A lag of more steps than there are: never the first rate in its place.
         let long = RateFinder { lag: 99, ..found(&after_level(90, &[0.9, 0.5, 0.2, 0.1, 0.1])) };

@@ -2,11 +2,12 @@
 
 use super::average::Averaging;
 use super::callback::{Callback, MaxSteps, MaxTime, OfEpochs};
+use super::feed::Size;
 use super::run::Run;
 use super::schedule::Schedule;
 use crate::Result;
 use crate::autograd::Clip;
-use crate::data::{Sequences, Targets};
+use crate::data::{Origin, Sequences, Source, Targets};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,7 +24,10 @@ pub struct Fit<'a> {
     pub(crate) epochs: usize,
     pub(crate) batch_size: usize,
     pub(crate) validation_split: f32,
-    pub(crate) validation: Option<(&'a Sequences, &'a Targets)>,
+    pub(crate) batch_frames: Option<usize>,
+    pub(crate) buckets: Option<usize>,
+    pub(crate) workers: usize,
+    pub(crate) validation: Option<Origin<'a>>,
     pub(crate) sample_weights: Option<&'a [f32]>,
     pub(crate) shuffle: bool,
     pub(crate) seed: u64,
@@ -47,6 +51,9 @@ impl Default for Fit<'_> {
         Self {
             epochs: 1,
             batch_size: 32,
+            batch_frames: None,
+            buckets: None,
+            workers: 1,
             validation_split: 0.0,
             validation: None,
             sample_weights: None,
@@ -69,6 +76,14 @@ impl<'a> Fit<'a> {
         Self::default()
     }
 
+    /// When a batch is full.
+    pub(super) fn size(&self) -> Size {
+        match self.batch_frames {
+            Some(frames) => Size::Frames(frames),
+            None => Size::Sequences(self.batch_size),
+        }
+    }
+
     /// Sets the number of passes over all sequences.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
@@ -81,6 +96,52 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Makes batches of so many frames at most, padding included, instead of [`Fit::batch_size`] sequences: as
+    /// many sequences as come next and fit, so that a batch of long ones has fewer. The work of a step and its
+    /// memory are then about the same whatever the lengths: fairseq's `max_tokens`. It holds for validation, too.
+    ///
+    /// Data of [`crate::Sequential::fit_dataset`] must tell their lengths ([`crate::data::Dataset::frames`]) or be
+    /// a stream. A sequence that is longer is an error; so is a stateful layer.
+    ///
+    /// ```
+    /// use wgpu_lstm::train::Fit;
+    /// let fit = Fit::new().batch_frames(4096).bucket_by_length(20);
+    /// # let _ = fit;
+    /// ```
+    pub fn batch_frames(mut self, frames: usize) -> Self {
+        self.batch_frames = Some(frames);
+        self
+    }
+
+    /// Makes batches of sequences of similar lengths, which need little padding: `tf.data`'s
+    /// `bucket_by_sequence_length`. The sequences to train on are divided by their lengths into so many buckets of
+    /// as many sequences each. For each epoch the sequences are shuffled within their bucket, cut into batches,
+    /// and the batches are shuffled; all by [`Fit::seed`] and the epoch. Without [`Fit::shuffle`] the batches go
+    /// from the shortest to the longest.
+    ///
+    /// More buckets need less padding, and make the batches of one epoch more like those of another. There are
+    /// as many batches as without: one at the edge of two buckets has sequences of both. Validation keeps its
+    /// order.
+    ///
+    /// Data of [`crate::Sequential::fit_dataset`] must tell their lengths ([`crate::data::Dataset::frames`]). A
+    /// stateful layer is an error.
+    pub fn bucket_by_length(mut self, buckets: usize) -> Self {
+        self.buckets = Some(buckets);
+        self
+    }
+
+    /// Sets how many threads load the samples of [`crate::Sequential::fit_dataset`] while the device works: 1 by
+    /// default, PyTorch's `num_workers`. Each has at most two batches ready or at work, which is what the data
+    /// take in memory besides the batch that is being used. Order and bits do not depend on the number. For
+    /// 0, and where there are no threads, samples are loaded in place; a stream is read by one thread at most.
+    ///
+    /// There are at most as many as batches, and 256. No thread outlives `fit`, which waits for those that are in
+    /// [`crate::data::Dataset::get`] or wait for a sample of a stream: where that may take for ever, take 0.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
     /// Reserves this share of the sequences for validation: the last of them, before any shuffling, as Keras
     /// does.
     pub fn validation_split(mut self, share: f32) -> Self {
@@ -90,13 +151,21 @@ impl<'a> Fit<'a> {
 
     /// Validates on these sequences.
     pub fn validation_data(mut self, x: &'a Sequences, y: &'a Targets) -> Self {
-        self.validation = Some((x, y));
+        self.validation = Some(Origin::Memory { x, y: Some(y), weights: None });
+        self
+    }
+
+    /// Validates on the samples of a reference to a [`crate::data::Dataset`] or a
+    /// [`crate::data::IterableDataset`], which are loaded as those of [`crate::Sequential::fit_dataset`] are.
+    pub fn validation_dataset(mut self, data: impl Into<Source<'a>>) -> Self {
+        self.validation = Some(data.into().0);
         self
     }
 
     /// Sets the weight of each sequence, which all its frames have: Keras' `sample_weight`. Loss and metrics
     /// are weighted means, in training and over the share of [`Fit::validation_split`]; over
-    /// [`Fit::validation_data`] all sequences weigh the same.
+    /// [`Fit::validation_data`] all sequences weigh the same. Samples of [`crate::Sequential::fit_dataset`]
+    /// have their own: [`crate::data::Sample::weight`].
     pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
         self.sample_weights = Some(weights);
         self

@@ -1,5 +1,7 @@
 //! The results of a training.
 
+use std::fmt;
+
 /// The loss and the metrics over some sequences.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -11,6 +13,17 @@ pub struct Evaluation {
     /// The metrics' names, in the same order: `accuracy`, for example. Where two would have one name the
     /// later one gets a number, as in Keras: `f1`, `f1_1`.
     pub names: Vec<String>,
+}
+
+/// `loss 0.25, accuracy 0.9`.
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {}", self.loss)?;
+        self.names
+            .iter()
+            .zip(&self.metrics)
+            .try_for_each(|(name, value)| write!(f, ", {name} {value}"))
+    }
 }
 
 impl Evaluation {
@@ -66,7 +79,7 @@ impl Epoch {
     }
 }
 
-/// All epochs of a training.
+/// All epochs of a training. With the feature `plot`, `History::plot` draws them.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct History {
@@ -74,9 +87,11 @@ pub struct History {
     pub epochs: Vec<Epoch>,
     /// Why the training ended before its last epoch, if a callback stopped it.
     pub stopped: Option<String>,
-    /// What is unusual in the data and hardly lets a model learn: columns of inputs, or of targets for a loss
-    /// between numbers, whose mean or standard deviation is beyond 100; inputs that are the same in every
-    /// frame. The crate `log` is told, too, as the training begins.
+    /// What is unusual and hardly lets a model learn: columns of inputs, or of targets for a loss between numbers,
+    /// whose mean or standard deviation is beyond 100; inputs that are the same in every frame, or look like tokens
+    /// without an Embedding; logits from a layer that gives none; a learning rate of 0 or, for Adam and its
+    /// relatives, above 1; no epochs; and other options that train nothing. The crate `log` is told, too, as the
+    /// training begins.
     pub warnings: Vec<String>,
 }
 

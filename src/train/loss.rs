@@ -2,21 +2,24 @@
 
 use crate::Result;
 use crate::check::check_positive;
-use crate::loss::{self, CrossEntropy};
+use crate::loss::{self, BinaryCrossEntropy, CrossEntropy};
 
 /// The loss that a training minimizes: the name of one in [`crate::loss`], where loops of your own compute
 /// it. A loss of your own needs such a loop: see [`crate::Tape::custom`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The cross-entropy between one class of several and a softmax, or logits: Keras'
-    /// `sparse_categorical_crossentropy`.
+    /// The cross-entropy between one class of several and a softmax, or logits: with
+    /// [`Targets::classes`](crate::data::Targets::classes) Keras' `sparse_categorical_crossentropy`, with
+    /// [`Targets::probabilities`](crate::data::Targets::probabilities) its `categorical_crossentropy`.
     CrossEntropy,
     /// A cross-entropy with options: smoothing, class weights, a label that does not count.
     CrossEntropyWith(CrossEntropy),
     /// The cross-entropy between values from 0 to 1 and a sigmoid, or logits: Keras'
     /// `binary_crossentropy`.
     BinaryCrossEntropy,
+    /// A binary cross-entropy with weights of its classes: PyTorch's `pos_weight`, Keras' `class_weight`.
+    BinaryCrossEntropyWith(BinaryCrossEntropy),
     /// The mean of the squared differences.
     MeanSquaredError,
     /// The mean of the absolute differences, which outliers affect less.
@@ -31,17 +34,45 @@ pub enum Loss {
         /// The quantile, between 0 and 1.
         quantile: f32,
     },
+    /// The mean of the pinball losses of several quantiles of each target, for forecasts with an interval. The
+    /// quantiles are between 0 and 1, each above the one before it.
+    ///
+    /// The last layer has an output for each quantile of each target: with two targets and the quantiles 0.1, 0.5,
+    /// 0.9 six outputs, the three of the first target first. [`crate::loss::quantiles`] says what there is about
+    /// quantiles that cross. Metrics of numbers are taken of the quantile 0.5, and
+    /// [`Metric::Coverage`](super::Metric::Coverage) and
+    /// [`Metric::IntervalWidth`](super::Metric::IntervalWidth) of two quantiles.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Sequential, data::{Sequences, Targets}, nn::{Dense, Lstm}};
+    /// use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
+    /// let x = Sequences::from_array(&[0.5; 8 * 4], [8, 4, 1])?;
+    /// let y = Targets::values([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], 1);
+    /// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(4)).add(Dense::new(3));
+    /// // The interval in which 80 % of the targets are to lie.
+    /// let coverage = Metric::Coverage { lower: 0, upper: 2 };
+    /// model.compile(Adam::default(), Loss::Quantiles(vec![0.1, 0.5, 0.9]), &[coverage]);
+    /// model.fit(&x, &y, Fit::new().quiet())?;
+    /// let forecast = model.predict(&x)?;
+    /// let [low, middle, high] = [0, 1, 2].map(|j| forecast.column(j));
+    /// assert_eq!((low.len(), middle.len(), high.len()), (8, 8, 8));
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    Quantiles(Vec<f32>),
 }
 
 impl Loss {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::CrossEntropy | Self::CrossEntropyWith(_) => "Loss::CrossEntropy",
-            Self::BinaryCrossEntropy => "Loss::BinaryCrossEntropy",
+            Self::BinaryCrossEntropy | Self::BinaryCrossEntropyWith(_) => {
+                "Loss::BinaryCrossEntropy"
+            }
             Self::MeanSquaredError => "Loss::MeanSquaredError",
             Self::MeanAbsoluteError => "Loss::MeanAbsoluteError",
             Self::Huber { .. } => "Loss::Huber",
             Self::Quantile { .. } => "Loss::Quantile",
+            Self::Quantiles(_) => "Loss::Quantiles",
         }
     }
 
@@ -54,11 +85,26 @@ impl Loss {
         }
     }
 
+    /// Whether it is between yes or no and a sigmoid.
+    pub(crate) fn is_binary(&self) -> bool {
+        matches!(self, Self::BinaryCrossEntropy | Self::BinaryCrossEntropyWith(_))
+    }
+
+    /// The quantiles that there are outputs for of each target; none for any other loss.
+    pub(crate) fn quantiles(&self) -> &[f32] {
+        match self {
+            Self::Quantiles(quantiles) => quantiles,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::CrossEntropyWith(options) => options.check(),
+            Self::BinaryCrossEntropyWith(options) => options.check(),
             Self::Huber { delta } => check_positive("Huber::delta", *delta),
             Self::Quantile { quantile } => loss::check_quantile(*quantile),
+            Self::Quantiles(quantiles) => loss::check_quantiles(quantiles),
             _ => Ok(()),
         }
     }

@@ -8,9 +8,13 @@ mod batch;
 mod callback;
 mod check;
 mod evaluate;
+mod feed;
 mod find_rate;
 mod fit;
+mod freeze;
+mod gradient_flow;
 mod history;
+mod keep;
 mod layer_check;
 mod loss;
 pub mod metrics;
@@ -19,9 +23,11 @@ mod predict;
 mod prediction;
 mod progress;
 mod run;
+mod saliency;
 mod saved;
 mod schedule;
 mod sequential;
+mod stepper;
 mod summary;
 mod total;
 mod training;
@@ -36,6 +42,7 @@ pub use callback::{
 };
 pub use find_rate::{FindRate, RateFinder};
 pub use fit::Fit;
+pub use gradient_flow::GradientFlow;
 pub use history::{Epoch, Evaluation, History};
 pub use loss::Loss;
 pub use metrics::{Average, Metric};
@@ -44,10 +51,12 @@ pub use optim::{
 };
 pub use prediction::Prediction;
 pub use run::Run;
+pub use saliency::Saliency;
 pub use schedule::{
     Constant, CosineDecay, CosineRestarts, ExponentialDecay, InverseSquareRoot, OneCycle,
     PolynomialDecay, Schedule, StepDecay, WarmUp,
 };
 pub use sequential::Sequential;
+pub use stepper::Stepper;
 
 use progress::Progress;

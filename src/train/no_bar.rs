@@ -3,7 +3,7 @@
 pub(super) struct Bar;
 
 impl Bar {
-    pub(super) fn new(_: usize, _: bool) -> Self {
+    pub(super) fn new(_: Option<usize>, _: bool) -> Self {
         Self
     }
 

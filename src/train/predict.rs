@@ -1,12 +1,14 @@
 //! Predictions for sequences.
 
-use super::batch;
-use super::prediction::{Meaning, Prediction};
+use super::feed::{Feed, Plan};
+use super::prediction::Prediction;
 use super::sequential::{Sequential, other_features};
+#[cfg(doc)]
+use crate::Error;
+use crate::Result;
 use crate::autograd::Tape;
-use crate::data::Sequences;
+use crate::data::{Origin, Sequences, Source};
 use crate::nn::Activation;
-use crate::{Error, Result};
 
 impl Sequential {
     /// Predicts the outputs for sequences `x`, 32 at a time.
@@ -26,47 +28,88 @@ impl Sequential {
     /// # Errors
     /// As [`Sequential::predict`]; [`Error::Option`] for a size of 0, too.
     pub fn predict_batches(&self, x: &Sequences, batch_size: usize) -> Result<Prediction> {
-        let (Some(last), Some(input_size)) = (self.layers.last(), self.input_size) else {
-            return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
+        let Some(input_size) = self.input_size else {
+            return Err(self.not_built());
         };
-        let width = last.output_size();
         if input_size != x.features() {
             return Err(other_features("Sequential::predict", input_size, x.features()));
         }
         self.check_input(x)?;
         self.check_batches("Sequential::predict_batches", x.len(), batch_size, true)?;
-        let device = self.params.device();
+        let data = Origin::Memory { x, y: None, weights: None };
+        let plan = Plan::in_order(data, batch_size)?;
+        self.predict_feed(&Feed::new(self, data, plan, None, "Sequential::predict"))
+    }
+
+    /// As [`Sequential::predict_batches`], for samples that need not lie in memory, whose targets are not looked
+    /// at: a reference to a [`crate::data::Dataset`] or an [`crate::data::IterableDataset`]. A thread loads the
+    /// next batch while the device works. The outputs of all samples are kept.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::{IterableDataset, Sample};
+    /// use wgpu_lstm::prelude::*;
+    /// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(4)).add(Dense::new(3));
+    /// model.build(2)?;
+    /// let ones = IterableDataset::new(2, |_| Ok((1..6).map(|i| Ok(Sample::new(vec![1.0; 2 * i])))));
+    /// assert_eq!(model.predict_dataset(&ones, 2)?.rows(), 5);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sequential::predict_batches`]; [`Error::Sample`] for what is wrong with a sample.
+    pub fn predict_dataset<'d>(
+        &self,
+        data: impl Into<Source<'d>>,
+        batch_size: usize,
+    ) -> Result<Prediction> {
+        const OP: &str = "Sequential::predict_dataset";
+        let data = match data.into().0 {
+            Origin::Memory { x, .. } => return self.predict_batches(x, batch_size),
+            data => data,
+        };
+        let Some(input_size) = self.input_size else {
+            return Err(self.not_built());
+        };
+        if input_size != data.features() {
+            return Err(other_features(OP, input_size, data.features()));
+        }
+        self.check_batches(OP, data.len().unwrap_or(0), batch_size, true)?;
+        let plan = Plan::in_order(data, batch_size)?;
+        self.predict_feed(&Feed::new(self, data, plan, None, OP))
+    }
+
+    fn predict_feed(&self, feed: &Feed<'_>) -> Result<Prediction> {
+        let width = self.layers.last().map_or(0, |last| last.output_size());
         let out = self.rows();
-        let all: Vec<_> = (0..x.len()).collect();
-        let loss = self.compiled.as_ref().map(|compiled| &compiled.loss);
-        let meaning = Meaning::of(self.activation(), loss);
-        let (mut values, mut classes) = (Vec::new(), Vec::new());
-        for rows in all.chunks(batch_size) {
-            let batch = batch::batch(x, None, out, rows, self.counting(), &device)?;
-            let tape = Tape::inference(&self.params);
-            let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
-            let words = activation.forward(&tape, &logits)?.tensor().to_vec()?;
-            // Logits are only read back where rounding made two classes equal.
-            let own = activation != Activation::Linear;
-            let ties = own && words.chunks_exact(width).any(|row| meaning.is_tie(row));
-            let logits = if ties { Some(logits.tensor().to_vec()?) } else { None };
-            let size = words.len() / rows.len();
-            for (number, &row) in rows.iter().enumerate() {
-                // `check_output` saw that there are as many.
-                let here = number * size..number * size + out.range(x, row).len() * width;
-                let found = words.get(here.clone()).unwrap_or_default();
-                values.extend_from_slice(found);
-                for (n, row) in found.chunks_exact(width).enumerate() {
-                    let logits = logits.as_ref().filter(|_| meaning.is_tie(row));
-                    let class = match logits.and_then(|l| l[here.start + n * width..].get(..width))
-                    {
-                        Some(logits) => Meaning::Logits.class(logits),
-                        None => meaning.class(row),
-                    };
-                    classes.push(class as u32);
+        let mut prediction = Prediction::new(width, self.meaning());
+        feed.run(0, 1, |next| {
+            while let Some(part) = next()? {
+                let (batch, rows) = (feed.batch(&part)?, &part.rows);
+                let tape = Tape::inference(&self.params);
+                let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
+                let words = activation.forward(&tape, &logits)?.tensor().to_vec()?;
+                let mut read = None;
+                let size = words.len() / rows.len();
+                for (number, &row) in rows.iter().enumerate() {
+                    // `check_output` saw that there are as many.
+                    let here = number * size..number * size + out.range(&part.x, row).len() * width;
+                    let found = words.get(here.clone()).unwrap_or_default();
+                    prediction.push(found, || {
+                        if activation == Activation::Linear {
+                            return Ok(None);
+                        }
+                        let all = match read.take() {
+                            Some(all) => all,
+                            None => logits.tensor().to_vec()?,
+                        };
+                        let here = all.get(here).map(<[f32]>::to_vec);
+                        read = Some(all);
+                        Ok(here)
+                    })?;
                 }
             }
-        }
-        Ok(Prediction { values, width, classes })
+            Ok(())
+        })?;
+        Ok(prediction)
     }
 }

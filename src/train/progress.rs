@@ -21,7 +21,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(epochs: usize, samples: usize, quiet: bool) -> Self {
+    pub(crate) fn new(epochs: usize, samples: Option<usize>, quiet: bool) -> Self {
         let bar = Bar::new(samples, quiet);
         let lines = !quiet && bar.is_hidden();
         let now = Instant::now();

@@ -29,9 +29,9 @@ pub(super) struct Place {
     /// The epoch, from 0, of this call of `fit`; and how many there are.
     pub(super) epoch: usize,
     pub(super) epochs: usize,
-    /// The batches of this epoch that are done; and how many there are.
+    /// The batches of this epoch that are done; and how many there are, if that is known.
     pub(super) batch: usize,
-    pub(super) batches: usize,
+    pub(super) batches: Option<usize>,
     /// The steps made since `compile`.
     pub(super) steps: u64,
 }
@@ -95,9 +95,9 @@ impl Run<'_> {
         self.place.batch
     }
 
-    /// The batches of an epoch.
+    /// The batches of an epoch; 0 of a stream ([`crate::data::IterableDataset`]), where nobody knows.
     pub fn batches(&self) -> usize {
-        self.place.batches
+        self.place.batches.unwrap_or(0)
     }
 
     /// The optimizer's steps made since [`Sequential::compile`].

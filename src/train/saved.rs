@@ -1,9 +1,11 @@
 //! Models in files: their layers with all options, and their parameters.
 
 use super::Sequential;
+use super::keep::kept_of;
+use super::prediction::Meaning;
 use crate::autograd::Precision;
 use crate::file::{self, Reader, State};
-use crate::nn::{Layers, Own};
+use crate::nn::Layers;
 use crate::{Device, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +31,9 @@ struct Description {
     /// The seed, and the random keys drawn from it: a training that goes on draws others.
     seed: u64,
     draws: u64,
+    /// Whether the outputs are logits, which its loss told the model that was saved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    logits: bool,
     layers: Vec<Part>,
 }
 
@@ -41,15 +46,19 @@ struct Part {
     config: String,
     /// The names of its parameters, in the order in which its build inserts them.
     parameters: Vec<String>,
+    /// Whether none of them is trained, by [`Sequential::freeze`] or by the layer's own `frozen`; not by a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frozen: Option<bool>,
 }
 
 impl Sequential {
     /// Writes the model to a file in the format safetensors: the parameters by PyTorch's names, in its layout,
     /// as 32-bit floats; and, as a text in the file's header, the layers with all options, the input size and
-    /// the precision. An existing file is replaced when the new one is whole: after an error or a crash it is as
-    /// before. Waits for the device; native only.
+    /// the precision, and what [`Sequential::keep`] was given. An existing file is replaced when the new one is whole: after an error or a crash it is as
+    /// before. Missing folders are made. Waits for the device; native only.
     ///
-    /// What [`Sequential::compile`] was given is no part of it, nor is what a stateful layer remembers, nor are
+    /// What [`Sequential::compile`] was given is no part of it, but whether its loss takes the outputs for logits
+    /// ([`super::Prediction::classes`]); nor is what a stateful layer remembers, nor are
     /// the groups of [`crate::nn::Params::group`]: give them anew after loading. A layer of your own needs a [`crate::nn::Layer::config`].
     ///
     /// ```
@@ -104,6 +113,7 @@ impl Sequential {
             (FORMAT_TEXT.to_owned(), FORMAT.to_string()),
             (VERSION_TEXT.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ]);
+        texts.extend(self.kept_texts());
         match self.description() {
             Ok(description) => drop(texts.insert(MODEL_TEXT.to_owned(), description)),
             // A training goes on in a model that the program makes: its layers need no `config`.
@@ -123,7 +133,8 @@ impl Sequential {
 
     /// Reads the model of a file.
     pub(super) fn read(file: &mut Reader, device: &Device, layers: &Layers) -> Result<Self> {
-        let Description { input_size, precision, seed, draws, layers: parts } = described(file)?;
+        let Description { input_size, precision, seed, draws, logits, layers: parts } =
+            described(file)?;
         let mut model = Self::new(device);
         for (number, part) in parts.iter().enumerate() {
             let entry = || format!("layer {} of the model", number + 1);
@@ -136,7 +147,7 @@ impl Sequential {
                 let expected = format!("options of the kind {:?}", part.kind);
                 file.bad(entry(), expected, format!("unreadable ({error})"))
             })?;
-            model.layers.push(layer);
+            model.layers.push(layer.into());
         }
         let params = model.params.clone();
         params.set_draws(seed, draws);
@@ -155,14 +166,18 @@ impl Sequential {
                 return Err(file.bad(entry, format!("one of {expected}"), found));
             }
         }
-        let names: Vec<_> = parts.into_iter().flat_map(|part| part.parameters).collect();
+        let names: Vec<_> = parts.iter().flat_map(|part| part.parameters.clone()).collect();
         if let Some(name) = twice(&names) {
             return Err(file.bad(format!("parameter {name}"), "one of one layer", "one of two"));
         }
         params.rename(names);
+        for Part { parameters, frozen, .. } in &parts {
+            frozen.iter().for_each(|frozen| params.set_frozen(parameters, *frozen));
+        }
         if !params.names().is_empty() {
             params.load_from(file)?;
         }
+        (model.kept, model.logits) = (kept_of(file), logits);
         Ok(model)
     }
 
@@ -173,12 +188,8 @@ impl Sequential {
         };
         let (seed, draws) = self.params.draws();
         let mut layers = Vec::new();
-        for (layer, range) in self.layers.iter().zip(&self.built) {
-            let mut parameters = self.params.names_of(range.clone());
-            if let (true, Some(id)) = (parameters.is_empty(), layer.parameter(Own)) {
-                // It was built before it was added.
-                parameters = self.params.names_beside(id);
-            }
+        for (number, layer) in self.layers.iter().enumerate() {
+            let parameters = self.names_of_layer(number);
             let count = parameters.iter().map(|name| self.params.len_of(name)).sum::<usize>();
             if count != layer.parameter_count() {
                 return Err(Error::Unsupported {
@@ -188,7 +199,9 @@ impl Sequential {
                            them in parameter_count; or keep the parameters alone, by Params::save",
                 });
             }
-            layers.push(Part { kind: layer.kind().into(), config: layer.config()?, parameters });
+            let frozen = parameters.first().map(|name| self.params.keeps_name(name));
+            let (kind, config) = (layer.kind().into(), layer.config()?);
+            layers.push(Part { kind, config, parameters, frozen });
         }
         let names: Vec<_> = layers.iter().flat_map(|part| part.parameters.clone()).collect();
         let with = match (twice(&names), names.len() == self.params.names().len()) {
@@ -200,10 +213,21 @@ impl Sequential {
             let help = "keep the parameters alone, by Params::save";
             return Err(Error::Unsupported { what: "Sequential::save", with, help });
         }
-        let (precision, layers) = (self.params.precision(), layers);
-        let description = Description { input_size, precision, seed, draws, layers };
+        let (precision, logits) = (self.params.precision(), self.meaning() == Meaning::Logits);
+        let description = Description { input_size, precision, seed, draws, logits, layers };
         serde_json::to_string(&description).map_err(Error::custom)
     }
+}
+
+/// Freezes the parameters that were frozen when a checkpoint was written, and no others; unless it has no layers.
+pub(super) fn restore_frozen(params: &crate::nn::Params, file: &Reader) -> Result<()> {
+    if file.text(MODEL_TEXT).is_none() {
+        return Ok(());
+    }
+    for Part { parameters, frozen, .. } in &described(file)?.layers {
+        frozen.iter().for_each(|frozen| params.set_frozen(parameters, *frozen));
+    }
+    Ok(())
 }
 
 /// The description of a file's model.

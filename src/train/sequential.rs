@@ -5,10 +5,13 @@ use super::layer_check::{check_layer, check_output};
 use super::loss::Loss;
 use super::metrics::Metric;
 use super::optim::Optimizer;
+use super::prediction::Meaning;
 use super::summary;
 use crate::autograd::{Params, Tape, Var};
 use crate::nn::{Activation, Layer, LayerState, Own, unpacked};
 use crate::{Device, Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A model of layers in sequence, with its parameters, loss and optimizer.
 ///
@@ -32,11 +35,16 @@ use crate::{Device, Error, Result};
 #[must_use = "`add` and `seed` give the model back"]
 pub struct Sequential {
     pub(super) params: Params,
-    pub(super) layers: Vec<Box<dyn Layer>>,
+    /// Shared with steppers, once they are built.
+    pub(super) layers: Vec<Arc<dyn Layer>>,
     /// For each layer that is built, the numbers of the parameters that its build inserted.
     pub(super) built: Vec<std::ops::Range<usize>>,
     pub(super) input_size: Option<usize>,
     pub(super) compiled: Option<Compiled>,
+    /// What the program keeps with the model, as JSON.
+    pub(super) kept: BTreeMap<String, String>,
+    /// Whether the outputs of a model that is not compiled are logits, as its file says.
+    pub(super) logits: bool,
 }
 
 /// The arguments of [`Sequential::compile`].
@@ -66,7 +74,15 @@ impl Sequential {
     /// A model without layers, on this device.
     pub fn new(device: &Device) -> Self {
         let params = Params::new(device);
-        Self { params, layers: Vec::new(), built: Vec::new(), input_size: None, compiled: None }
+        Self {
+            params,
+            layers: Vec::new(),
+            built: Vec::new(),
+            input_size: None,
+            compiled: None,
+            kept: BTreeMap::new(),
+            logits: false,
+        }
     }
 
     /// Sets the seed of the first values of parameters (0 by default), for layers that are not built yet.
@@ -92,7 +108,7 @@ impl Sequential {
     /// ```
     #[expect(clippy::should_implement_trait, reason = "Keras' name; a model is no number")]
     pub fn add(mut self, layer: impl Layer + 'static) -> Self {
-        self.layers.push(Box::new(layer));
+        self.layers.push(Arc::new(layer));
         self
     }
 
@@ -123,8 +139,9 @@ impl Sequential {
         let mut size = built.last().map_or(input_size, |layer| layer.output_size());
         for layer in new {
             let first = self.params.mark();
-            let built =
-                layer.build_on(&self.params, size).and_then(|()| check_layer(layer.as_ref()));
+            // What is not built belongs to the model alone.
+            let own = Arc::get_mut(layer).ok_or(NO_LAYERS)?;
+            let built = own.build_on(&self.params, size).and_then(|()| check_layer(own));
             if let Err(error) = built {
                 // The layers before it are not built either.
                 self.params.drop_since(before);
@@ -156,9 +173,9 @@ impl Sequential {
         &self.params
     }
 
-    /// A table of the layers, the shapes that come out of them and their parameters.
+    /// A table of the layers, the shapes that come out of them and their parameters; and which are frozen.
     pub fn summary(&self) -> String {
-        let frozen = self.params.frozen_count();
+        let frozen = (&self.frozen_layers()[..], self.params.frozen_count());
         summary::table(&self.layers, self.input_size.is_some(), frozen)
     }
 
@@ -167,33 +184,45 @@ impl Sequential {
     /// # Errors
     /// [`Error::NotBuilt`], and those of the layers.
     pub fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
-        Self::run(&self.layers, tape, x)
+        if self.layers.is_empty() {
+            return Err(NO_LAYERS);
+        }
+        Self::run(&self.all(), tape, x)
     }
 
-    fn run(layers: &[Box<dyn Layer>], tape: &Tape, x: &Var) -> Result<Var> {
-        layers.iter().try_fold(x.clone(), |x, layer| {
+    /// The layers.
+    pub(super) fn all(&self) -> Vec<&dyn Layer> {
+        self.layers.iter().map(|layer| &**layer as &dyn Layer).collect()
+    }
+
+    fn run(layers: &[&dyn Layer], tape: &Tape, x: &Var) -> Result<Var> {
+        layers.iter().try_fold(x.clone(), |x, &layer| {
             let x = if layer.takes_packed(Own) { x } else { unpacked(tape, &x)? };
             let y = layer.forward(tape, &x)?;
-            check_output(layer.as_ref(), &x, &y)?;
+            check_output(layer, &x, &y)?;
             Ok(y)
         })
     }
 
     /// The last layer, and its input: what the others make of `x`.
-    pub(super) fn before_last(&self, tape: &Tape, x: &Var) -> Result<(&dyn Layer, Var)> {
-        let Some((last, layers)) = self.layers.split_last() else {
+    pub(super) fn before_last<'a>(
+        layers: &[&'a dyn Layer],
+        tape: &Tape,
+        x: &Var,
+    ) -> Result<(&'a dyn Layer, Var)> {
+        let Some((&last, layers)) = layers.split_last() else {
             return Err(NO_LAYERS);
         };
-        Ok((last.as_ref(), unpacked(tape, &Self::run(layers, tape, x)?)?))
+        Ok((last, unpacked(tape, &Self::run(layers, tape, x)?)?))
     }
 
     /// Runs all layers up to the last activation, and returns that too.
     pub(super) fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
-        let (last, x) = self.before_last(tape, x)?;
+        let (last, x) = Self::before_last(&self.all(), tape, x)?;
         Self::last_logits(last, tape, &x)
     }
 
-    fn last_logits(last: &dyn Layer, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
+    pub(super) fn last_logits(last: &dyn Layer, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
         let (logits, activation) = last.forward_logits(tape, x)?;
         check_output(last, x, &logits)?;
         Ok((logits, activation))
@@ -203,6 +232,15 @@ impl Sequential {
     pub(super) fn activation(&self) -> Activation {
         let mut activations = self.layers.iter().rev().filter_map(|layer| layer.activation());
         activations.next().unwrap_or(Activation::Linear)
+    }
+
+    /// What the outputs mean.
+    pub(super) fn meaning(&self) -> Meaning {
+        let loss = self.compiled.as_ref().map(|compiled| &compiled.loss);
+        match Meaning::of(self.activation(), loss) {
+            Meaning::Numbers if loss.is_none() && self.logits => Meaning::Logits,
+            meaning => meaning,
+        }
     }
 
     /// The rows of output for each sequence.
@@ -234,7 +272,7 @@ impl Sequential {
         let behind = self.activation();
         if activation == Activation::Linear
             && matches!(behind, Activation::Sigmoid | Activation::Softmax)
-            && (loss.of_classes().is_some() || *loss == Loss::BinaryCrossEntropy)
+            && (loss.of_classes().is_some() || loss.is_binary())
         {
             // Pooled or dropped probabilities are no logits.
             return Err(Error::Loss {
@@ -248,7 +286,10 @@ impl Sequential {
                 Loss::CrossEntropy | Loss::CrossEntropyWith(_),
                 Activation::Softmax | Activation::Linear,
             )
-            | (Loss::BinaryCrossEntropy, Activation::Sigmoid | Activation::Linear) => Ok(logits),
+            | (
+                Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWith(_),
+                Activation::Sigmoid | Activation::Linear,
+            ) => Ok(logits),
             (Loss::CrossEntropy | Loss::CrossEntropyWith(_), _) => {
                 let help = match activation {
                     Activation::Sigmoid => {
@@ -258,7 +299,7 @@ impl Sequential {
                 };
                 bad("a last layer with softmax, or without activation", help)
             }
-            (Loss::BinaryCrossEntropy, _) => {
+            (Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWith(_), _) => {
                 let help = match activation {
                     Activation::Softmax => {
                         "; where one of several classes holds, take CrossEntropy"
@@ -289,7 +330,18 @@ impl Sequential {
         let first =
             |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
         let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed(Own)));
-        Counting { tokens, packed, ..Counting::default() }
+        let mask_zero = first(|l| l.masks_zero(Own));
+        Counting { tokens, packed, mask_zero, ..Counting::default() }
+    }
+}
+
+impl Sequential {
+    /// That the model has no parameters yet, or not even layers.
+    pub(super) fn not_built(&self) -> Error {
+        match self.layers.is_empty() {
+            true => NO_LAYERS,
+            false => Error::NotBuilt { what: "the model", call: "fit or build" },
+        }
     }
 }
 

@@ -1,19 +1,25 @@
 //! A model as a table.
 
 use crate::nn::Layer;
+use std::sync::Arc;
 
-/// A line for each layer: its kind, the shape of its output, its parameters.
-pub(super) fn table(layers: &[Box<dyn Layer>], built: bool, frozen: usize) -> String {
+/// A line for each layer: its kind, the shape of its output, its parameters. With which layers are frozen, and how
+/// many values.
+pub(super) fn table(
+    layers: &[Arc<dyn Layer>],
+    built: bool,
+    (frozen_layers, frozen): (&[bool], usize),
+) -> String {
     let mut lines = vec![["layer".to_owned(), "output".to_owned(), "parameters".to_owned()]];
     let mut sequence = true;
     let mut total = 0;
-    for layer in layers {
+    for (layer, frozen) in layers.iter().zip(frozen_layers) {
         sequence = layer.gives_sequence(sequence);
         let axes = if sequence { "B, T" } else { "B" };
         let count = layer.parameter_count();
         total += count;
         lines.push([
-            layer.kind().to_owned(),
+            if *frozen { format!("{} (frozen)", layer.kind()) } else { layer.kind().to_owned() },
             match layer.output_size() {
                 0 => format!("[{axes}, ?]"),
                 size => format!("[{axes}, {size}]"),

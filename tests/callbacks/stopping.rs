@@ -104,7 +104,7 @@ fn an_unknown_name_is_told_with_those_that_there_are() {
     let fit = Fit::new().quiet().callback(EarlyStopping::new("val_loss"));
     let error = model.fit(&x, &y, fit).unwrap_err();
     assert!(error.to_string().contains("no validation data"), "{error}");
-    let bad = EarlyStopping::new("loss").min_delta(f32::NAN);
+    let bad = EarlyStopping::new("loss").min_delta(f64::NAN);
     let error = model.fit(&x, &y, Fit::new().quiet().callback(bad)).unwrap_err();
     assert!(matches!(error, Error::Option { option: "EarlyStopping::min_delta", .. }), "{error}");
 }

@@ -6,6 +6,7 @@ mod devices;
 mod layers;
 mod models;
 mod slips;
+mod targets;
 
 use common::devices;
 use wgpu_lstm::Sequential;

@@ -35,19 +35,14 @@ fn losses_say_which_targets_and_activations_they_take() {
              1 off each, else give the last layer an output for each class",
         ),
         (
-            text(softmax(3), Loss::CrossEntropy, one_hot()),
-            "Loss::CrossEntropy needs Targets::classes, found Targets::values that are one-hot; give the \
-             place of the 1 in each row, from 0",
-        ),
-        (
             text(softmax(3), Loss::CrossEntropy, Targets::values([0.0, 1.0, 2.0, 1.0], 1)),
-            "Loss::CrossEntropy needs Targets::classes, found Targets::values that are whole numbers; if they \
-             are classes, give them as such",
+            "Loss::CrossEntropy needs Targets::classes or Targets::probabilities, found Targets::values that are \
+             whole numbers; if they are classes, give them as such",
         ),
         (
             text(softmax(3), Loss::CrossEntropy, Targets::values([0.5, 1.0, 2.0, 1.0], 1)),
-            "Loss::CrossEntropy needs Targets::classes, found Targets::values; for numbers take \
-             MeanSquaredError, or another loss between numbers",
+            "Loss::CrossEntropy needs Targets::classes or Targets::probabilities, found Targets::values; for \
+             numbers take MeanSquaredError, or another loss between numbers",
         ),
         (
             text(sigmoid(1), Loss::BinaryCrossEntropy, Targets::classes([0, 1, 0, 1])),
@@ -81,6 +76,7 @@ fn losses_say_which_targets_and_activations_they_take() {
     // As the last two say.
     fit(sigmoid(3), Loss::BinaryCrossEntropy, &small(2), &one_hot()).unwrap();
     fit(softmax(3), Loss::CrossEntropy, &small(2), &classes()).unwrap();
+    fit(softmax(3), Loss::CrossEntropy, &small(2), &one_hot()).unwrap();
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod format;
 mod hostile;
+mod kept;
 mod models;
 mod options;
 mod parameters;

@@ -65,6 +65,7 @@ fn lstm(c: &mut Choices) -> Lstm {
         };
     }
     sometimes!(3, num_layers(2));
+    sometimes!(4, zero_output_for_mask());
     sometimes!(2, bidirectional(c.of(&[Merge::Concat, Merge::Sum, Merge::Mean, Merge::Product])));
     sometimes!(4, go_backwards());
     sometimes!(4, no_bias());
@@ -96,7 +97,18 @@ fn lstm(c: &mut Choices) -> Lstm {
     sometimes!(4, stateful());
     sometimes!(4, strategy(c.of(&[Strategy::Sequence, Strategy::Stepwise])));
     sometimes!(4, recompute());
+    sometimes!(6, frozen());
     l
+}
+
+/// The forms of a plain recurrent layer.
+fn rnn_form(rnn: Rnn, c: &mut Choices) -> Rnn {
+    match c.below(5) {
+        0 => rnn.num_layers(2).bidirectional(Merge::Mean),
+        1 => rnn.go_backwards().no_bias(),
+        2 => rnn.zero_output_for_mask(),
+        _ => rnn,
+    }
 }
 
 fn dense(c: &mut Choices) -> Dense {
@@ -110,6 +122,8 @@ fn dense(c: &mut Choices) -> Dense {
     }
     if c.one_in(3) {
         d = d.kernel_init(Init::PyTorch).bias_init(Init::Normal { std: c.share(0.1) });
+    } else if c.one_in(3) {
+        d = d.no_bias();
     }
     if c.one_in(3) {
         d = d.activity_regularizer(penalty(c)).kernel_max_norm(c.share(1.0));
@@ -132,6 +146,9 @@ fn model(c: &mut Choices, device: &Device) -> (Sequential, Sequences) {
             e = e.padding_index(c.below(7));
         }
         if c.one_in(3) {
+            e = e.mask_zero();
+        }
+        if c.one_in(3) {
             e = e.init(Init::Constant(0.5));
         }
         if c.one_in(3) {
@@ -147,7 +164,7 @@ fn model(c: &mut Choices, device: &Device) -> (Sequential, Sequences) {
             0 | 1 => model.add(lstm(c).return_sequences()),
             2 => {
                 let rnn = Rnn::new(3).activation(gate(c)).recurrent_init(Init::GlorotNormal);
-                model.add(rnn.return_sequences())
+                model.add(rnn_form(rnn, c).return_sequences())
             }
             3 => model.add(LayerNorm::new().epsilon(c.share(0.1))),
             4 if c.one_in(2) => model.add(Dropout::new(c.share(0.5)).features()),
@@ -198,6 +215,11 @@ fn round_trips(device: &Device, wanted: usize, seed: u64) {
         }
         if c.one_in(4) {
             model.params().set_precision(Precision::Mixed);
+        }
+        if c.one_in(4) {
+            model.freeze(..1).unwrap();
+        } else if c.one_in(4) {
+            model.unfreeze(..).unwrap();
         }
         let case = format!("{done} on {device}:\n{}", model.summary());
         let before = bits(&model, &x);

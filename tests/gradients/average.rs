@@ -227,7 +227,9 @@ fn states_of_others_are_refused() {
     assert!(matches!(Ema::new(0.5).set_state(&other, &state), Err(Error::Missing { .. })));
     let other = Params::new(device);
     other.insert("p.0", [2], &[1.0, 2.0]).unwrap();
-    assert!(matches!(Ema::new(0.5).set_state(&other, &state), Err(Error::Count { .. })));
+    let error = Ema::new(0.5).set_state(&other, &state).unwrap_err();
+    let Error::At { place, error } = error else { panic!("{error}") };
+    assert!(place.contains("p.0") && matches!(*error, Error::Count { .. }), "{place}: {error}");
     assert_eq!(weights(&other), [1.0, 2.0]);
     assert_eq!(weights(&params), before);
 }

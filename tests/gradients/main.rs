@@ -1,5 +1,5 @@
 //! What happens to gradients before an optimizer's step and to weights behind it: limits of gradients,
-//! steps of several batches, averages of weights.
+//! steps of several batches, averages of weights. And gradients by what is no parameter.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -7,6 +7,7 @@ mod common;
 mod accumulate;
 mod average;
 mod clip;
+mod inputs;
 
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{Dense, Lstm, Params};

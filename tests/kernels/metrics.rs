@@ -200,6 +200,43 @@ fn sums_of_every_kind() {
     }
 }
 
+/// Outputs of which several have one target: those of quantiles.
+#[test]
+fn sums_where_targets_have_several_outputs() {
+    let mut r = Random::new(204);
+    for (rows, targets, each) in [(1, 1, 3), (7, 2, 3), (1025, 3, 2), (33, 5, 7)] {
+        let c = targets * each;
+        let (x, y) = (r.uniform(rows * c, -2.0, 2.0), r.uniform(rows * targets, -2.0, 2.0));
+        let weights = r.uniform(rows, 0.1, 2.0);
+        let plain = [Term::Absolute, Term::Pinball(0.7)];
+        let of = |j: usize| plain.map(|term| Sum { term, columns: (j, 1) });
+        let mut wanted: Vec<_> = (0..c).flat_map(of).collect();
+        wanted.push(Sum { term: Term::Squared, columns: (0, c) });
+        let within = |t: usize| Sum { term: Term::Within, columns: (t * each, each) };
+        wanted.extend((0..targets).map(within));
+        let at = |row: usize, j: usize| {
+            (f64::from(x[row * c + j]), f64::from(y[row * targets + j / each]))
+        };
+        let of_row = |sum: &Sum, row: usize| -> f64 {
+            let (first, count) = sum.columns;
+            if sum.term == Term::Within {
+                let ((low, y), (high, _)) = (at(row, first), at(row, first + count - 1));
+                return f64::from(u8::from(low <= y && y <= high));
+            }
+            (first..first + count).map(|j| term(sum.term, at(row, j).0, at(row, j).1)).sum()
+        };
+        let of = |sum: &Sum| (0..rows).map(|row| f64::from(weights[row]) * of_row(sum, row)).sum();
+        let expected: Vec<f64> = wanted.iter().map(of).collect();
+        for (name, device) in devices() {
+            let own = Wanted::new(wanted.clone(), 0, device).unwrap().of_each(each);
+            let w = tensor(&weights, [rows], device);
+            let (x, y) = (tensor(&x, [rows, c], device), tensor(&y, [rows, targets], device));
+            let found = added(&metric_sums(&own, &x, &y, Some(&w)).unwrap(), own.len());
+            close_values(&format!("{rows} x {targets} x {each}, {name}"), &found, &expected, 1e-5);
+        }
+    }
+}
+
 #[test]
 fn counts_of_classes() {
     let mut r = Random::new(203);

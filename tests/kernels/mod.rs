@@ -31,6 +31,7 @@ mod recording;
 mod row_sizes;
 mod rows;
 mod shaders_folder;
+mod soft_losses;
 mod specials;
 mod sums;
 mod top_k;

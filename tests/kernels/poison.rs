@@ -145,7 +145,7 @@ impl Case {
             recompute: !norm && r.below(3) == 0,
             sequences: r.below(3) > 0,
             with_state: r.below(2) == 0,
-            lengths: (steps == 1).then(|| (0..b).map(|_| 1 + r.below(t)).collect()),
+            lengths: (steps == 1).then(|| (0..b).map(|_| r.below(t + 1)).collect()),
             mask,
             strategy,
             checked,

@@ -86,19 +86,6 @@ impl<'a> Question<'a> {
         rows.filter_map(|row| Some((row, *self.order(part, row).first()?))).collect()
     }
 
-    /// The frames of a row at which a direction repeats what it has before any step that counts.
-    fn before(&self, part: &Part, row: usize) -> Vec<usize> {
-        let t = self.case.sizes[1];
-        let Some(mask) = self.case.mask.as_ref().filter(|_| self.case.ways().len() == 1) else {
-            return vec![];
-        };
-        let mut frames: Vec<_> = (row * t..(row + 1) * t).collect();
-        if part.reverse {
-            frames.reverse();
-        }
-        frames.into_iter().take_while(|&frame| !mask[frame]).collect()
-    }
-
     fn exact(&self, part: &Part, input_size: usize, weights: [Vec<f64>; 2]) -> exact::Lstm {
         let case = self.case;
         let [batch, timesteps, _, hidden_size] = case.sizes;
@@ -166,29 +153,16 @@ impl<'a> Question<'a> {
                 ends.y[frame * p..][..p].fill(0.0);
             }
             // What stands for the state before is the state itself.
-            for row in 0..b {
-                let own = &given_h[row * p..][..p];
-                if as_features && self.order(part, row).is_empty() {
-                    ends.h[row * p..][..p].copy_from_slice(own);
-                }
-                for frame in self.before(part, row) {
-                    ends.y[frame * p..][..p].copy_from_slice(own);
-                }
+            for row in (0..b).filter(|&row| as_features && self.order(part, row).is_empty()) {
+                ends.h[row * p..][..p].copy_from_slice(&given_h[row * p..][..p]);
             }
         }
-        let undo = move |[mut d_y, mut d_h, d_c]: [Vec<f64>; 3]| {
+        let undo = move |[d_y, mut d_h, d_c]: [Vec<f64>; 3]| {
             let mut to_state = vec![0.0; b * p];
-            for row in (0..b).filter(|_| projection.is_some()) {
-                let mut take = |d: &mut [f64]| {
-                    add(&mut to_state, row * p, d);
-                    d.fill(0.0);
-                };
-                if as_features && self.order(part, row).is_empty() {
-                    take(&mut d_h[row * p..][..p]);
-                }
-                for frame in self.before(part, row) {
-                    take(&mut d_y[frame * p..][..p]);
-                }
+            for row in (0..b).filter(|&row| as_features && self.order(part, row).is_empty()) {
+                let d = &mut d_h[row * p..][..p];
+                add(&mut to_state, row * p, d);
+                d.fill(0.0);
             }
             let lift = |d: &[f64]| match &projection {
                 None => d.to_vec(),
@@ -272,9 +246,6 @@ impl<'a> Question<'a> {
         let mut steps = Vec::new();
         for row in 0..b {
             let own = row * h..(row + 1) * h;
-            for frame in self.before(part, row) {
-                y[frame * h..][..h].copy_from_slice(&state_h[own.clone()]);
-            }
             for frame in self.order(part, row) {
                 let input = &x[frame * i..][..i];
                 let step = w.step(input, &state_h[own.clone()], &state_c[own.clone()]);
@@ -308,11 +279,6 @@ impl<'a> Question<'a> {
                 add(&mut d_x, frame * i, &d_input);
                 d_h[own.clone()].copy_from_slice(&before_h);
                 d_c[own].copy_from_slice(&before_c);
-            }
-            for row in 0..b {
-                for frame in self.before(part, row) {
-                    add(&mut d_h, row * h, &d_y[frame * h..][..h]);
-                }
             }
             let mut weights = vec![("weight_ih".to_owned(), d.ih), ("weight_hh".to_owned(), d.hh)];
             let names = ["norm_ih", "norm_hh", "norm_c", "norm_c_bias"].map(str::to_owned);

@@ -302,6 +302,7 @@ fn everything(device: &Device, [rows, c]: [usize; 2]) -> Vec<f32> {
         longest: 1,
         blank: 0,
         impossible: 0.0,
+        slope: 0.0,
     };
     let lp = softmax::log_softmax(&x).unwrap();
     let (loss, alpha) = ctc::forward(&lp, [rows, 1, c], &path).unwrap();

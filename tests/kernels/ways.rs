@@ -106,7 +106,7 @@ impl Both {
         let d_ends = [0, 1].map(|_| [values(&[b, h]), values(&[b, h])]);
         let d_y = values(&frames(2 * h));
         let y = Tensor::zeros(frames(2 * h), device).unwrap();
-        let lengths: Vec<_> = (0..b).map(|row| 1 + (3 * row + 2) % t).collect();
+        let lengths: Vec<_> = (0..b).map(|row| (3 * row + t) % (t + 1)).collect();
         let lengths = Lengths::new(&lengths, device).unwrap();
         let lengths = match self.rows {
             Rows::All => None,

@@ -3,11 +3,18 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ctc;
+mod ctc_decode;
 mod embedding;
+mod empty_rows;
 mod first_values;
+mod frozen;
+mod inspect;
 mod losses;
 mod masked_lstm;
 mod masks;
+mod rnn;
+mod steps;
+mod targets;
 
 use common::{Vectors, close, devices, tensor, value};
 use wgpu_lstm::loss::{self, CrossEntropy, Labels};

@@ -106,7 +106,7 @@ fn squared_error_on(tape: &Tape, y: &Var) -> Var {
 /// a mask does; neither: it takes none.
 type Case = (&'static str, [Option<bool>; 2], fn(&Params) -> Forward);
 
-fn cases() -> [Case; 19] {
+fn cases() -> [Case; 20] {
     const NOTHING: [Option<bool>; 2] = [Some(false), Some(false)];
     const LEFT_OUT: [Option<bool>; 2] = [Some(false), Some(true)];
     const ALL: [Option<bool>; 2] = [Some(true), Some(true)];
@@ -187,6 +187,10 @@ fn cases() -> [Case; 19] {
             of(Lstm::new(4).layer_norm().return_sequences().build(p, 3).unwrap())
         }),
         ("Rnn", NOTHING, |p| of(Rnn::new(2).return_sequences().build(p, 3).unwrap())),
+        ("Rnn both ways", NOTHING, |p| {
+            let layer = Rnn::new(2).num_layers(2).bidirectional(Merge::Product).no_bias();
+            of(layer.return_sequences().build(p, 3).unwrap())
+        }),
     ]
 }
 

@@ -200,6 +200,14 @@ fn a_matrix_of_little() {
     assert_eq!([one.accuracy(), one.f1(Average::Macro), one.mcc()], [1.0, 1.0, 0.0]);
     assert_eq!(one.row(7), [0.0; 0]);
     assert_eq!(one.recall(Average::Class(9)), 0.0);
+    // scikit-learn's `weighted`.
+    let (labels, answers) = ([0, 0, 0, 1, 2, 2, 1, 0], [0, 1, 2, 1, 2, 2, 0, 1]);
+    let weighted = ConfusionMatrix::of(&labels, &answers, 3).unwrap();
+    let [precision, recall] =
+        [weighted.precision(Average::Weighted), weighted.recall(Average::Weighted)];
+    assert_eq!([precision, recall], [0.5; 2]);
+    assert!((weighted.f1(Average::Weighted) - 0.466_666_666_666_666_7).abs() < 1e-12);
+    assert_eq!(empty.f1(Average::Weighted), 0.0);
     // No answer is a wrong one.
     let mut silent = ConfusionMatrix::of(&[0, 1, 1], &[0, 1, 1], 2).unwrap();
     assert_eq!(silent.mcc(), 1.0);
@@ -211,7 +219,7 @@ fn a_matrix_of_little() {
     assert!(matches!(ConfusionMatrix::new(usize::MAX), Err(Error::Option { .. })));
     let error = ConfusionMatrix::of(&[0, 3], &[0, 0], 3).unwrap_err();
     assert_eq!(error, Error::Label { row: 1, found: 3, classes: 3 });
-    assert!(matches!(ConfusionMatrix::of(&[0], &[], 3), Err(Error::Count { .. })));
+    assert!(matches!(ConfusionMatrix::of(&[0], &[0u32; 0], 3), Err(Error::Count { .. })));
     assert!(silent.add(0, Some(2), 1.0).is_err());
 }
 

@@ -7,6 +7,7 @@ mod host;
 mod models;
 mod refused;
 mod special;
+mod targets;
 
 use common::{Vectors, close, devices};
 use wgpu_lstm::data::{Sequences, Targets};

@@ -150,7 +150,7 @@ pub struct Lstm {
     pub lengths: Option<Vec<usize>>,
     /// `[B,T]`: steps that are not left out.
     pub mask: Option<Vec<bool>>,
-    /// Whether the output of a step that is left out is 0, not the state's h.
+    /// Whether the output of a step that is left out is 0, not the one before it, of which the first has none.
     pub zero_left_out: bool,
     pub reverse: bool,
     pub cell: Cell,
@@ -169,6 +169,8 @@ struct Step {
     row: usize,
     t: usize,
     left_out: bool,
+    /// Whether its output is the state's h, else 0.
+    shown: bool,
     /// As R meets it.
     h: Vec<f64>,
     c: Vec<f64>,
@@ -247,14 +249,17 @@ impl Lstm {
             if self.reverse {
                 order.reverse();
             }
+            let mut begun = false;
             for t in order {
                 let frame = self.frame(x, row, t);
                 let met: Vec<_> = (0..size).map(|u| h[u] * self.scale(row, u)).collect();
                 let left_out = self.mask.as_ref().is_some_and(|m| !m[row * self.timesteps + t]);
+                begun |= !left_out;
                 let mut step = Step {
                     row,
                     t,
                     left_out,
+                    shown: !left_out || (begun && !self.zero_left_out),
                     h: met,
                     c: c.clone(),
                     a: vec![0.0; 4 * size],
@@ -296,7 +301,7 @@ impl Lstm {
                         };
                     }
                 }
-                if !(left_out && self.zero_left_out) {
+                if step.shown {
                     out.y[(row * self.timesteps + t) * size..][..size].copy_from_slice(&h);
                 }
                 out.steps.push(step);
@@ -332,7 +337,7 @@ impl Lstm {
         for step in out.steps.iter().rev() {
             let (row, t) = (step.row, step.t);
             let mut d_a = vec![0.0; 4 * size];
-            for u in 0..if step.left_out && self.zero_left_out { 0 } else { size } {
+            for u in 0..if step.shown { size } else { 0 } {
                 d.d_h_0[row * size + u] += d_y[(row * self.timesteps + t) * size + u];
             }
             if step.left_out {

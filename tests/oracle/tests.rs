@@ -61,7 +61,7 @@ fn the_lstm_backward_is_the_gradient_of_its_forward() {
     for round in 0..40 {
         let (b, t, i, h) = (1 + r.below(3), 1 + r.below(5), 1 + r.below(4), 1 + r.below(4));
         let cell = if round < 8 { lstm::Cell::default() } else { random_cell(&mut r, b, t, h) };
-        let lengths = (r.below(2) == 0).then(|| (0..b).map(|_| 1 + r.below(t)).collect());
+        let lengths = (r.below(2) == 0).then(|| (0..b).map(|_| r.below(t + 1)).collect());
         let mask = (r.below(2) == 0).then(|| (0..b * t).map(|_| r.below(3) > 0).collect());
         let reverse = r.below(2) == 0;
         let sizes = [b * t * i, 4 * h * i, 4 * h * h, 4 * h, 3 * h, b * h, b * h];

@@ -130,3 +130,42 @@ fn other_averages_and_metrics_are_refused() {
     other.compile(adam, wgpu_lstm::train::Loss::BinaryCrossEntropy, &[Metric::LogLoss]);
     refused(other, with().average(Ema::new(0.8)), "metrics [\"accuracy\"]");
 }
+
+/// What is frozen goes along, also where a callback changes it.
+#[test]
+fn layers_that_thaw_on_the_way_resume() {
+    struct Cut<'a>(u64, &'a Path);
+    impl Callback for Cut<'_> {
+        fn after_step(&mut self, run: &mut Run<'_>) -> Result<(), Error> {
+            if run.steps() == self.0 {
+                run.save_checkpoint(self.1);
+                run.stop("cut");
+            }
+            Ok(())
+        }
+    }
+    let folder = folder("resume_frozen");
+    let device = &devices()[0];
+    let (x, y) = data();
+    let thawing = || {
+        fit(4).on_epoch(|run| match run.epoch() {
+            1 => run.model().unfreeze(..),
+            _ => Ok(()),
+        })
+    };
+    let frozen = || {
+        let mut model = model(device);
+        model.build(x.features()).unwrap();
+        model.freeze(..1).unwrap();
+        model
+    };
+    let mut whole = frozen();
+    let history = whole.fit(&x, &y, thawing()).unwrap();
+    for step in [3, 11, 13, 20] {
+        let path = folder.path().join(format!("{step}"));
+        frozen().fit(&x, &y, thawing().callback(Cut(step, &path))).unwrap();
+        let mut again = frozen();
+        let found = again.fit(&x, &y, thawing().callback(Cut(0, &path)).resume(&path)).unwrap();
+        assert_eq!(bits(&again, &found), bits(&whole, &history), "{step}");
+    }
+}

@@ -3,7 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod models;
 mod onnx;
+mod servers;
 mod states;
 
 use common::{assert_close, close, devices, gpu, tensor, value};
@@ -46,7 +48,13 @@ fn streams_join_step_and_leave() {
                     let expected = whole(&layer, &params, stream, frames);
                     // Outputs are below 1: here differences count as they are.
                     let what = format!("stream {stream} after {frames} frames, {what}");
-                    assert_close(what, found, &expected, 1.0, 1e-6);
+                    assert_close(
+                        what,
+                        found,
+                        &expected,
+                        1.0,
+                        if device.is_gpu() { 1e-6 } else { 0.0 },
+                    );
                 };
                 let (a, b) = (stepper.join().unwrap(), stepper.join().unwrap());
                 let y = stepper.step(&[(a, &frame(0, 0)), (b, &frame(1, 0))]).unwrap();
@@ -62,7 +70,8 @@ fn streams_join_step_and_leave() {
                 close_to(&y[1], 0, 2);
                 // Another takes its place, from zeros.
                 stepper.leave(a).unwrap();
-                let gone = |op, at| Error::Stream { op, at, twice: false };
+                let number = a.to_string().strip_prefix("stream ").unwrap().parse().unwrap();
+                let gone = |op, at| Error::Stream { op, at, stream: number, twice: false };
                 let (step, leave) = ("LstmStepper::step", "LstmStepper::leave");
                 let error = stepper.step(&[(b, &frame(1, 2)), (a, &frame(0, 2))]);
                 assert_eq!(error, Err(gone(step, Some(1))));
@@ -111,12 +120,15 @@ fn a_stepper_checks_what_it_gets_and_keeps_its_states() {
         let a = stepper.join().unwrap();
         stepper.step(&[(a, &frame(0, 0))]).unwrap();
         let short = stepper.step(&[(a, &[1.0])]);
-        assert!(matches!(short, Err(Error::Count { expected: 3, found: 1, .. })));
+        let text = short.unwrap_err().to_string();
+        assert!(text.starts_with("the frame of stream ") && text.contains("1 values"), "{text}");
         let error = stepper.step(&[(a, &frame(0, 1)), (a, &frame(0, 1))]).unwrap_err();
-        assert_eq!(error, Error::Stream { op: "LstmStepper::step", at: Some(1), twice: true });
+        assert!(matches!(error, Error::Stream { at: Some(1), twice: true, .. }));
         assert_eq!(
             error.to_string(),
-            "LstmStepper::step: the stream of frames[1] comes a second time, expected one frame of each"
+            format!(
+                "LstmStepper::step: {a} (frames[1]) comes a second time, expected one frame of each"
+            )
         );
         assert!(stepper.step(&[]).unwrap().is_empty());
         let wrong = tensor(&[0.0; 3], [1, 3], device);
@@ -174,7 +186,12 @@ fn a_stepper_follows_its_parameters() {
             match t {
                 2 => double("lstm.weight_hh_l1"),
                 3 => drop(Lstm::new(4).build(&params, 3).unwrap()),
-                4 if projection => double("lstm.weight_hr_l0"),
+                4 if projection => {
+                    double("lstm.weight_hr_l0");
+                    // On the CPU a stream goes on from h before the projection.
+                    stepper.reset(stream).unwrap();
+                    state = None;
+                }
                 _ => {}
             }
             let x = tensor(&frame(0, t), [1, 1, 3], device).into();
@@ -265,7 +282,8 @@ fn time_major_is_batch_first_with_other_axes() {
     }
 }
 
-/// What a mask leaves out of a single step stays, in the outputs too.
+/// What a mask leaves out of a single step stays, in the last output too; of the outputs of all steps there is none
+/// before that it could repeat.
 #[test]
 fn a_single_masked_step_keeps_the_state() {
     for device in devices() {
@@ -276,7 +294,7 @@ fn a_single_masked_step_keeps_the_state() {
             let last = layer.clone().build(&params, 1).unwrap();
             let other = Params::new(device);
             let all = layer.return_sequences().build(&other, 1).unwrap();
-            for (layer, params) in [(last, params), (all, other)] {
+            for (layer, params, shown) in [(last, params, [0.5; 2]), (all, other, [0.0; 2])] {
                 let mask = Mask::new(&[true, false], [2, 1], device).unwrap();
                 let x = Var::from(tensor(&[0.3, f32::NAN], [2, 1, 1], device));
                 let h = Var::from(tensor(&[0.5; 4], [2, 2], device));
@@ -284,7 +302,7 @@ fn a_single_masked_step_keeps_the_state() {
                 let x = x.with_mask(Some(mask));
                 let tape = Tape::inference(&params);
                 let out = layer.run(&tape, &x, Some(&[LstmState::new(h, c)])).unwrap();
-                assert_eq!(value(&out.output)[2..], [0.5, 0.5], "{device}");
+                assert_eq!(value(&out.output)[2..], shown, "{device}");
                 assert_eq!(value(&out.state[0].h)[2..], [0.5, 0.5], "{device}");
                 assert_eq!(value(&out.state[0].c)[hidden..], vec![0.25; hidden], "{device}");
                 assert_ne!(value(&out.output)[..2], [0.5, 0.5], "{device}");

@@ -174,8 +174,8 @@ fn a_plain_recurrent_layer() {
     pytorch_state("layer_rnn", "rnn.", [4, 6, 3, 1, 5], &|params, i| {
         let layer = Rnn::new(5).return_sequences().build(params, i).unwrap();
         Box::new(move |tape, x, h_0, _| {
-            let (y, h) = layer.run(tape, x, h_0.first()).unwrap();
-            (y, vec![h], Vec::new())
+            let (y, h) = layer.run(tape, x, Some(h_0)).unwrap();
+            (y, h, Vec::new())
         })
     });
     let params = Params::new(&devices()[0]);

@@ -28,6 +28,9 @@ struct Part {
 
 type Found = std::result::Result<Vec<Step>, String>;
 
+/// With the features that are not on by default, as `scripts/test.sh` tests it.
+const MORE: &str = "--features csv,ndarray,npz,plot,tokenizers";
+
 /// The library without its features, and with `gpu` alone.
 const FEWER: [&str; 2] = ["--no-default-features", "--no-default-features --features gpu"];
 
@@ -43,7 +46,7 @@ const PARTS: [Part; 11] = [
     Part {
         name: "kernels",
         // Of the whole workspace, as the tests are: the same features, so nothing is built twice.
-        steps: |_| one(&format!("cargo test --locked --workspace --lib {KERNELS}")),
+        steps: |_| one(&format!("cargo test --locked --workspace {MORE} --lib {KERNELS}")),
     },
     Part { name: "examples", steps: |_| one("cargo build --locked --release --examples") },
     Part { name: "benches", steps: |_| one("cargo bench --locked --no-run") },
@@ -106,16 +109,16 @@ fn one(line: &str) -> Found {
 
 /// Of everything, and of the library with fewer features.
 fn clippy() -> Vec<Step> {
-    let all = ["--workspace"].into_iter().chain(FEWER);
+    let all = [format!("--workspace {MORE}")].into_iter().chain(FEWER.map(str::to_owned));
     all.map(|of| Step::new(&format!("cargo clippy --locked --all-targets {of} -- -D warnings")))
         .collect()
 }
 
 fn doc() -> Vec<Step> {
-    let doc = |line| Step::new(line).with("RUSTDOCFLAGS", "-D warnings");
-    let lines =
-        ["cargo doc --locked --no-deps", "cargo doc --locked --no-deps --no-default-features"];
-    lines.map(doc).into()
+    let doc = |of: &str| {
+        Step::new(&format!("cargo doc --locked --no-deps {of}")).with("RUSTDOCFLAGS", "-D warnings")
+    };
+    [MORE, "--no-default-features"].map(doc).into()
 }
 
 /// Licences, advisories, sources: `deny.toml`.
@@ -133,7 +136,7 @@ fn msrv() -> Found {
     let Some(toolchain) = toolchain(&installed, wanted) else {
         return Err(format!("Rust {wanted} is not installed (rustup toolchain install {wanted})"));
     };
-    one(&format!("rustup run {toolchain} cargo check --locked"))
+    one(&format!("rustup run {toolchain} cargo check --locked {MORE}"))
 }
 
 /// The toolchain of this version in rustup's list of them. rustup would fetch one by another name.

@@ -7,6 +7,8 @@ const NEVER: f32 = -1e30;
 struct Dims {
     n: u32, t: u32, c: u32, longest: u32, blank: u32,
     impossible: f32,  // the loss of a row that no path says
+    slope: f32,       // the gradient at each of its frames
+    each: u32,        // 1 if each row's loss has a gradient of its own, else 0
 }
 
 @group(0) @binding(0) var<uniform> dims: Dims;

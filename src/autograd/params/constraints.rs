@@ -17,12 +17,30 @@ impl Params {
         }
     }
 
-    /// Keeps a parameter as it is, for a layer that does not learn it: no gradient would not do, since an
-    /// optimizer's decay moves it all the same.
-    pub(crate) fn freeze(&self, id: ParamId) {
-        if let Some(spec) = self.lock().specs.get_mut(id.index) {
-            spec.frozen = true;
-        }
+    /// Keeps the parameters inserted since `mark` as they are, for a layer that does not learn them: no gradient
+    /// would not do, since an optimizer's decay moves them all the same.
+    pub(crate) fn freeze_since(&self, mark: usize) {
+        let mut inner = self.lock();
+        inner.specs.iter_mut().skip(mark).for_each(|spec| spec.frozen = true);
+        inner.groups.forget();
+    }
+
+    /// Keeps the parameters of these names as they are, or lets them move again.
+    pub(crate) fn set_frozen(&self, names: &[String], frozen: bool) {
+        let mut inner = self.lock();
+        let own = inner.specs.iter_mut().filter(|spec| names.contains(&spec.name));
+        own.for_each(|spec| spec.frozen = frozen);
+        inner.groups.forget();
+    }
+
+    /// Whether a parameter is kept as it is, whatever a group says.
+    pub(crate) fn keeps(&self, id: ParamId) -> bool {
+        self.lock().specs.get(id.index).is_some_and(|spec| spec.frozen)
+    }
+
+    /// [`Params::keeps`], by the parameter's name.
+    pub(crate) fn keeps_name(&self, name: &str) -> bool {
+        self.lock().specs.iter().any(|spec| spec.name == name && spec.frozen)
     }
 
     /// All parameters with a penalty: their number of words, and L1 and L2.

@@ -26,7 +26,7 @@ impl Group {
     /// Freezes the parameters: no step changes a bit of them, nor of what an optimizer keeps for them, and a
     /// limit of their norm is not applied. Their gradients are 0 after each backward pass, so that they count
     /// in no norm of all gradients. It is a rate of 0; a later `rate(1.0)` makes them move again, but for those
-    /// of [`crate::nn::Embedding::frozen`].
+    /// that a layer keeps by itself, as by [`crate::nn::Embedding::frozen`].
     pub fn frozen(self) -> Self {
         self.rate(0.0)
     }
@@ -51,6 +51,13 @@ type Matches = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub(super) struct Groups {
     asked: Vec<(Matches, Group)>,
     known: Option<(Key, Arc<Grouped>)>,
+}
+
+impl Groups {
+    /// Forgets how the parameters are in the groups, since one has become frozen or free.
+    pub(super) fn forget(&mut self) {
+        self.known = None;
+    }
 }
 
 /// The number of groups, of parameters, and of those inserted so far.
@@ -190,13 +197,19 @@ impl Params {
 
     /// The number of values that are not trained.
     pub(crate) fn frozen_count(&self) -> usize {
-        let (asked, all) = {
+        self.frozen().iter().map(|name| self.len_of(name)).sum()
+    }
+
+    /// The names of the parameters that are not trained.
+    pub(crate) fn frozen(&self) -> Vec<String> {
+        let (asked, mut all) = {
             let inner = self.lock();
-            let all = inner.specs.iter().map(|s| (s.name.clone(), s.frozen, s.outside_len()));
+            let all = inner.specs.iter().map(|s| (s.name.clone(), s.frozen));
             (inner.groups.asked.clone(), all.collect::<Vec<_>>())
         };
-        let frozen = |name: &str| factors_of(name, &asked)[0] == 0.0;
-        all.iter().filter(|(name, own, _)| *own || frozen(name)).map(|(.., len)| len).sum()
+        // Unlocked: what the user asks of a name may use these parameters.
+        all.retain(|(name, own)| *own || factors_of(name, &asked)[0] == 0.0);
+        all.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Clears the gradients of frozen parameters.

@@ -77,19 +77,20 @@ impl Params {
     /// Sets a parameter's values, in PyTorch's layout.
     ///
     /// # Errors
-    /// [`Error::UnknownParameter`]; [`Error::Count`] if there are more or fewer values than the
-    /// parameter has; [`Error::DeviceLost`].
+    /// [`Error::UnknownParameter`]; [`Error::At`] with the name and an [`Error::Count`] if there are more or fewer
+    /// values than the parameter has; [`Error::DeviceLost`].
     pub fn set(&self, name: &str, values: &[f32]) -> Result<()> {
         let mut inner = self.lock();
         let id = inner.find(name)?;
         let spec = &inner.specs[id.index];
         if values.len() != spec.outside_len() {
-            return Err(Error::Count {
+            let error = Error::Count {
                 op: "Params::set",
                 shape: spec.shape.clone(),
                 expected: spec.outside_len(),
                 found: values.len(),
-            });
+            };
+            return Err(error.at(format!("the parameter {name:?}")));
         }
         let device = inner.device.clone();
         inner.version += 1;

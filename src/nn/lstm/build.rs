@@ -1,6 +1,6 @@
 //! The checks of a layer's options, and its parameters.
 
-use super::{Built, DirectionParams, Directions, Lstm, norm};
+use super::{Built, DirectionParams, Lstm, norm};
 use crate::autograd::{ALIGN, Layout};
 use crate::check::check_share;
 use crate::nn::{Layer, Params, check_size, check_weights, init};
@@ -116,10 +116,7 @@ impl Lstm {
         for layer in 0..self.num_layers {
             let inputs = if layer == 0 { input_size } else { self.width() };
             for &reverse in self.directions.reversed() {
-                let suffix = match reverse && matches!(self.directions, Directions::Both(_)) {
-                    true => format!("_l{layer}_reverse"),
-                    false => format!("_l{layer}"),
-                };
+                let suffix = self.directions.suffix(layer, reverse);
                 let add = |name: &str, shape, layout, values: &[f32]| {
                     params.add(format!("{prefix}.{name}{suffix}"), shape, layout, values)
                 };

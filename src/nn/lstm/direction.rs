@@ -83,7 +83,7 @@ pub(in crate::nn) struct Direction {
 }
 
 impl Direction {
-    fn weights(&self) -> Weights {
+    pub(in crate::nn) fn weights(&self) -> Weights {
         Weights {
             weight_ih: self.weight_ih.value.clone(),
             weight_hh: self.weight_hh.value.clone(),

@@ -1,8 +1,8 @@
 //! What a mask makes of a recurrent layer: the steps that count go through it packed, as those of rows of
 //! different lengths do, and its outputs then go to all steps.
 
-use super::LstmState;
 use super::direction::sizes;
+use super::{Directions, LstmState};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::lengths::{Repeats, both};
@@ -13,14 +13,17 @@ use crate::{DType, Result, Tensor};
 /// The steps of `x` `[B,T,I]` that its mask counts, packed: `[frames,I]`, with the lengths of the rows, of
 /// which some may be 0. Without a mask `x` itself.
 pub(in crate::nn) fn pack(tape: &Tape, x: &Var, input_size: usize) -> Result<Var> {
-    let Some(mask) = x.mask() else { return Ok(x.clone()) };
-    if x.lengths().is_some() {
+    if x.mask().is_some() && x.lengths().is_some() {
         return Err(both());
     }
-    let [batch, timesteps, _] = sizes(x.tensor())?;
-    let check = Check::new("lstm", "the layer was built for that input_size");
-    check.shape("x", x.tensor(), "[B,T,I]", &[batch, timesteps, input_size])?;
-    x.counted("lstm", batch, timesteps)?;
+    // What counts nothing reaches no op that would look at it.
+    if x.mask().is_some() || (is_idle(x) && x.packed_dims().is_none()) {
+        let [batch, timesteps, _] = sizes(x.tensor())?;
+        let check = Check::new("lstm", "the layer was built for that input_size");
+        check.shape("x", x.tensor(), "[B,T,I]", &[batch, timesteps, input_size])?;
+        x.counted("lstm", batch, timesteps)?;
+    }
+    let Some(mask) = x.mask() else { return Ok(x.clone()) };
     let packing = mask.packing()?;
     let y = gather(x.tensor(), None, &packing.order)?;
     let (places, shape) = (packing.places.clone(), x.shape().to_vec());
@@ -29,20 +32,31 @@ pub(in crate::nn) fn pack(tape: &Tape, x: &Var, input_size: usize) -> Result<Var
 }
 
 /// The output of a step that a mask leaves out.
-pub(in crate::nn) enum LeftOut<'a> {
+pub(in crate::nn) enum LeftOut {
     /// As in Keras' `Bidirectional`, whose directions would repeat different steps.
     Zero,
-    /// The output before it, in the order in which the layer runs; at first h of a state `[B,H]`, or 0.
-    Repeats { reverse: bool, first: Option<&'a Var> },
+    /// The output before it, in the order in which the layer runs. Before the first there is none: it is 0, as in
+    /// Keras, whatever the state in which the layer begins.
+    Repeats { reverse: bool },
+}
+
+impl LeftOut {
+    pub(in crate::nn) fn of(directions: Directions, zero: bool) -> Self {
+        match directions {
+            Directions::Both(_) => Self::Zero,
+            _ if zero => Self::Zero,
+            directions => Self::Repeats { reverse: directions == Directions::Reverse },
+        }
+    }
 }
 
 /// Packed outputs `[frames,H]` at all steps `[B,T,H]` of `x`, which has the mask; without one `y` itself.
-pub(in crate::nn) fn unpack(tape: &Tape, y: Var, x: &Var, left_out: LeftOut<'_>) -> Result<Var> {
+pub(in crate::nn) fn unpack(tape: &Tape, y: Var, x: &Var, left_out: LeftOut) -> Result<Var> {
     let Some(mask) = x.mask() else { return Ok(y) };
     let shape = [&x.shape()[..2], &y.shape()[1..]].concat();
     let all = match left_out {
-        LeftOut::Repeats { reverse, first } => {
-            repeat(tape, &y, first, mask.repeats(reverse)?.clone(), shape)?
+        LeftOut::Repeats { reverse } => {
+            repeat(tape, &y, None, mask.repeats(reverse)?.clone(), shape)?
         }
         LeftOut::Zero => {
             let packing = mask.packing()?;
@@ -86,25 +100,27 @@ fn repeat(
     }))
 }
 
-/// Whether a packed value has no frame: its mask counts no step.
-pub(in crate::nn) fn is_idle(packed: &Var) -> bool {
-    packed.lengths().is_some_and(|lengths| lengths.longest() == 0 && lengths.has_empty())
+/// Whether no step of a value counts, by its lengths.
+pub(in crate::nn) fn is_idle(x: &Var) -> bool {
+    x.lengths().is_some_and(|lengths| lengths.longest() == 0 && lengths.has_empty())
 }
 
-/// What a layer gives where no step counts: no output, `[0,width]`, and the states with which it begins, of h
-/// and c of these sizes.
+/// What a layer gives where no step counts: outputs of 0, or none if `x` is packed; and the states with which
+/// it begins, of h and c of these sizes.
 pub(in crate::nn) fn idle<'a>(
     tape: &Tape,
-    packed: &Var,
+    x: &Var,
     states: impl Iterator<Item = Option<&'a LstmState>>,
     sizes: [usize; 2],
     width: usize,
 ) -> Result<(Var, Vec<LstmState>)> {
     let check = Check::new("lstm", "one state for each row of the batch");
-    let device = packed.tensor().device();
-    let rows = packed.lengths().map_or(0, |lengths| lengths.values().len());
-    let nothing = packed.tensor().clone();
-    let x_id = tape.id(packed);
+    let device = x.tensor().device();
+    let rows = x.lengths().map_or(0, |lengths| lengths.values().len());
+    let mut shape = x.shape().to_vec();
+    shape.pop();
+    shape.push(width);
+    let (x_id, x_shape) = (tape.id(x), x.shape().to_vec());
     let (mut ids, mut values) = (Vec::new(), Vec::new());
     for state in states {
         let parts = state.map(|state| [&state.h, &state.c]);
@@ -116,21 +132,21 @@ pub(in crate::nn) fn idle<'a>(
             };
             check.dtype(arg, var.tensor(), DType::F32)?;
             check.shape(arg, var.tensor(), "[B,H]", &[rows, size])?;
-            check.device(packed.tensor(), &[(arg, var.tensor())])?;
+            check.device(x.tensor(), &[(arg, var.tensor())])?;
             ids.push(tape.id(var));
             values.push(var.tensor().clone());
         }
     }
-    values.push(Tensor::empty([0, width], &device)?);
+    values.push(Tensor::zeros(shape, &device)?);
     let mut vars = tape.push(values, tape.records(), move |d, gradients| {
         for (id, d) in ids.into_iter().zip(d) {
             if let Some(d) = d {
                 gradients.add(id, d.clone())?;
             }
         }
-        gradients.add(x_id, nothing)
+        gradients.add(x_id, Tensor::zeros(x_shape, &device)?)
     });
-    let y = vars.pop().unwrap_or_else(|| packed.clone());
+    let y = vars.pop().unwrap_or_else(|| x.clone());
     let state = |pair: &[Var]| LstmState::new(pair[0].clone(), pair[1].clone());
-    Ok((y.with_steps_of(packed), vars.chunks_exact(2).map(state).collect()))
+    Ok((y.with_steps_of(x), vars.chunks_exact(2).map(state).collect()))
 }

@@ -3,26 +3,35 @@
 mod build;
 pub(in crate::nn) mod direction;
 mod first_values;
+mod inspect;
 pub(in crate::nn) mod masked;
 mod norm;
 mod options;
 mod run;
 mod state;
 mod stepper;
+mod steps;
+mod timesteps;
 mod weights;
 
+use super::functions::{self, concat};
+use super::own::Stackable;
 use super::regularizer::Constraints;
+use super::unrolled::Recurrent;
 use super::{Layer, LayerState, Own, Params, Regularizer, is_built, to_config};
 use crate::autograd::{ParamId, Tape, Var};
 use crate::device::lock;
 use crate::ops::elementwise::merge;
 use crate::ops::lstm::cell::Cell;
-use crate::{Result, Strategy};
+use crate::{Error, Result, Strategy};
 use first_values::Inits;
+pub use inspect::LstmTrace;
 use serde::{Deserialize, Serialize};
 pub use state::{LstmOutput, LstmState};
 use std::sync::{Arc, Mutex};
-pub use stepper::{LstmStepper, StreamId};
+pub use stepper::LstmStepper;
+pub(crate) use steps::Steps;
+pub use steps::StreamId;
 use weights::Computed;
 
 /// How a bidirectional layer merges the outputs of its two directions: Keras' `merge_mode`.
@@ -53,19 +62,66 @@ impl Merge {
 
 /// The directions in which a layer runs over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Directions {
+pub(in crate::nn) enum Directions {
     Forward,
     Reverse,
     Both(Merge),
 }
 
 impl Directions {
+    /// Checks that no step looks at frames to come, for `what` of a layer whose options have these names.
+    pub(in crate::nn) fn check_forward(
+        self,
+        what: &'static str,
+        [backwards, both]: [&'static str; 2],
+    ) -> Result<()> {
+        let with = match self {
+            Self::Forward => return Ok(()),
+            Self::Reverse => backwards,
+            Self::Both(_) => both,
+        };
+        let help = "frames to come are not there yet: step a layer that goes forward";
+        Err(Error::Unsupported { what, with, help })
+    }
+
     /// For each direction, whether it goes from the last timestep to the first.
-    fn reversed(self) -> &'static [bool] {
+    pub(in crate::nn) fn reversed(self) -> &'static [bool] {
         match self {
             Self::Forward => &[false],
             Self::Reverse => &[true],
             Self::Both(_) => &[false, true],
+        }
+    }
+
+    /// What the names of a direction's parameters end with.
+    pub(in crate::nn) fn suffix(self, layer: usize, reverse: bool) -> String {
+        match reverse && matches!(self, Self::Both(_)) {
+            true => format!("_l{layer}_reverse"),
+            false => format!("_l{layer}"),
+        }
+    }
+
+    /// The features that a layer makes of those of each direction.
+    pub(in crate::nn) fn width(self, size: usize) -> usize {
+        match self {
+            // Saturating: a layer's checks call this with sizes that they then refuse.
+            Self::Both(Merge::Concat) => size.saturating_mul(2),
+            _ => size,
+        }
+    }
+
+    /// What a layer makes of the outputs of its directions, together or of each.
+    pub(in crate::nn) fn join(self, tape: &Tape, mut outputs: Vec<Var>) -> Result<Var> {
+        let output = match outputs.len() {
+            1 => outputs.remove(0),
+            _ => concat(tape, &outputs)?,
+        };
+        match self {
+            Self::Both(mode) => match mode.kind() {
+                Some(kind) => functions::merge(tape, &output, kind),
+                None => Ok(output),
+            },
+            _ => Ok(output),
         }
     }
 }
@@ -114,6 +170,7 @@ pub struct Lstm {
     directions: Directions,
     #[serde(rename = "return_sequences")]
     sequences: bool,
+    zero_output_for_mask: bool,
     bias: bool,
     #[serde(rename = "init")]
     first: Inits,
@@ -130,6 +187,7 @@ pub struct Lstm {
     recurrent: Constraints,
     bias_constraints: Constraints,
     activity: Regularizer,
+    frozen: bool,
     /// The state of a stateful layer, shared by clones.
     #[serde(rename = "stateful", with = "options::stateful")]
     memory: Option<Memory>,
@@ -167,11 +225,7 @@ impl Lstm {
     }
 
     fn width(&self) -> usize {
-        match self.directions {
-            // Saturating: `check` calls this with sizes that it then refuses.
-            Directions::Both(Merge::Concat) => self.direction_size().saturating_mul(2),
-            _ => self.direction_size(),
-        }
+        self.directions.width(self.direction_size())
     }
 }
 
@@ -202,12 +256,24 @@ impl Layer for Lstm {
             && self.input_dropout == 0.0
     }
 
+    fn step(&self, tape: &Tape, x: &Var, state: LayerState) -> Result<(Var, LayerState)> {
+        self.next_frame(tape, x, state)
+    }
+
+    fn stack(&self, _: Own, params: &Params) -> Result<Option<Stackable>> {
+        self.stackable(params)
+    }
+
     fn kind(&self) -> &'static str {
         "lstm"
     }
 
     fn config(&self) -> Result<String> {
         to_config(self)
+    }
+
+    fn recurrent(&self, _: Own) -> Option<&dyn Recurrent> {
+        Some(self)
     }
 
     fn parameter(&self, _: Own) -> Option<ParamId> {
@@ -223,7 +289,11 @@ impl Layer for Lstm {
         self.check(input_size)?;
         let mark = params.mark();
         // On an error no parameter of the layer stays behind.
-        self.add_parameters(params, input_size).inspect_err(|_| params.drop_since(mark))
+        self.add_parameters(params, input_size).inspect_err(|_| params.drop_since(mark))?;
+        if self.frozen {
+            params.freeze_since(mark);
+        }
+        Ok(())
     }
 
     fn output_size(&self) -> usize {

@@ -17,6 +17,7 @@ impl Lstm {
             num_layers: 1,
             directions: Directions::Forward,
             sequences: false,
+            zero_output_for_mask: false,
             bias: true,
             first: Inits::default(),
             projection: None,
@@ -32,6 +33,7 @@ impl Lstm {
             recurrent: Constraints::default(),
             bias_constraints: Constraints::default(),
             activity: Regularizer::default(),
+            frozen: false,
             memory: None,
             computed: Arc::default(),
             built: None,
@@ -41,6 +43,27 @@ impl Lstm {
     /// Returns the output of every timestep instead of the last.
     pub fn return_sequences(mut self) -> Self {
         self.sequences = true;
+        self
+    }
+
+    /// Gives 0 at a step that a mask leaves out, instead of the output before it, where the layer gives
+    /// sequences: Keras' `zero_output_for_mask`. A bidirectional layer always does. The last output alone stays
+    /// that of the last step that counts.
+    ///
+    /// ```
+    /// use wgpu_lstm::nn::{Lstm, Params};
+    /// use wgpu_lstm::{Device, Mask, Tape, Tensor, Var};
+    /// let device = Device::auto()?;
+    /// let params = Params::new(&device);
+    /// let lstm = Lstm::new(2).return_sequences().zero_output_for_mask().build(&params, 1)?;
+    /// let x = Var::from(Tensor::from_slice(&[0.5, 9.0, 0.5], [1, 3, 1], &device)?);
+    /// let mask = Mask::new(&[true, false, true], [1, 3], &device)?;
+    /// let y = lstm.forward(&Tape::inference(&params), &x.with_mask(Some(mask)))?.tensor().to_vec()?;
+    /// assert!(y[0] != 0.0 && y[2..4] == [0.0, 0.0] && y[4] != 0.0);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn zero_output_for_mask(mut self) -> Self {
+        self.zero_output_for_mask = true;
         self
     }
 
@@ -214,6 +237,13 @@ impl Lstm {
     /// Limits the norm of the recurrent weights of each gate of each unit, after each step of training.
     pub fn recurrent_max_norm(mut self, limit: f32) -> Self {
         self.recurrent.max_norm = Some(limit);
+        self
+    }
+
+    /// Excludes the layer's parameters from training, an optimizer's weight decay included, as
+    /// [`crate::nn::Embedding::frozen`] does: Keras' `trainable=False`. [`crate::Sequential::unfreeze`] ends it.
+    pub fn frozen(mut self) -> Self {
+        self.frozen = true;
         self
     }
 

@@ -5,9 +5,7 @@ use super::masked::{self, LeftOut};
 use super::{DirectionParams, Directions, Lstm, LstmOutput, LstmState, norm};
 use crate::autograd::{Tape, Var};
 use crate::device::lock;
-use crate::nn::functions::{
-    concat, dropout, matmul, merge, packed, swap_axes, unpacked, without_padding,
-};
+use crate::nn::functions::{dropout, matmul, packed, swap_axes, unpacked, without_padding};
 use crate::nn::regularizer::penalize_activity;
 use crate::nn::{Precision, other_rows};
 use crate::ops::lstm::cut_stack;
@@ -67,13 +65,7 @@ impl Lstm {
             false => self.stack(tape, input, &built.directions, state, all.mask().is_some())?,
         };
         if self.sequences {
-            let left_out = match self.directions {
-                Directions::Both(_) => LeftOut::Zero,
-                directions => LeftOut::Repeats {
-                    reverse: directions == Directions::Reverse,
-                    first: state.and_then(<[_]>::last).map(|state| &state.h),
-                },
-            };
+            let left_out = LeftOut::of(self.directions, self.zero_output_for_mask);
             output = masked::unpack(tape, output, &all, left_out)?;
         }
         if let Some(memory) = &self.memory {
@@ -137,7 +129,9 @@ impl Lstm {
         let last = &ends[ends.len() - self.directions.reversed().len()..];
         let output = match self.sequences {
             true => nothing,
-            false => self.join(tape, last.iter().map(|state| state.h.clone()).collect())?,
+            false => {
+                self.directions.join(tape, last.iter().map(|state| state.h.clone()).collect())?
+            }
         };
         Ok((output, ends))
     }
@@ -151,7 +145,7 @@ impl Lstm {
         state: Option<&[LstmState]>,
     ) -> Result<Option<(Var, Vec<LstmState>)>> {
         let noisy = self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2];
-        let between = tape.records() && (self.dropout > 0.0 || noisy);
+        let between = tape.trains() && (self.dropout > 0.0 || noisy);
         let plain =
             self.directions == Directions::Forward && !self.layer_norm && self.projection.is_none();
         let all_steps = x.lengths().is_none();
@@ -182,22 +176,7 @@ impl Lstm {
             (false, Some(_)) => Self::projected_layer,
         };
         let (outputs, states) = run(self, tape, x, directions, state, wanted)?;
-        Ok((self.join(tape, outputs)?, states))
-    }
-
-    /// What a layer makes of the outputs of its directions, together or of each.
-    fn join(&self, tape: &Tape, mut outputs: Vec<Var>) -> Result<Var> {
-        let output = match outputs.len() {
-            1 => outputs.remove(0),
-            _ => concat(tape, &outputs)?,
-        };
-        match self.directions {
-            Directions::Both(mode) => match mode.kind() {
-                Some(kind) => merge(tape, &output, kind),
-                None => Ok(output),
-            },
-            _ => Ok(output),
-        }
+        Ok((self.directions.join(tape, outputs)?, states))
     }
 
     /// The directions of a layer, whether each is in reverse, and its first state.

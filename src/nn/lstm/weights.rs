@@ -91,7 +91,7 @@ impl Lstm {
         let (weight_hh, weight_hh_shape) = if let Some(found) = &found {
             weight_hr = found.weight_hr.clone();
             (Operand::constant(found.weights.1.clone()), vec![h, 4 * h])
-        } else if (self.weight_drop == 0.0 || !tape.records()) && ids.weight_hr.is_none() {
+        } else if (self.weight_drop == 0.0 || !tape.trains()) && ids.weight_hr.is_none() {
             let shape = [h, h, 4];
             (Operand::parameter(tape.weight(ids.weight_hh, &shape)?), shape.to_vec())
         } else {
@@ -115,7 +115,7 @@ impl Lstm {
             id.map(|id| Ok(Operand::parameter(tape.parameter(id, &[h, 4])?))).transpose()
         };
         let noisy = self.cell.recurrent_dropout > 0.0 || self.cell.zoneout != [0.0; 2];
-        let mut noise = Noise { training: tape.records(), ..Noise::default() };
+        let mut noise = Noise { training: tape.trains(), ..Noise::default() };
         if noisy && noise.training {
             noise.key = params.next_key();
         }

@@ -20,6 +20,9 @@ pub(crate) static KERNEL: Kernel = Kernel {
 pub(crate) fn pack(x: &Tensor, lengths: &Lengths) -> Result<Tensor> {
     let c = x.shape()[2];
     let packed = Tensor::empty([lengths.frames(), c], &x.device())?;
+    if packed.is_empty() {
+        return Ok(packed);
+    }
     run(x, &packed, lengths, x.shape(), false)?;
     Ok(packed)
 }
@@ -27,6 +30,9 @@ pub(crate) fn pack(x: &Tensor, lengths: &Lengths) -> Result<Tensor> {
 /// `[frames,C]` as `[B,T,C]`, zero past a row's length.
 pub(crate) fn unpack(packed: &Tensor, lengths: &Lengths, timesteps: usize) -> Result<Tensor> {
     let shape = [lengths.values().len(), timesteps, packed.shape()[1]];
+    if packed.is_empty() {
+        return Tensor::zeros(shape, &packed.device());
+    }
     let x = Tensor::empty(shape, &packed.device())?;
     run(packed, &x, lengths, &shape, true)?;
     Ok(x)

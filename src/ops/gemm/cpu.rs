@@ -67,6 +67,11 @@ fn slices(terms: usize) -> usize {
     terms.div_ceil(each)
 }
 
+/// The terms that are added up by themselves, before they go to C: as many as a cache has room for.
+const TERMS: usize = 1 << 9;
+/// The rows of a product with one column that are made alike.
+const ALIKE: usize = 1 << 8;
+
 /// A matrix in host memory.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -202,7 +207,9 @@ fn product(
     unsafe { product_at([m, n, k], a, b, (c.as_mut_ptr(), stride), accumulate, parallelism) }
 }
 
-/// As [`product`].
+/// As [`product`]. Where neither matrix is transposed, a row of `c` has the same bits whichever rows are beside it,
+/// so that a stream gives what its sequence gives: `gemm` adds in other orders where there is one row or one
+/// column, and, of more than [`TERMS`] terms, where the product is small.
 ///
 /// # Safety
 /// `m` rows of `n` numbers from `c` on, `stride` apart, can be written to, overlap neither `a` nor `b` nor each
@@ -216,6 +223,61 @@ unsafe fn product_at(
     parallelism: Parallelism,
 ) {
     assert!(m > 0 && n > 0 && k > 0 && a.holds(m, k) && b.holds(k, n));
+    let plain = !a.transposed && !b.transposed;
+    let (terms, rows) = (k.div_ceil(k.div_ceil(TERMS)), if plain && n == 1 { ALIKE } else { m });
+    for first in (0..k).step_by(terms) {
+        let (count, adds) = (terms.min(k - first), accumulate || first > 0);
+        for row in (0..m).step_by(rows) {
+            let sizes = [rows.min(m - row), n, count];
+            let (a, b) = (a.skip(row, first), b.skip(first, 0));
+            // SAFETY: these rows of C are some of those that the caller speaks of; what is left of the others holds
+            // as many rows and columns as the assertion found, but for those that were left out.
+            unsafe {
+                let c = c.add(row * stride);
+                // Of one or two terms it adds to c at once, however many rows there are.
+                if plain && m == 1 && n > 1 && count > 2 && adds {
+                    add_row([n, count], a, b, c, parallelism);
+                } else {
+                    part_at(sizes, a, b, (c, stride), adds, parallelism);
+                }
+            }
+        }
+    }
+}
+
+/// c += a b of one row, whose terms are added up before they are added to c, as those of several rows are.
+///
+/// # Safety
+/// `n` numbers from `c` on can be written to, overlap neither `a` nor `b`, and nobody else reads or writes them
+/// meanwhile.
+unsafe fn add_row(
+    [n, k]: [usize; 2],
+    a: View<'_>,
+    b: View<'_>,
+    c: *mut f32,
+    parallelism: Parallelism,
+) {
+    let mut sums = vec![0.0; n];
+    // SAFETY: the caller says so of c; the sums are `n` numbers of this function alone.
+    let c = unsafe {
+        part_at([1, n, k], a, b, (sums.as_mut_ptr(), n), false, parallelism);
+        std::slice::from_raw_parts_mut(c, n)
+    };
+    c.iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
+}
+
+/// Some rows and terms of [`product_at`], in one call of `gemm`.
+///
+/// # Safety
+/// As for [`product_at`]; `a` holds `m` rows of `k` columns, `b` `k` of `n`.
+unsafe fn part_at(
+    [m, n, k]: [usize; 3],
+    a: View<'_>,
+    b: View<'_>,
+    (c, stride): (*mut f32, usize),
+    accumulate: bool,
+    parallelism: Parallelism,
+) {
     let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
     let c_row = stride as isize;
     // It wants the numbers of a column of c side by side. Where those of a row are, it makes the
@@ -225,8 +287,8 @@ unsafe fn product_at(
     } else {
         ([m, n], [1, c_row], a, [a_column, a_row], b, [b_column, b_row])
     };
-    // SAFETY: the assertion shows that `a` and `b` lie inside their slices, the caller says the same of `c`. A
-    // transpose has the same numbers in the same places.
+    // SAFETY: the caller says that `a` and `b` lie inside their slices, and the same of `c`. A transpose has the
+    // same numbers in the same places.
     unsafe {
         gemm_f32::gemm::f32::get_gemm_fn()(
             m,
@@ -255,6 +317,36 @@ unsafe fn product_at(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A row of a product, with and without a bias, has the same bits in every batch.
+    #[test]
+    fn a_row_does_not_depend_on_those_beside_it() {
+        let values = |len: usize, seed: usize| -> Vec<f32> {
+            (0..len).map(|i| ((i * 7919 + seed) as f32 * 0.61).sin()).collect()
+        };
+        for k in [1, 2, 3, 33, 512, 513, 1100] {
+            for n in [1, 2, 15, 65, 130] {
+                let (a, b, bias) = (values(300 * k, 1), values(k * n, 2), values(n, 3));
+                let b = View::of(&b, n, false);
+                for bias in [None, Some(&bias[..])] {
+                    let made = |first: usize, m: usize| {
+                        let mut c = vec![0.0; m * n];
+                        in_one([m, n, k], View::of(&a[first * k..], k, false), b, bias, &mut c);
+                        c
+                    };
+                    let all = made(0, 300);
+                    for (first, m) in [(0, 1), (299, 1), (7, 2), (5, 17), (3, 64), (20, 257)] {
+                        let (found, here) = (made(first, m), &all[first * n..][..m * n]);
+                        let what = format!("{m} rows of [{n}] with {k} terms, {}", bias.is_some());
+                        assert_eq!(found, here, "{what}");
+                    }
+                    let mut c = vec![0.0; 300 * n];
+                    in_blocks([300, n, k], View::of(&a, k, false), b, bias, (&mut c, n), false);
+                    assert_eq!(c, all, "in blocks, [{n}] with {k} terms, {}", bias.is_some());
+                }
+            }
+        }
+    }
 
     #[test]
     fn no_slice_is_empty() {

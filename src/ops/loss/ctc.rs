@@ -55,8 +55,9 @@ pub(crate) struct Wanted {
     pub(crate) scales: Tensor,
     pub(crate) longest: usize,
     pub(crate) blank: u32,
-    /// The loss of a row that no path says; its gradient is 0.
+    /// The loss of a row that no path says, and the gradient of each of its logits.
     pub(crate) impossible: f32,
+    pub(crate) slope: f32,
 }
 
 impl Wanted {
@@ -65,9 +66,10 @@ impl Wanted {
         2 * self.longest + 1
     }
 
-    fn words(&self, [_, t, c]: [usize; 3]) -> [u32; 5] {
+    fn words(&self, [_, t, c]: [usize; 3], each: bool) -> [u32; 7] {
         let [t, c, longest] = [t, c, self.longest].map(|w| w as u32);
-        [t, c, longest, self.blank, self.impossible.to_bits()]
+        let [impossible, slope] = [self.impossible, self.slope].map(f32::to_bits);
+        [t, c, longest, self.blank, impossible, slope, each.into()]
     }
 }
 
@@ -175,7 +177,10 @@ impl Row<'_> {
 
     /// The logarithm of the probability of the labels.
     fn total(&self, alpha: &[f32], stride: usize) -> f32 {
-        let last = &alpha[(self.frames - 1) * stride..][..self.labels.len()];
+        let Some(before) = self.frames.checked_sub(1) else {
+            return if self.labels.len() > 1 { NEVER } else { 0.0 };
+        };
+        let last = &alpha[before * stride..][..self.labels.len()];
         match *last {
             [.., a, b] => {
                 // A NaN is the larger.
@@ -283,7 +288,9 @@ struct Slopes<'a> {
     batch: &'a Batch,
     alpha: &'a [f32],
     stride: usize,
-    d_loss: f32,
+    /// `[B]`, or `[1]` of the sum.
+    d_loss: &'a [f32],
+    slope: f32,
 }
 
 impl Rows<1> for Slopes<'_> {
@@ -297,10 +304,13 @@ impl Rows<1> for Slopes<'_> {
         let row = self.batch.row(b);
         let alpha = &self.alpha[b * self.batch.timesteps * self.stride..];
         let total = row.total(alpha, self.stride);
-        let frames = if is_never(total) { 0 } else { row.frames };
-        d_x[frames * row.classes..].fill(0.0);
-        if frames > 0 {
-            row.backward(simd, (alpha, self.stride), (total, scale * self.d_loss), d_x);
+        let d_loss = self.d_loss[if self.d_loss.len() > 1 { b } else { 0 }];
+        let (counted, behind) = d_x.split_at_mut(row.frames * row.classes);
+        behind.fill(0.0);
+        if is_never(total) {
+            counted.fill(self.slope);
+        } else {
+            row.backward(simd, (alpha, self.stride), (total, scale * d_loss), counted);
         }
     }
 }
@@ -312,7 +322,7 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
     let loss = Tensor::empty([b], &lp.device())?;
     let alpha = Tensor::empty([b, t, wanted.states()], &lp.device())?;
     if let Some(gpu) = lp.gpu() {
-        rowwise(&FORWARD, b).words(&wanted.words(shape)).run(
+        rowwise(&FORWARD, b).words(&wanted.words(shape, false)).run(
             gpu,
             &[
                 Some(lp),
@@ -334,7 +344,7 @@ pub(crate) fn forward(lp: &Tensor, shape: [usize; 3], wanted: &Wanted) -> Result
     Ok((loss, alpha))
 }
 
-/// The gradient of the logits, given that of the loss (`[1]`).
+/// The gradient of the logits, given that of each row's loss (`[B]`) or of their sum (`[1]`).
 pub(crate) fn backward(
     lp: &Tensor,
     shape: [usize; 3],
@@ -347,7 +357,7 @@ pub(crate) fn backward(
     let states = wanted.states();
     if let Some(gpu) = lp.gpu() {
         let beta = Tensor::empty([b, 2, states], &lp.device())?;
-        rowwise(&BACKWARD, b).words(&wanted.words(shape)).run(
+        rowwise(&BACKWARD, b).words(&wanted.words(shape, d_loss.len() > 1)).run(
             gpu,
             &[
                 Some(lp),
@@ -362,8 +372,8 @@ pub(crate) fn backward(
         )?;
         return Ok(d_x);
     }
-    let (alpha, d_loss) = (&alpha.cpu(), d_loss.cpu()[0]);
-    let slopes = Slopes { batch: &wanted.batch(lp, shape), alpha, stride: states, d_loss };
+    let (alpha, d_loss, slope) = (&alpha.cpu(), &d_loss.cpu(), wanted.slope);
+    let slopes = Slopes { batch: &wanted.batch(lp, shape), alpha, stride: states, d_loss, slope };
     d_x.cpu_mut(|d_x| vector::rows(&slopes, [t * c], [d_x], t * (states * 8 + c)));
     Ok(d_x)
 }

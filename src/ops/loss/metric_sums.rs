@@ -155,6 +155,7 @@ pub(crate) struct Sum {
 pub(crate) struct Wanted {
     sums: Vec<Sum>,
     classes: usize,
+    each: usize,
     tensor: Tensor,
 }
 
@@ -170,7 +171,12 @@ impl Wanted {
         // A binding is never empty.
         words.resize(words.len().max(4), 0);
         let tensor = Tensor::from_u32(&words, [words.len() / 4, 4], device)?;
-        Ok(Self { sums, classes, tensor })
+        Ok(Self { sums, classes, each: 1, tensor })
+    }
+
+    /// The same of outputs of which each so many, one after the other, have one target.
+    pub(crate) fn of_each(self, each: usize) -> Self {
+        Self { each, ..self }
     }
 
     /// How many sums there are.
@@ -196,7 +202,10 @@ pub(crate) fn metric_sums(
     if let Some(gpu) = x.gpu() {
         rowwise(&KERNEL, blocks * s)
             .constants(&[("WEIGHTS", weights.is_some().into())])
-            .words(&[rows, c, d, wanted.sums.len(), wanted.classes].map(|word| word as u32))
+            .words(
+                &[rows, c, d, wanted.sums.len(), wanted.classes, wanted.each]
+                    .map(|word| word as u32),
+            )
             .run(gpu, &[Some(x), Some(y), weights, Some(&wanted.tensor), Some(&parts)])?;
         return Ok(parts);
     }
@@ -243,7 +252,7 @@ impl Blocks<'_> {
     }
 
     fn target(&self, row: usize, j: usize) -> f32 {
-        self.y[row * self.d + j.min(self.d - 1)]
+        self.y[row * self.d + (j / self.wanted.each).min(self.d - 1)]
     }
 
     fn within(&self, sum: &Sum, rows: Range<usize>) -> f32 {

@@ -6,3 +6,5 @@ pub(crate) mod ctc;
 pub(crate) mod metric_sums;
 pub(crate) mod pointwise_loss;
 pub(crate) mod projected;
+pub(crate) mod soft_cross_entropy;
+pub(crate) mod two_sided_loss;

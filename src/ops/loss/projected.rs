@@ -25,8 +25,8 @@ pub(crate) struct Projected {
     pub(crate) x: Tensor,
     /// `[I,C]`
     pub(crate) weight: Tensor,
-    /// `[C]`
-    pub(crate) bias: Tensor,
+    /// `[C]`, if there is one.
+    pub(crate) bias: Option<Tensor>,
     pub(crate) wanted: Wanted,
     /// The rows that are worked on at a time: [`rows_at_a_time`].
     pub(crate) rows: usize,
@@ -78,10 +78,10 @@ impl Projected {
         stats: &Tensor,
         d_loss: &Tensor,
         d_weight: &Tensor,
-        d_bias: &Tensor,
+        d_bias: Option<&Tensor>,
         wants_d_x: bool,
     ) -> Result<Option<Tensor>> {
-        let (features, classes) = (self.features(), self.bias.len());
+        let (features, classes) = (self.features(), self.classes());
         let d_x = wants_d_x.then(|| Tensor::empty(self.x.shape(), &self.x.device())).transpose()?;
         let logits = self.room()?;
         for rows in self.parts() {
@@ -95,7 +95,9 @@ impl Projected {
                 d,
                 Matrix::new(d_weight, classes),
             )?;
-            column_sum(&d_logits, d_bias)?;
+            if let Some(d_bias) = d_bias {
+                column_sum(&d_logits, d_bias)?;
+            }
             if let Some(d_x) = &d_x {
                 Gemm { m, n: features, k: classes, bias: None, accumulate: false }.run(
                     d,
@@ -108,7 +110,11 @@ impl Projected {
     }
 
     fn features(&self) -> usize {
-        self.weight.len() / self.bias.len()
+        self.weight.len() / self.classes()
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.shape()[1]
     }
 
     /// The rows of `x`.
@@ -123,14 +129,14 @@ impl Projected {
 
     /// Room for the logits of the rows of a part.
     fn room(&self) -> Result<Tensor> {
-        Tensor::empty([self.rows.min(self.len()), self.bias.len()], &self.x.device())
+        Tensor::empty([self.rows.min(self.len()), self.classes()], &self.x.device())
     }
 
     /// Makes the logits of these rows, in `room`.
     fn logits(&self, rows: &Range<usize>, room: &Tensor) -> Result<Tensor> {
-        let (k, n, m) = (self.features(), self.bias.len(), rows.len());
+        let (k, n, m) = (self.features(), self.classes(), rows.len());
         let logits = room.view(0, [m, n]);
-        Gemm { m, n, k, bias: Some(&self.bias), accumulate: false }.run(
+        Gemm { m, n, k, bias: self.bias.as_ref(), accumulate: false }.run(
             Matrix::new(&self.x, k).skip(rows.start * k),
             Matrix::new(&self.weight, n),
             Matrix::new(&logits, n),

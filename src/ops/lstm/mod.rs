@@ -14,7 +14,7 @@ use crate::device::gpu::Gpu;
 use crate::ops::gemm;
 use crate::{DType, Error, Lengths, Result, Tensor};
 use cell::{Cell, Noise};
-pub(crate) use cpu::Stack;
+pub(crate) use cpu::{Stack, StackLayer};
 use gpu::chunks;
 use gpu::task::Task;
 pub(crate) use gpu::wavefront::Cut;

@@ -27,7 +27,7 @@ use crate::train::run::Run;
 pub struct EarlyStopping {
     monitor: Monitor,
     patience: usize,
-    min_delta: f32,
+    min_delta: f64,
     baseline: Option<f32>,
     start: usize,
     restore: bool,
@@ -78,7 +78,7 @@ impl EarlyStopping {
     }
 
     /// Sets by how much a number must be better to count, at least 0.
-    pub fn min_delta(mut self, delta: f32) -> Self {
+    pub fn min_delta(mut self, delta: f64) -> Self {
         self.min_delta = delta;
         self
     }

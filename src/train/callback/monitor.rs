@@ -78,10 +78,10 @@ impl Monitor {
 
     /// Whether `value` is better than `best` by more than `delta`; a NaN never is, and any other number is
     /// better than none.
-    pub(super) fn improves(&self, value: f32, best: Option<f32>, delta: f32) -> bool {
+    pub(super) fn improves(&self, value: f32, best: Option<f32>, delta: f64) -> bool {
         let value = f64::from(value) * self.sign();
         match best {
-            Some(best) => value + f64::from(delta) < f64::from(best) * self.sign(),
+            Some(best) => value + delta < f64::from(best) * self.sign(),
             None => !value.is_nan(),
         }
     }
@@ -123,6 +123,7 @@ mod tests {
             Metric::AveragePrecision,
             Metric::R2,
             Metric::Coverage { lower: 0, upper: 1 },
+            Metric::F1(Average::Macro).at(0.3),
             Metric::Bleu,
             Metric::SpanF1 { tags: Vec::new() },
         ];
@@ -137,6 +138,7 @@ mod tests {
             Metric::Mase { scale: 1.0 },
             Metric::Pinball { quantile: 0.1 },
             Metric::Crps { quantiles: vec![0.5] },
+            Metric::IntervalWidth { lower: 0, upper: 1 },
             Metric::EditDistance,
             Metric::ErrorRate,
         ];

@@ -2,10 +2,10 @@
 
 use super::Callback;
 use super::monitor::{Mode, Monitor};
-use crate::check::check_share;
+use crate::Result;
+use crate::check::{check_not_negative, check_share};
 use crate::file::State;
 use crate::train::run::Run;
-use crate::{Error, Result};
 
 /// Multiplies the learning rate by a factor when a number has not become better for more than some epochs:
 /// PyTorch's `ReduceLROnPlateau` with its rules and defaults.
@@ -113,16 +113,8 @@ impl ReduceOnPlateau {
 impl Callback for ReduceOnPlateau {
     fn begin(&mut self, _run: &mut Run<'_>) -> Result<()> {
         check_share("ReduceOnPlateau::factor", self.factor)?;
-        for (option, found) in [
-            ("ReduceOnPlateau::threshold", self.threshold),
-            ("ReduceOnPlateau::min_rate", f64::from(self.min_rate)),
-        ] {
-            if !(found >= 0.0 && found.is_finite()) {
-                let expected = "a finite number of at least 0".into();
-                return Err(Error::Option { option, found: found.to_string(), expected });
-            }
-        }
-        Ok(())
+        check_not_negative("ReduceOnPlateau::threshold", self.threshold)?;
+        check_not_negative("ReduceOnPlateau::min_rate", self.min_rate)
     }
 
     fn after_epoch(&mut self, run: &mut Run<'_>) -> Result<()> {

@@ -12,6 +12,8 @@ pub enum Average {
     /// The mean over the classes. A class that is neither a label nor an answer is left out, unless
     /// there are several binary outputs, of which all count.
     Macro,
+    /// The mean over the classes, each as often as it is a label.
+    Weighted,
     /// One class alone: 1 is yes of a model with one output, scikit-learn's `binary`.
     Class(usize),
 }
@@ -46,6 +48,11 @@ impl Counts {
         match average {
             Average::Micro => of(self.sums()),
             Average::Class(class) => self.classes.get(class).map_or(0.0, |&counts| of(counts)),
+            Average::Weighted => {
+                let labels = |&[_, labels, _]: &[f64; 3]| labels;
+                let values = self.classes.iter().map(|counts| labels(counts) * of(*counts));
+                share(values.sum(), self.classes.iter().map(labels).sum())
+            }
             Average::Macro => {
                 let occurs = |c: &&[f64; 3]| self.columns || c[0] > 0.0 || c[1] > 0.0;
                 let values = self.classes.iter().filter(occurs).map(|&counts| of(counts));

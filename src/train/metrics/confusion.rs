@@ -1,6 +1,7 @@
 //! How often each class was taken for each.
 
 use super::average::{Average, Counts};
+use crate::data::Integer;
 use crate::{Error, Result};
 use std::fmt;
 
@@ -46,15 +47,17 @@ impl ConfusionMatrix {
         })
     }
 
-    /// The matrix of some answers to labels, one by one.
+    /// The matrix of some answers to labels, one by one: integers of any type, or `bool`.
     ///
     /// # Errors
     /// As [`ConfusionMatrix::new`] and [`ConfusionMatrix::add`]; [`Error::Count`] if there is not one
     /// answer for each label.
-    pub fn of(labels: &[u32], answers: &[u32], classes: usize) -> Result<Self> {
+    pub fn of<L: Integer, A: Integer>(labels: &[L], answers: &[A], classes: usize) -> Result<Self> {
         same_count("ConfusionMatrix::of", labels.len(), answers.len())?;
         let mut matrix = Self::new(classes)?;
         for (row, (&label, &answer)) in labels.iter().zip(answers).enumerate() {
+            // What is no u32 is no class.
+            let [label, answer] = [label.to_u32(), answer.to_u32()].map(|n| n.unwrap_or(u32::MAX));
             matrix.add_row(row, label, Some(answer), 1.0)?;
         }
         Ok(matrix)
@@ -97,6 +100,12 @@ impl ConfusionMatrix {
     /// The weight of the rows with this label, for each answer; empty if there is no such label.
     pub fn row(&self, label: usize) -> &[f64] {
         self.cells.chunks_exact(self.classes()).nth(label).unwrap_or_default()
+    }
+
+    /// For each label, the weight of the rows without an answer.
+    #[cfg(feature = "plot")]
+    pub(crate) fn silent(&self) -> &[f64] {
+        &self.silent
     }
 
     pub(crate) fn counts(&self) -> Counts {

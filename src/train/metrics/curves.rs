@@ -35,6 +35,33 @@ pub fn average_precision(
     Ok(Scores::of(op, scores, positive, weights)?.average_precision())
 }
 
+/// The threshold of F1: that above which rows that are yes have the largest F1, and this F1 (scikit-learn's
+/// `precision_recall_curve` and the largest 2 P R / (P + R) on it). `scores` are probabilities of yes, such as
+/// [`Prediction::values`](crate::train::Prediction::values) of a model with one output and a sigmoid. Find it on
+/// validation data: on those that a model learned from it promises too much. `weights` are 1 without.
+///
+/// The threshold lies halfway between two scores, or between the lowest and 0: rows that score alike are not told
+/// apart. Of thresholds that are as good it is the highest. `None` where no row is positive, or a score is NaN.
+///
+/// ```
+/// use wgpu_lstm::train::metrics::best_threshold;
+/// let scores = [0.1, 0.4, 0.35, 0.8];
+/// let best = best_threshold(&scores, &[false, false, true, true], None)?;
+/// // Above 0.225 two of three are right, and all that are yes: 2 · 2 / (3 + 2).
+/// assert_eq!(best, Some((0.225, 0.8)));
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`roc_auc`].
+pub fn best_threshold(
+    scores: &[f32],
+    positive: &[bool],
+    weights: Option<&[f32]>,
+) -> Result<Option<(f32, f64)>> {
+    Ok(Scores::of("metrics::best_threshold", scores, positive, weights)?.best_threshold())
+}
+
 /// Rows by their score, whether they are positive, and their weight.
 #[derive(Debug, Default)]
 pub(crate) struct Scores(Vec<(f64, bool, f32)>);
@@ -75,18 +102,19 @@ impl Scores {
         }
     }
 
-    /// The weights of the positive rows and of the others at each score, from the highest on; `None` if a
-    /// score is NaN.
-    fn steps(&self) -> Option<Vec<[f64; 2]>> {
+    /// The weights of the positive rows and of the others at each score, and that, from the highest on; `None`
+    /// if a score is NaN.
+    fn steps(&self) -> Option<Vec<[f64; 3]>> {
         if self.has_nan() {
             return None;
         }
         let mut rows = self.0.clone();
         rows.sort_by(|a, b| b.0.total_cmp(&a.0));
         let steps = rows.chunk_by(|a, b| a.0 == b.0).map(|rows| {
-            rows.iter().fold([0.0; 2], |[yes, no], &(_, positive, weight)| match positive {
-                true => [yes + f64::from(weight), no],
-                false => [yes, no + f64::from(weight)],
+            let none = [0.0, 0.0, rows[0].0];
+            rows.iter().fold(none, |[yes, no, score], &(_, positive, weight)| match positive {
+                true => [yes + f64::from(weight), no, score],
+                false => [yes, no + f64::from(weight), score],
             })
         });
         Some(steps.collect())
@@ -99,7 +127,7 @@ impl Scores {
     pub(crate) fn roc_auc(&self) -> f64 {
         let Some(steps) = self.steps() else { return f64::NAN };
         let (mut yes, mut no, mut area) = (0.0, 0.0, 0.0);
-        for [more_yes, more_no] in steps {
+        for [more_yes, more_no, _] in steps {
             area += more_no * (yes + more_yes / 2.0);
             yes += more_yes;
             no += more_no;
@@ -108,10 +136,31 @@ impl Scores {
         area / (yes * no)
     }
 
+    fn best_threshold(&self) -> Option<(f32, f64)> {
+        let steps = self.steps()?;
+        let positive: f64 = steps.iter().map(|[yes, ..]| yes).sum();
+        let (mut yes, mut all, mut best) = (0.0, 0.0, None);
+        for (at, &[more_yes, more_no, score]) in steps.iter().enumerate() {
+            yes += more_yes;
+            all += more_yes + more_no;
+            let f1 = 2.0 * yes / (all + positive);
+            if positive > 0.0 && best.is_none_or(|(_, before)| f1 > before) {
+                let below = match steps.get(at + 1) {
+                    Some(&[.., next]) => next,
+                    None => score.min(0.0) - if score > 0.0 { 0.0 } else { 1.0 },
+                };
+                let half = ((score + below) / 2.0) as f32;
+                // Rounding takes no row away.
+                best = Some((if f64::from(half) < score { half } else { below as f32 }, f1));
+            }
+        }
+        best
+    }
+
     pub(crate) fn average_precision(&self) -> f64 {
         let Some(steps) = self.steps() else { return f64::NAN };
         let (mut yes, mut all, mut area) = (0.0, 0.0, 0.0);
-        for [more_yes, more_no] in steps {
+        for [more_yes, more_no, _] in steps {
             yes += more_yes;
             all += more_yes + more_no;
             area += more_yes * (yes / all);

@@ -17,8 +17,7 @@ use crate::{Device, Result, Tensor};
 pub(crate) struct Measure {
     metrics: Vec<Metric>,
     names: Vec<String>,
-    family: Family,
-    width: usize,
+    outputs: Outputs,
     plan: Plan,
     /// The sums on the device, if a metric needs any.
     sums: Option<(Wanted, Total)>,
@@ -26,6 +25,39 @@ pub(crate) struct Measure {
     spread: Option<Spread>,
     kept: Option<Kept>,
     weight: f64,
+}
+
+/// The outputs of a model.
+#[derive(Clone)]
+struct Outputs {
+    family: Family,
+    width: usize,
+    /// Those that each target has an output for, one after the other; none where it has one output alone.
+    quantiles: Vec<f32>,
+}
+
+impl Outputs {
+    /// The outputs of each target.
+    fn each(&self) -> usize {
+        self.quantiles.len().max(1)
+    }
+
+    fn targets(&self) -> usize {
+        self.width / self.each()
+    }
+
+    /// A term of the outputs that are compared with a target each, all in one sum if they lie beside each other.
+    fn all(&self, term: Term, quantile: f32) -> Vec<Sum> {
+        match self.quantiles.iter().position(|&q| q == quantile) {
+            Some(place) => self.of_targets(|first| vec![Sum { term, columns: (first + place, 1) }]),
+            None => vec![Sum { term, columns: (0, self.width) }],
+        }
+    }
+
+    /// Sums of each target, given the first of its outputs.
+    fn of_targets(&self, of: impl Fn(usize) -> Vec<Sum>) -> Vec<Sum> {
+        (0..self.targets()).flat_map(|target| of(target * self.each())).collect()
+    }
 }
 
 /// What is known of a batch.
@@ -49,10 +81,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(metrics: &[Metric], family: Family, width: usize) -> Self {
+    fn new(metrics: &[Metric], outputs: &Outputs) -> Self {
         let mut plan = Self::default();
         for metric in metrics {
-            let own = plan.sums_of(metric, family, width);
+            let own = plan.sums_of(metric, outputs);
             let of = own.into_iter().map(|sum| match plan.sums.iter().position(|s| *s == sum) {
                 Some(at) => at,
                 None => {
@@ -66,50 +98,57 @@ impl Plan {
         plan
     }
 
-    fn sums_of(&mut self, metric: &Metric, family: Family, width: usize) -> Vec<Sum> {
-        let all = |term| vec![Sum { term, columns: (0, width) }];
-        let answer = |term, column| vec![Sum { term, columns: (column, 1) }];
-        let each = |terms: &[Term], columns: std::ops::Range<usize>| {
-            let of = |j| terms.iter().map(move |&term| Sum { term, columns: (j, 1) });
-            columns.flat_map(of).collect()
+    fn sums_of(&mut self, metric: &Metric, outputs: &Outputs) -> Vec<Sum> {
+        const MEDIAN: f32 = 0.5;
+        let width = outputs.width;
+        let all = |term| outputs.all(term, MEDIAN);
+        let one = |term, column| Sum { term, columns: (column, 1) };
+        let each = |terms: &[Term]| {
+            let of = |j| terms.iter().map(move |&term| one(term, j));
+            (0..width).flat_map(of).collect()
         };
-        match (metric, family) {
-            (Metric::Accuracy, Family::Classes) => answer(Term::Below(1.0), answers::RANK),
-            (Metric::TopK(k), _) => answer(Term::Below(*k as f32), answers::RANK),
+        let (metric, cut) = metric.and_cut();
+        match (metric, outputs.family) {
+            (Metric::Accuracy, Family::Classes) => vec![one(Term::Below(1.0), answers::RANK)],
+            (Metric::TopK(k), _) => vec![one(Term::Below(*k as f32), answers::RANK)],
             (Metric::LogLoss | Metric::Perplexity, Family::Classes) => {
                 self.log_loss = true;
-                answer(Term::Value, answers::LOG_LOSS)
+                vec![one(Term::Value, answers::LOG_LOSS)]
             }
             (metric, Family::Classes) if metric.of_counts() => {
                 self.classes = width;
                 Vec::new()
             }
-            (Metric::Accuracy, _) => all(Term::Right(0.0)),
-            (Metric::BinaryAccuracy { threshold }, _) => {
-                let p = f64::from(*threshold);
-                all(Term::Right((p / (1.0 - p)).ln() as f32))
-            }
+            (Metric::Accuracy, _) => all(Term::Right(cut)),
             (Metric::LogLoss, _) => all(Term::LogLoss),
             (metric, _) if metric.of_counts() => {
-                let yes = [Term::Yes(0.0), Term::IsYes, Term::BothYes(0.0)];
-                let no = [Term::No(0.0), Term::IsNo, Term::BothNo(0.0)];
+                let yes = [Term::Yes(cut), Term::IsYes, Term::BothYes(cut)];
+                let no = [Term::No(cut), Term::IsNo, Term::BothNo(cut)];
                 match width {
-                    1 => each(&[no, yes].concat(), 0..1),
-                    _ => each(&yes, 0..width),
+                    1 => each(&[no, yes].concat()),
+                    _ => each(&yes),
                 }
             }
             (Metric::MeanAbsoluteError | Metric::Mase { .. }, _) => all(Term::Absolute),
             (Metric::MeanSquaredError | Metric::RootMeanSquaredError, _) => all(Term::Squared),
             (Metric::MeanAbsolutePercentageError, _) => all(Term::Percentage),
             (Metric::SymmetricMeanAbsolutePercentageError, _) => all(Term::Symmetric),
-            (Metric::R2, _) => each(&[Term::Squared], 0..width),
-            (Metric::Pinball { quantile }, _) => all(Term::Pinball(*quantile)),
+            (Metric::R2, _) if outputs.quantiles.is_empty() => each(&[Term::Squared]),
+            (Metric::R2, _) => all(Term::Squared),
+            (Metric::Pinball { quantile }, _) => outputs.all(Term::Pinball(*quantile), *quantile),
             (Metric::Crps { quantiles }, _) => {
-                let of = |(j, &q)| Sum { term: Term::Pinball(q), columns: (j, 1) };
-                quantiles.iter().enumerate().map(of).collect()
+                let of = quantiles.iter().cycle().take(width).enumerate();
+                of.map(|(j, &q)| one(Term::Pinball(q), j)).collect()
             }
             (Metric::Coverage { lower, upper }, _) => {
-                vec![Sum { term: Term::Within, columns: (*lower, upper - lower + 1) }]
+                let of = |first| {
+                    vec![Sum { term: Term::Within, columns: (first + lower, upper - lower + 1) }]
+                };
+                if outputs.quantiles.is_empty() { of(0) } else { outputs.of_targets(of) }
+            }
+            (Metric::IntervalWidth { lower, upper }, _) => {
+                let of = |first| [upper, lower].map(|j| one(Term::Value, first + j)).to_vec();
+                if outputs.quantiles.is_empty() { of(0) } else { outputs.of_targets(of) }
             }
             // Of all outputs.
             _ => Vec::new(),
@@ -130,8 +169,9 @@ impl Measure {
             metric.check(loss, width, sequences)?;
         }
         let family = Family::of(loss);
-        let plan = Plan::new(metrics, family, width);
-        let wanted = Wanted::new(plan.sums.clone(), plan.classes, device)?;
+        let outputs = Outputs { family, width, quantiles: loss.quantiles().to_vec() };
+        let plan = Plan::new(metrics, &outputs);
+        let wanted = Wanted::new(plan.sums.clone(), plan.classes, device)?.of_each(outputs.each());
         let sums = match wanted.len() {
             0 => None,
             columns => Some((wanted, Total::of_columns(columns, device)?)),
@@ -139,11 +179,10 @@ impl Measure {
         Ok(Self {
             metrics: metrics.to_vec(),
             names: Metric::names(metrics),
-            family,
-            width,
+            spread: metrics.contains(&Metric::R2).then(|| Spread::new(outputs.targets())),
+            outputs,
             plan,
             sums,
-            spread: metrics.contains(&Metric::R2).then(|| Spread::new(width)),
             kept: Kept::new(metrics, family, width)?,
             weight: 0.0,
         })
@@ -158,7 +197,7 @@ impl Measure {
     pub(crate) fn log_loss_of_answers(&self) -> Option<bool> {
         let sequences = self.kept.as_ref().is_some_and(Kept::of_sequences);
         let taken = self.sums.is_some() || sequences;
-        (self.family == Family::Classes && taken).then_some(self.plan.log_loss)
+        (self.outputs.family == Family::Classes && taken).then_some(self.plan.log_loss)
     }
 
     /// Adds a batch, and what was found of it.
@@ -264,10 +303,11 @@ impl Measure {
         let at = |i: &usize| sums.get(*i).copied().unwrap_or(f64::NAN);
         let own = of.iter().map(at);
         let all = own.clone().sum::<f64>();
-        let columns = if self.family == Family::Classes { 1 } else { self.width };
+        let Outputs { family, width, .. } = self.outputs;
+        let columns = if family == Family::Classes { 1 } else { self.outputs.targets() };
         let mean = all / (self.weight * columns as f64);
         let counts = || self.counts(of, sums);
-        match metric {
+        match metric.and_cut().0 {
             Metric::Precision(average) => counts().precision(*average),
             Metric::Recall(average) => counts().recall(*average),
             Metric::F1(average) => counts().f1(*average),
@@ -279,19 +319,24 @@ impl Measure {
                 Some(spread) => spread.r2(&own.collect::<Vec<_>>()),
                 None => f64::NAN,
             },
-            Metric::Crps { quantiles } => 2.0 * all / (self.weight * quantiles.len() as f64),
-            Metric::Coverage { .. } => all / self.weight,
+            Metric::Crps { .. } => 2.0 * all / (self.weight * width as f64),
+            // One of each target.
+            Metric::Coverage { .. } => all / (self.weight * of.len() as f64),
+            Metric::IntervalWidth { .. } => {
+                let widths = of.chunks_exact(2).map(|both| at(&both[0]) - at(&both[1]));
+                2.0 * widths.sum::<f64>() / (self.weight * of.len() as f64)
+            }
             _ => mean,
         }
     }
 
     /// How often each class was answered, was right, and was both.
     fn counts(&self, of: &[usize], sums: &[f64]) -> Counts {
-        let own: Vec<_> = match self.family {
+        let own: Vec<_> = match self.outputs.family {
             Family::Classes => sums.get(self.plan.sums.len()..).unwrap_or_default().to_vec(),
             _ => of.iter().filter_map(|&at| sums.get(at).copied()).collect(),
         };
         let classes = own.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect();
-        Counts { classes, columns: self.family == Family::Binary && self.width > 1 }
+        Counts { classes, columns: self.outputs.family == Family::Binary && self.outputs.width > 1 }
     }
 }

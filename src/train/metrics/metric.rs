@@ -3,6 +3,7 @@
 use super::average::Average;
 use super::spans::SpanF1;
 use crate::train::loss::Loss;
+use crate::train::prediction::logit;
 use crate::{Error, Result};
 
 /// A number that is measured besides the loss, over an epoch or an evaluation.
@@ -15,7 +16,8 @@ use crate::{Error, Result};
 ///
 /// Metrics of classes go with [`Loss::CrossEntropy`]; those marked *(binary)* with
 /// [`Loss::BinaryCrossEntropy`] too, where yes is a logit above 0, a probability above a half. Metrics of
-/// numbers go with all other losses. x is the output, y the target.
+/// numbers go with all other losses. x is the output, y the target; with [`Loss::Quantiles`] x is the output for the
+/// quantile 0.5, which must be one of them, unless a metric says otherwise.
 ///
 /// # Cost
 /// Sums are made on the device, in one or two dispatches a step for all metrics. *(all outputs)* marks what
@@ -79,25 +81,44 @@ pub enum Metric {
     /// two rows.
     R2,
     /// `pinball`: the mean of `quantile` (y - x) where x is too small, else of (1 - `quantile`) (x - y)
-    /// (Koenker & Bassett 1978).
+    /// (Koenker & Bassett 1978). With [`Loss::Quantiles`] x are the outputs of that quantile.
     Pinball {
         /// The quantile, between 0 and 1.
         quantile: f32,
     },
     /// `crps`: the continuous ranked probability score of a model that predicts these quantiles, one in each
-    /// column: twice the pinball loss, averaged over the quantiles (Gneiting & Ranjan 2011). Targets of one
-    /// number are repeated in each column.
+    /// column: twice the pinball loss, averaged over the quantiles (Gneiting & Ranjan 2011). With
+    /// [`Loss::Quantiles`] these are the quantiles, of every target; with another loss each target is repeated in
+    /// each column.
     Crps {
         /// The quantile of each column, between 0 and 1.
         quantiles: Vec<f32>,
     },
     /// `coverage`: the share of rows whose target, in the column `lower`, lies between the outputs of two
-    /// columns, bounds included.
+    /// columns, bounds included. With [`Loss::Quantiles`] two quantiles by their place, over all targets: those of
+    /// 0.1 and 0.9 are to cover 0.8.
     Coverage {
         /// The column of the lower bound.
         lower: usize,
         /// The column of the upper bound, not before that of the lower.
         upper: usize,
+    },
+    /// `interval_width`: the mean of the difference of the outputs of two columns, the width of a forecast's
+    /// interval: of two intervals that cover as much the narrower one says more. With [`Loss::Quantiles`] as
+    /// `Coverage`. Below 0 quantiles cross.
+    IntervalWidth {
+        /// The column of the lower bound.
+        lower: usize,
+        /// The column of the upper bound, not before that of the lower.
+        upper: usize,
+    },
+    /// `f1_at_0.3` of `F1(..)` and 0.3 (binary alone): a metric of yes and no where yes is a probability above a
+    /// threshold. [`Metric::at`] makes it.
+    At {
+        /// [`Metric::Accuracy`], or one of precision, recall, F1 and Matthews' coefficient.
+        metric: Box<Metric>,
+        /// The probability above which the answer is yes, between 0 and 1.
+        threshold: f32,
     },
     /// `edit_distance` *(all outputs)*: the mean over the sequences of the edits that make the labels of the
     /// likeliest classes (Levenshtein 1966), for models that give sequences.
@@ -130,7 +151,7 @@ pub(crate) enum Family {
 impl Family {
     pub(crate) fn of(loss: &Loss) -> Self {
         match loss {
-            Loss::BinaryCrossEntropy => Self::Binary,
+            loss if loss.is_binary() => Self::Binary,
             loss if loss.of_classes().is_some() => Self::Classes,
             _ => Self::Numbers,
         }
@@ -138,6 +159,30 @@ impl Family {
 }
 
 impl Metric {
+    /// The same where yes is a probability above `threshold` instead of a half: Keras' `thresholds` of `Precision`
+    /// and `Recall`. For [`Metric::Accuracy`], `Precision`, `Recall`, `F1` and `Mcc` with
+    /// [`Loss::BinaryCrossEntropy`].
+    ///
+    /// ```
+    /// use wgpu_lstm::train::{Average, Metric};
+    /// // Of the rows that are yes, how many are found where 0.3 is enough?
+    /// let recall = Metric::Recall(Average::Class(1)).at(0.3);
+    /// assert!(matches!(recall, Metric::At { threshold: 0.3, .. }));
+    /// ```
+    #[must_use]
+    pub fn at(self, threshold: f32) -> Self {
+        Self::At { metric: self.into(), threshold }
+    }
+
+    /// The metric, and the logit above which the answer is yes.
+    pub(super) fn and_cut(&self) -> (&Self, f32) {
+        match self {
+            Self::At { metric, threshold } => (metric, logit(*threshold)),
+            Self::BinaryAccuracy { threshold } => (&Self::Accuracy, logit(*threshold)),
+            _ => (self, 0.0),
+        }
+    }
+
     /// The name in [`crate::train::Evaluation::names`], unless a metric before it has it.
     pub(crate) fn name(&self) -> String {
         self.words().0
@@ -181,6 +226,10 @@ impl Metric {
             Self::Pinball { .. } => ("pinball", "Metric::Pinball"),
             Self::Crps { .. } => ("crps", "Metric::Crps"),
             Self::Coverage { .. } => ("coverage", "Metric::Coverage"),
+            Self::IntervalWidth { .. } => ("interval_width", "Metric::IntervalWidth"),
+            Self::At { metric, threshold } => {
+                return (format!("{}_at_{threshold}", metric.name()), "Metric::at");
+            }
             Self::EditDistance => ("edit_distance", "Metric::EditDistance"),
             Self::ErrorRate => ("error_rate", "Metric::ErrorRate"),
             Self::Bleu => ("bleu", "Metric::Bleu"),
@@ -209,7 +258,24 @@ impl Metric {
 
     /// Whether it comes from how often each class was answered.
     pub(crate) fn of_counts(&self) -> bool {
-        self.average().is_some() || *self == Self::Mcc
+        match self {
+            Self::At { metric, .. } => metric.of_counts(),
+            _ => self.average().is_some() || *self == Self::Mcc,
+        }
+    }
+
+    /// Whether it compares one output with each target.
+    pub(super) fn of_numbers(&self) -> bool {
+        matches!(
+            self,
+            Self::MeanAbsoluteError
+                | Self::MeanSquaredError
+                | Self::RootMeanSquaredError
+                | Self::MeanAbsolutePercentageError
+                | Self::SymmetricMeanAbsolutePercentageError
+                | Self::Mase { .. }
+                | Self::R2
+        )
     }
 
     /// Checks its options, and that it fits the loss and the outputs: so many, 0 if that is not known yet;
@@ -220,7 +286,9 @@ impl Metric {
         const NUMBERS: &str = "a loss that compares numbers, such as Loss::MeanSquaredError";
         let family = Family::of(loss);
         let (fits, expected) = match self {
-            Self::BinaryAccuracy { .. } => (family == Family::Binary, "Loss::BinaryCrossEntropy"),
+            Self::BinaryAccuracy { .. } | Self::At { .. } => {
+                (family == Family::Binary, "Loss::BinaryCrossEntropy")
+            }
             Self::TopK(_) | Self::Perplexity => (family == Family::Classes, CLASSES),
             _ if self.of_sequences() => (family == Family::Classes, CLASSES),
             Self::Accuracy | Self::LogLoss => (family != Family::Numbers, EITHER),
@@ -238,6 +306,13 @@ impl Metric {
             let found = "of a model that gives one row a sequence".to_owned();
             return option(path, found, "of one that gives sequences".into());
         }
+        let quantiles = loss.quantiles();
+        if self.of_numbers() && !quantiles.is_empty() && !quantiles.contains(&0.5) {
+            let expected = "the quantile 0.5 in Loss::Quantiles, of which it is taken";
+            return Err(Error::Loss { loss: path, expected, found: format!("{quantiles:?}") });
+        }
+        // Of each target, where there are quantiles.
+        let columns = if quantiles.is_empty() { width } else { quantiles.len() };
         let share = |p: f32| p > 0.0 && p < 1.0;
         let between = || "between 0 and 1".to_owned();
         match self {
@@ -248,20 +323,45 @@ impl Metric {
             Self::Pinball { quantile: p } if !share(*p) => {
                 option("Pinball::quantile", p.to_string(), between())
             }
+            Self::Pinball { quantile: p } if !quantiles.is_empty() && !quantiles.contains(p) => {
+                option("Pinball::quantile", p.to_string(), format!("one of {quantiles:?}"))
+            }
             Self::Mase { scale } if !(*scale > 0.0 && scale.is_finite()) => {
                 option("Mase::scale", scale.to_string(), "above 0, and finite".into())
             }
             Self::Crps { quantiles } => match quantiles.iter().find(|&&p| !share(p)) {
                 Some(p) => option("Crps::quantiles", p.to_string(), between()),
-                None if quantiles.is_empty() || (width > 0 && quantiles.len() != width) => {
+                None if !loss.quantiles().is_empty() && loss.quantiles() != quantiles => {
+                    let expected = format!("{:?}, those of the loss", loss.quantiles());
+                    option("Crps::quantiles", format!("{quantiles:?}"), expected)
+                }
+                None if quantiles.is_empty() || (columns > 0 && quantiles.len() != columns) => {
                     let found = format!("{} quantiles", quantiles.len());
                     option("Crps::quantiles", found, outputs(width, "as many as outputs"))
                 }
                 None => Ok(()),
             },
-            Self::Coverage { lower, upper } if lower > upper || (width > 0 && *upper >= width) => {
-                let expected = outputs(width, "columns, that of the lower bound first");
+            Self::Coverage { lower, upper } | Self::IntervalWidth { lower, upper }
+                if lower > upper || (columns > 0 && *upper >= columns) =>
+            {
+                let expected = match quantiles.is_empty() {
+                    true => outputs(width, "columns, that of the lower bound first"),
+                    false => format!("places in {quantiles:?}, that of the lower bound first"),
+                };
                 option(path, format!("of the columns {lower} and {upper}"), expected)
+            }
+            Self::At { metric, threshold } => {
+                if !(metric.of_counts() || **metric == Self::Accuracy)
+                    || matches!(**metric, Self::At { .. })
+                {
+                    let expected =
+                        "of accuracy, precision, recall, F1 or Matthews' coefficient".into();
+                    return option(path, format!("of {}", metric.name()), expected);
+                }
+                if !share(*threshold) {
+                    return option("Metric::at::threshold", threshold.to_string(), between());
+                }
+                metric.check(loss, width, sequences)
             }
             Self::SpanF1 { tags } => {
                 let tags = SpanF1::new(tags)?.tags();

@@ -28,7 +28,7 @@ mod spans;
 pub use average::Average;
 pub use bleu::Bleu;
 pub use confusion::ConfusionMatrix;
-pub use curves::{average_precision, roc_auc};
+pub use curves::{average_precision, best_threshold, roc_auc};
 pub use edits::{ErrorRate, edit_distance};
 pub use metric::Metric;
 pub use regression::{Errors, coverage, crps, naive_error, pinball};

@@ -59,4 +59,4 @@ impl Adadelta {
     }
 }
 
-optimizer!(Adadelta, 1.0);
+optimizer!(Adadelta, 1.0, None);

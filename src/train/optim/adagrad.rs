@@ -70,4 +70,4 @@ impl Adagrad {
     }
 }
 
-optimizer!(Adagrad, 1e-2);
+optimizer!(Adagrad, 1e-2, Some(1.0));

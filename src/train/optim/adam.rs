@@ -74,7 +74,7 @@ impl Adam {
     }
 }
 
-optimizer!(Adam, 1e-3);
+optimizer!(Adam, 1e-3, Some(1.0));
 
 /// [`Adam`] with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101), of 0.01 by default as in
 /// PyTorch (Keras: 0.004).
@@ -137,4 +137,4 @@ impl AdamW {
     }
 }
 
-optimizer!(AdamW, 1e-3);
+optimizer!(AdamW, 1e-3, Some(1.0));

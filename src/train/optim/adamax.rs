@@ -54,4 +54,4 @@ impl Adamax {
     }
 }
 
-optimizer!(Adamax, 2e-3);
+optimizer!(Adamax, 2e-3, Some(1.0));

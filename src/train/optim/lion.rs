@@ -54,4 +54,4 @@ impl Lion {
     }
 }
 
-optimizer!(Lion, 1e-4);
+optimizer!(Lion, 1e-4, Some(1.0));

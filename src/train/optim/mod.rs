@@ -102,6 +102,12 @@ pub trait Optimizer: Send + Sync {
     /// Sets the learning rate from the next step on, if there is one.
     fn set_learning_rate(&mut self, _rate: f32) {}
 
+    /// The learning rate above which `fit` warns of a slip; `None`, as by default, if it does not. It is 1 for
+    /// optimizers whose step is about as long as their rate, whatever the gradients: Adam and its relatives.
+    fn highest_rate(&self) -> Option<f32> {
+        None
+    }
+
     /// What the optimizer keeps from step to step, for a checkpoint; by default nothing. Waits for the
     /// device.
     ///
@@ -122,9 +128,10 @@ pub trait Optimizer: Send + Sync {
     }
 }
 
-/// The methods that the optimizers of this crate share, of a struct that has `steps` and gives its `rule`.
+/// The methods that the optimizers of this crate share, of a struct that has `steps` and gives its `rule`; the
+/// highest rate that makes sense, if there is one.
 macro_rules! optimizer {
-    ($name:ident, $rate:literal) => {
+    ($name:ident, $rate:literal, $highest:expr) => {
         impl Default for $name {
             #[doc = concat!("With a learning rate of ", $rate, ".")]
             fn default() -> Self {
@@ -168,6 +175,10 @@ macro_rules! optimizer {
 
             fn set_learning_rate(&mut self, rate: f32) {
                 self.steps.rate = rate;
+            }
+
+            fn highest_rate(&self) -> Option<f32> {
+                $highest
             }
 
             fn state(&self, params: &Params) -> Result<State> {

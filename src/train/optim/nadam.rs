@@ -72,4 +72,4 @@ impl NAdam {
     }
 }
 
-optimizer!(NAdam, 2e-3);
+optimizer!(NAdam, 2e-3, Some(1.0));

@@ -61,4 +61,4 @@ impl RAdam {
     }
 }
 
-optimizer!(RAdam, 1e-3);
+optimizer!(RAdam, 1e-3, Some(1.0));

@@ -85,4 +85,4 @@ impl RmsProp {
     }
 }
 
-optimizer!(RmsProp, 1e-2);
+optimizer!(RmsProp, 1e-2, Some(1.0));

@@ -64,4 +64,4 @@ impl Sgd {
     }
 }
 
-optimizer!(Sgd, 1e-3);
+optimizer!(Sgd, 1e-3, None);

@@ -8,11 +8,13 @@
 use super::Sequential;
 use super::{Fit, Place, Training};
 use crate::autograd::Var;
+use crate::data::Origin;
 use crate::file::{Reader, State};
 use crate::nn::{LayerState, LstmState};
 use crate::tensor::Tensor;
 use crate::train::Metric;
 use crate::train::history::{Epoch, Evaluation, History};
+use crate::train::saved::restore_frozen;
 use crate::train::sequential::Position;
 use crate::{Device, Error, Result};
 
@@ -101,15 +103,30 @@ impl Training<'_, '_> {
 
     /// What of data, model and options must be the same for a training to go on.
     fn described(&self) -> String {
-        let Fit { batch_size, accumulate, seed, shuffle, clip, average, .. } = &self.options;
+        let Fit { batch_size, batch_frames, buckets, .. } = &self.options;
+        let Fit { accumulate, seed, shuffle, clip, average, .. } = &self.options;
         let order =
             if *shuffle { format!("shuffled by seed {seed}") } else { "not shuffled".into() };
         let clip = clip.map_or("no clip".into(), |clip| format!("Clip::{clip:?}"));
         let average = if average.is_some() { "an average" } else { "no average" };
-        let (loss, sequences) = (self.loss, self.rows.len());
+        let sequences = match self.data {
+            Origin::Stream(stream) if stream.buffer() > 1 => {
+                format!("a stream shuffled among {}", stream.buffer())
+            }
+            Origin::Stream(_) => "a stream".into(),
+            _ => format!("{} sequences", self.training_rows.len()),
+        };
+        let mut size = match batch_frames {
+            Some(frames) => format!("{frames} frames"),
+            None => batch_size.to_string(),
+        };
+        if let Some(buckets) = buckets {
+            size += &format!(" from {buckets} buckets");
+        }
+        let loss = self.loss;
         format!(
-            "{sequences} sequences in batches of {batch_size}, {accumulate} a step, {order}, {clip}, {average}, \
-             {loss:?}, and the metrics {:?}",
+            "{sequences} in batches of {size}, {accumulate} a step, {order}, {clip}, {average}, {loss:?}, and the \
+             metrics {:?}",
             Metric::names(self.metrics)
         )
     }
@@ -119,10 +136,6 @@ impl Training<'_, '_> {
         for path in std::mem::take(&mut self.wishes.checkpoints) {
             // What is written is good: no step was made after a gradient that was not finite.
             self.look()?;
-            if let Some(folder) = path.parent() {
-                // What is wrong with it the file's own error says.
-                let _ = std::fs::create_dir_all(folder);
-            }
             self.model.write(&path, &self.state()?)?;
         }
         Ok(())
@@ -140,7 +153,8 @@ impl Training<'_, '_> {
         let params = &self.model.params;
         let before = params.snapshot()?;
         params.load_from(&mut file)?;
-        if let Err(error) = self.set_state(&state, &file) {
+        let set = self.set_state(&state, &file);
+        if let Err(error) = set.and_then(|()| restore_frozen(params, &file)) {
             // What does not go on has trained nothing.
             params.restore(&before)?;
             return Err(error);

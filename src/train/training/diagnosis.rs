@@ -3,6 +3,7 @@
 use super::{Aside, Training, Unseen};
 use crate::autograd::Tape;
 use crate::nn::{Own, unpacked};
+use crate::train::batch::Batch;
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -45,11 +46,14 @@ impl Training<'_, '_> {
         let (seed, now) = params.draws();
         params.set_draws(seed, step.keys);
         let mut found = Ok((Some(step.batch), "a gradient".into()));
-        for batch in self.batches_of_step(step.batch) {
-            match self.diagnose_batch(batch) {
+        let end = step.batch.saturating_add(self.options.accumulate);
+        for number in step.batch..end {
+            let batch = self.feed.as_ref().map(|feed| feed.again(number)).transpose();
+            let Some(batch) = batch.map(Option::flatten).transpose() else { break };
+            match batch.and_then(|batch| self.diagnose_batch(&batch)) {
                 Ok(None) => {}
                 Ok(Some(what)) => {
-                    found = Ok((Some(batch), what));
+                    found = Ok((Some(number), what));
                     break;
                 }
                 Err(error) => {
@@ -63,9 +67,8 @@ impl Training<'_, '_> {
         found
     }
 
-    fn diagnose_batch(&self, batch: usize) -> Result<Option<String>> {
+    fn diagnose_batch(&self, batch: &Batch) -> Result<Option<String>> {
         let (model, params) = (self.model, &self.model.params);
-        let batch = self.batch(batch)?;
         let (seed, keys) = params.draws();
         let tape = Tape::new(params);
         let mut x = batch.x.clone();
@@ -80,7 +83,7 @@ impl Training<'_, '_> {
         params.zero_gradients()?;
         let tape = Tape::new(params).detect_anomaly();
         let mut totals = model.totals(self.loss, self.metrics)?;
-        let loss = model.loss(&tape, &batch, self.loss, &mut totals)?;
+        let loss = model.loss(&tape, batch, self.loss, &mut totals)?;
         match tape.backward(&loss) {
             Err(Error::Anomaly { op, parameter: Some(name), .. }) => {
                 Ok(Some(format!("the gradient of {name:?}, by {op}")))

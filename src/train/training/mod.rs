@@ -4,25 +4,24 @@ mod checkpoint;
 mod diagnosis;
 mod rate;
 
-use super::batch::{self, Batch, BatchTargets, Counting};
+use super::batch::{Batch, BatchTargets};
 use super::callback::Callback;
+use super::check::{lengths, operation};
 use super::evaluate::Totals;
+use super::feed::{Feed, Next, Order, Plan, no_data};
 use super::history::{Epoch, Evaluation, History};
 use super::metrics::Found;
 use super::run::{Place, Run, Wishes};
 use super::sequential::{Position, Sequential, Trainer};
 use super::{Fit, Loss, Metric, Progress};
 use crate::autograd::{Tape, Var};
-use crate::data::{Sequences, Targets};
-use crate::loss::CrossEntropy;
-use crate::nn::{LayerState, Own};
+use crate::data::{Origin, Sequences, Source, Targets};
+use crate::nn::{Layer, LayerState, Own};
 use crate::{Error, Result, loss};
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rate::Rate;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The time between two looks at whether a gradient was not finite, each of which waits for the device.
@@ -36,7 +35,8 @@ impl Sequential {
     /// [`Error::NotBuilt`] before `compile`; [`Error::Empty`] without sequences; [`Error::Features`] if
     /// they have others than the model takes; [`Error::Targets`] if there is not one target for each
     /// sequence (or frame, if the model gives sequences); [`Error::Label`], [`Error::Target`],
-    /// [`Error::Token`] and [`Error::NotFinite`] for what the model or its loss does not take;
+    /// [`Error::Token`] and [`Error::NotFinite`] for what the model or its loss does not take, within
+    /// [`Error::At`] where it is in a frame of a sequence or in the validation data;
     /// [`Error::Option`] for an option that makes no sense, [`Error::Unsupported`] for two that do not
     /// go together, [`Error::Count`] if there is not one of the sample weights for each sequence;
     /// [`Error::State`] if a stateful layer remembers other rows; [`Error::Loss`] if the loss fits
@@ -44,6 +44,51 @@ impl Sequential {
     /// finite; [`Error::Layer`]; and those of the layers' builds and of the device. Data are checked before
     /// the first step; after a later error the parameters keep the steps made so far.
     pub fn fit(&mut self, x: &Sequences, y: &Targets, options: Fit<'_>) -> Result<History> {
+        self.train(Origin::Memory { x, y: Some(y), weights: options.sample_weights }, options)
+    }
+
+    /// As [`Sequential::fit`], on data that need not lie in memory: a reference to a [`crate::data::Dataset`] or
+    /// an [`crate::data::IterableDataset`]. Threads load the next batches while the device works:
+    /// [`Fit::workers`].
+    ///
+    /// The same samples give the same bits as sequences in memory do. All options hold, but
+    /// [`Fit::sample_weights`], since samples bring their own; [`Fit::validation_split`] and
+    /// [`Fit::bucket_by_length`] need samples by index. A training that goes on from a checkpoint loads the
+    /// batches that are left of an epoch; a stream is passed over up to there.
+    ///
+    /// [`History::warnings`] tells of the options alone.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::{IterableDataset, Sample};
+    /// use wgpu_lstm::prelude::*;
+    /// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(4)).add(Dense::new(2));
+    /// model.compile(Adam::default(), Loss::CrossEntropy, &[]);
+    /// let counts = IterableDataset::new(1, |_| {
+    ///     let sample = |i: u32| Ok(Sample::new([i as f32, 1.0]).targets(Targets::classes([i % 2])));
+    ///     Ok((0..20).map(sample))
+    /// });
+    /// let fit = Fit::new().batch_size(8).validation_dataset(&counts).quiet();
+    /// assert!(model.fit_dataset(&counts, fit)?.epochs[0].validation.is_some());
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Sequential::fit`]. What is wrong with a sample is [`Error::Sample`], with its index, when its
+    /// batch is due: the parameters then keep the steps made so far. So are errors and panics of the data set.
+    /// [`Error::Unsupported`] for an option that the data cannot serve, [`Error::Empty`] if they have no samples.
+    pub fn fit_dataset<'d>(
+        &mut self,
+        data: impl Into<Source<'d>>,
+        options: Fit<'_>,
+    ) -> Result<History> {
+        let data = match data.into().0 {
+            Origin::Memory { x, y: Some(y), .. } => return self.fit(x, y, options),
+            data => data,
+        };
+        self.train(data, options)
+    }
+
+    fn train(&mut self, data: Origin<'_>, options: Fit<'_>) -> Result<History> {
         let taken = self.compiled.as_mut().and_then(|compiled| {
             let (loss, metrics) = (compiled.loss.clone(), compiled.metrics.clone());
             Some((compiled.trainer.take()?, loss, metrics))
@@ -54,38 +99,40 @@ impl Sequential {
         // A layer of the user's own may panic: the trainer is put back even then.
         let result = catch_unwind(AssertUnwindSafe(|| {
             // All checks come before the first parameter is made or changed.
-            let (rows, validation_rows) = self.split(x, y, &options, &loss)?;
+            let (training_rows, validation_rows) = self.split(data, &options, &loss)?;
             self.check_metrics(&loss, &metrics)?;
-            self.build(x.features())?;
+            self.build(data.features())?;
             let Trainer { optimizer, position } = &mut trainer;
-            let mut warnings = self.unusual(x, y, &loss);
-            warnings.extend(self.unusual_options(&options, position.steps));
-            let progress = Progress::new(options.epochs, rows.len(), options.quiet);
+            let mut warnings = match data {
+                Origin::Memory { x, y: Some(y), .. } => self.unusual(x, y, &loss),
+                _ => Vec::new(),
+            };
+            warnings.extend(self.unusual_options(&options, position.steps, optimizer.as_ref()));
+            let samples = match data {
+                Origin::Stream(stream) => stream.most(),
+                _ => Some(training_rows.len()),
+            };
+            let progress = Progress::new(options.epochs, samples, options.quiet);
             for warning in &warnings {
                 log::warn!("{warning}");
                 progress.say(&format!("warning: {warning}"));
             }
-            let classes = loss.of_classes();
             let training = Training {
                 model: self,
-                x,
-                y,
-                classes: classes.as_ref(),
+                data,
+                lengths: lengths(data, &options, operation(data, "fit"))?,
+                feed: None,
+                training_rows,
                 validation_rows,
                 loss: &loss,
                 metrics: &metrics,
                 totals: self.totals(&loss, &metrics)?,
                 last: None,
                 rate: Rate::new(optimizer.as_mut()),
-                place: Place {
-                    epochs: options.epochs,
-                    batches: rows.len().div_ceil(options.batch_size),
-                    steps: position.steps,
-                    ..Place::default()
-                },
+                place: Place { epochs: options.epochs, steps: position.steps, ..Place::default() },
                 position,
                 progress,
-                rows,
+                samples: 0,
                 history: History { warnings, ..History::default() },
                 wishes: Wishes::default(),
                 options,
@@ -109,14 +156,26 @@ impl Sequential {
         kind: &Loss,
         totals: &mut Totals,
     ) -> Result<Var> {
-        let (last, x) = self.before_last(tape, &batch.x)?;
+        let (last, x) = Self::before_last(&self.all(), tape, &batch.x)?;
+        self.loss_of((last, &x), tape, batch, kind, totals)
+    }
+
+    /// As [`Sequential::loss`], of the last layer and its input.
+    pub(super) fn loss_of(
+        &self,
+        (last, x): (&dyn Layer, &Var),
+        tape: &Tape,
+        batch: &Batch,
+        kind: &Loss,
+        totals: &mut Totals,
+    ) -> Result<Var> {
         let weights = batch.weights.as_ref();
         let head = last.head(Own).filter(|_| !totals.take_outputs());
         if let (BatchTargets::Classes(labels), Some(options), Some(head)) =
             (&batch.targets, kind.of_classes(), head)
         {
             let answers = totals.log_loss_of_answers();
-            let found = head.part_by_part(tape, &x, &options, labels, weights, answers)?;
+            let found = head.part_by_part(tape, x, &options, labels, weights, answers)?;
             if let Some((loss, answers)) = found {
                 let loss = tape.regularized(&loss)?;
                 let found = Found::Answers(answers.as_ref());
@@ -124,7 +183,7 @@ impl Sequential {
                 return Ok(loss);
             }
         }
-        let output = self.last_for_loss(last, tape, &x, kind)?;
+        let output = self.last_for_loss(last, tape, x, kind)?;
         let bad = |expected, found: &str| {
             Err(Error::Loss { loss: kind.name(), expected, found: found.into() })
         };
@@ -132,11 +191,13 @@ impl Sequential {
             (BatchTargets::Classes(labels), Some(options)) => {
                 options.loss(tape, &output, labels, weights)?
             }
-            (BatchTargets::Values(y), None) => match *kind {
+            (BatchTargets::Values(y), None) => match kind {
                 Loss::BinaryCrossEntropy => loss::binary_cross_entropy(tape, &output, y, weights)?,
                 Loss::MeanAbsoluteError => loss::mean_absolute_error(tape, &output, y, weights)?,
-                Loss::Huber { delta } => loss::huber(tape, &output, y, delta, weights)?,
-                Loss::Quantile { quantile } => loss::quantile(tape, &output, y, quantile, weights)?,
+                Loss::BinaryCrossEntropyWith(options) => options.loss(tape, &output, y, weights)?,
+                Loss::Huber { delta } => loss::huber(tape, &output, y, *delta, weights)?,
+                Loss::Quantile { quantile: q } => loss::quantile(tape, &output, y, *q, weights)?,
+                Loss::Quantiles(all) => loss::quantiles(tape, &output, y, all, weights)?,
                 _ => loss::mean_squared_error(tape, &output, y, weights)?,
             },
             (_, Some(_)) => return bad("Targets::classes", "Targets::values"),
@@ -159,15 +220,18 @@ struct Unseen {
 /// A training as it goes.
 struct Training<'a, 'f> {
     model: &'a Sequential,
-    x: &'a Sequences,
-    y: &'a Targets,
+    data: Origin<'a>,
+    /// The frames of each sequence, if batches are made by them.
+    lengths: Vec<usize>,
     options: Fit<'f>,
-    /// The sequences to train on, in the order of this epoch.
-    rows: Vec<usize>,
-    validation_rows: Vec<usize>,
+    /// The sequences of the data to train on, and those to validate on; none of a stream.
+    training_rows: Range<usize>,
+    validation_rows: Range<usize>,
+    /// The batches of this epoch.
+    feed: Option<Arc<Feed<'a>>>,
+    /// The sequences of this epoch that were trained on since it began here.
+    samples: usize,
     loss: &'a Loss,
-    /// The loss, if it is one of classes.
-    classes: Option<&'a CrossEntropy>,
     metrics: &'a [Metric],
     rate: Rate<'a>,
     position: &'a mut Position,
@@ -183,11 +247,12 @@ struct Training<'a, 'f> {
     unseen: Vec<Unseen>,
 }
 
-impl Training<'_, '_> {
+impl<'a> Training<'a, '_> {
     fn run(mut self) -> Result<History> {
         // A loop of the user's own may have left gradients.
         self.model.params.zero_gradients()?;
         self.resume()?;
+        self.place.batches = self.feed()?.batches();
         self.model.params.set_guard(true)?;
         self.call(|callback, run| callback.begin(run))?;
         self.save()?;
@@ -247,29 +312,28 @@ impl Training<'_, '_> {
     fn epoch(&mut self) -> Result<()> {
         let began = Instant::now();
         self.progress.begin(self.place.epoch);
-        if self.options.shuffle {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
-            rng.set_stream(self.position.epochs);
-            self.rows.sort_unstable();
-            self.rows.shuffle(&mut rng);
-        }
+        let feed = Arc::new(self.feed()?);
+        self.feed = Some(Arc::clone(&feed));
+        self.place.batches = feed.batches();
+        self.samples = 0;
         if self.place.batch == 0 {
             self.totals = self.model.totals(self.loss, self.metrics)?;
         }
         if let Some(average) = &mut self.options.average {
             average.restore(&self.model.params)?;
         }
-        let before = self.place.batch;
-        while self.place.batch < self.place.batches && self.wishes.stop.is_none() {
-            self.step()?;
+        feed.run(self.place.batch, self.options.workers, |next| {
+            while self.wishes.stop.is_none() && self.step(&feed, next)? {}
+            self.look()
+        })?;
+        if self.place.batch == 0 && self.wishes.stop.is_none() {
+            return Err(no_data(self.data.features(), feed.op));
         }
-        self.look()?;
         let training = self.totals.read()?;
         if !training.loss.is_finite() {
             return Err(self.diverged(None, "the loss".into()));
         }
-        let steps = (self.place.batch - before) * self.options.batch_size;
-        let samples_per_second = steps.min(self.rows.len()) as f32 / began.elapsed().as_secs_f32();
+        let samples_per_second = self.samples as f32 / began.elapsed().as_secs_f32();
         if let Some(average) = &mut self.options.average {
             average.apply(&self.model.params)?;
         }
@@ -288,36 +352,37 @@ impl Training<'_, '_> {
         self.save()
     }
 
-    /// The sequences of a batch of this epoch.
-    fn batch_rows(&self, batch: usize) -> &[usize] {
-        let size = self.options.batch_size;
-        let end = (batch + 1).saturating_mul(size).min(self.rows.len());
-        self.rows.get(batch * size..end).unwrap_or_default()
-    }
-
-    /// The batches of a step that begins with this one.
-    fn batches_of_step(&self, first: usize) -> Range<usize> {
-        first..first.saturating_add(self.options.accumulate).min(self.place.batches)
-    }
-
-    fn batch(&self, batch: usize) -> Result<Batch> {
-        let counting = Counting {
-            samples: self.options.sample_weights,
-            classes: self.classes,
-            ..self.model.counting()
+    /// The batches of the epoch that comes.
+    fn feed(&self) -> Result<Feed<'a>> {
+        let Fit { seed, shuffle, buckets, .. } = self.options;
+        let (size, epoch) = (self.options.size(), self.position.epochs);
+        let plan = match self.data {
+            Origin::Stream(_) => Plan::Stream { size, epoch, seed: shuffle.then_some(seed) },
+            _ => {
+                let shuffle = shuffle.then_some((seed, epoch));
+                let rows = self.training_rows.clone();
+                Plan::Order(Order::new(rows, &self.lengths, size, buckets, shuffle)?)
+            }
         };
-        let device = self.model.params.device();
-        let rows = self.batch_rows(batch);
-        batch::batch(self.x, Some(self.y), self.model.rows(), rows, counting, &device)
+        let op = operation(self.data, "fit");
+        Ok(Feed::new(self.model, self.data, plan, Some(self.loss), op))
     }
 
-    /// Makes a step of the optimizer, by the gradients of one batch or of several.
-    fn step(&mut self) -> Result<()> {
+    /// Makes a step of the optimizer, by the gradients of one batch or of several. Returns whether there was a
+    /// batch left.
+    fn step(&mut self, feed: &Feed<'a>, next: &mut Next<'_, 'a>) -> Result<bool> {
         let (model, params) = (self.model, &self.model.params);
-        let batches = self.batches_of_step(self.place.batch);
-        self.unseen.push(Unseen { batch: batches.start, keys: params.draws().1 });
-        let samples: usize = batches.clone().map(|batch| self.batch_rows(batch).len()).sum();
-        let made = batches.clone().map(|batch| self.batch(batch)).collect::<Result<Vec<_>>>()?;
+        let (mut made, mut samples) = (Vec::new(), 0);
+        while made.len() < self.options.accumulate
+            && let Some(part) = next()?
+        {
+            samples += part.rows.len();
+            made.push(feed.batch(&part)?);
+        }
+        if made.is_empty() {
+            return Ok(false);
+        }
+        self.unseen.push(Unseen { batch: self.place.batch, keys: params.draws().1 });
         self.last = model.add_gradients(&made, self.loss, &mut self.totals)?;
         self.rate.set(self.options.schedule.as_deref(), self.place.steps);
         self.call(|callback, run| callback.before_step(run))?;
@@ -329,7 +394,8 @@ impl Training<'_, '_> {
             average.update(params)?;
         }
         params.device().submit()?;
-        self.place.batch = batches.end;
+        self.place.batch += made.len();
+        self.samples += samples;
         self.place.steps += 1;
         self.position.steps = self.place.steps;
         if self.looked.elapsed() >= LOOK {
@@ -340,24 +406,28 @@ impl Training<'_, '_> {
         if self.progress.advance(samples) {
             self.progress.show(&self.totals.glance()?);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn validate(&self) -> Result<Option<Evaluation>> {
-        let evaluate = |(x, y): (&Sequences, &Targets), rows: &[usize], samples| {
-            // Validation starts without a state; training then resumes with its own.
-            let _aside = Aside::new(self.model);
-            let measured = (self.loss, self.metrics);
-            self.model.evaluate_rows(x, y, rows, samples, self.options.batch_size, measured)
+        let (data, rows) = match self.options.validation {
+            Some(data) => (data, 0..data.len().unwrap_or(0)),
+            None if self.validation_rows.is_empty() => return Ok(None),
+            None => (self.data, self.validation_rows.clone()),
         };
-        match self.options.validation {
-            Some(data) => evaluate(data, &(0..data.0.len()).collect::<Vec<_>>(), None).map(Some),
-            None if self.validation_rows.is_empty() => Ok(None),
-            None => {
-                let samples = self.options.sample_weights;
-                evaluate((self.x, self.y), &self.validation_rows, samples).map(Some)
+        let size = self.options.size();
+        let op = operation(data, "validation");
+        let plan = match data {
+            Origin::Stream(_) => Plan::Stream { size, epoch: 0, seed: None },
+            _ => {
+                let lengths = lengths(data, &self.options, op)?;
+                Plan::Order(Order::new(rows, &lengths, size, None, None)?)
             }
-        }
+        };
+        // Validation starts without a state; training then resumes with its own.
+        let _aside = Aside::new(self.model);
+        let feed = Feed::new(self.model, data, plan, Some(self.loss), op);
+        feed.evaluate(self.options.workers, self.metrics).map(Some)
     }
 }
 
@@ -372,10 +442,10 @@ impl Drop for Unguarded<'_> {
 }
 
 /// The saved states of a model's layers, which are restored when this is dropped.
-struct Aside<'a>(&'a Sequential, Vec<LayerState>);
+pub(super) struct Aside<'a>(&'a Sequential, Vec<LayerState>);
 
 impl<'a> Aside<'a> {
-    fn new(model: &'a Sequential) -> Self {
+    pub(super) fn new(model: &'a Sequential) -> Self {
         Self(model, model.swap_states(Vec::new()))
     }
 }

@@ -90,6 +90,7 @@ fn paths_of_labels() {
                 longest,
                 blank,
                 impossible: f32::INFINITY,
+                slope: f32::NAN,
             };
             let lp = softmax::log_softmax(&tensor(&x, [b, t, c], device)).unwrap();
             let (loss, alpha) = ctc::forward(&lp, [b, t, c], &wanted).unwrap();

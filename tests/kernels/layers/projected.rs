@@ -102,8 +102,11 @@ impl Case {
 #[test]
 fn parts_of_a_projection_and_its_loss() {
     for sizes @ [n, i, c] in SHAPES {
-        for options in [false, true] {
-            let case = Case::new(sizes, options);
+        for (options, has_bias) in [(false, true), (true, true), (false, false)] {
+            let mut case = Case::new(sizes, options);
+            if !has_bias {
+                case.bias.fill(0.0);
+            }
             let [x, weight, bias] = [&case.x, &case.weight, &case.bias].map(|v| widen(v));
             let exact = case.exact(&x, &weight, &bias);
             if n < 10 {
@@ -127,7 +130,7 @@ fn parts_of_a_projection_and_its_loss() {
                 d.iter().zip(before).map(|(d, b)| d + f64::from(*b)).collect()
             };
             for (name, device) in devices() {
-                let what = format!("{sizes:?}, options {options}, {name}");
+                let what = format!("{sizes:?}, options {options}, bias {has_bias}, {name}");
                 let of = |values: &Option<Vec<f32>>| {
                     values.as_ref().map(|values| tensor(values, [values.len()], device))
                 };
@@ -141,7 +144,7 @@ fn parts_of_a_projection_and_its_loss() {
                 let projected = Projected {
                     x: tensor(&case.x, [n, i], device),
                     weight: tensor(&case.weight, [i, c], device),
-                    bias: tensor(&case.bias, [c], device),
+                    bias: has_bias.then(|| tensor(&case.bias, [c], device)),
                     wanted,
                     rows: ROWS,
                 };
@@ -162,13 +165,16 @@ fn parts_of_a_projection_and_its_loss() {
                 let (d_weight, d_bias) =
                     (tensor(&before[c..], [i, c], device), tensor(&before[..c], [c], device));
                 let d_loss = tensor(&[D_LOSS], [1], device);
-                let d_x =
-                    projected.backward(&stats, &d_loss, &d_weight, &d_bias, true).unwrap().unwrap();
+                let sum = has_bias.then_some(&d_bias);
+                let d_x = projected.backward(&stats, &d_loss, &d_weight, sum, true).unwrap();
+                let d_x = d_x.unwrap();
                 // A software adapter adds up the terms of all classes one by one.
                 close(&what, &d_x, &exact.d_x, if c > 10_000 { 5e-5 } else { 1e-5 });
                 close(&what, &d_weight, &added(&exact.d_weight, &before[c..]), 1e-5);
-                close(&what, &d_bias, &added(&exact.d_bias, &before[..c]), 1e-5);
-                let none = projected.backward(&stats, &d_loss, &d_weight, &d_bias, false).unwrap();
+                if has_bias {
+                    close(&what, &d_bias, &added(&exact.d_bias, &before[..c]), 1e-5);
+                }
+                let none = projected.backward(&stats, &d_loss, &d_weight, sum, false).unwrap();
                 assert!(none.is_none());
             }
         }

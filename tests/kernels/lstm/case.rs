@@ -57,7 +57,11 @@ impl Case {
             true => r.uniform(b * t * h, -1.0, 1.0),
             false => vec![0.0; b * t * h],
         };
-        let lengths = options.lengths.then(|| (0..b).map(|_| 1 + r.below(t)).collect());
+        // Rows without a step, too, but not all.
+        let least = |row: usize| usize::from(row == 0);
+        let lengths = options
+            .lengths
+            .then(|| (0..b).map(|row| least(row) + r.below(t + 1 - least(row))).collect());
         Self {
             seed,
             x: r.uniform(b * t * i, -1.0, 1.0),

@@ -57,7 +57,8 @@ fn ctc_row(row: usize, x: &[f64], scale: f64, d_loss: f64) -> (f64, Vec<f64>) {
     }
     let total: f64 = alpha[frames - 1].iter().rev().take(2).sum();
     if total == 0.0 {
-        // No path says the labels: the loss that the test names for that, and no gradient.
+        // No path says the labels: the loss and the gradient that the test names for that.
+        d_x[..frames * c].fill(f64::NAN);
         return (f64::INFINITY, d_x);
     }
     let factor = d_loss * scale;
@@ -93,6 +94,7 @@ fn ctc_wanted(scales: &[f32], device: &Device) -> ctc::Wanted {
         longest: LONGEST,
         blank: BLANK,
         impossible: f32::INFINITY,
+        slope: f32::NAN,
     }
 }
 

@@ -3,11 +3,14 @@
 use super::super::metrics::{answer, term};
 use super::super::oracle::dense::{Activation, activate, activate_backward};
 use super::super::oracle::{Random, widen};
+use super::super::soft_losses::{Soft, probabilities, two_sides};
 use super::super::tensor;
 use super::{Case, argument, none, nothing, words};
 use crate::Tensor;
 use crate::ops::loss::metric_sums::{Sum, Term, Wanted};
-use crate::ops::loss::{answers, cross_entropy, metric_sums, pointwise_loss};
+use crate::ops::loss::{
+    answers, cross_entropy, metric_sums, pointwise_loss, soft_cross_entropy, two_sided_loss,
+};
 use crate::ops::norm::softmax;
 
 /// By the largest, as every device has it.
@@ -123,6 +126,106 @@ fn cross_entropies_of_rows() {
                 vec![loss.to_vec().unwrap(), words(d_x)]
             },
             formula: &|x| cross_entropies(x, &labels, f64::from(smoothing), 0.25),
+        }
+        .check(&mut failures);
+    }
+    none(&failures);
+}
+
+/// A class of probability 0 does not count, whatever its logit.
+#[test]
+fn cross_entropies_against_probabilities() {
+    let mut failures = Vec::new();
+    let (rows, c, seed) = (5, 67, 119);
+    let mut r = Random::new(seed);
+    let mut weights = r.uniform(rows, 0.1, 2.0);
+    weights[1] = 0.0;
+    for smoothing in [0.0f32, 0.3] {
+        Case {
+            op: "soft_cross_entropy",
+            what: format!("smoothing {smoothing}"),
+            seed,
+            bound: 1e-4,
+            arguments: vec![
+                argument("x", r.uniform(rows * c, -3.0, 3.0)).but(c..2 * c),
+                argument("y", probabilities(&mut r, rows, c)).but(c..2 * c),
+                argument("weights", weights.clone()),
+                argument("class_weights", r.uniform(c, 0.1, 2.0)),
+            ],
+            run: &|device, x| {
+                let of = |at: usize, shape: &[usize]| tensor(&x[at], shape, device);
+                let wanted = soft_cross_entropy::Wanted {
+                    y: of(1, &[rows, c]),
+                    weights: Some(of(2, &[rows])),
+                    class_weights: Some(of(3, &[c])),
+                    smoothing,
+                    scale: 0.25,
+                };
+                let (d_loss, x) = (tensor(&[0.7], [1], device), of(0, &[rows, c]));
+                let (loss, stats) = soft_cross_entropy::forward(&x, &wanted).unwrap();
+                let d_x = soft_cross_entropy::backward(&x, &wanted, &stats, &d_loss);
+                vec![loss.to_vec().unwrap(), words(d_x)]
+            },
+            formula: &|x| {
+                let smoothing = f64::from(smoothing);
+                Soft { y: &x[1], weights: &x[2], classes: &x[3], smoothing }.of(&x[0]).to_vec()
+            },
+        }
+        .check(&mut failures);
+    }
+    none(&failures);
+}
+
+#[test]
+fn losses_with_two_sides() {
+    let mut failures = Vec::new();
+    let (rows, c, each, seed) = (7, 12, 3, 120);
+    let mut r = Random::new(seed);
+    let mut weights = r.uniform(rows, 0.1, 2.0);
+    weights[1] = 0.0;
+    for kind in [two_sided_loss::Kind::BinaryCrossEntropy, two_sided_loss::Kind::Pinball] {
+        let targets = c / each;
+        Case {
+            op: "two_sided_loss",
+            what: format!("{kind:?}"),
+            seed,
+            bound: 1e-4,
+            arguments: vec![
+                argument("x", r.uniform(rows * c, -2.0, 2.0)).but(c..2 * c),
+                argument("y", r.uniform(rows * targets, 0.1, 0.9)).but(targets..2 * targets),
+                argument("weights", weights.clone()),
+                argument("sides", r.uniform(2 * c, 0.1, 2.0)),
+            ],
+            run: &|device, x| {
+                let of = |at: usize, shape: &[usize]| tensor(&x[at], shape, device);
+                let wanted = two_sided_loss::Wanted {
+                    kind,
+                    y: of(1, &[rows, targets]),
+                    sides: of(3, &[c, 2]),
+                    each,
+                    weights: Some(of(2, &[rows])),
+                    scale: 0.5,
+                };
+                let (d_loss, x) = (tensor(&[0.7], [1], device), of(0, &[rows, c]));
+                vec![
+                    words(two_sided_loss::forward(&x, &wanted)),
+                    words(two_sided_loss::backward(&x, &wanted, &d_loss)),
+                ]
+            },
+            formula: &|x| {
+                let (mut loss, mut d_x) = (vec![0.0; rows], vec![0.0; rows * c]);
+                for row in (0..rows).filter(|&row| !nothing("two_sided_loss", x[2][row])) {
+                    let mut sum = 0.0;
+                    for i in row * c..(row + 1) * c {
+                        let side = [x[3][i % c * 2], x[3][i % c * 2 + 1]];
+                        let [value, slope] = two_sides(kind, x[0][i], x[1][i / each], side);
+                        sum += value;
+                        d_x[i] = 0.7 * 0.5 * x[2][row] * slope;
+                    }
+                    loss[row] = 0.5 * x[2][row] * sum;
+                }
+                vec![loss, d_x]
+            },
         }
         .check(&mut failures);
     }

@@ -13,7 +13,7 @@
 //! Not seen: implementations that a macro's call makes, and of `Send` and the like what the compiler infers
 //! (`tests/found_by_use/` asks that of the types that threads share). An item that has several public paths has its lines at the shortest
 //! outside `prelude`, and a `use` at each other. Items that are `#[doc(hidden)]` are left out. What a `cfg`
-//! chooses is as on docs.rs: default features, Linux on x86-64.
+//! chooses is as on docs.rs: all features, Linux on x86-64.
 
 mod print;
 mod text;
@@ -59,16 +59,20 @@ fn root() -> &'static Path {
 
 fn page() -> Result<String> {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).context("Cargo.toml")?;
-    let features = default_features(&manifest).context("Cargo.toml has no default features")?;
+    let features = features(&manifest).context("Cargo.toml has no features")?;
     let tree = Tree::read(&root().join("src/lib.rs"), "wgpu_lstm", &features)?;
     Ok(format!("{HEAD}{}", print::lines(&tree)?))
 }
 
-/// Those that `default` lists: it lists all that they bring along, too.
-fn default_features(manifest: &str) -> Option<Vec<&str>> {
-    let list = manifest.lines().find_map(|line| line.strip_prefix("default = ["))?;
-    // What is between quotes is each second part.
-    Some(list.split('"').skip(1).step_by(2).collect())
+/// All that the manifest has.
+fn features(manifest: &str) -> Option<Vec<&str>> {
+    let mut lines = manifest.lines().skip_while(|line| *line != "[features]");
+    lines.next()?;
+    let names = lines.take_while(|line| !line.starts_with('[')).filter_map(|line| {
+        let (name, _) = line.split_once(" = [")?;
+        Some(name)
+    });
+    Some(names.filter(|name| *name != "default").collect())
 }
 
 /// The lines of one that the other lacks, in their order.
@@ -104,8 +108,8 @@ mod tests {
 
     #[test]
     fn features_are_the_manifests() {
-        let manifest = "[features]\ndefault = [\"gpu\", \"cache\"]\ngpu = [\"dep:wgpu\"]\n";
-        assert_eq!(default_features(manifest).unwrap(), ["gpu", "cache"]);
-        assert_eq!(default_features("[features]\n"), None);
+        let manifest = "a = []\n[features]\ndefault = [\"gpu\"]\ngpu = [\"dep:wgpu\"]\nplot = []\n[b]\nc = []\n";
+        assert_eq!(features(manifest).unwrap(), ["gpu", "plot"]);
+        assert_eq!(features("[package]\n"), None);
     }
 }

@@ -36,7 +36,9 @@ pub fn lines(tree: &Tree) -> Result<String> {
     for (module, of) in &tree.impls {
         printer.implementation(*module, of)?;
     }
-    let unnamed: Vec<_> = printer.unnamed.into_iter().collect();
+    // A trait that no user can name keeps to the crate what asks for it.
+    let unnamed = printer.unnamed.into_iter().filter(|path| !path.ends_with("::Sealed"));
+    let unnamed: Vec<_> = unnamed.collect();
     ensure!(unnamed.is_empty(), "not exported, and in public signatures: {}", unnamed.join(", "));
     Ok(printer.lines.into_iter().map(|(.., line)| line + "\n").collect())
 }
@@ -242,10 +244,9 @@ impl Printer<'_> {
             return path.map_or(Ok(()), |path| self.own(module, &path, of));
         }
         // Of what users cannot name they have no use.
-        let before = self.unnamed.clone();
+        let before = std::mem::take(&mut self.unnamed);
         let line = self.implemented(module, of)?;
-        if self.unnamed.len() > before.len() {
-            self.unnamed = before;
+        if !std::mem::replace(&mut self.unnamed, before).is_empty() {
             return Ok(());
         }
         let root = self.tree.modules[0].path[0].clone();

@@ -18,7 +18,7 @@ mod step;
 
 pub(super) use backward::backward;
 pub(super) use forward::forward;
-pub(crate) use step::Stack;
+pub(crate) use step::{Stack, StackLayer};
 
 use super::{CellConfig, Columns, Forward, Sizes, Weights, cell};
 use crate::device::cpu::Aligned;

@@ -44,7 +44,7 @@ fn a_function_may_have_its_modules_name() {
 }
 
 #[test]
-fn conditions_are_those_of_the_default_features() {
+fn conditions_are_those_of_the_features() {
     let source = "
         #[cfg(test)] struct A1;
         #[cfg(feature = \"gpu\")] struct B;
