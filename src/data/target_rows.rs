@@ -200,19 +200,12 @@ impl Targets {
             return Err(Error::Option { option, found, expected: "of at least one".into() });
         };
         for part in parts {
-            match (&mut all.kind, &part.kind) {
-                (Kind::Classes(all), Kind::Classes(part)) => all.extend_from_slice(part),
-                (
-                    Kind::Values { values: all, width },
-                    Kind::Values { values: part, width: other },
-                ) if width == other => all.extend_from_slice(part),
-                _ => {
-                    return Err(Error::Unsupported {
-                        what: "Targets::concat",
-                        with: "parts of different kinds",
-                        help: "all are classes, or numbers of one width",
-                    });
-                }
+            if !all.append(part) {
+                return Err(Error::Unsupported {
+                    what: "Targets::concat",
+                    with: "parts of different kinds",
+                    help: "all are classes, or numbers of one width",
+                });
             }
         }
         Ok(all)

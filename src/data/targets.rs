@@ -1,7 +1,6 @@
 //! The targets that a model learns.
 
 use super::numbers::{Integer, Number};
-use crate::{Error, Result};
 
 /// The targets of a data set: one for each sequence, or one for each frame of each sequence
 /// (all frames of the first, then of the second …) for models that give a value at every
@@ -71,8 +70,8 @@ impl Targets {
         Self::values(values, classes)
     }
 
-    /// Appends the targets of further sequences, which must be of the same kind.
-    pub(crate) fn append(&mut self, more: &Self) -> Result<()> {
+    /// Appends the targets of further sequences, unless they are of another kind: then it says `false`.
+    pub(crate) fn append(&mut self, more: &Self) -> bool {
         match (&mut self.kind, &more.kind) {
             (Kind::Classes(all), Kind::Classes(more)) => all.extend_from_slice(more),
             (Kind::Values { values: all, width }, Kind::Values { values: more, width: other })
@@ -80,14 +79,8 @@ impl Targets {
             {
                 all.extend_from_slice(more)
             }
-            _ => {
-                return Err(Error::Unsupported {
-                    what: "the kind of these targets",
-                    with: "that of the samples before",
-                    help: "give each sample classes, or values of one width",
-                });
-            }
+            _ => return false,
         }
-        Ok(())
+        true
     }
 }

@@ -10,15 +10,18 @@ use crate::nn::{Activation, other_rows};
 use crate::{Error, Result, loss};
 use std::ops::Range;
 
+/// What a training goes over.
+pub(super) struct Parts {
+    /// The sequences to train on, and those of the same data to validate on; none of a stream.
+    pub(super) training: Range<usize>,
+    pub(super) validation: Range<usize>,
+    /// The frames of each sequence of the data, and of the data to validate on; none where no batch is made by them.
+    pub(super) lengths: [Vec<usize>; 2],
+}
+
 impl Sequential {
-    /// Checks options and data, and returns the sequences to train on and those of the same data to validate on;
-    /// none of a stream.
-    pub(super) fn split(
-        &self,
-        data: Origin<'_>,
-        options: &Fit<'_>,
-        loss: &Loss,
-    ) -> Result<(Range<usize>, Range<usize>)> {
+    /// Checks options and data.
+    pub(super) fn split(&self, data: Origin<'_>, options: &Fit<'_>, loss: &Loss) -> Result<Parts> {
         let share = options.validation_split;
         let option = |option, found: String, expected: &str| {
             Err(Error::Option { option, found, expected: expected.into() })
@@ -92,7 +95,7 @@ impl Sequential {
             clip.check()?;
         }
         check_not_zero("Fit::accumulate", options.accumulate)?;
-        self.check_lengths(data, options)?;
+        let lengths = self.lengths(data, options)?;
         let (batch, size) = ("Fit::batch_size", options.batch_size);
         self.check_batches(batch, training, size, true)?;
         let validated = match options.validation {
@@ -100,17 +103,17 @@ impl Sequential {
             None => sequences - training,
         };
         self.check_batches(batch, validated, size, false)?;
-        Ok((0..training, training..sequences))
+        Ok(Parts { training: 0..training, validation: training..sequences, lengths })
     }
 
-    /// Checks the options that make batches by the lengths of sequences.
-    fn check_lengths(&self, data: Origin<'_>, options: &Fit<'_>) -> Result<()> {
+    /// Checks the options that make batches by the lengths of sequences, and gives these.
+    fn lengths(&self, data: Origin<'_>, options: &Fit<'_>) -> Result<[Vec<usize>; 2]> {
         check_not_zero("Fit::batch_frames", options.batch_frames.unwrap_or(1))?;
         check_not_zero("Fit::bucket_by_length", options.buckets.unwrap_or(1))?;
         let what = match (options.batch_frames, options.buckets) {
             (Some(_), _) => "Fit::batch_frames",
             (None, Some(_)) => "Fit::bucket_by_length",
-            (None, None) => return Ok(()),
+            (None, None) => return Ok([const { Vec::new() }; 2]),
         };
         if self.layers.iter().any(|layer| layer.is_stateful()) {
             let help = "a row of each batch goes on where that of the batch before ended: take batches of as \
@@ -124,13 +127,15 @@ impl Sequential {
                 help: "lengths are known where samples are got by index: see Dataset::frames",
             });
         }
-        for (data, op) in [(Some(data), "fit"), (options.validation, "validation")] {
-            if let Some(data) = data {
-                let op = operation(data, op);
-                check_frames(options.size(), &lengths(data, options, op)?, op)?;
-            }
-        }
-        Ok(())
+        let of = |data, op| {
+            let op = operation(data, op);
+            let lengths = lengths(data, op)?;
+            check_frames(options.size(), &lengths, op)?;
+            Ok(lengths)
+        };
+        let lengths = of(data, "fit")?;
+        let validation = options.validation.map(|data| of(data, "validation")).transpose()?;
+        Ok([lengths, validation.unwrap_or_default()])
     }
 
     /// Checks data against the model: all of it where it lies in memory, else what is known before a sample is
@@ -240,13 +245,8 @@ pub(super) fn operation(data: Origin<'_>, purpose: &str) -> &'static str {
     }
 }
 
-/// The frames of each sequence, if batches are made by them; else none.
-pub(super) fn lengths(data: Origin<'_>, options: &Fit<'_>, op: &'static str) -> Result<Vec<usize>> {
-    let rows = match (options.batch_frames, options.buckets) {
-        (None, None) => 0,
-        // A stream counts as it goes.
-        _ => data.len().unwrap_or(0),
-    };
+/// The frames of each sequence; none of a stream, which counts as it goes.
+fn lengths(data: Origin<'_>, op: &'static str) -> Result<Vec<usize>> {
     let length = |row| {
         caught(|| Ok(data.frames(row)))
             .and_then(|frames| {
@@ -258,7 +258,7 @@ pub(super) fn lengths(data: Origin<'_>, options: &Fit<'_>, op: &'static str) -> 
             })
             .map_err(|error| Error::Sample { op, index: row, error: Box::new(error) })
     };
-    (0..rows).map(length).collect()
+    (0..data.len().unwrap_or(0)).map(length).collect()
 }
 
 /// Checks that there is a target for each row that a model gives for `x`.

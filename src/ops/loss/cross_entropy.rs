@@ -146,7 +146,7 @@ pub(crate) fn backward(
     // Without smoothing no class counts but the label's, whatever its weight.
     let all = match smoothing {
         0.0 => 0.0,
-        _ => long_sum::sum((0..c).map(|j| row.share * row.class(j))),
+        _ => long_sum::sum((0..c).map(|j| row.all.share * row.all.class(j))),
     };
     let factor = d_loss.cpu()[0] * scale;
     let slope = Slope { x: &x.cpu(), c, row: &row, stats: &stats.cpu(), factor, all };
@@ -154,36 +154,29 @@ pub(crate) fn backward(
     Ok(d_x)
 }
 
-/// What is wanted, on the CPU.
-struct WantedRows {
-    labels: Words,
+/// What is wanted of each row and class, on the CPU, whatever the row is compared with.
+pub(super) struct Common {
     weights: Option<Words>,
     classes: Option<Words>,
-    smoothing: f32,
+    pub(super) smoothing: f32,
     /// Of each class of what all have in common.
-    share: f32,
-    scale: f32,
+    pub(super) share: f32,
+    pub(super) scale: f32,
 }
 
-impl Wanted {
-    fn rows(&self, c: usize) -> WantedRows {
-        WantedRows {
-            labels: self.labels.cpu(),
-            weights: self.weights.as_ref().map(Tensor::cpu),
-            classes: self.class_weights.as_ref().map(Tensor::cpu),
-            smoothing: self.smoothing,
-            share: self.smoothing / c as f32,
-            scale: self.scale,
-        }
-    }
-}
-
-impl WantedRows {
-    fn label(&self, row: usize) -> usize {
-        self.labels.as_u32()[row] as usize
+impl Common {
+    /// Of weights `[N]`, and of class weights `[C]` of `c` classes.
+    pub(super) fn new(
+        weights: Option<&Tensor>,
+        classes: Option<&Tensor>,
+        [smoothing, scale]: [f32; 2],
+        c: usize,
+    ) -> Self {
+        let (weights, classes) = (weights.map(Tensor::cpu), classes.map(Tensor::cpu));
+        Self { weights, classes, smoothing, share: smoothing / c as f32, scale }
     }
 
-    fn weight(&self, row: usize) -> f32 {
+    pub(super) fn weight(&self, row: usize) -> f32 {
         self.weights.as_ref().map_or(1.0, |w| w[row])
     }
 
@@ -193,13 +186,34 @@ impl WantedRows {
 
     /// The weights of a vector of the `c` classes, 0 past the last.
     #[inline(always)]
-    fn class_vector<S: Simd>(&self, simd: S, at: usize, c: usize) -> S::f32s {
+    pub(super) fn class_vector<S: Simd>(&self, simd: S, at: usize, c: usize) -> S::f32s {
         const ONES: [f32; 16] = [1.0; 16];
         let (of, at) = match &self.classes {
             Some(classes) => (&classes[..c], at),
             None => (&ONES[..ONES.len().min(c - at)], 0),
         };
         load(simd, of, at, simd.splat_f32s(0.0))
+    }
+}
+
+/// What is wanted, on the CPU.
+struct WantedRows {
+    labels: Words,
+    all: Common,
+}
+
+impl Wanted {
+    fn rows(&self, c: usize) -> WantedRows {
+        let Self { labels, weights, class_weights, smoothing, scale } = self;
+        let options = [*smoothing, *scale];
+        let all = Common::new(weights.as_ref(), class_weights.as_ref(), options, c);
+        WantedRows { labels: labels.cpu(), all }
+    }
+}
+
+impl WantedRows {
+    fn label(&self, row: usize) -> usize {
+        self.labels.as_u32()[row] as usize
     }
 }
 
@@ -212,7 +226,7 @@ struct Losses<'a> {
 impl Rows<2> for Losses<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, row: usize, [loss, stats]: [&mut [f32]; 2]) {
-        let (x, of) = (&self.x[row * self.c..][..self.c], self.row);
+        let (x, of) = (&self.x[row * self.c..][..self.c], &self.row.all);
         let weight = of.weight(row);
         if weight == 0.0 {
             loss.fill(0.0);
@@ -220,7 +234,7 @@ impl Rows<2> for Losses<'_> {
             return;
         }
         let (largest, sum) = largest_and_sum(simd, x, None);
-        let (log, label) = (sum.ln(), of.label(row));
+        let (log, label) = (sum.ln(), self.row.label(row));
         let right = (1.0 - of.smoothing) * of.class(label);
         let mut value = right * (log + (largest - x[label]));
         if of.smoothing > 0.0 {
@@ -251,13 +265,14 @@ struct Slope<'a> {
 impl Rows<1> for Slope<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, row: usize, [d_x]: [&mut [f32]; 1]) {
-        let (x, of) = (&self.x[row * self.c..][..self.c], self.row);
+        let (x, of) = (&self.x[row * self.c..][..self.c], &self.row.all);
         let weight = of.weight(row);
         if weight == 0.0 {
             d_x.fill(0.0);
             return;
         }
-        let (label, largest, sum) = (of.label(row), self.stats[2 * row], self.stats[2 * row + 1]);
+        let (label, largest, sum) =
+            (self.row.label(row), self.stats[2 * row], self.stats[2 * row + 1]);
         let right = (1.0 - of.smoothing) * of.class(label);
         let (factor, total, part) = (self.factor * weight, right + self.all, 1.0 / sum);
         let (factors, totals) = (simd.splat_f32s(factor), simd.splat_f32s(total));

@@ -1,5 +1,6 @@
 //! Softmax and cross-entropy against probabilities in one: the loss of each row, and the gradient.
 
+use super::cross_entropy::Common;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constant, Kernel, Wgsl, wgsl};
 use crate::ops::common::vector::{LongSum, Rows, load, rows, store};
@@ -153,42 +154,27 @@ pub(crate) fn backward(
 /// What is wanted, on the CPU.
 struct WantedRows {
     y: Words,
-    weights: Option<Words>,
-    classes: Option<Words>,
-    /// The share of the probabilities, and what each class gets of the rest.
-    parts: [f32; 2],
-    scale: f32,
+    all: Common,
 }
 
 impl Wanted {
     fn rows(&self, c: usize) -> WantedRows {
-        WantedRows {
-            y: self.y.cpu(),
-            weights: self.weights.as_ref().map(Tensor::cpu),
-            classes: self.class_weights.as_ref().map(Tensor::cpu),
-            parts: [1.0 - self.smoothing, self.smoothing / c as f32],
-            scale: self.scale,
-        }
+        let Self { y, weights, class_weights, smoothing, scale } = self;
+        let options = [*smoothing, *scale];
+        let all = Common::new(weights.as_ref(), class_weights.as_ref(), options, c);
+        WantedRows { y: y.cpu(), all }
     }
 }
 
 impl WantedRows {
-    fn weight(&self, row: usize) -> f32 {
-        self.weights.as_ref().map_or(1.0, |w| w[row])
-    }
-
     /// A vector of the target of a row, whose probabilities are `y`; 0 past the last class.
     #[inline(always)]
     fn target<S: Simd>(&self, simd: S, y: &[f32], at: usize) -> S::f32s {
-        let zero = simd.splat_f32s(0.0);
-        let [own, common] = self.parts.map(|part| simd.splat_f32s(part));
-        let share = simd.add_f32s(simd.mul_f32s(own, load(simd, y, at, zero)), common);
-        const ONES: [f32; 16] = [1.0; 16];
-        let classes = match &self.classes {
-            Some(classes) => load(simd, &classes[..y.len()], at, zero),
-            None => load(simd, &ONES[..ONES.len().min(y.len() - at)], 0, zero),
-        };
-        simd.mul_f32s(classes, share)
+        let [own, common] = [1.0 - self.all.smoothing, self.all.share];
+        let [own, common] = [own, common].map(|part| simd.splat_f32s(part));
+        let y_at = load(simd, y, at, simd.splat_f32s(0.0));
+        let share = simd.add_f32s(simd.mul_f32s(own, y_at), common);
+        simd.mul_f32s(self.all.class_vector(simd, at, y.len()), share)
     }
 }
 
@@ -201,7 +187,7 @@ struct Losses<'a> {
 impl Rows<2> for Losses<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, row: usize, [loss, stats]: [&mut [f32]; 2]) {
-        let weight = self.of.weight(row);
+        let weight = self.of.all.weight(row);
         if weight == 0.0 {
             loss.fill(0.0);
             stats.fill(0.0);
@@ -220,7 +206,7 @@ impl Rows<2> for Losses<'_> {
             values.add(simd, simd.select_f32s(simd.equal_f32s(t, zero), zero, value));
             targets.add(simd, t);
         }
-        loss.fill(weight * self.of.scale * values.total(simd) as f32);
+        loss.fill(weight * self.of.all.scale * values.total(simd) as f32);
         stats.copy_from_slice(&[largest, sum, targets.total(simd) as f32]);
     }
 }
@@ -236,7 +222,7 @@ struct Slope<'a> {
 impl Rows<1> for Slope<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, row: usize, [d_x]: [&mut [f32]; 1]) {
-        let weight = self.of.weight(row);
+        let weight = self.of.all.weight(row);
         if weight == 0.0 {
             d_x.fill(0.0);
             return;

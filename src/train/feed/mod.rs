@@ -4,6 +4,7 @@ mod loader;
 mod order;
 mod stream;
 
+pub(super) use loader::caught;
 pub(super) use order::{Order, Size};
 
 use super::batch::{self, Batch, Counting};
@@ -11,7 +12,6 @@ use super::{Loss, Sequential};
 use crate::data::{Origin, Sample, Sequences, Targets};
 use crate::loss::CrossEntropy;
 use crate::{Error, Result};
-pub(super) use loader::caught;
 use loader::{Make, load};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -225,8 +225,16 @@ impl<'a> Feed<'a> {
                 let targets = sample.targets.unwrap_or_else(|| Targets::classes([0u32; 0]));
                 self.model.check_data(&one, &targets, one.features(), loss, OP)?;
                 match y {
-                    Some(all) => all.append(&targets)?,
                     None => *y = Some(targets),
+                    Some(all) => {
+                        if !all.append(&targets) {
+                            return Err(Error::Unsupported {
+                                what: "the kind of these targets",
+                                with: "that of the samples before",
+                                help: "give each sample classes, or values of one width",
+                            });
+                        }
+                    }
                 }
             }
         }

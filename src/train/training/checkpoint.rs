@@ -114,7 +114,7 @@ impl Training<'_, '_> {
                 format!("a stream shuffled among {}", stream.buffer())
             }
             Origin::Stream(_) => "a stream".into(),
-            _ => format!("{} sequences", self.training_rows.len()),
+            _ => format!("{} sequences", self.parts.training.len()),
         };
         let mut size = match batch_frames {
             Some(frames) => format!("{frames} frames"),

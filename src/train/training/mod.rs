@@ -6,7 +6,7 @@ mod rate;
 
 use super::batch::{Batch, BatchTargets};
 use super::callback::Callback;
-use super::check::{lengths, operation};
+use super::check::{Parts, operation};
 use super::evaluate::Totals;
 use super::feed::{Feed, Next, Order, Plan, no_data};
 use super::history::{Epoch, Evaluation, History};
@@ -19,7 +19,6 @@ use crate::data::{Origin, Sequences, Source, Targets};
 use crate::nn::{Layer, LayerState, Own};
 use crate::{Error, Result, loss};
 use rate::Rate;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,7 +98,7 @@ impl Sequential {
         // A layer of the user's own may panic: the trainer is put back even then.
         let result = catch_unwind(AssertUnwindSafe(|| {
             // All checks come before the first parameter is made or changed.
-            let (training_rows, validation_rows) = self.split(data, &options, &loss)?;
+            let parts = self.split(data, &options, &loss)?;
             self.check_metrics(&loss, &metrics)?;
             self.build(data.features())?;
             let Trainer { optimizer, position } = &mut trainer;
@@ -110,7 +109,7 @@ impl Sequential {
             warnings.extend(self.unusual_options(&options, position.steps, optimizer.as_ref()));
             let samples = match data {
                 Origin::Stream(stream) => stream.most(),
-                _ => Some(training_rows.len()),
+                _ => Some(parts.training.len()),
             };
             let progress = Progress::new(options.epochs, samples, options.quiet);
             for warning in &warnings {
@@ -120,10 +119,8 @@ impl Sequential {
             let training = Training {
                 model: self,
                 data,
-                lengths: lengths(data, &options, operation(data, "fit"))?,
+                parts,
                 feed: None,
-                training_rows,
-                validation_rows,
                 loss: &loss,
                 metrics: &metrics,
                 totals: self.totals(&loss, &metrics)?,
@@ -221,12 +218,8 @@ struct Unseen {
 struct Training<'a, 'f> {
     model: &'a Sequential,
     data: Origin<'a>,
-    /// The frames of each sequence, if batches are made by them.
-    lengths: Vec<usize>,
+    parts: Parts,
     options: Fit<'f>,
-    /// The sequences of the data to train on, and those to validate on; none of a stream.
-    training_rows: Range<usize>,
-    validation_rows: Range<usize>,
     /// The batches of this epoch.
     feed: Option<Arc<Feed<'a>>>,
     /// The sequences of this epoch that were trained on since it began here.
@@ -281,7 +274,7 @@ impl<'a> Training<'a, '_> {
     /// Calls all callbacks.
     fn call(&mut self, f: impl Fn(&mut dyn Callback, &mut Run<'_>) -> Result<()>) -> Result<()> {
         let mut callbacks = std::mem::take(&mut self.options.callbacks);
-        let validates = self.options.validation.is_some() || !self.validation_rows.is_empty();
+        let validates = self.options.validation.is_some() || !self.parts.validation.is_empty();
         let result = callbacks.iter_mut().try_for_each(|callback| {
             let mut run = Run {
                 model: self.model,
@@ -360,8 +353,8 @@ impl<'a> Training<'a, '_> {
             Origin::Stream(_) => Plan::Stream { size, epoch, seed: shuffle.then_some(seed) },
             _ => {
                 let shuffle = shuffle.then_some((seed, epoch));
-                let rows = self.training_rows.clone();
-                Plan::Order(Order::new(rows, &self.lengths, size, buckets, shuffle)?)
+                let rows = self.parts.training.clone();
+                Plan::Order(Order::new(rows, &self.parts.lengths[0], size, buckets, shuffle)?)
             }
         };
         let op = operation(self.data, "fit");
@@ -410,19 +403,16 @@ impl<'a> Training<'a, '_> {
     }
 
     fn validate(&self) -> Result<Option<Evaluation>> {
-        let (data, rows) = match self.options.validation {
-            Some(data) => (data, 0..data.len().unwrap_or(0)),
-            None if self.validation_rows.is_empty() => return Ok(None),
-            None => (self.data, self.validation_rows.clone()),
+        let (data, rows, lengths) = match self.options.validation {
+            Some(data) => (data, 0..data.len().unwrap_or(0), &self.parts.lengths[1]),
+            None if self.parts.validation.is_empty() => return Ok(None),
+            None => (self.data, self.parts.validation.clone(), &self.parts.lengths[0]),
         };
         let size = self.options.size();
         let op = operation(data, "validation");
         let plan = match data {
             Origin::Stream(_) => Plan::Stream { size, epoch: 0, seed: None },
-            _ => {
-                let lengths = lengths(data, &self.options, op)?;
-                Plan::Order(Order::new(rows, &lengths, size, None, None)?)
-            }
+            _ => Plan::Order(Order::new(rows, lengths, size, None, None)?),
         };
         // Validation starts without a state; training then resumes with its own.
         let _aside = Aside::new(self.model);
