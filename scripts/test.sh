@@ -153,7 +153,7 @@ left_out() {
 }
 
 # What is tested besides the default features.
-features=csv,ndarray,npz,plot,tokenizers
+features=csv,keras,ndarray,npz,onnx,plot,pytorch,tokenizers
 driver=
 quick=
 manifest=

@@ -45,6 +45,7 @@
 //! These are not, and bring the types that they name:
 //!
 //! - `csv`: [`data`]`::Table`, `Csv` and `Groups`, which are read from CSV files.
+//! - `keras`, `onnx`, `pytorch`: the modules `io::keras`, `io::onnx` and `io::pytorch`, models of other libraries.
 //! - `ndarray`: [`data::Sequences`] and [`data::Targets`] from arrays of that crate, and [`train::Prediction`] as an
 //!   array.
 //! - `npz`: [`data`]`::NpzFile`, arrays of `.npz` files; those of `.npy` files are always there.
@@ -84,6 +85,7 @@ mod error;
 mod file;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod io;
 mod lengths;
 pub mod loss;
 pub mod nn;

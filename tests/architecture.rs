@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest, as ARCHITECTURE.md has them.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "dtype", "error", "file", "device", "tensor", "check", "lengths", "ops", "autograd", "loss",
-    "nn", "data", "train", "plot", "testing", "lib",
+    "nn", "data", "train", "io", "plot", "testing", "lib",
 ];
 
 /// What `lib.rs` hands on under a name of its own, and the module that has it.

@@ -91,6 +91,18 @@ impl Sequential {
         self
     }
 
+    /// The layers, in order.
+    #[allow(dead_code, reason = "its users come, in `io`")]
+    pub(crate) fn layers(&self) -> &[Arc<dyn Layer>] {
+        &self.layers
+    }
+
+    /// The names of a layer's parameters in [`Sequential::params`], in the order of its build; none before.
+    #[allow(dead_code, reason = "its users come, in `io`")]
+    pub(crate) fn parameter_names(&self, layer: usize) -> Vec<String> {
+        self.built.get(layer).map(|ids| self.params.names_of(ids.clone())).unwrap_or_default()
+    }
+
     /// Appends a layer.
     ///
     /// A layer that was built with the model's own [`Sequential::params`] keeps its parameters, so that a

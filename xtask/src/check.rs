@@ -29,7 +29,7 @@ struct Part {
 type Found = std::result::Result<Vec<Step>, String>;
 
 /// With the features that are not on by default, as `scripts/test.sh` tests it.
-const MORE: &str = "--features csv,ndarray,npz,plot,tokenizers";
+const MORE: &str = "--features csv,keras,ndarray,npz,onnx,plot,pytorch,tokenizers";
 
 /// The library without its features, and with `gpu` alone.
 const FEWER: [&str; 2] = ["--no-default-features", "--no-default-features --features gpu"];

@@ -1,0 +1,19 @@
+//! Models of other libraries, read and written: a format a file, each behind a feature. Foreign names, gate orders
+//! and layouts are mapped here and nowhere else.
+//!
+//! What a file says is believed only as far as its bytes go: nothing asks for more memory than a small multiple of
+//! them, and what is damaged is an [`crate::Error::File`] that names the entry.
+
+#[cfg(feature = "keras")]
+pub mod keras;
+#[cfg(feature = "onnx")]
+pub mod onnx;
+#[cfg(feature = "pytorch")]
+pub mod pytorch;
+#[cfg(any(feature = "keras", feature = "onnx", feature = "pytorch"))]
+#[allow(dead_code, reason = "its users come")]
+mod source;
+
+#[cfg(any(feature = "keras", feature = "onnx", feature = "pytorch"))]
+#[allow(unused_imports, dead_code, reason = "its users come")]
+pub(crate) use source::{Number, Source};
