@@ -11,7 +11,7 @@
 
 @group(0) @binding(3) var<storage, read_write> exchange: array<atomic<u32>>;  // [frames,H], and those of lstm/parts/exchange.wgsl
 
-var<workgroup> h: array<f32, STAGED>;           // [K SPLIT][TILE]
+var<workgroup> h: array<vec4<f32>, STAGED>;     // [K SPLIT][TILE], in vec4s
 var<workgroup> parts: array<vec4<f32>, PARTS>;  // [TILE][SPLIT][UNITS]
 
 fn weight(k: u32, unit: u32) -> Gates { return r[way * dims.r_way + k * H + unit]; }
@@ -21,26 +21,40 @@ fn keep_before(at: u32, step: u32, h: f32, c: f32) {
     c_before[at] = c;
 }
 
-// h before a step, of a tile of rows from `row` of the team on, into shared memory.
-fn stage(row0: u32, row: u32, step: u32, lane: u32) {
+// Where a row's h before a step lies.
+fn words_of(row: Row, step: u32) -> u32 { return place(row, step, 0u); }
+
+// h before the first step of a tile of rows.
+fn stage_initial(row0: u32, row: u32, lane: u32) {
     let padded = K * SPLIT;
-    for (var first = lane; first < STAGED; first += 4u * WG) {
-        var at: vec4<u32>;
-        var wanted: vec4<bool>;
-        for (var j = 0u; j < 4u; j++) {
-            let word = first + j * WG;
-            let here = team_row[row + min(word / padded, TILE - 1u)];
-            let k = word % padded;
-            at[j] = place(here, step, min(k, H - 1u));
-            wanted[j] = word < STAGED && k < H && step > 0u && step < here.steps;
-        }
-        var values = wait_for4(at, wanted);
-        for (var j = 0u; j < 4u; j++) {
-            let word = first + j * WG;
-            if word < STAGED {
-                let k = word % padded;
-                if step == 0u && k < H { values[j] = initial_h(row0 + row + word / padded, k); }
-                h[k * TILE + word / padded] = values[j];
+    for (var word = lane; word < padded * TILE; word += WG) {
+        let k = word % padded;
+        var value = 0.0;
+        if k < H { value = initial_h(row0 + row + word / padded, k); }
+        let at = k * TILE + word / padded;
+        h[at / 4u][at % 4u] = value;
+    }
+}
+
+// h before a step, of a tile of rows from `row` of the team on, into shared memory. The first of its words are on
+// their way.
+fn stage(ahead: ptr<function, Ahead>, row: u32, step: u32, lane: u32) {
+    for (var first = 0u; first < K * SPLIT; first += EACH * WG) {
+        if first > 0u { forget(ahead); }
+        wait_for(ahead, row, step, first, lane);
+        for (var j = 0u; j < EACH; j++) {
+            let k = first + lane + j * WG;
+            if k < K * SPLIT {
+                if TILE == 4u {
+                    h[k] = bitcast<vec4<f32>>(vec4(
+                        (*ahead)[j], (*ahead)[EACH + j], (*ahead)[2u * EACH + j], (*ahead)[3u * EACH + j],
+                    ));
+                } else {
+                    for (var i = 0u; i < TILE; i++) {
+                        let at = k * TILE + i;
+                        h[at / 4u][at % 4u] = bitcast<f32>((*ahead)[i * EACH + j]);
+                    }
+                }
             }
         }
     }
@@ -52,12 +66,16 @@ fn multiply(
     a2: ptr<function, vec4<f32>>, a3: ptr<function, vec4<f32>>,
     k: u32, w: vec4<f32>,
 ) {
-    let at = k * TILE;
-    *a0 += h[at] * w;
-    if TILE > 1u { *a1 += h[at + 1u] * w; }
-    if TILE > 2u {
-        *a2 += h[at + 2u] * w;
-        *a3 += h[at + 3u] * w;
+    if TILE == 4u {
+        let by_row = h[k];
+        *a0 += by_row.x * w;
+        *a1 += by_row.y * w;
+        *a2 += by_row.z * w;
+        *a3 += by_row.w * w;
+    } else {
+        let at = k * TILE;
+        *a0 += h[at / 4u][at % 4u] * w;
+        if TILE > 1u { *a1 += h[(at + 1u) / 4u][(at + 1u) % 4u] * w; }
     }
 }
 
@@ -92,6 +110,7 @@ fn main(
     let row = row0 + part;
     var unit = share.first * UNITS + column;
     var kept: array<Gates, REGISTERS>;
+    var ahead: Ahead;
     var carry = vec2(0.0);  // h, c
     let carries = !recover && part < dims.team_rows && unit < H;
     if !recover { keep_slice(&kept, part, unit, lane); }
@@ -105,11 +124,19 @@ fn main(
             var x = vec4(0.0);
             if mine && unit < H { x = x_part(row, step, unit); }
             if lane == 0u && tile == 0u { fail_here(share.first, step); }
-            stage(row0, tile * TILE, step, lane);
-            if !all_here(lane) {
+            if step == 0u {
+                stage_initial(row0, tile * TILE, lane);
+            } else {
+                stage(&ahead, tile * TILE, step, lane);
+            }
+            if !all_here() {
                 done = step * tiles + tile;
                 break;
             }
+            // The next tile's words come while this one's are used; of a tile alone they are yet to be made.
+            forget(&ahead);
+            let next = step * tiles + tile + 1u;
+            if tiles > 1u && next >= tiles { look(&ahead, next % tiles * TILE, next / tiles, 0u, lane); }
             for (var member = share.first; member < share.end; member++) {
                 if recover {
                     unit = member * UNITS + column;

@@ -11,7 +11,7 @@
 
 @group(0) @binding(7) var<storage, read_write> exchange: array<atomic<u32>>;  // [frames,H,4], and those of lstm/parts/exchange.wgsl
 
-var<workgroup> d_a: array<vec4<f32>, STAGED>;  // [K SPLIT][TILE] of vec4 (i,f,g,o)
+var<workgroup> d_a: array<vec4<f32>, STAGED>;  // [TILE][K SPLIT] of vec4 (i,f,g,o)
 var<workgroup> parts: array<f32, PARTS>;       // [TILE][SPLIT][UNITS]
 
 fn weight(k: u32, unit: u32) -> Gates { return rt[way * dims.r_way + k * H + unit]; }
@@ -26,26 +26,34 @@ fn keep_d_a(at: u32, d: vec4<f32>) {
 // Peepholes are a variant's.
 fn add_d_peepholes(at: u32, d: vec4<f32>) {}
 
-// d_a of a step, of a tile of rows from `row` of the team on, into shared memory; 0 past a row's end.
-fn stage(row: u32, step: u32, lane: u32) {
-    let padded = K * SPLIT;
-    for (var i = lane; i < STAGED; i += WG) {
-        let here = team_row[row + i / padded];
-        let k = i % padded;
-        let at = 4u * place(here, step, min(k, H - 1u));
-        let wanted = k < H && step < here.steps;
-        d_a[k * TILE + i / padded] = wait_for4(at + vec4(0u, 1u, 2u, 3u), vec4(wanted));
+// Where a row's d_a of a step lies.
+fn words_of(row: Row, step: u32) -> u32 { return 4u * place(row, step, 0u); }
+
+// d_a of a step, of a tile of rows from `row` of the team on, into shared memory; 0 past a row's end. The first of
+// its words are on their way. Neighbours take neighbouring words: a line of the cache is fetched once.
+fn stage(ahead: ptr<function, Ahead>, row: u32, step: u32, lane: u32) {
+    let padded = 4u * K * SPLIT;
+    for (var first = 0u; first < padded; first += EACH * WG) {
+        if first > 0u { forget(ahead); }
+        wait_for(ahead, row, step, first, lane);
+        for (var j = 0u; j < EACH; j++) {
+            let word = first + lane + j * WG;
+            if word < padded {
+                for (var i = 0u; i < TILE; i++) {
+                    d_a[i * K * SPLIT + word / 4u][word % 4u] = bitcast<f32>((*ahead)[i * EACH + j]);
+                }
+            }
+        }
     }
 }
 
 // What unit k of the step behind adds to d_h of a tile's rows.
 fn multiply(d_h: ptr<function, vec4<f32>>, k: u32, w: vec4<f32>) {
-    let at = k * TILE;
-    (*d_h).x += dot(d_a[at], w);
-    if TILE > 1u { (*d_h).y += dot(d_a[at + 1u], w); }
+    (*d_h).x += dot(d_a[k], w);
+    if TILE > 1u { (*d_h).y += dot(d_a[K * SPLIT + k], w); }
     if TILE > 2u {
-        (*d_h).z += dot(d_a[at + 2u], w);
-        (*d_h).w += dot(d_a[at + 3u], w);
+        (*d_h).z += dot(d_a[2u * K * SPLIT + k], w);
+        (*d_h).w += dot(d_a[3u * K * SPLIT + k], w);
     }
 }
 
@@ -82,6 +90,7 @@ fn main(
     let row = row0 + part;
     var unit = share.first * UNITS + column;
     var kept: array<Gates, REGISTERS>;
+    var ahead: Ahead;
     var d_c = 0.0;
     let carries = !recover && part < dims.team_rows && unit < H;
     if !recover { keep_slice(&kept, part, unit, lane); }
@@ -92,12 +101,19 @@ fn main(
     for (var turn = begin; turn < turns; turn++) {
         for (var tile = 0u; tile < tiles; tile++) {
             if lane == 0u && tile == 0u { fail_here(share.first, turn); }
+            let mine = part / TILE == tile;
+            var loaded: Loaded;
+            if mine && unit < H && turn < steps && !recover { loaded = load_step(row, steps - 1u - turn, unit); }
             // Of the last step there is nothing behind.
-            stage(tile * TILE, steps - turn, lane);
-            if !all_here(lane) {
+            stage(&ahead, tile * TILE, steps - turn, lane);
+            if !all_here() {
                 done = turn * tiles + tile;
                 break;
             }
+            // The next tile's words come while this one's are used; of a tile alone they are yet to be made.
+            forget(&ahead);
+            let next = turn * tiles + tile + 1u;
+            if tiles > 1u { look(&ahead, next % tiles * TILE, steps - min(next / tiles, steps), 0u, lane); }
             for (var member = share.first; member < share.end; member++) {
                 if recover {
                     unit = member * UNITS + column;
@@ -116,12 +132,15 @@ fn main(
                 workgroupBarrier();
                 // What a member did before its team failed stays.
                 let open = !recover || turn * tiles + tile >= progress_of(share.team * TEAM + member);
-                if part / TILE == tile && unit < H && open {
-                    if recover { d_c = load_d_c(row, unit); }
+                if mine && unit < H && open {
+                    if recover {
+                        d_c = load_d_c(row, unit);
+                        if turn < steps { loaded = load_step(row, steps - 1u - turn, unit); }
+                    }
                     var sum = 0.0;
                     for (var p = 0u; p < SPLIT; p++) { sum += parts[part_place(part % TILE, p, column)]; }
                     if turn < steps {
-                        d_c = differentiate(row, steps - 1u - turn, unit, sum, d_c).d_c;
+                        d_c = differentiate_loaded(row, steps - 1u - turn, unit, sum, d_c, loaded).d_c;
                     } else {
                         end_d_h(row, unit, sum);
                     }

@@ -29,25 +29,43 @@ fn d_c_place(row: Row, unit: u32) -> u32 {
 
 struct Carry { d_a: vec4<f32>, d_c: f32 }
 
+// What a step of one unit of one row needs besides what reaches it: its gates, its c before, d_y.
+struct Loaded { gates: vec4<f32>, c_before: f32, from_y: f32 }
+
+fn load_step(row: u32, step: u32, unit: u32) -> Loaded {
+    let here = find_row(row);
+    var loaded = Loaded(vec4(0.0), 0.0, 0.0);
+    if step < here.steps {
+        let at = place(here, step, unit);
+        // Without sequences the load is of any word.
+        let with_y = dims.sequences != 0u;
+        loaded.from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
+        loaded.gates = vec4<f32>(gates[at]);
+        loaded.c_before = c_before[at];
+    }
+    return loaded;
+}
+
 // One step of one unit of one row: d_h_rec = d_a[t+1] R^T, d_c of the state after the step.
 // Writes d_a; returns it and d_c of the state before the step.
 fn differentiate(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32) -> Carry {
+    return differentiate_loaded(row, step, unit, d_h_rec, d_c_after, load_step(row, step, unit));
+}
+
+fn differentiate_loaded(row: u32, step: u32, unit: u32, d_h_rec: f32, d_c_after: f32, loaded: Loaded) -> Carry {
     let here = find_row(row);
     var carry = Carry(vec4(0.0), d_c_after);
     if step < here.steps {
         let at = place(here, step, unit);
         let state = d_h_place(here, unit);
-        // Without sequences the load is of any word.
-        let with_y = dims.sequences != 0u;
-        let from_y = select(0.0, d_y[select(0u, y_place(here, step, unit), with_y)], with_y);
         if VARIANT {
             // The end does not lead through R, whose product with a d_a of 0 may be NaN.
             let by_r = d_h_rec * recurrent_scale(here, unit);
-            let d_h = select(by_r, 0.0, step + 1u == here.steps) + from_y + d_state[state];
+            let d_h = select(by_r, 0.0, step + 1u == here.steps) + loaded.from_y + d_state[state];
             carry = differentiate_variant(here, step, unit, d_h, d_c_after);
         } else {
-            let d_h = select(d_h_rec, d_state[state], step + 1u == here.steps) + from_y;
-            let back = cell_backward(vec4<f32>(gates[at]), c_before[at], d_h, d_c_after, unit);
+            let d_h = select(d_h_rec, d_state[state], step + 1u == here.steps) + loaded.from_y;
+            let back = cell_backward(loaded.gates, loaded.c_before, d_h, d_c_after, unit);
             keep_d_a(at, back.d_a);
             carry = Carry(back.d_a, back.d_c_prev);
         }

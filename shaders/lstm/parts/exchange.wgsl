@@ -54,32 +54,57 @@ fn give_up() {
     }
 }
 
-fn peek4(at: vec4<u32>, wanted: vec4<bool>) -> vec4<u32> {
-    let bits = vec4(
-        atomicLoad(&exchange[at.x]), atomicLoad(&exchange[at.y]),
-        atomicLoad(&exchange[at.z]), atomicLoad(&exchange[at.w]),
-    );
-    return select(vec4(1u), bits, wanted);
+// The words that an invocation has on their way: of each row of a tile EACH, WG apart.
+const SLOTS = 36u;
+alias Ahead = array<u32, SLOTS>;
+
+// What stands for a word of 0 that nobody waits for.
+const NONE = 0x80000000u;
+
+// Asks for the words of `width` of a tile's rows from word `lane + first` of each on, all at once; of `row` on
+// in the team's, at a step before or behind which they were made. NONE for those that are not wanted.
+fn look(ahead: ptr<function, Ahead>, row: u32, step: u32, first: u32, lane: u32) {
+    //@ for s in 0..36
+    if $su < TILE * EACH {
+        let word = first + lane + ($su % EACH) * WG;
+        let here = team_row[row + $su / EACH];
+        let at = words_of(here, step) + min(word, WORDS - 1u);
+        (*ahead)[$su] = select(NONE, atomicLoad(&exchange[at]), word < WORDS && step < here.steps);
+    }
+    //@ end
 }
 
-// The words at four places, as soon as those that are wanted are there; 0 for the others.
-fn wait_for4(at: vec4<u32>, wanted: vec4<bool>) -> vec4<f32> {
-    var bits = peek4(at, wanted);
-    for (var polls = 0u; any(bits == vec4(0u)); polls++) {
-        if polls >= dims.polls || (dims.mode == RUN && somebody_failed()) {
+fn is_missing(ahead: ptr<function, Ahead>) -> bool {
+    var missing = false;
+    //@ for s in 0..36
+    if $su < TILE * EACH { missing = missing || (*ahead)[$su] == 0u; }
+    //@ end
+    return missing;
+}
+
+fn forget(ahead: ptr<function, Ahead>) {
+    //@ for s in 0..36
+    if $su < TILE * EACH { (*ahead)[$su] = 0u; }
+    //@ end
+}
+
+// Waits until all of them are there.
+fn wait_for(ahead: ptr<function, Ahead>, row: u32, step: u32, first: u32, lane: u32) {
+    for (var polls = 0u; is_missing(ahead); polls++) {
+        // Asked for together with the words: both take their time.
+        var failed = false;
+        if dims.mode == RUN { failed = somebody_failed(); }
+        look(ahead, row, step, first, lane);
+        if polls > dims.polls || failed {
             give_up();
             break;
         }
-        bits = peek4(at, wanted);
     }
-    return select(vec4(0.0), bitcast<vec4<f32>>(bits), wanted);
 }
 
 // Whether no invocation of the workgroup gave up. A barrier.
-fn all_here(lane: u32) -> bool {
-    workgroupBarrier();
-    if lane == 0u { told = atomicLoad(&lost); }
-    return workgroupUniformLoad(&told) == 0u;
+fn all_here() -> bool {
+    return workgroupUniformLoad(&lost) == 0u;
 }
 
 fn progress_of(workgroup: u32) -> u32 {

@@ -17,6 +17,8 @@ override K: u32;       // ceil(H / SPLIT), of which
 override KR: u32;      // are kept in registers, at most REGISTERS
 override KS: u32;      // and in shared memory
 override STAGED: u32;  // K SPLIT TILE
+override WORDS: u32;   // that a row hands on at a step
+override EACH: u32;    // of a row that an invocation has on their way at a time
 override PARTS: u32;   // WG TILE
 override SHARED: u32;  // max(KS WG, 1)
 

@@ -18,6 +18,8 @@ const CACHED_WEIGHTS: [usize; 2] = [32, usize::MAX];
 /// As [`CACHED_WEIGHTS`] on a software adapter: all of it is the same memory there, and loops are quicker
 /// to compile.
 const CACHED_WEIGHTS_SOFTWARE: [usize; 2] = [0, 0];
+/// Words of a tile that an invocation has on their way, `SLOTS` in the shader.
+const SLOTS: usize = 36;
 /// Workgroups that the probe tries to run at once.
 const PROBED: u32 = 1024;
 
@@ -29,6 +31,8 @@ pub(crate) struct Team {
     units: usize,
     split: usize,
     tile: usize,
+    /// Words that a unit hands on at a step: h, or d_a.
+    words: usize,
     /// Values of R that an invocation keeps in registers and in shared memory.
     kept: [usize; 2],
     /// Rows of the batch.
@@ -68,6 +72,7 @@ impl Team {
                 units,
                 split,
                 tile,
+                words: if task.phase == Phase::Forward { 1 } else { 4 },
                 kept: [registers, shared],
                 rows: rows.next_multiple_of(tile).min(split / tile * tile),
                 at_once: 1,
@@ -91,6 +96,8 @@ impl Team {
 
     pub(super) fn constants(self) -> Constants {
         let invocations = self.units * self.split;
+        // A row's words, padded as they are staged, over the invocations.
+        let each = (self.words * self.share() * self.split).div_ceil(invocations);
         [
             ("WG", invocations),
             ("H", self.hidden_size),
@@ -102,6 +109,8 @@ impl Team {
             ("KR", self.kept[0]),
             ("KS", self.kept[1]),
             ("STAGED", self.share() * self.split * self.tile),
+            ("WORDS", self.words * self.hidden_size),
+            ("EACH", each.min(SLOTS / self.tile)),
             ("PARTS", invocations * self.tile),
             ("SHARED", (self.kept[1] * invocations).max(1)),
         ]
