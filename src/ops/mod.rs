@@ -59,6 +59,8 @@ static KERNELS: &[&[Kernel]] = &[
     one(&swap_axes::KERNEL),
     &gemm::TILE,
     &gemm::WIDE,
+    &gemm::FOURS,
+    &gemm::FOURS_WIDE,
     &gemm::ROWS,
     &gemm::REGISTER,
     &gemm::SUBGROUP,

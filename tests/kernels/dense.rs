@@ -6,7 +6,9 @@ use super::{quick, tensor};
 use crate::device::gpu::Gpu;
 use crate::device::overrides::Forced;
 use crate::ops::elementwise::half;
-use crate::ops::gemm::{self, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way, slices};
+use crate::ops::gemm::{
+    self, FOURS, FOURS_WIDE, Gemm, Matrix, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way, slices,
+};
 use crate::ops::sums::column_sum::column_sum;
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
@@ -88,6 +90,8 @@ fn all_kernels_make_the_same_product() {
     every_form(&device, &ways(inner(&device)), [DType::F32; 3], forms);
     // Long to compile, and much like another.
     every_form(&device, &[(&WIDE, [128, 128])], [DType::F32; 3], [0, 7, 9, 14]);
+    every_form(&device, &[(&FOURS, [64, 64])], [DType::F32; 3], [0, 1, 6, 7, 10, 15]);
+    every_form(&device, &[(&FOURS_WIDE, [128, 128])], [DType::F32; 3], [0, 7, 9, 14]);
 }
 
 /// Sums that are cut along K, also into more slices than there are terms. Of 16 bits the forms that
@@ -101,6 +105,7 @@ fn sliced_products_are_the_same() {
     for &slices in if quick() { &[3][..] } else { &[2, 3, 7] } {
         every_form_sliced(&device, &[tile, rows], f32, [0, 1, 6, 11, 13], slices);
         every_form_sliced(&device, &[wide], f32, [7, 9, 14], slices);
+        every_form_sliced(&device, &[(&FOURS, [64, 64])], f32, [7, 9, 14], slices);
     }
     if !lacks_f16(&device) {
         for of_a in [DType::F32, DType::F16] {
@@ -116,7 +121,7 @@ fn sliced_products_are_the_same() {
 fn slices_have_the_same_bits_again() {
     let device = gpu(GpuOptions::default().poison());
     let mut r = Random::new(6);
-    let [m, n, k] = [150, 140, 500];
+    let [m, n, k] = [152, 140, 500];
     let (a, b) = (r.uniform(m * k, -1.0, 1.0), r.uniform(k * n, -1.0, 1.0));
     let (a, b) = (tensor(&a, [k, m], &device), tensor(&b, [k, n], &device));
     let [tile, wide]: [Way; 2] = [(&TILE, [64, 64]), (&WIDE, [128, 128])];
@@ -130,8 +135,11 @@ fn slices_have_the_same_bits_again() {
     };
     let whole = product(tile, 1);
     assert!(whole == product(wide, 1), "tiles of two sizes differ");
+    let fours: [Way; 2] = [(&FOURS, [64, 64]), (&FOURS_WIDE, [128, 128])];
+    assert!(fours.iter().all(|&way| whole == product(way, 1)), "tiles in fours differ");
     for slices in [2, 3, 7] {
         let first = product(tile, slices);
+        assert!(first == product(fours[0], slices), "{slices} slices: tiles in fours differ");
         assert!(first != whole, "another order of the sums has other bits");
         assert!(first == product(tile, slices), "{slices} slices: not the bits of the run before");
         assert!(first == product(wide, slices), "{slices} slices: tiles of two sizes differ");
@@ -167,7 +175,7 @@ fn slices_depend_on_sizes_alone() {
 fn large_products_have_the_faster_tiles() {
     let folder = Folder::new("tiles");
     let device = folder.device();
-    let name = |m, n| gemm::autotune::tiles(inner(&device), m, n).0[0].name;
+    let name = |m, n| gemm::autotune::tiles(inner(&device), [m, n], false).0[0].name;
     let first = name(1024, 1024);
     assert!(["gemm_tile", "gemm_tile_wide"].contains(&first), "{first}");
     assert_eq!(name(4000, 600), first);
@@ -197,6 +205,7 @@ fn products_of_16_bit_floats() {
         }
         for types in [[F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]] {
             every_form(&device, &ways[..2], types, [5, 10]);
+            every_form(&device, &[(&FOURS, [64, 64])], types, [5]);
             every_form(&device, &ways[2..], types, [10]);
         }
         assert!(gemm::has_half(inner(&device)), "{device}");
@@ -239,7 +248,10 @@ fn every_form_sliced(
     // The result is rounded to 11 bits.
     let bound = if of_c == DType::F16 { 5e-4 } else { 1e-5 };
     let long = if slices > 1 { &LONG[..] } else { &[] };
+    let fours = ways.iter().any(|(kernels, _)| kernels[0].name.contains("fours"));
     for sizes in sizes().chain(long.iter().copied()) {
+        // What these kernels take, on either side of their tiles' edges.
+        let sizes = sizes.map(|size| if fours { size.next_multiple_of(4) } else { size });
         let [m, n, k] = sizes;
         let (av, bv) = (values(m * k), values(k * n));
         let (biasv, before) = (values(n), values(m * n));

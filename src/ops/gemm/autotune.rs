@@ -1,7 +1,7 @@
 //! Which kernel makes a large product on a hardware GPU, by a clock.
 
 use super::cooperative::{self, WAY};
-use super::kernels::{TILE, WIDE, Way};
+use super::kernels::{FOURS, FOURS_WIDE, TILE, WIDE, Way};
 use super::matrix::Matrix;
 use super::self_check::TRUSTED_COOPERATIVE;
 use super::{Gemm, samples};
@@ -13,42 +13,59 @@ use crate::ops::elementwise::half::half;
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
-/// The sizes of a large product, by which a clock chooses.
-const LARGE: [usize; 3] = [1024, 1024, 512];
+/// The sizes of a large product, by which a clock chooses: enough of the largest tiles for two on each of some
+/// 130 cores; on a software adapter, as tests have it, fewer.
+fn large(gpu: &Gpu) -> [usize; 3] {
+    if gpu.info.software { [1024, 1024, 512] } else { [2048, 2048, 512] }
+}
 
-/// The index of the faster of two ways to make a large product, with B of 16 bits or of 32; 0 without a
+/// Rows times columns of C of which there are too few large tiles to fill a device.
+const FEW: usize = 1 << 19;
+
+/// The index of the fastest of some ways to make a product of these sizes, with B of 16 bits or of 32; 0 without a
 /// clock. The choice is made anew after `kernels` have changed.
 fn fastest(
     gpu: &Arc<Gpu>,
     name: &'static str,
     kernels: &[&'static Kernel],
-    ways: [Way; 2],
+    ways: &[Way],
+    sizes: [usize; 3],
     b_half: bool,
 ) -> usize {
     let prepare = |gpu: &Arc<Gpu>, candidate: usize| -> Result<Box<dyn Fn() -> Result<()>>> {
-        let (gpu, [m, n, k]) = (gpu.clone(), LARGE);
-        let [a, b] = samples(&gpu, LARGE)?;
+        let (gpu, [m, n, k], way) = (gpu.clone(), sizes, ways[candidate]);
+        let [a, b] = samples(&gpu, sizes)?;
         let b = if b_half { half(&b)? } else { b };
         let c = Tensor::empty([m, n], &Device(Backend::Gpu(gpu.clone())))?;
         Ok(Box::new(move || {
             let gemm = Gemm { m, n, k, bias: None, accumulate: false };
             let [a, b, c] = [(&a, k), (&b, n), (&c, n)].map(|(t, columns)| Matrix::new(t, columns));
-            gemm.launch(&gpu, ways[candidate], a, b, c)
+            gemm.launch(&gpu, way, a, b, c)
         }))
     };
     let candidates = ways.len();
     gpu.autotune(&Candidates { name, kernels, default: 0, count: candidates, prepare: &prepare })
 }
 
-/// The kernel for tiles of a large product on a hardware GPU, by a clock. It is timed on 32-bit floats
-/// and taken for all.
-pub(crate) fn tiles(gpu: &Arc<Gpu>, m: usize, n: usize) -> Way {
+/// The kernel for the tiles of a product on a hardware GPU, by a clock; `fours` says whether its matrices can be
+/// read so. It is timed on 32-bit floats and taken for all.
+pub(crate) fn tiles(gpu: &Arc<Gpu>, [m, n]: [usize; 2], fours: bool) -> Way {
     const WAYS: [Way; 2] = [(&TILE, [64, 64]), (&WIDE, [128, 128])];
-    // Below, there are too few large tiles to fill a device.
-    if m * n < LARGE[0] * LARGE[1] / 2 {
-        return WAYS[0];
+    const IN_FOURS: [Way; 3] = [(&TILE, [64, 64]), (&FOURS, [64, 64]), (&FOURS_WIDE, [128, 128])];
+    let kernels = [&TILE[0], &FOURS[0], &FOURS_WIDE[0]];
+    match (fours, m * n < FEW) {
+        (false, true) => WAYS[0],
+        (false, false) => {
+            WAYS[fastest(gpu, "gemm_tiles", &[&TILE[0], &WIDE[0]], &WAYS, large(gpu), false)]
+        }
+        (true, true) => {
+            let (ways, sizes) = (&IN_FOURS[..2], [512, 512, 512]);
+            IN_FOURS[fastest(gpu, "gemm_few_fours", &kernels[..2], ways, sizes, false)]
+        }
+        (true, false) => {
+            IN_FOURS[fastest(gpu, "gemm_fours", &kernels, &IN_FOURS, large(gpu), false)]
+        }
     }
-    WAYS[fastest(gpu, "gemm_tiles", &[&TILE[0], &WIDE[0]], WAYS, false)]
 }
 
 /// Whether the device has cooperative matrices, they were seen right there, and they are the faster ones.
@@ -56,7 +73,8 @@ pub(super) fn cooperative_pays(gpu: &Arc<Gpu>) -> bool {
     if !gpu.is_trusted(&TRUSTED_COOPERATIVE) {
         return false;
     }
-    let ways = [tiles(gpu, LARGE[0], LARGE[1]), WAY];
-    fastest(gpu, "gemm_cooperative", &[&cooperative::KERNELS[0], &TILE[1], &WIDE[1]], ways, true)
-        == 1
+    let sizes @ [m, n, _] = large(gpu);
+    let ways = [tiles(gpu, [m, n], true), WAY];
+    let kernels = [&cooperative::KERNELS[0], &TILE[1], &FOURS[1], &FOURS_WIDE[1]];
+    fastest(gpu, "gemm_cooperative", &kernels, &ways, sizes, true) == 1
 }

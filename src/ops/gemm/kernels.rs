@@ -1,5 +1,6 @@
 //! The kernels of products on shader cores: for hardware GPUs, and for software adapters.
 
+use super::matrix::Matrix;
 use crate::DType;
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Access, Kernel, Need, Wgsl, Workgroup, wgsl};
@@ -60,6 +61,53 @@ pub(crate) static TILE: [Kernel; 5] =
 /// For large products there, if it is the faster of the two.
 pub(crate) static WIDE: [Kernel; 5] =
     kernels!("gemm_tile_wide", [16, 16, 1], STAGED, wgsl!("gemm/gemm_tile_wide.wgsl"));
+
+const VEC: Wgsl =
+    Wgsl::lines("alias ElemA = vec4<f32>; alias ElemB = vec4<f32>; alias ElemC = f32;");
+const VEC_B: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f32;")
+        .needing(Need::F16);
+const VEC_BC: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f16;")
+        .needing(Need::F16);
+const VEC_AB: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f32;")
+        .needing(Need::F16);
+const VEC_ABC: Wgsl =
+    Wgsl::lines("enable f16; alias ElemA = vec4<f16>; alias ElemB = vec4<f16>; alias ElemC = f16;")
+        .needing(Need::F16);
+
+/// As `kernels`, of workgroups of `$side` x `$side`.
+macro_rules! fours {
+    ($name:literal, $side:literal) => {{
+        const SIDE: Wgsl = Wgsl::lines(concat!("const SIDE = ", $side, "u;"));
+        const FILE: Wgsl = wgsl!("gemm/gemm_fours.wgsl");
+        [
+            kernel($name, [$side, $side, 1], &[VEC, COMMON, SIDE, FILE]),
+            kernel(concat!($name, "_b16"), [$side, $side, 1], &[VEC_B, COMMON, SIDE, FILE]),
+            kernel(concat!($name, "_bc16"), [$side, $side, 1], &[VEC_BC, COMMON, SIDE, FILE]),
+            kernel(concat!($name, "_ab16"), [$side, $side, 1], &[VEC_AB, COMMON, SIDE, FILE]),
+            kernel(concat!($name, "_abc16"), [$side, $side, 1], &[VEC_ABC, COMMON, SIDE, FILE]),
+        ]
+    }};
+}
+
+/// For hardware GPUs, where [`takes_fours`] says so: tiles of 64, of 128.
+pub(crate) static FOURS: [Kernel; 5] = fours!("gemm_fours", 8);
+pub(crate) static FOURS_WIDE: [Kernel; 5] = fours!("gemm_fours_wide", 16);
+
+/// Whether A and B can be read in fours of elements that are of the product alone.
+pub(super) fn takes_fours(
+    [m, n, k]: [usize; 3],
+    k_slice: usize,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+) -> bool {
+    let along = |matrix: Matrix<'_>, rows, columns| if matrix.transposed { rows } else { columns };
+    let whole =
+        [along(a, m, k), along(b, k, n), k_slice].iter().all(|size: &usize| size.is_multiple_of(4));
+    whole && a.in_fours(m, k) && b.in_fours(k, n)
+}
 
 /// For products of a few rows there.
 pub(crate) static ROWS: [Kernel; 5] =

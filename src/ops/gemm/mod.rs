@@ -12,7 +12,7 @@ pub(crate) mod slices;
 use crate::device::gpu::Gpu;
 use crate::device::{Backend, Device};
 use crate::{Error, Result, Tensor};
-pub(crate) use kernels::{REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
+pub(crate) use kernels::{FOURS, FOURS_WIDE, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
 pub(crate) use matrix::Matrix;
 use std::sync::Arc;
 
@@ -74,19 +74,20 @@ impl Gemm<'_> {
                 .try_for_each(|i| self.twin(a.part(i, 1), b.part(i, 1), c.part(i, 1)));
         };
         let software = gpu.info.software && gpu.forced().slices.is_none();
+        let gaps = c.count > 1 && c.apart != m * c.stride;
+        let whole = software || c.tensor.is_half() || gaps;
+        let k_slice = if whole { k } else { slices::terms(gpu, c.count * workgroups(m, n), k) };
+        let fours = kernels::takes_fours([m, n, k], k_slice, a, b);
         let way: Way = match software {
             false if m <= 8 => (&ROWS, [8, 32]),
             false if cooperative::takes([m, n, k], a, b) && autotune::cooperative_pays(gpu) => {
                 cooperative::WAY
             }
-            false => autotune::tiles(gpu, m, n),
+            false => autotune::tiles(gpu, [m, n], fours),
             // Below, most of its rows would be made for nothing.
             true if m > 8 && gpu.is_trusted(&self_check::TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),
         };
-        let gaps = c.count > 1 && c.apart != m * c.stride;
-        let whole = software || c.tensor.is_half() || gaps;
-        let k_slice = if whole { k } else { slices::terms(gpu, c.count * workgroups(m, n), k) };
         self.sliced(gpu, way, k_slice, a, b, c)
     }
 }

@@ -18,6 +18,8 @@ const CACHED_WEIGHTS: [usize; 2] = [32, usize::MAX];
 /// As [`CACHED_WEIGHTS`] on a software adapter: all of it is the same memory there, and loops are quicker
 /// to compile.
 const CACHED_WEIGHTS_SOFTWARE: [usize; 2] = [0, 0];
+/// Rows of a tile, the most first.
+const TILES: [usize; 3] = [4, 2, 1];
 /// Words of a tile that an invocation has on their way, `SLOTS` in the shader.
 const SLOTS: usize = 36;
 /// Workgroups that the probe tries to run at once.
@@ -55,7 +57,7 @@ impl Team {
         let split = (invocations / units).min(hidden_size.max(4));
         let share = hidden_size.div_ceil(split.max(1));
         let room = limits.max_compute_workgroup_storage_size as usize;
-        [4, 2, 1].into_iter().filter(|&tile| tile <= split && tile < 2 * rows).find_map(|tile| {
+        TILES.into_iter().filter(|&tile| tile <= split && tile < 2 * rows).find_map(|tile| {
             // A staged word is of h, or of d_a of four gates; a part of four gates, or of d_h.
             let [staged, part] = if task.phase == Phase::Forward { [4, 16] } else { [16, 4] };
             let bytes = staged * share * split * tile + part * units * split * tile;
@@ -150,8 +152,34 @@ pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
 /// nothing, and, once they have waited in vain, one for a team's work. A machine that is busy
 /// with something else then gets the same bits as one that is not.
 pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
+    let all = task.lanes * task.batch;
+    let few = gpu.info.software || gpu.forced().workgroups.is_some();
+    // Tiles as small as the rows of a team, which depend on how many teams of such tiles run at once.
+    let mut rows = if few { task.batch } else { 1 };
+    loop {
+        let team = match team_of(gpu, Task { batch: rows, ..task }, on_chip)? {
+            Ok(team) => team,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let each = all.div_ceil(team.at_once);
+        if rows < each.min(task.batch) && (team.tile < TILES[0] || team.rows < each) {
+            rows = each.max(rows + 1);
+            continue;
+        }
+        let team = Team { rows: each.next_multiple_of(team.tile).min(team.rows), ..team };
+        let most = gpu.limits.max_compute_workgroups_per_dimension as usize;
+        let grid = (task.lanes * team.teams(task.batch)).max(team.workgroups * team.at_once);
+        if grid > most {
+            return Ok(Err(format!("it needs {grid} workgroups, a dispatch has at most {most}")));
+        }
+        return Ok(Ok(team));
+    }
+}
+
+/// The team for a layer of so many rows a team.
+fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
     let (limits, software) = (&gpu.limits, gpu.info.software);
-    let Task { lanes, batch, hidden_size, .. } = task;
+    let hidden_size = task.hidden_size;
     let threads = threads(gpu);
     let usual = if software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
     let forced = gpu.forced();
@@ -191,13 +219,11 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
         };
         team = fewer;
     }
-    team.at_once = (at_once / team.workgroups).max(1);
-    team.rows = (lanes * batch).div_ceil(team.at_once).next_multiple_of(team.tile).min(team.rows);
-    let most = limits.max_compute_workgroups_per_dimension as usize;
-    let grid = (lanes * team.teams(batch)).max(team.workgroups * team.at_once);
-    if grid > most {
-        return Ok(Err(format!("it needs {grid} workgroups, a dispatch has at most {most}")));
+    if team.workgroups == 1 && forced.workgroups.is_none() && !software {
+        // A workgroup that waits for nobody may come when there is room: these keep a large GPU busy.
+        at_once = 256;
     }
+    team.at_once = (at_once / team.workgroups).max(1);
     Ok(Ok(team))
 }
 
