@@ -25,11 +25,17 @@ impl Params {
         inner.groups.forget();
     }
 
+    /// As [`Params::freeze_since`], for good: [`Params::set_frozen`] does not let them move.
+    pub(crate) fn fix_since(&self, mark: usize) {
+        self.lock().specs.iter_mut().skip(mark).for_each(|spec| spec.fixed = true);
+        self.freeze_since(mark);
+    }
+
     /// Keeps the parameters of these names as they are, or lets them move again.
     pub(crate) fn set_frozen(&self, names: &[String], frozen: bool) {
         let mut inner = self.lock();
         let own = inner.specs.iter_mut().filter(|spec| names.contains(&spec.name));
-        own.for_each(|spec| spec.frozen = frozen);
+        own.for_each(|spec| spec.frozen = frozen || spec.fixed);
         inner.groups.forget();
     }
 
@@ -41,6 +47,11 @@ impl Params {
     /// [`Params::keeps`], by the parameter's name.
     pub(crate) fn keeps_name(&self, name: &str) -> bool {
         self.lock().specs.iter().any(|spec| spec.name == name && spec.frozen)
+    }
+
+    /// Whether [`Params::fix_since`] keeps a parameter.
+    pub(crate) fn is_fixed(&self, name: &str) -> bool {
+        self.lock().specs.iter().any(|spec| spec.name == name && spec.fixed)
     }
 
     /// All parameters with a penalty: their number of words, and L1 and L2.
