@@ -17,6 +17,7 @@ pub(crate) mod binary;
 mod copy;
 mod functions;
 mod gather;
+pub(crate) mod host;
 
 mod norms;
 mod products;
