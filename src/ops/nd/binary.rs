@@ -121,10 +121,10 @@ impl<const KIND: u32> Rows<1> for Pairs<'_, KIND> {
                 let mut buffers = [[0.0; MANY]; 2];
                 for (part, y) in y.chunks_mut(MANY).enumerate() {
                     let [pa, pb] = &mut buffers;
-                    for i in 0..y.len() {
-                        let at = part * MANY + i;
-                        pa[i] = self.a[a + at * step_a as usize];
-                        pb[i] = self.b[b + at * step_b as usize];
+                    let pairs = pa.iter_mut().zip(pb.iter_mut()).take(y.len());
+                    for (at, (pa, pb)) in (part * MANY..).zip(pairs) {
+                        *pa = self.a[a + at * step_a as usize];
+                        *pb = self.b[b + at * step_b as usize];
                     }
                     map_part(simd, &self.f, 0, [&pa[..y.len()], &pb[..y.len()]], [y]);
                 }

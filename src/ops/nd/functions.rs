@@ -114,16 +114,25 @@ fn clip<S: Simd>(simd: S, x: S::f32s, low: f32, high: f32) -> S::f32s {
     simd.select_f32s(simd.greater_than_f32s(x, high), high, x)
 }
 
+/// y, but 0 where x is -infinity: times a gate of 0 that would be no number, but the limit is 0.
+#[inline(always)]
+fn sunk<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
+    let is = simd.equal_f32s(x, simd.splat_f32s(f32::NEG_INFINITY));
+    simd.select_f32s(is, simd.splat_f32s(-0.0), y)
+}
+
+/// Half of x times a gate from 0 to 2.
+#[inline(always)]
+fn gated<S: Simd>(simd: S, x: S::f32s, gate: S::f32s) -> S::f32s {
+    sunk(simd, x, simd.mul_f32s(simd.mul_f32s(simd.splat_f32s(0.5), x), gate))
+}
+
 impl Map<1, 1> for Function {
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, _: usize, [x]: [S::f32s; 1], _: [S::f32s; 1]) -> [S::f32s; 1] {
         let c = |v: f32| simd.splat_f32s(v);
         let (zero, one, a, b) = (c(0.0), c(1.0), self.a, self.b);
         let below = simd.less_than_f32s(x, zero);
-        // -infinity times 0 is no number, but the limit is 0.
-        let sunk =
-            |y: S::f32s| simd.select_f32s(simd.equal_f32s(x, c(f32::NEG_INFINITY)), c(-0.0), y);
-        let gated = |gate: S::f32s| sunk(simd.mul_f32s(simd.mul_f32s(c(0.5), x), gate));
         [match self.kind {
             NEG => simd.neg_f32s(x),
             ABS => simd.abs_f32s(x),
@@ -177,22 +186,26 @@ impl Map<1, 1> for Function {
             }
             SWISH => {
                 let y = simd.mul_f32s(x, math::sigmoid(simd, simd.mul_f32s(c(a), x)));
-                if a > 0.0 { sunk(y) } else { y }
+                if a > 0.0 { sunk(simd, x, y) } else { y }
             }
             SOFTPLUS => math::softplus(simd, x),
             SOFTSIGN => lanes::<S>(x, |x| match x.is_infinite() {
                 true => x.signum(),
                 false => x / (1.0 + x.abs()),
             }),
-            MISH => sunk(simd.mul_f32s(x, math::tanh(simd, math::softplus(simd, x)))),
+            MISH => sunk(simd, x, simd.mul_f32s(x, math::tanh(simd, math::softplus(simd, x)))),
             GELU => {
                 let root = std::f32::consts::FRAC_1_SQRT_2;
-                gated(simd.add_f32s(one, erf(simd, simd.mul_f32s(x, c(root)))))
+                gated(simd, x, simd.add_f32s(one, erf(simd, simd.mul_f32s(x, c(root)))))
             }
             GELU_TANH => {
                 let cube = simd.mul_f32s(simd.mul_f32s(x, x), x);
                 let inner = simd.mul_add_f32s(c(0.044_715), cube, x);
-                gated(simd.add_f32s(one, math::tanh(simd, simd.mul_f32s(c(0.797_884_6), inner))))
+                gated(
+                    simd,
+                    x,
+                    simd.add_f32s(one, math::tanh(simd, simd.mul_f32s(c(0.797_884_6), inner))),
+                )
             }
             CLIP => clip(simd, x, a, b),
             SHRINK => {

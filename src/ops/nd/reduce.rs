@@ -149,42 +149,47 @@ impl Rows<1> for Along<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, row: usize, [y]: [&mut [f32]; 1]) {
         let x = &self.x[row * self.terms..][..self.terms];
-        let (zero, low) = (simd.splat_f32s(0.0), simd.splat_f32s(f32::NEG_INFINITY));
-        let most = |sign: f32| {
-            let (mut most, sign) = (low, simd.splat_f32s(sign));
-            for at in (0..x.len()).step_by(S::F32_LANES) {
-                let vector = simd.mul_f32s(sign, load(simd, x, at, zero));
-                let inside =
-                    simd.mask_between_m32s(0, (x.len() - at).min(S::F32_LANES) as u32).mask();
-                most = larger(simd, most, simd.select_f32s(inside, vector, low));
-            }
-            largest::<S>(most)
-        };
-        let sum = |fill: f32, term: u32, shift: f32| {
-            let (mut sum, shift) = (LongSum::<S>::new(simd), simd.splat_f32s(shift));
-            for at in (0..x.len()).step_by(S::F32_LANES) {
-                let vector = load(simd, x, at, simd.splat_f32s(fill));
-                let vector = match term {
-                    SUM_ABS => simd.abs_f32s(vector),
-                    SUM_SQUARE => simd.mul_f32s(vector, vector),
-                    LOG_SUM_EXP => math::exp(simd, simd.sub_f32s(vector, shift)),
-                    _ => vector,
-                };
-                sum.add(simd, vector);
-            }
-            sum.total(simd)
-        };
         y[0] = match self.kind {
-            MAX => most(1.0),
-            MIN => -most(-1.0),
+            MAX => most(simd, x, 1.0),
+            MIN => -most(simd, x, -1.0),
             PROD => x.iter().map(|&x| f64::from(x)).product::<f64>() as f32,
-            LOG_SUM_EXP => match most(1.0) {
-                largest if largest.is_infinite() => largest,
-                largest => largest + sum(f32::NEG_INFINITY, LOG_SUM_EXP, largest).ln() as f32,
+            LOG_SUM_EXP => match most(simd, x, 1.0) {
+                most if most.is_infinite() => most,
+                most => most + total(simd, x, LOG_SUM_EXP, most).ln() as f32,
             },
-            kind => (sum(0.0, kind, 0.0) * self.factor) as f32,
+            kind => (total(simd, x, kind, 0.0) * self.factor) as f32,
         };
     }
+}
+
+/// The largest of the numbers times `sign`.
+#[inline(always)]
+fn most<S: Simd>(simd: S, x: &[f32], sign: f32) -> f32 {
+    let low = simd.splat_f32s(f32::NEG_INFINITY);
+    let (mut most, fill, signs) =
+        (low, simd.splat_f32s(-sign * f32::INFINITY), simd.splat_f32s(sign));
+    for at in (0..x.len()).step_by(S::F32_LANES) {
+        most = larger(simd, most, simd.mul_f32s(signs, load(simd, x, at, fill)));
+    }
+    largest::<S>(most)
+}
+
+/// The sum of what `kind` makes of each number; of exponentials those of the distances to `shift`.
+#[inline(always)]
+fn total<S: Simd>(simd: S, x: &[f32], kind: u32, shift: f32) -> f64 {
+    let fill = simd.splat_f32s(if kind == LOG_SUM_EXP { f32::NEG_INFINITY } else { 0.0 });
+    let (mut sum, shift) = (LongSum::<S>::new(simd), simd.splat_f32s(shift));
+    for at in (0..x.len()).step_by(S::F32_LANES) {
+        let vector = load(simd, x, at, fill);
+        let term = match kind {
+            SUM_ABS => simd.abs_f32s(vector),
+            SUM_SQUARE => simd.mul_f32s(vector, vector),
+            LOG_SUM_EXP => math::exp(simd, simd.sub_f32s(vector, shift)),
+            _ => vector,
+        };
+        sum.add(simd, term);
+    }
+    sum.total(simd)
 }
 
 /// Numbers of which others lie between.

@@ -31,8 +31,7 @@ fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
 }
 
 impl Nd {
-    fn build(shape: &[usize], f: impl FnMut(&[usize]) -> f64) -> Self {
-        let mut f = f;
+    fn build(shape: &[usize], mut f: impl FnMut(&[usize]) -> f64) -> Self {
         Self { shape: shape.to_vec(), data: indices(shape).iter().map(|at| f(at)).collect() }
     }
 
