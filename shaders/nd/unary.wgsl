@@ -53,7 +53,7 @@ fn erf1(x: f32) -> f32 {
         p = p * s - 2.6761716e-2;
         p = p * s + 1.1281683e-1;
         p = p * s - 3.761248e-1;
-        p = p * s + 1.1283791;
+        p = p * s + 1.1283792;
         return p * x;
     }
     if t > 4.0 { return sign(x); }

@@ -85,8 +85,14 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, p: [f32; N]) -> S::f
 fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let c = |v: f32| simd.splat_f32s(v);
     let t = simd.abs_f32s(x);
-    let near =
-        [1.128_379_1, -0.376_124_8, 0.112_816_83, -2.676_171_6e-2, 4.985_937e-3, -5.953_725e-4];
+    let near = [
+        std::f32::consts::FRAC_2_SQRT_PI,
+        -0.376_124_8,
+        0.112_816_83,
+        -2.676_171_6e-2,
+        4.985_937e-3,
+        -5.953_725e-4,
+    ];
     let near = simd.mul_f32s(x, polynomial(simd, simd.mul_f32s(x, x), near));
     let far = [
         5.028_384_6e-4,
