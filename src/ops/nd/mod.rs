@@ -15,6 +15,7 @@
 
 pub(crate) mod binary;
 mod copy;
+mod few_rows;
 mod functions;
 mod gather;
 pub(crate) mod host;

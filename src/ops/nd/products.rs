@@ -1,6 +1,7 @@
 //! Products of matrices inside of tensors.
 
 use super::binary::{Binary, binary};
+use super::few_rows::{FEW, few_rows};
 use super::strided::expand;
 use super::ternary::multiply_add;
 use super::walk::{Walk, broadcast, broadcast_stride, len};
@@ -45,7 +46,12 @@ pub(crate) fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let product = Gemm { m, n, k, bias: None, accumulate: false };
     if len(of_b) == 1 {
         // All rows of a by one matrix.
-        let product = Gemm { m: len(of_a) * m, ..product };
+        let m = len(of_a) * m;
+        if m <= FEW && y.gpu().is_none() {
+            few_rows(&a, &b, &y, [n, k]);
+            return Ok(y);
+        }
+        let product = Gemm { m, ..product };
         product.run(Matrix::new(&a, k), Matrix::new(&b, n), Matrix::new(&y, n))?;
         return Ok(y);
     }
@@ -107,13 +113,15 @@ pub(crate) fn gemm(
         return Ok(y);
     }
     let bias = c.filter(|c| c.len() == n && c.shape().last() == Some(&n));
-    let bias = bias.filter(|_| alpha == 1.0 && beta == 1.0 && k > 0);
+    let few = m <= FEW && y.gpu().is_none() && !transpose_a && !transpose_b;
+    let bias = bias.filter(|_| alpha == 1.0 && beta == 1.0 && k > 0 && !few);
     let turned = |x, columns, transposed| match transposed {
         true => Matrix::new(x, columns).t(),
         false => Matrix::new(x, columns),
     };
     match k {
         0 => y.fill(0.0)?,
+        _ if few => few_rows(a, b, &y, [n, k]),
         _ => Gemm { m, n, k, bias, accumulate: false }.run(
             turned(a, a.shape()[1], transpose_a),
             turned(b, b.shape()[1], transpose_b),
@@ -126,6 +134,9 @@ pub(crate) fn gemm(
         None => binary(Binary::Mul, &y, &number(alpha)?),
         Some(c) => {
             let c = if beta == 1.0 { c.clone() } else { binary(Binary::Mul, c, &number(beta)?)? };
+            if alpha == 1.0 {
+                return binary(Binary::Add, &y, &c);
+            }
             multiply_add(&y, &number(alpha)?, &c)
         }
     }

@@ -34,7 +34,10 @@ fn matmul(a: &Nd, b: &Nd) -> Nd {
 #[test]
 fn products_with_any_axes() {
     let mut r = Random::new(941);
-    let shapes: [[&[usize]; 2]; 20] = [
+    let shapes: [[&[usize]; 2]; 23] = [
+        [&[1, 5], &[5, 700]],
+        [&[4, 1030], &[1030, 37]],
+        [&[2, 2, 9], &[9, 257]],
         [&[5], &[5]],
         [&[1, 1], &[1, 1]],
         [&[3], &[3, 4]],
