@@ -47,7 +47,7 @@ pub(super) fn biases(tail: &str) -> Option<[String; 2]> {
 }
 
 /// Where a parameter's values come from.
-struct From {
+struct Origin {
     parameter: String,
     /// A tensor, or two to be added.
     tensors: Vec<String>,
@@ -127,10 +127,10 @@ impl StateDict {
     }
 
     /// Which tensors become which parameters, once all of them fit.
-    fn plan(&self, module: &str, params: &Params, prefix: &str) -> Result<Vec<From>> {
+    fn plan(&self, module: &str, params: &Params, prefix: &str) -> Result<Vec<Origin>> {
         let start = format!("{prefix}.");
         let names = params.names();
-        let mut plan: Vec<From> = Vec::new();
+        let mut plan: Vec<Origin> = Vec::new();
         let mut taken = Vec::new();
         for (parameter, tail) in names.iter().filter_map(|n| Some((n, n.strip_prefix(&start)?))) {
             let shape = params.shape(parameter)?;
@@ -156,7 +156,7 @@ impl StateDict {
                 tensors.push(name);
                 taken.push(tail);
             }
-            plan.push(From { parameter: parameter.clone(), tensors });
+            plan.push(Origin { parameter: parameter.clone(), tensors });
         }
         if plan.is_empty() {
             return Err(Error::UnknownParameter {
@@ -174,7 +174,7 @@ impl StateDict {
         Ok(plan)
     }
 
-    fn set(&self, params: &Params, from: &From) -> Result<()> {
+    fn set(&self, params: &Params, from: &Origin) -> Result<()> {
         let mut sum: Option<Vec<f32>> = None;
         for name in &from.tensors {
             let values = self.values(name)?;

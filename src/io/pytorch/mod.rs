@@ -26,7 +26,7 @@
 //! let names = ["embedding", "encoder", "norm", "head"];
 //! dict.load_into(&mut model, &names)?;
 //! let y = model.predict(&Sequences::from_tokens([[1, 4, 2]])?)?;
-//! assert_eq!(y.row(0).len(), 3 * 2);
+//! assert_eq!((y.rows(), y.row(0).len()), (3, 2));
 //!
 //! // As the original's load_state_dict takes it: load_file(path) of safetensors.torch.
 //! # let path = std::env::temp_dir().join(format!("module-{}.safetensors", std::process::id()));

@@ -68,7 +68,7 @@ impl<'a> Machine<'a> {
                 self.marks.push(self.stack.len());
             }
             b'0' => drop(self.pop()?),
-            b'1' => drop(self.to_mark()?),
+            b'1' => drop(self.since_mark()?),
             b'2' => self.push(self.top()?.clone())?,
             b'N' => self.push(Value::Opaque)?,
             0x88 => self.push(Value::Bool(true))?,
@@ -97,7 +97,7 @@ impl<'a> Machine<'a> {
             b'a' | b'e' | b's' | b'u' | 0x90 => self.fill(code)?,
             0x8f => self.push(Value::Opaque)?,
             0x91 => {
-                self.to_mark()?;
+                self.since_mark()?;
                 self.push(Value::Opaque)?;
             }
             b'c' => {
@@ -141,7 +141,7 @@ impl<'a> Machine<'a> {
         top.ok_or_else(|| self.bad("a value on the stack", "none"))
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Value>> {
+    fn since_mark(&mut self) -> Result<Vec<Value>> {
         let mark = self.marks.pop().ok_or_else(|| self.bad("an open bracket", "none"))?;
         Ok(self.stack.split_off(mark))
     }
@@ -232,7 +232,7 @@ impl<'a> Machine<'a> {
 
     fn tuple(&mut self, code: u8) -> Result<()> {
         let items = match code {
-            b't' => self.to_mark()?,
+            b't' => self.since_mark()?,
             b')' => Vec::new(),
             _ => {
                 let count = usize::from(code - 0x84);
@@ -246,7 +246,7 @@ impl<'a> Machine<'a> {
     }
 
     fn container(&mut self, code: u8) -> Result<()> {
-        let items = if matches!(code, b'l' | b'd') { self.to_mark()? } else { Vec::new() };
+        let items = if matches!(code, b'l' | b'd') { self.since_mark()? } else { Vec::new() };
         if code == b'd' && !items.len().is_multiple_of(2) {
             return Err(self.bad("a value for each key", "a key alone"));
         }
@@ -261,7 +261,7 @@ impl<'a> Machine<'a> {
     /// Puts values into a list, a dictionary or a set.
     fn fill(&mut self, code: u8) -> Result<()> {
         let items = match code {
-            b'e' | b'u' | 0x90 => self.to_mark()?,
+            b'e' | b'u' | 0x90 => self.since_mark()?,
             b'a' => vec![self.pop()?],
             _ => {
                 let value = self.pop()?;

@@ -12,7 +12,7 @@ pub(super) struct Walk<'a> {
     entry: &'a str,
     path: String,
     /// The nodes on the way.
-    inside: Vec<u32>,
+    way: Vec<u32>,
     /// The values that may still be looked at, and the bytes of names that may still be kept: a pickle of a few
     /// bytes can hold one list in another a thousand times over.
     visits: usize,
@@ -32,7 +32,7 @@ impl<'a> Walk<'a> {
             source,
             entry,
             path: String::new(),
-            inside: Vec::new(),
+            way: Vec::new(),
             visits: 8 * (values + pickle.nodes.len()) + 64,
             bytes: usize::try_from(source.len()).unwrap_or(usize::MAX).saturating_mul(4),
             found: Vec::new(),
@@ -48,10 +48,10 @@ impl<'a> Walk<'a> {
                 self.found.push((self.path.clone(), number as usize));
                 Ok(())
             }
-            Value::Tuple(node) | Value::List(node) => self.into(node, |walk, items| {
+            Value::Tuple(node) | Value::List(node) => self.inside(node, |walk, items| {
                 items.iter().enumerate().try_for_each(|(i, item)| walk.step(&i.to_string(), item))
             }),
-            Value::Dictionary(node) => self.into(node, |walk, items| {
+            Value::Dictionary(node) => self.inside(node, |walk, items| {
                 items.as_chunks().0.iter().try_for_each(|[key, item]| match key {
                     // Aliases of an LSTM's weights in TorchScript.
                     Value::Text(key) if **key == *"_flat_weights" => Ok(()),
@@ -61,7 +61,7 @@ impl<'a> Walk<'a> {
                 })
             }),
             Value::Object(node) => {
-                self.into(node, |walk, items| items.last().map_or(Ok(()), |state| walk.go(state)))
+                self.inside(node, |walk, items| items.last().map_or(Ok(()), |state| walk.go(state)))
             }
             _ => Ok(()),
         }
@@ -84,15 +84,15 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn into(
+    fn inside(
         &mut self,
         node: u32,
         f: impl FnOnce(&mut Self, &'a [Value]) -> Result<()>,
     ) -> Result<()> {
-        if self.inside.contains(&node) {
+        if self.way.contains(&node) {
             return Err(self.bad("values that do not hold themselves", "one that does"));
         }
-        if self.inside.len() >= DEPTH {
+        if self.way.len() >= DEPTH {
             return Err(self.bad("values at most 100 deep in each other", "deeper ones"));
         }
         let items = &self.pickle.nodes[node as usize];
@@ -100,9 +100,9 @@ impl<'a> Walk<'a> {
             return Err(self.bad("each value in a few places", "values in very many places"));
         };
         self.visits = visits;
-        self.inside.push(node);
+        self.way.push(node);
         f(self, items)?;
-        self.inside.pop();
+        self.way.pop();
         Ok(())
     }
 
