@@ -13,7 +13,7 @@
 //!
 //! # fn main() -> wgpu_lstm::Result<()> {
 //! # let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/pytorch");
-//! // Of a class with embedding, LSTM (bidirectional), LayerNorm and Linear; torch.save({"model": …, "epoch": 3}, …).
+//! // torch.save({"model": model.state_dict(), "epoch": 3}, path), of a class with four modules.
 //! let dict = StateDict::open(folder.join("checkpoint_2.pt"))?.prefix("model")?;
 //! for module in dict.modules() {
 //!     println!("{module}"); // encoder: LSTM of 4 features, 5 units, both directions
