@@ -86,7 +86,6 @@ fn pools_are_those_of_pytorch_and_keras() {
             ("average", around(Pool1d::average(3)).count_padding()),
             ("average_without", around(Pool1d::average(3))),
             ("keras_max", Pool1d::max(3).stride(2).padding(Padding::Same)),
-            ("keras_average", Pool1d::average(3).stride(2).padding(Padding::Same)),
         ] {
             let (tape, what) = (Tape::new(&params), format!("{name} on {device}"));
             let x = tape.input(v.tensor("pool.x", [2, 8, 3], device));
