@@ -17,6 +17,9 @@ const LARGEST_TEXT: u64 = 64 << 20;
 /// Keras does not compress weights. Where another program did, they may have so many times the bytes of the file.
 const LARGEST_RATIO: u64 = 8;
 
+/// And so many more: the HDF5 of a small model is mostly empty.
+const SMALL: u64 = 16 << 20;
+
 /// What an archive holds.
 pub(super) struct Archive {
     pub(super) config: String,
@@ -52,7 +55,7 @@ pub(super) fn open(source: &Source) -> Result<Archive> {
             h5::open(source, start.min(end)..end)?
         }
         _ => {
-            let most = source.len().saturating_mul(LARGEST_RATIO);
+            let most = source.len().saturating_mul(LARGEST_RATIO).saturating_add(SMALL);
             let bytes = unpack(source, &mut entry, WEIGHTS, most)?;
             let name = format!("{}: {WEIGHTS}", source.name());
             let unpacked = Source::memory(&name, bytes);
