@@ -24,7 +24,7 @@ fn values(count: usize) -> Vec<f32> {
 
 #[test]
 fn what_keras_wrote_is_written_back() {
-    let device = Device::cpu();
+    let device = Device::cpu().unwrap();
     for name in CASES.into_iter().filter(|&name| name != "rows") {
         let model = keras::load(file(&format!("{name}.keras")), &device).unwrap();
         let (shape, x) = vectors(&format!("x.{name}"));
@@ -34,7 +34,7 @@ fn what_keras_wrote_is_written_back() {
 
 #[test]
 fn models_of_the_programs_own_are_written() {
-    let device = Device::cpu();
+    let device = Device::cpu().unwrap();
     let l2 = Regularizer::l1_l2(1e-3, 1e-2);
     let mut models = vec![
         Sequential::new(&device)
@@ -53,7 +53,10 @@ fn models_of_the_programs_own_are_written() {
                 Lstm::new(3)
                     .no_bias()
                     .activation(GateActivation::Softsign)
-                    .recurrent_activation(GateActivation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 })
+                    .recurrent_activation(GateActivation::HardSigmoid {
+                        alpha: 1.0 / 6.0,
+                        beta: 0.5,
+                    })
                     .recurrent_dropout(0.1)
                     .kernel_regularizer(l2)
                     .recurrent_max_norm(2.0)
@@ -95,7 +98,7 @@ fn models_of_the_programs_own_are_written() {
 
 #[test]
 fn what_keras_lacks_is_not_written() {
-    let device = Device::cpu();
+    let device = Device::cpu().unwrap();
     let path = std::env::temp_dir().join("wgpu-lstm-not-written.keras");
     let layers = [
         Lstm::new(4).projection(2),
@@ -115,9 +118,8 @@ fn what_keras_lacks_is_not_written() {
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         assert!(!path.exists());
     }
-    let mut masked = Sequential::new(&device)
-        .add(Embedding::new(5, 3).mask_zero())
-        .add(Pool::new(Pooling::Max));
+    let mut masked =
+        Sequential::new(&device).add(Embedding::new(5, 3).mask_zero()).add(Pool::new(Pooling::Max));
     masked.build(1).unwrap();
     let error = keras::save(&masked, &path).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
