@@ -1,7 +1,7 @@
 //! What Keras writes of a model as JSON, in any of its versions: layers with their options, and how they are joined.
 
+use crate::Result;
 use crate::io::Source;
-use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 

@@ -14,7 +14,7 @@ pub(super) struct Options<'a> {
 }
 
 /// What says nothing of a layer whose weights are read: how they were drawn, and how Keras computes.
-const NO_MATTER: [&str; 16] = [
+const NO_MATTER: [&str; 17] = [
     "name",
     "batch_input_shape",
     "batch_shape",
@@ -30,6 +30,7 @@ const NO_MATTER: [&str; 16] = [
     "autocast",
     "fused",
     "momentum",
+    "renorm_momentum",
     "synchronized",
 ];
 

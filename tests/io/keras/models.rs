@@ -25,7 +25,8 @@ fn values(count: usize) -> Vec<f32> {
 #[test]
 fn what_keras_wrote_is_written_back() {
     let device = Device::cpu().unwrap();
-    for name in CASES.into_iter().filter(|&name| name != "rows") {
+    // Keras takes rows of features there, where a model of this crate has sequences of them.
+    for name in CASES.into_iter().filter(|name| !["rows", "mask_zero"].contains(name)) {
         let model = keras::load(file(&format!("{name}.keras")), &device).unwrap();
         let (shape, x) = vectors(&format!("x.{name}"));
         round_trip(&format!("again_{name}"), &model, &input(name), &x, &shape);
@@ -69,7 +70,7 @@ fn models_of_the_programs_own_are_written() {
             .add(LayerNorm::new())
             .add(Pool::new(Pooling::Max)),
         Sequential::new(&device)
-            .add(Conv1d::new(4, 3).padding(Padding::Causal).dilation(2).groups(3))
+            .add(Conv1d::new(6, 3).padding(Padding::Causal).dilation(2).groups(3))
             .add(Pool1d::max(2))
             .add(Conv1d::new(2, 2).stride(2).activation(Activation::Gelu).no_bias())
             .add(Flatten::new().timesteps(2))
@@ -123,6 +124,10 @@ fn what_keras_lacks_is_not_written() {
     masked.build(1).unwrap();
     let error = keras::save(&masked, &path).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    // Keras would count the layers of a graph otherwise where masks go along.
+    let masked = keras::load(file("mask_zero.keras"), &device).unwrap();
+    let error = keras::save(&masked, &path).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { what: "Graph", .. }), "{error}");
     let mut plain = Sequential::new(&device).add(Dense::new(1));
     plain.build(1).unwrap();
     let error = keras::save(&plain, path.with_extension("h5")).unwrap_err();
