@@ -5,6 +5,10 @@ use crate::io::Source;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
+/// The most bytes of a model as JSON, which takes many times as many when it is read: of a layer there are one or two
+/// thousand.
+pub(super) const LARGEST: u64 = 4 << 20;
+
 /// A model, but for its weights.
 pub(super) struct Architecture {
     /// In the order of the file.
@@ -42,6 +46,10 @@ pub(super) const INPUT: &str = "InputLayer";
 /// [`Error::File`].
 pub(super) fn read(source: &Source, text: &str) -> Result<Architecture> {
     let parser = Parser { source };
+    if text.len() as u64 > LARGEST {
+        let expected = format!("at most {LARGEST} bytes");
+        return Err(source.bad(MODEL, expected, text.len().to_string()));
+    }
     let bad = |error| source.bad(MODEL, "JSON as Keras writes it", format!("unreadable ({error})"));
     let mut model: Map<String, Value> = serde_json::from_str(text).map_err(bad)?;
     let class = parser.class(&model, MODEL)?;
