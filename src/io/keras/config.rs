@@ -1,5 +1,6 @@
 //! What Keras writes of a model as JSON, in any of its versions: layers with their options, and how they are joined.
 
+use super::options::size;
 use crate::Result;
 use crate::io::Source;
 use serde_json::{Map, Value};
@@ -87,7 +88,7 @@ fn built_for(model: &Map<String, Value>) -> Option<Value> {
 pub(super) fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
     let axes = value.as_array()?.iter().map(|axis| match axis {
         Value::Null => Some(None),
-        axis => axis.as_u64().and_then(|axis| usize::try_from(axis).ok()).map(Some),
+        axis => size(axis).map(Some),
     });
     axes.collect()
 }

@@ -34,6 +34,15 @@ const NO_MATTER: [&str; 17] = [
     "synchronized",
 ];
 
+/// Above all sizes of layers: a product of two is a number of bytes.
+const LARGEST_SIZE: u64 = 1 << 28;
+
+/// A size.
+pub(super) fn size(value: &Value) -> Option<usize> {
+    let size = value.as_u64().filter(|&size| size < LARGEST_SIZE)?;
+    usize::try_from(size).ok()
+}
+
 impl<'a> Options<'a> {
     pub(super) fn new(source: &'a Source, node: &Node) -> Result<Self> {
         let (name, class) = (node.name.clone(), node.class.clone());
@@ -117,9 +126,11 @@ impl<'a> Options<'a> {
             Some([one]) => one,
             _ => &value,
         };
-        match one.as_u64().and_then(|size| usize::try_from(size).ok()) {
+        match size(one) {
             Some(size) => Ok(Some(size)),
-            None => Err(self.refuse(key, "a size", value.to_string())),
+            None => {
+                Err(self.refuse(key, format!("a size below {LARGEST_SIZE}"), value.to_string()))
+            }
         }
     }
 

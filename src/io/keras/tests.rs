@@ -174,7 +174,7 @@ fn archives_that_unpack_to_far_more_are_refused() {
     let zeros = vec![b' '; 80 << 20];
     for parts in [
         &[("config.json", &zeros[..])][..],
-        &[("config.json", b"{}"), ("model.weights.h5", &zeros)],
+        &[("config.json", &b"{}"[..]), ("model.weights.h5", &zeros[..])],
     ] {
         let bytes = archive(parts);
         assert!(bytes.len() < 1 << 20);
@@ -189,16 +189,40 @@ fn archives_that_unpack_to_far_more_are_refused() {
 /// Sizes that a file only says, and weights that it does not have.
 #[test]
 fn a_model_without_its_weights_takes_no_memory() {
-    let huge = json!({ "units": 1_u64 << 40 });
-    let text = functional(&[input(), node("Dense", "a", huge, &["x"])], "a");
-    let source = Source::memory("model", *b"");
-    let read = config::read(&source, &text).unwrap();
     let mut file = hdf5_pure::FileBuilder::new();
     let group = file.create_group("layers").finish();
     file.add_group(group);
-    let source = Source::memory("model", file.finish().unwrap());
-    let weights = super::h5::open(&source, 0..source.len()).unwrap();
+    let file = Source::memory("weights", file.finish().unwrap());
+    let weights = super::h5::open(&file, 0..file.len()).unwrap();
     let device = Device::plain_cpu();
-    let error = import::model(&source, &read, Version::Three, &weights, Vec::new(), &device);
-    assert!(matches!(error.map(drop), Err(Error::File { .. })));
+    for size in [(1_u64 << 28) - 1, 1 << 28, 1 << 40, u64::MAX] {
+        for class in ["Dense", "LSTM", "SimpleRNN", "Conv1D", "Embedding", "RepeatVector"] {
+            let keys: &[&str] = match class {
+                "Conv1D" => &["filters", "kernel_size", "dilation_rate"],
+                "Embedding" => &["input_dim", "output_dim"],
+                "RepeatVector" => &["n"],
+                _ => &["units"],
+            };
+            let options = keys.iter().map(|key| ((*key).to_owned(), json!(size)));
+            let layer = node(class, "a", Value::Object(options.collect()), &["x"]);
+            let shape = match class {
+                "Embedding" => json!([null, 5]),
+                "RepeatVector" => json!([null, size]),
+                _ => json!([null, 5, size]),
+            };
+            let input = node("InputLayer", "x", json!({ "batch_input_shape": shape }), &[]);
+            let text = functional(&[input, layer], "a");
+            let source = Source::memory("model", *b"");
+            let found = config::read(&source, &text).and_then(|read| {
+                import::model(&source, &read, Version::Three, &weights, Vec::new(), &device)
+            });
+            // It repeats as often as it is told, and has no weights.
+            let allowed = class == "RepeatVector" && size < 1 << 28;
+            match found.map(drop) {
+                Ok(()) if allowed => {}
+                Err(Error::File { .. }) => {}
+                other => panic!("{class} of {size}: {other:?}"),
+            }
+        }
+    }
 }
