@@ -1,6 +1,5 @@
 //! What Keras writes of a model as JSON, in any of its versions: layers with their options, and how they are joined.
 
-use super::options::size;
 use crate::Result;
 use crate::io::Source;
 use serde_json::{Map, Value};
@@ -82,6 +81,15 @@ const MODEL: &str = "the model's config";
 /// The shape that a saved model was built for.
 fn built_for(model: &Map<String, Value>) -> Option<Value> {
     model.get("build_config")?.get("input_shape").cloned()
+}
+
+/// Above all sizes of layers: a product of two is a number of bytes.
+pub(super) const LARGEST_SIZE: u64 = 1 << 28;
+
+/// A size.
+pub(super) fn size(value: &Value) -> Option<usize> {
+    let size = value.as_u64().filter(|&size| size < LARGEST_SIZE)?;
+    usize::try_from(size).ok()
 }
 
 /// A shape whose first axis is the batch.

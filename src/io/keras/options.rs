@@ -1,6 +1,6 @@
 //! The options of a layer, as Keras writes them.
 
-use super::config::Node;
+use super::config::{LARGEST_SIZE, Node, size};
 use crate::io::Source;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
@@ -33,15 +33,6 @@ const NO_MATTER: [&str; 17] = [
     "renorm_momentum",
     "synchronized",
 ];
-
-/// Above all sizes of layers: a product of two is a number of bytes.
-const LARGEST_SIZE: u64 = 1 << 28;
-
-/// A size.
-pub(super) fn size(value: &Value) -> Option<usize> {
-    let size = value.as_u64().filter(|&size| size < LARGEST_SIZE)?;
-    usize::try_from(size).ok()
-}
 
 impl<'a> Options<'a> {
     pub(super) fn new(source: &'a Source, node: &Node) -> Result<Self> {
