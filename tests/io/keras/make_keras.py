@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=torch python make_keras.py
 
-Each `.keras` file is packed again, since its HDF5 is mostly empty for models as small as these.
+The numbers are random; the files are under this project's licence. Each `.keras` file is packed again, since its HDF5 is mostly empty for models as small as these.
 """
 
 import json
