@@ -145,9 +145,8 @@ fn weights_that_do_not_fit_change_nothing() {
 fn other_types_of_floats_become_ours() {
     for dtype in ["float16", "bfloat16", "float64"] {
         let model = keras::load(file(&format!("{dtype}.keras")), &Device::cpu().unwrap()).unwrap();
-        let ([rows, columns], kernel) = match vectors(&format!("{dtype}.0")) {
-            (shape, kernel) => ([shape[0], shape[1]], kernel),
-        };
+        let (shape, kernel) = vectors(&format!("{dtype}.0"));
+        let [rows, columns] = shape[..] else { panic!("{dtype}: {shape:?}") };
         let turned = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c)));
         let turned: Vec<_> = turned.map(|(r, c)| kernel[r * columns + c]).collect();
         assert_eq!(model.params().get("dense.weight").unwrap(), turned, "{dtype}");

@@ -37,7 +37,7 @@ fn what_keras_wrote_is_written_back() {
 fn models_of_the_programs_own_are_written() {
     let device = Device::cpu().unwrap();
     let l2 = Regularizer::l1_l2(1e-3, 1e-2);
-    let mut models = vec![
+    let mut models = [
         Sequential::new(&device)
             .add(
                 Lstm::new(3)
