@@ -11,6 +11,7 @@ pub(crate) mod loss;
 pub(crate) mod lstm;
 pub(crate) mod norm;
 pub(crate) mod optim;
+pub(crate) mod quantized;
 pub(crate) mod sums;
 
 pub use lstm::cell::{Coupling, GateActivation};
