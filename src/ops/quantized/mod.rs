@@ -7,7 +7,10 @@
 //! With one row a product is bound by reading the weights, which are a quarter of those in 32 bits.
 
 pub(crate) mod dot;
+pub(crate) mod dynamic_lstm;
 pub(crate) mod lines;
 pub(crate) mod onnx;
 pub(crate) mod product;
+pub(crate) mod recurrence;
 pub(crate) mod rows;
+mod team;

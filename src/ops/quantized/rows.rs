@@ -1,8 +1,12 @@
 //! Rows of activations as unsigned bytes.
 
-use crate::tensor::room_for;
 use crate::Result;
+use crate::device::threads;
+use crate::tensor::room_for;
 use pulp::{Arch, Simd, WithSimd};
+
+/// The numbers that a thread takes at a time.
+const GRAIN: usize = 1 << 14;
 
 /// Rows of bytes, four to a word, and what they stand for: x = scale (byte - zero).
 #[derive(Debug, Clone)]
@@ -24,6 +28,33 @@ impl Rows {
         words.resize(rows * width, 0);
         let (scale, zero, sums) = (vec![1.0; rows], vec![0; rows], vec![0; rows]);
         Ok(Self { words, width, terms, scale, zero, sums })
+    }
+
+    /// As [`Self::zeros`], for few.
+    pub(crate) fn zeros_of(rows: usize, terms: usize) -> Self {
+        let width = terms.div_ceil(4);
+        let (words, scale) = (vec![0; rows * width], vec![1.0; rows]);
+        Self { words, width, terms, scale, zero: vec![0; rows], sums: vec![0; rows] }
+    }
+
+    /// Rows `[rows,terms]`, each quantised by its own range, on all threads if they are many.
+    pub(crate) fn of_floats(x: &[f32], terms: usize) -> Result<Self> {
+        let terms_or_one = terms.max(1);
+        let mut all = Self::zeros(x.len() / terms_or_one, terms)?;
+        let (group, width) = ((GRAIN / terms_or_one).max(1), all.width.max(1));
+        let count = threads::count().min(all.len().div_ceil(group));
+        let numbers = all.scale.chunks_mut(group).zip(all.zero.chunks_mut(group));
+        let jobs = numbers.zip(all.sums.chunks_mut(group)).zip(all.words.chunks_mut(group * width));
+        threads::each(jobs.zip(x.chunks(group * terms_or_one)), count, |((numbers, words), x)| {
+            let ((scale, zero), sums) = numbers;
+            let rows = x.chunks_exact(terms_or_one).zip(words.chunks_exact_mut(width));
+            for (row, (x, words)) in rows.enumerate() {
+                let (affine, to) = (Affine::of(range(x)), bytemuck::cast_slice_mut(words));
+                sums[row] = Arch::new().dispatch(Quantize { x, affine, to });
+                (scale[row], zero[row]) = (affine.scale, affine.zero.into());
+            }
+        });
+        Ok(all)
     }
 
     /// Unsigned bytes, or with `flip` signed ones to which 128 is added.
