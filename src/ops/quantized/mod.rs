@@ -14,3 +14,6 @@ pub(crate) mod product;
 pub(crate) mod recurrence;
 pub(crate) mod rows;
 mod team;
+
+#[cfg(test)]
+mod tests;

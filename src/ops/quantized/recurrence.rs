@@ -283,12 +283,17 @@ impl Part<'_> {
         }
     }
 
-    fn quantise(&self, own: &mut Own, step: usize, rows: impl Iterator<Item = usize> + Clone) {
+    fn quantise(&self, own: &mut Own, step: usize, rows: impl Iterator<Item = usize>) {
         let Own { h, row: x, .. } = own;
         let mut shared = None;
         if self.direction.one_range {
             let mut all = [0.0f32; 2];
-            for row in rows.clone() {
+            // A row that has just ended still counts there.
+            let before = match self.first + step {
+                0 => self.frames.rows.len(),
+                step => self.frames.running(step - 1),
+            };
+            for row in 0..before {
                 load(self.shared.h(step, row), x);
                 let [low, high] = range(x);
                 // What is not finite in a row is not finite in all.
