@@ -71,7 +71,9 @@ impl DynamicLstm {
         count(&[number, hidden_size, gates], r.values.bytes.len())?;
         bias.map_or(Ok(()), |bias| count(&[number, 2 * gates], bias.len()))?;
         for side in [w, r] {
-            for found in [Some(side.scale.len()), side.zero.map(|z| z.bytes.len())].into_iter().flatten() {
+            for found in
+                [Some(side.scale.len()), side.zero.map(|z| z.bytes.len())].into_iter().flatten()
+            {
                 if found != number {
                     count(&[number, gates], found)?;
                 }
@@ -119,7 +121,7 @@ impl DynamicLstm {
             if length > steps {
                 return Err(Error::Length { row: at, found: length, max: steps });
             }
-            rows.push(Row { at, start: at, length });
+            rows.push(Row { at, start: at, to: at, length });
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.length));
         let frames = Frames { rows, stride: batch };

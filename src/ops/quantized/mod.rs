@@ -6,9 +6,14 @@
 //!
 //! With one row a product is bound by reading the weights, which are a quarter of those in 32 bits.
 
+pub(crate) mod call;
+pub(crate) mod dense;
 pub(crate) mod dot;
 pub(crate) mod dynamic_lstm;
+pub(crate) mod gpu;
+pub(crate) mod layer;
 pub(crate) mod lines;
+pub(crate) mod matrix;
 pub(crate) mod onnx;
 pub(crate) mod product;
 pub(crate) mod recurrence;

@@ -11,10 +11,10 @@ use super::lines::{Lines, Weight};
 use super::product::{floats, tile};
 use super::rows::{Affine, Rows, range};
 use super::team::Team;
+use crate::Result;
 use crate::device::threads;
 use crate::ops::common::math::{sigmoid, tanh};
 use crate::tensor::room_for;
-use crate::Result;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,6 +46,8 @@ pub(crate) struct Row {
     pub(crate) at: usize,
     /// Its first frame.
     pub(crate) start: usize,
+    /// Its first frame among the outputs.
+    pub(crate) to: usize,
     pub(crate) length: usize,
 }
 
@@ -56,8 +58,9 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    /// The frame of a step, from the row's first on.
     fn at(&self, row: Row, step: usize, reverse: bool) -> usize {
-        row.start + self.stride * if reverse { row.length - 1 - step } else { step }
+        self.stride * if reverse { row.length - 1 - step } else { step }
     }
 
     /// The rows that have this step: so many of the first.
@@ -112,7 +115,8 @@ pub(crate) fn run(
         for step in 0..steps {
             begins[step] = which.len();
             let running = &frames.rows[..frames.running(first + step)];
-            which.extend(running.iter().map(|&row| frames.at(row, first + step, direction.reverse)));
+            let at = |row| frames.at(row, first + step, direction.reverse);
+            which.extend(running.iter().map(|&row| row.start + at(row)));
         }
         gates.clear();
         let len = which.len() * 4 * units;
@@ -121,7 +125,8 @@ pub(crate) fn run(
         }
         gates.resize(len, 0.0);
         floats((x, &which), direction.w, direction.bias, &mut gates);
-        let part = Part { direction, frames, first, x_part: &gates, begins, shared: &shared, parts };
+        let part =
+            Part { direction, frames, first, x_part: &gates, begins, shared: &shared, parts };
         let tickets = Team::new(steps, parts.rows * parts.units);
         threads::each(0..team, team, |member| {
             let mut own = Own::new(count, size);
@@ -130,7 +135,7 @@ pub(crate) fn run(
         if let Some((y, width, column)) = &mut y {
             for step in 0..steps {
                 for (n, &row) in frames.rows[..frames.running(first + step)].iter().enumerate() {
-                    let frame = frames.at(row, first + step, direction.reverse);
+                    let frame = row.to + frames.at(row, first + step, direction.reverse);
                     let to = &mut y[frame * *width + *column..][..size];
                     load(shared.h(step + 1, n), to);
                 }
@@ -181,12 +186,7 @@ impl Shared {
             words.resize_with(len, || AtomicU32::new(0));
             Ok(words)
         };
-        Ok(Self {
-            count,
-            units,
-            h: zeros((ahead + 1) * count * units)?,
-            c: zeros(count * units)?,
-        })
+        Ok(Self { count, units, h: zeros((ahead + 1) * count * units)?, c: zeros(count * units)? })
     }
 
     fn h(&self, step: usize, row: usize) -> &[AtomicU32] {
@@ -258,9 +258,11 @@ impl Part<'_> {
         let rows: Vec<_> = mine().collect();
         for blocks in blocks.clone().step_by(GROUP).map(|b| b..blocks.end.min(b + GROUP)) {
             let (fours, rest) = rows.as_chunks::<4>();
-            for (rows, four) in fours.iter().map(|four| (&four[..], Some(*four))).chain(
-                rest.iter().map(|row| (std::slice::from_ref(row), None)),
-            ) {
+            for (rows, four) in fours
+                .iter()
+                .map(|four| (&four[..], Some(*four)))
+                .chain(rest.iter().map(|row| (std::slice::from_ref(row), None)))
+            {
                 own.sums.clear();
                 own.sums.resize(rows.len() * blocks.len(), [0; BLOCK]);
                 for block in blocks.clone() {
@@ -359,11 +361,8 @@ impl WithSimd for Cells<'_> {
                         let a: &[f32] = &a[g * LANES + lane..][..S::F32_LANES];
                         S::as_simd_f32s(a).0[0]
                     };
-                    let (i, f, o) = (
-                        sigmoid(simd, gate(0)),
-                        sigmoid(simd, gate(1)),
-                        sigmoid(simd, gate(3)),
-                    );
+                    let (i, f, o) =
+                        (sigmoid(simd, gate(0)), sigmoid(simd, gate(1)), sigmoid(simd, gate(3)));
                     let g = tanh(simd, gate(2));
                     let at = &mut c[lane..][..S::F32_LANES];
                     let cell = &mut S::as_mut_simd_f32s(at).0[0];
