@@ -52,9 +52,9 @@ fn element(i: u32) {
         );
     }
     let zero = i32(bitcast<f32>(bytes[begin + 1u]));
-    let of = 4u * unit;
-    let totals = vec4(of_weight[of].y, of_weight[of + 1u].y, of_weight[of + 2u].y, of_weight[of + 3u].y);
-    let bits = vec4(of_weight[of].x, of_weight[of + 1u].x, of_weight[of + 2u].x, of_weight[of + 3u].x);
+    let own = 4u * unit;
+    let totals = vec4(of_weight[own].y, of_weight[own + 1u].y, of_weight[own + 2u].y, of_weight[own + 3u].y);
+    let bits = vec4(of_weight[own].x, of_weight[own + 1u].x, of_weight[own + 2u].x, of_weight[own + 3u].x);
     sums -= zero * bitcast<vec4<i32>>(totals);
     let r_part = vec4<f32>(sums) * (bitcast<f32>(bytes[begin]) * bitcast<vec4<f32>>(bits));
     let a = x_part[((dims.step - dims.first) * dims.batch + row) * dims.hidden + unit] + r_part;

@@ -25,9 +25,9 @@ fn element(i: u32) {
     for (var w = 0u; w < dims.words; w++) {
         sum += dot4I8Packed(x[row + 2u + w], weight[w * dims.outputs + output]);
     }
-    let of = of_weight[output];
-    sum -= i32(bitcast<f32>(x[row + 1u])) * bitcast<i32>(of.y);
-    var value = f32(sum) * (bitcast<f32>(x[row]) * bitcast<f32>(of.x));
+    let own = of_weight[output];
+    sum -= i32(bitcast<f32>(x[row + 1u])) * bitcast<i32>(own.y);
+    var value = f32(sum) * (bitcast<f32>(x[row]) * bitcast<f32>(own.x));
     if BIAS { value += bias[output]; }
     y[i] = value;
 }

@@ -40,8 +40,9 @@ impl Params {
     }
 
     /// Sets all parameters to the values of a file in the format safetensors, from [`Params::save`],
-    /// [`crate::Sequential::save`] or another program: by PyTorch's names, in its layout, as F32, F16 or BF16.
-    /// Native only.
+    /// [`crate::Sequential::save`] or another program: by PyTorch's names, in its layout, as F32, F16 or BF16; or
+    /// weights as I8, with a tensor `.scale` of each row's scale, which are for inference alone
+    /// ([`crate::Sequential::quantize`]). Native only.
     ///
     /// A file has all parameters and no others. To take over from another model those that fit, such as all but
     /// the head of a language model that becomes a classifier, set them one by one:

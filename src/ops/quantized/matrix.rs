@@ -149,7 +149,8 @@ impl QuantizedMatrix {
             let total: i32 = bytes.iter().map(|&byte| i32::from(byte as i8)).sum();
             of_outputs.extend([self.scale[row].to_bits(), total as u32]);
         }
-        let weight = Tensor::from_u32(&all, [words, outputs], device)?;
+        // Under a view no copy is kept on the host.
+        let weight = Tensor::from_u32(&all, [words, outputs], device)?.view(0, [words, outputs]);
         let of_weight = Tensor::from_u32(&of_outputs, [outputs, 2], device)?;
         Ok(self.on_gpu.get_or_init(|| [weight, of_weight]))
     }

@@ -47,7 +47,11 @@ impl Isa {
     /// The fastest.
     pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::all()[0])
+        *BEST.get_or_init(|| {
+            let best = Self::all()[0];
+            log::debug!("products of 8-bit integers by {}", best.name());
+            best
+        })
     }
 
     /// All that this processor has, the fastest first.

@@ -45,8 +45,15 @@ pub(super) fn avx512_vnni<const R: usize, const C: usize>(
     b: [&[Line]; C],
     sums: &mut Sums<R, C>,
 ) {
-    let count = b.iter().map(|lines| lines.len()).min().unwrap_or(0);
-    let (a, b) = (a.map(|a| &a[..count]), b.map(|b| &b[..count]));
+    // All of one length, so that the loop looks at no bounds. In loops, not closures, which may be compiled without
+    // these instructions.
+    let (mut a, mut b, count) = (a, b, b[0].len());
+    for row in &mut a {
+        *row = &row[..count];
+    }
+    for lines in &mut b {
+        *lines = &lines[..count];
+    }
     let mut all = [[_mm512_setzero_si512(); C]; R];
     for k in 0..count {
         let mut lines = [_mm512_setzero_si512(); C];
