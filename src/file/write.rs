@@ -41,9 +41,11 @@ pub(crate) struct Entry<'a> {
     pub(crate) values: Values<'a>,
 }
 
+pub(crate) type Floats<'a> = Box<dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a>;
+
 /// The values of a tensor.
 pub(crate) enum Values<'a> {
-    F32(Box<dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a>),
+    F32(Floats<'a>),
     I8(Arc<[u8]>),
 }
 

@@ -31,9 +31,10 @@ fn off(found: &[f32], expected: &[f32]) -> f32 {
 fn outputs_stay_near_those_of_32_bits() {
     let folder = Folder::new("quantized");
     for device in devices() {
-        for (number, (inputs, hidden)) in
-            [(1, 1), (3, 4), (5, 31), (64, 33), (31, 64), (127, 16)].into_iter().enumerate()
-        {
+        let sizes = [(5, 31), (64, 33), (1, 1), (3, 4), (31, 64), (127, 16)];
+        // A software adapter is slow, and the kernels have tests of their own over odd sizes.
+        let count = if device.is_gpu() { 1 } else { sizes.len() };
+        for (number, &(inputs, hidden)) in sizes[..count].iter().enumerate() {
             let lstm = || Lstm::new(hidden);
             let layers = [
                 lstm(),
@@ -48,7 +49,8 @@ fn outputs_stay_near_those_of_32_bits() {
                 model = model.add(Dense::new(3));
                 model.build(inputs).unwrap();
                 // Of one length, and of several with an order of their own.
-                for lengths in [&[6; 3][..], &[2, 7, 1, 5, 7]] {
+                let batches = [&[2, 7, 1, 5, 7][..], &[6; 3]];
+                for lengths in &batches[..if device.is_gpu() { 1 } else { 2 }] {
                     let x = sample(inputs, lengths);
                     let expected = model.predict(&x).unwrap();
                     let path = folder.path().join("m.safetensors");

@@ -112,8 +112,8 @@ pub(crate) fn run(
         let steps = ahead.min(steps - first);
         let mut which = Vec::new();
         let mut begins = vec![0; steps];
-        for step in 0..steps {
-            begins[step] = which.len();
+        for (step, begin) in begins.iter_mut().enumerate() {
+            *begin = which.len();
             let running = &frames.rows[..frames.running(first + step)];
             let at = |row| frames.at(row, first + step, direction.reverse);
             which.extend(running.iter().map(|&row| row.start + at(row)));

@@ -160,7 +160,8 @@ impl WithSimd for Range<'_> {
         const LANES: usize = 32;
         let (mut low, mut high, mut sum) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
         let Some(&first) = self.0.first() else { return [0.0; 2] };
-        (low.fill(first), high.fill(first));
+        low.fill(first);
+        high.fill(first);
         let (chunks, rest) = self.0.as_chunks::<LANES>();
         for x in chunks {
             for lane in 0..LANES {

@@ -43,14 +43,14 @@ pub(super) fn dot<const R: usize, const C: usize>(
             let mut quarters = [vdupq_n_s32(0); 4];
             for (word, line) in a[r].iter().zip(b[c]) {
                 let row = signed(*word);
-                for q in 0..4 {
+                for (q, sums) in quarters.iter_mut().enumerate() {
                     let weights = quarter(line, q);
                     // SAFETY: the instruction reads and writes these registers alone, and this function is
                     // compiled for processors that have it. (Its intrinsic is not stable yet.)
                     unsafe {
                         std::arch::asm!(
                             "sdot {sums:v}.4s, {weights:v}.16b, {row:v}.16b",
-                            sums = inout(vreg) quarters[q],
+                            sums = inout(vreg) *sums,
                             weights = in(vreg) weights,
                             row = in(vreg) row,
                             options(pure, nomem, nostack, preserves_flags),
@@ -82,13 +82,13 @@ pub(super) fn plain<const R: usize, const C: usize>(
             let mut pairs = [[vdupq_n_s32(0); 2]; 4];
             for (word, line) in a[r].iter().zip(b[c]) {
                 let row = vget_low_s8(signed(*word));
-                for q in 0..4 {
+                for (q, sums) in pairs.iter_mut().enumerate() {
                     let weights = quarter(line, q);
                     // Products are at most 2^14.
                     let low = vmull_s8(row, vget_low_s8(weights));
                     let high = vmull_s8(row, vget_high_s8(weights));
-                    pairs[q][0] = vpadalq_s16(pairs[q][0], low);
-                    pairs[q][1] = vpadalq_s16(pairs[q][1], high);
+                    sums[0] = vpadalq_s16(sums[0], low);
+                    sums[1] = vpadalq_s16(sums[1], high);
                 }
             }
             for q in 0..4 {

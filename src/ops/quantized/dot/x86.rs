@@ -86,8 +86,8 @@ pub(super) fn avx_vnni<const R: usize, const C: usize>(
             let mut halves = [_mm256_setzero_si256(); 2];
             for (word, line) in a[r].iter().zip(b[c]) {
                 let row = _mm256_set1_epi32(*word as i32);
-                for h in 0..2 {
-                    halves[h] = _mm256_dpbusd_avx_epi32(halves[h], row, half(line, h));
+                for (h, sums) in halves.iter_mut().enumerate() {
+                    *sums = _mm256_dpbusd_avx_epi32(*sums, row, half(line, h));
                 }
             }
             for h in 0..2 {
@@ -109,10 +109,10 @@ pub(super) fn avx2<const R: usize, const C: usize>(
             let mut quarters = [_mm256_setzero_si256(); 4];
             for (word, line) in a[r].iter().zip(b[c]) {
                 let row = _mm256_cvtepu8_epi16(_mm_set1_epi32(*word as i32));
-                for q in 0..4 {
+                for (q, sums) in quarters.iter_mut().enumerate() {
                     // Two products of 16 bits are far below 31.
                     let pairs = _mm256_madd_epi16(row, quarter(line, q));
-                    quarters[q] = _mm256_add_epi32(quarters[q], pairs);
+                    *sums = _mm256_add_epi32(*sums, pairs);
                 }
             }
             for q in 0..4 {
