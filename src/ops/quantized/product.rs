@@ -4,6 +4,7 @@ use super::dot::{Isa, LANES};
 use super::lines::{Lines, Weight};
 use super::rows::Rows;
 use crate::device::threads;
+use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 
 /// The products of bytes up to which waking another thread takes as long as the work itself.
@@ -122,7 +123,7 @@ pub(crate) fn product<T: Copy + Send + Sync + Default>(
 }
 
 /// The sums as integers that stand for the product: Σ (a - z_a) (b - z_b), which wraps.
-#[inline]
+#[inline(always)]
 pub(crate) fn centred(
     a: &Rows,
     row: usize,
@@ -153,6 +154,27 @@ pub(crate) fn floats(
 ) {
     let zero = weight.zero.as_deref();
     product((a, which), &weight.lines, out, |row, block, sums| {
+        Arch::new().dispatch(Floats { a, row, weight, zero, bias, block, sums })
+    });
+}
+
+/// The sums of a row and a block as floats.
+struct Floats<'a> {
+    a: &'a Rows,
+    row: usize,
+    weight: &'a Weight,
+    zero: Option<&'a [i32]>,
+    bias: Option<&'a [f32]>,
+    block: usize,
+    sums: &'a [i32; LANES],
+}
+
+impl WithSimd for Floats<'_> {
+    type Output = [f32; LANES];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> [f32; LANES] {
+        let Self { a, row, weight, zero, bias, block, sums } = self;
         let sums = centred(a, row, (&weight.lines, zero), block, sums);
         let scale = &weight.scale[LANES * block..][..LANES];
         let mut found = [0.0; LANES];
@@ -161,8 +183,10 @@ pub(crate) fn floats(
         }
         if let Some(bias) = bias {
             let bias = &bias[LANES * block..][..LANES];
-            found.iter_mut().zip(bias).for_each(|(found, bias)| *found += bias);
+            for n in 0..LANES {
+                found[n] += bias[n];
+            }
         }
         found
-    });
+    }
 }
