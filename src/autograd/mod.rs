@@ -3,6 +3,7 @@
 mod anomaly;
 mod custom;
 mod params;
+mod quantized;
 mod regularized;
 mod tape;
 mod var;

@@ -76,7 +76,7 @@ impl Header {
     /// and the header, whose end is aligned by spaces.
     pub(super) fn bytes<'a>(
         texts: &BTreeMap<String, String>,
-        tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
+        tensors: impl Iterator<Item = (&'a str, &'a [usize], Dtype)>,
     ) -> Result<Vec<u8>, SafeTensorError> {
         #[derive(Serialize)]
         #[serde(untagged)]
@@ -87,10 +87,10 @@ impl Header {
         // Sorted by name: the same model gives the same bytes.
         let mut parts = BTreeMap::from([(TEXTS, Part::Texts(texts))]);
         let mut end = 0;
-        for (name, shape) in tensors {
+        for (name, shape, dtype) in tensors {
             let start = end;
-            end += shape.iter().product::<usize>() * size_of::<f32>();
-            let (dtype, shape, data_offsets) = (Dtype::F32, shape.to_vec(), (start, end));
+            end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            let (shape, data_offsets) = (shape.to_vec(), (start, end));
             parts.insert(name, Part::Tensor(TensorInfo { dtype, shape, data_offsets }));
         }
         let mut json = serde_json::to_vec(&parts)?;

@@ -7,7 +7,7 @@ mod write;
 
 pub(crate) use read::Reader;
 pub use state::State;
-pub(crate) use write::{Entry, Sink, replace, write, write_floats};
+pub(crate) use write::{Entry, Sink, Values, replace, write, write_floats};
 
 use crate::{Error, Result};
 use std::fmt::Display;

@@ -90,6 +90,35 @@ impl Reader {
         }
     }
 
+    /// Whether a tensor is of signed bytes.
+    pub(crate) fn has_bytes(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|info| info.dtype == Dtype::I8)
+    }
+
+    /// The bytes of such a tensor, of this shape.
+    pub(crate) fn bytes(&mut self, name: &str, shape: &[usize]) -> Result<Vec<u8>> {
+        let entry = || format!("tensor {name}");
+        let info = match self.tensors.get(name) {
+            Some(info) if info.dtype == Dtype::I8 && info.shape == shape => info.clone(),
+            Some(info) => {
+                let found = format!("of {} {:?}", info.dtype, info.shape);
+                return Err(self.bad(entry(), format!("of I8 {shape:?}"), found));
+            }
+            None => return Err(self.bad(entry(), "a tensor", "missing")),
+        };
+        let (first, end) = info.data_offsets;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(end - first).map_err(|_| Error::OutOfMemory {
+            what: "a tensor of a file",
+            bytes: (end - first) as u64,
+        })?;
+        bytes.resize(end - first, 0);
+        let read = |error| io("read", &self.path, error);
+        self.file.seek(SeekFrom::Start(self.start + first as u64)).map_err(read)?;
+        self.file.read_exact(&mut bytes).map_err(read)?;
+        Ok(bytes)
+    }
+
     /// The values of a tensor, as 32-bit floats.
     pub(crate) fn values(&mut self, name: &str) -> Result<Vec<f32>> {
         let Some(info) = self.tensors.get(name).cloned() else {

@@ -1,6 +1,6 @@
 //! What must outlive a process, by name.
 
-use super::{Entry, Reader};
+use super::{Entry, Reader, Values};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ impl State {
         let entries = self.values.iter().map(|(name, values)| Entry {
             name: format!("{VALUES}{name}"),
             shape: vec![values.len()],
-            values: Box::new(|sink| sink(values)),
+            values: Values::F32(Box::new(|sink| sink(values))),
         });
         Ok(([(TEXT.into(), text)], entries.collect()))
     }

@@ -20,13 +20,14 @@
 use super::header::Header;
 use super::{io, regular};
 use crate::{Error, Result};
+use safetensors::tensor::Dtype;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// Takes values of a tensor, in their order.
@@ -40,15 +41,33 @@ pub(crate) struct Entry<'a> {
     pub(crate) values: Values<'a>,
 }
 
-pub(crate) type Values<'a> = Box<dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a>;
+pub(crate) type Floats<'a> = Box<dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a>;
+
+/// The values of a tensor.
+pub(crate) enum Values<'a> {
+    F32(Floats<'a>),
+    I8(Arc<[u8]>),
+}
+
+impl Values<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::F32(_) => Dtype::F32,
+            Self::I8(_) => Dtype::I8,
+        }
+    }
+}
 
 /// Writes texts and tensors. After an error the file is what it was before.
 pub(crate) fn write(
     path: &Path,
     texts: &BTreeMap<String, String>,
-    entries: Vec<Entry<'_>>,
+    mut entries: Vec<Entry<'_>>,
 ) -> Result<()> {
-    let tensors = entries.iter().map(|entry| (&entry.name[..], &entry.shape[..]));
+    // Bytes behind words, which so stay aligned.
+    entries.sort_by_key(|entry| matches!(entry.values, Values::I8(_)));
+    let tensors = entries.iter();
+    let tensors = tensors.map(|e| (&e.name[..], &e.shape[..], e.values.dtype()));
     let header = Header::bytes(texts, tensors).map_err(|error| io("write", path, error))?;
     replace(path, &header, |file| write_values(file, path, entries))
 }
@@ -96,6 +115,18 @@ fn write_values(file: &File, path: &Path, entries: Vec<Entry<'_>>) -> Result<()>
         for Entry { shape, values, .. } in entries {
             let expected = shape.iter().product();
             let (mut left, mut found) = (expected, 0);
+            let values = match values {
+                Values::F32(values) => values,
+                Values::I8(bytes) if bytes.len() == expected => {
+                    let mut file = file;
+                    file.write_all(&bytes).map_err(|error| io("write", path, error))?;
+                    continue;
+                }
+                Values::I8(bytes) => {
+                    let found = bytes.len();
+                    return Err(Error::Count { op: "save", shape, expected, found });
+                }
+            };
             values(&mut |part| {
                 found += part.len();
                 // Never more than the header says.
@@ -237,10 +268,10 @@ mod tests {
 
     fn entry(name: &str, values: Vec<f32>, fails: bool) -> Entry<'static> {
         let shape = vec![values.len()];
-        let values = Box::new(move |sink: &mut Sink<'_>| {
+        let values = Values::F32(Box::new(move |sink: &mut Sink<'_>| {
             sink(&values)?;
             if fails { Err(Error::custom("no more")) } else { Ok(()) }
-        });
+        }));
         Entry { name: name.into(), shape, values }
     }
 

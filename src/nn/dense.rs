@@ -1,5 +1,7 @@
 //! y = act(W x + b).
 
+mod quantized;
+
 use super::functions::without_padding;
 use super::regularizer::{Constraints, penalize_activity};
 use super::{
@@ -189,6 +191,9 @@ impl Dense {
     }
 
     fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        if let Some(y) = self.quantized(tape, x)? {
+            return Ok(y);
+        }
         let Taken { x, weight, d_weight, bias } = self.take(tape, x)?;
         let (tensor, units) = (x.tensor(), self.units);
         let last = weight.len() / units;
@@ -239,6 +244,10 @@ impl Layer for Dense {
 
     fn config(&self) -> Result<String> {
         to_config(self)
+    }
+
+    fn quantizable(&self, _: Own) -> Vec<ParamId> {
+        self.built.iter().map(|built| built.weight).collect()
     }
 
     fn parameter(&self, _: Own) -> Option<ParamId> {

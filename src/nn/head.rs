@@ -82,7 +82,11 @@ impl Dense {
         let n = x.shape().split_last().map_or(0, |(_, rows)| count(rows));
         let rows = rows_at_a_time(n, classes, x.tensor().gpu().is_some());
         // Probabilities are as large as logits.
-        let Some(rows) = rows.filter(|_| is_plain && !labels.are_soft()) else { return Ok(None) };
+        let Some(rows) =
+            rows.filter(|_| is_plain && !labels.are_soft() && !self.is_quantized(tape))
+        else {
+            return Ok(None);
+        };
         let Taken { x, weight, d_weight, bias } = self.take(tape, x)?;
         let (bias, d_bias) = bias.unzip();
         let wanted = kind.wanted(x.tensor(), [n, classes], labels, weights)?;

@@ -318,6 +318,12 @@ pub trait Layer: Send + Sync {
         Vec::new()
     }
 
+    /// The weights of the layer that may be of 8 bits. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn quantizable(&self, _: own::Own) -> Vec<ParamId> {
+        Vec::new()
+    }
+
     /// One of the layer's parameters, once it is built. Only layers of this crate can override this.
     #[doc(hidden)]
     fn parameter(&self, _: own::Own) -> Option<ParamId> {

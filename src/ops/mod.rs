@@ -13,6 +13,7 @@ pub(crate) mod lstm;
 pub(crate) mod nd;
 pub(crate) mod norm;
 pub(crate) mod optim;
+pub(crate) mod quantized;
 pub(crate) mod sums;
 
 pub use lstm::cell::{Coupling, GateActivation};
@@ -120,6 +121,9 @@ static KERNELS: &[&[Kernel]] = &[
     one(&softmax::FORWARD),
     one(&softmax::BACKWARD),
     one(&top_k::KERNEL),
+    one(&quantized::gpu::QUANTIZE),
+    one(&quantized::gpu::PRODUCT),
+    one(&quantized::gpu::LSTM),
     one(&average::KERNEL),
     one(&clip::VALUE),
     one(&clip::UNITS),

@@ -22,6 +22,7 @@ mod optim;
 mod predict;
 mod prediction;
 mod progress;
+mod quantize;
 mod run;
 mod saliency;
 mod saved;
@@ -50,6 +51,7 @@ pub use optim::{
     Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, NAdam, Optimizer, RAdam, RmsProp, Sgd,
 };
 pub use prediction::Prediction;
+pub use quantize::{Moved, Quantization, QuantizedLayer};
 pub use run::Run;
 pub use saliency::Saliency;
 pub use schedule::{

@@ -54,7 +54,8 @@ struct Part {
 
 impl Sequential {
     /// Writes the model to a file in the format safetensors: the parameters by PyTorch's names, in its layout,
-    /// as 32-bit floats; and, as a text in the file's header, the layers with all options, the input size and
+    /// as 32-bit floats, or as 8-bit integers after [`Sequential::quantize`], with a tensor `.scale` of each row's scale;
+    /// and, as a text in the file's header, the layers with all options, the input size and
     /// the precision, and what [`Sequential::keep`] was given. An existing file is replaced when the new one is whole: after an error or a crash it is as
     /// before. Missing folders are made. Waits for the device; native only.
     ///

@@ -28,6 +28,7 @@ mod persistent;
 mod poison;
 mod poison_answer;
 mod poison_norm;
+mod quantized;
 #[cfg(feature = "gpu")]
 mod recording;
 mod row_sizes;

@@ -14,6 +14,7 @@ mod inspect;
 mod losses;
 mod masked_lstm;
 mod masks;
+mod quantized;
 mod rnn;
 mod steps;
 mod targets;

@@ -105,7 +105,7 @@ impl Params {
         // The parameters outside of tables: value, gradient and units of each.
         let each = || {
             let inner = self.lock();
-            let specs = inner.specs.iter().filter(|spec| spec.table.is_none());
+            let specs = inner.specs.iter().filter(|spec| spec.in_arena());
             let views = specs.map(|spec| {
                 let view = |tensor: &Tensor| tensor.view(spec.offset, [spec.len]);
                 (view(&arena.value), view(&arena.grad), units(spec))

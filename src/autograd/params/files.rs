@@ -1,8 +1,8 @@
 //! All values of parameters in files and on the host.
 
 use super::store::{Spec, on_host};
-use super::{Layout, ParamId, Params};
-use crate::file::{Entry, RESERVED, Reader};
+use super::{Layout, ParamId, Params, SCALE};
+use crate::file::{Entry, RESERVED, Reader, Sink, Values};
 use crate::tensor::room_for;
 use crate::{Error, Result};
 use std::cell::RefCell;
@@ -40,8 +40,9 @@ impl Params {
     }
 
     /// Sets all parameters to the values of a file in the format safetensors, from [`Params::save`],
-    /// [`crate::Sequential::save`] or another program: by PyTorch's names, in its layout, as F32, F16 or BF16.
-    /// Native only.
+    /// [`crate::Sequential::save`] or another program: by PyTorch's names, in its layout, as F32, F16 or BF16; or
+    /// weights as I8, with a tensor `.scale` of each row's scale, which are for inference alone
+    /// ([`crate::Sequential::quantize`]). Native only.
     ///
     /// A file has all parameters and no others. To take over from another model those that fit, such as all but
     /// the head of a language model that becomes a classifier, set them one by one:
@@ -97,6 +98,16 @@ impl Params {
                 let found = spec.name.clone();
                 return Err(Error::Option { option, found, expected: expected.into() });
             }
+            if let Some(value) = &spec.quantized {
+                let (name, shape) = (spec.name.clone(), spec.shape.clone());
+                let (scale, scales) = (format!("{name}{SCALE}"), value.scale().to_vec());
+                let values = Values::I8(value.values().clone());
+                entries.push(Entry { name, shape, values });
+                let (shape, values) =
+                    (vec![scales.len()], move |sink: &mut Sink<'_>| sink(&scales));
+                entries.push(Entry { name: scale, shape, values: Values::F32(Box::new(values)) });
+                continue;
+            }
             let value = match &mut spec.table {
                 Some(table) => table.value(&device)?,
                 None => arena.value.view(spec.offset, [spec.len]),
@@ -118,27 +129,34 @@ impl Params {
                 })?;
                 sink(&room[..len])
             };
-            entries.push(Entry { name, shape, values: Box::new(values) });
+            entries.push(Entry { name, shape, values: Values::F32(Box::new(values)) });
         }
         Ok(entries)
     }
 
     /// Sets all parameters to a file's values.
     pub(crate) fn load_from(&self, file: &mut Reader) -> Result<()> {
-        let shapes: BTreeMap<String, Vec<usize>> =
+        let mut shapes: BTreeMap<String, Vec<usize>> =
             self.lock().specs.iter().map(|s| (s.name.clone(), s.shape.clone())).collect();
         if shapes.is_empty() {
             return Err(Error::NotBuilt { what: "the model", call: "a layer's build" });
         }
-        for (name, shape) in &shapes {
-            file.check(name, shape)?;
-        }
-        let surplus = file.names().find(|n| !n.starts_with(RESERVED) && !shapes.contains_key(*n));
+        let of_bytes = |name: &str| name.strip_suffix(SCALE).is_some_and(|n| file.has_bytes(n));
+        let expected = |n: &str| shapes.contains_key(n) || of_bytes(n);
+        let surplus = file.names().find(|n| !n.starts_with(RESERVED) && !expected(n));
         if let Some(name) = surplus {
             let names: Vec<_> = shapes.keys().map(String::as_str).collect();
             let expected = format!("no more than the parameters {}", names.join(", "));
             return Err(file.bad(format!("tensor {name}"), expected, "of no parameter"));
         }
+        for (name, shape) in shapes.iter().filter(|(name, _)| !file.has_bytes(name)) {
+            file.check(name, shape)?;
+            if self.has_quantized(name) {
+                let expected = "of I8, as the model's weights are";
+                return Err(file.bad(format!("tensor {name}"), expected, "of floats"));
+            }
+        }
+        self.load_quantized(file, &mut shapes)?;
         // All that can fail comes before the first change.
         let mut values = BTreeMap::new();
         for name in shapes.into_keys() {

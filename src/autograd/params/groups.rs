@@ -153,7 +153,7 @@ impl Params {
             }
             let places = inner.specs.iter().map(|spec| {
                 let end = spec.offset + spec.len.next_multiple_of(ALIGN);
-                let place = spec.table.is_none().then_some(spec.offset..end);
+                let place = spec.in_arena().then_some(spec.offset..end);
                 (spec.name.clone(), spec.frozen, place)
             });
             let places: Vec<_> = places.collect();

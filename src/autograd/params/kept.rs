@@ -15,7 +15,7 @@ impl Params {
     /// tables.
     pub(crate) fn by_name(&self, words: &[f32]) -> Vec<(String, Vec<f32>)> {
         let inner = self.lock();
-        let specs = inner.specs.iter().filter(|spec| spec.table.is_none());
+        let specs = inner.specs.iter().filter(|spec| spec.in_arena());
         let inside = specs.filter_map(|spec| {
             let words = words.get(spec.offset..spec.offset + spec.len)?;
             Some((spec.name.clone(), spec.outside(words)))
@@ -35,7 +35,7 @@ impl Params {
         of: impl Fn(&str) -> Result<&'a [f32]>,
     ) -> Result<()> {
         let inner = self.lock();
-        for spec in inner.specs.iter().filter(|spec| spec.table.is_none()) {
+        for spec in inner.specs.iter().filter(|spec| spec.in_arena()) {
             let values = of(&spec.name)?;
             let (expected, found) = (spec.outside_len(), values.len());
             if expected != found {

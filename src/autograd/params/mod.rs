@@ -10,6 +10,7 @@ mod kept;
 mod layout;
 mod own;
 mod precision;
+mod quantized;
 mod snapshot;
 mod state;
 mod store;
@@ -20,6 +21,7 @@ pub use clip::Clip;
 pub use groups::Group;
 pub(crate) use layout::Layout;
 pub use precision::Precision;
+pub(crate) use quantized::SCALE;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::{Drawn, all_gradients};
 
@@ -307,7 +309,10 @@ impl Params {
         product: bool,
     ) -> Result<(Tensor, Tensor)> {
         let mut inner = self.lock();
-        let &Spec { offset, len, .. } = inner.known(id)?;
+        let &Spec { offset, len, ref quantized, .. } = inner.known(id)?;
+        if quantized.is_some() {
+            return Err(quantized::NOT_TRAINED);
+        }
         if crate::tensor::count(shape) != len {
             return Err(OTHER_PARAMS);
         }

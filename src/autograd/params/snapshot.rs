@@ -89,9 +89,12 @@ impl Params {
             .specs
             .iter()
             .map(|spec| {
-                let values = match &spec.table {
-                    Some(_) => tables.next().ok_or(OTHER_PARAMS)?.to_vec()?,
-                    None => spec.outside(&snapshot.arena.view(spec.offset, [spec.len]).to_vec()?),
+                let values = match (&spec.table, &spec.quantized) {
+                    (Some(_), _) => tables.next().ok_or(OTHER_PARAMS)?.to_vec()?,
+                    (None, Some(value)) => value.floats(),
+                    (None, None) => {
+                        spec.outside(&snapshot.arena.view(spec.offset, [spec.len]).to_vec()?)
+                    }
                 };
                 Ok((spec.name.clone(), values))
             })

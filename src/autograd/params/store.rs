@@ -4,8 +4,10 @@ use super::groups::Groups;
 use super::table::Table;
 use super::{Layout, OTHER_PARAMS, ParamId, Precision};
 use crate::ops::optim::guard::Guard;
+use crate::ops::quantized::matrix::QuantizedMatrix;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
+use std::sync::Arc;
 
 pub(super) struct Spec {
     pub(super) serial: u64,
@@ -25,9 +27,16 @@ pub(super) struct Spec {
     pub(super) fixed: bool,
     /// The values and gradients of a sparse table, which is not part of the arena.
     pub(super) table: Option<Table>,
+    /// The values in 8 bits, which are not part of the arena either: `len` is 0 then.
+    pub(super) quantized: Option<Arc<QuantizedMatrix>>,
 }
 
 impl Spec {
+    /// Whether the values lie in the buffer of all parameters.
+    pub(super) fn in_arena(&self) -> bool {
+        self.table.is_none() && self.quantized.is_none()
+    }
+
     pub(super) fn outside_len(&self) -> usize {
         self.shape.iter().product()
     }
@@ -124,6 +133,7 @@ impl Store {
             frozen: false,
             fixed: false,
             table,
+            quantized: None,
         });
         ParamId { params: self.number, index: self.specs.len() - 1, serial }
     }

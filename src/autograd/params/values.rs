@@ -1,5 +1,6 @@
 //! Values and gradients of parameters on the host, in PyTorch's layout.
 
+use super::quantized::NOT_TRAINED;
 use super::store::{Arena, on_host};
 use super::table::Table;
 use super::{Layout, Params};
@@ -7,13 +8,16 @@ use crate::tensor::{Tensor, room_for};
 use crate::{Device, Error, Result};
 
 impl Params {
-    /// A parameter's values, in PyTorch's layout. Waits for the device.
+    /// A parameter's values, in PyTorch's layout; of one in 8 bits what these stand for. Waits for the device.
     ///
     /// # Errors
     /// [`Error::UnknownParameter`], and those of [`Tensor::to_vec`].
     pub fn get(&self, name: &str) -> Result<Vec<f32>> {
         if let Some(value) = self.of_table(name, |table, device| table.value(device))? {
             return value.to_vec();
+        }
+        if let Some(value) = self.quantized_by_name(name) {
+            return Ok(value.floats());
         }
         self.read(name, |arena| &arena.value)
     }
@@ -34,8 +38,11 @@ impl Params {
     /// infinite or NaN: the step must then be skipped, as the optimizers of this crate do.
     ///
     /// # Errors
-    /// As [`Params::get`].
+    /// As [`Params::get`]; [`Error::Unsupported`] for one in 8 bits.
     pub fn gradient(&self, name: &str) -> Result<Vec<f32>> {
+        if self.quantized_by_name(name).is_some() {
+            return Err(NOT_TRAINED);
+        }
         let of_rows = self.of_table(name, |table, device| {
             Ok((table.gradient()?, table.value(device)?.len(), table.size))
         })?;
@@ -78,7 +85,7 @@ impl Params {
     ///
     /// # Errors
     /// [`Error::UnknownParameter`]; [`Error::At`] with the name and an [`Error::Count`] if there are more or fewer
-    /// values than the parameter has; [`Error::DeviceLost`].
+    /// values than the parameter has; [`Error::Unsupported`] for one in 8 bits; [`Error::DeviceLost`].
     pub fn set(&self, name: &str, values: &[f32]) -> Result<()> {
         let mut inner = self.lock();
         let id = inner.find(name)?;
@@ -91,6 +98,9 @@ impl Params {
                 found: values.len(),
             };
             return Err(error.at(format!("the parameter {name:?}")));
+        }
+        if spec.quantized.is_some() {
+            return Err(NOT_TRAINED);
         }
         let device = inner.device.clone();
         inner.version += 1;

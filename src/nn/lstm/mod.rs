@@ -7,6 +7,7 @@ mod inspect;
 pub(in crate::nn) mod masked;
 mod norm;
 mod options;
+mod quantized;
 mod run;
 mod state;
 mod stepper;
@@ -274,6 +275,10 @@ impl Layer for Lstm {
 
     fn recurrent(&self, _: Own) -> Option<&dyn Recurrent> {
         Some(self)
+    }
+
+    fn quantizable(&self, _: Own) -> Vec<ParamId> {
+        self.quantizable_weights()
     }
 
     fn parameter(&self, _: Own) -> Option<ParamId> {

@@ -149,6 +149,7 @@ impl Lstm {
         let plain =
             self.directions == Directions::Forward && !self.layer_norm && self.projection.is_none();
         let all_steps = x.lengths().is_none();
+        let plain = plain && !self.is_quantized(tape.params());
         if directions.len() == 1 || between || !plain || !all_steps || self.weight_drop > 0.0 {
             return Ok(None);
         }
@@ -171,6 +172,7 @@ impl Lstm {
         wanted: Outputs,
     ) -> Result<(Var, Vec<LstmState>)> {
         let run = match (self.layer_norm, self.projection) {
+            (false, None) if self.is_quantized(tape.params()) => Self::quantized_layer,
             (true, _) => Self::normalised_layer,
             (false, None) => Self::plain_layer,
             (false, Some(_)) => Self::projected_layer,
@@ -180,7 +182,7 @@ impl Lstm {
     }
 
     /// The directions of a layer, whether each is in reverse, and its first state.
-    fn each<'a>(
+    pub(super) fn each<'a>(
         &self,
         directions: &'a [DirectionParams],
         state: Option<&'a [LstmState]>,

@@ -95,7 +95,7 @@ impl Lstm {
     /// The layer as one that can run without tensors on the CPU.
     pub(super) fn stackable(&self, params: &Params) -> Result<Option<Stackable>> {
         let Some(built) = &self.built else { return Ok(None) };
-        if self.directions != Directions::Forward || self.layer_norm {
+        if self.directions != Directions::Forward || self.layer_norm || self.is_quantized(params) {
             return Ok(None);
         }
         let tape = Tape::inference(params);
