@@ -2,5 +2,5 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod pytorch;
 mod keras;
+mod pytorch;

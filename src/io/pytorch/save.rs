@@ -2,7 +2,7 @@
 
 use super::load::{Group, biases};
 use super::modules::join;
-use crate::file::{self, Entry, Sink};
+use crate::file::{self, Entry, Sink, Values};
 use crate::nn::{Layer, Lstm};
 use crate::{Error, Result, Sequential};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,10 +59,18 @@ pub fn save(model: &Sequential, path: impl AsRef<Path>, names: &[&str]) -> Resul
         let Some((prefix, tail)) = entry.name.split_once('.') else { continue };
         let Some(&module) = module.get(prefix) else { continue };
         let Entry { shape, values, .. } = entry;
+        if matches!(values, Values::I8(_)) {
+            let help = "write the model before Sequential::quantize";
+            return Err(Error::Unsupported {
+                what: "io::pytorch::save",
+                with: "weights of 8 bits",
+                help,
+            });
+        }
         match biases(tail) {
             Some([bias_ih, bias_hh]) => {
                 let zeros = vec![0.0; shape.iter().product()];
-                let zeros = Box::new(move |sink: &mut Sink<'_>| sink(&zeros));
+                let zeros = Values::F32(Box::new(move |sink: &mut Sink<'_>| sink(&zeros)));
                 let name = join(module, &bias_hh);
                 written.push(Entry { name, shape: shape.clone(), values: zeros });
                 written.push(Entry { name: join(module, &bias_ih), shape, values });
