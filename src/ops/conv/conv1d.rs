@@ -6,6 +6,7 @@
 use super::Window;
 use super::unfold::Unfold;
 use crate::check::Check;
+use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::gemm::cpu::{View, into_rows};
 use crate::ops::gemm::{Gemm, Matrix};
 use crate::{DType, Error, Result, Tensor};
@@ -128,7 +129,7 @@ impl Conv {
             let unfolded = self.unfold().unfold(x, &some)?;
             for group in 0..self.groups {
                 let first = group * each;
-                let bias = bias.map(|bias| bias.view(first, [each]));
+                let bias = bias.map(|bias| self.bias_of(bias, first..first + each)).transpose()?;
                 Gemm { m: some.len(), n: each, k: terms, bias: bias.as_ref(), accumulate: false }
                     .run(
                     Matrix::new(&unfolded, columns).skip(group * terms),
@@ -138,6 +139,16 @@ impl Conv {
             }
         }
         Ok(y)
+    }
+
+    /// Some of the biases: a copy, since a kernel cannot bind from any place on.
+    fn bias_of(self, bias: &Tensor, some: Range<usize>) -> Result<Tensor> {
+        if some.len() == self.outputs {
+            return Ok(bias.clone());
+        }
+        let part = Tensor::empty([some.len()], &bias.device())?;
+        copy_columns((bias, some.start), (&part, 0), some.len())?;
+        Ok(part)
     }
 
     /// On the CPU, without copies: a product for the outputs that see the same taps.
