@@ -4,3 +4,4 @@
 mod common;
 mod keras;
 mod pytorch;
+mod uses;
