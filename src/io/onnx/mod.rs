@@ -1,1 +1,5 @@
 //! ONNX.
+
+mod import;
+
+pub use import::{Axis, Element, Ints, Model, TensorInfo, Value};
