@@ -12,6 +12,7 @@ pub(crate) mod lstm;
 pub(crate) mod nd;
 pub(crate) mod norm;
 pub(crate) mod optim;
+pub(crate) mod quantized;
 pub(crate) mod sums;
 
 pub use lstm::cell::{Coupling, GateActivation};
