@@ -177,7 +177,7 @@ impl Plan {
     /// Says when values are let go, and leaves out nodes that nothing needs.
     pub(super) fn finish(&mut self) {
         let mut needed = vec![false; self.slots];
-        let mut need = |at: &Ref, needed: &mut Vec<bool>| match at {
+        let need = |at: &Ref, needed: &mut Vec<bool>| match at {
             Ref::Slot(slot) => !std::mem::replace(&mut needed[*slot], true),
             Ref::Constant(_) => false,
         };

@@ -71,7 +71,7 @@ struct Reader {
 }
 
 /// The model in a file.
-pub(super) fn read(mut wire: Wire) -> Result<ModelProto> {
+pub(super) fn read(wire: Wire) -> Result<ModelProto> {
     let message = wire.message();
     let mut reader = Reader { wire, count: 0 };
     reader.model(message)
