@@ -1,3 +1,5 @@
 //! Models of other libraries.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod onnx;

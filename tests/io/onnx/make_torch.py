@@ -37,7 +37,7 @@ class Tagger(nn.Module):
         self.head = nn.Linear(10, 3)
 
     def forward(self, tokens):
-        return self.head(self.lstm(self.embedding(tokens))[0]).log_softmax(-1)
+        return self.head(self.lstm(self.embedding(tokens))[0])
 
 
 class Classifier(nn.Module):
@@ -74,6 +74,20 @@ class Convolved(nn.Module):
     def forward(self, x):
         y = self.lstm(self.conv(x.transpose(1, 2)).transpose(1, 2))[0]
         return y.mean(dim=1), y.max(dim=1).values
+
+
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv1d(3, 6, 5, stride=2, padding=2), nn.BatchNorm1d(6), nn.ReLU(), nn.MaxPool1d(2),
+            nn.Conv1d(6, 4, 3, dilation=2, groups=2), nn.LeakyReLU(0.1),
+        )
+        self.rnn = nn.RNN(4, 5, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(10, 2, bias=False)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.conv(x.transpose(1, 2)).transpose(1, 2))[0].mean(dim=1))
 
 
 class Packed(nn.Module):
@@ -114,6 +128,7 @@ def options():
     yield "classifier", Classifier(), [(2, 7, 3)]
     yield "last", Last(), [(2, 7, 3)]
     yield "convolved", Convolved(), [(2, 40, 3)]
+    yield "pooled", Pooled(), [(2, 40, 3)]
     yield "packed", Packed(), [(6, 3, 3), np.array([6, 4, 1])]
     yield "attention", Attention(), [(2, 5, 3), np.array([[0, 0, 1, 0, 0], [0, 0, 0, 1, 1]]) == 1]
 
