@@ -50,7 +50,7 @@ fn a_chain_gives_the_same_outputs_as_the_graph() -> Result<()> {
             model.compile(Adam::new(0.05), Loss::MeanSquaredError, &[]);
             let y = Targets::values([1.0, -1.0, 0.5, 2.0], 2);
             let losses = model.fit(&x, &y, Fit::new().epochs(20).quiet())?;
-            let (first, last) = (losses.epochs[0].loss, losses.epochs[19].loss);
+            let (first, last) = (losses.epochs[0].training.loss, losses.epochs[19].training.loss);
             assert!(last < 0.5 * first, "{first} to {last}");
         }
         seen.push(name.to_string());

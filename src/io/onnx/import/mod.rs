@@ -82,6 +82,7 @@ pub struct TensorInfo {
 
 /// The size of an axis of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Axis {
     /// Always this one.
     Size(usize),
@@ -147,12 +148,8 @@ impl Model {
         let has_default =
             |info: &&ValueInfo| graph.initializers.iter().any(|t| t.name == info.name);
         let inputs: Vec<_> = graph.inputs.iter().filter(|info| !has_default(info)).collect();
-        if let Some(info) = inputs
-            .iter()
-            .copied()
-            .chain(&graph.outputs)
-            .find(|info| !info.is_tensor && info.element != 0)
-        {
+        let mut all = inputs.iter().copied().chain(&graph.outputs);
+        if let Some(info) = all.find(|info| info.is_other) {
             return Err(source.bad(
                 format!("value {:?}", info.name),
                 "a tensor",

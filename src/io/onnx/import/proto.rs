@@ -87,8 +87,8 @@ pub(super) enum Attribute {
 pub(super) struct ValueInfo {
     pub(super) name: String,
     pub(super) element: i64,
-    /// Whether it is a tensor, and not a sequence or a map.
-    pub(super) is_tensor: bool,
+    /// Whether it is a sequence or a map, and no tensor.
+    pub(super) is_other: bool,
     /// The axes, if they are told: a size, a name, or nothing.
     pub(super) shape: Option<Vec<(Option<i64>, String)>>,
 }
@@ -294,8 +294,9 @@ impl Reader {
                     while let Some((field, content)) = self.wire.next(&mut kind)? {
                         if field == 1 {
                             let tensor = self.wire.inner(&content, "a tensor's type")?;
-                            info.is_tensor = true;
                             self.tensor_type(tensor, &mut info)?;
+                        } else if field != 6 {
+                            info.is_other = true;
                         }
                     }
                 }

@@ -168,11 +168,10 @@ impl TensorProto {
                 let bytes = (expected as u64).saturating_mul(kind.number().size() as u64);
                 let len = len.unwrap_or(bytes);
                 other = Source::open(&self.beside(source, folder, file)?)?;
-                ranges = vec![
-                    *offset..offset.checked_add(len).ok_or_else(|| {
-                        bad("external data in its file", format!("{len} bytes from byte {offset}"))
-                    })?,
-                ];
+                let end = offset.checked_add(len).ok_or_else(|| {
+                    bad("external data in its file", format!("{len} bytes from byte {offset}"))
+                })?;
+                ranges = Vec::from([*offset..end]);
                 &other
             }
             Place::Varints(_) | Place::Ints(_) => {

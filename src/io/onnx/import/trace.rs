@@ -2,7 +2,7 @@
 //! constant, and the branches that such conditions choose become a part of the plan.
 
 use super::plan::{Args, Plan, Ref, Step};
-use super::proto::Attribute;
+use super::proto::{Attribute, NodeProto};
 use super::value::Value;
 use crate::{Device, Result};
 use std::sync::Arc;
@@ -29,6 +29,10 @@ impl Known {
         Self { value, at, sized: true, fixed: true, parts: None }
     }
 
+    fn along(&self) -> usize {
+        self.parts.as_deref().map_or(usize::MAX, |parts| parts.0)
+    }
+
     /// The part that one index along an axis lies in, and the index in it: what PyTorch writes for the last layer's
     /// state of a stack.
     fn part(&self, axis: i64, index: i64) -> Option<(Self, i64)> {
@@ -37,7 +41,10 @@ impl Known {
         let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
         let size = *shape.get(*along)? as i64;
         let mut index = if index < 0 { index + size } else { index };
-        for part in parts.iter().filter(|_| axis == *along as i64 && index >= 0) {
+        if axis != *along as i64 || index < 0 {
+            return None;
+        }
+        for part in parts {
             let size = *part.value.shape().get(*along)? as i64;
             if index < size {
                 return Some((part.clone(), index));
@@ -84,6 +91,26 @@ fn sizes(op: &str) -> &'static [usize] {
         "Range" => &[0, 1, 2],
         op if op.starts_with("Reduce") => &[1],
         _ => &[],
+    }
+}
+
+/// The axis of a `Slice` along one, where it begins and where it ends, by what is known of its inputs.
+pub(super) fn slice(
+    node: &NodeProto,
+    known: impl Fn(usize) -> Option<Vec<i64>>,
+) -> Option<[i64; 3]> {
+    let list = |name: &str, at: usize| {
+        let given = node.attributes.iter().find_map(|(other, value)| match value {
+            Attribute::Ints(values) if other == name => Some(values.clone()),
+            _ => None,
+        });
+        given.or_else(|| known(at))
+    };
+    let steps = known(4).unwrap_or(vec![1]);
+    let axes = list("axes", 3).unwrap_or(vec![0]);
+    match (&axes[..], &list("starts", 1)?[..], &list("ends", 2)?[..], &steps[..]) {
+        (&[axis], &[start], &[end], &[1]) => Some([axis, start, end]),
+        _ => None,
     }
 }
 
@@ -158,6 +185,21 @@ impl Tracer<'_> {
             let at = self.constant(value.clone());
             inputs = vec![Some(part), Some(Known::constant(value, at))];
         }
+        if let ("Slice", Some(Some(data))) = (op, inputs.first()) {
+            let list = |at: usize| match inputs.get(at)?.as_ref()? {
+                Known { value: Value::Ints(ints), fixed: true, .. } => {
+                    Some(ints.values().into_owned())
+                }
+                _ => None,
+            };
+            if let Some([axis, start, end]) = slice(&step.proto, list)
+                && (end == start.wrapping_add(1) || (start == -1 && end >= i64::from(i32::MAX)))
+                && let Some((part, 0)) = data.part(axis, start)
+                && part.value.shape().get(data.along()) == Some(&1)
+            {
+                return Ok(vec![part]);
+            }
+        }
         if let (Some(branches), Some(Some(condition))) = (&step.branches, inputs.first())
             && condition.fixed
             && let Value::Ints(is) = &condition.value
@@ -187,10 +229,9 @@ impl Tracer<'_> {
         } else {
             all(|known| known.fixed) && step.inner.is_empty()
         };
-        let places = sizes(op).iter().filter_map(|&at| inputs.get(at)?.as_ref());
-        let sized = step.inner.is_empty()
-            && all(|known| known.sized)
-            && places.fold(true, |all, known| all && known.fixed);
+        let mut places = sizes(op).iter().filter_map(|&at| inputs.get(at)?.as_ref());
+        let sized =
+            step.inner.is_empty() && all(|known| known.sized) && places.all(|known| known.fixed);
         let mut outputs = Vec::with_capacity(results.len());
         if fixed && results.iter().all(|value| value.len() <= LARGEST) {
             for value in results {

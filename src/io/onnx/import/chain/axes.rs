@@ -1,6 +1,7 @@
 //! What moves or takes away axes.
 
 use super::super::node::Node;
+use super::super::trace;
 use super::super::value::Value;
 use super::{Chain, Label};
 use crate::Result;
@@ -108,6 +109,24 @@ impl Chain<'_> {
         }
         self.add(Pool::new(Pooling::Last), vec![]);
         self.axes.remove(at);
+        Ok(true)
+    }
+
+    /// The last timestep, whose axis a `Squeeze` takes away.
+    pub(super) fn slice(&mut self, node: &Node<'_>) -> Result<bool> {
+        let list = |at: usize| match node.constant(at) {
+            Some(Value::Ints(ints)) => Some(ints.values().into_owned()),
+            _ => None,
+        };
+        let Some([at, start, end]) = trace::slice(node.proto, list) else { return Ok(false) };
+        let at = (if at < 0 { at + self.axes.len() as i64 } else { at }) as usize;
+        let size = self.axes.get(at).map_or(0, |axis| axis.1) as i64;
+        let is_last = (start == -1 || start == size - 1) && end >= size;
+        if self.axes.len() != 3 || !is_last || !self.is_time(at) {
+            return Ok(false);
+        }
+        self.add(Pool::new(Pooling::Last), vec![]);
+        self.axes[at] = (Label::One, 1);
         Ok(true)
     }
 

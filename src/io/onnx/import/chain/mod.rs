@@ -60,7 +60,7 @@ impl Model {
     /// [`Error::File`] with the node that is no part of a chain of layers, and those of [`Sequential::build`].
     pub fn to_sequential(&self) -> Result<Sequential> {
         let source = Source::memory(&self.name, Vec::new());
-        let (&[ref input], &[_]) = (&self.inputs[..], &self.outputs[..]) else {
+        let ([input], [_]) = (&self.inputs[..], &self.outputs[..]) else {
             let found = format!("{} inputs and {} outputs", self.inputs.len(), self.outputs.len());
             return Err(source.bad(
                 "the graph",
@@ -121,8 +121,8 @@ impl Model {
 
 impl Chain<'_> {
     fn add(&mut self, layer: impl IntoLayer, values: Vec<Vec<f32>>) {
-        let model =
-            std::mem::replace(&mut self.model, Sequential::new(&self.model.params().device()));
+        let none = Sequential::new(&self.model.params().device());
+        let model = std::mem::replace(&mut self.model, none);
         self.model = model.add(layer);
         if !values.is_empty() {
             self.values.push((self.layers, values));
@@ -231,6 +231,7 @@ impl Chain<'_> {
             }
             "Reshape" | "Squeeze" | "Flatten" => return self.reshape(node),
             "Gather" => return self.gather(node, place),
+            "Slice" => return self.slice(node),
             "LSTM" => return self.lstm(node, output),
             "RNN" => return self.rnn(node, output),
             "MatMul" | "Gemm" => return self.product(node),

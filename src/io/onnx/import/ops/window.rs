@@ -246,7 +246,7 @@ fn conv(node: &Node<'_>) -> Result<Run> {
     let groups = groups.ok_or_else(|| node.bad("at least 1 as group", "less"))?;
     let fits = move |weights: &Tensor| {
         let shape = weights.shape();
-        shape.len() > 2 && !weights.is_empty() && shape[0] % groups == 0
+        shape.len() > 2 && !weights.is_empty() && shape[0].is_multiple_of(groups)
     };
     // Turned once, if they do not change.
     let known = match node.constant(1) {
