@@ -32,8 +32,8 @@ fn a_chain_gives_the_same_outputs_as_the_graph() -> Result<()> {
             continue;
         }
         let graph = record.load(&device)?;
-        // A layer normalisation of ten operators is no layer.
-        if name == "last_9" {
+        // A layer normalisation of ten operators is no layer, nor is an RNN that the exporter wrote out step by step.
+        if ["last_9", "pooled_dynamo"].contains(&name) {
             let error = graph.to_sequential().map(|_| ()).unwrap_err();
             assert!(matches!(error, Error::File { .. }), "{error}");
             continue;
@@ -56,7 +56,7 @@ fn a_chain_gives_the_same_outputs_as_the_graph() -> Result<()> {
         }
         seen.push(name.to_string());
     }
-    assert_eq!(seen.len(), 11, "{seen:?}");
+    assert_eq!(seen.len(), 10, "{seen:?}");
     Ok(())
 }
 
