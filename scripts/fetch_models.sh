@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches published models that tests compare with, into $WGPU_LSTM_MODELS, or target/models if that is not set; each
-# file by its checksum. Needs Python with pip.
+# file by its checksum. Needs Python with pip, and unzip.
 #
 #   scripts/fetch_models.sh [NAME...]    all of them, or those that are named
 set -euo pipefail
@@ -36,7 +36,29 @@ textgenrnn() {
     keep "$TEMP/textgenrnn-2.0.0/textgenrnn/textgenrnn_vocab.json" textgenrnn_vocab.json $vocabulary
 }
 
-ALL="textgenrnn"
+# The files of a wheel, which pip compares with the checksums of its index: wheel PACKAGE VERSION FILE...
+wheel() {
+    local package=$1 version=$2 file missing=
+    shift 2
+    for file; do [ -e "$MODELS/$(basename "$file")" ] || missing=1; done
+    [ -n "$missing" ] || return 0
+    python3 -m pip download --quiet --no-deps --dest "$TEMP" "$package==$version"
+    for file; do unzip -q -o -j "$TEMP/$package"-*.whl "$file" -d "$MODELS"; done
+}
+
+# MIT.
+silero_vad() {
+    wheel silero_vad 6.2.3 silero_vad/data/silero_vad.onnx silero_vad/data/silero_vad_half.onnx \
+        silero_vad/data/silero_vad_16k_op15.onnx silero_vad/data/silero_vad_16k_sequence.onnx \
+        silero_vad/data/silero_vad_op18_ifless.onnx
+}
+
+# CC-BY-4.0.
+dksplit() {
+    wheel dksplit 1.0.2 dksplit/models/dksplit-int8.onnx
+}
+
+ALL="textgenrnn silero_vad dksplit"
 for name in ${@:-$ALL}; do
     case " $ALL " in
         *" $name "*) echo "$name"; "$name" ;;

@@ -5,3 +5,4 @@ mod common;
 mod keras;
 mod pytorch;
 mod uses;
+mod onnx;
