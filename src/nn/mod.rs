@@ -27,6 +27,8 @@ pub(crate) use functions::unpacked;
 pub use functions::{add, concat, multiply};
 pub use init::Init;
 pub use kinds::Layers;
+#[cfg(feature = "onnx")]
+pub(crate) use layer_norm::EPSILON as LAYER_NORM_EPSILON;
 pub use layer_norm::LayerNorm;
 pub(crate) use lstm::Steps;
 pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, LstmTrace, Merge, StreamId};
