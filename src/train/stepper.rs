@@ -2,9 +2,9 @@
 
 use super::prediction::{Meaning, Prediction};
 use super::sequential::Sequential;
-use crate::nn::{Steps, StreamId};
 #[cfg(doc)]
 use crate::Error;
+use crate::nn::{Steps, StreamId};
 use crate::{Result, Tensor};
 
 /// Runs a model frame by frame: one frame of each stream in, one row of a prediction out. It predicts what

@@ -1,1 +1,4 @@
 //! Models of other libraries.
+
+#[path = "onnx/export/mod.rs"]
+mod onnx_export;

@@ -56,9 +56,8 @@ impl Writer<'_> {
             attrs.push(("scan_output_directions", Attr::Ints(vec![reverse])));
         }
         let inputs = [&h, &c, &part, mask.unwrap_or_default()];
-        let wanted = [!sequences, false, sequences];
-        let wanted = &wanted[..if sequences { 3 } else { 2 }];
-        let found = self.graph.nodes("Scan", &inputs, wanted, attrs);
+        // An output of Scan has a name even if nothing takes it.
+        let found = self.graph.nodes("Scan", &inputs, &vec![true; after.len()], attrs);
         found[if sequences { 2 } else { 0 }].clone()
     }
 

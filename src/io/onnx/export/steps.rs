@@ -179,7 +179,7 @@ impl Writer<'_> {
             let large = g.node("Mul", &[&number, &size], vec![]);
             let keys = g.node("Sub", &[&large, &places], vec![]);
             let found =
-                g.nodes("TopK", &[&keys, &size], &[false, true], vec![("axis", Attr::Int(1))]);
+                g.nodes("TopK", &[&keys, &size], &[true, true], vec![("axis", Attr::Int(1))]);
             found[1].clone()
         });
         let lengths = self.once("lengths", mask, |all| {
