@@ -31,7 +31,7 @@ use std::path::Path;
 /// normalisation, a clip of the cell, zoneout, an input gate that follows the forget gate) is written out as a
 /// `Scan`. Steps that a mask leaves out ([`crate::nn::Embedding::mask_zero`], [`crate::nn::Masking`]) are left out there,
 /// too. Dropout is left out, and a stateful layer begins with zeros. What [`Sequential::keep`] keeps goes along as a text of the
-/// metadata, `wgpu_lstm.kept.NAME`.
+/// metadata, `wgpu_lstm.kept.NAME`. A [`crate::nn::Seq2Seq`] is no `Sequential`, and has no such file.
 ///
 /// ```
 /// use wgpu_lstm::io::onnx::Export;
