@@ -65,8 +65,15 @@ impl Windows {
             Padding::Causal => Some([all, 0]),
             Padding::Explicit(before, after) => Some([before, after]),
             Padding::Same if self.stride == 1 => Some([all / 2, all - all / 2]),
-            Padding::Same if self.dilation == 1 => None,
-            Padding::Same => return Err(self.refused("Padding::Same with a stride and a dilation")),
+            Padding::Same if self.size == 1 => Some([0, 0]),
+            Padding::Same if self.dilation > 1 => {
+                return Err(self.refused("Padding::Same with a stride and a dilation"));
+            }
+            // Programs differ in what they make of less than nothing between windows.
+            Padding::Same if self.size < self.stride => {
+                return Err(self.refused("Padding::Same with a stride past the window"));
+            }
+            Padding::Same => None,
         })
     }
 
@@ -125,7 +132,9 @@ impl Writer<'_> {
         let name = self.activation(&y, options.activation);
         let features = options.channels;
         if self.step {
-            return Ok(Flow { name, features, ..x });
+            // As in the engine's step: one frame alone goes through as in a sequence, where a mask ends.
+            let steps = if size == 1 { Steps::All } else { x.steps };
+            return Ok(Flow { name, features, steps, ..x });
         }
         self.windowed(windows, Flow { name, features, ..x })
     }
@@ -177,7 +186,7 @@ impl Writer<'_> {
         let pool = |all: &mut Self, x: &str, padded: bool| {
             let mut attrs = windows.attrs()?;
             let op = if options.max { "MaxPool" } else { "AveragePool" };
-            if padded {
+            if padded && !options.max {
                 attrs.push(("count_include_pad", Attr::Int(1)));
             }
             Ok::<_, Error>(all.graph.node(op, &[x], attrs))

@@ -228,7 +228,7 @@ fn padding(r: &mut Random, size: usize) -> (Padding, usize, usize, bool) {
         0 => (Padding::Valid, r.from(1, 3), 1, false),
         1 => (Padding::Explicit(r.below(size), r.below(size)), r.from(1, 3), 1, false),
         2 => (Padding::Same, 1, r.from(1, 2), false),
-        3 => (Padding::Same, 2, 1, true),
+        3 => (Padding::Same, 2, 1, size > 1),
         _ => (Padding::Causal, 1, r.from(1, 2), false),
     }
 }
