@@ -42,7 +42,8 @@ fn normal1(x: f32) -> f32 {
     q = q * z - 1.682827e-3;
     q = q * z - 7.373329e-3;
     q = q * z - 1.426474e-2;
-    return 0.5 + 0.5 * clamp(v * p / q, -1.0, 1.0);
+    let inside = clamp(v * p / q, -1.0, 1.0);
+    return 0.5 + 0.5 * select(inside, sign(v), abs(v) == 4.0);
 }
 
 // What the tanh of the approximate gelu is taken of: sqrt(2/pi) (x + 0.044715 x^3).

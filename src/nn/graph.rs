@@ -1,8 +1,8 @@
 //! Layers that are joined otherwise than one after the other.
 
 use super::functions::{add, concat, multiply};
-use super::inner::{self, Flow, Part};
-use super::{Activation, IntoLayer, Layer, LayerState, Layers, Own, Params, to_config};
+use super::inner::{self, Flow, Make, Part};
+use super::{Activation, IntoLayer, Layer, LayerState, Own, Params, to_config};
 use crate::autograd::{ParamId, Tape, Var};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -123,13 +123,13 @@ impl Graph {
         self.node(name, inputs, Of::Join(Join::Concat))
     }
 
-    pub(super) fn from_config(config: &str, layers: &Layers) -> Result<Self> {
+    pub(super) fn from_config(config: &str, make: Make<'_>) -> Result<Self> {
         let parts: Vec<Config> = serde_json::from_str(config).map_err(Error::custom)?;
         let mut graph = Self::new();
         for Config { name, inputs, join, layer } in parts {
             let of = match (join, layer) {
                 (Some(join), None) => Of::Join(join),
-                (None, Some(part)) => Of::Layer(part.make(layers)?),
+                (None, Some(part)) => Of::Layer(part.make(make)?),
                 _ => {
                     return Err(Error::custom(format!(
                         "node {name} has no layer or join, or both"

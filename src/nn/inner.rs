@@ -1,9 +1,12 @@
 //! Layers inside of a layer.
 
-use super::{Layer, Layers, Own, Params, unpacked};
+use super::{Layer, Own, Params, unpacked};
 use crate::autograd::{Tape, Var};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+/// What makes a layer of a kind and its options, if the kind is known: [`super::Layers::make`].
+pub(super) type Make<'a> = &'a dyn Fn(&str, &str) -> Option<Result<Box<dyn Layer>>>;
 
 /// A layer in a file, as [`Layer::kind`] and [`Layer::config`] tell of it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,10 +21,10 @@ impl Part {
         Ok(Self { kind: layer.kind().to_owned(), config: layer.config()? })
     }
 
-    pub(super) fn make(&self, layers: &Layers) -> Result<Box<dyn Layer>> {
+    pub(super) fn make(&self, make: Make<'_>) -> Result<Box<dyn Layer>> {
         let unknown =
             || Err(Error::custom(format!("there is no layer of the kind {:?}", self.kind)));
-        layers.make(&self.kind, &self.config).unwrap_or_else(unknown)
+        make(&self.kind, &self.config).unwrap_or_else(unknown)
     }
 }
 

@@ -76,6 +76,8 @@ impl Layers {
         if let Some(make) = self.0.get(kind) {
             return Some(make(config));
         }
+        // Of the layers inside.
+        let make = |kind: &str, config: &str| self.make(kind, config);
         Some(match kind {
             "activation" => of::<Activate>(config),
             "attention_pool" => of::<AttentionPool>(config),
@@ -85,7 +87,7 @@ impl Layers {
             "dropout" => of::<Dropout>(config),
             "embedding" => of::<Embedding>(config),
             "flatten" => of::<Flatten>(config),
-            "graph" => Graph::from_config(config, self).map(boxed),
+            "graph" => Graph::from_config(config, &make).map(boxed),
             "layer_norm" => of::<LayerNorm>(config),
             "lstm" => of::<Lstm>(config),
             "masking" => of::<Masking>(config),
@@ -94,7 +96,7 @@ impl Layers {
             "repeat" => of::<Repeat>(config),
             "rnn" => of::<Rnn>(config),
             "spectrogram" => of::<Spectrogram>(config),
-            "time_distributed" => TimeDistributed::from_config(config, self).map(boxed),
+            "time_distributed" => TimeDistributed::from_config(config, &make).map(boxed),
             _ => return None,
         })
     }

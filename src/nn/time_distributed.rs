@@ -1,8 +1,8 @@
 //! Layers within each frame.
 
 use super::functions::{reshape, without_padding};
-use super::inner::{self, Flow, Part};
-use super::{Activation, IntoLayer, Layer, LayerState, Layers, Own, Params, check_size, to_config};
+use super::inner::{self, Flow, Make, Part};
+use super::{Activation, IntoLayer, Layer, LayerState, Own, Params, check_size, to_config};
 use crate::autograd::{ParamId, Tape, Var};
 use crate::check::Check;
 use crate::{DType, Error, Result};
@@ -69,10 +69,10 @@ impl TimeDistributed {
         self
     }
 
-    pub(super) fn from_config(config: &str, layers: &Layers) -> Result<Self> {
+    pub(super) fn from_config(config: &str, make: Make<'_>) -> Result<Self> {
         let Config { channels, layers: parts } =
             serde_json::from_str(config).map_err(Error::custom)?;
-        let layers = parts.iter().map(|part| part.make(layers)).collect::<Result<_>>()?;
+        let layers = parts.iter().map(|part| part.make(make)).collect::<Result<_>>()?;
         Ok(Self { channels, layers, built: None })
     }
 

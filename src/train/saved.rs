@@ -47,6 +47,7 @@ struct Part {
     /// The names of its parameters, in the order in which its build inserts them.
     parameters: Vec<String>,
     /// Whether none of them is trained, by [`Sequential::freeze`] or by the layer's own `frozen`; not by a group.
+    /// Nothing if some are, as built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frozen: Option<bool>,
 }
@@ -199,7 +200,11 @@ impl Sequential {
                            them in parameter_count; or keep the parameters alone, by Params::save",
                 });
             }
-            let frozen = parameters.first().map(|name| self.params.keeps_name(name));
+            let learned = parameters.iter().filter(|name| !self.params.is_fixed(name));
+            let kept: Vec<_> = learned.map(|name| self.params.keeps_name(name)).collect();
+            // Where some are and some are not, it is the layers inside that say so.
+            let frozen =
+                kept.first().copied().filter(|first| kept.iter().all(|kept| kept == first));
             let (kind, config) = (layer.kind().into(), layer.config()?);
             layers.push(Part { kind, config, parameters, frozen });
         }

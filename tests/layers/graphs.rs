@@ -99,7 +99,7 @@ fn streams_give_what_sequences_give() {
 #[test]
 fn models_come_back_from_files_and_learn() {
     let folder = Folder::new("layers-inside");
-    let device = &Device::cpu();
+    let device = &Device::cpu().unwrap();
     let text = || {
         let graph = Graph::new()
             .layer("embedding", "input", Embedding::new(9, 4).mask_zero())
@@ -151,7 +151,7 @@ fn models_come_back_from_files_and_learn() {
 
 #[test]
 fn names_that_do_not_fit_are_refused() {
-    let device = &Device::cpu();
+    let device = &Device::cpu().unwrap();
     let dense = || Dense::new(2);
     for (graph, part) in [
         (Graph::new(), "without nodes"),

@@ -49,6 +49,11 @@ impl Params {
         self.lock().specs.iter().any(|spec| spec.name == name && spec.frozen)
     }
 
+    /// Whether [`Params::fix_since`] keeps a parameter.
+    pub(crate) fn is_fixed(&self, name: &str) -> bool {
+        self.lock().specs.iter().any(|spec| spec.name == name && spec.fixed)
+    }
+
     /// All parameters with a penalty: their number of words, and L1 and L2.
     pub(crate) fn penalties(&self) -> Vec<(ParamId, usize, [f32; 2])> {
         let inner = self.lock();

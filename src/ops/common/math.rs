@@ -178,7 +178,10 @@ pub(crate) fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     ];
     let q = [-1.426_474e-2, -7.373_329e-3, -1.682_827e-3, -2.133_740_6e-4, -1.456_607_2e-5];
     let y = simd.mul_f32s(x, polynomial(simd, z, p));
-    clamp(simd, simd.div_f32s(y, polynomial(simd, z, q)), -1.0, 1.0)
+    let y = clamp(simd, simd.div_f32s(y, polynomial(simd, z, q)), -1.0, 1.0);
+    let (four, one) = (simd.splat_f32s(4.0), simd.splat_f32s(1.0));
+    let y = simd.select_f32s(simd.equal_f32s(x, four), one, y);
+    simd.select_f32s(simd.equal_f32s(x, simd.neg_f32s(four)), simd.neg_f32s(one), y)
 }
 
 #[cfg(test)]
