@@ -58,6 +58,33 @@ impl Values<'_> {
     }
 }
 
+impl Entry<'_> {
+    /// Hands on the values, never more than the shape says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if they are no floats; [`Error::Count`] if there are more or fewer, and those of `to` and of the values.
+    pub(crate) fn hand_on(self, to: &mut Sink<'_>) -> Result<()> {
+        let Self { shape, values, .. } = self;
+        let Values::F32(values) = values else {
+            let (what, with) = ("weights of 8 bits", "a format of floats");
+            let help = "write the model before Sequential::quantize";
+            return Err(Error::Unsupported { what, with, help });
+        };
+        let expected = shape.iter().product();
+        let (mut left, mut found) = (expected, 0);
+        values(&mut |part| {
+            found += part.len();
+            let part = &part[..part.len().min(left)];
+            left -= part.len();
+            to(part)
+        })?;
+        match found == expected {
+            true => Ok(()),
+            false => Err(Error::Count { op: "save", shape, expected, found }),
+        }
+    }
+}
+
 /// Writes texts and tensors. After an error the file is what it was before.
 pub(crate) fn write(
     path: &Path,
@@ -112,26 +139,17 @@ fn write_values(file: &File, path: &Path, entries: Vec<Entry<'_>>) -> Result<()>
         // Without a thread all is stored at the end. This one ends when `begin` is dropped.
         let storing = std::thread::Builder::new().spawn_scoped(scope, store);
         let mut ahead = 0;
-        for Entry { shape, values, .. } in entries {
-            let expected = shape.iter().product();
-            let (mut left, mut found) = (expected, 0);
-            let values = match values {
-                Values::F32(values) => values,
-                Values::I8(bytes) if bytes.len() == expected => {
-                    let mut file = file;
-                    file.write_all(&bytes).map_err(|error| io("write", path, error))?;
-                    continue;
+        for entry in entries {
+            if let Values::I8(bytes) = &entry.values {
+                let (expected, found) = (entry.shape.iter().product(), bytes.len());
+                if found != expected {
+                    return Err(Error::Count { op: "save", shape: entry.shape, expected, found });
                 }
-                Values::I8(bytes) => {
-                    let found = bytes.len();
-                    return Err(Error::Count { op: "save", shape, expected, found });
-                }
-            };
-            values(&mut |part| {
-                found += part.len();
-                // Never more than the header says.
-                let part = &part[..part.len().min(left)];
-                left -= part.len();
+                let mut file = file;
+                file.write_all(bytes).map_err(|error| io("write", path, error))?;
+                continue;
+            }
+            entry.hand_on(&mut |part| {
                 write_floats(file, part).map_err(|error| io("write", path, error))?;
                 ahead += size_of_val(part);
                 if ahead >= AHEAD && storing.is_ok() && begin.try_send(()).is_ok() {
@@ -139,9 +157,6 @@ fn write_values(file: &File, path: &Path, entries: Vec<Entry<'_>>) -> Result<()>
                 }
                 Ok(())
             })?;
-            if found != expected {
-                return Err(Error::Count { op: "save", shape, expected, found });
-            }
         }
         drop(begin);
         match storing.map(|thread| thread.join()) {

@@ -6,3 +6,5 @@ mod keras;
 mod pytorch;
 mod uses;
 mod onnx;
+#[path = "onnx/export/mod.rs"]
+mod onnx_export;
