@@ -33,3 +33,5 @@ pub fn chunk_words(options: GpuOptions, words: usize) -> GpuOptions {
 pub fn threads(options: GpuOptions, threads: usize) -> GpuOptions {
     options.threads(threads)
 }
+
+pub mod read;

@@ -1,1 +1,3 @@
 //! Models of other libraries.
+
+mod fuzz;
