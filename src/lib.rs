@@ -123,8 +123,8 @@ pub mod prelude {
     pub use crate::loss::{BinaryCrossEntropy, CrossEntropy};
     pub use crate::nn::Group;
     pub use crate::nn::{
-        Activation, Dense, Dropout, Embedding, Init, LayerNorm, Lstm, Merge, Pool, Pooling,
-        Regularizer, Repeat,
+        Activation, BatchNorm, Conv1d, Dense, Dropout, Embedding, Flatten, Graph, Init, LayerNorm,
+        Lstm, Masking, Merge, Padding, Pool, Pool1d, Pooling, Regularizer, Repeat, TimeDistributed,
     };
     pub use crate::train::{
         Adam, AdamW, Average, Callback, Checkpoint, Clip, CosineDecay, CsvLog, EarlyStopping, Fit,

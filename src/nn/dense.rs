@@ -3,107 +3,16 @@
 use super::functions::without_padding;
 use super::regularizer::{Constraints, penalize_activity};
 use super::{
-    Init, Layer, LayerState, Own, Params, Regularizer, check_size, check_weights, is_built,
-    to_config,
+    Activation, Init, Layer, LayerState, Own, Params, Regularizer, check_size, check_weights,
+    is_built, to_config,
 };
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
-use crate::ops::elementwise::activation::{self, Kind};
 use crate::ops::gemm::{Gemm, Matrix};
-use crate::ops::norm::softmax;
 use crate::ops::sums::column_sum::column_sum;
-use crate::{DType, Error, GateActivation, Result, Tensor};
+use crate::{DType, Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
-
-/// What a [`Dense`] does to its sums, last; by itself, [`Activation::forward`].
-///
-/// Inside of an LSTM's cell each value of a gate goes by itself, at each timestep, and by more
-/// functions: [`super::GateActivation`], into which all of these but the softmax, which looks at a
-/// whole row, convert by `try_into`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    Linear,
-    /// 1 / (1 + e⁻ˣ).
-    Sigmoid,
-    /// tanh x.
-    Tanh,
-    /// max(x, 0).
-    Relu,
-    /// eˣ over the sum of eˣ of the row.
-    Softmax,
-}
-
-impl Activation {
-    fn kind(self) -> Option<Kind> {
-        match self {
-            Self::Linear | Self::Softmax => None,
-            Self::Sigmoid => Some(Kind::Sigmoid),
-            Self::Tanh => Some(Kind::Tanh),
-            Self::Relu => Some(Kind::Relu),
-        }
-    }
-
-    /// Applies it, over the last axis where it goes by rows.
-    ///
-    /// # Errors
-    /// Those of the device.
-    pub fn forward(self, tape: &Tape, x: &Var) -> Result<Var> {
-        if self == Self::Linear {
-            return Ok(x.clone());
-        }
-        Check::new("Activation::forward", "").dtype("x", x.tensor(), DType::F32)?;
-        if x.tensor().is_empty() {
-            let (op, found) = ("Activation::forward", x.shape().to_vec());
-            return Err(Error::Empty { op, arg: "x", axes: "[..]", found });
-        }
-        let y = match self.kind() {
-            Some(kind) => activation::activation(kind, x.tensor())?,
-            None => softmax::softmax(x.tensor())?,
-        };
-        let (id, saved) = (tape.id(x), y.clone());
-        let y = tape.push_one(y, id.is_some(), move |d_y, gradients| {
-            let d_x = match self.kind() {
-                Some(kind) => activation::backward(kind, &saved, d_y)?,
-                None => softmax::backward(&saved, d_y)?,
-            };
-            gradients.add(id, d_x)
-        });
-        Ok(y.with_steps_of(x))
-    }
-}
-
-/// The activation of a gate that computes the same function.
-///
-/// ```
-/// use wgpu_lstm::{Error, nn::{Activation, GateActivation}};
-/// assert_eq!(GateActivation::try_from(Activation::Relu), Ok(GateActivation::Relu));
-/// let softmax = GateActivation::try_from(Activation::Softmax);
-/// assert!(matches!(softmax, Err(Error::Unsupported { .. })));
-/// ```
-impl TryFrom<Activation> for GateActivation {
-    type Error = Error;
-
-    /// [`Error::Unsupported`] for a softmax.
-    fn try_from(activation: Activation) -> Result<Self> {
-        Ok(match activation {
-            Activation::Linear => Self::Affine { alpha: 1.0, beta: 0.0 },
-            Activation::Sigmoid => Self::Sigmoid,
-            Activation::Tanh => Self::Tanh,
-            Activation::Relu => Self::Relu,
-            Activation::Softmax => {
-                return Err(Error::Unsupported {
-                    what: "Activation::Softmax",
-                    with: "GateActivation",
-                    help: "a gate's values go each by itself: take the sigmoid",
-                });
-            }
-        })
-    }
-}
 
 /// A fully connected layer: `[..,I]` to `[..,units]`, with the same weights at each timestep.
 ///

@@ -1,5 +1,6 @@
 //! Differentiable steps between the layers' ops, on a tape.
 
+use crate::Mask;
 use crate::Result;
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
@@ -65,6 +66,22 @@ pub(super) fn zero_padding_untaped(op: &'static str, x: &Var) -> Result<Tensor> 
 /// A value with zeros at the steps that do not count; no gradient flows to them.
 pub(super) fn zero_padding(tape: &Tape, op: &'static str, x: &Var) -> Result<Var> {
     keep(tape, x, counted(op, x)?)
+}
+
+/// A value with zeros at the steps that a mask leaves out; no gradient flows to them.
+pub(super) fn multiply_by_mask(tape: &Tape, x: &Var, mask: &Mask) -> Result<Var> {
+    let (y, mask) = (apply_mask(x.tensor(), mask)?, mask.clone());
+    Ok(map(tape, x, y, move |d_y| apply_mask(d_y, &mask)))
+}
+
+/// The rows of a state, `[rows,size]`, as they are `after` a step; as `before` where a mask `[rows,1]` leaves the step
+/// out.
+pub(super) fn kept_at(mask: Option<&Mask>, before: &Var, after: Tensor) -> Result<Tensor> {
+    let (Some(mask), &[rows, size]) = (mask, before.shape()) else { return Ok(after) };
+    let others: Vec<_> = mask.values().iter().map(|&on| !on).collect();
+    let others = Mask::new(&others, [rows, 1], &after.device())?;
+    let of = |x: &Tensor, mask| apply_mask(&x.reshape([rows, 1, size])?, mask);
+    sum::add(&of(&after, mask)?, &of(before.tensor(), &others)?)?.reshape([rows, size])
 }
 
 /// A value for a layer that computes each step by itself: with zeros past each row's length, to which
@@ -201,7 +218,7 @@ fn alike(tape: &Tape, op: &'static str, a: &Var, b: &Var) -> Result<(Var, Var)> 
 }
 
 /// A value `[F]` for each row of `shape` `[..,F]`; its gradient is the sum over the rows.
-fn repeat(tape: &Tape, x: &Var, shape: &[usize]) -> Result<Var> {
+pub(super) fn repeat(tape: &Tape, x: &Var, shape: &[usize]) -> Result<Var> {
     let (size, device) = (x.tensor().len(), x.tensor().device());
     let y = Tensor::empty(shape, &device)?;
     let rows = y.len() / size;

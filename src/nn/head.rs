@@ -1,7 +1,7 @@
 //! A fully connected layer and a cross-entropy in one, at the end of a model of many classes.
 
-use super::dense::{Activation, Dense, Taken};
-use super::{Layer, Regularizer};
+use super::dense::{Dense, Taken};
+use super::{Activation, Layer, Regularizer};
 use crate::autograd::{Tape, Var};
 use crate::loss::{CrossEntropy, Labels, RowWeights};
 use crate::ops::loss::projected::{Projected, rows_at_a_time};

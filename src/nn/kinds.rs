@@ -1,6 +1,10 @@
 //! The kinds of layers that a file may name.
 
-use super::{Dense, Dropout, Embedding, Layer, LayerNorm, Lstm, Pool, Repeat, Rnn};
+use super::activation::Activate;
+use super::{
+    AttentionPool, BatchNorm, Conv1d, Dense, Dropout, Embedding, Flatten, Graph, Layer, LayerNorm,
+    Lstm, Masking, Pool, Pool1d, Repeat, Rnn, Spectrogram, TimeDistributed,
+};
 use crate::Result;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,14 +77,24 @@ impl Layers {
             return Some(make(config));
         }
         Some(match kind {
+            "activation" => of::<Activate>(config),
+            "attention_pool" => of::<AttentionPool>(config),
+            "batch_norm" => of::<BatchNorm>(config),
+            "conv1d" => of::<Conv1d>(config),
             "dense" => of::<Dense>(config),
             "dropout" => of::<Dropout>(config),
             "embedding" => of::<Embedding>(config),
+            "flatten" => of::<Flatten>(config),
+            "graph" => Graph::from_config(config, self).map(boxed),
             "layer_norm" => of::<LayerNorm>(config),
             "lstm" => of::<Lstm>(config),
+            "masking" => of::<Masking>(config),
             "pool" => of::<Pool>(config),
+            "pool1d" => of::<Pool1d>(config),
             "repeat" => of::<Repeat>(config),
             "rnn" => of::<Rnn>(config),
+            "spectrogram" => of::<Spectrogram>(config),
+            "time_distributed" => TimeDistributed::from_config(config, self).map(boxed),
             _ => return None,
         })
     }
@@ -94,5 +108,9 @@ impl fmt::Debug for Layers {
 
 fn of<L: Layer + serde::de::DeserializeOwned + 'static>(config: &str) -> Result<Box<dyn Layer>> {
     let layer: L = serde_json::from_str(config).map_err(crate::Error::custom)?;
-    Ok(Box::new(layer))
+    Ok(boxed(layer))
+}
+
+fn boxed(layer: impl Layer + 'static) -> Box<dyn Layer> {
+    Box::new(layer)
 }

@@ -1,39 +1,61 @@
 //! Layers.
 
+mod activation;
 mod attention;
+mod attention_pool;
+mod batch_norm;
+mod conv1d;
 mod dense;
 mod dropout;
 mod embedding;
+mod flatten;
 mod functions;
+mod graph;
 mod head;
 mod init;
+mod inner;
 mod kinds;
 mod layer_norm;
 mod lstm;
+mod padding;
 mod pool;
+mod pool1d;
 mod regularizer;
 mod rnn;
 mod seq2seq;
+mod spectrogram;
+mod time_distributed;
 mod unrolled;
 
 pub use crate::autograd::{Group, ParamId, Params, Precision};
 pub use crate::ops::lstm::Strategy;
 pub use crate::ops::{Coupling, GateActivation};
+pub use activation::{Activation, IntoLayer};
 pub use attention::{Attended, Attention};
-pub use dense::{Activation, Dense};
+pub use attention_pool::AttentionPool;
+pub use batch_norm::BatchNorm;
+pub use conv1d::Conv1d;
+pub use dense::Dense;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+pub use flatten::{Flatten, Masking};
 pub(crate) use functions::unpacked;
 pub use functions::{add, concat, multiply};
+pub use graph::Graph;
 pub use init::Init;
+pub(crate) use inner::Flow;
 pub use kinds::Layers;
 pub use layer_norm::LayerNorm;
 pub(crate) use lstm::Steps;
 pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, LstmTrace, Merge, StreamId};
+pub use padding::Padding;
 pub use pool::{Pool, Pooling, Repeat};
+pub use pool1d::Pool1d;
 pub use regularizer::Regularizer;
 pub use rnn::Rnn;
 pub use seq2seq::{Hypothesis, Seq2Seq};
+pub use spectrogram::Spectrogram;
+pub use time_distributed::TimeDistributed;
 pub(crate) use unrolled::{StepState, unroll};
 
 use crate::autograd::{Tape, Var};
@@ -102,6 +124,20 @@ pub trait Layer: Send + Sync {
     /// `input_size` before.
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()>;
 
+    /// As [`Layer::build_on`], where the layers before set how many timesteps a value has: for a layer that goes by
+    /// them, as [`Flatten`], and for one that wraps others and hands this on.
+    ///
+    /// # Errors
+    /// As [`Layer::build_on`].
+    fn build_for(
+        &mut self,
+        params: &Params,
+        input_size: usize,
+        _timesteps: Option<usize>,
+    ) -> Result<()> {
+        self.build_on(params, input_size)
+    }
+
     /// The features of an output.
     fn output_size(&self) -> usize;
 
@@ -164,6 +200,12 @@ pub trait Layer: Send + Sync {
     /// The timesteps of the output, if the layer sets them.
     fn fixed_timesteps(&self) -> Option<usize> {
         None
+    }
+
+    /// The timesteps of the output for an input of so many, if both are sequences: by default as many, or those that
+    /// the layer sets. 0 where an input of so many is too short.
+    fn output_timesteps(&self, timesteps: usize) -> usize {
+        self.fixed_timesteps().unwrap_or(timesteps)
     }
 
     /// Whether rows are the first axis of input and output, as in a [`crate::Sequential`].
@@ -280,6 +322,12 @@ pub trait Layer: Send + Sync {
         _shape: [usize; 3],
     ) -> Result<Option<[String; 2]>> {
         Ok(None)
+    }
+
+    /// The layers inside of the layer. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn inner(&self, _: own::Own) -> Vec<&dyn Layer> {
+        Vec::new()
     }
 
     /// One of the layer's parameters, once it is built. Only layers of this crate can override this.

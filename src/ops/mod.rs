@@ -4,6 +4,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod common;
+pub(crate) mod conv;
 pub(crate) mod elementwise;
 pub(crate) mod frames;
 pub(crate) mod gemm;
@@ -16,6 +17,7 @@ pub(crate) mod sums;
 pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::{Kernel, Need};
+use conv::{batch_norm, magnitude, pool1d, reflect, unfold};
 use elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
 use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
 use loss::{
@@ -35,6 +37,15 @@ static KERNELS: &[&[Kernel]] = &[
     one(&attention::gpu::ADDITIVE_BACKWARD),
     one(&attention::gpu::SOFTMAX),
     one(&attention::gpu::SOFTMAX_BACKWARD),
+    one(&batch_norm::KERNEL),
+    one(&magnitude::FORWARD),
+    one(&magnitude::BACKWARD),
+    one(&pool1d::FORWARD),
+    one(&pool1d::BACKWARD),
+    one(&reflect::FORWARD),
+    one(&reflect::BACKWARD),
+    one(&unfold::UNFOLD),
+    one(&unfold::FOLD),
     one(&activation::FORWARD),
     one(&activation::BACKWARD),
     one(&add::KERNEL),

@@ -39,6 +39,7 @@ pub(super) fn check_output(layer: &dyn Layer, x: &Var, y: &Var) -> Result<()> {
         (true, Some(n)) => ("fixed_timesteps", vec![rows, n, size]),
         (true, None) => {
             let timesteps = timesteps.filter(|_| takes_sequence);
+            let timesteps = timesteps.map(|timesteps| layer.output_timesteps(timesteps));
             // A layer that makes a sequence of a single frame sets its length.
             let timesteps = timesteps.or(y.shape().get(1).copied()).unwrap_or(1);
             ("gives_sequence", vec![rows, timesteps, size])

@@ -8,7 +8,7 @@ use super::optim::Optimizer;
 use super::prediction::Meaning;
 use super::summary;
 use crate::autograd::{Params, Tape, Var};
-use crate::nn::{Activation, Layer, LayerState, Own, unpacked};
+use crate::nn::{Activation, Flow, IntoLayer, Layer, LayerState, Own, unpacked};
 use crate::{Device, Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,8 +119,8 @@ impl Sequential {
     /// # Ok::<(), wgpu_lstm::Error>(())
     /// ```
     #[expect(clippy::should_implement_trait, reason = "Keras' name; a model is no number")]
-    pub fn add(mut self, layer: impl Layer + 'static) -> Self {
-        self.layers.push(Arc::new(layer));
+    pub fn add(mut self, layer: impl IntoLayer) -> Self {
+        self.layers.push(layer.into_layer().into());
         self
     }
 
@@ -148,19 +148,19 @@ impl Sequential {
         let before = self.params.mark();
         let (built, new) = self.layers.split_at_mut(self.built.len());
         let mut inserted = Vec::new();
-        let mut size = built.last().map_or(input_size, |layer| layer.output_size());
+        let mut flow = Flow { size: input_size, sequence: true, timesteps: None };
+        built.iter().try_for_each(|layer| flow.pass(layer.as_ref()))?;
         for layer in new {
             let first = self.params.mark();
             // What is not built belongs to the model alone.
             let own = Arc::get_mut(layer).ok_or(NO_LAYERS)?;
-            let built = own.build_on(&self.params, size).and_then(|()| check_layer(own));
+            let built = flow.build(own, &self.params).and_then(|()| check_layer(own));
             if let Err(error) = built {
                 // The layers before it are not built either.
                 self.params.drop_since(before);
                 return Err(error);
             }
             inserted.push(first..self.params.mark());
-            size = layer.output_size();
         }
         self.input_size = Some(input_size);
         self.built.extend(inserted);

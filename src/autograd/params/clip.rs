@@ -60,6 +60,8 @@ fn units(spec: &Spec) -> clip::Units {
         ([first, ..], Layout::Plain) => clip::Units::Rows(*first),
         (_, Layout::Transposed { columns, .. }) => clip::Units::Columns(columns),
         (_, Layout::Gates { hidden_size, .. }) => clip::Units::Columns(4 * hidden_size),
+        // A channel of each group is one unit.
+        (_, Layout::Conv { outputs, .. }) => clip::Units::Columns(outputs),
     }
 }
 

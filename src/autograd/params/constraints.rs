@@ -25,11 +25,17 @@ impl Params {
         inner.groups.forget();
     }
 
+    /// As [`Params::freeze_since`], for good: [`Params::set_frozen`] does not let them move.
+    pub(crate) fn fix_since(&self, mark: usize) {
+        self.lock().specs.iter_mut().skip(mark).for_each(|spec| spec.fixed = true);
+        self.freeze_since(mark);
+    }
+
     /// Keeps the parameters of these names as they are, or lets them move again.
     pub(crate) fn set_frozen(&self, names: &[String], frozen: bool) {
         let mut inner = self.lock();
         let own = inner.specs.iter_mut().filter(|spec| names.contains(&spec.name));
-        own.for_each(|spec| spec.frozen = frozen);
+        own.for_each(|spec| spec.frozen = frozen || spec.fixed);
         inner.groups.forget();
     }
 

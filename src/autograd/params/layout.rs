@@ -1,6 +1,7 @@
 //! The order of a parameter's values in memory, and in PyTorch's layout.
 
 use crate::device::threads::{count, each, each_chunk};
+use crate::ops::conv::conv1d;
 
 /// The order of a parameter's values in memory, relative to PyTorch's layout outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,9 @@ pub(crate) enum Layout {
     Gates { rows: usize, hidden_size: usize },
     /// `[H, 4]` in memory, of which the third is 0; `[3H]` outside: i, f, o.
     Peepholes { hidden_size: usize },
+    /// PyTorch: `[groups * outputs, inputs, size]`, the weight of a convolution. Memory:
+    /// `[groups, size, inputs, outputs]`.
+    Conv { groups: usize, size: usize, inputs: usize, outputs: usize },
 }
 
 impl Layout {
@@ -42,6 +46,9 @@ impl Layout {
                     }
                 }
             }
+            Self::Conv { groups, size, inputs, outputs } => {
+                conv1d::to_outside(memory, outside, [groups, size, inputs, outputs]);
+            }
         }
     }
 
@@ -65,6 +72,9 @@ impl Layout {
                         gates[place] = outside[gate * hidden_size + unit];
                     }
                 }
+            }
+            Self::Conv { groups, size, inputs, outputs } => {
+                conv1d::to_memory(outside, memory, [groups, size, inputs, outputs]);
             }
         }
     }
@@ -159,6 +169,11 @@ mod tests {
             Layout::Peepholes { hidden_size } => {
                 [Some(0), Some(1), None, Some(2)][i % 4].map(|gate| gate * hidden_size + i / 4)
             }
+            Layout::Conv { size, inputs, outputs, .. } => {
+                let (output, input) = (i % outputs, i / outputs % inputs);
+                let (tap, group) = (i / (outputs * inputs) % size, i / (outputs * inputs * size));
+                Some(((group * outputs + output) * inputs + input) * size + tap)
+            }
         }
     }
 
@@ -177,6 +192,12 @@ mod tests {
                 layouts.push((Layout::Gates { rows, hidden_size: size }, rows * 4 * size));
                 layouts.push((Layout::Peepholes { hidden_size: size }, 4 * size));
             }
+        }
+        for [groups, size, inputs, outputs] in
+            [[1, 1, 1, 1], [1, 3, 5, 7], [3, 2, 4, 5], [4, 5, 1, 1]]
+        {
+            let layout = Layout::Conv { groups, size, inputs, outputs };
+            layouts.push((layout, groups * size * inputs * outputs));
         }
         for (layout, len) in layouts {
             let places: Vec<_> = (0..len).map(|i| outside(layout, i)).collect();

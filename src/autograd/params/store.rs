@@ -21,6 +21,8 @@ pub(super) struct Spec {
     pub(super) max_norm: Option<(f32, usize)>,
     /// Whether its layer keeps it as it is, whatever a group says.
     pub(super) frozen: bool,
+    /// Whether nobody can let it move: it is no weight, but a number that was measured.
+    pub(super) fixed: bool,
     /// The values and gradients of a sparse table, which is not part of the arena.
     pub(super) table: Option<Table>,
 }
@@ -120,6 +122,7 @@ impl Store {
             penalty,
             max_norm,
             frozen: false,
+            fixed: false,
             table,
         });
         ParamId { params: self.number, index: self.specs.len() - 1, serial }

@@ -124,6 +124,21 @@ impl Init {
         })
     }
 
+    /// The values of the next kernel of `params`, `[terms, outputs]`, of a convolution with windows of `size` frames:
+    /// Keras counts to `fan_out` what an input frame comes to in all of them.
+    pub(super) fn kernel(
+        self,
+        params: &Params,
+        [terms, outputs]: [usize; 2],
+        size: usize,
+    ) -> Result<Vec<f32>> {
+        if let Self::Orthogonal { .. } = self {
+            return self.weight(params, [terms, outputs], terms);
+        }
+        let len = terms.saturating_mul(outputs);
+        params.first_values(len, |rng| self.values(rng, len, [terms, size * outputs], terms))
+    }
+
     /// The `len` values of the next bias of `params`, which is the sum of `terms` of PyTorch's.
     pub(super) fn bias(
         self,

@@ -162,11 +162,30 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     clamp(simd, y, -1.0, 1.0)
 }
 
+/// The error function, x p(x^2) / q(x^2): Eigen's rational function, which from 4 on is 1.
+#[inline(always)]
+pub(crate) fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let x = clamp(simd, x, -4.0, 4.0);
+    let z = simd.mul_f32s(x, x);
+    let p = [
+        -1.609_603_3e-2,
+        -2.954_599_8e-3,
+        -7.349_906_3e-4,
+        -5.692_506_5e-5,
+        -2.101_024e-6,
+        2.770_681_4e-8,
+        -2.726_142_3e-10,
+    ];
+    let q = [-1.426_474e-2, -7.373_329e-3, -1.682_827e-3, -2.133_740_6e-4, -1.456_607_2e-5];
+    let y = simd.mul_f32s(x, polynomial(simd, z, p));
+    clamp(simd, simd.div_f32s(y, polynomial(simd, z, q)), -1.0, 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Apply<'a>(&'a [f32], &'a mut Vec<[f32; 7]>);
+    struct Apply<'a>(&'a [f32], &'a mut Vec<[f32; 8]>);
 
     impl pulp::WithSimd for Apply<'_> {
         type Output = ();
@@ -183,6 +202,7 @@ mod tests {
                     first(ln(simd, v)),
                     first(softplus(simd, v)),
                     first(exp_m1(simd, v)),
+                    first(erf(simd, v)),
                 ]);
             }
         }
@@ -204,6 +224,7 @@ mod tests {
                 ("e^x", ys[3], d.exp()),
                 ("softplus", ys[5], d.max(0.0) + (-d.abs()).exp().ln_1p()),
                 ("e^x - 1", ys[6], d.exp_m1()),
+                ("erf", ys[7], libm::erf(d)),
             ] {
                 let ulp = f64::from((exact as f32).abs()).max(1e-37) * f64::from(f32::EPSILON);
                 assert!((f64::from(y) - exact).abs() < 3.0 * ulp, "{name}({x}) = {y}, not {exact}");

@@ -165,6 +165,37 @@ fn in_one([m, n, k]: [usize; 3], a: View<'_>, b: View<'_>, bias: Option<&[f32]>,
     }
 }
 
+/// c = a b (+ bias), whose rows may lie apart, by all threads where there is much to do; a bias alone for no terms.
+/// Nobody else may use c meanwhile. A row has the same bits whichever rows are beside it.
+pub(crate) fn into_rows(
+    [m, n, k]: [usize; 3],
+    a: View<'_>,
+    b: View<'_>,
+    bias: Option<&[f32]>,
+    (c, stride): (&mut [f32], usize),
+) {
+    if k == 0 || bias.is_some() {
+        for row in c.chunks_mut(stride).take(m) {
+            match bias {
+                Some(bias) => row[..n].copy_from_slice(&bias[..n]),
+                None => row[..n].fill(0.0),
+            }
+        }
+    }
+    if k == 0 {
+        return;
+    }
+    let mut make =
+        |parallelism| product([m, n, k], a, b, (&mut *c, stride), bias.is_some(), parallelism);
+    match m * n * k {
+        0..SMALL => make(Parallelism::None),
+        _ => threads::inside(|together| {
+            let parallelism = [Parallelism::None, Parallelism::Rayon(0)];
+            make(parallelism[usize::from(together)]);
+        }),
+    }
+}
+
 /// sums = a b (+ bias), where the terms are many: a thread makes the sums of a slice of them. Room for the sums of
 /// the other slices lies behind `sums`.
 fn in_slices(
