@@ -35,3 +35,12 @@ pub fn threads(options: GpuOptions, threads: usize) -> GpuOptions {
 }
 
 pub mod read;
+
+/// The state dict in the bytes of a file.
+///
+/// # Errors
+/// As [`crate::io::pytorch::StateDict::open`].
+#[cfg(feature = "pytorch")]
+pub fn state_dict(bytes: &[u8]) -> crate::Result<crate::io::pytorch::StateDict> {
+    crate::io::pytorch::StateDict::of(crate::io::Source::memory("bytes", bytes))
+}

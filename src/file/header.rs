@@ -1,5 +1,6 @@
 //! The header of a safetensors file: JSON that has the tensors' types, shapes and places, and texts.
 
+use crate::{Error, Result};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -9,24 +10,59 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 
 /// The bytes before the header, which have its length.
-pub(super) const LENGTH: usize = 8;
+const LENGTH: usize = 8;
 
 /// The most bytes of a header, as the format has it.
-pub(super) const LARGEST: usize = 100_000_000;
+const LARGEST: usize = 100_000_000;
 
 /// The entry of the header that has the texts.
 const TEXTS: &str = "__metadata__";
 
 /// What a header says.
 #[derive(Debug, Default)]
-pub(super) struct Header {
-    pub(super) texts: BTreeMap<String, String>,
-    pub(super) tensors: BTreeMap<String, TensorInfo>,
+pub(crate) struct Header {
+    pub(crate) texts: BTreeMap<String, String>,
+    pub(crate) tensors: BTreeMap<String, TensorInfo>,
+}
+
+/// Reads the header of a file of so many bytes, by a function that fills a slice from a place on, and checks it
+/// against the file's length. Returns it, and the place at which the tensors begin.
+pub(crate) fn read(
+    bytes: u64,
+    read: impl Fn(u64, &mut [u8]) -> Result<()>,
+    bad: impl Fn(&str, String, String) -> Error,
+) -> Result<(Header, u64)> {
+    let mut length = [0; LENGTH];
+    if bytes < LENGTH as u64 {
+        let expected = format!("at least {LENGTH}: a safetensors file");
+        return Err(bad("the file's length", expected, format!("{bytes} bytes")));
+    }
+    read(0, &mut length)?;
+    let length = u64::from_le_bytes(length);
+    let most = (bytes - LENGTH as u64).min(LARGEST as u64);
+    if length > most {
+        let expected = format!(
+            "at most {most} bytes, in a file of {bytes}: it is damaged, or no safetensors file"
+        );
+        return Err(bad("the header's length", expected, format!("{length} bytes")));
+    }
+    let mut header = vec![0; length as usize];
+    read(LENGTH as u64, &mut header)?;
+    let (header, len) = Header::parse(&header).map_err(|error| {
+        let expected = "that of a safetensors file".into();
+        bad("the header", expected, format!("unreadable ({error})"))
+    })?;
+    let start = LENGTH as u64 + length;
+    if start.checked_add(len as u64) != Some(bytes) {
+        let expected = format!("{} bytes, as the header says", start.saturating_add(len as u64));
+        return Err(bad("the file's length", expected, format!("{bytes} bytes")));
+    }
+    Ok((header, start))
 }
 
 impl Header {
     /// Reads a header, and returns the number of bytes behind it, which its tensors fill without a gap.
-    pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), SafeTensorError> {
+    fn parse(bytes: &[u8]) -> Result<(Self, usize), SafeTensorError> {
         let header: Self =
             serde_json::from_slice(bytes).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
         let named = |(name, info): (&String, &TensorInfo)| (name.clone(), info.clone());

@@ -1,6 +1,6 @@
 //! What is kept in files: safetensors files, and the states that outlive a process.
 
-mod header;
+pub(crate) mod header;
 mod read;
 mod state;
 mod write;

@@ -1,6 +1,6 @@
 //! Reading of a safetensors file, tensor by tensor.
 
-use super::header::{Header, LARGEST, LENGTH};
+use super::header::{self, Header};
 use super::{RESERVED, io, open};
 use crate::{Error, Result};
 use half::{bf16, f16};
@@ -25,40 +25,16 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens a file and reads its header.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let read = |error| io("read", path, error);
-        let (mut file, bytes) = open(path)?;
-        let bad = |entry: &str, expected: String, found: String| Error::File {
-            path: path.display().to_string(),
-            entry: entry.into(),
-            expected,
-            found,
+        let (file, bytes) = open(path)?;
+        let bad = |entry: &str, expected, found| {
+            let path = path.display().to_string();
+            Error::File { path, entry: entry.into(), expected, found }
         };
-        let mut length = [0; LENGTH];
-        if bytes < LENGTH as u64 {
-            let expected = format!("at least {LENGTH}: a safetensors file");
-            return Err(bad("the file's length", expected, format!("{bytes} bytes")));
-        }
-        file.read_exact(&mut length).map_err(read)?;
-        let length = u64::from_le_bytes(length);
-        let most = (bytes - LENGTH as u64).min(LARGEST as u64);
-        if length > most {
-            let expected = format!(
-                "at most {most} bytes, in a file of {bytes}: it is damaged, or no safetensors file"
-            );
-            return Err(bad("the header's length", expected, format!("{length} bytes")));
-        }
-        let mut header = vec![0; length as usize];
-        file.read_exact(&mut header).map_err(read)?;
-        let (header, len) = Header::parse(&header).map_err(|error| {
-            let expected = "that of a safetensors file".into();
-            bad("the header", expected, format!("unreadable ({error})"))
-        })?;
-        let start = LENGTH as u64 + length;
-        if start.checked_add(len as u64) != Some(bytes) {
-            let expected =
-                format!("{} bytes, as the header says", start.saturating_add(len as u64));
-            return Err(bad("the file's length", expected, format!("{bytes} bytes")));
-        }
+        let read = |at, bytes: &mut [u8]| {
+            let read = (&file).seek(SeekFrom::Start(at)).and_then(|_| (&file).read_exact(bytes));
+            read.map_err(|error| io("read", path, error))
+        };
+        let (header, start) = header::read(bytes, read, bad)?;
         let Header { texts, tensors } = header;
         Ok(Self { path: path.into(), file, start, texts, tensors })
     }
