@@ -100,7 +100,16 @@ impl Sequential {
     /// The names of a layer's parameters in [`Sequential::params`], in the order of its build; none before.
     #[allow(dead_code, reason = "its users come, in `io`")]
     pub(crate) fn parameter_names(&self, layer: usize) -> Vec<String> {
-        self.built.get(layer).map(|ids| self.params.names_of(ids.clone())).unwrap_or_default()
+        self.names_of_layer(layer)
+    }
+
+    /// The features of a frame, of a model whose layers are all built.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`].
+    pub(crate) fn features(&self) -> Result<usize> {
+        let built = self.built.len() == self.layers.len() && !self.layers.is_empty();
+        self.input_size.filter(|_| built).ok_or_else(|| self.not_built())
     }
 
     /// Appends a layer.

@@ -1,7 +1,7 @@
 //! Models of other libraries.
 
-mod fuzz;
-
 #[path = "../common/mod.rs"]
 mod common;
+mod fuzz;
+mod keras;
 mod pytorch;

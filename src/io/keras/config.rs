@@ -1,0 +1,450 @@
+//! What Keras writes of a model as JSON, in any of its versions: layers with their options, and how they are joined.
+
+use crate::io::Source;
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// A model, but for its weights.
+pub(super) struct Architecture {
+    /// In the order of the file.
+    pub(super) nodes: Vec<Node>,
+    /// Those that the output needs, each behind its inputs.
+    pub(super) order: Vec<usize>,
+}
+
+/// A layer, or an operation, of a model.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) class: String,
+    pub(super) config: Map<String, Value>,
+    /// The nodes whose outputs it takes.
+    pub(super) inputs: Vec<usize>,
+    /// Whether it is given a mask by name: a file of Keras 3 says so wherever a layer takes one.
+    pub(super) mask: bool,
+    /// The shape of its input, if the file says so; the batch is the first axis.
+    pub(super) input_shape: Option<Vec<Option<usize>>>,
+}
+
+impl Node {
+    /// Whether it is a layer, and no operation on tensors: only layers are counted where weights get their names.
+    pub(super) fn is_layer(&self) -> bool {
+        self.class == INPUT || self.config.contains_key("trainable")
+    }
+}
+
+/// The class of what a model is given.
+pub(super) const INPUT: &str = "InputLayer";
+
+/// Reads the JSON of a model.
+///
+/// # Errors
+/// [`Error::File`].
+pub(super) fn read(source: &Source, text: &str) -> Result<Architecture> {
+    let parser = Parser { source };
+    let bad = |error| source.bad(MODEL, "JSON as Keras writes it", format!("unreadable ({error})"));
+    let mut model: Map<String, Value> = serde_json::from_str(text).map_err(bad)?;
+    let class = parser.class(&model, MODEL)?;
+    let (layers, inputs, outputs, named) = match (&class[..], model.remove("config")) {
+        // As before Keras 2.2.3.
+        ("Sequential", Some(Value::Array(layers))) => (layers, None, None, None),
+        ("Sequential", Some(Value::Object(mut config))) => {
+            let shape = config.remove("build_input_shape").or_else(|| built_for(&model));
+            (parser.list(config.remove("layers"), "its layers")?, None, None, shape)
+        }
+        ("Functional" | "Model", Some(Value::Object(mut config))) => {
+            let layers = parser.list(config.remove("layers"), "its layers")?;
+            (layers, config.remove("input_layers"), config.remove("output_layers"), None)
+        }
+        (_, Some(Value::Object(_) | Value::Array(_))) => {
+            let expected = "a Sequential or a Functional, whose layers the file has";
+            return Err(source.bad(MODEL, expected, format!("a {class}")));
+        }
+        _ => return Err(source.bad(MODEL, "with a config", "without")),
+    };
+    match outputs {
+        None => parser.sequential(layers, named.as_ref()),
+        Some(outputs) => parser.functional(layers, inputs, &outputs),
+    }
+}
+
+const MODEL: &str = "the model's config";
+
+/// The shape that a saved model was built for.
+fn built_for(model: &Map<String, Value>) -> Option<Value> {
+    model.get("build_config")?.get("input_shape").cloned()
+}
+
+/// A shape whose first axis is the batch.
+pub(super) fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
+    let axes = value.as_array()?.iter().map(|axis| match axis {
+        Value::Null => Some(None),
+        axis => axis.as_u64().and_then(|axis| usize::try_from(axis).ok()).map(Some),
+    });
+    axes.collect()
+}
+
+struct Parser<'a> {
+    source: &'a Source,
+}
+
+impl Parser<'_> {
+    fn class(&self, object: &Map<String, Value>, what: &str) -> Result<String> {
+        let class = object.get("class_name").and_then(Value::as_str).map(str::to_owned);
+        class.ok_or_else(|| self.source.bad(what, "with a class_name", "without"))
+    }
+
+    fn list(&self, value: Option<Value>, what: &str) -> Result<Vec<Value>> {
+        match value {
+            Some(Value::Array(list)) => Ok(list),
+            _ => Err(self.source.bad(what, "a list", "none")),
+        }
+    }
+
+    /// A layer, and what it says of its inputs.
+    fn node(&self, number: usize, layer: Value) -> Result<(Node, Vec<Value>)> {
+        let what = format!("layer {} of the model", number + 1);
+        let Value::Object(mut layer) = layer else {
+            return Err(self.source.bad(what, "an object", "none"));
+        };
+        let class = self.class(&layer, &what)?;
+        let config = match layer.remove("config") {
+            Some(Value::Object(config)) => config,
+            _ => return Err(self.source.bad(what, "with a config", "without")),
+        };
+        let name = layer.get("name").or_else(|| config.get("name")).and_then(Value::as_str);
+        let name = name.unwrap_or("").to_owned();
+        let inbound = match layer.remove("inbound_nodes") {
+            Some(Value::Array(nodes)) => nodes,
+            _ => Vec::new(),
+        };
+        let said = ["batch_shape", "batch_input_shape"].into_iter().find_map(|key| config.get(key));
+        let input_shape = said.cloned().or_else(|| built_for(&layer)).as_ref().and_then(shape);
+        let (inputs, mask) = (Vec::new(), false);
+        Ok((Node { name, class, config, inputs, mask, input_shape }, inbound))
+    }
+
+    fn sequential(&self, layers: Vec<Value>, built: Option<&Value>) -> Result<Architecture> {
+        let mut nodes = Vec::with_capacity(layers.len());
+        for (number, layer) in layers.into_iter().enumerate() {
+            let (mut node, _) = self.node(number, layer)?;
+            node.inputs.extend(number.checked_sub(1));
+            nodes.push(node);
+        }
+        if let Some(first) = nodes.first_mut().filter(|first| first.input_shape.is_none()) {
+            first.input_shape = built.and_then(shape);
+        }
+        let order = (0..nodes.len()).collect();
+        Ok(Architecture { nodes, order })
+    }
+
+    fn functional(
+        &self,
+        layers: Vec<Value>,
+        inputs: Option<Value>,
+        outputs: &Value,
+    ) -> Result<Architecture> {
+        let (mut nodes, mut inbound) = (Vec::new(), Vec::new());
+        for (number, layer) in layers.into_iter().enumerate() {
+            let (node, calls) = self.node(number, layer)?;
+            nodes.push(node);
+            inbound.push(calls);
+        }
+        let mut names = HashMap::new();
+        for (number, node) in nodes.iter().enumerate() {
+            if names.insert(node.name.clone(), number).is_some() {
+                let entry = format!("the layer {:?}", node.name);
+                return Err(self.source.bad(entry, "one of its name", "one of two"));
+            }
+        }
+        for (node, calls) in nodes.iter_mut().zip(inbound) {
+            self.join(node, calls, &names)?;
+        }
+        let one = |value: &Value, what: &str| -> Result<usize> {
+            // `[name, 0, 0]`, or a list of such.
+            let all = match value.as_array().map(Vec::as_slice) {
+                Some([Value::String(_), ..]) => vec![value],
+                Some(list) => list.iter().collect(),
+                None => Vec::new(),
+            };
+            let [one] = all[..] else {
+                let found = format!("{} of them", all.len());
+                return Err(self.source.bad(what, "one, as a Sequential has it", found));
+            };
+            let name = one.get(0).and_then(Value::as_str).unwrap_or("");
+            names.get(name).copied().ok_or_else(|| self.source.bad(what, "a layer", "none"))
+        };
+        let input = one(&inputs.unwrap_or(Value::Null), "the model's inputs")?;
+        let output = one(outputs, "the model's outputs")?;
+        let order = self.order(&nodes, output)?;
+        let other = order.iter().find(|&&node| nodes[node].inputs.is_empty() && node != input);
+        if let Some(&other) = other {
+            let entry = format!("the layer {:?} ({})", nodes[other].name, nodes[other].class);
+            return Err(self.source.bad(entry, "with an input", "without"));
+        }
+        Ok(Architecture { nodes, order })
+    }
+
+    /// Reads what a layer is called with.
+    fn join(
+        &self,
+        node: &mut Node,
+        mut calls: Vec<Value>,
+        names: &HashMap<String, usize>,
+    ) -> Result<()> {
+        let entry = format!("the layer {:?} ({})", node.name, node.class);
+        let bad = |expected: &str, found: String| self.source.bad(&*entry, expected, found);
+        if calls.len() > 1 {
+            return Err(bad("used once", format!("used {} times", calls.len())));
+        }
+        let of = |history: Option<&Value>| -> Result<usize> {
+            let name = history.and_then(|history| history.get(0)).and_then(Value::as_str);
+            let number = |at: usize| history.and_then(|h| h.get(at)).and_then(Value::as_u64);
+            match (name, number(1), number(2)) {
+                (Some(name), Some(0), Some(0)) => names.get(name).copied().ok_or_else(|| {
+                    bad("called with outputs of layers of the model", format!("with {name:?}"))
+                }),
+                _ => Err(bad("called with the outputs of layers", "with something else".into())),
+            }
+        };
+        match calls.pop() {
+            None => {}
+            Some(Value::Object(call)) => {
+                let mut left: Vec<&Value> = call.get("args").into_iter().collect();
+                while let Some(value) = left.pop() {
+                    match value {
+                        Value::Array(list) => left.extend(list.iter().rev()),
+                        Value::Null => {}
+                        Value::Object(tensor) if tensor.contains_key("config") => {
+                            let history = tensor.get("config").and_then(|c| c.get("keras_history"));
+                            node.inputs.push(of(history)?);
+                        }
+                        // Operations take numbers, too; those that are converted have none.
+                        _ if !node.is_layer() => {}
+                        other => return Err(bad("called with tensors", format!("with {other}"))),
+                    }
+                }
+                let none = Map::new();
+                let named = call.get("kwargs").and_then(Value::as_object).unwrap_or(&none);
+                for (key, value) in named {
+                    match (&key[..], value) {
+                        (_, Value::Null | Value::Bool(false)) => {}
+                        ("mask", Value::Array(masks)) if masks.iter().all(Value::is_null) => {}
+                        ("mask", _) => node.mask = true,
+                        _ => return Err(bad("called with its input alone", format!("with {key}"))),
+                    }
+                }
+            }
+            // Of Keras 2: a list for each input.
+            Some(Value::Array(inputs)) => {
+                for input in &inputs {
+                    let named = input.get(3).and_then(Value::as_object);
+                    let named = named.into_iter().flatten();
+                    if let Some((key, _)) = named.into_iter().find(|(_, value)| !value.is_null()) {
+                        return Err(bad("called with its input alone", format!("with {key}")));
+                    }
+                    node.inputs.push(of(Some(input))?);
+                }
+            }
+            Some(other) => return Err(bad("called with tensors", format!("with {other}"))),
+        }
+        Ok(())
+    }
+
+    /// The nodes that the output needs, each behind its inputs.
+    fn order(&self, nodes: &[Node], output: usize) -> Result<Vec<usize>> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Seen {
+            Not,
+            Open,
+            Done,
+        }
+        let (mut seen, mut order) = (vec![Seen::Not; nodes.len()], Vec::new());
+        // A node, and how many of its inputs were visited.
+        let mut stack = vec![(output, 0)];
+        seen[output] = Seen::Open;
+        while let Some((node, visited)) = stack.last_mut() {
+            match nodes[*node].inputs.get(*visited) {
+                Some(&input) => {
+                    *visited += 1;
+                    match seen[input] {
+                        Seen::Done => {}
+                        Seen::Not => {
+                            seen[input] = Seen::Open;
+                            stack.push((input, 0));
+                        }
+                        Seen::Open => {
+                            let entry = format!("the layer {:?}", nodes[input].name);
+                            return Err(self.source.bad(entry, "in no circle", "in one"));
+                        }
+                    }
+                }
+                None => {
+                    seen[*node] = Seen::Done;
+                    order.push(*node);
+                    stack.pop();
+                }
+            }
+        }
+        Ok(order)
+    }
+}
+
+/// The options of a layer, which are taken one by one: what is left at the end was not understood.
+pub(super) struct Options<'a> {
+    source: &'a Source,
+    name: String,
+    class: String,
+    left: Map<String, Value>,
+}
+
+/// What says nothing of a layer whose weights are read: how they were drawn, and how Keras computes.
+const NO_MATTER: [&str; 16] = [
+    "name",
+    "batch_input_shape",
+    "batch_shape",
+    "input_shape",
+    "input_dtype",
+    "input_length",
+    "input_dim",
+    "seed",
+    "implementation",
+    "unroll",
+    "use_cudnn",
+    "unit_forget_bias",
+    "autocast",
+    "fused",
+    "momentum",
+    "synchronized",
+];
+
+impl<'a> Options<'a> {
+    pub(super) fn new(source: &'a Source, node: &Node) -> Result<Self> {
+        let (name, class) = (node.name.clone(), node.class.clone());
+        let mut options = Self { source, name, class, left: node.config.clone() };
+        let policy = options.left.remove("dtype");
+        let policy = policy.as_ref().and_then(|dtype| dtype.get("class_name")).and_then(Value::as_str);
+        if let Some(policy) = policy.filter(|policy| policy.contains("Quantized")) {
+            return Err(options.refuse("dtype", "a type of floats", policy));
+        }
+        Ok(options)
+    }
+
+    /// The options of a layer that another one wraps, under a key.
+    pub(super) fn inner(&mut self, key: &str) -> Result<Node> {
+        let bad = |options: &Self| options.refuse(key, "a layer", "none");
+        let Some(Value::Object(mut layer)) = self.left.remove(key) else { return Err(bad(self)) };
+        let class = layer.get("class_name").and_then(Value::as_str).map(str::to_owned);
+        let (Some(class), Some(Value::Object(config))) = (class, layer.remove("config")) else {
+            return Err(bad(self));
+        };
+        let name = self.name.clone();
+        let (inputs, mask, input_shape) = (Vec::new(), false, None);
+        Ok(Node { name, class, config, inputs, mask, input_shape })
+    }
+
+    pub(super) fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// That an option is not one that can be had here.
+    pub(super) fn refuse(
+        &self,
+        option: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Error {
+        let Self { source, name, class, .. } = self;
+        source.bad(format!("{option} of the layer {name:?} ({class})"), expected, found)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.contains_key(key)
+    }
+
+    /// An option that is not null.
+    pub(super) fn value(&mut self, key: &str) -> Option<Value> {
+        self.left.remove(key).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn flag(&mut self, key: &str, default: bool) -> Result<bool> {
+        match self.value(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(other) => Err(self.refuse(key, "true or false", other.to_string())),
+        }
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.refuse(key, "a text", other.to_string())),
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &str, default: f32) -> Result<f32> {
+        match self.value(key) {
+            None => Ok(default),
+            Some(value) => match value.as_f64() {
+                Some(number) => Ok(number as f32),
+                None => Err(self.refuse(key, "a number", value.to_string())),
+            },
+        }
+    }
+
+    /// A size, which may be the one element of a list.
+    pub(super) fn size(&mut self, key: &str) -> Result<Option<usize>> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let one = match value.as_array().map(Vec::as_slice) {
+            Some([one]) => one,
+            _ => &value,
+        };
+        match one.as_u64().and_then(|size| usize::try_from(size).ok()) {
+            Some(size) => Ok(Some(size)),
+            None => Err(self.refuse(key, "a size", value.to_string())),
+        }
+    }
+
+    pub(super) fn needed(&mut self, key: &str) -> Result<usize> {
+        self.size(key)?.ok_or_else(|| self.refuse(key, "a size", "missing"))
+    }
+
+    /// Checks that an axis is the last one of `rank`.
+    pub(super) fn last_axis(&mut self, rank: usize) -> Result<()> {
+        let Some(value) = self.value("axis") else { return Ok(()) };
+        let one = match value.as_array().map(Vec::as_slice) {
+            Some([one]) => one,
+            _ => &value,
+        };
+        match one.as_i64() {
+            Some(axis) if axis == -1 || axis + 1 == rank as i64 => Ok(()),
+            _ => Err(self.refuse("axis", "the last", value.to_string())),
+        }
+    }
+
+    /// Checks that features are the last axis.
+    pub(super) fn channels_last(&mut self) -> Result<()> {
+        match self.text("data_format")? {
+            Some(format) if format != "channels_last" => {
+                Err(self.refuse("data_format", "channels_last", format))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that nothing is left that would change what the layer does.
+    pub(super) fn end(self) -> Result<()> {
+        let left = self.left.iter().find(|(key, value)| {
+            let off = matches!(value, Value::Null | Value::Bool(false));
+            !off && !NO_MATTER.contains(&&key[..]) && !key.ends_with("_initializer")
+        });
+        match left {
+            None => Ok(()),
+            Some((key, value)) => {
+                let found = value.to_string().chars().take(200).collect::<String>();
+                Err(self.refuse(key, "absent: it cannot be had here", found))
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! From what a file says to a model.
+
+use super::activations::Version;
+use super::classes::{Flow, Join, Made, make, same_flow};
+use super::config::{Architecture, INPUT, Node};
+use super::h5::Group;
+use super::weights::{Arrays, leaves, plan};
+use crate::io::Source;
+use crate::nn::{Graph, Layer};
+use crate::{Device, Error, Result, Sequential};
+use std::collections::{HashMap, HashSet};
+
+/// Makes the model, and gives it its weights.
+pub(super) fn model(
+    source: &Source,
+    architecture: &Architecture,
+    version: Version,
+    file: &Group,
+    arrays: Vec<Arrays>,
+    device: &Device,
+) -> Result<Sequential> {
+    let import = Import { source, architecture, version };
+    let (input_size, layers) = import.layers(&arrays)?;
+    let mut model = layers.into_iter().fold(Sequential::new(device), Sequential::add);
+    let params = model.params().clone();
+    let built = params.blank(Arrays::count(&arrays), || model.build(input_size));
+    built.map_err(|error| match error {
+        Error::OutOfMemory { .. } | Error::DeviceLost { .. } | Error::Gpu { .. } => error,
+        error => source.bad("the model", "layers that go together", format!("none ({error})")),
+    })?;
+    // A model without parameters has nothing to read.
+    let leaves = if params.names().is_empty() { Vec::new() } else { leaves(&model)? };
+    plan(&params, file, &leaves, arrays)?.into_iter().try_for_each(|planned| planned.set(&params))?;
+    Ok(model)
+}
+
+struct Import<'a> {
+    source: &'a Source,
+    architecture: &'a Architecture,
+    version: Version,
+}
+
+impl Import<'_> {
+    /// The layers in their order, and the features of what they take.
+    fn layers(&self, arrays: &[Arrays]) -> Result<(usize, Vec<Box<dyn Layer>>)> {
+        let Architecture { nodes, order } = self.architecture;
+        let Some(&first) = order.first() else {
+            return Err(self.source.bad("the model", "with layers", "without"));
+        };
+        let (input_size, mut flow) = self.input(&nodes[first], arrays)?;
+        let order = if nodes[first].class == INPUT { &order[1..] } else { &order[..] };
+        let mut layers = Vec::new();
+        for part in parts(nodes, order) {
+            match part {
+                [node] if nodes[*node].inputs.len() <= 1 => {
+                    let node = &nodes[*node];
+                    let (made, next) = make(self.source, node, flow, self.version)?;
+                    flow = next;
+                    match made {
+                        Made::Layer(layer) => layers.push(layer),
+                        Made::Nothing => {}
+                        Made::Join(_) => return Err(self.alone(node)),
+                    }
+                }
+                part => {
+                    let (graph, next) = self.graph(part, flow)?;
+                    flow = next;
+                    layers.push(Box::new(graph));
+                }
+            }
+        }
+        Ok((input_size, layers))
+    }
+
+    fn alone(&self, node: &Node) -> Error {
+        let entry = format!("the inputs of the layer {:?} ({})", node.name, node.class);
+        self.source.bad(entry, "at least two, of layers behind the model's input", "others")
+    }
+
+    /// The features of the model's input, and what it is: of a first layer that says nothing, by its weights.
+    fn input(&self, first: &Node, arrays: &[Arrays]) -> Result<(usize, Flow)> {
+        let tokens = |node: &Node| node.class == "Embedding";
+        let order = &self.architecture.order;
+        let second = order.get(1).map(|&node| &self.architecture.nodes[node]);
+        let takes_tokens = tokens(first) || (first.class == INPUT && second.is_some_and(tokens));
+        let plain = Flow { sequence: false, masked: false, timesteps: None };
+        let (rows, sequence) = (plain, Flow { sequence: true, ..plain });
+        let axes = first.input_shape.as_deref();
+        match (takes_tokens, axes) {
+            (true, Some(&[_, timesteps])) => Ok((1, Flow { timesteps, ..rows })),
+            (true, None) => Ok((1, rows)),
+            (false, Some(&[_, timesteps, Some(size)])) => {
+                Ok((size, Flow { timesteps, ..sequence }))
+            }
+            (false, Some(&[_, Some(size)])) => Ok((size, rows)),
+            (false, None) => {
+                let array = arrays.first().and_then(|arrays| arrays.arrays.first());
+                match array.map(|array| &array.shape[..]) {
+                    Some(&[size, _] | &[_, size, _] | &[size]) => Ok((size, sequence)),
+                    _ => Err(self.source.bad("the model's input", "of a known shape", "of none")),
+                }
+            }
+            (_, Some(other)) => {
+                let expected = "[B,T,F] or [B,F], or tokens [B,T]";
+                Err(self.source.bad("the shape of the model's input", expected, format!("{other:?}")))
+            }
+        }
+    }
+
+    /// A part of the model in which layers have several inputs, or outputs that several layers take.
+    fn graph(&self, part: &[usize], flow: Flow) -> Result<(Graph, Flow)> {
+        let nodes = &self.architecture.nodes;
+        let (mut graph, mut taken) = (Graph::new(), HashSet::from([GRAPH_INPUT.to_owned()]));
+        let first = (GRAPH_INPUT.to_owned(), flow);
+        // What each node gives, by its name in the graph.
+        let mut given = HashMap::<usize, (String, Flow)>::new();
+        let (mut last, mut added) = (first.clone(), String::new());
+        for &number in part {
+            let node = &nodes[number];
+            let input = |input: &usize| given.get(input).unwrap_or(&first).clone();
+            let (from, flows): (Vec<_>, Vec<_>) = node.inputs.iter().map(input).unzip();
+            let flow = same_flow(self.source, node, &flows)?;
+            let (made, next) = make(self.source, node, flow, self.version)?;
+            let mut name = node.name.clone();
+            while !taken.insert(name.clone()) {
+                name.push('_');
+            }
+            let all: Vec<&str> = from.iter().map(String::as_str).collect();
+            (graph, name) = match (made, &all[..]) {
+                (Made::Layer(layer), &[from]) => (graph.layer(&*name, from, layer), name),
+                (Made::Nothing, &[from]) => (graph, from.to_owned()),
+                (Made::Join(Join::Concat), [_, _, ..]) => (graph.concat(&*name, &all), name),
+                (Made::Join(Join::Add), [_, _, ..]) => (graph.add(&*name, &all), name),
+                (Made::Join(Join::Multiply), [_, _, ..]) => (graph.multiply(&*name, &all), name),
+                _ => return Err(self.alone(node)),
+            };
+            if Some(&name) != from.first() {
+                added.clone_from(&name);
+            }
+            last = (name, next);
+            given.insert(number, last.clone());
+        }
+        if last.0 != added {
+            // A graph gives what was added last.
+            graph = graph.concat("output", &[&last.0]);
+        }
+        Ok((graph, last.1))
+    }
+}
+
+/// What a graph calls its input.
+const GRAPH_INPUT: &str = "input";
+
+/// Cuts an order of nodes where nothing but the last one's output goes on.
+fn parts<'a>(nodes: &[Node], order: &'a [usize]) -> Vec<&'a [usize]> {
+    let place: HashMap<usize, usize> =
+        order.iter().enumerate().map(|(place, &node)| (node, place)).collect();
+    // The last place that takes what a node gives; first of all, the model's input.
+    let (mut until, mut input_until) = (vec![0; order.len()], 0);
+    for (at, &node) in order.iter().enumerate() {
+        for input in &nodes[node].inputs {
+            match place.get(input) {
+                Some(&from) => until[from] = at,
+                None => input_until = at,
+            }
+        }
+    }
+    let (mut parts, mut start, mut open) = (Vec::new(), 0, input_until);
+    for at in 0..order.len() {
+        // What this node itself gives may go anywhere.
+        if open <= at {
+            parts.push(&order[start..=at]);
+            start = at + 1;
+        }
+        open = open.max(until[at]);
+    }
+    parts
+}
