@@ -42,6 +42,28 @@ pub(crate) struct Entry<'a> {
 
 pub(crate) type Values<'a> = Box<dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a>;
 
+impl Entry<'_> {
+    /// Hands on the values, never more than the shape says.
+    ///
+    /// # Errors
+    /// [`Error::Count`] if there are more or fewer, and those of `to` and of the values.
+    pub(crate) fn hand_on(self, to: &mut Sink<'_>) -> Result<()> {
+        let Self { shape, values, .. } = self;
+        let expected = shape.iter().product();
+        let (mut left, mut found) = (expected, 0);
+        values(&mut |part| {
+            found += part.len();
+            let part = &part[..part.len().min(left)];
+            left -= part.len();
+            to(part)
+        })?;
+        match found == expected {
+            true => Ok(()),
+            false => Err(Error::Count { op: "save", shape, expected, found }),
+        }
+    }
+}
+
 /// Writes texts and tensors. After an error the file is what it was before.
 pub(crate) fn write(
     path: &Path,
@@ -93,14 +115,8 @@ fn write_values(file: &File, path: &Path, entries: Vec<Entry<'_>>) -> Result<()>
         // Without a thread all is stored at the end. This one ends when `begin` is dropped.
         let storing = std::thread::Builder::new().spawn_scoped(scope, store);
         let mut ahead = 0;
-        for Entry { shape, values, .. } in entries {
-            let expected = shape.iter().product();
-            let (mut left, mut found) = (expected, 0);
-            values(&mut |part| {
-                found += part.len();
-                // Never more than the header says.
-                let part = &part[..part.len().min(left)];
-                left -= part.len();
+        for entry in entries {
+            entry.hand_on(&mut |part| {
                 write_floats(file, part).map_err(|error| io("write", path, error))?;
                 ahead += size_of_val(part);
                 if ahead >= AHEAD && storing.is_ok() && begin.try_send(()).is_ok() {
@@ -108,9 +124,6 @@ fn write_values(file: &File, path: &Path, entries: Vec<Entry<'_>>) -> Result<()>
                 }
                 Ok(())
             })?;
-            if found != expected {
-                return Err(Error::Count { op: "save", shape, expected, found });
-            }
         }
         drop(begin);
         match storing.map(|thread| thread.join()) {

@@ -10,7 +10,7 @@ use crate::{DType, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The number added to a variance, as in PyTorch.
-pub(super) const EPSILON: f32 = 1e-5;
+pub(crate) const EPSILON: f32 = 1e-5;
 
 /// Normalises the features of each frame to the mean 0 and the variance 1, then scales by a gain and adds
 /// a bias (Ba et al. 2016, arXiv 1607.06450): `[..,F]` to `[..,F]`.

@@ -45,6 +45,8 @@ pub use graph::Graph;
 pub use init::Init;
 pub(crate) use inner::Flow;
 pub use kinds::Layers;
+#[cfg(feature = "onnx")]
+pub(crate) use layer_norm::EPSILON as LAYER_NORM_EPSILON;
 pub use layer_norm::LayerNorm;
 pub(crate) use lstm::Steps;
 pub use lstm::{Lstm, LstmOutput, LstmState, LstmStepper, LstmTrace, Merge, StreamId};

@@ -70,7 +70,7 @@ impl Sequential {
     }
 
     /// The texts of a file that have what is kept.
-    pub(super) fn kept_texts(&self) -> impl Iterator<Item = (String, String)> {
+    pub(crate) fn kept_texts(&self) -> impl Iterator<Item = (String, String)> {
         self.kept.iter().map(|(name, text)| (format!("{KEPT_TEXT}{name}"), text.clone()))
     }
 }

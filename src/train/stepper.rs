@@ -1,9 +1,11 @@
 //! A whole model frame by frame, for streams whose frames arrive at any time.
 
 use super::prediction::{Meaning, Prediction};
-use super::sequential::{NO_LAYERS, Sequential};
+use super::sequential::Sequential;
+#[cfg(doc)]
+use crate::Error;
 use crate::nn::{Steps, StreamId};
-use crate::{Error, Result, Tensor};
+use crate::{Result, Tensor};
 
 /// Runs a model frame by frame: one frame of each stream in, one row of a prediction out. It predicts what
 /// [`Sequential::predict`] predicts for all frames of the stream so far: the row of the last frame or, where the
@@ -56,13 +58,7 @@ impl Sequential {
     /// [`Error::TooLarge`] and [`Error::OutOfMemory`] for more streams than there is memory for; and those of
     /// the device.
     pub fn stepper(&self, streams: usize) -> Result<Stepper> {
-        if self.layers.is_empty() {
-            return Err(NO_LAYERS);
-        }
-        let Some(input_size) = self.input_size.filter(|_| self.built.len() == self.layers.len())
-        else {
-            return Err(Error::NotBuilt { what: "the model", call: "fit or build" });
-        };
+        let input_size = self.features()?;
         let option = ("Stepper::streams", streams);
         let steps = Steps::new(&self.params, self.layers.clone(), input_size, option)?;
         Ok(Stepper { steps, meaning: self.meaning() })

@@ -4,4 +4,6 @@
 mod common;
 mod fuzz;
 mod keras;
+#[path = "onnx/export/mod.rs"]
+mod onnx_export;
 mod pytorch;

@@ -1,1 +1,5 @@
 //! ONNX.
+
+mod export;
+
+pub use export::Export;

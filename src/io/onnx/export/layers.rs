@@ -1,0 +1,336 @@
+//! What each layer becomes.
+
+use super::graph::{Attr, Axis, Graph, Kind};
+use super::steps::{Flow, Steps};
+use crate::nn::{Activation, Layer, Pooling};
+use crate::train::Sequential;
+use crate::{Error, Result};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use std::collections::BTreeMap;
+
+/// An option that does not change what a layer computes outside of training.
+pub(super) type Any = IgnoredAny;
+
+/// A state that a step model takes and gives.
+pub(super) struct State {
+    /// `h_0`.
+    pub(super) name: String,
+    /// The name of the layer.
+    pub(super) layer: String,
+    pub(super) size: usize,
+    /// The value after the step.
+    after: String,
+}
+
+/// A model on its way to a graph.
+pub(super) struct Writer<'a> {
+    pub(super) graph: Graph,
+    /// Whether it takes one frame and states.
+    pub(super) step: bool,
+    pub(super) states: Vec<State>,
+    recurrences: usize,
+    /// The parameters of the layer that are not taken yet.
+    parameters: std::vec::IntoIter<String>,
+    /// Values that are made once: what, and of which value.
+    pub(super) made: BTreeMap<(&'static str, String), String>,
+    model: &'a Sequential,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "as of LstmOptions")]
+struct DenseOptions {
+    units: usize,
+    activation: Activation,
+    use_bias: bool,
+    frozen: Any,
+    kernel_init: Any,
+    bias_init: Any,
+    kernel: Any,
+    bias: Any,
+    activity: Any,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "as of LstmOptions")]
+struct EmbeddingOptions {
+    tokens: usize,
+    size: usize,
+    padding: Any,
+    mask_zero: bool,
+    frozen: Any,
+    sparse: Any,
+    init: Any,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "as of LstmOptions")]
+struct LayerNormOptions {
+    epsilon: f32,
+    frozen: Any,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoolOptions {
+    pooling: Pooling,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RepeatOptions {
+    n: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(model: &'a Sequential, opset: u32, step: bool) -> Self {
+        Self {
+            graph: Graph::new(model.params(), opset),
+            step,
+            states: Vec::new(),
+            recurrences: 0,
+            parameters: Vec::new().into_iter(),
+            made: BTreeMap::new(),
+            model,
+        }
+    }
+
+    /// All layers, on the model's input, and `lengths` if that is one.
+    pub(super) fn run(&mut self, input_size: usize, lengths: bool) -> Result<()> {
+        let layers = self.model.layers();
+        let tokens = input_size == 1 && layers.first().is_some_and(|first| first.takes_tokens());
+        let (kind, mut axes) = (if tokens { Kind::Int64 } else { Kind::Float }, vec![BATCH]);
+        axes.extend((!self.step).then_some(TIME));
+        axes.extend((!tokens).then_some(Axis::Size(input_size)));
+        let mut name = self.graph.input("input", kind, &axes);
+        "input".clone_into(&mut self.graph.scope);
+        if self.step {
+            name = self.graph.unsqueeze(&name, 1);
+        }
+        let steps = match lengths {
+            true => {
+                let lengths = self.graph.input("lengths", Kind::Int64, &[BATCH]);
+                Steps::Lengths(self.graph.cast(&lengths, Kind::Int32))
+            }
+            false => Steps::All,
+        };
+        let time = if self.step { Axis::Size(1) } else { TIME };
+        let mut x = Flow { name, sequence: true, features: input_size, time, steps };
+        for (number, layer) in layers.iter().enumerate() {
+            let names = self.model.parameter_names(number);
+            let prefix = names.first().and_then(|name| name.split('.').next());
+            let scope = prefix.unwrap_or(layer.kind()).to_owned();
+            self.graph.scope = self.graph.free(scope);
+            self.parameters = names.into_iter();
+            x = self.layer(layer.as_ref(), x, tokens && number == 0)?;
+            if x.features != layer.output_size() || self.parameters.len() > 0 {
+                return Err(self.strange(format!("it gives {} features", x.features)));
+            }
+        }
+        self.finish(x);
+        Ok(())
+    }
+
+    fn finish(&mut self, mut x: Flow) {
+        "output".clone_into(&mut self.graph.scope);
+        if self.step && x.sequence {
+            (x.name, x.sequence) = (self.graph.squeeze(&x.name, 1), false);
+        }
+        let mut axes = vec![BATCH];
+        axes.extend(x.sequence.then_some(x.time));
+        axes.push(Axis::Size(x.features));
+        self.graph.output(&x.name, "output", &axes);
+        for State { name, size, after, .. } in &self.states {
+            self.graph.output(after, &format!("{name}_out"), &[BATCH, Axis::Size(*size)]);
+        }
+    }
+
+    fn layer(&mut self, layer: &dyn Layer, x: Flow, tokens: bool) -> Result<Flow> {
+        let kind = layer.kind();
+        match kind {
+            "dense" => self.dense(&self.options(layer)?, x),
+            "dropout" => Ok(x),
+            "embedding" => self.embedding(&self.options(layer)?, x, tokens),
+            "layer_norm" => self.layer_norm(&self.options(layer)?, x),
+            "lstm" => self.lstm(self.options(layer)?, x),
+            "pool" => self.pool(&self.options(layer)?, &x),
+            "repeat" => self.repeat(&self.options(layer)?, &x),
+            "rnn" => self.rnn(self.options(layer)?, x),
+            what => {
+                let help = "ONNX has no such layer that this crate knows of: leave it out of the model that \
+                            is exported, and compute it behind or before";
+                Err(Error::Unsupported { what, with: "io::onnx::Export", help })
+            }
+        }
+    }
+
+    /// A layer's options. One that is not known here is an error: it may change what the layer computes.
+    fn options<T: DeserializeOwned>(&self, layer: &dyn Layer) -> Result<T> {
+        serde_json::from_str(&layer.config()?).map_err(|error| self.strange(error.to_string()))
+    }
+
+    fn strange(&self, what: String) -> Error {
+        Error::custom(format!(
+            "io::onnx::Export: the layer {} is not understood: {what}",
+            self.graph.scope
+        ))
+    }
+
+    /// The layer's next parameter, in the order of its build.
+    pub(super) fn parameter(&mut self) -> Result<String> {
+        let next = self.parameters.next();
+        next.ok_or_else(|| self.strange("it has fewer parameters than its options say".into()))
+    }
+
+    /// The state of the next recurrence, before the step: h of this size, and c.
+    pub(super) fn begin_state(&mut self, size: usize, c: Option<usize>) -> Vec<String> {
+        let number = self.recurrences;
+        self.recurrences += 1;
+        let mut state = |part: &str, size: usize| {
+            let (name, layer) = (format!("{part}_{number}"), self.graph.scope.clone());
+            let before =
+                self.graph.input(&format!("{name}_in"), Kind::Float, &[BATCH, Axis::Size(size)]);
+            self.states.push(State { name, layer, size, after: String::new() });
+            before
+        };
+        let mut all = vec![state("h", size)];
+        all.extend(c.map(|size| state("c", size)));
+        all
+    }
+
+    /// That state after the step.
+    pub(super) fn end_state(&mut self, after: Vec<String>) {
+        let first = self.states.len() - after.len();
+        self.states[first..].iter_mut().zip(after).for_each(|(state, after)| state.after = after);
+    }
+
+    /// That a layer needs all frames at once.
+    pub(super) fn whole_sequence(&self, with: &'static str) -> Result<()> {
+        let (what, help) = ("Export::stateful_step", "it takes all frames of a sequence at once");
+        match self.step {
+            true => Err(Error::Unsupported { what, with, help }),
+            false => Ok(()),
+        }
+    }
+
+    fn dense(&mut self, options: &DenseOptions, x: Flow) -> Result<Flow> {
+        let (units, name) = (options.units, self.parameter()?);
+        let weight = self.turned(&name, [units, x.features]);
+        let mut y = self.graph.node("MatMul", &[&x.name, &weight], vec![]);
+        if options.use_bias {
+            let bias = self.parameter()?;
+            let bias = self.whole(&bias, &[units]);
+            y = self.graph.node("Add", &[&y, &bias], vec![]);
+        }
+        let name = self.activation(&y, options.activation)?;
+        Ok(Flow { name, features: units, ..x })
+    }
+
+    pub(super) fn activation(&mut self, x: &str, activation: Activation) -> Result<String> {
+        let op = match activation {
+            Activation::Linear => return Ok(x.to_owned()),
+            Activation::Sigmoid => "Sigmoid",
+            Activation::Tanh => "Tanh",
+            Activation::Relu => "Relu",
+            Activation::Softmax => {
+                return Ok(self.graph.node("Softmax", &[x], vec![("axis", Attr::Int(-1))]));
+            }
+        };
+        Ok(self.graph.node(op, &[x], vec![]))
+    }
+
+    /// Tokens `[B,T]` (of a first layer), or floats with an axis of one behind, to vectors.
+    fn embedding(&mut self, options: &EmbeddingOptions, x: Flow, tokens: bool) -> Result<Flow> {
+        let (name, mut ids) = (self.parameter()?, x.name.clone());
+        if !tokens {
+            let flat = self.graph.squeeze(&ids, -1);
+            ids = self.graph.cast(&flat, Kind::Int64);
+        }
+        if let (Some(mask), true) = (self.mask_of(&x), x.sequence) {
+            // What stands in the padding may be no token.
+            let zero = self.graph.int(0);
+            ids = self.graph.node("Where", &[&mask, &ids, &zero], vec![]);
+        }
+        let weight = self.whole(&name, &[options.tokens, options.size]);
+        let y = self.graph.node("Gather", &[&weight, &ids], vec![]);
+        let mut steps = x.steps.clone();
+        if options.mask_zero {
+            // Padding was set to the token 0, too.
+            let zero = self.graph.int(0);
+            let mask = self.graph.node("Greater", &[&ids, &zero], vec![]);
+            steps = Steps::Mask(mask);
+        }
+        Ok(Flow { name: y, features: options.size, steps, ..x })
+    }
+
+    fn layer_norm(&mut self, options: &LayerNormOptions, x: Flow) -> Result<Flow> {
+        let (gain, bias) = (self.parameter()?, self.parameter()?);
+        let (gain, bias) = (self.whole(&gain, &[x.features]), self.whole(&bias, &[x.features]));
+        let attrs = vec![("axis", Attr::Int(-1)), ("epsilon", Attr::Float(options.epsilon))];
+        let name = self.graph.node("LayerNormalization", &[&x.name, &gain, &bias], attrs);
+        Ok(Flow { name, ..x })
+    }
+
+    fn pool(&mut self, options: &PoolOptions, x: &Flow) -> Result<Flow> {
+        self.whole_sequence("Pool")?;
+        let name = match (options.pooling, self.mask_of(x)) {
+            (Pooling::Mean, None) => self.graph.reduce("ReduceMean", &x.name, 1),
+            (Pooling::Max, None) => self.graph.reduce("ReduceMax", &x.name, 1),
+            (Pooling::Last, None) => {
+                let last = self.graph.int(-1);
+                self.graph.node("Gather", &[&x.name, &last], vec![("axis", Attr::Int(1))])
+            }
+            (pooling, Some(mask)) => self.masked_pool(pooling, x, &mask),
+        };
+        let x = x.clone();
+        Ok(Flow { name, sequence: false, time: Axis::Size(1), steps: Steps::All, ..x })
+    }
+
+    /// Of the steps that count; 0 where none does.
+    fn masked_pool(&mut self, pooling: Pooling, x: &Flow, mask: &str) -> String {
+        let packing = self.packing(mask);
+        let g = &mut self.graph;
+        let zero = g.int(0);
+        let some = g.node("Greater", &[&packing.counts, &zero], vec![]);
+        let y = match pooling {
+            Pooling::Mean => {
+                let kept = self.counted_or(x, 0.0);
+                let g = &mut self.graph;
+                let sum = g.reduce("ReduceSum", &kept, 1);
+                let counts = g.cast(&packing.counts, Kind::Float);
+                g.node("Div", &[&sum, &counts], vec![])
+            }
+            Pooling::Max => {
+                let kept = self.counted_or(x, f32::NEG_INFINITY);
+                self.graph.reduce("ReduceMax", &kept, 1)
+            }
+            Pooling::Last => {
+                // The first step by which all that count have come.
+                let all = g.node("Equal", &[&packing.sums, &packing.counts], vec![]);
+                let all = g.cast(&all, Kind::Float);
+                let place = g.node("ArgMax", &[&all], vec![("axis", Attr::Int(1))]);
+                g.node("GatherND", &[&x.name, &place], vec![("batch_dims", Attr::Int(1))])
+            }
+        };
+        let nothing = self.graph.float(0.0);
+        self.graph.node("Where", &[&some, &y, &nothing], vec![])
+    }
+
+    fn repeat(&mut self, options: &RepeatOptions, x: &Flow) -> Result<Flow> {
+        self.whole_sequence("Repeat")?;
+        let g = &mut self.graph;
+        let (frame, shape) = (g.unsqueeze(&x.name, 1), g.ints(&[1, options.n as i64, 1]));
+        let name = g.node("Expand", &[&frame, &shape], vec![]);
+        let (time, steps) = (Axis::Size(options.n), Steps::All);
+        Ok(Flow { name, sequence: true, time, steps, ..x.clone() })
+    }
+}
+
+/// The rows of a batch.
+pub(super) const BATCH: Axis = Axis::Named("batch");
+
+/// The timesteps of the input.
+pub(super) const TIME: Axis = Axis::Named("time");
