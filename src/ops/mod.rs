@@ -10,8 +10,10 @@ pub(crate) mod frames;
 pub(crate) mod gemm;
 pub(crate) mod loss;
 pub(crate) mod lstm;
+pub(crate) mod nd;
 pub(crate) mod norm;
 pub(crate) mod optim;
+pub(crate) mod quantized;
 pub(crate) mod sums;
 
 pub use lstm::cell::{Coupling, GateActivation};
@@ -104,6 +106,13 @@ static KERNELS: &[&[Kernel]] = &[
     one(&lstm::norm::gpu::BACKWARD),
     one(&lstm::norm::gpu::ROW),
     one(&lstm::norm::gpu::ROW_BACK),
+    one(&nd::binary::KERNEL),
+    one(&nd::reduce::KERNEL),
+    one(&nd::scan::KERNEL),
+    one(&nd::strided::KERNEL),
+    one(&nd::take::KERNEL),
+    one(&nd::ternary::KERNEL),
+    one(&nd::unary::KERNEL),
     one(&layer_norm::FORWARD),
     one(&layer_norm::BACKWARD),
     one(&layer_norm::GAIN),

@@ -4,6 +4,7 @@
 mod common;
 mod fuzz;
 mod keras;
+mod onnx;
 #[path = "onnx/export/mod.rs"]
 mod onnx_export;
 mod pytorch;

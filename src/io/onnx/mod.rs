@@ -1,5 +1,7 @@
 //! ONNX.
 
 mod export;
+mod import;
 
 pub use export::Export;
+pub use import::{Axis, Element, Ints, Model, TensorInfo, Value};

@@ -1,0 +1,300 @@
+//! Graphs of ONNX, loaded and run.
+//!
+//! A file becomes a plan when it is loaded: names become numbers, constants are computed, and what no output needs
+//! is left out. Floats are on the device, where the ops of this crate compute with them; integers, among them all
+//! shapes, are on the host.
+
+mod compile;
+mod node;
+mod ops;
+mod plan;
+mod proto;
+mod tensor;
+mod trace;
+mod value;
+mod wire;
+
+pub use value::{Element, Ints, Value};
+
+use crate::device::lock;
+use crate::io::Source;
+use crate::{Device, Error, Result};
+use compile::Compiler;
+use plan::Plan;
+use proto::{ModelProto, ValueInfo};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tensor::Folder;
+use wire::Wire;
+
+/// The shapes of inputs for which a plan of their own is kept.
+const KEPT: usize = 8;
+
+/// A model of ONNX, ready to run on a device.
+///
+/// It takes the operators that exporters write around LSTMs, with any batch and any number of timesteps where the
+/// file leaves them open. Floats of 16 and of 64 bits are computed as 32-bit ones, and come out as such. Control
+/// flow (`If`, `Loop`, `Scan`) runs on the host.
+///
+/// ```no_run
+/// use wgpu_lstm::io::onnx::{Model, Value};
+/// use wgpu_lstm::Device;
+/// let device = Device::auto()?;
+/// let model = Model::load("tagger.onnx", &device)?;
+/// let tokens = Value::i64(&[7, 3, 9], [1, 3])?;
+/// for (name, value) in model.run(&[("tokens", tokens)])? {
+///     println!("{name} {:?}: {:?}", value.shape(), value.to_f32()?);
+/// }
+/// # Ok::<(), wgpu_lstm::Error>(())
+/// ```
+pub struct Model {
+    name: String,
+    producer: String,
+    opsets: BTreeMap<String, i64>,
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+    device: Device,
+    plan: Plan,
+    folded: usize,
+    /// Plans for inputs of the shapes that came last.
+    traced: Mutex<Vec<Traced>>,
+}
+
+struct Traced {
+    shapes: Vec<Vec<usize>>,
+    plan: Arc<Plan>,
+}
+
+/// An input or output of a [`Model`], as its file describes it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TensorInfo {
+    /// Its name.
+    pub name: String,
+    /// The type of its numbers in the file, if it says so.
+    pub element: Option<Element>,
+    /// The axes, if the file tells them.
+    pub shape: Option<Vec<Axis>>,
+}
+
+/// The size of an axis of an input or output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Axis {
+    /// Always this one.
+    Size(usize),
+    /// Any; the same for all axes of this name.
+    Named(String),
+    /// Any.
+    Open,
+}
+
+impl TensorInfo {
+    fn of(info: &ValueInfo) -> Self {
+        let axis = |(size, name): &(Option<i64>, String)| match size.map(usize::try_from) {
+            Some(Ok(size)) => Axis::Size(size),
+            _ if name.is_empty() => Axis::Open,
+            _ => Axis::Named(name.clone()),
+        };
+        let shape = info.shape.as_ref().map(|dims| dims.iter().map(axis).collect());
+        Self { name: info.name.clone(), element: Element::from_onnx(info.element), shape }
+    }
+
+    /// As `x f32 [batch, 16]`.
+    fn text(&self) -> String {
+        let axis = |axis: &Axis| match axis {
+            Axis::Size(size) => size.to_string(),
+            Axis::Named(name) => name.clone(),
+            Axis::Open => "?".into(),
+        };
+        let kind = self.element.map_or("?".into(), |element| element.to_string());
+        let shape = self.shape.as_ref().map_or("of any shape".into(), |axes| {
+            format!("[{}]", axes.iter().map(axis).collect::<Vec<_>>().join(", "))
+        });
+        format!("{} {kind} {shape}", self.name)
+    }
+}
+
+impl Model {
+    /// Loads a model from a file, and its weights onto a device. Weights in files beside it are read from there.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::File`] for a file that is damaged or no ONNX model, and for an operator, an
+    /// attribute or a type of numbers that is not there, by node, operator and opset; [`Error::OutOfMemory`],
+    /// [`Error::TooLarge`], [`Error::DeviceLost`].
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        Self::read(Source::open(path)?, Some(path.parent().unwrap_or(Path::new(""))), device)
+    }
+
+    /// As [`Model::load`], from the bytes of a file, such as those of `include_bytes!`.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; [`Error::File`] if weights are in other files.
+    pub fn from_bytes(bytes: impl Into<Arc<[u8]>>, device: &Device) -> Result<Self> {
+        Self::read(Source::memory("an ONNX model", bytes), None, device)
+    }
+
+    fn read(source: Source, folder: Folder<'_>, device: &Device) -> Result<Self> {
+        let ModelProto { producer, opsets, graph, functions } = proto::read(Wire::new(source.clone()))?;
+        if functions > 0 {
+            let expected = "one without functions of its own (export it with them inlined)";
+            return Err(source.bad("the model", expected, format!("one with {functions}")));
+        }
+        let has_default = |info: &&ValueInfo| graph.initializers.iter().any(|t| t.name == info.name);
+        let inputs: Vec<_> = graph.inputs.iter().filter(|info| !has_default(info)).collect();
+        if let Some(info) = inputs.iter().copied().chain(&graph.outputs).find(|info| !info.is_tensor && info.element != 0) {
+            return Err(source.bad(format!("value {:?}", info.name), "a tensor", "a sequence or map"));
+        }
+        let names: Vec<_> = inputs.iter().map(|info| info.name.as_str()).collect();
+        let mut compiler = Compiler::new(&source, folder, device, &opsets);
+        let (plan, _) = compiler.plan(&graph, &names)?;
+        let folded = compiler.folded;
+        let inputs = inputs.into_iter().map(TensorInfo::of).collect();
+        let outputs = graph.outputs.iter().map(TensorInfo::of).collect();
+        Ok(Self {
+            name: source.name().into(),
+            producer,
+            opsets,
+            inputs,
+            outputs,
+            device: device.clone(),
+            plan,
+            folded,
+            traced: Mutex::default(),
+        })
+    }
+
+    /// The inputs that the model needs; those that have a value in the file are not among them.
+    pub fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
+    /// The outputs, in the order in which [`Model::run`] gives them.
+    pub fn outputs(&self) -> &[TensorInfo] {
+        &self.outputs
+    }
+
+    /// The device that the model runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Runs the model on inputs by name, in any order. Gives all outputs with their names.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for an input that is missing, unknown, of another type or of a shape that the file
+    /// excludes; [`Error::At`] with the node for what does not fit within the graph; [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    ///
+    /// # Cost
+    /// What depends on nothing but the shapes of the inputs is computed once for each combination of them, of
+    /// which the last eight are remembered.
+    pub fn run(&self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
+        let mut values = Vec::with_capacity(self.inputs.len());
+        for info in &self.inputs {
+            let given = inputs.iter().find(|(name, _)| *name == info.name);
+            let missing = || wrong(format!("no {:?}", info.name), format!("all of: {}", self.input_names()));
+            values.push(self.checked(info, &given.ok_or_else(missing)?.1)?);
+        }
+        if inputs.len() != self.inputs.len() {
+            let known = |name: &str| self.inputs.iter().any(|info| info.name == name);
+            let name = inputs.iter().map(|(name, _)| *name).find(|&name| !known(name)).unwrap_or("one twice");
+            return Err(wrong(format!("{name:?}"), format!("each of: {}", self.input_names())));
+        }
+        let outputs = self.run_traced(values)?;
+        Ok(self.outputs.iter().map(|info| info.name.clone()).zip(outputs).collect())
+    }
+
+    fn run_traced(&self, values: Vec<Value>) -> Result<Vec<Value>> {
+        let is_same = |shapes: &[Vec<usize>]| shapes.iter().zip(&values).all(|(shape, value)| shape == value.shape());
+        let found = {
+            let traced = lock(&self.traced);
+            traced.iter().find(|traced| is_same(&traced.shapes)).map(|traced| traced.plan.clone())
+        };
+        if let Some(plan) = found {
+            return plan.run(values, &self.device);
+        }
+        let shapes = values.iter().map(|value| value.shape().to_vec()).collect();
+        let (outputs, plan) = trace::run(&self.plan, values, &self.device)?;
+        let mut traced = lock(&self.traced);
+        if traced.len() >= KEPT {
+            traced.remove(0);
+        }
+        traced.push(Traced { shapes, plan: Arc::new(plan) });
+        Ok(outputs)
+    }
+
+    fn input_names(&self) -> String {
+        self.inputs.iter().map(TensorInfo::text).collect::<Vec<_>>().join("; ")
+    }
+
+    /// An input as the graph takes it.
+    fn checked(&self, info: &TensorInfo, value: &Value) -> Result<Value> {
+        let bad = |what: String| wrong(format!("{:?} {what}", info.name), info.text());
+        if let Some(axes) = &info.shape {
+            let shape = value.shape();
+            let fits = |(axis, size): (&Axis, &usize)| !matches!(axis, Axis::Size(fixed) if fixed != size);
+            if axes.len() != shape.len() || !axes.iter().zip(shape).all(fits) {
+                return Err(bad(format!("of {shape:?}")));
+            }
+        }
+        let Some(element) = info.element else { return Ok(value.clone()) };
+        match value {
+            Value::Floats(tensor) if element.is_float() => {
+                if !tensor.device().same(&self.device) {
+                    return Err(bad(format!("on {}", tensor.device())));
+                }
+                Ok(value.clone())
+            }
+            Value::Ints(ints) if ints.kind == element => Ok(value.clone()),
+            Value::Ints(ints) if !element.is_float() && element != Element::Text => {
+                if let Some(found) = ints.values().iter().find(|&&v| element.wrap(v) != v) {
+                    return Err(bad(format!("with {found}")));
+                }
+                Ok(Value::Ints(ints.map(element, |v| v)?))
+            }
+            _ => Err(bad(format!("of {}", value.element()))),
+        }
+    }
+
+    /// What the file holds, as some lines for people: where it comes from, inputs and outputs, its operators and
+    /// how often each comes.
+    pub fn describe(&self) -> String {
+        let mut text = format!("{}: ONNX", self.name);
+        if !self.producer.is_empty() {
+            _ = write!(text, ", written by {}", self.producer);
+        }
+        for (domain, version) in &self.opsets {
+            let domain = if domain.is_empty() { "ai.onnx" } else { domain };
+            _ = write!(text, ", {domain} {version}");
+        }
+        for (what, infos) in [("input", &self.inputs), ("output", &self.outputs)] {
+            for info in infos {
+                _ = write!(text, "\n{what} {}", info.text());
+                if matches!(info.element, Some(Element::F16 | Element::F64 | Element::Bf16)) {
+                    text += ", computed as f32";
+                }
+            }
+        }
+        let mut counts = BTreeMap::new();
+        self.plan.count(&mut counts);
+        let nodes: usize = counts.values().sum();
+        _ = write!(text, "\n{nodes} nodes run ({} more are constant):", self.folded);
+        for (op, count) in counts {
+            _ = write!(text, "\n  {count} x {op}");
+        }
+        text
+    }
+}
+
+fn wrong(found: String, expected: String) -> Error {
+    Error::Option { option: "Model::run: the inputs", found, expected }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Model({} on {})", self.name, self.device.name())
+    }
+}

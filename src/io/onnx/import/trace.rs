@@ -1,0 +1,152 @@
+//! A plan for inputs of some shapes: while the graph runs on them, what depends on nothing but shapes becomes
+//! constant, and the branches that such conditions choose become a part of the plan.
+
+use super::plan::{Args, Plan, Ref, Step};
+use super::value::Value;
+use crate::{Device, Result};
+
+/// The most numbers of a value that is kept.
+const LARGEST: usize = 1 << 16;
+
+/// A value, and what of it depends on the shapes of the inputs alone.
+#[derive(Clone)]
+struct Known {
+    value: Value,
+    /// Its place in the new plan.
+    at: Ref,
+    /// Whether its shape does.
+    sized: bool,
+    /// Whether it does itself.
+    fixed: bool,
+}
+
+struct Tracer<'a> {
+    device: &'a Device,
+    plan: Plan,
+}
+
+/// Runs a plan, and gives that for inputs of the same shapes.
+pub(super) fn run(plan: &Plan, inputs: Vec<Value>, device: &Device) -> Result<(Vec<Value>, Plan)> {
+    let new = Plan { slots: inputs.len(), inputs: (0..inputs.len()).collect(), ..Plan::default() };
+    let mut tracer = Tracer { device, plan: new };
+    let inputs = inputs.into_iter().enumerate();
+    let known = |(slot, value)| Known { value, at: Ref::Slot(slot), sized: true, fixed: false };
+    let outputs = tracer.run(plan, inputs.map(known).collect())?;
+    let mut new = tracer.plan;
+    new.outputs = outputs.iter().map(|output| output.at).collect();
+    new.finish();
+    Ok((outputs.into_iter().map(|output| output.value).collect(), new))
+}
+
+/// The inputs of an operator whose numbers are sizes or places, not only what is computed with.
+fn sizes(op: &str) -> &'static [usize] {
+    match op {
+        "Reshape" | "Expand" | "Tile" | "Squeeze" | "Unsqueeze" | "Split" | "TopK" | "OneHot" => &[1],
+        "Slice" => &[1, 2, 3, 4],
+        "Pad" => &[1, 3],
+        "ConstantOfShape" | "NonZero" => &[0],
+        "Range" => &[0, 1, 2],
+        op if op.starts_with("Reduce") => &[1],
+        _ => &[],
+    }
+}
+
+impl Tracer<'_> {
+    fn constant(&mut self, value: Value) -> Ref {
+        self.plan.constants.push(value);
+        Ref::Constant(self.plan.constants.len() - 1)
+    }
+
+    fn run(&mut self, plan: &Plan, inputs: Vec<Known>) -> Result<Vec<Known>> {
+        let mut values: Vec<Option<Known>> = vec![None; plan.slots];
+        for (&slot, input) in plan.inputs.iter().zip(inputs) {
+            values[slot] = Some(input);
+        }
+        // Constants get a place when they are asked for.
+        let mut places: Vec<Option<Known>> = vec![None; plan.constants.len()];
+        for step in &plan.steps {
+            let inputs = step.inputs.iter().map(|input| input.and_then(|at| self.known(plan, &values, &mut places, at)));
+            let inputs: Vec<_> = inputs.collect();
+            let outputs = self.step(step, inputs).map_err(|error| error.at(&*step.label))?;
+            for (slot, output) in step.outputs.iter().zip(outputs) {
+                if let Some(slot) = slot {
+                    values[*slot] = Some(output);
+                }
+            }
+            for &slot in &step.last {
+                values[slot] = None;
+            }
+        }
+        let missing = || super::plan::refused("an output of the graph", "that a node gives", "that none gives");
+        let outputs = plan.outputs.iter();
+        outputs.map(|&at| self.known(plan, &values, &mut places, at).ok_or_else(missing)).collect()
+    }
+
+    fn known(
+        &mut self,
+        plan: &Plan,
+        values: &[Option<Known>],
+        places: &mut [Option<Known>],
+        at: Ref,
+    ) -> Option<Known> {
+        match at {
+            Ref::Slot(slot) => values.get(slot).cloned().flatten(),
+            Ref::Constant(at) => {
+                let value = plan.constants.get(at)?;
+                if places[at].is_none() {
+                    let at_new = self.constant(value.clone());
+                    places[at] = Some(Known { value: value.clone(), at: at_new, sized: true, fixed: true });
+                }
+                places[at].clone()
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step, inputs: Vec<Option<Known>>) -> Result<Vec<Known>> {
+        if let (Some(branches), Some(Some(condition))) = (&step.branches, inputs.first())
+            && condition.fixed
+            && let Value::Ints(is) = &condition.value
+            && let &[is] = &*is.values()
+        {
+            let branch = if is != 0 { &branches[0] } else { &branches[1] };
+            let captured = inputs.get(branch.captured.clone()).unwrap_or_default();
+            let captured = captured.iter().flatten().cloned().collect();
+            return self.run(&branch.plan, captured);
+        }
+        let refs: Vec<_> = (0..inputs.len()).map(|at| inputs[at].is_some().then_some(Ref::Slot(at))).collect();
+        let values: Vec<_> = inputs.iter().map(|input| input.as_ref().map(|known| known.value.clone())).collect();
+        let args = Args { refs: &refs, values: &values, constants: &[], device: self.device, limit: super::plan::MOST };
+        let results = (step.run)(&args)?;
+        let all = |f: fn(&Known) -> bool| inputs.iter().flatten().all(f);
+        let is_shape = matches!(&*step.op, "Shape" | "Size");
+        let fixed = if is_shape { all(|known| known.sized) } else { all(|known| known.fixed) && step.inner.is_empty() };
+        let places = sizes(&step.op).iter().filter_map(|&at| inputs.get(at)?.as_ref());
+        let sized = step.inner.is_empty() && all(|known| known.sized) && places.fold(true, |all, known| all && known.fixed);
+        let mut outputs = Vec::with_capacity(results.len());
+        if fixed && results.iter().all(|value| value.len() <= LARGEST) {
+            for value in results {
+                let at = self.constant(value.clone());
+                outputs.push(Known { value, at, sized: true, fixed: true });
+            }
+            return Ok(outputs);
+        }
+        let mut slots = Vec::with_capacity(step.outputs.len());
+        for (value, output) in results.into_iter().zip(&step.outputs) {
+            let slot = self.plan.slots;
+            self.plan.slots += 1;
+            slots.push(output.map(|_| slot));
+            outputs.push(Known { value, at: Ref::Slot(slot), sized, fixed: false });
+        }
+        self.plan.steps.push(Step {
+            label: step.label.clone(),
+            op: step.op.clone(),
+            run: step.run.clone(),
+            inputs: inputs.iter().map(|input| input.as_ref().map(|known| known.at)).collect(),
+            outputs: slots,
+            last: vec![],
+            inner: step.inner.clone(),
+            branches: None,
+        });
+        Ok(outputs)
+    }
+}

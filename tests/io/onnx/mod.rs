@@ -1,0 +1,5 @@
+//! Graphs of ONNX.
+
+mod nodes;
+mod records;
+mod silero;
