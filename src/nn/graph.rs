@@ -131,7 +131,9 @@ impl Graph {
                 (Some(join), None) => Of::Join(join),
                 (None, Some(part)) => Of::Layer(part.make(layers)?),
                 _ => {
-                    return Err(Error::custom(format!("node {name} has no layer or join, or both")));
+                    return Err(Error::custom(format!(
+                        "node {name} has no layer or join, or both"
+                    )));
                 }
             };
             graph.nodes.push(Node { name, inputs, of });

@@ -40,7 +40,8 @@ def session(path):
 def array(case, rows):
     """Rows of some length each, with values behind their ends that nothing may look at."""
     features, tokens = case["features"], case["tokens"]
-    steps = max(len(row) for row in rows) // features + (case["form"] == "lengths")
+    # A window behind a mask sees all frames, and so their number.
+    steps = max(len(row) for row in rows) // features + (case["form"] == "lengths" and case["longer"])
     x = np.full((len(rows), steps * features), -1 if tokens else 7.5, np.int64 if tokens else np.float32)
     for to, row in zip(x, rows):
         to[: len(row)] = row

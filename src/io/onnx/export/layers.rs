@@ -2,7 +2,7 @@
 
 use super::graph::{Attr, Axis, Graph, Kind};
 use super::steps::{Flow, Steps};
-use crate::nn::{Activation, Layer, Pooling};
+use crate::nn::{Activation, Layer, Own, Pooling};
 use crate::train::Sequential;
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -75,7 +75,7 @@ struct LayerNormOptions {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PoolOptions {
+struct GlobalPoolOptions {
     pooling: Pooling,
 }
 
@@ -118,16 +118,12 @@ impl<'a> Writer<'a> {
             false => Steps::All,
         };
         let time = if self.step { Axis::Size(1) } else { TIME };
-        let mut x = Flow { name, sequence: true, features: input_size, time, steps };
+        let mut x = Flow { name, sequence: true, features: input_size, time, steps, tokens };
         for (number, layer) in layers.iter().enumerate() {
-            let names = self.model.parameter_names(number);
-            let prefix = names.first().and_then(|name| name.split('.').next());
-            let scope = prefix.unwrap_or(layer.kind()).to_owned();
-            self.graph.scope = self.graph.free(scope);
-            self.parameters = names.into_iter();
-            x = self.layer(layer.as_ref(), x, tokens && number == 0)?;
-            if x.features != layer.output_size() || self.parameters.len() > 0 {
-                return Err(self.strange(format!("it gives {} features", x.features)));
+            self.parameters = self.model.parameter_names(number).into_iter();
+            x = self.inner_layer(layer.as_ref(), x)?;
+            if self.parameters.len() > 0 {
+                return Err(self.strange("it has more parameters than its options say".into()));
             }
         }
         self.finish(x);
@@ -148,17 +144,49 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn layer(&mut self, layer: &dyn Layer, x: Flow, tokens: bool) -> Result<Flow> {
+    /// A layer, under a name of its own: that of its parameters, or else of its kind.
+    pub(super) fn inner_layer(&mut self, layer: &dyn Layer, x: Flow) -> Result<Flow> {
+        let first = self.parameters.as_slice().first().filter(|_| layer.parameter_count() > 0);
+        let prefix = first.and_then(|name| name.split('.').next()).unwrap_or(layer.kind());
+        // A layer with others inside has their parameters.
+        let own = if layer.inner(Own).is_empty() { prefix } else { layer.kind() }.to_owned();
+        let before = std::mem::take(&mut self.graph.scope);
+        self.graph.scope = self.graph.free(own);
+        let y = self.layer(layer, x.clone())?;
+        if y.features != layer.output_size() {
+            return Err(self.strange(format!("it gives {} features", y.features)));
+        }
+        let time = match x.time {
+            Axis::Size(steps) if x.sequence && y.sequence && !self.step => {
+                Axis::Size(layer.output_timesteps(steps))
+            }
+            _ => y.time.clone(),
+        };
+        self.graph.scope = before;
+        Ok(Flow { time, tokens: false, ..y })
+    }
+
+    fn layer(&mut self, layer: &dyn Layer, x: Flow) -> Result<Flow> {
         let kind = layer.kind();
         match kind {
+            "activation" => Ok(self.activate(&self.options(layer)?, x)),
+            "attention_pool" => self.attention_pool(&x),
+            "batch_norm" => self.batch_norm(&self.options(layer)?, x),
+            "conv1d" => self.conv(&self.options(layer)?, x),
             "dense" => self.dense(&self.options(layer)?, x),
             "dropout" => Ok(x),
-            "embedding" => self.embedding(&self.options(layer)?, x, tokens),
+            "embedding" => self.embedding(&self.options(layer)?, x),
+            "flatten" => self.flatten(x, layer.output_size()),
+            "graph" => self.graph_of(&self.options::<Vec<_>>(layer)?, layer, x),
             "layer_norm" => self.layer_norm(&self.options(layer)?, x),
             "lstm" => self.lstm(self.options(layer)?, x),
+            "masking" => Ok(self.masking(&self.options(layer)?, x)),
             "pool" => self.pool(&self.options(layer)?, &x),
+            "pool1d" => self.pool_1d(&self.options(layer)?, x),
             "repeat" => self.repeat(&self.options(layer)?, &x),
             "rnn" => self.rnn(self.options(layer)?, x),
+            "spectrogram" => self.spectrogram(&self.options(layer)?, x),
+            "time_distributed" => self.time_distributed(&self.options(layer)?, layer, x),
             what => {
                 let help = "ONNX has no such layer that this crate knows of: leave it out of the model that \
                             is exported, and compute it behind or before";
@@ -172,7 +200,7 @@ impl<'a> Writer<'a> {
         serde_json::from_str(&layer.config()?).map_err(|error| self.strange(error.to_string()))
     }
 
-    fn strange(&self, what: String) -> Error {
+    pub(super) fn strange(&self, what: String) -> Error {
         Error::custom(format!(
             "io::onnx::Export: the layer {} is not understood: {what}",
             self.graph.scope
@@ -185,19 +213,17 @@ impl<'a> Writer<'a> {
         next.ok_or_else(|| self.strange("it has fewer parameters than its options say".into()))
     }
 
-    /// The state of the next recurrence, before the step: h of this size, and c.
-    pub(super) fn begin_state(&mut self, size: usize, c: Option<usize>) -> Vec<String> {
+    /// The state of the next layer that has one, before the step: its parts, and their sizes.
+    pub(super) fn begin_state(&mut self, parts: &[(&str, usize)]) -> Vec<String> {
         let number = self.recurrences;
         self.recurrences += 1;
-        let mut state = |part: &str, size: usize| {
+        let mut all = Vec::new();
+        for &(part, size) in parts {
             let (name, layer) = (format!("{part}_{number}"), self.graph.scope.clone());
-            let before =
-                self.graph.input(&format!("{name}_in"), Kind::Float, &[BATCH, Axis::Size(size)]);
+            let axes = [BATCH, Axis::Size(size)];
+            all.push(self.graph.input(&format!("{name}_in"), Kind::Float, &axes));
             self.states.push(State { name, layer, size, after: String::new() });
-            before
-        };
-        let mut all = vec![state("h", size)];
-        all.extend(c.map(|size| state("c", size)));
+        }
         all
     }
 
@@ -225,27 +251,14 @@ impl<'a> Writer<'a> {
             let bias = self.whole(&bias, &[units]);
             y = self.graph.node("Add", &[&y, &bias], vec![]);
         }
-        let name = self.activation(&y, options.activation)?;
+        let name = self.activation(&y, options.activation);
         Ok(Flow { name, features: units, ..x })
     }
 
-    pub(super) fn activation(&mut self, x: &str, activation: Activation) -> Result<String> {
-        let op = match activation {
-            Activation::Linear => return Ok(x.to_owned()),
-            Activation::Sigmoid => "Sigmoid",
-            Activation::Tanh => "Tanh",
-            Activation::Relu => "Relu",
-            Activation::Softmax => {
-                return Ok(self.graph.node("Softmax", &[x], vec![("axis", Attr::Int(-1))]));
-            }
-        };
-        Ok(self.graph.node(op, &[x], vec![]))
-    }
-
     /// Tokens `[B,T]` (of a first layer), or floats with an axis of one behind, to vectors.
-    fn embedding(&mut self, options: &EmbeddingOptions, x: Flow, tokens: bool) -> Result<Flow> {
+    fn embedding(&mut self, options: &EmbeddingOptions, x: Flow) -> Result<Flow> {
         let (name, mut ids) = (self.parameter()?, x.name.clone());
-        if !tokens {
+        if !x.tokens {
             let flat = self.graph.squeeze(&ids, -1);
             ids = self.graph.cast(&flat, Kind::Int64);
         }
@@ -255,15 +268,17 @@ impl<'a> Writer<'a> {
             ids = self.graph.node("Where", &[&mask, &ids, &zero], vec![]);
         }
         let weight = self.whole(&name, &[options.tokens, options.size]);
-        let y = self.graph.node("Gather", &[&weight, &ids], vec![]);
-        let mut steps = x.steps.clone();
+        let name = self.graph.node("Gather", &[&weight, &ids], vec![]);
+        let mut y = Flow { name, features: options.size, tokens: false, ..x };
         if options.mask_zero {
+            if matches!(y.steps, Steps::Lengths(_)) {
+                y.name = self.counted_or(&y, 0.0);
+            }
             // Padding was set to the token 0, too.
             let zero = self.graph.int(0);
-            let mask = self.graph.node("Greater", &[&ids, &zero], vec![]);
-            steps = Steps::Mask(mask);
+            y.steps = Steps::Mask(self.graph.node("Greater", &[&ids, &zero], vec![]));
         }
-        Ok(Flow { name: y, features: options.size, steps, ..x })
+        Ok(y)
     }
 
     fn layer_norm(&mut self, options: &LayerNormOptions, x: Flow) -> Result<Flow> {
@@ -274,7 +289,7 @@ impl<'a> Writer<'a> {
         Ok(Flow { name, ..x })
     }
 
-    fn pool(&mut self, options: &PoolOptions, x: &Flow) -> Result<Flow> {
+    fn pool(&mut self, options: &GlobalPoolOptions, x: &Flow) -> Result<Flow> {
         self.whole_sequence("Pool")?;
         let name = match (options.pooling, self.mask_of(x)) {
             (Pooling::Mean, None) => self.graph.reduce("ReduceMean", &x.name, 1),
@@ -292,9 +307,6 @@ impl<'a> Writer<'a> {
     /// Of the steps that count; 0 where none does.
     fn masked_pool(&mut self, pooling: Pooling, x: &Flow, mask: &str) -> String {
         let packing = self.packing(mask);
-        let g = &mut self.graph;
-        let zero = g.int(0);
-        let some = g.node("Greater", &[&packing.counts, &zero], vec![]);
         let y = match pooling {
             Pooling::Mean => {
                 let kept = self.counted_or(x, 0.0);
@@ -309,14 +321,23 @@ impl<'a> Writer<'a> {
             }
             Pooling::Last => {
                 // The first step by which all that count have come.
+                let g = &mut self.graph;
                 let all = g.node("Equal", &[&packing.sums, &packing.counts], vec![]);
                 let all = g.cast(&all, Kind::Float);
                 let place = g.node("ArgMax", &[&all], vec![("axis", Attr::Int(1))]);
                 g.node("GatherND", &[&x.name, &place], vec![("batch_dims", Attr::Int(1))])
             }
         };
-        let nothing = self.graph.float(0.0);
-        self.graph.node("Where", &[&some, &y, &nothing], vec![])
+        self.or_zero(&y, mask)
+    }
+
+    /// Values of rows `[B,F]`, 0 where no step of a row counts.
+    pub(super) fn or_zero(&mut self, y: &str, mask: &str) -> String {
+        let packing = self.packing(mask);
+        let g = &mut self.graph;
+        let (zero, nothing) = (g.int(0), g.float(0.0));
+        let some = g.node("Greater", &[&packing.counts, &zero], vec![]);
+        g.node("Where", &[&some, y, &nothing], vec![])
     }
 
     fn repeat(&mut self, options: &RepeatOptions, x: &Flow) -> Result<Flow> {

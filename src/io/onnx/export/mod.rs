@@ -1,7 +1,9 @@
 //! Models, written as ONNX.
 
 mod cell;
+mod conv;
 mod graph;
+mod inner;
 mod layers;
 mod proto;
 mod recurrent;

@@ -239,7 +239,8 @@ impl Writer<'_> {
         let mut new = String::new();
         for layer in 0..stack.num_layers {
             let lanes = self.take_lanes(stack, layer, x.features)?;
-            let before = self.begin_state(stack.size, stack.is_lstm().then_some(stack.hidden_size));
+            let parts = [("h", stack.size), ("c", stack.hidden_size)];
+            let before = self.begin_state(&parts[..if stack.is_lstm() { 2 } else { 1 }]);
             let mut after = match &stack.step {
                 Step::Lstm(options) if options.is_beyond() => {
                     let part = self.input_part(options, &lanes[0], &value);

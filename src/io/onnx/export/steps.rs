@@ -23,6 +23,8 @@ pub(super) struct Flow {
     /// The timesteps.
     pub(super) time: Axis,
     pub(super) steps: Steps,
+    /// Whether it is the model's input of tokens, `[B,T]`.
+    pub(super) tokens: bool,
 }
 
 /// The order of steps by which those of a mask that count stand in front, and the way back.

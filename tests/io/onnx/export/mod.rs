@@ -44,7 +44,7 @@ fn models_of_all_options() -> Result<()> {
     for seed in 0..count {
         cases.extend(written(&path, seed, &model(seed)?)?);
     }
-    assert!(cases.len() as u64 > 2 * count, "{} files of {count} models", cases.len());
+    assert!(cases.len() as u64 > 3 * count / 2, "{} files of {count} models", cases.len());
     if let Some(path) = wanted {
         let text = serde_json::to_string(&cases).unwrap();
         std::fs::write(path.join("cases.json"), text).unwrap();
@@ -64,7 +64,7 @@ fn written(folder: &Path, seed: u64, model: &Model) -> Result<Vec<Value>> {
         let tokens = model.tokens.is_some();
         cases.push(json!({
             "file": file, "form": form, "about": about, "tokens": tokens, "features": features,
-            "rows": rows, "values": values,
+            "rows": rows, "values": values, "longer": !(model.masks && model.windows),
         }));
         Ok(())
     };
@@ -75,8 +75,18 @@ fn written(folder: &Path, seed: u64, model: &Model) -> Result<Vec<Value>> {
     };
     let same = model.rows(seed, true)?;
     save("sequence", Export::new(), &same, predicted(&same)?)?;
-    let rows = model.rows(seed + 1000, false)?;
-    save("lengths", Export::new().lengths(), &rows, predicted(&rows)?)?;
+    match model.alike {
+        // Rows of one length, but the graph cannot know that.
+        true => {
+            let error = Export::new().lengths().save(it, folder.join("none.onnx")).err();
+            let refused = matches!(error, Some(Error::Unsupported { .. }));
+            assert!(refused || model.masks, "{about}: {error:?}");
+        }
+        false => {
+            let rows = model.rows(seed + 1000, false)?;
+            save("lengths", Export::new().lengths(), &rows, predicted(&rows)?)?;
+        }
+    }
     let step = Export::new().stateful_step();
     match it.stepper(1) {
         Ok(_) => save("step", step, &same, stepped(model, &same)?)?,
@@ -97,7 +107,7 @@ fn stepped(model: &Model, x: &Sequences) -> Result<Value> {
         let stream = stepper.join()?;
         let mut found = Vec::new();
         for frame in x.get(row).chunks(model.features) {
-            found.push(match model.masks_zero && frame == [0.0] {
+            found.push(match model.masks && model.tokens.is_some() && frame == [0.0] {
                 true => Value::Null,
                 false => json!(stepper.step(&[(stream, frame)])?.row(0)),
             });
