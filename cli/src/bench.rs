@@ -1,14 +1,15 @@
 //! `wgpu-lstm bench`
 
-use crate::formats::{Contents, Format};
+use crate::formats::{Contents, onnx};
 use crate::inspect::tokens;
-use crate::options;
+use crate::options::{self, Chain};
 use crate::text::{table, three_digits};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use wgpu_lstm::data::Sequences;
+use wgpu_lstm::io::onnx::{Model, TensorInfo};
 use wgpu_lstm::{Device, Sequential};
 
 /// Times a model on the devices: whole batches, and a stream frame by frame
@@ -40,6 +41,8 @@ pub struct Bench {
     /// The time that each line takes, in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0)]
     seconds: f64,
+    #[command(flatten)]
+    chain: Chain,
 }
 
 impl Bench {
@@ -48,12 +51,13 @@ impl Bench {
         let (Ok(time), false) = (time, self.steps == 0 || self.batch.contains(&0)) else {
             bail!("--batch and --steps are at least 1, --seconds is a time");
         };
-        let format = Format::of(&self.file)?;
         let head = ["device", "batch", "steps", "ms", "steps/s", "way"].map(str::to_owned);
         let mut lines = vec![head.to_vec()];
         for device in self.devices()? {
-            match Contents::load(&self.file, format, &device)? {
+            match Contents::runs(&self.file, &device, &self.chain)? {
                 Contents::Layers(model) => self.layers(&model, &device, time, &mut lines)?,
+                Contents::Graph(model) => self.graph(&model, &device, time, &mut lines)?,
+                Contents::Weights(_) => bail!("{}: weights alone", self.file.display()),
             }
         }
         crate::print(&table(&lines))
@@ -67,6 +71,28 @@ impl Bench {
         }
         let (cpu, auto) = (Device::named("cpu")?, Device::auto()?);
         Ok(if auto.is_gpu() { vec![cpu, auto] } else { vec![cpu] })
+    }
+
+    fn graph(
+        &self,
+        model: &Model,
+        device: &Device,
+        time: Duration,
+        lines: &mut Vec<Vec<String>>,
+    ) -> Result<()> {
+        for &batch in &self.batch {
+            let input = |info: &TensorInfo| onnx::made_up(info, batch, self.steps, device);
+            let values = model.inputs().iter().map(|info| Ok((info.name.as_str(), input(info)?)));
+            let values = values.collect::<Result<Vec<_>>>()?;
+            let ms = median(time, || {
+                // What is computed last is waited for.
+                let outputs = model.run(&values)?;
+                outputs.iter().try_for_each(|(_, value)| onnx::array(value).map(drop))
+            })?;
+            let rate = (batch * self.steps) as f64 / ms * 1e3;
+            lines.push(line(device.name(), batch, &self.steps.to_string(), ms, rate, "graph"));
+        }
+        Ok(())
     }
 
     fn layers(

@@ -1,7 +1,8 @@
 //! `wgpu-lstm convert`
 
-use crate::formats::{Contents, Format, Target, save};
-use anyhow::{Context, Result};
+use crate::formats::{Contents, Target, save};
+use crate::options::Chain;
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::PathBuf;
 use wgpu_lstm::Device;
@@ -12,7 +13,8 @@ use wgpu_lstm::Device;
 Examples:
   wgpu-lstm convert model.keras model.safetensors
   wgpu-lstm convert model.safetensors model.onnx
-  wgpu-lstm convert model.onnx weights.safetensors --to pytorch
+  wgpu-lstm convert model.keras weights.safetensors --to pytorch --names rnn,head
+  wgpu-lstm convert weights.pt model.keras --modules embedding,lstm,head
 
 OUT's name says its format, unless --to does. An existing OUT is replaced when the new one is whole.
 What the other format cannot say is an error that names it, never a wrong model.")]
@@ -24,19 +26,31 @@ pub struct Convert {
     /// The format of OUT [default: by its name]
     #[arg(long, value_enum, value_name = "FORMAT")]
     to: Option<Target>,
+    /// Of a state dict to be written: the names of its modules, one for each layer with parameters
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    names: Vec<String>,
+    #[command(flatten)]
+    chain: Chain,
 }
 
 impl Convert {
     pub fn run(&self) -> Result<()> {
         let target = self.to.map_or_else(|| Target::of(&self.out), Ok)?;
-        let format = Format::of(&self.r#in)?;
+        if !self.names.is_empty() && target != Target::Pytorch {
+            bail!("--names are the modules of a state dict: they go with --to pytorch");
+        }
         // Nothing is computed, so no device is better than this.
-        let contents = Contents::load(&self.r#in, format, &Device::cpu_with_threads(1)?)?;
-        match contents {
+        let device = Device::cpu_with_threads(1)?;
+        match Contents::runs(&self.r#in, &device, &self.chain)? {
             Contents::Layers(model) => {
-                let what = || format!("cannot write {} as {target:?}", self.out.display());
-                save(&model, &self.out, target).with_context(what)?;
+                let what = || format!("cannot write {}", self.out.display());
+                save(&model, &self.out, target, &self.names).with_context(what)?;
             }
+            _ => bail!(
+                "{}: a graph of ONNX is run as it is (wgpu-lstm run, bench), and is no chain of layers that \
+                 other formats could hold",
+                self.r#in.display()
+            ),
         }
         crate::print(&format!("{} -> {}", self.r#in.display(), self.out.display()))
     }

@@ -1,6 +1,8 @@
 //! `wgpu-lstm inspect`
 
+mod graph;
 mod layers;
+mod weights;
 pub use layers::tokens;
 
 use crate::formats::{Contents, Format, safetensors};
@@ -11,7 +13,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
-/// Prints what a file has: layers, shapes, types, gate order, parameters, and which way a device runs each layer
+/// Prints what a file has, and which way a device runs each layer
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -19,9 +21,9 @@ Examples:
   wgpu-lstm inspect model.keras --device cpu --batch 1 --steps 500
   wgpu-lstm inspect model.onnx --json | jq .layers
 
-Of a model it says which way each LSTM takes on the device, for batches of --batch sequences of
---steps frames, and why: Sequence, Stepwise and Persistent on a GPU, rows over threads on the CPU.
-Nothing is run.")]
+Of a model it prints layers, shapes, types, gate order, parameters and options; of a state dict its
+modules; of a graph its inputs, outputs and operators. For batches of --batch sequences of --steps frames it says which way each LSTM takes on the device,
+and why: Sequence, Stepwise or Persistent on a GPU, rows over threads on the CPU. Nothing is run.")]
 pub struct Inspect {
     /// The file; its contents tell its format
     file: PathBuf,
@@ -67,7 +69,7 @@ impl Inspect {
         report.value("file", json!(named()));
         report.value("format", json!(format.to_string()));
         report.value("bytes", json!(bytes));
-        if matches!(format, Format::Own | Format::Pytorch)
+        if format == Format::Own
             && let Ok(header) = safetensors::Header::read(&self.file)
         {
             let types = header.types().join(", ");
@@ -82,6 +84,8 @@ impl Inspect {
             Contents::Layers(model) => {
                 layers::tell(&model, [self.batch, self.steps], &mut report)?;
             }
+            Contents::Weights(dict) => weights::tell(&dict, &mut report),
+            Contents::Graph(model) => graph::tell(&model, &mut report),
         }
         if self.json {
             return crate::print(&serde_json::to_string_pretty(&report.json)?);

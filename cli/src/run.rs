@@ -2,15 +2,16 @@
 
 mod arrays;
 
-use crate::formats::{Contents, Format};
-use crate::options::OnDevice;
+use crate::formats::{Contents, onnx};
+use crate::options::{Chain, OnDevice};
 use crate::text::three_digits;
 use anyhow::{Context, Result, bail};
 pub use arrays::Array;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Instant;
-use wgpu_lstm::Sequential;
+use wgpu_lstm::io::onnx::Model;
+use wgpu_lstm::{Device, Sequential};
 
 /// Predicts for the sequences of a .npy file
 #[derive(Args)]
@@ -20,15 +21,18 @@ Examples:
   wgpu-lstm run model.keras --input x.npy --output y.npy --device cpu
   wgpu-lstm run model.safetensors --input x.npy --streamed
 
+  wgpu-lstm run weights.pt --modules embedding,lstm,head --input x.npy
+  wgpu-lstm run model.onnx --input x=x.npy --input lengths=lengths.npy
+
 X.npy has numbers [B,T,I], or tokens [B,T] for a model that begins with an embedding; all kinds of
 numbers are taken. Y.npy gets 32-bit floats [B,O], or [B,T,O] of a model that gives sequences.")]
 pub struct Run {
     /// The model; its contents tell its format
     file: PathBuf,
-    /// The input: a .npy file
-    #[arg(long, value_name = "X.npy")]
-    input: PathBuf,
-    /// Where the output goes; without it a summary is printed
+    /// The input, a .npy file; of a graph with several inputs each as NAME=X.npy
+    #[arg(long, value_name = "X.npy", required = true)]
+    input: Vec<String>,
+    /// Where the output goes, the first of a graph's, beside the summary that is printed
     #[arg(long, value_name = "Y.npy")]
     output: Option<PathBuf>,
     /// Goes frame by frame, as a stream does, instead of over whole sequences
@@ -36,24 +40,60 @@ pub struct Run {
     streamed: bool,
     #[command(flatten)]
     device: OnDevice,
+    #[command(flatten)]
+    chain: Chain,
 }
 
 impl Run {
     pub fn run(&self) -> Result<()> {
-        let format = Format::of(&self.file)?;
         let device = self.device.open()?;
-        let contents = Contents::load(&self.file, format, &device)?;
-        let x = Array::read(&self.input)?;
+        let contents = Contents::runs(&self.file, &device, &self.chain)?;
         let start = Instant::now();
-        let y = match &contents {
-            Contents::Layers(model) if self.streamed => streamed(model, &x)?,
-            Contents::Layers(model) => predict(model, &x)?,
+        let outputs = match &contents {
+            Contents::Layers(model) => {
+                let x = self.input(None)?;
+                let y = if self.streamed { streamed(model, &x)? } else { predict(model, &x)? };
+                vec![("output".to_owned(), y)]
+            }
+            Contents::Graph(_) if self.streamed => {
+                bail!(
+                    "--streamed: a graph has no steps of its own; give it a frame, and its states"
+                )
+            }
+            Contents::Graph(model) => self.graph(model, &device)?,
+            Contents::Weights(_) => bail!("{}: weights alone", self.file.display()),
         };
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        if let Some(path) = &self.output {
-            y.write(path)?;
+        if let (Some(path), Some((_, first))) = (&self.output, outputs.first()) {
+            first.write(path)?;
         }
-        crate::print(&format!("{}in {} ms on {device}", y.summary(), three_digits(ms)))
+        let text = outputs.iter().map(|(name, y)| y.summary(name)).collect::<String>();
+        crate::print(&format!("{text}in {} ms on {device}", three_digits(ms)))
+    }
+
+    /// The array of an input of this name, or of the only one.
+    fn input(&self, name: Option<&str>) -> Result<Array> {
+        let named = |text: &&String| {
+            let prefix = text.strip_prefix(name?)?;
+            prefix.strip_prefix('=')
+        };
+        if let Some(path) = self.input.iter().find_map(|text| named(&text)) {
+            return Array::read(path.as_ref());
+        }
+        match (&self.input[..], name) {
+            ([path], _) => Array::read(path.as_ref()),
+            (_, None) => bail!("--input: a model of layers takes one"),
+            (_, Some(name)) => bail!("--input: the graph takes {name:?} too: --input {name}=X.npy"),
+        }
+    }
+
+    fn graph(&self, model: &Model, device: &Device) -> Result<Vec<(String, Array)>> {
+        let values = model.inputs().iter().map(|info| {
+            let value = onnx::value(info, &self.input(Some(&info.name))?, device)?;
+            Ok((info.name.as_str(), value))
+        });
+        let outputs = model.run(&values.collect::<Result<Vec<_>>>()?)?;
+        outputs.iter().map(|(name, value)| Ok((name.clone(), onnx::array(value)?))).collect()
     }
 }
 

@@ -12,13 +12,25 @@ pub type Reader = fn(&[u8]) -> Result<()>;
 pub const READERS: &[(&str, Reader)] = &[
     #[cfg(feature = "csv")]
     ("csv", csv),
+    #[cfg(feature = "keras")]
+    ("hdf5", keras),
+    #[cfg(feature = "keras")]
+    ("keras", keras),
+    #[cfg(feature = "pytorch")]
+    ("legacy_pt", state_dict),
     ("model", model),
     ("npy", npy),
     #[cfg(feature = "npz")]
     ("npz", npz),
+    #[cfg(feature = "onnx")]
+    ("onnx", onnx),
+    #[cfg(feature = "pytorch")]
+    ("state_dict", state_dict),
     #[cfg(feature = "tokenizers")]
     ("tokenizer", tokenizer),
     ("vocabulary", vocabulary),
+    #[cfg(feature = "pytorch")]
+    ("zip_pt", state_dict),
 ];
 
 /// The device of models: one thread, so that a process that is run millions of times is not slowed by others.
@@ -66,6 +78,36 @@ fn csv(bytes: &[u8]) -> Result<()> {
     let names: Vec<_> = table.names().to_vec();
     // Columns of texts are no numbers.
     let _ = table.numbers(names.iter().map(String::as_str));
+    Ok(())
+}
+
+/// Both the archives of Keras 3 and what is HDF5 as a whole; and its weights alone, into a model of one layer.
+#[cfg(feature = "keras")]
+fn keras(bytes: &[u8]) -> Result<()> {
+    static MODEL: OnceLock<Option<Sequential>> = OnceLock::new();
+    let model = MODEL.get_or_init(|| {
+        let mut model = Sequential::new(&device()).add(crate::nn::Lstm::new(1));
+        model.build(1).ok().map(|()| model)
+    });
+    if let Some(model) = model {
+        // Of another model, they are refused.
+        let _ = super::read_keras_weights(bytes, model);
+    }
+    super::read_keras(bytes, &device()).map(drop)
+}
+
+#[cfg(feature = "onnx")]
+fn onnx(bytes: &[u8]) -> Result<()> {
+    crate::io::onnx::Model::from_bytes(bytes, &device()).map(|model| drop(model.describe()))
+}
+
+/// All formats of PyTorch, which are told by their bytes.
+#[cfg(feature = "pytorch")]
+fn state_dict(bytes: &[u8]) -> Result<()> {
+    let dict = super::state_dict(bytes)?;
+    drop(dict.modules());
+    // A tensor that cannot be had is an error when it is asked for.
+    dict.names().for_each(|name| drop(dict.values(name)));
     Ok(())
 }
 

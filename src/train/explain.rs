@@ -83,7 +83,18 @@ impl Sequential {
                 let why = "no frame waits for the one before";
                 [format!("{path}: all frames at once"), why.into()]
             };
-            let [path, why] = layer.explain(Own, &self.params, shape)?.unwrap_or_else(each);
+            let inside = layer.inner(Own);
+            let [path, why] = match layer.explain(Own, &self.params, shape)? {
+                Some(found) => found,
+                None if inside.is_empty() => each(),
+                None => {
+                    let kinds: Vec<_> = inside.iter().map(|layer| layer.kind()).collect();
+                    [
+                        format!("its layers in turn: {}", kinds.join(", ")),
+                        "it is made of them".into(),
+                    ]
+                }
+            };
             let gives_sequence = layer.gives_sequence(frames.is_some());
             let steps = layer.fixed_timesteps().unwrap_or(shape[1]);
             frames = gives_sequence.then_some(steps);

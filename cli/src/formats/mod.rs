@@ -1,14 +1,20 @@
 //! The formats of models: told by what a file holds, read, and written. A file for each.
 
+pub mod keras;
+pub mod onnx;
 mod own;
+pub mod pytorch;
 pub mod safetensors;
 
+use crate::options::Chain;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use wgpu_lstm::io::onnx::Model;
+use wgpu_lstm::io::pytorch::StateDict;
 use wgpu_lstm::{Device, Sequential};
 
 /// A format that can be read.
@@ -62,7 +68,7 @@ impl Format {
             head if head.starts_with(b"version https://git-lfs") => {
                 "it is a pointer of Git LFS: fetch the file itself (git lfs pull)".into()
             }
-            head => format!("it begins with {:?}", head.escape_ascii().to_string().get(..24)),
+            head => format!("it begins with \"{}\"", head[..head.len().min(16)].escape_ascii()),
         };
         bail!(
             "{}: no format that is known: {found}; expected a model of wgpu-lstm or a state dict of \
@@ -104,6 +110,14 @@ fn first_entry(head: &[u8]) -> Option<&[u8]> {
 pub enum Target {
     /// A model of wgpu-lstm: .safetensors
     Model,
+    /// A state dict for PyTorch's load_state_dict: .safetensors
+    Pytorch,
+    /// A model of Keras 3 (.keras), or its weights alone (.weights.h5)
+    Keras,
+    /// A graph of ONNX over whole sequences: .onnx
+    Onnx,
+    /// A graph of ONNX of one step, with states in and out: .onnx
+    OnnxStep,
 }
 
 impl Target {
@@ -112,6 +126,8 @@ impl Target {
         let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
         match name.unwrap_or_default() {
             name if name.ends_with(".safetensors") => Ok(Self::Model),
+            name if name.ends_with(".keras") || name.ends_with(".weights.h5") => Ok(Self::Keras),
+            name if name.ends_with(".onnx") => Ok(Self::Onnx),
             _ => bail!(
                 "{}: its name does not say the format: .safetensors (a model of wgpu-lstm), .keras, \
                  .weights.h5 or .onnx; or say it by --to",
@@ -123,22 +139,45 @@ impl Target {
 
 /// What a file has.
 pub enum Contents {
+    /// Layers, which run on the device.
     Layers(Sequential),
+    /// Tensors of modules, without what joins them.
+    Weights(StateDict),
+    /// A graph, which runs on the device.
+    Graph(Model),
 }
 
 impl Contents {
     pub fn load(path: &Path, format: Format, device: &Device) -> Result<Self> {
-        match format {
-            Format::Own => Ok(Self::Layers(own::load(path, device)?)),
-            other => bail!("{other}"),
+        Ok(match format {
+            Format::Own => Self::Layers(own::load(path, device)?),
+            Format::Pytorch => Self::Weights(pytorch::open(path)?),
+            Format::Keras => Self::Layers(keras::load(path, device)?),
+            Format::Onnx => Self::Graph(onnx::load(path, device)?),
+        })
+    }
+
+    /// What can run: of a state dict the modules in a row, if `chain` says which.
+    pub fn runs(path: &Path, device: &Device, chain: &Chain) -> Result<Self> {
+        let format = Format::of(path)?;
+        match Self::load(path, format, device)? {
+            Self::Weights(dict) => Ok(Self::Layers(pytorch::chain(&dict, chain, device)?)),
+            _ if chain.is_given() => {
+                bail!("{}: a {format} has its layers, so --modules says nothing", path.display())
+            }
+            other => Ok(other),
         }
     }
 }
 
-/// Writes a model.
-pub fn save(model: &Sequential, path: &Path, target: Target) -> Result<()> {
+/// Writes a model; `names` are the modules of a state dict.
+pub fn save(model: &Sequential, path: &Path, target: Target, names: &[String]) -> Result<()> {
     match target {
         Target::Model => own::save(model, path),
+        Target::Pytorch => pytorch::save(model, path, names),
+        Target::Keras => keras::save(model, path),
+        Target::Onnx => onnx::save(model, path, false),
+        Target::OnnxStep => onnx::save(model, path, true),
     }
 }
 

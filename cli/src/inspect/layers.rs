@@ -56,10 +56,11 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
         });
         let shapes: Vec<_> = shapes.collect();
         report.text += &format!("\n{} {}\n", i + 1, plan.kind);
-        let mut told = vec![("runs", format!("{}, since {}", plan.path, plan.why))];
+        let mut told = vec![("runs", format!("{} ({})", plan.path, plan.why))];
         if !options.is_empty() {
-            let options = options.iter().map(|(name, value)| format!("{name} {value}"));
-            told.push(("options", options.collect::<Vec<_>>().join(", ")));
+            let mut texts = Vec::new();
+            flatten("", &options, &mut texts);
+            told.push(("options", texts.join(", ")));
         }
         if !shapes.is_empty() {
             let shapes = shapes.iter().map(|(name, sizes)| format!("{name} {sizes:?}"));
@@ -95,8 +96,33 @@ fn options(plan: &LayerPlan) -> Map<String, Value> {
     let options = plan.options.as_deref().and_then(parse).unwrap_or_default();
     let new = Layers::new().make(&plan.kind, "{}").and_then(Result::ok);
     let new = new.and_then(|layer| parse(&layer.config().ok()?)).unwrap_or_default();
-    let told = options.into_iter().filter(|(name, value)| new.get(name) != Some(value));
-    told.filter(|(_, value)| !value.is_null()).collect()
+    changed(options, &new)
+}
+
+/// What differs, also within options that have several values.
+fn changed(options: Map<String, Value>, new: &Map<String, Value>) -> Map<String, Value> {
+    let differs = |(name, value): (String, Value)| match (value, new.get(&name)) {
+        (Value::Null, _) => None,
+        (value, Some(old)) if value == *old => None,
+        (Value::Object(inner), Some(Value::Object(old)))
+            if inner.len() == old.len() && inner.len() > 1 =>
+        {
+            Some((name, Value::Object(changed(inner, old))))
+        }
+        (value, _) => Some((name, value)),
+    };
+    options.into_iter().filter_map(differs).collect()
+}
+
+/// Options as texts: `cell.clip 3.0`.
+fn flatten(prefix: &str, options: &Map<String, Value>, texts: &mut Vec<String>) {
+    for (name, value) in options {
+        match value {
+            Value::Object(inner) => flatten(&format!("{prefix}{name}."), inner, texts),
+            Value::String(text) => texts.push(format!("{prefix}{name} {text}")),
+            other => texts.push(format!("{prefix}{name} {other}")),
+        }
+    }
 }
 
 /// The number of tokens that an embedding takes.

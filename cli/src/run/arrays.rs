@@ -32,10 +32,10 @@ impl Array {
     }
 
     /// Shape, range and first rows.
-    pub fn summary(&self) -> String {
+    pub fn summary(&self, name: &str) -> String {
         let finite = || self.values.iter().copied().filter(|x| x.is_finite());
         let (count, sum) = finite().fold((0, 0.0), |(n, sum), x| (n + 1, sum + f64::from(x)));
-        let mut text = format!("output {:?}", self.shape);
+        let mut text = format!("{name} {:?}", self.shape);
         if count > 0 {
             let least = finite().fold(f32::INFINITY, f32::min);
             let most = finite().fold(f32::NEG_INFINITY, f32::max);
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_summary_tells_what_is_not_finite() {
         let values = vec![1.0, f32::NAN, 3.0, f32::INFINITY, 0.0, -1.0];
-        let text = Array { shape: vec![3, 2], values }.summary();
+        let text = Array { shape: vec![3, 2], values }.summary("output");
         assert!(
             text.starts_with("output [3, 2], from -1.00 to 3.00, mean 0.7500, 2 not finite\n"),
             "{text}"
