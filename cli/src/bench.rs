@@ -26,7 +26,7 @@ by one, each of which is waited for; models that need whole sequences have none.
 pub struct Bench {
     /// The model; its contents tell its format
     file: PathBuf,
-    /// The devices, with commas between [default: the CPU, and the best GPU if there is one]
+    /// The devices [default: the CPU, and the best GPU if there is one]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     device: Vec<String>,
     /// The threads of the CPU device, on which alone it is then timed

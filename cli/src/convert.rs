@@ -26,7 +26,7 @@ pub struct Convert {
     /// The format of OUT [default: by its name]
     #[arg(long, value_enum, value_name = "FORMAT")]
     to: Option<Target>,
-    /// Of a state dict to be written: the names of its modules, one for each layer with parameters
+    /// With --to pytorch: the modules' names, one for each layer with parameters
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     names: Vec<String>,
     #[command(flatten)]

@@ -32,7 +32,7 @@ pub struct Run {
     /// The input, a .npy file; of a graph with several inputs each as NAME=X.npy
     #[arg(long, value_name = "X.npy", required = true)]
     input: Vec<String>,
-    /// Where the output goes, the first of a graph's, beside the summary that is printed
+    /// Where the output goes, of a graph the first
     #[arg(long, value_name = "Y.npy")]
     output: Option<PathBuf>,
     /// Goes frame by frame, as a stream does, instead of over whole sequences
@@ -73,11 +73,11 @@ impl Run {
 
     /// The array of an input of this name, or of the only one.
     fn input(&self, name: Option<&str>) -> Result<Array> {
-        let named = |text: &&String| {
-            let prefix = text.strip_prefix(name?)?;
-            prefix.strip_prefix('=')
-        };
-        if let Some(path) = self.input.iter().find_map(|text| named(&text)) {
+        let named = self.input.iter().find_map(|text| {
+            let (before, path) = text.split_once('=')?;
+            (Some(before) == name).then_some(path)
+        });
+        if let Some(path) = named {
             return Array::read(path.as_ref());
         }
         match (&self.input[..], name) {

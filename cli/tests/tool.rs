@@ -148,10 +148,11 @@ fn a_converted_model_says_the_same() {
 fn bench_times_batches_and_streams() {
     let keras = "tests/io/corpus/keras/small.keras";
     let options = ["--threads", "1", "--batch", "1,3", "--steps", "4", "--seconds", "0.01"];
-    let text = good(&[&["bench", keras][..], &options].concat());
+    let text = good(&[&["bench", keras][..], &options[..]].concat());
     has(&text, &["steps/s", "streamed"]);
     assert_eq!(text.lines().count(), 4, "{text}");
-    let text = good(&[&["bench", "tests/io/corpus/onnx/torch_old.onnx"][..], &options].concat());
+    let text =
+        good(&[&["bench", "tests/io/corpus/onnx/torch_old.onnx"][..], &options[..]].concat());
     has(&text, &["graph"]);
     has(&bad(&["bench", keras, "--batch", "0"], 1), &["--batch and --steps are at least 1"]);
 }
