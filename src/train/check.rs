@@ -147,6 +147,7 @@ impl Sequential {
         loss: &Loss,
         op: &'static str,
     ) -> Result<()> {
+        self.check_rows(op)?;
         if let Origin::Memory { x, y: Some(y), .. } = data {
             return self.check_data(x, y, features, loss, op);
         }

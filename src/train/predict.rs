@@ -80,7 +80,6 @@ impl Sequential {
 
     fn predict_feed(&self, feed: &Feed<'_>) -> Result<Prediction> {
         let width = self.layers.last().map_or(0, |last| last.output_size());
-        let out = self.rows();
         let mut prediction = Prediction::new(width, self.meaning());
         feed.run(0, 1, |next| {
             while let Some(part) = next()? {
@@ -92,7 +91,8 @@ impl Sequential {
                 let size = words.len() / rows.len();
                 for (number, &row) in rows.iter().enumerate() {
                     // `check_output` saw that there are as many.
-                    let here = number * size..number * size + out.range(&part.x, row).len() * width;
+                    let here =
+                        number * size..number * size + self.rows_of(part.x.frames(row)) * width;
                     let found = words.get(here.clone()).unwrap_or_default();
                     prediction.push(found, || {
                         if activation == Activation::Linear {

@@ -87,6 +87,7 @@ impl Sequential {
                 expected: format!("below {width}, the outputs of the last layer"),
             });
         }
+        self.check_rows(OP)?;
         self.check_input(x)?;
         let _aside = Aside::new(self);
         let rows: Vec<_> = (0..x.len()).collect();

@@ -276,6 +276,32 @@ impl Sequential {
         })
     }
 
+    /// The rows of values for a sequence of so many frames: see [`Self::rows`].
+    pub(super) fn rows_of(&self, frames: usize) -> usize {
+        let mut steps = Some(frames);
+        for layer in &self.layers {
+            let before = steps.unwrap_or(1);
+            let sequence = layer.gives_sequence(steps.is_some());
+            steps = sequence.then(|| layer.output_timesteps(before));
+        }
+        steps.unwrap_or(1)
+    }
+
+    /// Checks that what has a value for each frame of a sequence knows how many values that is.
+    pub(super) fn check_rows(&self, op: &'static str) -> Result<()> {
+        // Numbers that no stride divides, and beside which no window is wide.
+        let changed = |frames| self.rows_of(frames) != frames;
+        if self.rows() == Rows::Frames && [100_000_007, 100_000_037].into_iter().any(changed) {
+            return Err(Error::Unsupported {
+                what: op,
+                with: "outputs that are sequences of other lengths than the inputs",
+                help: "which frame a target or output belongs to is not known: let the model give one frame, by a \
+                       Pool or the last of an LSTM, take Padding::Same with a stride of 1, or Sequential::forward",
+            });
+        }
+        Ok(())
+    }
+
     /// The values that the loss compares with the targets, of the last layer and its input: logits where the
     /// last activation allows it.
     pub(super) fn last_for_loss(

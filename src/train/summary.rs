@@ -1,6 +1,6 @@
 //! A model as a table.
 
-use crate::nn::Layer;
+use crate::nn::{Layer, Own};
 use std::sync::Arc;
 
 /// A line for each layer: its kind, the shape of its output, its parameters. With which layers are frozen, and how
@@ -11,21 +11,14 @@ pub(super) fn table(
     (frozen_layers, frozen): (&[bool], usize),
 ) -> String {
     let mut lines = vec![["layer".to_owned(), "output".to_owned(), "parameters".to_owned()]];
-    let mut sequence = true;
-    let mut total = 0;
+    let (mut sequence, mut total) = (true, 0);
     for (layer, frozen) in layers.iter().zip(frozen_layers) {
         sequence = layer.gives_sequence(sequence);
+        total += layer.parameter_count();
+        let mark = if *frozen { " (frozen)" } else { "" };
         let axes = if sequence { "B, T" } else { "B" };
-        let count = layer.parameter_count();
-        total += count;
-        lines.push([
-            if *frozen { format!("{} (frozen)", layer.kind()) } else { layer.kind().to_owned() },
-            match layer.output_size() {
-                0 => format!("[{axes}, ?]"),
-                size => format!("[{axes}, {size}]"),
-            },
-            if built { thousands(count) } else { "?".into() },
-        ]);
+        lines.push(line(layer.as_ref(), built, format!("{}{mark}", layer.kind()), axes));
+        add_inner(layer.as_ref(), built, 1, &mut lines);
     }
     let width = |i: usize| lines.iter().map(|line| line[i].len()).max().unwrap_or(0);
     let (a, b, c) = (width(0), width(1), width(2));
@@ -44,6 +37,25 @@ pub(super) fn table(
 }
 
 /// A number with grouped digits: 1234567 as 1,234,567.
+/// A line of a layer, by this name.
+fn line(layer: &dyn Layer, built: bool, name: String, axes: &str) -> [String; 3] {
+    let size = match layer.output_size() {
+        0 => "?".to_owned(),
+        size => size.to_string(),
+    };
+    let count = if built { thousands(layer.parameter_count()) } else { "?".into() };
+    [name, format!("[{axes}, {size}]"), count]
+}
+
+/// The lines of the layers inside of a layer, which do not say whether they give sequences.
+fn add_inner(layer: &dyn Layer, built: bool, depth: usize, lines: &mut Vec<[String; 3]>) {
+    for inner in layer.inner(Own) {
+        let name = format!("{}{}", "  ".repeat(depth), inner.kind());
+        lines.push(line(inner, built, name, ".."));
+        add_inner(inner, built, depth + 1, lines);
+    }
+}
+
 fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();

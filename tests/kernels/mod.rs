@@ -18,6 +18,7 @@ mod lstm;
 mod metrics;
 #[cfg(feature = "gpu")]
 mod mixed;
+mod nd;
 mod optimizers;
 #[path = "../oracle/mod.rs"]
 mod oracle;

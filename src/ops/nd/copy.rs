@@ -3,7 +3,7 @@
 use super::strided::{copy, strided};
 use super::take::{NONE, take};
 use super::ternary::select;
-use super::walk::{Walk, around, check_axis, stride};
+use super::walk::{Walk, around, check_axis, len, stride};
 use crate::check::Check;
 use crate::tensor::room_for;
 use crate::{Error, Result, Tensor};
@@ -31,7 +31,10 @@ pub(crate) fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
         return Ok((*only).clone());
     }
     let y = Tensor::empty(shape.as_slice(), &first.device())?;
-    let inner: usize = shape[axis + 1..].iter().product();
+    if y.is_empty() {
+        return Ok(y);
+    }
+    let [outer, _, inner] = around(&shape, axis);
     if first.gpu().is_some() {
         let mut at = 0;
         for part in parts {
@@ -42,7 +45,6 @@ pub(crate) fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
         return Ok(y);
     }
     let words: Vec<_> = parts.iter().map(|part| part.cpu()).collect();
-    let outer: usize = shape[..axis].iter().product();
     y.cpu_mut(|mut rest| {
         for row in 0..outer {
             for (words, part) in words.iter().zip(parts) {
@@ -66,10 +68,10 @@ pub(crate) fn split(x: &Tensor, axis: usize, sizes: &[usize]) -> Result<Vec<Tens
     }
     let strides: Vec<_> = (0..x.shape().len()).map(|axis| stride(x.shape(), axis)).collect();
     let mut shape = x.shape().to_vec();
-    let mut first = 0;
+    let mut first = 0usize;
     let mut part = |&size: &usize| {
         shape[axis] = size;
-        let offset = first * strides[axis] as usize;
+        let offset = first.saturating_mul(strides[axis] as usize);
         first += size;
         strided(x, &shape, &strides, offset)
     };
@@ -118,9 +120,10 @@ fn pad_axis(x: &Tensor, axis: usize, before: isize, after: isize, mode: PadMode)
         let expected = format!("places for an axis of {size}, which its own are repeated for");
         return Err(Error::Option { option: "pad", found, expected });
     }
-    let mut places = room_for("the places of a padded axis", count as usize)?;
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut places = room_for("the places of a padded axis", count)?;
     places.extend((0..count).map(|i| {
-        let at = i - before as i128;
+        let at = i as i128 - before as i128;
         let place = match mode {
             PadMode::Constant(_) if !(0..size).contains(&at) => return NONE,
             PadMode::Constant(_) => at,
@@ -135,7 +138,7 @@ fn pad_axis(x: &Tensor, axis: usize, before: isize, after: isize, mode: PadMode)
     }));
     let value = if let PadMode::Constant(value) = mode { value } else { 0.0 };
     let of = around(&shape, axis);
-    shape[axis] = count as usize;
+    shape[axis] = count;
     take(x, of, &places, value, shape)
 }
 
@@ -167,6 +170,9 @@ pub(crate) fn reverse_sequence(
         let found = format!("{lengths:?}");
         return Err(Error::Option { option: "reverse_sequence's lengths", found, expected });
     }
+    if x.is_empty() {
+        return Ok(x.clone());
+    }
     let mut places = room_for("the places of a sequence", steps * rows)?;
     places.extend((0..steps * rows).map(|place| {
         let (t, b) =
@@ -175,7 +181,7 @@ pub(crate) fn reverse_sequence(
         let t = if t < length { length - 1 - t } else { t };
         if time == 0 { t * rows + b } else { b * steps + t }
     }));
-    let inner = x.shape()[2..].iter().product();
+    let inner = len(&x.shape()[2..]);
     take(x, [1, steps * rows, inner], &places, 0.0, x.shape().to_vec())
 }
 
@@ -185,7 +191,10 @@ pub(crate) fn trilu(x: &Tensor, upper: bool, k: i64) -> Result<Tensor> {
         let axes = "at least two, rows and columns";
         return Err(Error::Rank { op: "trilu", arg: "x", axes, found: x.shape().to_vec() });
     };
-    let mut mask = room_for("the mask of a triangle", rows.saturating_mul(columns))?;
+    if x.is_empty() {
+        return Ok(x.clone());
+    }
+    let mut mask = room_for("the mask of a triangle", rows * columns)?;
     mask.extend((0..rows as i64).flat_map(|row| {
         let diagonal = row.saturating_add(k);
         (0..columns as i64).map(move |column| {

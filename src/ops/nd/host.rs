@@ -1,9 +1,9 @@
 //! Arrays of any type on the host: shapes, indices, and what else of a graph is known before it runs. They move by the
 //! same walks as tensors.
 
-use super::gather::{along, check_count};
+use super::gather::{along, check_count, places};
 use super::strided::{SliceAxis, check_places, sliced, transposed};
-use super::walk::{Walk, around, broadcast, broadcast_stride, check_axis, len, place};
+use super::walk::{Walk, around, broadcast, broadcast_stride, check_axis, len};
 use crate::tensor::{count, room_for};
 use crate::{Error, Result};
 
@@ -125,7 +125,8 @@ impl<T: Copy> Array<T> {
             shape[axis] = shape[axis].saturating_add(part.shape[axis]);
         }
         let mut data = room(&shape)?;
-        for row in 0..len(&shape[..axis]) {
+        let rows = if count(&shape) == 0 { 0 } else { len(&shape[..axis]) };
+        for row in 0..rows {
             for part in parts {
                 let each = len(&part.shape[axis..]);
                 data.extend_from_slice(&part.data[row * each..][..each]);
@@ -140,10 +141,11 @@ impl<T: Copy> Array<T> {
         check_count("Array::gather", indices.len(), shape)?;
         let whole = [&self.shape[..axis], shape, &self.shape[axis + 1..]].concat();
         let [outer, size, inner] = around(&self.shape, axis);
+        let places = places("Array::gather", indices, size)?;
         let mut data = room(&whole)?;
-        for row in 0..outer {
-            for &index in indices {
-                let at = (row * size + place("Array::gather", index, size)?) * inner;
+        for row in 0..if count(&whole) == 0 { 0 } else { outer } {
+            for place in &places {
+                let at = (row * size + place) * inner;
                 data.extend_from_slice(&self.data[at..at + inner]);
             }
         }
@@ -175,14 +177,15 @@ impl<T: Copy> Array<T> {
         let (behind, before): (Vec<_>, Vec<_>) =
             (0..self.shape.len()).partition(|axis| axes.contains(axis));
         let turned = self.transpose(&[&before[..], &behind].concat())?;
-        let terms: usize = behind.iter().map(|&axis| self.shape[axis]).product();
+        let terms = len(&behind.iter().map(|&axis| self.shape[axis]).collect::<Vec<_>>());
         let shape: Vec<_> = (0..self.shape.len())
             .filter_map(|axis| match axes.contains(&axis) {
                 true => keep.then_some(1),
                 false => Some(self.shape[axis]),
             })
             .collect();
-        let data = (0..len(&shape)).map(|row| f(&turned.data[row * terms..][..terms])).collect();
+        let mut data = room(&shape)?;
+        data.extend((0..len(&shape)).map(|row| f(&turned.data[row * terms..][..terms])));
         Ok(Array { shape, data })
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn reduce(kind: Reduce, x: &Tensor, axes: &[usize], keep: bool) -> Re
     if y.is_empty() {
         return Ok(y);
     }
-    let terms: usize = axes.iter().map(|&axis| shape[axis]).product();
+    let terms = len(&axes.iter().map(|&axis| shape[axis]).collect::<Vec<_>>());
     let (number, factor) = match kind {
         Reduce::Sum | Reduce::LogSum => (SUM, 1.0),
         Reduce::Mean => (SUM, 1.0 / terms as f64),

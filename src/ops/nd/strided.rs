@@ -25,8 +25,9 @@ pub(super) fn check_places(
 ) -> Result<()> {
     let mut ends = [offset as i128; 2];
     for (&size, &stride) in shape.iter().zip(strides) {
-        let way = (size as i128 - 1) * stride as i128;
-        ends[usize::from(way > 0)] += way;
+        let way = (size as i128 - 1).saturating_mul(stride as i128);
+        let end = &mut ends[usize::from(way > 0)];
+        *end = end.saturating_add(way);
     }
     let inside = ends[0] >= 0 && ends[1] < len as i128 || shape.contains(&0);
     if inside && shape.len() == strides.len() {
@@ -149,10 +150,10 @@ pub(super) fn sliced(
         check_places("slice", shape[axis], &[count], &[step], first)?;
         found[axis] = count;
         if count > 0 {
-            offset += first * strides[axis] as usize;
+            offset = first.saturating_mul(strides[axis] as usize).saturating_add(offset);
         }
         // Of one place the step does not matter, and might be as large as a number can be.
-        strides[axis] *= if count > 1 { step } else { 1 };
+        strides[axis] = strides[axis].saturating_mul(if count > 1 { step } else { 1 });
     }
     // An axis that comes twice has been checked for the first time alone.
     let len = walk::len(shape);

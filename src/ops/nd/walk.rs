@@ -37,7 +37,8 @@ impl<const N: usize> Walk<N> {
             }
             let here = strides(axis);
             let joins = walk.axes > 0
-                && (0..N).all(|n| walk.strides[walk.axes - 1][n] == here[n] * size as isize);
+                && (0..N)
+                    .all(|n| walk.strides[walk.axes - 1][n] == here[n].wrapping_mul(size as isize));
             if !joins {
                 if walk.axes == MOST {
                     let axes = "at most 8 axes that cannot be joined";
@@ -45,7 +46,8 @@ impl<const N: usize> Walk<N> {
                 }
                 walk.axes += 1;
             }
-            walk.sizes[walk.axes - 1] *= size;
+            let last = &mut walk.sizes[walk.axes - 1];
+            *last = last.saturating_mul(size);
             walk.strides[walk.axes - 1] = here;
         }
         walk.axes = walk.axes.max(1);
@@ -54,7 +56,7 @@ impl<const N: usize> Walk<N> {
 
     /// The places.
     pub(crate) fn len(&self) -> usize {
-        self.sizes[..self.axes].iter().product()
+        len(&self.sizes[..self.axes])
     }
 
     /// The size of the last axis, along which a run goes.
@@ -118,14 +120,14 @@ impl<const N: usize> Walk<N> {
     }
 }
 
-/// The numbers of a dense array of a shape that is there.
+/// The numbers of a dense array. An empty axis makes it 0, however long others are.
 pub(crate) fn len(shape: &[usize]) -> usize {
-    shape.iter().product()
+    shape.iter().fold(1, |len, &size| len.saturating_mul(size))
 }
 
 /// The stride of an axis of a dense array.
 pub(crate) fn stride(shape: &[usize], axis: usize) -> isize {
-    shape[axis + 1..].iter().product::<usize>() as isize
+    len(&shape[axis + 1..]) as isize
 }
 
 /// The stride that an axis of `whole` has in an array of `shape` that is broadcast to it.
@@ -179,7 +181,7 @@ pub(crate) fn check_axis(op: &'static str, shape: &[usize], axis: usize) -> Resu
 
 /// A shape as three axes: those before one, it, and those behind it.
 pub(crate) fn around(shape: &[usize], axis: usize) -> [usize; 3] {
-    [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
+    [len(&shape[..axis]), shape[axis], len(&shape[axis + 1..])]
 }
 
 /// The place that an index of an axis means; a negative one counts from the end.
@@ -187,14 +189,14 @@ pub(crate) fn around(shape: &[usize], axis: usize) -> [usize; 3] {
 /// # Errors
 /// [`Error::Option`].
 pub(crate) fn place(op: &'static str, index: i64, size: usize) -> Result<usize> {
-    let size = size as i64;
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
     let place = if index < 0 { index.saturating_add(size) } else { index };
     if (0..size).contains(&place) {
         return Ok(place as usize);
     }
     let expected = match size {
         0 => "no index, as the axis is empty".to_owned(),
-        _ => format!("from {} to {}: the axis has {size} places", -size, size - 1),
+        _ => format!("from {} to {}, as the axis has {size} places", -size, size - 1),
     };
     Err(Error::Option { option: op, found: format!("the index {index}"), expected })
 }

@@ -71,7 +71,9 @@ impl DynamicLstm {
         count(&[number, hidden_size, gates], r.values.bytes.len())?;
         bias.map_or(Ok(()), |bias| count(&[number, 2 * gates], bias.len()))?;
         for side in [w, r] {
-            for found in [Some(side.scale.len()), side.zero.map(|z| z.bytes.len())].into_iter().flatten() {
+            for found in
+                [Some(side.scale.len()), side.zero.map(|z| z.bytes.len())].into_iter().flatten()
+            {
                 if found != number {
                     count(&[number, gates], found)?;
                 }

@@ -11,10 +11,10 @@ use super::lines::{Lines, Weight};
 use super::product::{floats, tile};
 use super::rows::{Affine, Rows, range};
 use super::team::Team;
+use crate::Result;
 use crate::device::threads;
 use crate::ops::common::math::{sigmoid, tanh};
 use crate::tensor::room_for;
-use crate::Result;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -112,7 +112,8 @@ pub(crate) fn run(
         for step in 0..steps {
             begins[step] = which.len();
             let running = &frames.rows[..frames.running(first + step)];
-            which.extend(running.iter().map(|&row| frames.at(row, first + step, direction.reverse)));
+            which
+                .extend(running.iter().map(|&row| frames.at(row, first + step, direction.reverse)));
         }
         gates.clear();
         let len = which.len() * 4 * units;
@@ -121,7 +122,8 @@ pub(crate) fn run(
         }
         gates.resize(len, 0.0);
         floats((x, &which), direction.w, direction.bias, &mut gates);
-        let part = Part { direction, frames, first, x_part: &gates, begins, shared: &shared, parts };
+        let part =
+            Part { direction, frames, first, x_part: &gates, begins, shared: &shared, parts };
         let tickets = Team::new(steps, parts.rows * parts.units);
         threads::each(0..team, team, |member| {
             let mut own = Own::new(count, size);
@@ -181,12 +183,7 @@ impl Shared {
             words.resize_with(len, || AtomicU32::new(0));
             Ok(words)
         };
-        Ok(Self {
-            count,
-            units,
-            h: zeros((ahead + 1) * count * units)?,
-            c: zeros(count * units)?,
-        })
+        Ok(Self { count, units, h: zeros((ahead + 1) * count * units)?, c: zeros(count * units)? })
     }
 
     fn h(&self, step: usize, row: usize) -> &[AtomicU32] {
@@ -258,9 +255,11 @@ impl Part<'_> {
         let rows: Vec<_> = mine().collect();
         for blocks in blocks.clone().step_by(GROUP).map(|b| b..blocks.end.min(b + GROUP)) {
             let (fours, rest) = rows.as_chunks::<4>();
-            for (rows, four) in fours.iter().map(|four| (&four[..], Some(*four))).chain(
-                rest.iter().map(|row| (std::slice::from_ref(row), None)),
-            ) {
+            for (rows, four) in fours
+                .iter()
+                .map(|four| (&four[..], Some(*four)))
+                .chain(rest.iter().map(|row| (std::slice::from_ref(row), None)))
+            {
                 own.sums.clear();
                 own.sums.resize(rows.len() * blocks.len(), [0; BLOCK]);
                 for block in blocks.clone() {
@@ -359,11 +358,8 @@ impl WithSimd for Cells<'_> {
                         let a: &[f32] = &a[g * LANES + lane..][..S::F32_LANES];
                         S::as_simd_f32s(a).0[0]
                     };
-                    let (i, f, o) = (
-                        sigmoid(simd, gate(0)),
-                        sigmoid(simd, gate(1)),
-                        sigmoid(simd, gate(3)),
-                    );
+                    let (i, f, o) =
+                        (sigmoid(simd, gate(0)), sigmoid(simd, gate(1)), sigmoid(simd, gate(3)));
                     let g = tanh(simd, gate(2));
                     let at = &mut c[lane..][..S::F32_LANES];
                     let cell = &mut S::as_mut_simd_f32s(at).0[0];

@@ -81,7 +81,8 @@ mod tests {
             std::thread::scope(|scope| {
                 for member in 0..members {
                     let (team, done) = (&team, &done);
-                    scope.spawn(move || team.work(member, |s, p| done.lock().unwrap().push((s, p))));
+                    scope
+                        .spawn(move || team.work(member, |s, p| done.lock().unwrap().push((s, p))));
                 }
             });
             let mut done = done.into_inner().unwrap();

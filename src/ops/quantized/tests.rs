@@ -136,8 +136,7 @@ fn dynamic_quantize_lstm_is_onnx_runtimes() {
             _ => &[false, true],
         };
         let bias = get("B").floats();
-        let lstm =
-            DynamicLstm::new([inputs, size], side(&w, 0), side(&r, 1), Some(&bias), reverse);
+        let lstm = DynamicLstm::new([inputs, size], side(&w, 0), side(&r, 1), Some(&bias), reverse);
         let lstm = lstm.unwrap();
         let lengths = of("sequence_lens").map(|l| l.i32s());
         let lengths = lengths.map(|l| l.iter().map(|&l| l as usize).collect::<Vec<_>>());

@@ -1,7 +1,34 @@
 //! Operators against the outputs that ONNX's own tests ask for.
 
+use crate::common;
 use crate::onnx::records;
 use wgpu_lstm::Device;
+
+/// Some of each operator, and those of older opsets: see `make_nodes.py`.
+fn check(device: &Device) {
+    for record in records::read(include_bytes!("nodes.bin")) {
+        let name = &record.name;
+        let model = record.load(device).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let inputs = record.inputs(device).unwrap();
+        for _ in 0..2 {
+            let outputs = model.run(&inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+            // The tests of ONNX themselves ask for 1e-3.
+            assert_eq!(record.compare(&outputs, 1e-5), None, "{name}");
+        }
+    }
+}
+
+#[test]
+fn each_operator_gives_what_onnx_asks_for() {
+    check(&Device::cpu().unwrap());
+}
+
+#[test]
+fn each_operator_does_so_on_a_gpu() {
+    for device in common::devices().iter().filter(|device| device.is_gpu()) {
+        check(device);
+    }
+}
 
 /// All that ONNX has, from a file that `make_nodes.py --all` wrote: says what fails.
 #[test]
@@ -16,7 +43,8 @@ fn all_of_onnx() {
             Err(error) => {
                 let text = error.to_string();
                 if text.contains("expected an operator") {
-                    let op = text.split("is \"").nth(1).unwrap_or("?").split('"').next().unwrap_or("?");
+                    let op =
+                        text.split("is \"").nth(1).unwrap_or("?").split('"').next().unwrap_or("?");
                     *unknown.entry(op.to_string()).or_insert(0) += 1;
                 } else {
                     failed.push(format!("{}: load: {text}", record.name));

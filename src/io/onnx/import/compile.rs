@@ -75,7 +75,11 @@ impl<'a> Compiler<'a> {
     }
 
     /// The plan of a graph whose inputs have these names, and what it takes from around it.
-    pub(super) fn plan(&mut self, graph: &'a GraphProto, inputs: &[&str]) -> Result<(Plan, Vec<Ref>)> {
+    pub(super) fn plan(
+        &mut self,
+        graph: &'a GraphProto,
+        inputs: &[&str],
+    ) -> Result<(Plan, Vec<Ref>)> {
         let mut frame = Frame { scopes: vec![HashMap::new()], ..Frame::default() };
         for &name in inputs {
             let input = frame.input();
@@ -83,7 +87,9 @@ impl<'a> Compiler<'a> {
         }
         self.frames.push(frame);
         let outputs = self.graph(graph);
-        let Some(frame) = self.frames.pop() else { return Err(self.source.bad("a graph", "one", "none")) };
+        let Some(frame) = self.frames.pop() else {
+            return Err(self.source.bad("a graph", "one", "none"));
+        };
         let Frame { slots, constants, steps, captured, inputs, .. } = frame;
         let mut plan = Plan { slots, inputs, constants, steps, outputs: outputs? };
         plan.finish();
@@ -130,7 +136,11 @@ impl<'a> Compiler<'a> {
 
     fn graph(&mut self, graph: &'a GraphProto) -> Result<Vec<Ref>> {
         if graph.sparse {
-            return Err(self.source.bad("the graph", "tensors that are stored whole", "sparse ones"));
+            return Err(self.source.bad(
+                "the graph",
+                "tensors that are stored whole",
+                "sparse ones",
+            ));
         }
         let (order, initializers) = self.order(graph)?;
         for at in initializers {
@@ -145,7 +155,11 @@ impl<'a> Compiler<'a> {
         let mut outputs = Vec::with_capacity(graph.outputs.len());
         for output in &graph.outputs {
             outputs.push(self.find(&output.name).ok_or_else(|| {
-                self.source.bad(format!("output {:?}", output.name), "that a node gives", "that none gives")
+                self.source.bad(
+                    format!("output {:?}", output.name),
+                    "that a node gives",
+                    "that none gives",
+                )
             })?);
         }
         Ok(outputs)
@@ -158,7 +172,11 @@ impl<'a> Compiler<'a> {
             for name in node.outputs.iter().filter(|name| !name.is_empty()) {
                 if makers.insert(name.as_str(), at).is_some() {
                     let found = "an output of two nodes";
-                    return Err(self.source.bad(format!("value {name:?}"), "an output of one node", found));
+                    return Err(self.source.bad(
+                        format!("value {name:?}"),
+                        "an output of one node",
+                        found,
+                    ));
                 }
             }
         }
@@ -200,12 +218,17 @@ impl<'a> Compiler<'a> {
                 }
                 1 => {
                     let found = "among those that it needs itself";
-                    return Err(self.source.bad(label(&graph.nodes[node], at_opset(self, &graph.nodes[node])), "not a part of a cycle", found));
+                    return Err(self.source.bad(
+                        label(&graph.nodes[node], at_opset(self, &graph.nodes[node])),
+                        "not a part of a cycle",
+                        found,
+                    ));
                 }
                 _ => {}
             }
         }
-        let initializers = initializers.iter().enumerate().filter_map(|(at, &used)| used.then_some(at));
+        let initializers =
+            initializers.iter().enumerate().filter_map(|(at, &used)| used.then_some(at));
         Ok((order, initializers.collect()))
     }
 
@@ -232,15 +255,23 @@ impl<'a> Compiler<'a> {
                 })?),
             });
         }
-        let constants: Vec<_> = inputs.iter().map(|input| match input {
-            Some(Ref::Constant(at)) => self.frame().constants.get(*at).cloned(),
-            _ => None,
-        }).collect();
-        let graphs: Vec<(&str, &'a GraphProto)> = proto.attributes.iter().filter_map(|(name, value)| match value {
-            Attribute::Graph(graph) => Some((name.as_str(), &**graph)),
-            _ => None,
-        }).collect();
-        if proto.domain.is_empty() && proto.op == "If"
+        let constants: Vec<_> = inputs
+            .iter()
+            .map(|input| match input {
+                Some(Ref::Constant(at)) => self.frame().constants.get(*at).cloned(),
+                _ => None,
+            })
+            .collect();
+        let graphs: Vec<(&str, &'a GraphProto)> = proto
+            .attributes
+            .iter()
+            .filter_map(|(name, value)| match value {
+                Attribute::Graph(graph) => Some((name.as_str(), &**graph)),
+                _ => None,
+            })
+            .collect();
+        if proto.domain.is_empty()
+            && proto.op == "If"
             && let Some(Value::Ints(condition)) = constants.first().and_then(Option::as_ref)
             && let &[condition] = &*condition.values()
         {
@@ -298,7 +329,7 @@ impl<'a> Compiler<'a> {
             self.bind(name, Ref::Slot(slot));
             outputs.push(Some(slot));
         }
-        let op = proto.op.as_str().into();
+        let proto = Arc::new(proto.plain());
         let branch = |name: &str| {
             let found = inner.iter().find(|inner| inner.name == name)?;
             Some(Branch { plan: found.plan.clone(), captured: found.captured.clone() })
@@ -308,12 +339,28 @@ impl<'a> Compiler<'a> {
             _ => None,
         };
         let inner = inner.into_iter().map(|inner| inner.plan).collect();
-        self.frame().steps.push(Step { label, op, run, inputs, outputs, last: vec![], inner, branches });
+        self.frame().steps.push(Step {
+            label,
+            proto,
+            version,
+            run,
+            inputs,
+            outputs,
+            last: vec![],
+            inner,
+            branches,
+        });
         Ok(())
     }
 
     /// Makes the branch of an `If` whose condition is known a part of the graph around it.
-    fn inline(&mut self, proto: &NodeProto, label: &str, graphs: &[(&str, &'a GraphProto)], taken: bool) -> Result<()> {
+    fn inline(
+        &mut self,
+        proto: &NodeProto,
+        label: &str,
+        graphs: &[(&str, &'a GraphProto)],
+        taken: bool,
+    ) -> Result<()> {
         let name = if taken { "then_branch" } else { "else_branch" };
         let Some((_, graph)) = graphs.iter().find(|(other, _)| *other == name) else {
             return Err(self.source.bad(label, format!("a {name}"), "without one"));
@@ -356,7 +403,9 @@ fn label(node: &NodeProto, version: Option<i64>) -> String {
     let name = if node.name.is_empty() { outputs() } else { &node.name };
     let dot = if node.domain.is_empty() { "" } else { "." };
     match version {
-        Some(version) => format!("node {name:?} ({}{dot}{}, opset {version})", node.domain, node.op),
+        Some(version) => {
+            format!("node {name:?} ({}{dot}{}, opset {version})", node.domain, node.op)
+        }
         None => format!("node {name:?} ({}{dot}{})", node.domain, node.op),
     }
 }

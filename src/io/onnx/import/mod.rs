@@ -4,6 +4,7 @@
 //! is left out. Floats are on the device, where the ops of this crate compute with them; integers, among them all
 //! shapes, are on the host.
 
+mod chain;
 mod compile;
 mod node;
 mod ops;
@@ -81,6 +82,7 @@ pub struct TensorInfo {
 
 /// The size of an axis of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Axis {
     /// Always this one.
     Size(usize),
@@ -137,15 +139,22 @@ impl Model {
     }
 
     fn read(source: Source, folder: Folder<'_>, device: &Device) -> Result<Self> {
-        let ModelProto { producer, opsets, graph, functions } = proto::read(Wire::new(source.clone()))?;
+        let ModelProto { producer, opsets, graph, functions } =
+            proto::read(Wire::new(source.clone()))?;
         if functions > 0 {
             let expected = "one without functions of its own (export it with them inlined)";
             return Err(source.bad("the model", expected, format!("one with {functions}")));
         }
-        let has_default = |info: &&ValueInfo| graph.initializers.iter().any(|t| t.name == info.name);
+        let has_default =
+            |info: &&ValueInfo| graph.initializers.iter().any(|t| t.name == info.name);
         let inputs: Vec<_> = graph.inputs.iter().filter(|info| !has_default(info)).collect();
-        if let Some(info) = inputs.iter().copied().chain(&graph.outputs).find(|info| !info.is_tensor && info.element != 0) {
-            return Err(source.bad(format!("value {:?}", info.name), "a tensor", "a sequence or map"));
+        let mut all = inputs.iter().copied().chain(&graph.outputs);
+        if let Some(info) = all.find(|info| info.is_other) {
+            return Err(source.bad(
+                format!("value {:?}", info.name),
+                "a tensor",
+                "a sequence or map",
+            ));
         }
         let names: Vec<_> = inputs.iter().map(|info| info.name.as_str()).collect();
         let mut compiler = Compiler::new(&source, folder, device, &opsets);
@@ -195,12 +204,17 @@ impl Model {
         let mut values = Vec::with_capacity(self.inputs.len());
         for info in &self.inputs {
             let given = inputs.iter().find(|(name, _)| *name == info.name);
-            let missing = || wrong(format!("no {:?}", info.name), format!("all of: {}", self.input_names()));
+            let missing =
+                || wrong(format!("no {:?}", info.name), format!("all of: {}", self.input_names()));
             values.push(self.checked(info, &given.ok_or_else(missing)?.1)?);
         }
         if inputs.len() != self.inputs.len() {
             let known = |name: &str| self.inputs.iter().any(|info| info.name == name);
-            let name = inputs.iter().map(|(name, _)| *name).find(|&name| !known(name)).unwrap_or("one twice");
+            let name = inputs
+                .iter()
+                .map(|(name, _)| *name)
+                .find(|&name| !known(name))
+                .unwrap_or("one twice");
             return Err(wrong(format!("{name:?}"), format!("each of: {}", self.input_names())));
         }
         let outputs = self.run_traced(values)?;
@@ -208,7 +222,9 @@ impl Model {
     }
 
     fn run_traced(&self, values: Vec<Value>) -> Result<Vec<Value>> {
-        let is_same = |shapes: &[Vec<usize>]| shapes.iter().zip(&values).all(|(shape, value)| shape == value.shape());
+        let is_same = |shapes: &[Vec<usize>]| {
+            shapes.iter().zip(&values).all(|(shape, value)| shape == value.shape())
+        };
         let found = {
             let traced = lock(&self.traced);
             traced.iter().find(|traced| is_same(&traced.shapes)).map(|traced| traced.plan.clone())
@@ -235,7 +251,8 @@ impl Model {
         let bad = |what: String| wrong(format!("{:?} {what}", info.name), info.text());
         if let Some(axes) = &info.shape {
             let shape = value.shape();
-            let fits = |(axis, size): (&Axis, &usize)| !matches!(axis, Axis::Size(fixed) if fixed != size);
+            let fits =
+                |(axis, size): (&Axis, &usize)| !matches!(axis, Axis::Size(fixed) if fixed != size);
             if axes.len() != shape.len() || !axes.iter().zip(shape).all(fits) {
                 return Err(bad(format!("of {shape:?}")));
             }
@@ -283,7 +300,13 @@ impl Model {
         let nodes: usize = counts.values().sum();
         _ = write!(text, "\n{nodes} nodes run ({} more are constant):", self.folded);
         for (op, count) in counts {
-            _ = write!(text, "\n  {count} x {op}");
+            let how = match op.as_str() {
+                "LSTM" => ", the recurrence of this crate",
+                "DynamicQuantizeLSTM" => ", by products of 8-bit integers",
+                "GRU" | "RNN" | "Loop" | "Scan" => ", a timestep after the other",
+                _ => "",
+            };
+            _ = write!(text, "\n  {count} x {op}{how}");
         }
         text
     }

@@ -131,9 +131,9 @@ impl<'a> Node<'a> {
     /// The type of an attribute such as `to`.
     pub(super) fn element(&self, name: &str, default: i64) -> Result<Element> {
         let number = self.int(name, default)?;
-        Element::from_onnx(number)
-            .filter(|&kind| kind != Element::Text)
-            .ok_or_else(|| self.bad(format!("numbers of 64 bits and fewer as {name}"), format!("type {number}")))
+        Element::from_onnx(number).filter(|&kind| kind != Element::Text).ok_or_else(|| {
+            self.bad(format!("numbers of 64 bits and fewer as {name}"), format!("type {number}"))
+        })
     }
 
     /// Attributes that change nothing here.
@@ -172,11 +172,17 @@ impl<'a> Node<'a> {
     pub(super) fn check_used(&self) -> Result<()> {
         let used = self.used.borrow();
         let ignored = |name: &str| name.starts_with("onnx_") || name == "doc_string";
-        match self.proto.attributes.iter().find(|(name, _)| !used.contains(&name.as_str()) && !ignored(name)) {
+        match self
+            .proto
+            .attributes
+            .iter()
+            .find(|(name, _)| !used.contains(&name.as_str()) && !ignored(name))
+        {
             None => Ok(()),
-            Some((name, _)) => {
-                Err(self.bad(format!("without an attribute {name:?} in opset {}", self.version), "with it"))
-            }
+            Some((name, _)) => Err(self.bad(
+                format!("without an attribute {name:?} in opset {}", self.version),
+                "with it",
+            )),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A graph ready to run: its nodes in order, each with a function, and when a value is let go.
 
+use super::proto::NodeProto;
 use super::value::{Ints, Value};
 use crate::{Device, Error, Result, Tensor};
 use std::borrow::Cow;
@@ -21,7 +22,9 @@ pub(super) enum Ref {
 pub(super) struct Step {
     /// For errors: the node's name and operator.
     pub(super) label: Arc<str>,
-    pub(super) op: Arc<str>,
+    /// The node without tensors and graphs, and the version of its operator.
+    pub(super) proto: Arc<NodeProto>,
+    pub(super) version: i64,
     pub(super) run: Run,
     pub(super) inputs: Vec<Option<Ref>>,
     pub(super) outputs: Vec<Option<usize>>,
@@ -53,7 +56,7 @@ pub(super) struct Plan {
 }
 
 /// The numbers that a node may make at run time.
-pub(super) const MOST: usize = 1 << 32;
+pub(super) const MOST: usize = 1 << 28;
 
 /// The inputs of a node that runs.
 pub(super) struct Args<'a> {
@@ -133,7 +136,11 @@ impl<'a> Args<'a> {
             return Ok(());
         }
         let bytes = (count as u64).saturating_mul(4);
-        Err(Error::TooLarge { what: "a node's output", bytes, limit: (self.limit as u64).saturating_mul(4) })
+        Err(Error::TooLarge {
+            what: "a node's output",
+            bytes,
+            limit: (self.limit as u64).saturating_mul(4),
+        })
     }
 }
 
@@ -145,18 +152,27 @@ pub(super) fn wrong(at: usize, expected: impl ToString, found: impl ToString) ->
 /// The error of something that a node cannot take.
 pub(super) fn refused(what: &str, expected: impl ToString, found: impl ToString) -> Error {
     let (expected, found) = (expected.to_string(), found.to_string());
-    Error::Option { option: "a node of the graph", found: format!("given {what} {found}"), expected: format!("{what} {expected}") }
+    Error::Option {
+        option: "a node of the graph",
+        found: format!("given {what} {found}"),
+        expected: format!("{what} {expected}"),
+    }
 }
 
 impl Plan {
     /// Runs the graph. `inputs` are its own, and then those from around it.
-    pub(super) fn run(&self, inputs: impl IntoIterator<Item = Value>, device: &Device) -> Result<Vec<Value>> {
+    pub(super) fn run(
+        &self,
+        inputs: impl IntoIterator<Item = Value>,
+        device: &Device,
+    ) -> Result<Vec<Value>> {
         let mut values = vec![None; self.slots];
         for (&slot, input) in self.inputs.iter().zip(inputs) {
             values[slot] = Some(input);
         }
         for step in &self.steps {
-            step.run(&mut values, &self.constants, device).map_err(|error| error.at(&*step.label))?;
+            step.run(&mut values, &self.constants, device)
+                .map_err(|error| error.at(&*step.label))?;
         }
         let output = |at: &Ref| match *at {
             Ref::Constant(at) => self.constants.get(at).cloned(),
@@ -169,7 +185,7 @@ impl Plan {
     /// Counts the operators, those of graphs within it included.
     pub(super) fn count(&self, counts: &mut BTreeMap<String, usize>) {
         for step in &self.steps {
-            *counts.entry(step.op.to_string()).or_default() += 1;
+            *counts.entry(step.proto.op.clone()).or_default() += 1;
             step.inner.iter().for_each(|inner| inner.count(counts));
         }
     }
@@ -208,7 +224,12 @@ impl Plan {
 }
 
 impl Step {
-    fn run(&self, values: &mut [Option<Value>], constants: &[Value], device: &Device) -> Result<()> {
+    fn run(
+        &self,
+        values: &mut [Option<Value>],
+        constants: &[Value],
+        device: &Device,
+    ) -> Result<()> {
         let args = Args { refs: &self.inputs, values, constants, device, limit: MOST };
         let results = (self.run)(&args)?;
         let mut results = results.into_iter();

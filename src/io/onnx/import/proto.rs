@@ -40,6 +40,35 @@ pub(super) struct NodeProto {
     pub(super) attributes: Vec<(String, Attribute)>,
 }
 
+impl NodeProto {
+    /// The node without the tensors and graphs among its attributes.
+    pub(super) fn plain(&self) -> Self {
+        let plain = |(name, value): &(String, Attribute)| Some((name.clone(), value.plain()?));
+        Self {
+            name: self.name.clone(),
+            op: self.op.clone(),
+            domain: self.domain.clone(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+            attributes: self.attributes.iter().filter_map(plain).collect(),
+        }
+    }
+}
+
+impl Attribute {
+    fn plain(&self) -> Option<Self> {
+        Some(match self {
+            Self::Float(value) => Self::Float(*value),
+            Self::Int(value) => Self::Int(*value),
+            Self::Text(text) => Self::Text(text.clone()),
+            Self::Floats(values) => Self::Floats(values.clone()),
+            Self::Ints(values) => Self::Ints(values.clone()),
+            Self::Texts(texts) => Self::Texts(texts.clone()),
+            Self::Tensor(_) | Self::Graph(_) | Self::Other => return None,
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Attribute {
     Float(f32),
@@ -58,8 +87,8 @@ pub(super) enum Attribute {
 pub(super) struct ValueInfo {
     pub(super) name: String,
     pub(super) element: i64,
-    /// Whether it is a tensor, and not a sequence or a map.
-    pub(super) is_tensor: bool,
+    /// Whether it is a sequence or a map, and no tensor.
+    pub(super) is_other: bool,
     /// The axes, if they are told: a size, a name, or nothing.
     pub(super) shape: Option<Vec<(Option<i64>, String)>>,
 }
@@ -108,7 +137,11 @@ impl Reader {
             }
         }
         if !has_graph {
-            return Err(self.wire.source.bad("the model", "an ONNX model with a graph", "without one"));
+            return Err(self.wire.source.bad(
+                "the model",
+                "an ONNX model with a graph",
+                "without one",
+            ));
         }
         Ok(model)
     }
@@ -132,7 +165,11 @@ impl Reader {
     fn graph(&mut self, mut message: Message, depth: usize) -> Result<GraphProto> {
         if depth > DEEPEST {
             let found = "one that is deeper";
-            return Err(self.wire.source.bad("a graph", format!("at most {DEEPEST} deep in others"), found));
+            return Err(self.wire.source.bad(
+                "a graph",
+                format!("at most {DEEPEST} deep in others"),
+                found,
+            ));
         }
         let mut graph = GraphProto::default();
         while let Some((field, content)) = self.wire.next(&mut message)? {
@@ -257,8 +294,9 @@ impl Reader {
                     while let Some((field, content)) = self.wire.next(&mut kind)? {
                         if field == 1 {
                             let tensor = self.wire.inner(&content, "a tensor's type")?;
-                            info.is_tensor = true;
                             self.tensor_type(tensor, &mut info)?;
+                        } else if field != 6 {
+                            info.is_other = true;
                         }
                     }
                 }

@@ -30,7 +30,11 @@ enum Place {
     Varints(Vec<Range<u64>>),
     /// Single integers, of a field that is not packed.
     Ints(Vec<i64>),
-    External { file: String, offset: u64, len: Option<u64> },
+    External {
+        file: String,
+        offset: u64,
+        len: Option<u64>,
+    },
     Texts,
 }
 
@@ -109,7 +113,8 @@ impl TensorProto {
         let entry = |key| entries.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
         let number = |key| -> Result<Option<u64>> {
             let Some(text) = entry(key) else { return Ok(None) };
-            let bad = |_| source.bad(self.what(), format!("a number as its {key}"), format!("{text:?}"));
+            let bad =
+                |_| source.bad(self.what(), format!("a number as its {key}"), format!("{text:?}"));
             text.parse().map(Some).map_err(bad)
         };
         let file = entry("location").ok_or_else(|| {
@@ -132,11 +137,18 @@ impl TensorProto {
         let shape: Option<Vec<usize>> = sizes.collect::<Result<_, _>>().ok();
         shape
             .filter(|shape| shape.contains(&0) || count(shape) < isize::MAX as usize / 16)
-            .ok_or_else(|| source.bad(self.what(), "of sizes that a memory holds", format!("{:?}", self.dims)))
+            .ok_or_else(|| {
+                source.bad(self.what(), "of sizes that a memory holds", format!("{:?}", self.dims))
+            })
     }
 
     /// The numbers, on the device if they are floats.
-    pub(super) fn value(&self, source: &Source, folder: Folder<'_>, device: &Device) -> Result<Value> {
+    pub(super) fn value(
+        &self,
+        source: &Source,
+        folder: Folder<'_>,
+        device: &Device,
+    ) -> Result<Value> {
         let shape = self.shape(source)?;
         let bad = |expected: &str, found: String| source.bad(self.what(), expected, found);
         let kind = Element::from_onnx(self.element);
@@ -145,9 +157,7 @@ impl TensorProto {
             return Err(bad("numbers of 64 bits and fewer", found));
         };
         let expected = if shape.contains(&0) { 0 } else { count(&shape) };
-        let wrong = |found: String| {
-            bad(&format!("{expected} numbers, as {shape:?} holds"), found)
-        };
+        let wrong = |found: String| bad(&format!("{expected} numbers, as {shape:?} holds"), found);
         let (other, ranges);
         let source_of = match &self.place {
             Place::Raw(all) => {
@@ -158,9 +168,10 @@ impl TensorProto {
                 let bytes = (expected as u64).saturating_mul(kind.number().size() as u64);
                 let len = len.unwrap_or(bytes);
                 other = Source::open(&self.beside(source, folder, file)?)?;
-                ranges = vec![*offset..offset.checked_add(len).ok_or_else(|| {
+                let end = offset.checked_add(len).ok_or_else(|| {
                     bad("external data in its file", format!("{len} bytes from byte {offset}"))
-                })?];
+                })?;
+                ranges = Vec::from([*offset..end]);
                 &other
             }
             Place::Varints(_) | Place::Ints(_) => {
@@ -170,10 +181,13 @@ impl TensorProto {
                     return Ok(Value::Ints(Ints::new(kind, shape, ints)?));
                 }
                 // Floats of 16 bits lie so, each as an integer.
-                let floats: Vec<f32> = ints.iter().map(|&bits| match kind {
-                    Element::F16 => half::f16::from_bits(bits as u16).to_f32(),
-                    _ => half::bf16::from_bits(bits as u16).to_f32(),
-                }).collect();
+                let floats: Vec<f32> = ints
+                    .iter()
+                    .map(|&bits| match kind {
+                        Element::F16 => half::f16::from_bits(bits as u16).to_f32(),
+                        _ => half::bf16::from_bits(bits as u16).to_f32(),
+                    })
+                    .collect();
                 return Ok(Value::Floats(Tensor::from_slice(&floats, shape, device)?));
             }
             Place::None if expected == 0 => {
@@ -243,7 +257,8 @@ impl TensorProto {
             return Err(bad("with its data in the model, since that is read from memory"));
         };
         let path = Path::new(file);
-        let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let inside =
+            path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !inside || file.is_empty() {
             return Err(bad("external data in the model's folder"));
         }

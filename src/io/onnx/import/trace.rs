@@ -2,8 +2,10 @@
 //! constant, and the branches that such conditions choose become a part of the plan.
 
 use super::plan::{Args, Plan, Ref, Step};
+use super::proto::{Attribute, NodeProto};
 use super::value::Value;
 use crate::{Device, Result};
+use std::sync::Arc;
 
 /// The most numbers of a value that is kept.
 const LARGEST: usize = 1 << 16;
@@ -18,6 +20,39 @@ struct Known {
     sized: bool,
     /// Whether it does itself.
     fixed: bool,
+    /// Of what it is put together, and along which axis.
+    parts: Option<Arc<(usize, Vec<Known>)>>,
+}
+
+impl Known {
+    fn constant(value: Value, at: Ref) -> Self {
+        Self { value, at, sized: true, fixed: true, parts: None }
+    }
+
+    fn along(&self) -> usize {
+        self.parts.as_deref().map_or(usize::MAX, |parts| parts.0)
+    }
+
+    /// The part that one index along an axis lies in, and the index in it: what PyTorch writes for the last layer's
+    /// state of a stack.
+    fn part(&self, axis: i64, index: i64) -> Option<(Self, i64)> {
+        let (along, parts) = self.parts.as_deref()?;
+        let shape = self.value.shape();
+        let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
+        let size = *shape.get(*along)? as i64;
+        let mut index = if index < 0 { index + size } else { index };
+        if axis != *along as i64 || index < 0 {
+            return None;
+        }
+        for part in parts {
+            let size = *part.value.shape().get(*along)? as i64;
+            if index < size {
+                return Some((part.clone(), index));
+            }
+            index -= size;
+        }
+        None
+    }
 }
 
 struct Tracer<'a> {
@@ -30,7 +65,13 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Value>, device: &Device) -> Result<(V
     let new = Plan { slots: inputs.len(), inputs: (0..inputs.len()).collect(), ..Plan::default() };
     let mut tracer = Tracer { device, plan: new };
     let inputs = inputs.into_iter().enumerate();
-    let known = |(slot, value)| Known { value, at: Ref::Slot(slot), sized: true, fixed: false };
+    let known = |(slot, value)| Known {
+        value,
+        at: Ref::Slot(slot),
+        sized: true,
+        fixed: false,
+        parts: None,
+    };
     let outputs = tracer.run(plan, inputs.map(known).collect())?;
     let mut new = tracer.plan;
     new.outputs = outputs.iter().map(|output| output.at).collect();
@@ -41,13 +82,35 @@ pub(super) fn run(plan: &Plan, inputs: Vec<Value>, device: &Device) -> Result<(V
 /// The inputs of an operator whose numbers are sizes or places, not only what is computed with.
 fn sizes(op: &str) -> &'static [usize] {
     match op {
-        "Reshape" | "Expand" | "Tile" | "Squeeze" | "Unsqueeze" | "Split" | "TopK" | "OneHot" => &[1],
+        "Reshape" | "Expand" | "Tile" | "Squeeze" | "Unsqueeze" | "Split" | "TopK" | "OneHot" => {
+            &[1]
+        }
         "Slice" => &[1, 2, 3, 4],
         "Pad" => &[1, 3],
         "ConstantOfShape" | "NonZero" => &[0],
         "Range" => &[0, 1, 2],
         op if op.starts_with("Reduce") => &[1],
         _ => &[],
+    }
+}
+
+/// The axis of a `Slice` along one, where it begins and where it ends, by what is known of its inputs.
+pub(super) fn slice(
+    node: &NodeProto,
+    known: impl Fn(usize) -> Option<Vec<i64>>,
+) -> Option<[i64; 3]> {
+    let list = |name: &str, at: usize| {
+        let given = node.attributes.iter().find_map(|(other, value)| match value {
+            Attribute::Ints(values) if other == name => Some(values.clone()),
+            _ => None,
+        });
+        given.or_else(|| known(at))
+    };
+    let steps = known(4).unwrap_or(vec![1]);
+    let axes = list("axes", 3).unwrap_or(vec![0]);
+    match (&axes[..], &list("starts", 1)?[..], &list("ends", 2)?[..], &steps[..]) {
+        (&[axis], &[start], &[end], &[1]) => Some([axis, start, end]),
+        _ => None,
     }
 }
 
@@ -65,7 +128,10 @@ impl Tracer<'_> {
         // Constants get a place when they are asked for.
         let mut places: Vec<Option<Known>> = vec![None; plan.constants.len()];
         for step in &plan.steps {
-            let inputs = step.inputs.iter().map(|input| input.and_then(|at| self.known(plan, &values, &mut places, at)));
+            let inputs = step
+                .inputs
+                .iter()
+                .map(|input| input.and_then(|at| self.known(plan, &values, &mut places, at)));
             let inputs: Vec<_> = inputs.collect();
             let outputs = self.step(step, inputs).map_err(|error| error.at(&*step.label))?;
             for (slot, output) in step.outputs.iter().zip(outputs) {
@@ -77,7 +143,9 @@ impl Tracer<'_> {
                 values[slot] = None;
             }
         }
-        let missing = || super::plan::refused("an output of the graph", "that a node gives", "that none gives");
+        let missing = || {
+            super::plan::refused("an output of the graph", "that a node gives", "that none gives")
+        };
         let outputs = plan.outputs.iter();
         outputs.map(|&at| self.known(plan, &values, &mut places, at).ok_or_else(missing)).collect()
     }
@@ -95,14 +163,43 @@ impl Tracer<'_> {
                 let value = plan.constants.get(at)?;
                 if places[at].is_none() {
                     let at_new = self.constant(value.clone());
-                    places[at] = Some(Known { value: value.clone(), at: at_new, sized: true, fixed: true });
+                    places[at] = Some(Known::constant(value.clone(), at_new));
                 }
                 places[at].clone()
             }
         }
     }
 
-    fn step(&mut self, step: &Step, inputs: Vec<Option<Known>>) -> Result<Vec<Known>> {
+    fn step(&mut self, step: &Step, mut inputs: Vec<Option<Known>>) -> Result<Vec<Known>> {
+        let op = step.proto.op.as_str();
+        let along = step.proto.attributes.iter().find_map(|(name, value)| match value {
+            Attribute::Int(axis) if name == "axis" => Some(*axis),
+            _ => None,
+        });
+        if let ("Gather", [Some(data), Some(index)]) = (op, &inputs[..])
+            && let (true, Value::Ints(ints)) = (index.fixed, &index.value)
+            && let &[at] = &*ints.values()
+            && let Some((part, at)) = data.part(along.unwrap_or(0), at)
+        {
+            let value = Value::Ints(ints.map(ints.kind, |_| at)?);
+            let at = self.constant(value.clone());
+            inputs = vec![Some(part), Some(Known::constant(value, at))];
+        }
+        if let ("Slice", Some(Some(data))) = (op, inputs.first()) {
+            let list = |at: usize| match inputs.get(at)?.as_ref()? {
+                Known { value: Value::Ints(ints), fixed: true, .. } => {
+                    Some(ints.values().into_owned())
+                }
+                _ => None,
+            };
+            if let Some([axis, start, end]) = slice(&step.proto, list)
+                && (end == start.wrapping_add(1) || (start == -1 && end >= i64::from(i32::MAX)))
+                && let Some((part, 0)) = data.part(axis, start)
+                && part.value.shape().get(data.along()) == Some(&1)
+            {
+                return Ok(vec![part]);
+            }
+        }
         if let (Some(branches), Some(Some(condition))) = (&step.branches, inputs.first())
             && condition.fixed
             && let Value::Ints(is) = &condition.value
@@ -113,33 +210,62 @@ impl Tracer<'_> {
             let captured = captured.iter().flatten().cloned().collect();
             return self.run(&branch.plan, captured);
         }
-        let refs: Vec<_> = (0..inputs.len()).map(|at| inputs[at].is_some().then_some(Ref::Slot(at))).collect();
-        let values: Vec<_> = inputs.iter().map(|input| input.as_ref().map(|known| known.value.clone())).collect();
-        let args = Args { refs: &refs, values: &values, constants: &[], device: self.device, limit: super::plan::MOST };
+        let refs: Vec<_> =
+            (0..inputs.len()).map(|at| inputs[at].is_some().then_some(Ref::Slot(at))).collect();
+        let values: Vec<_> =
+            inputs.iter().map(|input| input.as_ref().map(|known| known.value.clone())).collect();
+        let args = Args {
+            refs: &refs,
+            values: &values,
+            constants: &[],
+            device: self.device,
+            limit: super::plan::MOST,
+        };
         let results = (step.run)(&args)?;
         let all = |f: fn(&Known) -> bool| inputs.iter().flatten().all(f);
-        let is_shape = matches!(&*step.op, "Shape" | "Size");
-        let fixed = if is_shape { all(|known| known.sized) } else { all(|known| known.fixed) && step.inner.is_empty() };
-        let places = sizes(&step.op).iter().filter_map(|&at| inputs.get(at)?.as_ref());
-        let sized = step.inner.is_empty() && all(|known| known.sized) && places.fold(true, |all, known| all && known.fixed);
+        let is_shape = matches!(op, "Shape" | "Size");
+        let fixed = if is_shape {
+            all(|known| known.sized)
+        } else {
+            all(|known| known.fixed) && step.inner.is_empty()
+        };
+        let mut places = sizes(op).iter().filter_map(|&at| inputs.get(at)?.as_ref());
+        let sized =
+            step.inner.is_empty() && all(|known| known.sized) && places.all(|known| known.fixed);
         let mut outputs = Vec::with_capacity(results.len());
         if fixed && results.iter().all(|value| value.len() <= LARGEST) {
             for value in results {
                 let at = self.constant(value.clone());
-                outputs.push(Known { value, at, sized: true, fixed: true });
+                outputs.push(Known::constant(value, at));
             }
             return Ok(outputs);
         }
+        let parts = match (op, along, inputs.iter().flatten().next()) {
+            ("Concat", Some(axis), Some(first)) => {
+                let rank = first.value.shape().len() as i64;
+                let axis =
+                    usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or_default();
+                Some(Arc::new((axis, inputs.iter().flatten().cloned().collect())))
+            }
+            _ => None,
+        };
         let mut slots = Vec::with_capacity(step.outputs.len());
         for (value, output) in results.into_iter().zip(&step.outputs) {
             let slot = self.plan.slots;
             self.plan.slots += 1;
             slots.push(output.map(|_| slot));
-            outputs.push(Known { value, at: Ref::Slot(slot), sized, fixed: false });
+            outputs.push(Known {
+                value,
+                at: Ref::Slot(slot),
+                sized,
+                fixed: false,
+                parts: parts.clone(),
+            });
         }
         self.plan.steps.push(Step {
             label: step.label.clone(),
-            op: step.op.clone(),
+            proto: step.proto.clone(),
+            version: step.version,
             run: step.run.clone(),
             inputs: inputs.iter().map(|input| input.as_ref().map(|known| known.at)).collect(),
             outputs: slots,

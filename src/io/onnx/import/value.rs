@@ -107,6 +107,7 @@ impl fmt::Display for Element {
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Value {
     /// Floats.
     Floats(Tensor),
@@ -301,6 +302,19 @@ impl Value {
         match self {
             Self::Floats(tensor) => tensor.to_vec(),
             Self::Ints(ints) => Err(is_not("floats", ints.kind)),
+        }
+    }
+
+    /// The booleans, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if these are other numbers.
+    pub fn to_bool(&self) -> Result<Vec<bool>> {
+        match self {
+            Self::Ints(ints) if ints.kind == Element::Bool => {
+                Ok(ints.values().iter().map(|&value| value != 0).collect())
+            }
+            _ => Err(is_not("booleans", self.element())),
         }
     }
 

@@ -49,7 +49,9 @@ impl Wire {
     }
 
     fn byte(&mut self, at: u64) -> Result<u8> {
-        let there = |wire: &Self| at.checked_sub(wire.start).and_then(|i| wire.window.get(i as usize).copied());
+        let there = |wire: &Self| {
+            at.checked_sub(wire.start).and_then(|i| wire.window.get(i as usize).copied())
+        };
         if let Some(byte) = there(self) {
             return Ok(byte);
         }
@@ -58,7 +60,9 @@ impl Wire {
         let end = start.saturating_add(WINDOW).min(self.source.len());
         self.window = self.source.read(start..end.max(start), "a field")?;
         self.start = start;
-        there(self).ok_or_else(|| self.source.bad("a field", "bytes of the file", format!("from byte {at} on")))
+        there(self).ok_or_else(|| {
+            self.source.bad("a field", "bytes of the file", format!("from byte {at} on"))
+        })
     }
 
     /// The varint at a place, all of which lies before `end`, and the place behind it.
@@ -147,13 +151,18 @@ impl Wire {
         let len = range.end - range.start;
         if len > LONGEST_TEXT {
             let found = format!("of {len}");
-            return Err(self.source.bad(what, format!("a text of at most {LONGEST_TEXT} bytes"), found));
+            return Err(self.source.bad(
+                what,
+                format!("a text of at most {LONGEST_TEXT} bytes"),
+                found,
+            ));
         }
         let mut bytes = Vec::with_capacity(len as usize);
         for at in range {
             bytes.push(self.byte(at)?);
         }
-        String::from_utf8(bytes).map_err(|_| self.source.bad(what, "a text in UTF-8", "other bytes"))
+        String::from_utf8(bytes)
+            .map_err(|_| self.source.bad(what, "a text in UTF-8", "other bytes"))
     }
 
     pub(super) fn float(&mut self, content: &Content, what: &str) -> Result<f32> {
@@ -170,7 +179,12 @@ impl Wire {
     }
 
     /// Appends the integers of a field that is repeated, packed or not.
-    pub(super) fn ints(&mut self, content: &Content, what: &str, values: &mut Vec<i64>) -> Result<()> {
+    pub(super) fn ints(
+        &mut self,
+        content: &Content,
+        what: &str,
+        values: &mut Vec<i64>,
+    ) -> Result<()> {
         match content {
             Content::Varint(value) => values.push(*value as i64),
             Content::Bytes(range) => {
@@ -187,7 +201,12 @@ impl Wire {
     }
 
     /// Appends the floats of a field that is repeated, packed or not.
-    pub(super) fn floats(&mut self, content: &Content, what: &str, values: &mut Vec<f32>) -> Result<()> {
+    pub(super) fn floats(
+        &mut self,
+        content: &Content,
+        what: &str,
+        values: &mut Vec<f32>,
+    ) -> Result<()> {
         match content {
             Content::Bytes(range) if (range.end - range.start) % 4 == 0 => {
                 let mut at = range.start;

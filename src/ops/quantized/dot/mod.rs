@@ -143,16 +143,13 @@ mod tests {
             .collect();
         let lines: Vec<Vec<Line>> = (0..C)
             .map(|c| {
-                let line = |w: usize| {
-                    Line(std::array::from_fn(|i| b[c * LANES + i / 4][4 * w + i % 4]))
-                };
+                let line =
+                    |w: usize| Line(std::array::from_fn(|i| b[c * LANES + i / 4][4 * w + i % 4]));
                 (0..words).map(line).collect()
             })
             .collect();
         let totals: Vec<[i32; LANES]> = (0..C)
-            .map(|c| {
-                std::array::from_fn(|n| b[c * LANES + n].iter().map(|&b| i32::from(b)).sum())
-            })
+            .map(|c| std::array::from_fn(|n| b[c * LANES + n].iter().map(|&b| i32::from(b)).sum()))
             .collect();
         for isa in Isa::all() {
             let found = isa.sums::<R, C>(

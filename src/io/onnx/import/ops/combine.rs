@@ -39,7 +39,8 @@ pub(super) fn join(parts: &[&Value], at: usize) -> Result<Value> {
     if let Some(i) = parts.iter().position(|part| part.element() != first.element()) {
         return Err(wrong(i, format!("of {}, as input 0", first.element()), parts[i].element()));
     }
-    let (mut floats, mut wide, mut bytes) = (Vec::<&Tensor>::new(), Vec::<&Array<i64>>::new(), Vec::new());
+    let (mut floats, mut wide, mut bytes) =
+        (Vec::<&Tensor>::new(), Vec::<&Array<i64>>::new(), Vec::new());
     let mut kind = first.element();
     for part in parts {
         match part {
@@ -73,7 +74,9 @@ fn split(node: &Node<'_>) -> Result<Run> {
     let count = node.outputs();
     let parts = node.int("num_outputs", count as i64)?;
     if parts != count as i64 || count == 0 {
-        return Err(node.bad(format!("num_outputs of {count}, as many as it has"), parts.to_string()));
+        return Err(
+            node.bad(format!("num_outputs of {count}, as many as it has"), parts.to_string())
+        );
     }
     Ok(Arc::new(move |args| {
         let x = args.get(0)?;
@@ -89,7 +92,11 @@ fn split(node: &Node<'_>) -> Result<Run> {
         };
         let sum = sizes.iter().fold(0usize, |sum, &part| sum.saturating_add(part));
         if sum != size || sizes.len() != count {
-            return Err(refused("parts", format!("{count}, together {size}"), format!("{sizes:?}")));
+            return Err(refused(
+                "parts",
+                format!("{count}, together {size}"),
+                format!("{sizes:?}"),
+            ));
         }
         if let Value::Floats(x) = x {
             return Ok(nd::split(x, at, &sizes)?.into_iter().map(Value::Floats).collect());

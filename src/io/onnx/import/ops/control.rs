@@ -6,8 +6,8 @@ use super::super::value::{Element, Ints, Value};
 use super::combine::join;
 use super::shape::reshape;
 use super::{Inner, axis};
-use crate::ops::nd::{self, SliceAxis};
 use crate::Result;
+use crate::ops::nd::{self, SliceAxis};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -47,7 +47,11 @@ impl Body {
         node.ignore(&[name]);
         let found = inner.iter().find(|inner| inner.name == name);
         let found = found.ok_or_else(|| node.bad(format!("a graph as {name}"), "none"))?;
-        Ok(Self { plan: found.plan.clone(), inputs: found.inputs, captured: found.captured.clone() })
+        Ok(Self {
+            plan: found.plan.clone(),
+            inputs: found.inputs,
+            captured: found.captured.clone(),
+        })
     }
 
     fn run(&self, args: &Args<'_>, own: Vec<Value>) -> Result<Vec<Value>> {
@@ -105,10 +109,12 @@ fn scan(node: &Node<'_>, inner: &[Inner<'_>]) -> Result<Run> {
     let inputs = node.proto.inputs.len();
     let scanned = usize::try_from(node.int("num_scan_inputs", 0)?).ok();
     let scanned = scanned.filter(|&n| n > 0 && n <= inputs && body.inputs == inputs);
-    let scanned = scanned.ok_or_else(|| node.bad("a body for its inputs", "one of other inputs"))?;
+    let scanned =
+        scanned.ok_or_else(|| node.bad("a body for its inputs", "one of other inputs"))?;
     let states = inputs - scanned;
     let results = body.plan.outputs.len().checked_sub(states);
-    let results = results.ok_or_else(|| node.bad("a body that gives all states", "one that does not"))?;
+    let results =
+        results.ok_or_else(|| node.bad("a body that gives all states", "one that does not"))?;
     let list = |name: &str, len: usize| -> Result<Vec<i64>> {
         let list = node.ints(name)?.map_or(vec![0; len], <[_]>::to_vec);
         match list.len() == len {
@@ -116,8 +122,10 @@ fn scan(node: &Node<'_>, inner: &[Inner<'_>]) -> Result<Run> {
             false => Err(node.bad(format!("{len} numbers as {name}"), format!("{list:?}"))),
         }
     };
-    let (axes_in, back_in) = (list("scan_input_axes", scanned)?, list("scan_input_directions", scanned)?);
-    let (axes_out, back_out) = (list("scan_output_axes", results)?, list("scan_output_directions", results)?);
+    let (axes_in, back_in) =
+        (list("scan_input_axes", scanned)?, list("scan_input_directions", scanned)?);
+    let (axes_out, back_out) =
+        (list("scan_output_axes", results)?, list("scan_output_directions", results)?);
     Ok(Arc::new(move |args| {
         let mut state = (0..states).map(|at| args.get(at).cloned()).collect::<Result<Vec<_>>>()?;
         let mut rounds = None;

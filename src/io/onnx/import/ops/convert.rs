@@ -55,7 +55,8 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
                 };
                 args.room(x.shape())?;
                 let is = |at: usize| {
-                    let (row, column) = ((at / columns.max(1)) as i64, (at % columns.max(1)) as i64);
+                    let (row, column) =
+                        ((at / columns.max(1)) as i64, (at % columns.max(1)) as i64);
                     i64::from(row.saturating_add(k) == column)
                 };
                 let ones = (0..rows * columns).map(is).collect();
@@ -99,7 +100,11 @@ fn range(args: &Args<'_>) -> Result<Value> {
             return Err(wrong(2, "a step other than 0", 0));
         }
         let (span, step) = (i128::from(limit) - i128::from(start), i128::from(delta));
-        let count = if (span > 0) == (step > 0) && span != 0 { (span.abs() - 1) / step.abs() + 1 } else { 0 };
+        let count = if (span > 0) == (step > 0) && span != 0 {
+            (span.abs() - 1) / step.abs() + 1
+        } else {
+            0
+        };
         let count = steps(count as f64)?;
         let values = (0..count as i64).map(|i| start.wrapping_add(i.wrapping_mul(delta))).collect();
         return Ok(Value::Ints(Ints::new(first.kind, vec![count], values)?));

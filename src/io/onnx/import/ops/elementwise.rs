@@ -13,7 +13,9 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
     }
     Ok(Some(match op {
         "Identity" => Arc::new(|args| Ok(vec![args.get(0)?.clone()])),
-        "Not" => Arc::new(|args| Ok(vec![Value::Ints(args.ints(0)?.map(Element::Bool, |v| i64::from(v == 0))?)])),
+        "Not" => Arc::new(|args| {
+            Ok(vec![Value::Ints(args.ints(0)?.map(Element::Bool, |v| i64::from(v == 0))?)])
+        }),
         "IsNaN" => Arc::new(|args| Ok(vec![tests(args.floats(0)?, f32::is_nan)?])),
         "IsInf" => {
             let negative = node.flag("detect_negative", true)?;
@@ -29,21 +31,22 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "Sub" => arithmetic(Binary::Sub),
         "Mul" => arithmetic(Binary::Mul),
         "Div" => arithmetic(Binary::Div),
-        "Pow" => Arc::new(|args| {
-            // The exponent may be of another type than the base, which the result has.
-            let (a, b) = (args.get(0)?, args.get(1)?);
-            Ok(vec![match (a, b) {
-                (Value::Floats(a), b) => floats(args, Binary::Pow, a, &as_floats(args, b)?)?,
-                (Value::Ints(a), Value::Ints(b)) => ints(args, Binary::Pow, a, b)?,
-                (Value::Ints(a), Value::Floats(_)) => {
-                    let Value::Floats(power) = floats(args, Binary::Pow, &as_floats(args, args.get(0)?)?, args.floats(1)?)? else {
-                        return Err(wrong(1, "a number", "another"));
-                    };
-                    let values = power.to_vec()?.into_iter().map(|v| a.kind.wrap(v as i64)).collect();
-                    Value::Ints(Ints::new(a.kind, power.shape().to_vec(), values)?)
+        "Pow" => {
+            let known = match node.constant(1) {
+                Some(Value::Floats(power)) if power.len() == 1 => power.to_vec()?.first().copied(),
+                _ => None,
+            };
+            Arc::new(move |args| {
+                // What exporters write for squares.
+                if let (Some(2.0), Value::Floats(x), Some(Value::Floats(power))) =
+                    (known, args.get(0)?, args.opt(1))
+                    && power.shape().len() <= x.shape().len()
+                {
+                    return Ok(vec![Value::Floats(nd::binary(Binary::Mul, x, x)?)]);
                 }
-            }])
-        }),
+                power(args).map(|y| vec![y])
+            })
+        }
         "Mod" => match node.flag("fmod", false)? {
             true => arithmetic(Binary::Fmod),
             false => arithmetic(Binary::Mod),
@@ -67,6 +70,22 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "Where" => Arc::new(choose),
         _ => return Ok(None),
     }))
+}
+
+/// The exponent may be of another type than the base, which the result has.
+fn power(args: &Args<'_>) -> Result<Value> {
+    match (args.get(0)?, args.get(1)?) {
+        (Value::Floats(a), b) => floats(args, Binary::Pow, a, &as_floats(args, b)?),
+        (Value::Ints(a), Value::Ints(b)) => ints(args, Binary::Pow, a, b),
+        (Value::Ints(a), Value::Floats(b)) => {
+            let base = as_floats(args, args.get(0)?)?;
+            let Value::Floats(power) = floats(args, Binary::Pow, &base, b)? else {
+                return Err(wrong(1, "a number", "another"));
+            };
+            let values = power.to_vec()?.into_iter().map(|v| a.kind.wrap(v as i64)).collect();
+            Ok(Value::Ints(Ints::new(a.kind, power.shape().to_vec(), values)?))
+        }
+    }
 }
 
 /// Those of ONNX Runtime.
@@ -222,14 +241,32 @@ fn ints(args: &Args<'_>, kind: Binary, a: &Ints, b: &Ints) -> Result<Value> {
             if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
         }
         Binary::Fmod => a.wrapping_rem(b),
-        Binary::Min => if unsigned { (a as u64).min(b as u64) as i64 } else { a.min(b) },
-        Binary::Max => if unsigned { (a as u64).max(b as u64) as i64 } else { a.max(b) },
+        Binary::Min => {
+            if unsigned {
+                (a as u64).min(b as u64) as i64
+            } else {
+                a.min(b)
+            }
+        }
+        Binary::Max => {
+            if unsigned {
+                (a as u64).max(b as u64) as i64
+            } else {
+                a.max(b)
+            }
+        }
         _ => match u32::try_from(b) {
             Ok(power) => a.wrapping_pow(power),
             // 1 divided by it, as whole numbers are divided.
             Err(_) => match a {
                 1 => 1,
-                -1 => if b % 2 == 0 { 1 } else { -1 },
+                -1 => {
+                    if b % 2 == 0 {
+                        1
+                    } else {
+                        -1
+                    }
+                }
                 _ => 0,
             },
         },
@@ -273,7 +310,10 @@ fn choose(args: &Args<'_>) -> Result<Vec<Value>> {
         }
         (Value::Ints(a), Value::Ints(b)) if a.kind == b.kind => {
             let is = condition.wide().map(|v| v != 0);
-            Value::Ints(Ints::from_array(a.kind, nd::host::Array::select(&is, &a.wide(), &b.wide())?)?)
+            Value::Ints(Ints::from_array(
+                a.kind,
+                nd::host::Array::select(&is, &a.wide(), &b.wide())?,
+            )?)
         }
         (a, b) => return Err(wrong(2, format!("of {}, as input 1", a.element()), b.element())),
     }])
@@ -325,7 +365,11 @@ fn dropout(node: &Node<'_>) -> Result<Run> {
         let mut outputs = vec![x.clone()];
         if masked {
             args.room(x.shape())?;
-            outputs.push(Value::Ints(Ints::new(Element::Bool, x.shape().to_vec(), vec![1; x.len()])?));
+            outputs.push(Value::Ints(Ints::new(
+                Element::Bool,
+                x.shape().to_vec(),
+                vec![1; x.len()],
+            )?));
         }
         Ok(outputs)
     }))

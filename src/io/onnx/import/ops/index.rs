@@ -34,10 +34,11 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "GatherND" => {
             let batch = node.int("batch_dims", 0)?;
             Arc::new(move |args| {
-                let (x, indices) = (args.floats(0)?, args.ints(1)?);
+                let (x, indices) = (args.get(0)?, args.ints(1)?);
                 let wrong = || refused("batch_dims", "of at least 0", batch);
                 let batch = usize::try_from(batch).map_err(|_| wrong())?;
-                Ok(vec![Value::Floats(nd::gather_nd(x, batch, &indices.values(), indices.shape())?)])
+                let y = nd::gather_nd(&exact(args, x)?, batch, &indices.values(), indices.shape())?;
+                Ok(vec![cast(args, &Value::Floats(y), x.element())?])
             })
         }
         "Scatter" | "ScatterElements" => {
@@ -46,17 +47,33 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             Arc::new(move |args| {
                 let (x, indices, updates) = (args.floats(0)?, args.ints(1)?, args.floats(2)?);
                 if indices.shape() != updates.shape() {
-                    return Err(wrong(2, format!("{:?}, as input 1", indices.shape()), format!("{:?}", updates.shape())));
+                    return Err(wrong(
+                        2,
+                        format!("{:?}, as input 1", indices.shape()),
+                        format!("{:?}", updates.shape()),
+                    ));
                 }
                 let at = axis(at, x.shape().len())?;
-                Ok(vec![Value::Floats(nd::scatter_elements(x, at, &indices.values(), updates, how)?)])
+                Ok(vec![Value::Floats(nd::scatter_elements(
+                    x,
+                    at,
+                    &indices.values(),
+                    updates,
+                    how,
+                )?)])
             })
         }
         "ScatterND" => {
             let how = how(node)?;
             Arc::new(move |args| {
                 let (x, indices, updates) = (args.floats(0)?, args.ints(1)?, args.floats(2)?);
-                Ok(vec![Value::Floats(nd::scatter_nd(x, &indices.values(), indices.shape(), updates, how)?)])
+                Ok(vec![Value::Floats(nd::scatter_nd(
+                    x,
+                    &indices.values(),
+                    indices.shape(),
+                    updates,
+                    how,
+                )?)])
             })
         }
         "OneHot" => {
@@ -67,11 +84,12 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "ArgMin" => arg(node, false)?,
         "TopK" => top_k(node)?,
         "CumSum" => {
-            let (exclusive, reverse) = (node.flag("exclusive", false)?, node.flag("reverse", false)?);
+            let (exclusive, reverse) =
+                (node.flag("exclusive", false)?, node.flag("reverse", false)?);
             Arc::new(move |args| {
                 let x = args.get(0)?;
                 let at = axis(args.int(1)?, x.shape().len())?;
-                let sums = nd::cum_sum(&exact(args, x)?, at, exclusive, reverse)?;
+                let sums = nd::cum_sum(&exact_sums(args, x)?, at, exclusive, reverse)?;
                 Ok(vec![cast(args, &Value::Floats(sums), x.element())?])
             })
         }
@@ -92,11 +110,20 @@ fn how(node: &Node<'_>) -> Result<Scatter> {
 }
 
 /// Integers as floats, if these hold all of them.
-fn exact(args: &Args<'_>, x: &Value) -> Result<crate::Tensor> {
+pub(super) fn exact(args: &Args<'_>, x: &Value) -> Result<crate::Tensor> {
+    limited(args, x, u64::max)
+}
+
+/// Integers as floats, if these hold all sums of them.
+fn exact_sums(args: &Args<'_>, x: &Value) -> Result<crate::Tensor> {
+    limited(args, x, u64::saturating_add)
+}
+
+fn limited(args: &Args<'_>, x: &Value, f: impl Fn(u64, u64) -> u64) -> Result<crate::Tensor> {
     if let Value::Ints(ints) = x
-        && ints.values().iter().map(|v| v.unsigned_abs()).fold(0, u64::saturating_add) > 1 << 24
+        && ints.values().iter().map(|v| v.unsigned_abs()).fold(0, f) > 1 << 24
     {
-        return Err(wrong(0, "integers whose sum is at most 2^24", "larger ones"));
+        return Err(wrong(0, "integers of at most 2^24", "larger ones"));
     }
     as_floats(args, x)
 }
@@ -109,10 +136,9 @@ fn gather(args: &Args<'_>, at: i64) -> Result<Value> {
     let indices = indices.values();
     Ok(match x {
         Value::Floats(x) => Value::Floats(nd::gather(x, at, &indices, shape)?),
-        Value::Ints(x) => Value::Ints(x.moved(
-            |a| a.gather(at, &indices, shape),
-            |a| a.gather(at, &indices, shape),
-        )?),
+        Value::Ints(x) => Value::Ints(
+            x.moved(|a| a.gather(at, &indices, shape), |a| a.gather(at, &indices, shape))?,
+        ),
     })
 }
 
@@ -138,12 +164,15 @@ fn one_hot(args: &Args<'_>, at: i64) -> Result<Value> {
         return Err(wrong(2, "two numbers", "others"));
     };
     // Numbers out of range are off everywhere.
-    let range = -(depth as i64)..depth as i64;
-    let places: Vec<_> = indices.values().iter().map(|&i| if range.contains(&i) { i } else { i64::MAX }).collect();
-    if places.contains(&i64::MAX) {
-        return Err(wrong(0, format!("indices from {} to {}", range.start, range.end - 1), "others"));
-    }
-    let hot = nd::one_hot(&places, indices.shape(), depth, at, [off, on], args.device)?;
+    let size = depth as i64;
+    let place = |&i: &i64| match i {
+        i if (0..size).contains(&i) => i,
+        i if (-size..0).contains(&i) => i + size,
+        _ => size,
+    };
+    let places: Vec<_> = indices.values().iter().map(place).collect();
+    let hot = nd::one_hot(&places, indices.shape(), depth + 1, at, [off, on], args.device)?;
+    let hot = nd::slice(&hot, &[nd::SliceAxis { axis: at, first: 0, step: 1, count: depth }])?;
     cast(args, &Value::Floats(hot), kind)
 }
 

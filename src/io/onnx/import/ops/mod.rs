@@ -16,6 +16,9 @@ mod reduce;
 mod shape;
 mod window;
 
+pub(super) use recurrent::Common;
+pub(super) use shape::reshaped;
+
 use super::node::Node;
 use super::plan::{Plan, Run};
 use crate::{Error, Result};
@@ -102,7 +105,11 @@ fn microsoft(node: &Node<'_>) -> Result<Option<Run>> {
 fn axis(axis: i64, rank: usize) -> Result<usize> {
     let from_begin = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     usize::try_from(from_begin).ok().filter(|&axis| axis < rank).ok_or_else(|| {
-        super::plan::refused("an axis", format!("from {} to {}", -(rank as i64), rank as i64 - 1), axis)
+        super::plan::refused(
+            "an axis",
+            format!("from {} to {}", -(rank as i64), rank as i64 - 1),
+            axis,
+        )
     })
 }
 
@@ -120,5 +127,9 @@ fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>> {
 fn sizes(list: &[i64]) -> Result<Vec<usize>> {
     let wrong = || super::plan::refused("sizes", "of at least 0", format!("{list:?}"));
     let sizes: Option<Vec<_>> = list.iter().map(|&size| usize::try_from(size).ok()).collect();
-    sizes.filter(|sizes| sizes.contains(&0) || crate::tensor::count(sizes) < isize::MAX as usize / 16).ok_or_else(wrong)
+    sizes
+        .filter(|sizes| {
+            sizes.contains(&0) || crate::tensor::count(sizes) < isize::MAX as usize / 16
+        })
+        .ok_or_else(wrong)
 }

@@ -4,7 +4,7 @@ use super::super::node::Node;
 use super::super::plan::Run;
 use super::super::value::Value;
 use super::axis;
-use crate::ops::nd;
+use crate::ops::nd::{self, Binary, Reduce, Unary};
 use crate::tensor::count;
 use crate::{Result, Tensor};
 use std::sync::Arc;
@@ -33,13 +33,24 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "LayerNormalization" => {
             let (at, epsilon) = (node.int("axis", -1)?, node.float("epsilon", 1e-5)?);
             node.ignore(&["stash_type"]);
-            if node.has_output(1) || node.has_output(2) {
-                return Err(node.bad("one output", "mean and deviation as outputs, which are for training"));
-            }
+            let moments = node.has_output(1) || node.has_output(2);
             Arc::new(move |args| {
                 let (x, scale, bias) = (args.floats(0)?, args.floats(1)?, args.opt_floats(2)?);
                 let at = axis(at, x.shape().len())?;
-                Ok(vec![Value::Floats(nd::layer_norm(x, at, scale, bias, epsilon)?)])
+                let mut outputs = vec![Value::Floats(nd::layer_norm(x, at, scale, bias, epsilon)?)];
+                if moments {
+                    let axes: Vec<_> = (at..x.shape().len()).collect();
+                    let mean = nd::reduce(Reduce::Mean, x, &axes, true)?;
+                    let centred = nd::binary(Binary::Sub, x, &mean)?;
+                    let squares = nd::binary(Binary::Mul, &centred, &centred)?;
+                    let variance = nd::reduce(Reduce::Mean, &squares, &axes, true)?;
+                    let epsilon = Tensor::from_slice(&[epsilon], [], args.device)?;
+                    let deviation =
+                        nd::unary(Unary::Sqrt, &nd::binary(Binary::Add, &variance, &epsilon)?)?;
+                    outputs.push(Value::Floats(mean));
+                    outputs.push(Value::Floats(nd::unary(Unary::Reciprocal, &deviation)?));
+                }
+                Ok(outputs)
             })
         }
         "InstanceNormalization" => {
@@ -70,14 +81,16 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "LpNormalization" => {
             let (at, p) = (node.int("axis", -1)?, node.int("p", 2)?);
             let kind = match p {
-                1 => nd::Reduce::L1,
-                2 => nd::Reduce::L2,
+                1 => Reduce::L1,
+                2 => Reduce::L2,
                 p => return Err(node.bad("1 or 2 as p", p.to_string())),
             };
             Arc::new(move |args| {
                 let x = args.floats(0)?;
                 let norm = nd::reduce(kind, x, &[axis(at, x.shape().len())?], true)?;
-                Ok(vec![Value::Floats(nd::binary(nd::Binary::Div, x, &norm)?)])
+                // Where all are 0 they stay it.
+                let norm = nd::unary(Unary::Clip(f32::MIN_POSITIVE, f32::INFINITY), &norm)?;
+                Ok(vec![Value::Floats(nd::binary(Binary::Div, x, &norm)?)])
             })
         }
         _ => return Ok(None),

@@ -6,6 +6,7 @@ use super::super::value::{Data, Element, Ints, Value};
 use super::recurrent::Lstm;
 use crate::ops::nd::host::Array;
 use crate::ops::nd::{self, Binary};
+use crate::ops::quantized::dynamic_lstm::{self, DynamicLstm};
 use crate::ops::quantized::onnx::{self, Bytes, IntegerMatrix};
 use crate::{Result, Tensor};
 use std::sync::Arc;
@@ -60,7 +61,7 @@ fn zeros(args: &Args<'_>, at: usize) -> Result<Vec<i32>> {
     Ok(ints.values().iter().map(|&v| v as i32).collect())
 }
 
-/// Scales along an axis, as tensors broadcast: of the axes of `shape`, in the place of `axis`.
+/// The axis of several scales.
 fn along(axis: i64, shape: &[usize], scales: usize) -> Result<usize> {
     match scales {
         1 => Ok(0),
@@ -142,9 +143,14 @@ fn integer_product(node: &Node<'_>) -> Result<Run> {
     let known = match (constant(1), constant(3)) {
         (Some(b), zero) if zero.is_some() || !node.has_input(3) => match (&b.data, b.shape()) {
             (Data::Bytes(array), &[terms, columns]) if b.kind != Element::Bool => {
-                let zero: Vec<_> = zero.map(|z| z.values().iter().map(|&v| v as i32).collect()).unwrap_or_default();
+                let zero: Vec<_> = zero
+                    .map(|z| z.values().iter().map(|&v| v as i32).collect())
+                    .unwrap_or_default();
                 let b = Bytes { bytes: &array.data, signed: b.kind == Element::I8 };
-                Some(IntegerMatrix::new(b, [terms, columns], &zero).map_err(|error| error.at(node.label))?)
+                Some(
+                    IntegerMatrix::new(b, [terms, columns], &zero)
+                        .map_err(|error| error.at(node.label))?,
+                )
             }
             _ => None,
         },
@@ -181,45 +187,91 @@ fn quantized_product(args: &Args<'_>) -> Result<Value> {
     whole(kind, shape, bytes)
 }
 
-/// The weights are taken back to floats, and the products are those of floats: nothing is lost but the error that
-/// activations of 8 bits bring.
+/// By 8-bit products. Where options come that those lack, the weights are taken back to floats, and nothing is lost
+/// but the error that activations of 8 bits bring.
 fn quantized_lstm(node: &Node<'_>) -> Result<Run> {
     let lstm = Lstm::of(node)?;
-    // W and R, their scales and zero points, B and P.
-    let constants: Option<Vec<_>> =
-        [1, 2, 8, 9, 10, 11].iter().map(|&at| node.constant(at).cloned().map(Some)).collect();
-    let optional = |at: usize| match node.constant(at) {
+    let floats = |at: usize| match node.constant(at) {
         Some(Value::Floats(part)) => Ok(Some(part)),
         None if !node.has_input(at) => Ok(None),
         _ => Err(node.bad(format!("a constant as input {at}"), "one that is computed")),
     };
-    let Some(constants) = constants else {
-        return Err(node.bad("constant weights", "others"));
-    };
-    let part = |at: usize| constants.get(at).and_then(Option::as_ref);
-    let floats = |weights: usize, scale: usize| -> Result<Tensor> {
-        let (Some(Value::Ints(q)), Some(Value::Floats(scale)), Some(Value::Ints(zero))) =
-            (part(weights), part(scale), part(scale + 1))
-        else {
-            return Err(node.bad("weights of 8 bits, a scale and a zero point", "others"));
-        };
-        let &[directions, terms, columns] = q.shape() else {
-            return Err(node.bad("weights of 3 axes", format!("{:?}", q.shape())));
-        };
-        let number = |list: &[i64]| list.iter().map(|&v| v as f32).collect::<Vec<_>>();
-        let (each, values) = (scale.len() / directions.max(1), number(&q.values()));
-        if (each != 1 && each != columns) || each * directions != scale.len() || zero.len() != scale.len() {
-            return Err(node.bad("a scale of each direction or column", format!("{:?}", scale.shape())));
-        }
-        let spread = [directions, 1, each];
-        let zero = Tensor::from_slice(&number(&zero.values()), spread, node.device)?;
-        let values = Tensor::from_slice(&values, [directions, terms, columns], node.device)?;
-        let centred = nd::binary(Binary::Sub, &values, &zero)?;
-        let floats = nd::binary(Binary::Mul, &centred, &scale.reshape(spread)?)?;
-        // They lie turned.
-        nd::transpose(&floats, &[0, 2, 1])
-    };
-    let weights = lstm.weights(&floats(0, 2)?, &floats(1, 4)?, optional(3)?, optional(7)?);
+    let (bias, peepholes) = (floats(3)?, floats(7)?);
+    let (w, r) = (Side::of(node, 1, 8)?, Side::of(node, 2, 10)?);
+    if let (Some(reverse), None, &[_, inputs, _], &[_, hidden, _]) =
+        (lstm.plain(), peepholes, w.q.shape(), r.q.shape())
+    {
+        let bias = bias.map(Tensor::to_vec).transpose()?;
+        let sizes = [inputs, hidden];
+        let packed =
+            DynamicLstm::new(sizes, w.packed(node)?, r.packed(node)?, bias.as_deref(), reverse);
+        let packed = packed.map_err(|error| error.at(node.label))?;
+        return Ok(Arc::new(move |args| {
+            let lengths =
+                args.opt_ints(4)?.map(|lengths| super::sizes(&lengths.values())).transpose()?;
+            let batch = args.floats(0)?.shape().get(1).copied();
+            if lengths.as_ref().is_some_and(|lengths| Some(lengths.len()) != batch) {
+                return Err(wrong(4, "a length for each row", format!("{lengths:?}")));
+            }
+            let states = [args.opt_floats(5)?, args.opt_floats(6)?];
+            let outputs = packed.run(args.floats(0)?, lengths.as_deref(), states)?;
+            Ok(vec![Value::Floats(outputs.y), Value::Floats(outputs.h), Value::Floats(outputs.c)])
+        }));
+    }
+    let weights = lstm.weights(&w.floats(node)?, &r.floats(node)?, bias, peepholes);
     let weights = weights.map_err(|error| error.at(node.label))?;
     Ok(Arc::new(move |args| lstm.run(args, &weights)))
+}
+
+/// W or R of 8 bits, with scales and zero points.
+struct Side<'a> {
+    q: &'a Ints,
+    scale: Vec<f32>,
+    zero: &'a Ints,
+}
+
+impl<'a> Side<'a> {
+    fn of(node: &Node<'a>, weights: usize, scale: usize) -> Result<Self> {
+        let parts = (node.constant(weights), node.constant(scale), node.constant(scale + 1));
+        let (Some(Value::Ints(q)), Some(Value::Floats(scale)), Some(Value::Ints(zero))) = parts
+        else {
+            return Err(node.bad("constant weights of 8 bits, scales and zero points", "others"));
+        };
+        let side = Self { q, scale: scale.to_vec()?, zero };
+        let &[directions, _, columns] = q.shape() else {
+            return Err(node.bad("weights of 3 axes", format!("{:?}", q.shape())));
+        };
+        let counts = [directions, directions.saturating_mul(columns)];
+        if !counts.contains(&side.scale.len()) || zero.len() != side.scale.len() || q.is_empty() {
+            return Err(node.bad(
+                "a scale and zero point of each direction or column",
+                format!("{:?}", scale.shape()),
+            ));
+        }
+        Ok(side)
+    }
+
+    fn packed(&self, node: &Node<'_>) -> Result<dynamic_lstm::Side<'_>> {
+        let bytes = |ints: &'a Ints| match &ints.data {
+            Data::Bytes(array) if ints.kind != Element::Bool => {
+                Ok(Bytes { bytes: &array.data, signed: ints.kind == Element::I8 })
+            }
+            _ => Err(node.bad("integers of 8 bits", ints.kind.to_string())),
+        };
+        let (values, zero) = (bytes(self.q)?, bytes(self.zero)?);
+        Ok(dynamic_lstm::Side { values, scale: &self.scale, zero: Some(zero) })
+    }
+
+    /// As floats, turned as LSTM has them: `[D,4H,from]`.
+    fn floats(&self, node: &Node<'_>) -> Result<Tensor> {
+        let number = |ints: &Ints| ints.values().iter().map(|&v| v as f32).collect::<Vec<_>>();
+        let directions = self.q.shape()[0];
+        let spread = [directions, 1, self.scale.len() / directions];
+        let tensor =
+            |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, node.device);
+        let zero = tensor(&number(self.zero), &spread)?;
+        let centred = nd::binary(Binary::Sub, &tensor(&number(self.q), self.q.shape())?, &zero)?;
+        let floats = nd::binary(Binary::Mul, &centred, &tensor(&self.scale, &spread)?)?;
+        nd::transpose(&floats, &[0, 2, 1])
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::node::Node;
 use super::super::plan::{Args, Run, refused, wrong};
-use super::super::value::{Ints, Value};
+use super::super::value::{Element, Ints, Value};
 use super::axes;
 use crate::Result;
 use crate::ops::nd::{self, Reduce};
@@ -52,7 +52,16 @@ fn ints(_: &Args<'_>, kind: Reduce, x: &Ints, axes: &[usize], keep: bool) -> Res
         Reduce::SumSquare => |v| v.iter().map(|v| v.wrapping_mul(*v)).fold(0, i64::wrapping_add),
         _ => return Err(wrong(0, "floats", x.kind)),
     };
-    if matches!(kind, Reduce::Max | Reduce::Min | Reduce::Mean) && x.is_empty() {
+    let f = match (kind, x.kind) {
+        // Of none, too.
+        (Reduce::Max, Element::Bool) => |v: &[i64]| v.iter().copied().max().unwrap_or(0),
+        (Reduce::Min, Element::Bool) => |v: &[i64]| v.iter().copied().min().unwrap_or(1),
+        _ => f,
+    };
+    if matches!(kind, Reduce::Max | Reduce::Min | Reduce::Mean)
+        && x.is_empty()
+        && x.kind != Element::Bool
+    {
         return Err(refused("integers", "of which there are some", "none"));
     }
     let array = x.wide().reduce(axes, keep, |values| x.kind.wrap(f(values)))?;

@@ -3,6 +3,8 @@
 use super::super::node::{List, Node};
 use super::super::plan::{Args, Run, refused, wrong};
 use super::super::value::{Element, Ints, Value};
+use super::convert::cast;
+use super::index::exact;
 use super::{axes, axis, sizes};
 use crate::Result;
 use crate::ops::nd::{self, PadMode, SliceAxis};
@@ -16,7 +18,8 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             Arc::new(move |args| {
                 let shape = args.get(0)?.shape();
                 let rank = shape.len() as i64;
-                let place = |at: i64| (if at < 0 { at.saturating_add(rank) } else { at }).clamp(0, rank);
+                let place =
+                    |at: i64| (if at < 0 { at.saturating_add(rank) } else { at }).clamp(0, rank);
                 let (start, end) = (place(start) as usize, place(end) as usize);
                 let part: Vec<_> = shape[start..end.max(start)].iter().map(|&d| d as i64).collect();
                 Ok(vec![Value::Ints(Ints::new(Element::I64, vec![part.len()], part)?)])
@@ -55,7 +58,11 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
                     Some(list) => {
                         for at in axes(&list, shape.len())?.into_iter().rev() {
                             if shape.remove(at) != 1 {
-                                return Err(refused("axes", "of 1", format!("{list:?} of {:?}", x.shape())));
+                                return Err(refused(
+                                    "axes",
+                                    "of 1",
+                                    format!("{list:?} of {:?}", x.shape()),
+                                ));
                             }
                         }
                     }
@@ -81,13 +88,19 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
                 let x = args.get(0)?;
                 let rank = x.shape().len();
                 let order = match &order {
-                    Some(order) => order.iter().map(|&at| axis(at, rank)).collect::<Result<Vec<_>>>()?,
+                    Some(order) => {
+                        order.iter().map(|&at| axis(at, rank)).collect::<Result<Vec<_>>>()?
+                    }
                     None => (0..rank).rev().collect(),
                 };
                 let mut sorted = order.clone();
                 sorted.sort_unstable();
                 if !sorted.into_iter().eq(0..rank) {
-                    return Err(refused("perm", format!("with each of {rank} axes once"), format!("{order:?}")));
+                    return Err(refused(
+                        "perm",
+                        format!("with each of {rank} axes once"),
+                        format!("{order:?}"),
+                    ));
                 }
                 Ok(vec![transpose(x, &order)?])
             })
@@ -104,7 +117,10 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             let upper = node.flag("upper", true)?;
             Arc::new(move |args| {
                 let k = args.opt(1).map_or(Ok(0), |_| args.int(1))?;
-                Ok(vec![Value::Floats(nd::trilu(args.floats(0)?, upper, k)?)])
+                Ok(vec![match args.get(0)? {
+                    Value::Floats(x) => Value::Floats(nd::trilu(x, upper, k)?),
+                    Value::Ints(x) => Value::Ints(triangle(x, upper, k)?),
+                }])
             })
         }
         "ReverseSequence" => {
@@ -118,6 +134,21 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         }
         _ => return Ok(None),
     }))
+}
+
+fn triangle(x: &Ints, upper: bool, k: i64) -> Result<Ints> {
+    let &[.., rows, columns] = x.shape() else {
+        return Err(wrong(0, "a matrix", format!("{:?}", x.shape())));
+    };
+    let mut array = x.wide().into_owned();
+    for (at, value) in array.data.iter_mut().enumerate() {
+        let (row, column) = ((at / columns % rows) as i64, (at % columns) as i64);
+        let beyond = column.saturating_sub(row);
+        if if upper { beyond < k } else { beyond > k } {
+            *value = 0;
+        }
+    }
+    Ints::from_array(x.kind, array)
 }
 
 /// The same numbers under another shape.
@@ -152,7 +183,11 @@ fn tile(args: &Args<'_>) -> Result<Vec<Value>> {
     }
     // Each axis as two, of which the first is repeated.
     let pairs = |ones: bool| -> Vec<usize> {
-        repeats.iter().zip(shape).flat_map(|(&times, &size)| [if ones { 1 } else { times }, size]).collect()
+        repeats
+            .iter()
+            .zip(shape)
+            .flat_map(|(&times, &size)| [if ones { 1 } else { times }, size])
+            .collect()
     };
     let tiled = expand(args, &reshape(x, pairs(true))?, &pairs(false))?;
     let whole = repeats.iter().zip(shape).map(|(&times, &size)| times * size).collect();
@@ -160,7 +195,7 @@ fn tile(args: &Args<'_>) -> Result<Vec<Value>> {
 }
 
 /// The shape that `Reshape` makes: 0 is the size that was there, -1 what is left.
-fn reshaped(from: &[usize], to: &[i64], zero: bool) -> Result<Vec<usize>> {
+pub(in super::super) fn reshaped(from: &[usize], to: &[i64], zero: bool) -> Result<Vec<usize>> {
     let bad = || refused("a shape", format!("for {from:?}"), format!("{to:?}"));
     let mut shape = Vec::with_capacity(to.len());
     let mut open = None;
@@ -190,7 +225,8 @@ fn reshaped(from: &[usize], to: &[i64], zero: bool) -> Result<Vec<usize>> {
 fn slice(node: &Node<'_>) -> Result<Run> {
     let (starts, ends, list, steps) = match node.version < 10 {
         true => {
-            let list = |name| -> Result<List> { Ok(List::fixed(node.ints(name)?.map(<[_]>::to_vec))) };
+            let list =
+                |name| -> Result<List> { Ok(List::fixed(node.ints(name)?.map(<[_]>::to_vec))) };
             (list("starts")?, list("ends")?, list("axes")?, List::fixed(None))
         }
         false => (List::input(1), List::input(2), List::input(3), List::input(4)),
@@ -202,9 +238,14 @@ fn slice(node: &Node<'_>) -> Result<Run> {
             return Err(refused("starts and ends", "that are there", "without them"));
         };
         let (given, steps) = (list.get(args)?, steps.get(args)?);
-        let lens = [Some(ends.len()), given.as_ref().map(|l| l.len()), steps.as_ref().map(|l| l.len())];
+        let lens =
+            [Some(ends.len()), given.as_ref().map(|l| l.len()), steps.as_ref().map(|l| l.len())];
         if lens.iter().flatten().any(|&len| len != starts.len()) {
-            return Err(refused("starts, ends, axes and steps", "as many of each", "different numbers"));
+            return Err(refused(
+                "starts, ends, axes and steps",
+                "as many of each",
+                "different numbers",
+            ));
         }
         let mut parts = Vec::with_capacity(starts.len());
         for (i, (&start, &end)) in starts.iter().zip(&*ends).enumerate() {
@@ -236,7 +277,8 @@ fn part(axis: usize, size: usize, start: i64, end: i64, step: i64) -> Result<Sli
             (start, if end > start { (end - start - 1) / step + 1 } else { 0 })
         }
         false => {
-            let (start, end) = (from_begin(start).clamp(-1, len - 1), from_begin(end).clamp(-1, len - 1));
+            let (start, end) =
+                (from_begin(start).clamp(-1, len - 1), from_begin(end).clamp(-1, len - 1));
             (start, if start > end { (start - end - 1) / -step + 1 } else { 0 })
         }
     };
@@ -265,7 +307,9 @@ fn pad(node: &Node<'_>) -> Result<Run> {
         let rank = x.shape().len();
         let Some(pads) = pads.get(args)? else { return Err(wrong(1, "the pads", "none")) };
         let places = match args.opt_ints(3)? {
-            Some(list) => list.values().iter().map(|&at| axis(at, rank)).collect::<Result<Vec<_>>>()?,
+            Some(list) => {
+                list.values().iter().map(|&at| axis(at, rank)).collect::<Result<Vec<_>>>()?
+            }
             None => (0..rank).collect(),
         };
         if pads.len() != 2 * places.len() {
@@ -283,18 +327,16 @@ fn pad(node: &Node<'_>) -> Result<Run> {
         if around.iter().flatten().all(|&pad| pad == 0) {
             return Ok(vec![x.clone()]);
         }
-        let x = match x {
-            Value::Floats(x) => x,
-            // Integers that 32-bit floats hold.
-            Value::Ints(ints) => {
-                if mode == "constant" {
-                    return pad_ints(args, ints, &around).map(|y| vec![y]);
-                }
-                return Err(wrong(0, "floats, or the mode constant", ints.kind));
-            }
-        };
+        if let Value::Ints(ints) = x
+            && mode == "constant"
+        {
+            return pad_ints(args, ints, &around).map(|y| vec![y]);
+        }
+        let kind = x.element();
+        let x = exact(args, x)?;
         let value = match (known, args.opt(2)) {
             _ if old => fixed,
+            _ if !kind.is_float() => 0.0,
             (Some(value), _) => value,
             (None, Some(_)) => args.float(2)?,
             (None, None) => 0.0,
@@ -305,7 +347,8 @@ fn pad(node: &Node<'_>) -> Result<Run> {
             "wrap" => PadMode::Wrap,
             _ => PadMode::Constant(value),
         };
-        Ok(vec![Value::Floats(nd::pad(x, &around[0], &around[1], mode)?)])
+        let y = Value::Floats(nd::pad(&x, &around[0], &around[1], mode)?);
+        Ok(vec![if kind.is_float() { y } else { cast(args, &y, kind)? }])
     }))
 }
 
@@ -316,7 +359,12 @@ fn pad_ints(args: &Args<'_>, x: &Ints, [before, after]: &[Vec<isize>; 2]) -> Res
         let size = array.shape[at] as isize;
         // Negative ones take away.
         let (first, last) = ((-before[at]).max(0), size.saturating_add(after[at].min(0)));
-        let kept = SliceAxis { axis: at, first: first.min(size) as usize, step: 1, count: (last - first).max(0) as usize };
+        let kept = SliceAxis {
+            axis: at,
+            first: first.min(size) as usize,
+            step: 1,
+            count: (last - first).max(0) as usize,
+        };
         if kept.first + kept.count > size as usize {
             return Err(wrong(1, "pads that leave something", format!("{before:?} and {after:?}")));
         }

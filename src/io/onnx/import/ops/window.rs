@@ -88,7 +88,9 @@ impl Window {
             "VALID" => Auto::Valid,
             "SAME_UPPER" => Auto::SameUpper,
             "SAME_LOWER" => Auto::SameLower,
-            other => return Err(node.bad("NOTSET, VALID, SAME_UPPER or SAME_LOWER as auto_pad", other)),
+            other => {
+                return Err(node.bad("NOTSET, VALID, SAME_UPPER or SAME_LOWER as auto_pad", other));
+            }
         };
         Ok(Self {
             kernel: list("kernel_shape", 1)?,
@@ -104,11 +106,20 @@ impl Window {
         let shape = x.shape();
         let axes = kernel.len();
         if shape.len() != axes + 2 || axes == 0 {
-            return Err(wrong(0, format!("[batch, channels] and {axes} axes more"), format!("{shape:?}")));
+            return Err(wrong(
+                0,
+                format!("[batch, channels] and {axes} axes more"),
+                format!("{shape:?}"),
+            ));
         }
         let fits = |list: &[usize], len: usize| list.is_empty() || list.len() == len;
-        if !fits(&self.strides, axes) || !fits(&self.dilations, axes) || !fits(&self.pads, 2 * axes) {
-            return Err(refused("strides, dilations and pads", format!("for {axes} axes"), "for others"));
+        if !fits(&self.strides, axes) || !fits(&self.dilations, axes) || !fits(&self.pads, 2 * axes)
+        {
+            return Err(refused(
+                "strides, dilations and pads",
+                format!("for {axes} axes"),
+                "for others",
+            ));
         }
         let or = |list: &[usize], at: usize, default| list.get(at).copied().unwrap_or(default);
         let (mut before, mut after) = (vec![0isize; axes + 2], vec![0isize; axes + 2]);
@@ -120,15 +131,22 @@ impl Window {
             let (first, last, count) = match self.auto {
                 Auto::SameUpper | Auto::SameLower => {
                     let count = size.div_ceil(stride);
-                    let all = (count.saturating_sub(1) * stride).saturating_add(span).saturating_sub(size);
-                    let first = if self.auto == Auto::SameUpper { all / 2 } else { all.div_ceil(2) };
+                    let all = (count.saturating_sub(1) * stride)
+                        .saturating_add(span)
+                        .saturating_sub(size);
+                    let first =
+                        if self.auto == Auto::SameUpper { all / 2 } else { all.div_ceil(2) };
                     (first, all - first, count)
                 }
                 auto => {
                     let (first, last) = if auto == Auto::Given { given } else { (0, 0) };
                     let padded = size + first + last;
                     let Some(room) = padded.checked_sub(span) else {
-                        return Err(wrong(0, format!("at least {span} along axis {}", at + 2), padded));
+                        return Err(wrong(
+                            0,
+                            format!("at least {span} along axis {}", at + 2),
+                            padded,
+                        ));
                     };
                     let mut count = room / stride + 1;
                     let mut last = last;
@@ -149,7 +167,8 @@ impl Window {
             true => x.clone(),
             false => nd::pad(x, &before, &after, PadMode::Constant(padding))?,
         };
-        let inner: Vec<_> = (0..shape.len()).map(|at| count(&padded.shape()[at + 1..]) as isize).collect();
+        let inner: Vec<_> =
+            (0..shape.len()).map(|at| count(&padded.shape()[at + 1..]) as isize).collect();
         let mut strides = inner[..2].to_vec();
         strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| inner * step.0 as isize));
         strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| inner * step.1 as isize));
@@ -182,7 +201,11 @@ fn average(args: &Args<'_>, window: &Window, padding_counts: bool) -> Result<Val
         };
         let (first, size) = (views.before[at], views.sizes[at]);
         // What rounding up has padded counts in no case.
-        let range = if padding_counts { 0..(first + size).saturating_add(after) } else { first..first + size };
+        let range = if padding_counts {
+            0..(first + size).saturating_add(after)
+        } else {
+            first..first + size
+        };
         let terms = |output: usize| {
             let places = (0..kernel[at]).map(|k| output * stride + k * dilation);
             places.filter(|place| range.contains(place)).count()
@@ -210,7 +233,10 @@ fn turned(weights: &Tensor, groups: usize) -> Result<Vec<Tensor>> {
         1 => vec![weights.clone()],
         _ => nd::split(weights, 0, &vec![outputs / groups; groups])?,
     };
-    parts.iter().map(|part| nd::transpose(&part.reshape([outputs / groups, terms])?, &[1, 0])).collect()
+    parts
+        .iter()
+        .map(|part| nd::transpose(&part.reshape([outputs / groups, terms])?, &[1, 0]))
+        .collect()
 }
 
 fn conv(node: &Node<'_>) -> Result<Run> {
@@ -220,7 +246,7 @@ fn conv(node: &Node<'_>) -> Result<Run> {
     let groups = groups.ok_or_else(|| node.bad("at least 1 as group", "less"))?;
     let fits = move |weights: &Tensor| {
         let shape = weights.shape();
-        shape.len() > 2 && !weights.is_empty() && shape[0] % groups == 0
+        shape.len() > 2 && !weights.is_empty() && shape[0].is_multiple_of(groups)
     };
     // Turned once, if they do not change.
     let known = match node.constant(1) {
@@ -230,16 +256,25 @@ fn conv(node: &Node<'_>) -> Result<Run> {
     Ok(Arc::new(move |args| {
         let (x, weights, bias) = (args.floats(0)?, args.floats(1)?, args.opt_floats(2)?);
         if !fits(weights) {
-            return Err(wrong(1, format!("[M, C/{groups}, kernel..]"), format!("{:?}", weights.shape())));
+            return Err(wrong(
+                1,
+                format!("[M, C/{groups}, kernel..]"),
+                format!("{:?}", weights.shape()),
+            ));
         }
         let (shape, kernel) = (weights.shape(), &weights.shape()[2..]);
         if !window.kernel.is_empty() && window.kernel != kernel {
-            return Err(wrong(1, format!("a kernel of {:?}", window.kernel), format!("{kernel:?}")));
+            return Err(wrong(
+                1,
+                format!("a kernel of {:?}", window.kernel),
+                format!("{kernel:?}"),
+            ));
         }
         let views = window.views(x, kernel, 0.0)?;
         let channels = shape[1];
         if views.shape[1] != channels.saturating_mul(groups) {
-            let expected = format!("{} channels, {groups} times those of input 1", channels * groups);
+            let expected =
+                format!("{} channels, {groups} times those of input 1", channels * groups);
             return Err(wrong(0, expected, views.shape[1]));
         }
         if bias.is_some_and(|bias| bias.shape() != [shape[0]]) {

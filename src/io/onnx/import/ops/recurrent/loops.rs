@@ -9,8 +9,8 @@ use super::super::super::node::Node;
 use super::super::super::plan::{Args, Run, wrong};
 use super::super::super::value::Value;
 use super::{Common, Sizes, expect, first_states, last_states, lengths, sizes};
-use crate::ops::nd::{self, Binary, Unary};
 use crate::ops::GateActivation;
+use crate::ops::nd::{self, Binary, Unary};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
@@ -141,7 +141,11 @@ fn run(
         Some(lengths) => {
             let is = |at: usize| f32::from(u8::from(at / batch < lengths[at % batch]));
             let all: Vec<_> = (0..time * batch).map(is).collect();
-            Some(nd::split(&Tensor::from_slice(&all, [time, batch, 1], args.device)?, 0, &vec![1; time])?)
+            Some(nd::split(
+                &Tensor::from_slice(&all, [time, batch, 1], args.device)?,
+                0,
+                &vec![1; time],
+            )?)
         }
     };
     let zeros = Tensor::zeros([batch, hidden], args.device)?;

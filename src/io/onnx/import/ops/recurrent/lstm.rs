@@ -51,9 +51,20 @@ impl Lstm {
         Ok(Self { common, coupled, sequences: node.has_output(0) })
     }
 
+    /// Whether each direction goes backwards, if all else is as an operator of no options has it.
+    pub(in super::super) fn plain(&self) -> Option<&[bool]> {
+        use crate::ops::GateActivation::{Sigmoid, Tanh};
+        let common = &self.common;
+        let plain = common.activations.iter().all(|all| all[..] == [Sigmoid, Tanh, Tanh]);
+        let plain = plain && !self.coupled && common.clip.is_none() && !common.batch_first;
+        plain.then_some(&common.directions)
+    }
+
     fn cell(&self, direction: usize, peepholes: bool) -> Cell {
         let mut cell = Cell { clip: self.common.clip, peepholes, ..Cell::default() };
-        if let Some(&[recurrent, input, output]) = self.common.activations.get(direction).map(Vec::as_slice) {
+        if let Some(&[recurrent, input, output]) =
+            self.common.activations.get(direction).map(Vec::as_slice)
+        {
             (cell.recurrent, cell.input, cell.output) = (recurrent, input, output);
         }
         if self.coupled {
@@ -142,7 +153,9 @@ impl Lstm {
         if input != first.weight_ih.shape()[0] {
             return Err(wrong(0, format!("{} features", first.weight_ih.shape()[0]), input));
         }
-        let lengths = lengths(args, 4, sizes)?.map(|lengths| Lengths::new(&lengths, args.device)).transpose()?;
+        let lengths = lengths(args, 4, sizes)?
+            .map(|lengths| Lengths::new(&lengths, args.device))
+            .transpose()?;
         let h_0 = first_states(args, 5, common, sizes)?;
         let c_0 = first_states(args, 6, common, sizes)?;
         let states = match (h_0, c_0) {
@@ -203,6 +216,10 @@ impl Lstm {
                 if common.batch_first { y } else { nd::transpose(&y, &[1, 2, 0, 3])? }
             }
         };
-        Ok(vec![Value::Floats(y), last_states(h_n, common, sizes)?, last_states(c_n, common, sizes)?])
+        Ok(vec![
+            Value::Floats(y),
+            last_states(h_n, common, sizes)?,
+            last_states(c_n, common, sizes)?,
+        ])
     }
 }

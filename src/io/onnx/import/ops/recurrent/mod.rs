@@ -21,19 +21,19 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
 }
 
 /// The attributes that all of them have.
-pub(super) struct Common {
+pub(in super::super::super) struct Common {
     hidden_size: usize,
     /// Of each direction, whether it goes backwards.
-    directions: Vec<bool>,
+    pub(in super::super::super) directions: Vec<bool>,
     /// Of each direction.
-    activations: Vec<Vec<GateActivation>>,
-    clip: Option<f32>,
+    pub(in super::super::super) activations: Vec<Vec<GateActivation>>,
+    pub(in super::super::super) clip: Option<f32>,
     /// Whether the batch comes before time.
-    batch_first: bool,
+    pub(in super::super::super) batch_first: bool,
 }
 
 impl Common {
-    pub(super) fn of(node: &Node<'_>, default: &[&str]) -> Result<Self> {
+    pub(in super::super::super) fn of(node: &Node<'_>, default: &[&str]) -> Result<Self> {
         let directions = match node.text("direction", "forward")? {
             "forward" => vec![false],
             "reverse" => vec![true],
@@ -59,7 +59,11 @@ impl Common {
 }
 
 /// The activations of each direction. Their numbers are taken one after the other by those that have some.
-fn activations(node: &Node<'_>, default: &[&str], directions: usize) -> Result<Vec<Vec<GateActivation>>> {
+fn activations(
+    node: &Node<'_>,
+    default: &[&str],
+    directions: usize,
+) -> Result<Vec<Vec<GateActivation>>> {
     let names: Vec<&str> = match node.texts("activations")? {
         Some(names) if !names.is_empty() => names.iter().map(String::as_str).collect(),
         _ => default.repeat(directions),
@@ -109,7 +113,11 @@ fn sizes(common: &Common, x: &Tensor, r: &[usize], gates: usize) -> Result<Sizes
     let [batch, time] = if common.batch_first { [first, second] } else { [second, first] };
     let hidden = r.last().copied().unwrap_or_default();
     if r != [common.directions.len(), gates.saturating_mul(hidden), hidden] {
-        return Err(wrong(2, format!("[{}, {gates} hidden_size, hidden_size]", common.directions.len()), format!("{r:?}")));
+        return Err(wrong(
+            2,
+            format!("[{}, {gates} hidden_size, hidden_size]", common.directions.len()),
+            format!("{r:?}"),
+        ));
     }
     if common.hidden_size != 0 && common.hidden_size != hidden {
         return Err(refused("hidden_size", hidden, common.hidden_size));
@@ -139,7 +147,12 @@ fn lengths(args: &Args<'_>, at: usize, sizes: Sizes) -> Result<Option<Vec<usize>
 }
 
 /// The first states of each direction `[B,H]`, if they are given.
-fn first_states(args: &Args<'_>, at: usize, common: &Common, sizes: Sizes) -> Result<Option<Vec<Tensor>>> {
+fn first_states(
+    args: &Args<'_>,
+    at: usize,
+    common: &Common,
+    sizes: Sizes,
+) -> Result<Option<Vec<Tensor>>> {
     let Some(state) = args.opt_floats(at)? else { return Ok(None) };
     let (directions, Sizes { batch, hidden, .. }) = (common.directions.len(), sizes);
     let shape = match common.batch_first {
@@ -161,7 +174,9 @@ fn last_states(states: Vec<Tensor>, common: &Common, sizes: Sizes) -> Result<Val
     let (directions, Sizes { batch, hidden, .. }) = (states.len(), sizes);
     let whole = match states.as_slice() {
         [one] => one.reshape([1, batch, hidden])?,
-        all => nd::concat(&all.iter().collect::<Vec<_>>(), 0)?.reshape([directions, batch, hidden])?,
+        all => {
+            nd::concat(&all.iter().collect::<Vec<_>>(), 0)?.reshape([directions, batch, hidden])?
+        }
     };
     Ok(Value::Floats(match common.batch_first {
         true => nd::transpose(&whole, &[1, 0, 2])?,
