@@ -262,6 +262,7 @@ impl Layer for Dense {
                     .into(),
             });
         }
+        self.activation.check("Dense::activation")?;
         self.kernel.check("Dense::kernel_regularizer", "Dense::kernel_max_norm")?;
         self.bias.regularizer.check("Dense::bias_regularizer")?;
         self.activity.check("Dense::activity_regularizer")?;

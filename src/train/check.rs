@@ -147,10 +147,10 @@ impl Sequential {
         loss: &Loss,
         op: &'static str,
     ) -> Result<()> {
-        self.check_rows(op)?;
         if let Origin::Memory { x, y: Some(y), .. } = data {
             return self.check_data(x, y, features, loss, op);
         }
+        self.check_rows(op)?;
         let found = data.features();
         check_not_zero("Dataset::features", found)?;
         if let Origin::Stream(stream) = data {
@@ -181,6 +181,7 @@ impl Sequential {
         if x.is_empty() {
             return Err(no_data(x.features(), op));
         }
+        self.check_rows(op)?;
         self.check_input(x)?;
         check_count(y, x, self.rows(), op)?;
         // A loss that does not fit the last layer says so itself, whatever the width.

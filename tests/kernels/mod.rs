@@ -6,6 +6,7 @@
 mod as_hardware;
 mod batches;
 mod combinations;
+mod conv;
 mod dense;
 mod exchange_model;
 #[cfg(feature = "gpu")]

@@ -2,12 +2,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod convolutions;
 mod ctc;
 mod ctc_decode;
 mod embedding;
 mod empty_rows;
 mod first_values;
 mod frozen;
+mod graphs;
 mod inspect;
 mod losses;
 mod masked_lstm;

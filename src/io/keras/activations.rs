@@ -1,6 +1,6 @@
 //! Keras' names of activations, regularizers and limits.
 
-use super::config::Options;
+use super::options::Options;
 use crate::Result;
 use crate::nn::{Activation, GateActivation, Regularizer};
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ pub(super) enum Version {
 impl Version {
     /// By the text that a file has.
     pub(super) fn of(text: Option<&str>) -> Self {
-        let major = text.and_then(|text| text.split('.').next()).and_then(|n| n.parse::<u32>().ok());
+        let major =
+            text.and_then(|text| text.split('.').next()).and_then(|n| n.parse::<u32>().ok());
         if major.is_some_and(|major| major >= 3) { Self::Three } else { Self::Two }
     }
 
@@ -91,7 +92,9 @@ pub(super) fn gate(
     }
     let found = activation(options, key, version)?;
     let gate = GateActivation::try_from(found);
-    gate.map_err(|error| options.refuse(key, format!("one that a gate has ({error})"), format!("{found:?}")))
+    gate.map_err(|error| {
+        options.refuse(key, format!("one that a gate has ({error})"), format!("{found:?}"))
+    })
 }
 
 /// Keras' name of an activation; `None` if it has none.

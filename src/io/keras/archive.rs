@@ -1,5 +1,6 @@
 //! The archive of a `.keras` file: the model as JSON, and its weights as HDF5.
 
+use super::config::LARGEST;
 use super::h5::{self, Group};
 use crate::io::Source;
 use crate::{Error, Result};
@@ -10,9 +11,6 @@ use zip::{CompressionMethod, ZipArchive};
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const METADATA: &str = "metadata.json";
 pub(super) const WEIGHTS: &str = "model.weights.h5";
-
-/// The most bytes of a model as JSON: a layer takes about one thousand.
-const LARGEST_TEXT: u64 = 64 << 20;
 
 /// Keras does not compress weights. Where another program did, they may have so many times the bytes of the file.
 const LARGEST_RATIO: u64 = 8;
@@ -79,7 +77,7 @@ fn entry<'a>(
 
 fn text(source: &Source, zip: &mut ZipArchive<Reader>, name: &str) -> Result<Option<String>> {
     let Some(mut entry) = entry(source, zip, name)? else { return Ok(None) };
-    let bytes = unpack(source, &mut entry, name, LARGEST_TEXT)?;
+    let bytes = unpack(source, &mut entry, name, LARGEST)?;
     let text = String::from_utf8(bytes);
     text.map(Some).map_err(|error| source.bad(name, "a text in UTF-8", format!("none ({error})")))
 }

@@ -1,12 +1,13 @@
 //! Keras' layers as ours: for each class the options that it has.
 
 use super::activations::{Version, activation, gate, max_norm, regularizer};
-use super::config::{Node, Options};
+use super::config::Node;
+use super::options::Options;
 use crate::io::Source;
 use crate::nn::{
     Activation, AttentionPool, BatchNorm, Conv1d, Dense, Dropout, Embedding, Flatten,
-    GateActivation, IntoLayer, Layer, LayerNorm, Lstm, Masking, Merge, Padding, Pool, Pool1d, Pooling, Repeat,
-    Rnn,
+    GateActivation, IntoLayer, Layer, LayerNorm, Lstm, Masking, Merge, Padding, Pool, Pool1d,
+    Pooling, Repeat, Rnn,
 };
 use crate::{Error, Result};
 use serde_json::Value;
@@ -110,7 +111,8 @@ fn class(
         "Bidirectional" => bidirectional(source, options, flow, version, trainable),
         "Dense" => {
             let units = options.needed("units")?;
-            let mut layer = Dense::new(units).activation(activation(options, "activation", version)?);
+            let mut layer =
+                Dense::new(units).activation(activation(options, "activation", version)?);
             if !options.flag("use_bias", true)? {
                 layer = layer.no_bias();
             }
@@ -190,7 +192,8 @@ fn class(
             let size = options.needed("pool_size")?;
             let stride = options.size("strides")?.unwrap_or(size);
             let padding = padding(options)?;
-            let layer = if class == "MaxPooling1D" { Pool1d::max(size) } else { Pool1d::average(size) };
+            let layer =
+                if class == "MaxPooling1D" { Pool1d::max(size) } else { Pool1d::average(size) };
             let timesteps = windows(flow.timesteps, size, stride, padding);
             Ok((boxed(layer.stride(stride).padding(padding)), Flow { timesteps, ..flow }))
         }
@@ -244,7 +247,12 @@ fn padding(options: &mut Options<'_>) -> Result<Padding> {
 }
 
 /// The windows of a size that fit into timesteps.
-fn windows(timesteps: Option<usize>, size: usize, stride: usize, padding: Padding) -> Option<usize> {
+fn windows(
+    timesteps: Option<usize>,
+    size: usize,
+    stride: usize,
+    padding: Padding,
+) -> Option<usize> {
     let left = match padding {
         Padding::Valid => timesteps?.checked_sub(size.checked_sub(1)?)?,
         _ => timesteps?,
@@ -367,7 +375,8 @@ fn recurrent(
     let sequences = options.flag("return_sequences", false)?;
     let backwards = options.flag("go_backwards", false)?;
     if backwards && (sequences || both.is_some()) {
-        let expected = "false, or a layer that gives its last output alone: Keras turns the others around";
+        let expected =
+            "false, or a layer that gives its last output alone: Keras turns the others around";
         return Err(options.refuse("go_backwards", expected, "true"));
     }
     let bias = options.flag("use_bias", true)?;

@@ -17,9 +17,9 @@ pub(super) struct Described {
 ///
 /// # Errors
 /// [`Error::Unsupported`] for a layer or an option that Keras lacks.
-pub(super) fn describe(layer: &dyn Layer, trainable: bool, masked: bool) -> Result<Vec<Described>> {
+pub(super) fn describe(layer: &dyn Layer, masked: bool) -> Result<Vec<Described>> {
     let config: Value = serde_json::from_str(&layer.config()?).map_err(Error::custom)?;
-    let ours = Ours { kind: layer.kind(), config, trainable };
+    let ours = Ours { kind: layer.kind(), config };
     if masked && matches!(ours.kind, "conv1d" | "pool1d" | "flatten" | "attention_pool") {
         return Err(foreign(ours.kind, "a mask, of which Keras' layer knows nothing"));
     }
@@ -44,7 +44,9 @@ pub(super) fn describe(layer: &dyn Layer, trainable: bool, masked: bool) -> Resu
         "pool" => match ours.config["pooling"].as_str() {
             Some("Mean") => one("GlobalAveragePooling1D", ours.common(&[], &[]), false),
             Some("Max") if !masked => one("GlobalMaxPooling1D", ours.common(&[], &[]), false),
-            Some("Max") => Err(foreign("Pooling::Max", "a mask, of which Keras' layer knows nothing")),
+            Some("Max") => {
+                Err(foreign("Pooling::Max", "a mask, of which Keras' layer knows nothing"))
+            }
             _ => Err(foreign("Pooling::Last", "a file of Keras")),
         },
         kind => Err(foreign(kind, "a file of Keras")),
@@ -61,7 +63,6 @@ pub(super) fn foreign(what: &'static str, with: &'static str) -> Error {
 struct Ours {
     kind: &'static str,
     config: Value,
-    trainable: bool,
 }
 
 impl Ours {
@@ -75,10 +76,7 @@ impl Ours {
 
     /// The options that only have another name in Keras.
     fn common(&self, ours: &[&str], theirs: &[&str]) -> Map<String, Value> {
-        let mut config = Map::from_iter([
-            ("trainable".to_owned(), Value::Bool(self.trainable)),
-            ("dtype".to_owned(), json!("float32")),
-        ]);
+        let mut config = Map::from_iter([("dtype".to_owned(), json!("float32"))]);
         for (ours, theirs) in ours.iter().zip(theirs) {
             config.insert((*theirs).into(), self.config[*ours].clone());
         }
@@ -185,7 +183,11 @@ impl Ours {
     }
 
     /// What an LSTM and a plain recurrent layer have in common; the outer class, and the options of the inner one.
-    fn recurrent(&self, class: &'static str, mut config: Map<String, Value>) -> Result<Vec<Described>> {
+    fn recurrent(
+        &self,
+        class: &'static str,
+        mut config: Map<String, Value>,
+    ) -> Result<Vec<Described>> {
         config.insert("units".into(), self.config["hidden_size"].clone());
         config.insert("use_bias".into(), self.config["bias"].clone());
         config.insert("zero_output_for_mask".into(), self.config["zero_output_for_mask"].clone());
@@ -222,7 +224,10 @@ impl Ours {
                     config.insert("zero_output_for_mask".into(), Value::Bool(true));
                     outer.insert("merge_mode".into(), json!(merge));
                     let mut inner = |way: &str, backwards: bool| {
-                        config.insert("name".into(), json!(format!("{way}_{}", class.to_lowercase())));
+                        config.insert(
+                            "name".into(),
+                            json!(format!("{way}_{}", class.to_lowercase())),
+                        );
                         config.insert("go_backwards".into(), Value::Bool(backwards));
                         json!({
                             "module": "keras.layers",
@@ -255,7 +260,8 @@ impl Ours {
 
     fn lstm(&self) -> Result<Vec<Described>> {
         let cell = &self.config["cell"];
-        let set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false)) && *value != 0.0;
+        let set =
+            |value: &Value| !matches!(value, Value::Null | Value::Bool(false)) && *value != 0.0;
         let refused = [
             ("Lstm::projection", set(&self.config["projection"])),
             ("Lstm::layer_norm", set(&self.config["layer_norm"])),

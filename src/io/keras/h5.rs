@@ -177,10 +177,14 @@ impl Group {
         let damaged = |error| refuse("as Keras writes it", format!("unreadable ({error})"));
         let shape = array.shape().map_err(damaged)?;
         let number = match array.datatype().map_err(damaged)? {
-            Datatype::FloatingPoint { size, byte_order: DatatypeByteOrder::LittleEndian, layout } => {
-                float(size, layout)
-            }
-            Datatype::FixedPoint { size: 2, byte_order: DatatypeByteOrder::LittleEndian, .. } => {
+            Datatype::FloatingPoint {
+                size,
+                byte_order: DatatypeByteOrder::LittleEndian,
+                layout,
+            } => float(size, layout),
+            Datatype::FixedPoint {
+                size: 2, byte_order: DatatypeByteOrder::LittleEndian, ..
+            } => {
                 // Keras has no other way to keep this type.
                 let attrs = array.attrs().map_err(damaged)?;
                 let bf16 = attrs.get("dtype").and_then(AttrValue::as_str) == Some("bfloat16");
@@ -228,7 +232,9 @@ impl Group {
             None => Ok(None),
             Some(value) => match value.as_str() {
                 Some(text) => Ok(Some(text.into())),
-                None => Err(self.bad(&format!("the attribute {name:?}"), "a text", value.type_name())),
+                None => {
+                    Err(self.bad(&format!("the attribute {name:?}"), "a text", value.type_name()))
+                }
             },
         }
     }

@@ -19,8 +19,7 @@ pub(super) fn model(
     arrays: Vec<Arrays>,
     device: &Device,
 ) -> Result<Sequential> {
-    let import = Import { source, architecture, version };
-    let (input_size, layers) = import.layers(&arrays)?;
+    let (input_size, layers) = layers(source, architecture, version, &arrays)?;
     let mut model = layers.into_iter().fold(Sequential::new(device), Sequential::add);
     let params = model.params().clone();
     let built = params.blank(Arrays::count(&arrays), || model.build(input_size));
@@ -30,8 +29,20 @@ pub(super) fn model(
     })?;
     // A model without parameters has nothing to read.
     let leaves = if params.names().is_empty() { Vec::new() } else { leaves(&model)? };
-    plan(&params, file, &leaves, arrays)?.into_iter().try_for_each(|planned| planned.set(&params))?;
+    plan(&params, file, &leaves, arrays)?
+        .into_iter()
+        .try_for_each(|planned| planned.set(&params))?;
     Ok(model)
+}
+
+/// The features of what a model takes, and its layers in their order.
+pub(super) fn layers(
+    source: &Source,
+    architecture: &Architecture,
+    version: Version,
+    arrays: &[Arrays],
+) -> Result<(usize, Vec<Box<dyn Layer>>)> {
+    Import { source, architecture, version }.layers(arrays)
 }
 
 struct Import<'a> {
@@ -102,7 +113,11 @@ impl Import<'_> {
             }
             (_, Some(other)) => {
                 let expected = "[B,T,F] or [B,F], or tokens [B,T]";
-                Err(self.source.bad("the shape of the model's input", expected, format!("{other:?}")))
+                Err(self.source.bad(
+                    "the shape of the model's input",
+                    expected,
+                    format!("{other:?}"),
+                ))
             }
         }
     }

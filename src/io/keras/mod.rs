@@ -22,12 +22,16 @@
 
 mod activations;
 mod archive;
+mod chart;
 mod classes;
 mod config;
 mod describe;
 mod export;
 mod h5;
 mod import;
+mod options;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use crate::io::Source;
@@ -42,10 +46,13 @@ use weights::{Arrays, by_class, by_name, in_order, layers_of, leaves, legacy_of,
 /// The model can be trained on: see [`Sequential::compile`]. A part of a functional model that branches is one
 /// layer here, a [`crate::nn::Graph`]. A model of rows `[B,F]` takes them as sequences of one frame.
 ///
-/// ```no_run
+/// ```
 /// use wgpu_lstm::{Device, io::keras};
-/// let model = keras::load("model.keras", &Device::auto()?)?;
-/// println!("{}", model.summary());
+/// # let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/keras/files/mask_zero.keras");
+/// // Embedding(9, 3, mask_zero=True), LSTM(3) …
+/// let model = keras::load(path, &Device::auto()?)?;
+/// assert_eq!(model.params().shape("embedding.weight")?, [9, 3]);
+/// assert_eq!(model.params().shape("dense.weight")?, [2, 4]);
 /// # Ok::<(), wgpu_lstm::Error>(())
 /// ```
 ///
@@ -69,7 +76,8 @@ pub(crate) fn read(source: &Source, device: &Device) -> Result<Sequential> {
     }
     let file = open_h5(source)?;
     let Some(text) = file.text("model_config")? else {
-        let expected = "the attribute model_config (weights alone are read by load_weights, into a model)";
+        let expected =
+            "the attribute model_config (weights alone are read by load_weights, into a model)";
         return Err(source.bad("the file", expected, "without"));
     };
     let architecture = config::read(source, &text)?;
@@ -89,13 +97,22 @@ pub(crate) fn read(source: &Source, device: &Device) -> Result<Sequential> {
 /// of a `CuDNNLSTM`, which lie in another way, are known by their shape. After an error no weight is changed, unless
 /// the file itself could no longer be read.
 ///
-/// ```no_run
+/// ```
 /// use wgpu_lstm::prelude::*;
-/// use wgpu_lstm::io::keras;
+/// use wgpu_lstm::{io::keras, nn::Rnn};
 /// # fn main() -> wgpu_lstm::Result<()> {
-/// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(64)).add(Dense::new(1));
-/// model.build(3)?;
-/// keras::load_weights("model.weights.h5", &model)?;
+/// # let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/keras/files/weights.weights.h5");
+/// let mut model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(3).return_sequences())
+///     .add(Lstm::new(2).return_sequences())
+///     .add(Rnn::new(2).bidirectional(Merge::Concat))
+///     .add(Dense::new(3))
+///     .add(LayerNorm::new().epsilon(1e-3))
+///     .add(Dense::new(1));
+/// model.build(2)?;
+/// let before = model.params().get("lstm_1.weight_hh_l0")?;
+/// keras::load_weights(path, &model)?;
+/// assert_ne!(model.params().get("lstm_1.weight_hh_l0")?, before);
 /// # Ok(()) }
 /// ```
 ///
@@ -159,7 +176,8 @@ pub fn save(model: &Sequential, path: impl AsRef<Path>) -> Result<()> {
     if name.ends_with(".weights.h5") {
         return export::weights_alone(model, path);
     }
-    let (found, expected) = (format!("{:?}", path.display()), "`.keras` or `.weights.h5` at its end");
+    let (found, expected) =
+        (format!("{:?}", path.display()), "`.keras` or `.weights.h5` at its end");
     Err(Error::Option { option: "io::keras::save path", found, expected: expected.into() })
 }
 

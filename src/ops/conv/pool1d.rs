@@ -53,6 +53,7 @@ pub(crate) struct Pool1d {
 }
 
 /// As [`Pool1d::forward`], where all frames count, and without what a backward pass needs.
+#[allow(dead_code, reason = "its users come, in `io`")]
 pub(crate) fn pool1d(kind: Kind, x: &Tensor, window: Window) -> Result<Tensor> {
     let check = Check::new("pool1d", "");
     check.dtype("x", x, DType::F32)?;

@@ -17,7 +17,9 @@ impl Numbers {
 }
 
 fn try_all(bytes: &[u8], model: &Sequential) {
-    for result in [read_keras(bytes, &Device::cpu()).map(drop), read_keras_weights(bytes, model)] {
+    for result in
+        [read_keras(bytes, &Device::cpu().unwrap()).map(drop), read_keras_weights(bytes, model)]
+    {
         match result {
             Ok(()) | Err(Error::File { .. } | Error::OutOfMemory { .. }) => {}
             Err(error) => panic!("{error:?}"),
@@ -26,12 +28,14 @@ fn try_all(bytes: &[u8], model: &Sequential) {
 }
 
 fn model() -> Sequential {
-    let mut model = Sequential::new(&Device::cpu()).add(nn::Lstm::new(3)).add(nn::Dense::new(1));
+    let mut model =
+        Sequential::new(&Device::cpu().unwrap()).add(nn::Lstm::new(3)).add(nn::Dense::new(1));
     model.build(2).unwrap();
     model
 }
 
-const FILES: [&str; 5] = ["graph.keras", "both.h5", "mask_zero.h5", "weights.weights.h5", "conv.keras"];
+const FILES: [&str; 5] =
+    ["graph.keras", "both.h5", "mask_zero.h5", "weights.weights.h5", "conv.keras"];
 
 #[test]
 fn files_that_end_anywhere() {
@@ -72,11 +76,11 @@ fn files_with_other_bytes() {
 #[test]
 fn files_of_another_kind() {
     for bytes in [&b""[..], b"PK\x03\x04", b"PK\x05\x06", b"\x89HDF\r\n\x1a\n", &[0; 64], b"{}"] {
-        let error = read_keras(bytes, &Device::cpu()).map(drop).unwrap_err();
+        let error = read_keras(bytes, &Device::cpu().unwrap()).map(drop).unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{error}");
         try_all(bytes, &model());
     }
     let bytes = std::fs::read(file("weights.weights.h5")).unwrap();
-    let error = read_keras(&bytes, &Device::cpu()).map(drop).unwrap_err();
+    let error = read_keras(&bytes, &Device::cpu().unwrap()).map(drop).unwrap_err();
     assert!(error.to_string().contains("load_weights"), "{error}");
 }

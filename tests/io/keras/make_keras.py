@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=torch python make_keras.py
 
-Each `.keras` file is packed again, since its HDF5 is mostly empty for models as small as these.
+The numbers are random; the files are under this project's licence. Each `.keras` file is packed again, since its HDF5 is mostly empty for models as small as these.
 """
 
 import json
@@ -207,7 +207,6 @@ def training():
     pack(HERE / "training.keras")
     losses = [float(model.train_on_batch(x[at:at + 4], y[at:at + 4], return_dict=True)["loss"]) for at in range(0, 24, 4)]
     VECTORS["x.training"], VECTORS["t.training"] = x.astype(np.float32), y.astype(np.float32)
-    # What train_on_batch says is the mean so far.
     VECTORS["losses.training"] = np.asarray(losses, np.float32)
     VECTORS["y.training"] = model.predict(x, verbose=0)
 

@@ -24,8 +24,9 @@ fn values(count: usize) -> Vec<f32> {
 
 #[test]
 fn what_keras_wrote_is_written_back() {
-    let device = Device::cpu();
-    for name in CASES.into_iter().filter(|&name| name != "rows") {
+    let device = Device::cpu().unwrap();
+    // Keras takes rows of features there, where a model of this crate has sequences of them.
+    for name in CASES.into_iter().filter(|name| !["rows", "mask_zero"].contains(name)) {
         let model = keras::load(file(&format!("{name}.keras")), &device).unwrap();
         let (shape, x) = vectors(&format!("x.{name}"));
         round_trip(&format!("again_{name}"), &model, &input(name), &x, &shape);
@@ -34,7 +35,7 @@ fn what_keras_wrote_is_written_back() {
 
 #[test]
 fn models_of_the_programs_own_are_written() {
-    let device = Device::cpu();
+    let device = Device::cpu().unwrap();
     let l2 = Regularizer::l1_l2(1e-3, 1e-2);
     let mut models = vec![
         Sequential::new(&device)
@@ -53,7 +54,10 @@ fn models_of_the_programs_own_are_written() {
                 Lstm::new(3)
                     .no_bias()
                     .activation(GateActivation::Softsign)
-                    .recurrent_activation(GateActivation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 })
+                    .recurrent_activation(GateActivation::HardSigmoid {
+                        alpha: 1.0 / 6.0,
+                        beta: 0.5,
+                    })
                     .recurrent_dropout(0.1)
                     .kernel_regularizer(l2)
                     .recurrent_max_norm(2.0)
@@ -66,7 +70,7 @@ fn models_of_the_programs_own_are_written() {
             .add(LayerNorm::new())
             .add(Pool::new(Pooling::Max)),
         Sequential::new(&device)
-            .add(Conv1d::new(4, 3).padding(Padding::Causal).dilation(2).groups(3))
+            .add(Conv1d::new(6, 3).padding(Padding::Causal).dilation(2).groups(3))
             .add(Pool1d::max(2))
             .add(Conv1d::new(2, 2).stride(2).activation(Activation::Gelu).no_bias())
             .add(Flatten::new().timesteps(2))
@@ -95,7 +99,7 @@ fn models_of_the_programs_own_are_written() {
 
 #[test]
 fn what_keras_lacks_is_not_written() {
-    let device = Device::cpu();
+    let device = Device::cpu().unwrap();
     let path = std::env::temp_dir().join("wgpu-lstm-not-written.keras");
     let layers = [
         Lstm::new(4).projection(2),
@@ -115,12 +119,15 @@ fn what_keras_lacks_is_not_written() {
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         assert!(!path.exists());
     }
-    let mut masked = Sequential::new(&device)
-        .add(Embedding::new(5, 3).mask_zero())
-        .add(Pool::new(Pooling::Max));
+    let mut masked =
+        Sequential::new(&device).add(Embedding::new(5, 3).mask_zero()).add(Pool::new(Pooling::Max));
     masked.build(1).unwrap();
     let error = keras::save(&masked, &path).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    // Keras would count the layers of a graph otherwise where masks go along.
+    let masked = keras::load(file("mask_zero.keras"), &device).unwrap();
+    let error = keras::save(&masked, &path).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { what: "Graph", .. }), "{error}");
     let mut plain = Sequential::new(&device).add(Dense::new(1));
     plain.build(1).unwrap();
     let error = keras::save(&plain, path.with_extension("h5")).unwrap_err();

@@ -28,7 +28,7 @@ fn textgenrnn_writes_what_it_does() {
         .layer("rnn_1", "input", Lstm::new(128).return_sequences())
         .layer("rnn_2", "rnn_1", Lstm::new(128).return_sequences())
         .concat("rnn_concat", &["input", "rnn_1", "rnn_2"]);
-    let mut model = Sequential::new(&Device::cpu())
+    let mut model = Sequential::new(&Device::cpu().unwrap())
         .add(Embedding::new(TOKENS, 100))
         .add(graph)
         .add(AttentionPool::new())

@@ -1,0 +1,228 @@
+//! What files say of models, without weights; and archives that lie.
+
+use super::activations::Version;
+use super::{config, import, read};
+use crate::io::Source;
+use crate::nn::{Activation, Dense, Dropout, GateActivation, Layer, Lstm, Regularizer};
+use crate::{Device, Error, Result};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use zip::write::SimpleFileOptions;
+
+/// The layers that a model's JSON makes.
+fn layers(text: &str) -> Result<(usize, Vec<Box<dyn Layer>>)> {
+    let source = Source::memory("model", *b"");
+    import::layers(&source, &config::read(&source, text)?, Version::Three, &[])
+}
+
+#[track_caller]
+fn refused(text: &str, part: &str) {
+    match layers(text) {
+        Err(error @ Error::File { .. }) => {
+            assert!(error.to_string().contains(part), "{error}: no {part}");
+        }
+        Err(error) => panic!("{error:?}"),
+        Ok((_, layers)) => panic!("{part}: {} layers", layers.len()),
+    }
+}
+
+#[test]
+fn what_cannot_be_had_is_named() {
+    let all: Value =
+        serde_json::from_str(include_str!("../../../tests/io/keras/files/refused.json")).unwrap();
+    let all = all.as_object().unwrap();
+    assert!(all.len() >= 7);
+    for (option, model) in all {
+        refused(&model.to_string(), option);
+    }
+}
+
+#[test]
+fn options_are_kept() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/keras/files/lstm.keras");
+    let model = super::load(path, &Device::plain_cpu()).unwrap();
+    let expected: [Box<dyn Layer>; 5] = [
+        Box::new(
+            Lstm::new(4)
+                .return_sequences()
+                .input_dropout(0.1)
+                .recurrent_dropout(0.2)
+                .kernel_regularizer(Regularizer::l2(0.01))
+                .recurrent_regularizer(Regularizer::l1_l2(1e-3, 1e-2))
+                .bias_regularizer(Regularizer::l1(0.01))
+                .activity_regularizer(Regularizer::l1(1e-3))
+                .kernel_max_norm(3.0)
+                .recurrent_max_norm(2.0),
+        ),
+        Box::new(Dropout::new(0.3)),
+        Box::new(
+            Lstm::new(3)
+                .return_sequences()
+                .no_bias()
+                .activation(GateActivation::Relu)
+                .recurrent_activation(GateActivation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 })
+                .frozen(),
+        ),
+        Box::new(
+            Lstm::new(5)
+                .go_backwards()
+                .activation(GateActivation::Softsign)
+                .recurrent_activation(GateActivation::Tanh),
+        ),
+        Box::new(
+            Dense::new(3)
+                .activation(Activation::Softmax)
+                .no_bias()
+                .kernel_regularizer(Regularizer::l1(0.01))
+                .activity_regularizer(Regularizer::l2(0.01))
+                .kernel_max_norm(2.0),
+        ),
+    ];
+    assert_eq!(model.layers().len(), expected.len());
+    for (found, expected) in model.layers().iter().zip(expected) {
+        assert_eq!(found.config().unwrap(), expected.config().unwrap());
+    }
+}
+
+/// A layer as Keras 2 writes it in a functional model.
+fn node(class: &str, name: &str, config: Value, inputs: &[&str]) -> Value {
+    let inputs: Vec<_> = inputs.iter().map(|input| json!([input, 0, 0, {}])).collect();
+    let calls = if inputs.is_empty() { json!([]) } else { json!([inputs]) };
+    json!({ "class_name": class, "name": name, "config": config, "inbound_nodes": calls })
+}
+
+fn functional(layers: &[Value], output: &str) -> String {
+    let config = json!({ "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [[output, 0, 0]] });
+    json!({ "class_name": "Model", "config": config }).to_string()
+}
+
+fn input() -> Value {
+    node("InputLayer", "x", json!({ "batch_input_shape": [null, 5, 3] }), &[])
+}
+
+#[test]
+fn models_of_keras_2_are_read() {
+    let dense = |name: &str, from: &[&str]| node("Dense", name, json!({ "units": 3 }), from);
+    let add = node("Add", "sum", json!({}), &["a", "b"]);
+    let lstm = json!({ "units": 3, "recurrent_activation": "hard_sigmoid", "implementation": 1 });
+    let lstm = node("LSTM", "last", lstm, &["sum"]);
+    let all = [input(), lstm, add, dense("b", &["a"]), dense("a", &["x"])];
+    let source = Source::memory("model", *b"");
+    let read = config::read(&source, &functional(&all, "last")).unwrap();
+    let (size, layers) = import::layers(&source, &read, Version::Two, &[]).unwrap();
+    let kinds: Vec<_> = layers.iter().map(|layer| layer.kind()).collect();
+    assert_eq!((size, &kinds[..]), (3, &["dense", "graph", "lstm"][..]));
+    let gate = GateActivation::HardSigmoid { alpha: 0.2, beta: 0.5 };
+    let expected = Lstm::new(3).recurrent_activation(gate);
+    assert_eq!(layers[2].config().unwrap(), expected.config().unwrap());
+}
+
+#[test]
+fn models_that_go_together_in_no_way_are_refused() {
+    let dense = |name: &str, from: &[&str]| node("Dense", name, json!({ "units": 3 }), from);
+    refused(&functional(&[input(), dense("a", &["b"]), dense("b", &["a"])], "b"), "circle");
+    refused(&functional(&[input(), dense("a", &["a"])], "a"), "circle");
+    refused(&functional(&[input(), dense("a", &["y"])], "a"), "\"y\"");
+    refused(&functional(&[input(), dense("a", &["x"]), dense("a", &["x"])], "a"), "one of two");
+    refused(&functional(&[input(), dense("a", &["x"])], "z"), "outputs");
+    refused(&functional(&[input(), node("Add", "s", json!({}), &["x"])], "s"), "at least two");
+    refused(&functional(&[input(), dense("a", &[])], "a"), "without");
+    let other = node("InputLayer", "y", json!({ "batch_input_shape": [null, 5, 3] }), &[]);
+    refused(&functional(&[input(), other, node("Add", "s", json!({}), &["x", "y"])], "s"), "input");
+    let mut twice = dense("a", &["x"]);
+    twice["inbound_nodes"] = json!([[["x", 0, 0, {}]], [["x", 0, 0, {}]]]);
+    refused(&functional(&[input(), twice], "a"), "used 2 times");
+    let states = json!([[["x", 0, 0, { "initial_state": ["x", 0, 0] }]]]);
+    let mut stateful = node("LSTM", "a", json!({ "units": 2 }), &["x"]);
+    stateful["inbound_nodes"] = states;
+    refused(&functional(&[input(), stateful], "a"), "initial_state");
+    for text in ["", "{}", "[]", "{\"class_name\": \"Sequential\"}"] {
+        refused(text, "the model");
+    }
+    refused("{\"class_name\": \"Mine\", \"config\": {\"layers\": []}}", "Mine");
+    refused("{\"class_name\": \"Sequential\", \"config\": {\"layers\": []}}", "with layers");
+    refused(&"[".repeat(1 << 20), "unreadable");
+    refused(&"{\"a\":".repeat(1 << 18), "unreadable");
+    let shape = json!([null, 3, 4, 5]);
+    let image = node("InputLayer", "x", json!({ "batch_input_shape": shape }), &[]);
+    refused(&functional(&[image, dense("a", &["x"])], "a"), "shape");
+}
+
+/// Keras drops a mask there; the layers here go by it.
+#[test]
+fn masks_where_keras_has_none_are_refused() {
+    let masked = node("Masking", "m", json!({ "mask_value": 0.0 }), &["x"]);
+    for class in ["GlobalMaxPooling1D", "Flatten", "Conv1D", "MaxPooling1D"] {
+        let config = json!({ "filters": 2, "kernel_size": [2], "pool_size": [2] });
+        let layer = node(class, "a", config, &["m"]);
+        refused(&functional(&[input(), masked.clone(), layer], "a"), "the mask");
+    }
+}
+
+fn archive(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in parts {
+        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn archives_that_unpack_to_far_more_are_refused() {
+    let zeros = vec![b' '; 80 << 20];
+    for parts in [
+        &[("config.json", &zeros[..])][..],
+        &[("config.json", &b"{}"[..]), ("model.weights.h5", &zeros[..])],
+    ] {
+        let bytes = archive(parts);
+        assert!(bytes.len() < 1 << 20);
+        let error = read(&Source::memory("bomb", bytes), &Device::plain_cpu()).map(drop);
+        let error = error.unwrap_err();
+        assert!(error.to_string().contains("longer"), "{error}");
+    }
+    let error = read(&Source::memory("empty", archive(&[])), &Device::plain_cpu()).map(drop);
+    assert!(matches!(error, Err(Error::File { .. })));
+}
+
+/// Sizes that a file only says, and weights that it does not have.
+#[test]
+fn a_model_without_its_weights_takes_no_memory() {
+    let mut file = hdf5_pure::FileBuilder::new();
+    let group = file.create_group("layers").finish();
+    file.add_group(group);
+    let file = Source::memory("weights", file.finish().unwrap());
+    let weights = super::h5::open(&file, 0..file.len()).unwrap();
+    let device = Device::plain_cpu();
+    for size in [(1_u64 << 28) - 1, 1 << 28, 1 << 40, u64::MAX] {
+        for class in ["Dense", "LSTM", "SimpleRNN", "Conv1D", "Embedding", "RepeatVector"] {
+            let keys: &[&str] = match class {
+                "Conv1D" => &["filters", "kernel_size", "dilation_rate"],
+                "Embedding" => &["input_dim", "output_dim"],
+                "RepeatVector" => &["n"],
+                _ => &["units"],
+            };
+            let options = keys.iter().map(|key| ((*key).to_owned(), json!(size)));
+            let layer = node(class, "a", Value::Object(options.collect()), &["x"]);
+            let shape = match class {
+                "Embedding" => json!([null, 5]),
+                "RepeatVector" => json!([null, size]),
+                _ => json!([null, 5, size]),
+            };
+            let input = node("InputLayer", "x", json!({ "batch_input_shape": shape }), &[]);
+            let text = functional(&[input, layer], "a");
+            let source = Source::memory("model", *b"");
+            let found = config::read(&source, &text).and_then(|read| {
+                import::model(&source, &read, Version::Three, &weights, Vec::new(), &device)
+            });
+            // It repeats as often as it is told, and has no weights.
+            let allowed = class == "RepeatVector" && size < 1 << 28;
+            match found.map(drop) {
+                Ok(()) if allowed => {}
+                Err(Error::File { .. }) => {}
+                other => panic!("{class} of {size}: {other:?}"),
+            }
+        }
+    }
+}
