@@ -203,12 +203,6 @@ impl Graph {
         self.constant(Kind::Float, &[], format!("{value:?}"), value.to_le_bytes().into())
     }
 
-    /// Some numbers: of a kernel that no parameter has, for example.
-    pub(super) fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constant(Kind::Float, shape, name.to_owned(), bytes)
-    }
-
     /// An input of the graph.
     pub(super) fn input(&mut self, name: &str, kind: Kind, axes: &[Axis]) -> String {
         let name = self.free(name.to_owned());

@@ -29,9 +29,9 @@ use std::path::Path;
 /// Nodes are called as their layers, weights as their parameters; those of an LSTM have ONNX's order of gates and
 /// axes, and those of a product their axes swapped. What ONNX's operator `LSTM` lacks (a projection, layer
 /// normalisation, a clip of the cell, zoneout, an input gate that follows the forget gate) is written out as a
-/// `Scan`. Steps that a mask leaves out ([`crate::nn::Embedding::mask_zero`]) are left out there, too. Dropout is left
-/// out, and a stateful layer begins with zeros. What [`Sequential::keep`] keeps goes along as a text of the
-/// metadata, `wgpu_lstm.kept.NAME`.
+/// `Scan`. Steps that a mask leaves out ([`crate::nn::Embedding::mask_zero`], [`crate::nn::Masking`]) are left out there,
+/// too. Dropout is left out, and a stateful layer begins with zeros. What [`Sequential::keep`] keeps goes along as a text of the
+/// metadata, `wgpu_lstm.kept.NAME`. A [`crate::nn::Seq2Seq`] is no `Sequential`, and has no such file.
 ///
 /// ```
 /// use wgpu_lstm::io::onnx::Export;
@@ -81,7 +81,7 @@ impl Export {
     /// Writes a model that takes one frame of each row, `[batch,I]` (tokens: `[batch]`), with the states before it,
     /// and gives the output `[batch,F]` and the states after it: what [`Sequential::stepper`] computes. The states of
     /// the recurrences, in their order, are `h_0_in` and `h_0_out`, and of an LSTM `c_0_in` and `c_0_out`, `h_1_in` …, each
-    /// `[batch,size]`; they begin as zeros. The text `wgpu_lstm.states` of the metadata lists them, as JSON: name,
+    /// `[batch,size]`; that of a causal convolution is `x_0_in`, the frames before. They begin as zeros. The text `wgpu_lstm.states` of the metadata lists them, as JSON: name,
     /// layer and size of each. A token that a mask leaves out changes no state.
     ///
     /// ```
@@ -117,8 +117,10 @@ impl Export {
     /// # Errors
     /// [`Error::NotBuilt`] before the model's `build` or `fit`; [`Error::Option`] for a version that is not from 17 to
     /// 21; [`Error::Unsupported`] for a layer of your own, for lengths of a step model, for layers that need the
-    /// whole sequence in one, and for a model of 2 GiB or more, which the format cannot hold; [`Error::Io`];
-    /// and those of the device.
+    /// whole sequence in one, for lengths before [`crate::nn::Flatten`] and before windows whose padding goes by
+    /// them ([`crate::nn::Padding::Same`] with a stride), for paddings that ONNX lacks, and for a model of 2 GiB or
+    /// more, which the format cannot hold; [`Error::Custom`] for a layer whose options are not understood;
+    /// [`Error::Io`]; and those of the device.
     pub fn save(&self, model: &Sequential, path: impl AsRef<Path>) -> Result<()> {
         let (path, message) = (path.as_ref(), self.message(model)?);
         if message.len() > LIMIT {

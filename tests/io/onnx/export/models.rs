@@ -355,7 +355,7 @@ pub fn model(seed: u64) -> Result<Model> {
             }
         }
     };
-    if !r.once_in(4) || model.summary().lines().count() < 3 {
+    if !r.once_in(4) || model.summary().lines().count() < 4 {
         let mut layer = Dense::new(r.from(2, 4)).activation(activation(r));
         if r.once_in(4) {
             layer = layer.no_bias();
