@@ -1,7 +1,7 @@
 //! Zip archives, as `torch.save` and TorchScript write them: a pickle, and a file of numbers for each storage.
 
 use super::pickle::{Pickle, Storage};
-use super::stored::{Place, Stored};
+use super::stored::{Named, Place};
 use crate::io::Source;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -18,9 +18,6 @@ pub(super) struct Archive {
     /// The entry that was last unpacked: tensors that share a storage follow each other.
     last: Mutex<Option<(usize, Source)>>,
 }
-
-/// The names and tensors of an archive.
-pub(super) type Named = Vec<(String, Stored)>;
 
 impl Archive {
     pub(super) fn open(source: &Source) -> Result<(Self, Named)> {

@@ -154,7 +154,11 @@ impl StateDict {
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
         let file = &self.file;
         let entry = self.entry(name);
-        stored::values(&file.source, file.archive.as_ref(), self.stored(name)?, &entry)
+        let unpacked = |index| match &file.archive {
+            Some(archive) => archive.unpacked(index),
+            None => Err(file.source.bad(&entry, "in an archive", "in none")),
+        };
+        stored::values(&file.source, unpacked, self.stored(name)?, &entry)
     }
 
     fn stored(&self, name: &str) -> Result<&(stored::Place, super::pickle::View)> {

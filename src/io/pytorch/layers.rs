@@ -2,7 +2,7 @@
 
 use super::modules::{Module, ModuleKind, Recurrent};
 use super::{StateDict, modules};
-use crate::nn::{Dense, Embedding, LayerNorm, Lstm, Merge, Rnn};
+use crate::nn::{BatchNorm, Conv1d, Dense, Embedding, LayerNorm, Lstm, Merge, Rnn};
 use crate::{Error, Result};
 
 /// Layers, not built yet, for [`StateDict::load_into`]. `name` is a module's: what the names of its tensors begin
@@ -94,6 +94,46 @@ impl StateDict {
             ModuleKind::LayerNorm { .. } => Ok(LayerNorm::new()),
             _ => Err(self.other(&module, "a LayerNorm: weight [F], bias [F]")),
         }
+    }
+
+    /// The layer of an `nn.BatchNorm1d`, with PyTorch's default `eps` of 1e-5 and the statistics that the file has.
+    ///
+    /// # Errors
+    /// As [`StateDict::lstm`].
+    pub fn batch_norm(&self, name: &str) -> Result<BatchNorm> {
+        let module = self.module(name)?;
+        match module.kind {
+            ModuleKind::BatchNorm { .. } => Ok(BatchNorm::new().eps(1e-5)),
+            _ => Err(self.other(&module, "a BatchNorm1d: weight, bias, running_mean [F]")),
+        }
+    }
+
+    /// The layer of an `nn.Conv1d`: channels, size of the kernel, and whether it has a bias. A state dict does not
+    /// know the module's `stride`, `padding`, `dilation` and `groups`, which the layer's methods set.
+    ///
+    /// ```
+    /// use wgpu_lstm::io::pytorch::StateDict;
+    /// use wgpu_lstm::nn::Padding;
+    /// use wgpu_lstm::{Device, Sequential};
+    /// # let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/pytorch/modules.pt");
+    /// let dict = StateDict::open(path)?;
+    /// // nn.Conv1d(3, 4, 2, padding=1)
+    /// let conv = dict.conv1d("conv")?.padding(Padding::Explicit(1, 1));
+    /// let mut model = Sequential::new(&Device::auto()?).add(conv);
+    /// dict.load_into(&mut model, &["conv"])?;
+    /// assert_eq!(model.params().shape("conv1d.weight")?, [4, 3, 2]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`StateDict::lstm`].
+    pub fn conv1d(&self, name: &str) -> Result<Conv1d> {
+        let module = self.module(name)?;
+        let ModuleKind::Conv1d { output_channels, kernel_size, bias, .. } = module.kind else {
+            return Err(self.other(&module, "a Conv1d: weight [O, I / groups, kernel]"));
+        };
+        let layer = Conv1d::new(output_channels, kernel_size);
+        Ok(if bias { layer } else { layer.no_bias() })
     }
 
     /// The error of a module of another kind.

@@ -1,9 +1,8 @@
 //! The format before PyTorch 1.6: pickles of a number that marks it, of its version, of the system that wrote it, of
 //! the object and of the storages' keys, and then the storages, each behind its count of numbers.
 
-use super::archive::Named;
 use super::pickle::Pickle;
-use super::stored::Place;
+use super::stored::{Named, Place};
 use crate::Result;
 use crate::io::Source;
 use std::collections::HashMap;

@@ -116,6 +116,12 @@ impl StateDict {
             ("dense", Some(ModuleKind::Matrix { columns, .. })) => Ok(columns),
             ("layer_norm", Some(ModuleKind::LayerNorm { features })) => Ok(features),
             ("batch_norm", Some(ModuleKind::BatchNorm { features })) => Ok(features),
+            ("conv1d", Some(ModuleKind::Conv1d { input_channels, .. })) => {
+                let options: serde_json::Value =
+                    serde_json::from_str(&first.config()?).map_err(Error::custom)?;
+                let groups = options["groups"].as_u64().unwrap_or(1) as usize;
+                Ok(input_channels.saturating_mul(groups))
+            }
             _ => Err(Error::NotBuilt { what: "the model", call: "build" }),
         }
     }

@@ -54,9 +54,8 @@ pub use dict::StateDict;
 pub use modules::{Module, ModuleKind, Recurrent};
 pub use save::save;
 
-use archive::Named;
 use pickle::Pickle;
-use stored::Place;
+use stored::{Named, Place};
 
 /// The tensors that were found in a pickle, with the places of its storages.
 fn join(pickle: &Pickle, places: &[Result<Place, String>], found: Vec<(String, usize)>) -> Named {

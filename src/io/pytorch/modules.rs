@@ -45,12 +45,12 @@ pub enum ModuleKind {
         /// The features.
         features: usize,
     },
-    /// `nn.BatchNorm1d`.
+    /// `nn.BatchNorm1d`: [`StateDict::batch_norm`].
     BatchNorm {
         /// The features, which PyTorch calls channels.
         features: usize,
     },
-    /// `nn.Conv1d`.
+    /// `nn.Conv1d`: [`StateDict::conv1d`].
     Conv1d {
         /// The channels of the input in each group.
         input_channels: usize,

@@ -1,9 +1,8 @@
 //! Safetensors files: a header of names, types, shapes and places, and the numbers.
 
-use super::archive::Named;
 use super::dtype::{DType, UNKNOWN};
 use super::pickle::View;
-use super::stored::Place;
+use super::stored::{Named, Place};
 use crate::Result;
 use crate::file::header;
 use crate::io::Source;

@@ -16,7 +16,7 @@ use std::path::Path;
 ///
 /// `names` are those of the modules for the layers that have parameters, in order: `encoder` gives
 /// `encoder.weight_ih_l0`, an empty one `weight_ih_l0`. A recurrent layer's bias becomes `bias_ih_l0`, and
-/// `bias_hh_l0` is 0. An existing file is replaced when the new one is whole. Native only.
+/// `bias_hh_l0` is 0; for an `nn.LSTMCell` or `nn.RNNCell` take the `_l0` off the names in Python. An existing file is replaced when the new one is whole. Native only.
 ///
 /// ```
 /// use wgpu_lstm::io::pytorch::{StateDict, save};

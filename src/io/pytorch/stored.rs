@@ -1,6 +1,5 @@
 //! Tensors in a file: where their numbers lie, and how they become floats in order.
 
-use super::archive::Archive;
 use super::dtype::DType;
 use super::pickle::View;
 use crate::io::Source;
@@ -9,6 +8,9 @@ use std::ops::Range;
 
 /// A tensor of a file, or why it cannot be read.
 pub(super) type Stored = Result<(Place, View), String>;
+
+/// The names and tensors of a file.
+pub(super) type Named = Vec<(String, Stored)>;
 
 /// Where a storage lies.
 #[derive(Debug, Clone)]
@@ -19,10 +21,10 @@ pub(super) enum Place {
     Packed { index: usize, first: u64 },
 }
 
-/// The values of a tensor, in the order of its axes.
+/// The values of a tensor, in the order of its axes. `unpacked` gives the bytes of a packed entry.
 pub(super) fn values(
     source: &Source,
-    archive: Option<&Archive>,
+    unpacked: impl Fn(usize) -> Result<Source>,
     (place, view): &(Place, View),
     entry: &str,
 ) -> Result<Vec<f32>> {
@@ -39,10 +41,7 @@ pub(super) fn values(
     match place {
         Place::Bytes(range) => Lying { source, range: range.clone(), view, entry }.values(count),
         Place::Packed { index, first } => {
-            let Some(archive) = archive else {
-                return Err(source.bad(entry, "in an archive", "in no archive"));
-            };
-            let unpacked = archive.unpacked(*index)?;
+            let unpacked = unpacked(*index)?;
             let range = *first..unpacked.len();
             Lying { source: &unpacked, range, view, entry }.values(count)
         }

@@ -190,8 +190,9 @@ def of_foreign():
     """Files that are to be refused, each with its reason in the test."""
     torch.manual_seed(4)
     torch.save(nn.Linear(2, 1), HERE / "whole_model.pt")
-    torch.save(nn.Linear(2, 1).state_dict(), HERE / "small.pt")
-    torch.save(nn.Linear(2, 1).state_dict(), HERE / "small.pth", _use_new_zipfile_serialization=False)
+    small = nn.Linear(2, 1).state_dict()
+    torch.save(small, HERE / "small.pt")
+    torch.save(small, HERE / "small.pth", _use_new_zipfile_serialization=False)
 
 
 def check(folder):

@@ -18,13 +18,16 @@ pub(super) fn layer(dict: &StateDict, name: &str) -> Option<Box<dyn Layer>> {
         ("rnn", _) => Box::new(dict.rnn(name).unwrap().return_sequences()),
         ("linear", _) => Box::new(dict.dense(name).unwrap()),
         ("embedding", _) => Box::new(dict.embedding(name).unwrap()),
+        ("conv", "conv_no_bias") => Box::new(dict.conv1d(name).unwrap().groups(2)),
+        ("conv", _) => Box::new(dict.conv1d(name).unwrap()),
+        ("batch", _) => Box::new(dict.batch_norm(name).unwrap()),
         ("layer", _) => Box::new(dict.layer_norm(name).unwrap()),
         _ => return None,
     })
 }
 
 /// The names of the modules in `modules.pt` for which there is a layer.
-pub(super) const NAMES: [&str; 16] = [
+pub(super) const NAMES: [&str; 19] = [
     "lstm",
     "lstm_stacked",
     "lstm_both",
@@ -41,7 +44,19 @@ pub(super) const NAMES: [&str; 16] = [
     "linear_no_bias",
     "embedding",
     "layer_norm",
+    "conv",
+    "conv_no_bias",
+    "batch_norm",
 ];
+
+/// The features of its input.
+pub(super) fn features(name: &str) -> usize {
+    match name {
+        "embedding" => 1,
+        "conv_no_bias" => 4,
+        _ => 3,
+    }
+}
 
 /// The input of a module in `modules_expected.safetensors`.
 pub(super) fn input(expected: &StateDict, name: &str, device: &Device) -> Var {
@@ -65,7 +80,7 @@ fn layers_compute_what_the_modules_do() {
             for name in NAMES {
                 let mut layer = layer(&dict, name).unwrap();
                 let params = Params::new(device);
-                layer.build_on(&params, if layer.takes_tokens() { 1 } else { 3 }).unwrap();
+                layer.build_on(&params, features(name)).unwrap();
                 dict.load_layer(name, &params, layer.kind()).unwrap_or_else(|e| panic!("{e}"));
                 let x = input(&expected, name, device);
                 let y = layer.forward(&Tape::inference(&params), &x).unwrap();
@@ -177,6 +192,8 @@ fn what_does_not_fit_is_told_before_a_value_is_set() {
         dict.dense("lstm").err(),
         dict.embedding("linear").err(),
         dict.layer_norm("batch_norm").err(),
+        dict.batch_norm("layer_norm").err(),
+        dict.conv1d("linear").err(),
         dict.lstm("nothing").err(),
     ] {
         assert!(matches!(error, Some(Error::File { .. })), "{error:?}");

@@ -59,6 +59,7 @@ impl Name {
             ("torch" | "torch.storage", _) => return Self::of_torch(name),
             ("collections", "OrderedDict" | "defaultdict") => Self::Dictionary,
             ("builtins" | "__builtin__", "dict") => Self::Dictionary,
+            ("builtins" | "__builtin__", name) if BUILTINS.contains(&name) => Self::Opaque,
             (module, _) if module == "__torch__" || module.starts_with("__torch__.") => {
                 Self::Object
             }
@@ -70,29 +71,15 @@ impl Name {
     fn of_torch(name: &str) -> Option<Self> {
         let number = || DType::called(name).map(Self::Type);
         let storage = || DType::of_storage(name).map(Self::Storage);
-        let opaque = || matches!(name, "device" | "strided").then_some(Self::Opaque);
+        let opaque = || OF_TORCH.contains(&name).then_some(Self::Opaque);
         number().or_else(storage).or_else(opaque)
     }
 }
 
 /// What people keep beside tensors.
-const OPAQUE: [(&str, &str); 34] = [
-    ("__builtin__", "bytearray"),
-    ("__builtin__", "complex"),
-    ("__builtin__", "frozenset"),
-    ("__builtin__", "object"),
-    ("__builtin__", "set"),
+const OPAQUE: [(&str, &str); 20] = [
     ("_codecs", "encode"),
     ("argparse", "Namespace"),
-    ("builtins", "bytearray"),
-    ("builtins", "complex"),
-    ("builtins", "frozenset"),
-    ("builtins", "int"),
-    ("builtins", "list"),
-    ("builtins", "object"),
-    ("builtins", "range"),
-    ("builtins", "set"),
-    ("builtins", "slice"),
     ("collections", "Counter"),
     ("collections", "deque"),
     ("copy_reg", "_reconstructor"),
@@ -111,4 +98,38 @@ const OPAQUE: [(&str, &str); 34] = [
     ("pathlib", "PurePosixPath"),
     ("pathlib", "WindowsPath"),
     ("torch.serialization", "_get_layout"),
+];
+
+/// Types of Python that make values of no interest, such as the lists of a `defaultdict`.
+const BUILTINS: [&str; 16] = [
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "long",
+    "object",
+    "range",
+    "set",
+    "slice",
+    "str",
+    "tuple",
+    "unicode",
+];
+
+/// Layouts, devices and schemes of quantized tensors.
+const OF_TORCH: [&str; 10] = [
+    "channels_last",
+    "contiguous_format",
+    "device",
+    "per_channel_affine",
+    "per_channel_affine_float_qparams",
+    "per_tensor_affine",
+    "preserve_format",
+    "sparse_coo",
+    "sparse_csr",
+    "strided",
 ];
