@@ -14,6 +14,7 @@ Examples:
   wgpu-lstm convert model.keras model.safetensors
   wgpu-lstm convert model.safetensors model.onnx
   wgpu-lstm convert model.keras weights.safetensors --to pytorch --names rnn,head
+  wgpu-lstm convert model.onnx model.safetensors
   wgpu-lstm convert weights.pt model.keras --modules embedding,lstm,head
 
 OUT's name says its format, unless --to does. An existing OUT is replaced when the new one is whole.
@@ -41,17 +42,16 @@ impl Convert {
         }
         // Nothing is computed, so no device is better than this.
         let device = Device::cpu_with_threads(1)?;
-        match Contents::runs(&self.r#in, &device, &self.chain)? {
-            Contents::Layers(model) => {
-                let what = || format!("cannot write {}", self.out.display());
-                save(&model, &self.out, target, &self.names).with_context(what)?;
-            }
-            _ => bail!(
-                "{}: a graph of ONNX is run as it is (wgpu-lstm run, bench), and is no chain of layers that \
-                 other formats could hold",
-                self.r#in.display()
-            ),
-        }
+        let model = match Contents::runs(&self.r#in, &device, &self.chain)? {
+            Contents::Layers(model) => model,
+            Contents::Graph(graph) => graph.to_sequential().context(
+                "this graph is no chain of layers, which alone other formats can hold; `run` and \
+                 `bench` take it as it is",
+            )?,
+            Contents::Weights(_) => bail!("{}: weights alone", self.r#in.display()),
+        };
+        let what = || format!("cannot write {}", self.out.display());
+        save(&model, &self.out, target, &self.names).with_context(what)?;
         crate::print(&format!("{} -> {}", self.r#in.display(), self.out.display()))
     }
 }
