@@ -112,3 +112,57 @@ impl Sequential {
         Ok(plans)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+    use crate::device::Backend;
+    use crate::device::cpu::Cpu;
+    use crate::nn::{Dense, Lstm, Pool, Pooling};
+
+    #[test]
+    fn the_cpu_shares_rows_or_one_row_or_nothing() {
+        let device = Device(Backend::Cpu(Cpu::new(false, Some(4))));
+        let mut model = Sequential::new(&device).add(Lstm::new(64).return_sequences());
+        model = model.add(Pool::new(Pooling::Max)).add(Dense::new(2));
+        assert!(matches!(model.explain(1, 1), Err(Error::NotBuilt { .. })));
+        model.build(3).unwrap();
+        for ([batch, timesteps], path) in [
+            ([32, 100], "CPU: rows over 4 threads"),
+            ([3, 100], "CPU: rows over 3 threads"),
+            ([2, 1], "CPU: all rows on one thread"),
+            ([1, 100], "CPU: one row on two threads"),
+        ] {
+            let plans = model.explain(batch, timesteps).unwrap();
+            assert_eq!(plans[0].path, path);
+            let sequences: Vec<_> = plans.iter().map(|plan| plan.gives_sequence).collect();
+            assert_eq!(sequences, [true, false, false]);
+            assert_eq!(plans[2].parameters, ["dense.weight", "dense.bias"]);
+        }
+        assert!(matches!(model.explain(0, 1), Err(Error::Option { .. })));
+        assert!(matches!(model.explain(1, 0), Err(Error::Option { .. })));
+    }
+
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn a_gpu_runs_what_a_layer_asks_for() {
+        use crate::nn::Strategy;
+        // A machine without any has nothing to explain.
+        let Ok(device) = Device::named("software") else { return };
+        for (strategy, path, why) in [
+            (Strategy::Stepwise, "Stepwise: ", "the layer asks for Stepwise"),
+            (
+                Strategy::Auto,
+                "Sequence: ",
+                "the fastest in the table of software adapters near 4 rows",
+            ),
+        ] {
+            let mut model = Sequential::new(&device).add(Lstm::new(8).strategy(strategy));
+            model.build(3).unwrap();
+            let plans = model.explain(4, 20).unwrap();
+            assert!(plans[0].path.starts_with(path), "{}", plans[0]);
+            assert!(plans[0].why.starts_with(why), "{}", plans[0]);
+        }
+    }
+}
