@@ -114,9 +114,11 @@ def keras_models():
     import keras
 
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.layers.Input((None, 1)), keras.layers.LSTM(1), keras.layers.Dense(1)])
+    layers = keras.layers
+    lstm = keras.Sequential([layers.Input((None, 1)), layers.LSTM(1), layers.Dense(1)])
+    rnn = keras.Sequential([layers.Input((None, 1)), layers.SimpleRNN(1)])
     with tempfile.TemporaryDirectory() as folder:
-        for place, name in [("keras", "small.keras"), ("hdf5", "legacy.h5")]:
+        for place, name, model in [("keras", "small.keras", lstm), ("hdf5", "legacy.h5", rnn)]:
             path = pathlib.Path(folder) / name
             model.save(path)
             write(f"{place}/{name}", path.read_bytes())
