@@ -21,7 +21,7 @@ fn json(info: &TensorInfo) -> Value {
     let axis = |axis: &Axis| match axis {
         Axis::Size(size) => json!(size),
         Axis::Named(name) => json!(name),
-        Axis::Open => Value::Null,
+        _ => Value::Null,
     };
     let shape = info.shape.as_ref().map(|axes| axes.iter().map(axis).collect::<Vec<_>>());
     let element = info.element.map(|element| element.to_string());
