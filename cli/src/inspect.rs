@@ -22,8 +22,9 @@ Examples:
   wgpu-lstm inspect model.onnx --json | jq .layers
 
 Of a model it prints layers, shapes, types, gate order, parameters and options; of a state dict its
-modules; of a graph its inputs, outputs and operators. For batches of --batch sequences of --steps frames it says which way each LSTM takes on the device,
-and why: Sequence, Stepwise or Persistent on a GPU, rows over threads on the CPU. Nothing is run.")]
+modules; of a graph its inputs, outputs and operators. For batches of --batch sequences of --steps
+frames it says which way each LSTM takes on the device, and why: Sequence, Stepwise or Persistent on
+a GPU, rows over threads on the CPU. Nothing is run.")]
 pub struct Inspect {
     /// The file; its contents tell its format
     file: PathBuf,
