@@ -20,9 +20,9 @@ Examples:
   wgpu-lstm bench model.onnx --device cpu --batch 1 --steps 512
   wgpu-lstm bench model.safetensors --threads 1 --batch 1,8,64
 
-Inputs are made up. `ms` is the median of a call that predicts for a batch, from the host and back
-to it; `steps/s` counts the frames of all its sequences. `streamed` is one stream whose frames come one
-by one, each of which is waited for; models that need whole sequences have none.")]
+Inputs are made up. `ms` is the median of a call that predicts for a batch, there and back from the
+host; `steps/s` counts the frames of all its sequences. `streamed` is one stream whose frames come
+one by one, each of which is waited for; models that need whole sequences have none.")]
 pub struct Bench {
     /// The model; its contents tell its format
     file: PathBuf,
