@@ -18,6 +18,7 @@ fn sequences(value: &Value) -> Result<Sequences> {
             let rows: Vec<_> = tokens.chunks(shape[1]).collect();
             Sequences::from_tokens(&rows)
         }
+        other => panic!("{other:?}"),
     }
 }
 

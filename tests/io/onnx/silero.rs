@@ -50,7 +50,7 @@ fn check(probabilities: &[f32], all: [(usize, f32); 6], all_sum: f32) {
 }
 
 fn streamed(name: &str, with_rate: bool) -> Result<()> {
-    let device = Device::cpu()?;
+    let device = Device::cpu_with_threads(1)?;
     let Some(model) = model(name, &device) else { return Ok(()) };
     println!("{}", model.describe());
     let samples = samples();
@@ -97,7 +97,7 @@ fn streamed_with_the_lstm_written_out() -> Result<()> {
 
 #[test]
 fn as_a_sequence() -> Result<()> {
-    let device = Device::cpu()?;
+    let device = Device::cpu_with_threads(1)?;
     let Some(model) = model("silero_vad_16k_sequence.onnx", &device) else { return Ok(()) };
     println!("{}", model.describe());
     let zeros = || Value::f32(&[0.0; 128], [1, 1, 128], &device);

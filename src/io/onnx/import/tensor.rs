@@ -171,7 +171,8 @@ impl TensorProto {
                 let end = offset.checked_add(len).ok_or_else(|| {
                     bad("external data in its file", format!("{len} bytes from byte {offset}"))
                 })?;
-                ranges = Vec::from([*offset..end]);
+                let range = *offset..end;
+                ranges = vec![range];
                 &other
             }
             Place::Varints(_) | Place::Ints(_) => {

@@ -29,8 +29,9 @@ enum Label {
     One,
 }
 
-/// The sizes of the axes that the file leaves open, told from others by their products.
-const OPEN: [usize; 2] = [5, 7];
+/// The sizes of the axes that the file leaves open, told from others by their products. The first of them that are not
+/// too few for the windows of a graph are taken.
+const OPEN: [[usize; 2]; 3] = [[5, 7], [67, 71], [521, 523]];
 
 /// The layers so far, and the value behind them.
 struct Chain<'a> {
@@ -75,28 +76,33 @@ impl Model {
                 input.text(),
             )
         };
-        let sizes = input.shape.as_ref().ok_or_else(bad)?;
-        let sizes: Vec<_> = sizes
-            .iter()
-            .zip(OPEN.into_iter().map(Some).chain([None]))
-            .map(|(axis, open)| match axis {
-                Axis::Size(size) => Some(*size),
-                _ => open,
-            })
-            .collect();
-        let sizes: Option<Vec<usize>> = sizes.into_iter().collect();
-        let sizes = sizes.filter(|sizes| !sizes.contains(&0)).ok_or_else(bad)?;
+        let axes = input.shape.as_ref().ok_or_else(bad)?;
         let labels = [Label::First, Label::Second, Label::Features];
         let is_float = input.element.is_none_or(Element::is_float);
-        let value = match (is_float, sizes.len()) {
-            (true, 3) => Value::Floats(Tensor::zeros(sizes.clone(), &self.device)?),
-            (false, 2) => {
-                let kind = input.element.unwrap_or(Element::I64);
-                Value::Ints(Ints::new(kind, sizes.clone(), vec![0; sizes.iter().product()])?)
+        let mut traced = Err(bad());
+        for open in OPEN {
+            let open = open.into_iter().map(Some).chain([None, None]);
+            let size = |(axis, open): (&Axis, Option<usize>)| match axis {
+                Axis::Size(size) => Some(*size),
+                _ => open,
+            };
+            let sizes: Option<Vec<usize>> = axes.iter().zip(open).map(size).collect();
+            let sizes = sizes.filter(|sizes| !sizes.contains(&0)).ok_or_else(bad)?;
+            let value = match (is_float, axes.len()) {
+                (true, 3) => Value::Floats(Tensor::zeros(sizes.clone(), &self.device)?),
+                (false, 2) => {
+                    let kind = input.element.unwrap_or(Element::I64);
+                    Value::Ints(Ints::new(kind, sizes.clone(), vec![0; sizes.iter().product()])?)
+                }
+                _ => return Err(bad()),
+            };
+            traced =
+                trace::run(&self.plan, vec![value], &self.device).map(|(_, plan)| (plan, sizes));
+            if traced.is_ok() {
+                break;
             }
-            _ => return Err(bad()),
-        };
-        let (_, plan) = trace::run(&self.plan, vec![value], &self.device)?;
+        }
+        let (plan, sizes) = traced?;
         let mut chain = Chain {
             model: Sequential::new(&self.device),
             source,

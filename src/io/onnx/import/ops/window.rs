@@ -225,18 +225,19 @@ fn average(args: &Args<'_>, window: &Window, padding_counts: bool) -> Result<Val
     }))
 }
 
-/// The weights `[M, C/groups, kernel..]` of each group as `[C/groups kernel, M/groups]`.
+/// The weights `[M, C/groups, kernel..]` of each group as `[kernel C/groups, M/groups]`.
 fn turned(weights: &Tensor, groups: usize) -> Result<Vec<Tensor>> {
-    let outputs = weights.shape()[0];
-    let terms = count(&weights.shape()[1..]);
+    let (outputs, channels) = (weights.shape()[0], weights.shape()[1]);
+    let taps = count(&weights.shape()[2..]);
     let parts = match groups {
         1 => vec![weights.clone()],
         _ => nd::split(weights, 0, &vec![outputs / groups; groups])?,
     };
-    parts
-        .iter()
-        .map(|part| nd::transpose(&part.reshape([outputs / groups, terms])?, &[1, 0]))
-        .collect()
+    let turn = |part: &Tensor| {
+        let part = part.reshape([outputs / groups, channels, taps])?;
+        nd::transpose(&part, &[2, 1, 0])?.reshape([taps * channels, outputs / groups])
+    };
+    parts.iter().map(turn).collect()
 }
 
 fn conv(node: &Node<'_>) -> Result<Run> {
@@ -288,15 +289,16 @@ fn conv(node: &Node<'_>) -> Result<Run> {
                 &own
             }
         };
-        // Every window as a row, the channels outside.
+        // The channels last, so that what a window has of them lies together, and every window as a row.
+        let (batch, inputs) = (views.shape[0], views.shape[1]);
         let (outputs, each) = (&views.shape[2..2 + views.axes], shape[0] / groups);
-        let mut order = [&[views.shape[0]], outputs, &[channels], kernel].concat();
-        let at = |from: usize| views.strides[from];
-        let mut strides = vec![at(0)];
-        strides.extend(&views.strides[2..2 + views.axes]);
-        strides.push(at(1));
-        strides.extend(&views.strides[2 + views.axes..]);
-        let rows = views.shape[0] * count(outputs);
+        let order: Vec<_> = [0].into_iter().chain(2..views.axes + 2).chain([1]).collect();
+        let x = nd::transpose(&views.x, &order)?;
+        let sizes = [&[batch], outputs, kernel, &[channels]].concat();
+        let mut strides = vec![views.strides[0]];
+        strides.extend(views.strides[2..].iter().map(|stride| stride * inputs as isize));
+        strides.push(1);
+        let rows = batch * count(outputs);
         args.room(&[rows, channels, count(kernel)])?;
         let mut results = Vec::with_capacity(groups);
         let biases = match (bias, groups) {
@@ -305,16 +307,14 @@ fn conv(node: &Node<'_>) -> Result<Run> {
             (Some(bias), _) => nd::split(bias, 0, &vec![each; groups])?,
         };
         for (group, matrix) in matrices.iter().enumerate() {
-            let offset = group * channels * at(1) as usize;
-            let windows = nd::strided(&views.x, &order, &strides, offset)?;
+            let windows = nd::strided(&x, &sizes, &strides, group * channels)?;
             let windows = windows.reshape([rows, channels * count(kernel)])?;
             results.push(nd::gemm(&windows, matrix, biases.get(group), 1.0, 1.0, [false; 2])?);
         }
         let refs: Vec<_> = results.iter().collect();
         let y = if groups == 1 { results[0].clone() } else { nd::concat(&refs, 1)? };
         // Back to the channels in front.
-        order = vec![views.shape[0], count(outputs), shape[0]];
-        let y = nd::transpose(&y.reshape(order)?, &[0, 2, 1])?;
-        Ok(vec![Value::Floats(y.reshape([&[views.shape[0], shape[0]], outputs].concat())?)])
+        let y = nd::transpose(&y.reshape([batch, count(outputs), shape[0]])?, &[0, 2, 1])?;
+        Ok(vec![Value::Floats(y.reshape([&[batch, shape[0]], outputs].concat())?)])
     }))
 }
