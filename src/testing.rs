@@ -34,6 +34,8 @@ pub fn threads(options: GpuOptions, threads: usize) -> GpuOptions {
     options.threads(threads)
 }
 
+pub mod read;
+
 /// The state dict in the bytes of a file.
 ///
 /// # Errors

@@ -314,6 +314,18 @@ pub trait Layer: Send + Sync {
         None
     }
 
+    /// How the device runs the layer, and why, for batches of these shapes: see [`crate::Sequential::explain`].
+    /// `None` where each frame is computed by itself. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn explain(
+        &self,
+        _: own::Own,
+        _params: &Params,
+        _shape: [usize; 3],
+    ) -> Result<Option<[String; 2]>> {
+        Ok(None)
+    }
+
     /// The layers inside of the layer. Only layers of this crate can override this.
     #[doc(hidden)]
     fn inner(&self, _: own::Own) -> Vec<&dyn Layer> {

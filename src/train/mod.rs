@@ -8,6 +8,7 @@ mod batch;
 mod callback;
 mod check;
 mod evaluate;
+mod explain;
 mod feed;
 mod find_rate;
 mod fit;
@@ -41,6 +42,7 @@ pub use callback::{
     Callback, Checkpoint, CsvLog, EarlyStopping, GradientStats, Mode, ReduceOnPlateau, Statistics,
     TensorBoard,
 };
+pub use explain::LayerPlan;
 pub use find_rate::{FindRate, RateFinder};
 pub use fit::Fit;
 pub use gradient_flow::GradientFlow;

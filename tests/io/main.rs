@@ -2,9 +2,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod fuzz;
 mod keras;
-mod pytorch;
-mod uses;
 mod onnx;
 #[path = "onnx/export/mod.rs"]
 mod onnx_export;
+mod pytorch;
+mod uses;

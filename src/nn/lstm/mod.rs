@@ -2,6 +2,7 @@
 
 mod build;
 pub(in crate::nn) mod direction;
+mod explain;
 mod first_values;
 mod inspect;
 pub(in crate::nn) mod masked;
@@ -283,6 +284,10 @@ impl Layer for Lstm {
 
     fn parameter(&self, _: Own) -> Option<ParamId> {
         self.built.as_ref()?.directions.first().map(|ids| ids.weight_ih)
+    }
+
+    fn explain(&self, _: Own, params: &Params, shape: [usize; 3]) -> Result<Option<[String; 2]>> {
+        self.explained(params, shape).map(Some)
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {

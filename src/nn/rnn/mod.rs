@@ -8,12 +8,12 @@ use super::lstm::masked::{self, LeftOut};
 use super::lstm::{Directions, Merge};
 use super::own::Stackable;
 use super::unrolled::{Recurrent, Step, StepState};
-use super::{Init, Layer, LayerState, LstmState, Own, Params, is_built, to_config};
+use super::{Init, Layer, LayerState, LstmState, Own, Params, Precision, is_built, to_config};
 use crate::autograd::{ParamId, Tape, Var};
 use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{CellConfig, StackLayer};
-use crate::{Error, GateActivation, Result, Tensor};
+use crate::ops::lstm::{Asked, CellConfig, Sizes, StackLayer, explain};
+use crate::{Error, GateActivation, Result, Strategy, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// A plain recurrent layer (Elman 1990): `h' = tanh(W x + R h + b)`, `[B,T,I]` to `[B,H]` or,
@@ -287,16 +287,18 @@ impl Rnn {
             bias: Some(Operand::value(tape, &bias, &[h, 4])?),
             peepholes: None,
             config: CellConfig {
-                cell: Cell {
-                    input: GateActivation::Affine { alpha: 1.0, beta: 0.0 },
-                    output: self.activation,
-                    ..Cell::default()
-                },
+                cell: self.cell(),
                 reverse,
                 noise: Noise { training: tape.trains(), ..Noise::default() },
                 ..CellConfig::default()
             },
         })
+    }
+
+    /// The cell whose gates but g are held.
+    fn cell(&self) -> Cell {
+        let input = GateActivation::Affine { alpha: 1.0, beta: 0.0 };
+        Cell { input, output: self.activation, ..Cell::default() }
     }
 
     fn width(&self) -> usize {
@@ -366,6 +368,25 @@ impl Layer for Rnn {
 
     fn recurrent(&self, _: Own) -> Option<&dyn Recurrent> {
         Some(self)
+    }
+
+    fn explain(
+        &self,
+        _: Own,
+        params: &Params,
+        [batch, timesteps, input_size]: [usize; 3],
+    ) -> Result<Option<[String; 2]>> {
+        let hidden_size = self.hidden_size;
+        let asked = Asked {
+            strategy: Strategy::Auto,
+            cell: self.cell(),
+            layer_norm: false,
+            half: params.precision() == Precision::Mixed,
+            directions: self.directions.reversed().len(),
+            stacked: 1,
+            sizes: Sizes { batch, timesteps, input_size, hidden_size },
+        };
+        explain(&params.device(), asked).map(Some)
     }
 
     fn parameter(&self, _: Own) -> Option<ParamId> {

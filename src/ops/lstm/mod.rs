@@ -19,7 +19,7 @@ use gpu::chunks;
 use gpu::task::Task;
 pub(crate) use gpu::wavefront::Cut;
 pub use select::Strategy;
-pub(crate) use select::cut_stack;
+pub(crate) use select::{Asked, cut_stack, explain};
 use std::sync::Arc;
 
 /// The parameters of a layer, or their gradients.

@@ -18,6 +18,7 @@ mod step;
 
 pub(super) use backward::backward;
 pub(super) use forward::forward;
+pub(super) use pair::pays as pair_pays;
 pub(crate) use step::{Stack, StackLayer};
 
 use super::{CellConfig, Columns, Forward, Sizes, Weights, cell};
@@ -69,12 +70,8 @@ impl Row {
 impl Task {
     /// Distributes the rows of a batch over the threads, so that each gets about as many frames.
     pub(super) fn deal(lengths: Option<&Lengths>, sizes: Sizes) -> Arc<[Self]> {
-        // Little work is done before another thread wakes up.
-        let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
-        let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
-            .into_iter()
-            .fold(batch, usize::saturating_mul);
-        let count = if products < SMALL * 16 { 1 } else { batch.min(threads::count()) };
+        let Sizes { batch, timesteps, .. } = sizes;
+        let count = shares(sizes, threads::count());
         let mut tasks: Vec<Vec<(usize, usize)>> = vec![Vec::new(); count];
         match lengths {
             // Back and forth, so that the thread with the longest row gets the shorter of the next two.
@@ -119,6 +116,16 @@ impl Task {
     fn steps(&self) -> usize {
         self.rows[0].length
     }
+}
+
+/// Over how many of the threads a batch is split.
+pub(super) fn shares(sizes: Sizes, threads: usize) -> usize {
+    let Sizes { batch, timesteps, input_size, hidden_size } = sizes;
+    let products = [timesteps, 4 * hidden_size, input_size + hidden_size]
+        .into_iter()
+        .fold(batch, usize::saturating_mul);
+    // Little work is done before another thread wakes up.
+    if products < SMALL * 16 { 1 } else { batch.min(threads) }
 }
 
 /// The first frame of each row of a value: of a packed one, if there are these lengths.

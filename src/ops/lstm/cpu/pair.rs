@@ -25,7 +25,12 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// The least units for which two threads pay: with half of them a step takes as long as an exchange.
-pub(super) const UNITS: usize = 64;
+const UNITS: usize = 64;
+
+/// Whether a batch is one row that two of the threads share.
+pub(in crate::ops::lstm) fn pays(batch: usize, hidden_size: usize, threads: usize) -> bool {
+    batch == 1 && threads > 1 && hidden_size >= UNITS
+}
 
 /// The sequence of one row.
 pub(super) struct Job {

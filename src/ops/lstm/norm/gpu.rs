@@ -128,6 +128,17 @@ enum Way {
     Stepwise(u32),
 }
 
+/// What runs so many rows and units, in words.
+pub(crate) fn path(gpu: &Gpu, b: usize, h: usize) -> &'static str {
+    match Way::of(gpu, b, h) {
+        Way::Sequence(_) => {
+            "normalised Sequence: all timesteps in one dispatch, 4 rows a workgroup"
+        }
+        Way::Row => "normalised Sequence: all timesteps in one dispatch, 1 row a workgroup",
+        Way::Stepwise(_) => "normalised Stepwise: a product and a dispatch for each timestep",
+    }
+}
+
 impl Way {
     /// For so many rows and units. All of R for a workgroup's rows at each step takes too long where an
     /// invocation has more than a unit.

@@ -1,5 +1,6 @@
 //! Which schedule runs a layer on a device: settled before anything of a pass is recorded.
 
+mod explain;
 pub(crate) mod self_check;
 mod table;
 
@@ -13,6 +14,7 @@ use super::gpu::task::{Phase, Task, threads};
 use super::gpu::wavefront::Cut;
 use crate::device::gpu::Gpu;
 use crate::{Error, Result, Tensor};
+pub(crate) use explain::{Asked, explain};
 use std::sync::Arc;
 
 /// How a GPU goes through the timesteps of an LSTM layer. The CPU device has one way and
@@ -93,6 +95,16 @@ fn widest_workgroup(gpu: &Gpu) -> usize {
 
 /// The schedule for a layer.
 pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result<Schedule> {
+    settle(gpu, strategy, task, |_, _| {})
+}
+
+/// The schedule for a layer; tells of each strategy before it why it cannot run here.
+fn settle(
+    gpu: &Arc<Gpu>,
+    strategy: Strategy,
+    task: Task,
+    mut refused: impl FnMut(Strategy, String),
+) -> Result<Schedule> {
     // What has failed on a GPU is not tried again there; a software adapter has another way to do it.
     let given_up = gpu.coresident.timed_out() && !gpu.info.software;
     let auto = strategy == Strategy::Auto || (strategy == Strategy::Persistent && given_up);
@@ -116,7 +128,7 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
         };
         match found {
             Ok(schedule) => return Ok(schedule),
-            Err(_) if auto => {}
+            Err(reason) if auto => refused(*candidate, reason),
             Err(reason) => {
                 let (strategy, hidden_size) = (strategy.name(), task.hidden_size);
                 return Err(Error::Strategy { strategy, hidden_size, reason });
@@ -179,7 +191,17 @@ pub(crate) fn cut_stack(
     (strategy, cell): (Strategy, Cell),
 ) -> Option<Cut> {
     let &[batch, timesteps, _] = x.shape() else { return None };
-    let gpu = x.gpu()?;
+    cut(x.gpu()?, [batch, timesteps], layers, hidden_size, half, (strategy, cell))
+}
+
+fn cut(
+    gpu: &Arc<Gpu>,
+    [batch, timesteps]: [usize; 2],
+    layers: usize,
+    hidden_size: usize,
+    half: bool,
+    (strategy, cell): (Strategy, Cell),
+) -> Option<Cut> {
     let forced = gpu.forced().parts;
     let can = |parts: usize| {
         timesteps.is_multiple_of(parts)

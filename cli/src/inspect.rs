@@ -1,0 +1,101 @@
+//! `wgpu-lstm inspect`
+
+mod graph;
+mod layers;
+mod weights;
+pub use layers::tokens;
+
+use crate::formats::{Contents, Format, safetensors};
+use crate::options::OnDevice;
+use crate::text::thousands;
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// Prints what a file has, and which way a device runs each layer
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  wgpu-lstm inspect model.safetensors
+  wgpu-lstm inspect model.keras --device cpu --batch 1 --steps 500
+  wgpu-lstm inspect model.onnx --json | jq .layers
+
+Of a model it prints layers, shapes, types, gate order, parameters and options; of a state dict its
+modules; of a graph its inputs, outputs and operators. For batches of --batch sequences of --steps
+frames it says which way each LSTM takes on the device, and why: Sequence, Stepwise or Persistent on
+a GPU, rows over threads on the CPU. Nothing is run.")]
+pub struct Inspect {
+    /// The file; its contents tell its format
+    file: PathBuf,
+    #[command(flatten)]
+    device: OnDevice,
+    /// The sequences of a batch
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch: usize,
+    /// The frames of a sequence
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    steps: usize,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is told of any file: pairs in order, then texts, or their values as JSON.
+struct Report {
+    lines: Vec<(&'static str, String)>,
+    text: String,
+    json: Map<String, Value>,
+}
+
+impl Report {
+    fn line(&mut self, name: &'static str, text: impl Into<String>) {
+        self.lines.push((name, text.into()));
+    }
+
+    fn value(&mut self, name: &str, value: Value) {
+        self.json.insert(name.into(), value);
+    }
+}
+
+impl Inspect {
+    pub fn run(&self) -> Result<()> {
+        let format = Format::of(&self.file)?;
+        let named = || self.file.display().to_string();
+        let bytes = std::fs::metadata(&self.file).with_context(named)?.len();
+        let mut report = Report { lines: vec![], text: String::new(), json: Map::new() };
+        report.line("file", named());
+        report.line("format", format.to_string());
+        report.line("bytes", thousands(bytes));
+        report.value("file", json!(named()));
+        report.value("format", json!(format.to_string()));
+        report.value("bytes", json!(bytes));
+        if format == Format::Own
+            && let Ok(header) = safetensors::Header::read(&self.file)
+        {
+            let types = header.types().join(", ");
+            report.line("numbers", types.clone());
+            report.value("numbers", json!(types));
+            if let Some(version) = header.text("wgpu_lstm.version") {
+                report.line("written by", format!("wgpu-lstm {version}"));
+                report.value("version", json!(version));
+            }
+        }
+        match Contents::load(&self.file, format, &self.device.open()?)? {
+            Contents::Layers(model) => {
+                layers::tell(&model, [self.batch, self.steps], &mut report)?;
+            }
+            Contents::Weights(dict) => weights::tell(&dict, &mut report),
+            Contents::Graph(model) => graph::tell(&model, &mut report),
+        }
+        if self.json {
+            return crate::print(&serde_json::to_string_pretty(&report.json)?);
+        }
+        let width = report.lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let lines = report
+            .lines
+            .iter()
+            .map(|(name, text)| format!("{name:width$}  {}\n", crate::text::wrap(text, width + 2)));
+        crate::print(&format!("{}\n{}", lines.collect::<String>(), report.text))
+    }
+}

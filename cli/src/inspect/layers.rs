@@ -1,0 +1,132 @@
+//! What is told of a model of layers.
+
+use super::Report;
+use crate::text::{table, thousands, wrap};
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+use wgpu_lstm::Sequential;
+use wgpu_lstm::nn::Layers;
+use wgpu_lstm::train::LayerPlan;
+
+const GATES: &str = "i, f, g, o (PyTorch's; Keras calls g c)";
+
+pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report) -> Result<()> {
+    let params = model.params();
+    let plans = model.explain(batch, steps)?;
+    let device = params.device();
+    let counts: Vec<usize> = plans
+        .iter()
+        .map(|plan| plan.parameters.iter().filter_map(|name| params.shape(name).ok()))
+        .map(|shapes| shapes.map(|shape| shape.iter().product::<usize>()).sum())
+        .collect();
+    let total = counts.iter().sum::<usize>() as u64;
+    let tokens = plans.first().filter(|plan| plan.kind == "embedding").and_then(tokens);
+    let input = match (tokens, model.input_size()) {
+        (Some(tokens), _) => format!("[B, T] tokens below {}", thousands(tokens)),
+        (None, size) => format!("[B, T, {}]", size.unwrap_or_default()),
+    };
+    let memory = total * 4;
+    report.line("input", &input);
+    report.line("parameters", format!("{} ({} bytes of f32)", thousands(total), thousands(memory)));
+    report.value("input", json!(input));
+    report.value("parameters", json!(total));
+    if plans.iter().any(|plan| plan.kind == "lstm") {
+        report.line("gates", GATES);
+        report.value("gates", json!(["i", "f", "g", "o"]));
+    }
+    report.line("device", device.to_string());
+    report.line("for", format!("batches of {batch} sequences of {steps} frames"));
+    report.value("device", json!(device.to_string()));
+    report.value("batch", json!(batch));
+    report.value("steps", json!(steps));
+
+    let outputs: Vec<String> = plans.iter().map(output).collect();
+    let mut lines = vec![["", "layer", "output", "parameters"].map(str::to_owned).to_vec()];
+    for (i, plan) in plans.iter().enumerate() {
+        let count = thousands(counts[i] as u64);
+        lines.push(vec![(i + 1).to_string(), plan.kind.clone(), outputs[i].clone(), count]);
+    }
+    report.text = table(&lines);
+    let mut layers = Vec::new();
+    for (i, plan) in plans.iter().enumerate() {
+        let options = options(plan);
+        let shapes = plan.parameters.iter().filter_map(|name| {
+            let shape = params.shape(name).ok()?;
+            Some((name.as_str(), shape))
+        });
+        let shapes: Vec<_> = shapes.collect();
+        report.text += &format!("\n{} {}\n", i + 1, plan.kind);
+        let mut told = vec![("runs", format!("{} ({})", plan.path, plan.why))];
+        if !options.is_empty() {
+            let mut texts = Vec::new();
+            flatten("", &options, &mut texts);
+            told.push(("options", texts.join(", ")));
+        }
+        if !shapes.is_empty() {
+            let shapes = shapes.iter().map(|(name, sizes)| format!("{name} {sizes:?}"));
+            told.push(("parameters", shapes.collect::<Vec<_>>().join(", ")));
+        }
+        for (name, text) in told {
+            report.text += &format!("  {name:10}  {}\n", wrap(&text, 14));
+        }
+        layers.push(json!({
+            "kind": plan.kind,
+            "output": outputs[i],
+            "options": options,
+            "parameters": shapes.iter().map(|(name, shape)| json!({ "name": name, "shape": shape })).collect::<Vec<_>>(),
+            "path": plan.path,
+            "why": plan.why,
+        }));
+    }
+    report.value("layers", Value::Array(layers));
+    Ok(())
+}
+
+fn output(plan: &LayerPlan) -> String {
+    let axes = if plan.gives_sequence { "B, T" } else { "B" };
+    format!("[{axes}, {}]", plan.output_size)
+}
+
+/// The options that are not those of a new layer, or all if there is nothing to compare them with.
+fn options(plan: &LayerPlan) -> Map<String, Value> {
+    let parse = |text: &str| match serde_json::from_str(text) {
+        Ok(Value::Object(options)) => Some(options),
+        _ => None,
+    };
+    let options = plan.options.as_deref().and_then(parse).unwrap_or_default();
+    let new = Layers::new().make(&plan.kind, "{}").and_then(Result::ok);
+    let new = new.and_then(|layer| parse(&layer.config().ok()?)).unwrap_or_default();
+    changed(options, &new)
+}
+
+/// What differs, also within options that have several values.
+fn changed(options: Map<String, Value>, new: &Map<String, Value>) -> Map<String, Value> {
+    let differs = |(name, value): (String, Value)| match (value, new.get(&name)) {
+        (Value::Null, _) => None,
+        (value, Some(old)) if value == *old => None,
+        (Value::Object(inner), Some(Value::Object(old)))
+            if inner.len() == old.len() && inner.len() > 1 =>
+        {
+            Some((name, Value::Object(changed(inner, old))))
+        }
+        (value, _) => Some((name, value)),
+    };
+    options.into_iter().filter_map(differs).collect()
+}
+
+/// Options as texts: `cell.clip 3.0`.
+fn flatten(prefix: &str, options: &Map<String, Value>, texts: &mut Vec<String>) {
+    for (name, value) in options {
+        match value {
+            Value::Object(inner) => flatten(&format!("{prefix}{name}."), inner, texts),
+            Value::String(text) => texts.push(format!("{prefix}{name} {text}")),
+            other => texts.push(format!("{prefix}{name} {other}")),
+        }
+    }
+}
+
+/// The number of tokens that an embedding takes.
+pub fn tokens(plan: &LayerPlan) -> Option<u64> {
+    let options: Value = serde_json::from_str(plan.options.as_deref()?).ok()?;
+    options.get("tokens")?.as_u64()
+}

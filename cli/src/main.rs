@@ -1,0 +1,77 @@
+//! `wgpu-lstm`: looks into models, converts them between formats, runs and times them.
+//!
+//! It ends with 0, with 1 after an error, whose text is on the standard error output, or with 2 after a wrong
+//! command line.
+
+mod bench;
+mod convert;
+mod devices;
+mod formats;
+mod inspect;
+mod options;
+mod run;
+mod text;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Looks into models of LSTMs, converts them between formats, runs and times them.
+#[derive(Parser)]
+#[command(name = "wgpu-lstm", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wgpu-lstm inspect model.keras
+  wgpu-lstm convert model.keras model.safetensors
+  wgpu-lstm run model.safetensors --input x.npy --output y.npy
+  wgpu-lstm bench model.onnx --batch 1,32 --steps 100
+  wgpu-lstm devices
+
+Formats, told by their contents: models of wgpu-lstm (.safetensors), state dicts of PyTorch
+(.safetensors, .pt, .pth), models of Keras (.keras, .h5), graphs of ONNX (.onnx).";
+
+#[derive(Subcommand)]
+enum Command {
+    Inspect(inspect::Inspect),
+    Convert(convert::Convert),
+    Run(run::Run),
+    Bench(bench::Bench),
+    Devices(devices::Devices),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Convert(convert) => convert.run(),
+        Command::Run(run) => run.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Devices(devices) => devices.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads, such as `head`, has read enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Writes a text to the standard output, with a line's end.
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.trim_end())?;
+    Ok(out.flush()?)
+}

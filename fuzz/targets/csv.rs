@@ -1,0 +1,3 @@
+#![no_main]
+
+wgpu_lstm_fuzz::target!("csv");
