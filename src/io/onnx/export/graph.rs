@@ -167,9 +167,9 @@ impl Graph {
     pub(super) fn weight(&mut self, name: &str, shape: &[usize], parts: Vec<Part>) -> String {
         let name = self.free(name.to_owned());
         let params = self.params.clone();
-        let values = Box::new(move |sink: &mut Sink<'_>| {
+        let values = crate::file::Values::F32(Box::new(move |sink: &mut Sink<'_>| {
             parts.iter().try_for_each(|part| part.write(&params, sink))
-        });
+        }));
         let entry = Entry { name: name.clone(), shape: shape.to_vec(), values };
         self.initializers.push(tensor(Kind::Float, shape, &name).values(9, entry));
         name

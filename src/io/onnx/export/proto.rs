@@ -110,9 +110,9 @@ mod tests {
     use super::*;
 
     fn tensor(values: Vec<f32>, declared: usize) -> Entry<'static> {
-        let values = Box::new(move |sink: &mut crate::file::Sink<'_>| {
+        let values = crate::file::Values::F32(Box::new(move |sink: &mut crate::file::Sink<'_>| {
             values.chunks(2).try_for_each(|part| sink(part))
-        });
+        }));
         Entry { name: "it".into(), shape: vec![declared], values }
     }
 
