@@ -109,7 +109,7 @@ impl Bench {
             let x = sequences(batch, self.steps, model.input_size().unwrap_or(1), tokens)?;
             let way = plans.iter().find(|plan| plan.kind == "lstm").or(plans.first());
             let way = way.map(|plan| plan.path.clone()).unwrap_or_default();
-            let ms = median(time, || Ok(drop(model.predict(&x)?)))?;
+            let ms = median(time, || model.predict(&x).map(drop).map_err(Into::into))?;
             let rate = (batch * self.steps) as f64 / ms * 1e3;
             lines.push(line(&name, batch, &self.steps.to_string(), ms, rate, short(&way)));
         }
@@ -121,7 +121,7 @@ impl Bench {
         let mut frames = x.get(0).chunks(features).cycle();
         let ms = median(time, || {
             let frame = frames.next().unwrap_or_default();
-            Ok(drop(stepper.step(&[(stream, frame)])?))
+            stepper.step(&[(stream, frame)]).map(drop).map_err(Into::into)
         })?;
         lines.push(line(&name, 1, "streamed", ms, 1e3 / ms, "one frame a call"));
         Ok(())

@@ -79,7 +79,7 @@ impl Hearing {
             reader.spec();
         let every = sample_rate as usize / RATE;
         ensure!(
-            every >= 1 && sample_rate as usize % RATE == 0,
+            every >= 1 && (sample_rate as usize).is_multiple_of(RATE),
             "{} has {sample_rate} samples a second, expected {RATE} or a multiple: convert it, by sox or ffmpeg",
             path.display(),
         );
@@ -109,7 +109,7 @@ impl Hearing {
         let probability = self.stepper.step(&[(self.stream, frame)])?.row(0)[0];
         self.spent += now.elapsed();
         self.steps += 1;
-        self.segments.push(probability).map(print);
+        self.segments.push(probability).into_iter().for_each(print);
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Hearing {
         if let Some(frame) = std::mem::replace(&mut self.frames, Frames::new()).last() {
             self.step(&frame)?;
         }
-        self.segments.finish(self.samples).map(print);
+        self.segments.finish(self.samples).into_iter().for_each(print);
         let each = self.spent.as_secs_f64() / f64::from(self.steps.max(1));
         let length = self.samples as f64 / RATE as f64;
         println!("{length:.2} s of sound, {:.0} µs a frame of 32 ms", 1e6 * each);

@@ -11,9 +11,15 @@ pub mod onnx;
 #[cfg(feature = "pytorch")]
 pub mod pytorch;
 #[cfg(any(feature = "keras", feature = "onnx", feature = "pytorch"))]
-#[allow(dead_code, reason = "its users come")]
+#[cfg_attr(
+    not(all(feature = "keras", feature = "onnx", feature = "pytorch")),
+    allow(dead_code, unused_imports, reason = "each format takes a part")
+)]
 mod source;
 
 #[cfg(any(feature = "keras", feature = "onnx", feature = "pytorch"))]
-#[allow(unused_imports, dead_code, reason = "its users come")]
+#[cfg_attr(
+    not(all(feature = "keras", feature = "onnx", feature = "pytorch")),
+    allow(dead_code, unused_imports, reason = "each format takes a part")
+)]
 pub(crate) use source::{Number, Source};

@@ -92,13 +92,19 @@ impl Sequential {
     }
 
     /// The layers, in order.
-    #[allow(dead_code, reason = "its users come, in `io`")]
+    #[cfg_attr(
+        not(all(feature = "keras", feature = "onnx", feature = "pytorch")),
+        allow(dead_code, reason = "of `io`")
+    )]
     pub(crate) fn layers(&self) -> &[Arc<dyn Layer>] {
         &self.layers
     }
 
     /// The names of a layer's parameters in [`Sequential::params`], in the order of its build; none before.
-    #[allow(dead_code, reason = "its users come, in `io`")]
+    #[cfg_attr(
+        not(all(feature = "keras", feature = "onnx", feature = "pytorch")),
+        allow(dead_code, reason = "of `io`")
+    )]
     pub(crate) fn parameter_names(&self, layer: usize) -> Vec<String> {
         self.names_of_layer(layer)
     }

@@ -76,7 +76,7 @@ fn what_is_damaged_neither_panics_nor_takes_long() {
 
 /// The bytes cut off at some places, and with one changed at others; the same each time.
 fn damaged(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    let place = move |i: usize| (i * 0x9e37_79b1 >> 7) % bytes.len().max(1);
+    let place = move |i: usize| ((i * 0x9e37_79b1) >> 7) % bytes.len().max(1);
     let cut = (0..24).map(move |i| bytes[..place(i).min(bytes.len())].to_vec());
     let changed = (0..48).map(move |i| {
         let mut bytes = bytes.to_vec();

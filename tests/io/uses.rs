@@ -88,7 +88,7 @@ fn speech_is_found_where_the_package_finds_it() -> anyhow::Result<()> {
     let mut reader = hound::WavReader::open(data("silero").join("speech.wav"))?;
     let samples = reader.samples::<i16>().map(|s| Ok(f32::from(s?) / 32768.0));
     let x: Vec<f32> = samples.collect::<anyhow::Result<_>>()?;
-    assert_eq!(speech(&x)?, [5152..110_560]);
+    assert_eq!(speech(&x)?, vec![5152..110_560]);
     let silence = |n| vec![0.0; n];
     let parts = [silence(16000), x.clone(), silence(8000), x[..40000].into(), silence(20000)];
     let long = [&parts.concat()[..], &x[60000..]].concat();

@@ -57,7 +57,7 @@ fn each_weight([groups, size, channels, outputs]: [usize; 4], mut f: impl FnMut(
 
 /// The convolution of `x` `[B,T,C]` with `weight` `[groups, size * C/groups, O/groups]`, and a bias `[O]` for each
 /// output: `[B,steps,O]`.
-#[allow(dead_code, reason = "its users come, in `io`")]
+#[cfg(test)]
 pub(crate) fn conv1d(
     x: &Tensor,
     weight: &Tensor,

@@ -14,7 +14,7 @@ pub(super) const SIGN: u32 = 6;
 pub(super) const FLOOR: u32 = 7;
 pub(super) const CEIL: u32 = 8;
 pub(super) const ROUND: u32 = 9;
-pub(super) const TRUNCATE: u32 = 10;
+pub(super) const SHRINK: u32 = 10;
 pub(super) const SIN: u32 = 11;
 pub(super) const COS: u32 = 12;
 pub(super) const TAN: u32 = 13;
@@ -44,13 +44,8 @@ pub(super) const MISH: u32 = 36;
 pub(super) const GELU: u32 = 37;
 pub(super) const GELU_TANH: u32 = 38;
 pub(super) const CLIP: u32 = 39;
-pub(super) const SHRINK: u32 = 40;
-pub(super) const NOT: u32 = 41;
-pub(super) const IS_TRUE: u32 = 42;
-pub(super) const IS_NAN: u32 = 43;
-pub(super) const IS_INF: u32 = 44;
 /// How many there are; their numbers are the kernel's `KIND`.
-pub(super) const COUNT: u32 = 45;
+pub(super) const COUNT: u32 = 40;
 
 /// A function by its number, and its options.
 #[derive(Clone, Copy)]
@@ -154,7 +149,6 @@ impl Map<1, 1> for Function {
             FLOOR => lanes::<S>(x, f32::floor),
             CEIL => lanes::<S>(x, f32::ceil),
             ROUND => lanes::<S>(x, f32::round_ties_even),
-            TRUNCATE => lanes::<S>(x, f32::trunc),
             SIN => lanes::<S>(x, f32::sin),
             COS => lanes::<S>(x, f32::cos),
             TAN => lanes::<S>(x, f32::tan),
@@ -214,21 +208,14 @@ impl Map<1, 1> for Function {
                 )
             }
             CLIP => clip(simd, x, a, b),
-            SHRINK => {
+            // SHRINK
+            _ => {
                 let low =
                     simd.select_f32s(simd.less_than_f32s(x, c(-b)), simd.add_f32s(x, c(a)), zero);
                 let high = simd.greater_than_f32s(x, c(b));
                 let y = simd.select_f32s(high, simd.sub_f32s(x, c(a)), low);
                 simd.select_f32s(simd.equal_f32s(x, x), y, x)
             }
-            NOT => simd.select_f32s(simd.equal_f32s(x, zero), one, zero),
-            IS_TRUE => simd.select_f32s(simd.equal_f32s(x, zero), zero, one),
-            IS_NAN => simd.select_f32s(simd.equal_f32s(x, x), zero, one),
-            _ => lanes::<S>(x, |x| match x.is_infinite() {
-                true if x < 0.0 => a,
-                true => b,
-                false => 0.0,
-            }),
         }]
     }
 }

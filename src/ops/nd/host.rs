@@ -27,11 +27,6 @@ impl<T: Copy> Array<T> {
         Ok(Self { shape, data })
     }
 
-    /// One value, without axes.
-    pub(crate) fn scalar(value: T) -> Self {
-        Self { shape: Vec::new(), data: vec![value] }
-    }
-
     /// What `f` makes of each.
     pub(crate) fn map<U>(&self, f: impl Fn(T) -> U) -> Array<U> {
         Array { shape: self.shape.clone(), data: self.data.iter().map(|&value| f(value)).collect() }
@@ -76,14 +71,6 @@ impl<T: Copy> Array<T> {
         Walk::new("Array::strided", shape, |axis| [strides[axis]], [offset])?
             .each(|[at]| data.push(self.data[at]));
         Ok(Self { shape: shape.to_vec(), data })
-    }
-
-    /// The same values under another shape.
-    ///
-    /// # Errors
-    /// [`Error::Count`].
-    pub(crate) fn reshape(self, shape: Vec<usize>) -> Result<Self> {
-        Self::new(shape, self.data)
     }
 
     /// As [`transpose`](super::strided::transpose).
@@ -216,13 +203,12 @@ mod tests {
         let sums = |axes: &[usize], keep| x.reduce(axes, keep, |v| v.iter().sum::<i64>()).unwrap();
         assert_eq!(sums(&[1], false), array(&[2], &[3, 12]));
         assert_eq!(sums(&[0], true), array(&[1, 3], &[3, 5, 7]));
-        assert_eq!(sums(&[0, 1], false), Array::scalar(15));
+        assert_eq!(sums(&[0, 1], false), array(&[], &[15]));
         let products = x.zip(&array(&[2, 1], &[10, 100]), |a, b| a * b).unwrap();
         assert_eq!(products.data, [0, 10, 20, 300, 400, 500]);
         let is = x.map(|x| x % 2 == 0);
-        let chosen = Array::select(&is, &Array::scalar(-1), &x).unwrap();
+        let chosen = Array::select(&is, &array(&[], &[-1]), &x).unwrap();
         assert_eq!(chosen.data, [-1, 1, -1, 3, -1, 5]);
-        assert_eq!(chosen.reshape(vec![3, 2]).unwrap().shape, [3, 2]);
     }
 
     #[test]

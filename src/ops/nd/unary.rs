@@ -30,8 +30,6 @@ pub(crate) enum Unary {
     Ceil,
     /// To the nearest whole number, halves to the even one.
     Round,
-    /// Towards 0: a cast to an integer.
-    Truncate,
     Sin,
     Cos,
     Tan,
@@ -73,12 +71,6 @@ pub(crate) enum Unary {
     Clip(f32, f32),
     /// Nearer to 0 by a bias, and 0 within lambda of it: bias and lambda.
     Shrink(f32, f32),
-    Not,
-    /// Whether it is anything but 0: a cast to a boolean.
-    IsTrue,
-    IsNan,
-    /// Whether it is -infinity, if the first is set, or infinity, if the second is.
-    IsInf(bool, bool),
 }
 
 impl Unary {
@@ -95,7 +87,6 @@ impl Unary {
             Self::Floor => (functions::FLOOR, 0.0, 0.0),
             Self::Ceil => (functions::CEIL, 0.0, 0.0),
             Self::Round => (functions::ROUND, 0.0, 0.0),
-            Self::Truncate => (functions::TRUNCATE, 0.0, 0.0),
             Self::Sin => (functions::SIN, 0.0, 0.0),
             Self::Cos => (functions::COS, 0.0, 0.0),
             Self::Tan => (functions::TAN, 0.0, 0.0),
@@ -126,12 +117,6 @@ impl Unary {
             Self::GeluTanh => (functions::GELU_TANH, 0.0, 0.0),
             Self::Clip(low, high) => (functions::CLIP, low, high),
             Self::Shrink(bias, lambda) => (functions::SHRINK, bias, lambda),
-            Self::Not => (functions::NOT, 0.0, 0.0),
-            Self::IsTrue => (functions::IS_TRUE, 0.0, 0.0),
-            Self::IsNan => (functions::IS_NAN, 0.0, 0.0),
-            Self::IsInf(negative, positive) => {
-                (functions::IS_INF, f32::from(negative), f32::from(positive))
-            }
         };
         Function { kind, a, b }
     }

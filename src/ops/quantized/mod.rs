@@ -9,13 +9,13 @@
 pub(crate) mod call;
 pub(crate) mod dense;
 pub(crate) mod dot;
-#[allow(dead_code, reason = "its users come, in `io`")]
+#[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "of graphs of ONNX"))]
 pub(crate) mod dynamic_lstm;
 pub(crate) mod gpu;
 pub(crate) mod layer;
 pub(crate) mod lines;
 pub(crate) mod matrix;
-#[allow(dead_code, reason = "its users come, in `io`")]
+#[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "of graphs of ONNX"))]
 pub(crate) mod onnx;
 pub(crate) mod product;
 pub(crate) mod recurrence;

@@ -111,7 +111,7 @@ mod tests {
 
     fn tensor(values: Vec<f32>, declared: usize) -> Entry<'static> {
         let values = crate::file::Values::F32(Box::new(move |sink: &mut crate::file::Sink<'_>| {
-            values.chunks(2).try_for_each(|part| sink(part))
+            values.chunks(2).try_for_each(sink)
         }));
         Entry { name: "it".into(), shape: vec![declared], values }
     }
