@@ -79,10 +79,12 @@ impl Export {
     }
 
     /// Writes a model that takes one frame of each row, `[batch,I]` (tokens: `[batch]`), with the states before it,
-    /// and gives the output `[batch,F]` and the states after it: what [`Sequential::stepper`] computes. The states of
-    /// the recurrences, in their order, are `h_0_in` and `h_0_out`, and of an LSTM `c_0_in` and `c_0_out`, `h_1_in` …, each
-    /// `[batch,size]`; that of a causal convolution is `x_0_in`, the frames before. They begin as zeros. The text `wgpu_lstm.states` of the metadata lists them, as JSON: name,
-    /// layer and size of each. A token that a mask leaves out changes no state.
+    /// and gives the output `[batch,F]` and the states after it: what [`Sequential::stepper`] computes.
+    ///
+    /// The states of the recurrences, in their order, are `h_0_in` and `h_0_out`, and of an LSTM `c_0_in` and
+    /// `c_0_out`, `h_1_in` …, each `[batch,size]`; that of a causal convolution is `x_0_in`, the frames before. They
+    /// begin as zeros. The text `wgpu_lstm.states` of the metadata lists them, as JSON: name, layer and size of each.
+    /// A token that a mask leaves out changes no state of the layers that the mask reaches.
     ///
     /// ```
     /// use wgpu_lstm::io::onnx::Export;
