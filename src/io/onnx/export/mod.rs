@@ -8,13 +8,14 @@ mod layers;
 mod proto;
 mod recurrent;
 mod steps;
+mod writer;
 
 use crate::file::replace;
 use crate::train::Sequential;
 use crate::{Error, Result};
-use layers::Writer;
 use proto::Message;
 use std::path::Path;
+use writer::Writer;
 
 /// Writes a [`Sequential`] as an ONNX file, which ONNX Runtime and others run.
 ///
@@ -174,7 +175,7 @@ impl Export {
 }
 
 /// A state of a step model, as JSON.
-fn states_text(state: &layers::State) -> Result<String> {
+fn states_text(state: &writer::State) -> Result<String> {
     let text = |text: &str| serde_json::to_string(text).map_err(Error::custom);
     let (name, layer) = (text(&state.name)?, text(&state.layer)?);
     Ok(format!(r#"{{"name":{name},"layer":{layer},"size":{}}}"#, state.size))
