@@ -2,8 +2,8 @@
 //! normalisation, a clip of the cell, zoneout, or an input gate that follows the forget gate. `Scan` runs it.
 
 use super::graph::{Attr, Kind, Part};
-use super::layers::Writer;
 use super::recurrent::{Lane, LstmOptions, State};
+use super::writer::Writer;
 use crate::nn::LAYER_NORM_EPSILON;
 use crate::{Coupling, GateActivation};
 

@@ -1,8 +1,8 @@
 //! Layers with windows over time: ONNX has their axes as `[B,C,T]`.
 
 use super::graph::{Attr, Attrs, Axis, Kind, Part};
-use super::layers::{Any, Writer};
 use super::steps::{Flow, Steps};
+use super::writer::{Any, Writer};
 use crate::nn::{Activation, Padding};
 use crate::{Error, Result};
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! Layers of frames alone, and layers with layers inside.
 
-use super::graph::{Attr, Axis};
-use super::layers::{Any, Writer};
+use super::graph::{Attr, Axis, Kind};
 use super::steps::{Flow, Steps};
+use super::writer::{Any, Writer};
 use crate::nn::{Activation, Layer, Own};
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -145,7 +145,7 @@ impl Writer<'_> {
         let value = g.float(options.value);
         let same = g.node("Equal", &[&x.name, &value], vec![]);
         let other = g.node("Not", &[&same], vec![]);
-        let other = g.cast(&other, super::graph::Kind::Float);
+        let other = g.cast(&other, Kind::Float);
         let some = g.reduce("ReduceMax", &other, 2);
         let zero = g.float(0.0);
         let mut mask = g.node("Greater", &[&some, &zero], vec![]);

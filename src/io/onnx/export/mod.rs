@@ -8,13 +8,14 @@ mod layers;
 mod proto;
 mod recurrent;
 mod steps;
+mod writer;
 
 use crate::file::replace;
 use crate::train::Sequential;
 use crate::{Error, Result};
-use layers::Writer;
 use proto::Message;
 use std::path::Path;
+use writer::Writer;
 
 /// Writes a [`Sequential`] as an ONNX file, which ONNX Runtime and others run.
 ///
@@ -79,10 +80,12 @@ impl Export {
     }
 
     /// Writes a model that takes one frame of each row, `[batch,I]` (tokens: `[batch]`), with the states before it,
-    /// and gives the output `[batch,F]` and the states after it: what [`Sequential::stepper`] computes. The states of
-    /// the recurrences, in their order, are `h_0_in` and `h_0_out`, and of an LSTM `c_0_in` and `c_0_out`, `h_1_in` …, each
-    /// `[batch,size]`; that of a causal convolution is `x_0_in`, the frames before. They begin as zeros. The text `wgpu_lstm.states` of the metadata lists them, as JSON: name,
-    /// layer and size of each. A token that a mask leaves out changes no state.
+    /// and gives the output `[batch,F]` and the states after it: what [`Sequential::stepper`] computes.
+    ///
+    /// The states of the recurrences, in their order, are `h_0_in` and `h_0_out`, and of an LSTM `c_0_in` and
+    /// `c_0_out`, `h_1_in` …, each `[batch,size]`; that of a causal convolution is `x_0_in`, the frames before. They
+    /// begin as zeros. The text `wgpu_lstm.states` of the metadata lists them, as JSON: name, layer and size of each.
+    /// A token that a mask leaves out changes no state of the layers that the mask reaches.
     ///
     /// ```
     /// use wgpu_lstm::io::onnx::Export;
@@ -172,7 +175,7 @@ impl Export {
 }
 
 /// A state of a step model, as JSON.
-fn states_text(state: &layers::State) -> Result<String> {
+fn states_text(state: &writer::State) -> Result<String> {
     let text = |text: &str| serde_json::to_string(text).map_err(Error::custom);
     let (name, layer) = (text(&state.name)?, text(&state.layer)?);
     Ok(format!(r#"{{"name":{name},"layer":{layer},"size":{}}}"#, state.size))

@@ -1,8 +1,8 @@
-//! Recurrent layers: the operators `LSTM` and `RNN` where they compute the same, else [`super::cell`].
+//! Recurrent layers: the operators `LSTM` and `RNN` where they compute the same, else that of `cell.rs`.
 
 use super::graph::{Attr, Attrs, Part};
-use super::layers::{Any, Writer};
 use super::steps::{Flow, LeftOut, Steps};
+use super::writer::{Any, Writer};
 use crate::nn::Merge;
 use crate::ops::lstm::cell::Cell;
 use crate::{Coupling, Error, GateActivation, Result};

@@ -1,8 +1,8 @@
 //! Which timesteps of a row count: by lengths, as ONNX's recurrent operators take them, or by a mask, whose
 //! steps are then put in front.
 
-use super::graph::{Attr, Axis, Graph};
-use super::layers::Writer;
+use super::graph::{Attr, Axis, Graph, Kind};
+use super::writer::Writer;
 
 /// The timesteps of a value that count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(super) enum LeftOut {
 }
 
 impl Graph {
-    pub(super) fn cast(&mut self, x: &str, kind: super::graph::Kind) -> String {
+    pub(super) fn cast(&mut self, x: &str, kind: Kind) -> String {
         self.node("Cast", &[x], vec![("to", Attr::Int(kind as i64))])
     }
 
@@ -130,7 +130,7 @@ impl Writer<'_> {
             Steps::Mask(mask) => Some(mask.clone()),
             Steps::Lengths(lengths) => Some(self.once("mask", lengths, |all| {
                 let places = all.places(&x.name);
-                let lengths = all.graph.cast(lengths, super::graph::Kind::Int64);
+                let lengths = all.graph.cast(lengths, Kind::Int64);
                 let lengths = all.graph.unsqueeze(&lengths, 1);
                 all.graph.node("Less", &[&places, &lengths], vec![])
             })),
@@ -152,8 +152,7 @@ impl Writer<'_> {
 
     /// What a mask says of its steps.
     pub(super) fn packing(&mut self, mask: &str) -> Packing {
-        let number =
-            self.once("number", mask, |all| all.graph.cast(mask, super::graph::Kind::Int64));
+        let number = self.once("number", mask, |all| all.graph.cast(mask, Kind::Int64));
         let sums = self.once("sums", mask, |all| {
             let axis = all.graph.int(1);
             all.graph.node("CumSum", &[&number, &axis], vec![])
@@ -173,8 +172,7 @@ impl Writer<'_> {
         let Steps::Mask(mask) = &x.steps else { return (x.clone(), None) };
         let packing = self.packing(mask);
         let order = self.once("order", mask, |all| {
-            let (places, number) =
-                (all.places(&x.name), all.graph.cast(mask, super::graph::Kind::Int64));
+            let (places, number) = (all.places(&x.name), all.graph.cast(mask, Kind::Int64));
             let g = &mut all.graph;
             // A step that counts has T - t, another -t: so sorted they stay in their order.
             let size = g.size(&x.name, 1);
@@ -186,7 +184,7 @@ impl Writer<'_> {
         });
         let lengths = self.once("lengths", mask, |all| {
             let counts = all.graph.squeeze(&packing.counts, 1);
-            all.graph.cast(&counts, super::graph::Kind::Int32)
+            all.graph.cast(&counts, Kind::Int32)
         });
         let name = self.graph.frames_at(&x.name, &order);
         (Flow { name, steps: Steps::Lengths(lengths), ..x.clone() }, Some(packing))

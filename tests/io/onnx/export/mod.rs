@@ -106,8 +106,12 @@ fn stepped(model: &Model, x: &Sequences) -> Result<Value> {
     for row in 0..x.len() {
         let stream = stepper.join()?;
         let mut found = Vec::new();
+        let mut left_out = false;
         for frame in x.get(row).chunks(model.features) {
-            found.push(match model.masks && model.tokens.is_some() && frame == [0.0] {
+            let leaves_out = model.masks && model.tokens.is_some() && frame == [0.0];
+            // A mask ends at a convolution: what is behind it goes on over the frame, which a stepper refuses.
+            left_out = leaves_out || (left_out && model.windows);
+            found.push(match left_out {
                 true => Value::Null,
                 false => json!(stepper.step(&[(stream, frame)])?.row(0)),
             });
