@@ -240,6 +240,10 @@ impl Sequential {
         let Some((&last, layers)) = layers.split_last() else {
             return Err(NO_LAYERS);
         };
+        if layers.is_empty() && last.takes_tokens() {
+            // Packed tokens it takes as they are; what it makes of them is unpacked.
+            return Ok((last, x.clone()));
+        }
         Ok((last, unpacked(tape, &Self::run(layers, tape, x)?)?))
     }
 
@@ -251,6 +255,7 @@ impl Sequential {
 
     pub(super) fn last_logits(last: &dyn Layer, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
         let (logits, activation) = last.forward_logits(tape, x)?;
+        let logits = unpacked(tape, &logits)?;
         check_output(last, x, &logits)?;
         Ok((logits, activation))
     }

@@ -215,3 +215,19 @@ fn zeros_in_rows_of_different_lengths() {
         assert_eq!(matrix, model.confusion_matrix(&without, &own).unwrap(), "{device}");
     }
 }
+
+/// A model that is an embedding alone has rows of different lengths, too.
+#[test]
+fn an_embedding_alone_takes_rows_of_different_lengths() {
+    for device in devices() {
+        let mut model = Sequential::new(device).add(Embedding::new(9, 4));
+        model.build(1).unwrap();
+        let table = model.params().get("embedding.weight").unwrap();
+        let x = Sequences::from_tokens([vec![3, 1, 8], vec![5]]).unwrap();
+        let found = model.predict(&x).unwrap();
+        let expected: Vec<f32> =
+            [3, 1, 8].iter().flat_map(|&t: &usize| table[4 * t..4 * t + 4].to_vec()).collect();
+        assert_eq!(found.values()[..12], expected, "on {device}");
+        assert_eq!(found.values()[12..16], table[20..24], "on {device}");
+    }
+}
