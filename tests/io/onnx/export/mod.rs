@@ -9,7 +9,7 @@ use models::{Model, model};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use wgpu_lstm::data::Sequences;
-use wgpu_lstm::io::onnx::Export;
+use wgpu_lstm::io::onnx::{Export, Value as Graphs};
 use wgpu_lstm::nn::{Layer, Params, Rnn};
 use wgpu_lstm::prelude::*;
 use wgpu_lstm::{Error, Result, Tape, Var};
@@ -62,6 +62,12 @@ fn written(folder: &Path, seed: u64, model: &Model) -> Result<Vec<Value>> {
         wire::check(&std::fs::read(folder.join(&file)).unwrap());
         let rows: Vec<_> = (0..rows.len()).map(|row| rows.get(row).to_vec()).collect();
         let tokens = model.tokens.is_some();
+        if form == "sequence" {
+            let path = folder.join(&file);
+            if let Err(error) = read_back(&path, (tokens, *features), &rows, &values) {
+                panic!("{file}: {about}: {error}");
+            }
+        }
         cases.push(json!({
             "file": file, "form": form, "about": about, "tokens": tokens, "features": features,
             "rows": rows, "values": values, "longer": !(model.masks && model.windows),
@@ -97,6 +103,38 @@ fn written(folder: &Path, seed: u64, model: &Model) -> Result<Vec<Value>> {
         }
     }
     Ok(cases)
+}
+
+/// Runs what was written by this crate's own reader of ONNX.
+fn read_back(
+    path: &Path,
+    (tokens, features): (bool, usize),
+    rows: &[Vec<f32>],
+    values: &Value,
+) -> Result<()> {
+    let device = Device::cpu()?;
+    let graph = wgpu_lstm::io::onnx::Model::load(path, &device)?;
+    let all = rows.concat();
+    let input = match tokens {
+        true => {
+            let tokens: Vec<_> = all.iter().map(|&token| token as i64).collect();
+            Graphs::i64(&tokens, [rows.len(), rows[0].len()])?
+        }
+        false => {
+            let shape = [rows.len(), rows[0].len() / features, features];
+            Graphs::f32(&all, shape, &device)?
+        }
+    };
+    let found = graph.run(&[("input", input)])?;
+    let found = found[0].1.to_f32()?;
+    let expected: Vec<Vec<f32>> = serde_json::from_value(values.clone()).unwrap();
+    let expected = expected.concat();
+    assert_eq!(found.len(), expected.len(), "{}", path.display());
+    for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
+        let off = (a - b).abs() / (1.0 + b.abs());
+        assert!(off < 1e-5, "{} at {i}: {a}, expected {b}", path.display());
+    }
+    Ok(())
 }
 
 /// What a stepper gives after each frame of each row; nothing for a token that a mask leaves out.

@@ -5,7 +5,7 @@ use super::super::super::plan::{Args, Run, wrong};
 use super::super::super::value::Value;
 use super::{Common, Sizes, expect, first_states, last_states, lengths, sizes};
 use crate::ops::lstm::cell::{Cell, Noise};
-use crate::ops::lstm::{CellConfig, Columns, Forward, Weights, forward};
+use crate::ops::lstm::{CellConfig, Columns, Forward, Output, Weights, forward};
 use crate::ops::{Coupling, nd};
 use crate::{Lengths, Result, Strategy, Tensor};
 use std::sync::Arc;
@@ -197,7 +197,11 @@ impl Lstm {
         }
         // Directions of other activations do not run together.
         let together = common.activations.windows(2).all(|pair| pair[0] == pair[1]);
+        let none = lengths.as_ref().is_some_and(|lengths| lengths.frames() == 0);
         let outputs = match together {
+            _ if none => {
+                calls.iter().map(|call| before_any(call, [batch, hidden])).collect::<Result<_>>()?
+            }
             true => forward(&calls)?,
             false => {
                 let alone = calls.chunks(1).map(forward).collect::<Result<Vec<_>>>()?;
@@ -222,4 +226,14 @@ impl Lstm {
             last_states(c_n, common, sizes)?,
         ])
     }
+}
+
+/// The states of rows that have no step.
+fn before_any(call: &Forward<'_>, shape: [usize; 2]) -> Result<Output> {
+    let zeros = || Tensor::zeros(shape, &call.x.device());
+    let (h_n, c_n) = match call.state {
+        Some((h, c)) => (h.clone(), c.clone()),
+        None => (zeros()?, zeros()?),
+    };
+    Ok(Output { h_n, c_n, saved: None })
 }
