@@ -133,7 +133,7 @@ fn a_model_that_is_none_is_told() {
         (r#"input_size\":1"#, r#"input_size\":0"#, "the model", "Lstm::input_size is 0"),
         (r#"bias\\\":true"#, r#"bias\\\":false"#, "layer 1 of the model", "one of 3 parameters"),
         (r#"\"dense.bias\""#, r#"\"dense.weight\""#, "parameter dense.weight", "one of two"),
-        (r#"\"dense.bias\""#, r#"\"dense.other\""#, "tensor dense.other", "missing"),
+        (r#"\"dense.bias\""#, r#"\"dense.other\""#, "tensor dense.bias", "of no parameter"),
         (r#"time_major\\\":false"#, r#"time_major\\\":true"#, "the model", "Lstm::time_major"),
     ] {
         std::fs::write(&path, replaced(&good, from, to)).unwrap();
