@@ -50,7 +50,7 @@ struct Chain<'a> {
 
 impl Model {
     /// The model as a [`Sequential`] with the same weights, which can be trained further, if its graph is a chain
-    /// of layers that this crate has: `Gather` of a table ([`Embedding`]), `LSTM` and `RNN`, `MatMul` and `Gemm`
+    /// of layers that this crate has: `Gather` of a table ([`crate::nn::Embedding`]), `LSTM` and `RNN`, `MatMul` and `Gemm`
     /// ([`Dense`]), `Conv` and pools along time, `LayerNormalization`, `BatchNormalization`, the last timestep, means
     /// and maxima over time, and activations.
     ///
@@ -58,7 +58,7 @@ impl Model {
     /// or that begin as such, are left out. Where the graph has several outputs it is no chain.
     ///
     /// # Errors
-    /// [`Error::File`] with the node that is no part of a chain of layers, and those of [`Sequential::build`].
+    /// [`crate::Error::File`] with the node that is no part of a chain of layers, and those of [`crate::Sequential::build`].
     pub fn to_sequential(&self) -> Result<Sequential> {
         let source = Source::memory(&self.name, Vec::new());
         let ([input], [_]) = (&self.inputs[..], &self.outputs[..]) else {
