@@ -299,6 +299,10 @@ impl Layer for Conv1d {
         Ok((self.linear(tape, x, self.windows())?, self.activation))
     }
 
+    fn sees_masked_frames(&self, _: Own) -> bool {
+        self.kernel_size > 1
+    }
+
     fn step(&self, tape: &Tape, x: &Var, state: LayerState) -> Result<(Var, LayerState)> {
         if !self.windows().is_causal() {
             return Err(Error::Unsupported {

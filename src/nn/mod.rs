@@ -326,6 +326,13 @@ pub trait Layer: Send + Sync {
         Ok(None)
     }
 
+    /// Whether the layer computes over frames that a mask leaves out, of which a stream's step knows nothing. Only
+    /// layers of this crate can override this.
+    #[doc(hidden)]
+    fn sees_masked_frames(&self, _: own::Own) -> bool {
+        false
+    }
+
     /// The layers inside of the layer. Only layers of this crate can override this.
     #[doc(hidden)]
     fn inner(&self, _: own::Own) -> Vec<&dyn Layer> {

@@ -4,7 +4,7 @@ use super::prediction::{Meaning, Prediction};
 use super::sequential::Sequential;
 #[cfg(doc)]
 use crate::Error;
-use crate::nn::{Steps, StreamId};
+use crate::nn::{Layer, Own, Steps, StreamId};
 use crate::{Result, Tensor};
 
 /// Runs a model frame by frame: one frame of each stream in, one row of a prediction out. It predicts what
@@ -54,15 +54,41 @@ impl Sequential {
     /// # Errors
     /// [`Error::NotBuilt`] before `build` or `fit`; [`Error::Option`] for no streams; [`Error::Unsupported`] for
     /// a layer that needs the whole sequence, such as a bidirectional [`crate::nn::Lstm`], a [`crate::nn::Pool`]
-    /// of all frames, [`crate::nn::Repeat`], or one of your own that has no [`crate::nn::Layer::step`];
+    /// of all frames, [`crate::nn::Repeat`], a [`crate::nn::Conv1d`] of several frames behind a mask, or one of your own that has no [`crate::nn::Layer::step`];
     /// [`Error::TooLarge`] and [`Error::OutOfMemory`] for more streams than there is memory for; and those of
     /// the device.
     pub fn stepper(&self, streams: usize) -> Result<Stepper> {
         let input_size = self.features()?;
+        self.check_masks()?;
         let option = ("Stepper::streams", streams);
         let steps = Steps::new(&self.params, self.layers.clone(), input_size, option)?;
         Ok(Stepper { steps, meaning: self.meaning() })
     }
+
+    /// Checks that no layer computes over frames that a mask before it leaves out.
+    pub(crate) fn check_masks(&self) -> Result<()> {
+        let mut masked = false;
+        for layer in self.layers.iter().flat_map(|layer| all(layer.as_ref())) {
+            if masked && layer.sees_masked_frames(Own) {
+                return Err(Error::Unsupported {
+                    what: "Sequential::stepper",
+                    with: "a Conv1d of several frames behind a mask",
+                    help: "it computes over the frames that are left out, which a stream skips: put it before the mask",
+                });
+            }
+            masked |= layer.masks_zero(Own) || layer.kind() == "masking";
+        }
+        Ok(())
+    }
+}
+
+/// A layer, and the layers inside of it that go over the same frames.
+fn all(layer: &dyn Layer) -> Vec<&dyn Layer> {
+    if layer.kind() == "time_distributed" {
+        return vec![layer];
+    }
+    let inner = layer.inner(Own).into_iter().flat_map(all);
+    std::iter::once(layer).chain(inner).collect()
 }
 
 impl Stepper {

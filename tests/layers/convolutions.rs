@@ -3,8 +3,8 @@
 use super::common::{Vectors, close, devices, tensor, value};
 use super::gradient;
 use wgpu_lstm::nn::{
-    Activation, AttentionPool, BatchNorm, Conv1d, Dense, Flatten, Lstm, Masking, Padding, Params,
-    Pool, Pool1d, Pooling, Repeat, Spectrogram, TimeDistributed,
+    Activation, AttentionPool, BatchNorm, Conv1d, Dense, Embedding, Flatten, Lstm, Masking,
+    Padding, Params, Pool, Pool1d, Pooling, Repeat, Spectrogram, TimeDistributed,
 };
 use wgpu_lstm::train::AdamW;
 use wgpu_lstm::{Device, Error, Lengths, Mask, Result, Sequential, Tape, Tensor, Var};
@@ -356,4 +356,21 @@ fn what_does_not_go_together_is_refused() {
     model.compile(AdamW::new(0.1), wgpu_lstm::train::Loss::MeanSquaredError, &[]);
     let y = wgpu_lstm::data::Targets::values(vec![1.0], 1);
     model.fit(&x, &y, wgpu_lstm::train::Fit::default()).unwrap();
+}
+
+/// A convolution goes on over frames that a mask leaves out, which a stream skips.
+#[test]
+fn what_sees_frames_that_are_left_out_is_no_step() -> Result<()> {
+    let conv = |size| Conv1d::new(4, size).padding(Padding::Causal);
+    for (first, masks) in [(true, true), (false, true), (true, false)] {
+        let embedding = Embedding::new(5, 3);
+        let mut model = Sequential::new(&Device::cpu()?)
+            .add(if masks { embedding.mask_zero() } else { embedding })
+            .add(if first { conv(2) } else { conv(1) })
+            .add(Lstm::new(2));
+        model.build(1)?;
+        let refused = matches!(model.stepper(1).err(), Some(Error::Unsupported { .. }));
+        assert_eq!(refused, first && masks);
+    }
+    Ok(())
 }

@@ -149,6 +149,9 @@ impl Export {
                 help: "a frame has no length: leave a row out of the batch when it has ended",
             });
         }
+        if self.step {
+            model.check_masks()?;
+        }
         let mut writer = Writer::new(model, self.opset, self.step);
         writer.run(input_size, self.lengths)?;
         let mut texts: Vec<_> = model.kept_texts().collect();
