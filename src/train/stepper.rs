@@ -2,10 +2,8 @@
 
 use super::prediction::{Meaning, Prediction};
 use super::sequential::Sequential;
-#[cfg(doc)]
-use crate::Error;
 use crate::nn::{Layer, Own, Steps, StreamId};
-use crate::{Result, Tensor};
+use crate::{Error, Result, Tensor};
 
 /// Runs a model frame by frame: one frame of each stream in, one row of a prediction out. It predicts what
 /// [`Sequential::predict`] predicts for all frames of the stream so far: the row of the last frame or, where the

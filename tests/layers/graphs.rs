@@ -44,10 +44,10 @@ fn ways(device: &Device) -> Sequential {
         .layer("norm", "all", BatchNorm::new());
     Sequential::new(device)
         .seed(5)
-        .add(Masking::new(7.0))
         .add(graph)
         .add(LayerNorm::new())
         .add(Conv1d::new(3, 2).padding(Padding::Causal))
+        .add(Masking::new(7.0))
         .add(Activation::Elu { alpha: 0.5 })
 }
 

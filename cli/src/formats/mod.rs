@@ -88,9 +88,10 @@ impl Format {
         }
         match head {
             [b'\x89', b'H', b'D', b'F', ..] => Some(Self::Keras),
+            // First, since the length of its header may begin as a pickle does.
+            [_, _, _, _, _, 0, 0, 0, b'{', ..] => Some(Self::Own),
             // A pickle, from its second protocol on.
             [0x80, 2..=5, ..] => Some(Self::Pytorch),
-            [_, _, _, _, _, 0, 0, 0, b'{', ..] => Some(Self::Own),
             // The version of ONNX' own format, its first field, and the field behind it.
             [8, 1..=30, next, ..] if [0x12, 0x1a, 0x3a, 0x42].contains(next) => Some(Self::Onnx),
             _ => None,

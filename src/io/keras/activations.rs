@@ -1,5 +1,6 @@
 //! Keras' names of activations, regularizers and limits.
 
+use super::config::own;
 use super::options::Options;
 use crate::Result;
 use crate::nn::{Activation, GateActivation, Regularizer};
@@ -67,6 +68,12 @@ pub(super) fn activation(
     // A name, or an object that has one.
     let name = match &value {
         Value::String(name) => Some(&name[..]),
+        // A function of the program that wrote the file, which may be called as one of Keras.
+        Value::Object(object)
+            if own(object) || object.get("class_name").is_some_and(|class| class == "function") =>
+        {
+            None
+        }
         object => object.get("config").and_then(Value::as_str),
     };
     let found = name.and_then(|name| NAMES.iter().find(|(known, _)| *known == name));

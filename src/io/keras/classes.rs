@@ -2,6 +2,7 @@
 
 use super::activations::{Version, activation, gate, max_norm, regularizer};
 use super::config::Node;
+use super::flow::Flow;
 use super::options::Options;
 use crate::io::Source;
 use crate::nn::{
@@ -9,27 +10,8 @@ use crate::nn::{
     GateActivation, IntoLayer, Layer, LayerNorm, Lstm, Masking, Merge, Padding, Pool, Pool1d,
     Pooling, Repeat, Rnn,
 };
-use crate::{Error, Result};
+use crate::Result;
 use serde_json::Value;
-
-/// What goes from layer to layer, but for its features.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Flow {
-    /// Whether it is `[B,T,F]`; else `[B,F]`.
-    pub(super) sequence: bool,
-    /// Whether a mask goes along.
-    pub(super) masked: bool,
-    /// The timesteps, if the file says how many there are.
-    pub(super) timesteps: Option<usize>,
-}
-
-impl Flow {
-    const ROWS: Self = Self { sequence: false, masked: false, timesteps: None };
-
-    fn rank(self) -> usize {
-        if self.sequence { 3 } else { 2 }
-    }
-}
 
 /// How several inputs become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +43,11 @@ pub(super) fn make(
     if node.mask && !flow.masked {
         let expected = "that of an Embedding or a Masking before it";
         return Err(options.refuse("the mask", expected, "another"));
+    }
+    // Each layer has a `dtype`, and no operation.
+    if flow.masked && !node.is_layer() && !node.config.contains_key("dtype") {
+        let expected = "none: Keras' operations drop it, of which layers behind know";
+        return Err(options.refuse("the mask", expected, "of a layer before"));
     }
     let trainable = options.flag("trainable", true)?;
     let made = class(source, &mut options, flow, version, trainable)?;
@@ -101,11 +88,15 @@ fn class(
                 layer = layer.mask_zero();
             }
             let layer = if trainable { layer } else { layer.frozen() };
-            Ok((boxed(layer), Flow { sequence: true, masked, ..flow }))
+            Ok((boxed(layer), Flow { sequence: true, masked, origin: 1, ..flow }))
         }
         "Masking" => {
             let layer = Masking::new(options.number("mask_value", 0.0)?);
-            Ok((boxed(layer), Flow { masked: true, ..flow }))
+            if flow.masked {
+                let expected = "none: Keras would take this layer's instead";
+                return Err(options.refuse("the mask", expected, "of a layer before"));
+            }
+            Ok((boxed(layer), Flow { masked: true, origin: options.number_of_name(), ..flow }))
         }
         "LSTM" | "CuDNNLSTM" | "SimpleRNN" => recurrent(options, flow, version, trainable, None),
         "Bidirectional" => bidirectional(source, options, flow, version, trainable),
@@ -202,7 +193,7 @@ fn class(
                 return Err(options.refuse("the input", "[B,F]", "[B,T,F]"));
             }
             let n = options.needed("n")?;
-            let flow = Flow { sequence: true, masked: false, timesteps: Some(n) };
+            let flow = Flow { sequence: true, masked: false, origin: 0, timesteps: Some(n) };
             Ok((boxed(Repeat::new(n)), flow))
         }
         "Flatten" => {
@@ -381,6 +372,10 @@ fn recurrent(
     }
     let bias = options.flag("use_bias", true)?;
     let zeros = options.flag("zero_output_for_mask", false)?;
+    if zeros && flow.masked && !sequences && both.is_none() {
+        let expected = "false, or a layer that returns sequences: the last output alone stays here";
+        return Err(options.refuse("zero_output_for_mask", expected, "true"));
+    }
     let activation = gate(options, "activation", version, GateActivation::Tanh)?;
     let flow = match sequences {
         true => flow,
@@ -432,18 +427,4 @@ fn recurrent(
         layer = layer.recurrent_max_norm(limit);
     }
     Ok((boxed(if trainable { layer } else { layer.frozen() }), flow))
-}
-
-/// That two inputs of a join are not alike.
-pub(super) fn same_flow(source: &Source, node: &Node, flows: &[Flow]) -> Result<Flow> {
-    let bad = |found: &str| -> Error {
-        let entry = format!("the inputs of the layer {:?} ({})", node.name, node.class);
-        source.bad(entry, "alike", found)
-    };
-    let Some((first, others)) = flows.split_first() else { return Err(bad("none")) };
-    let differ = |other: &Flow| other.sequence != first.sequence || other.masked != first.masked;
-    match others.iter().any(differ) {
-        true => Err(bad("of sequences and of rows, or with a mask and without")),
-        false => Ok(*first),
-    }
 }

@@ -125,6 +125,10 @@ impl Parser<'_> {
             return Err(self.source.bad(what, "an object", "none"));
         };
         let class = self.class(&layer, &what)?;
+        if own(&layer) {
+            let found = format!("a {class} of the program that wrote it");
+            return Err(self.source.bad(what, "a class of Keras", found));
+        }
         let config = match layer.remove("config") {
             Some(Value::Object(config)) => config,
             _ => return Err(self.source.bad(what, "with a config", "without")),
@@ -305,4 +309,14 @@ impl Parser<'_> {
         }
         Ok(order)
     }
+}
+
+/// Whether a class or function is one of the program that wrote the file, whatever its name.
+pub(super) fn own(object: &Map<String, Value>) -> bool {
+    let text = |key| object.get(key).and_then(Value::as_str);
+    let elsewhere = |module: &str| {
+        !["keras", "tensorflow", "tf_keras"].iter().any(|known| module.starts_with(known))
+    };
+    text("registered_name").is_some_and(|name| name.contains('>'))
+        || text("module").is_some_and(elsewhere)
 }

@@ -1,8 +1,9 @@
 //! From what a file says to a model.
 
 use super::activations::Version;
-use super::classes::{Flow, Join, Made, make, same_flow};
+use super::classes::{Join, Made, make};
 use super::config::{Architecture, INPUT, Node};
+use super::flow::{Flow, same_flow};
 use super::h5::Group;
 use super::weights::{Arrays, leaves, plan};
 use crate::io::Source;
@@ -94,7 +95,7 @@ impl Import<'_> {
         let order = &self.architecture.order;
         let second = order.get(1).map(|&node| &self.architecture.nodes[node]);
         let takes_tokens = tokens(first) || (first.class == INPUT && second.is_some_and(tokens));
-        let plain = Flow { sequence: false, masked: false, timesteps: None };
+        let plain = Flow { sequence: false, masked: false, origin: 0, timesteps: None };
         let (rows, sequence) = (plain, Flow { sequence: true, ..plain });
         let axes = first.input_shape.as_deref();
         match (takes_tokens, axes) {

@@ -27,6 +27,7 @@ mod classes;
 mod config;
 mod describe;
 mod export;
+mod flow;
 mod h5;
 mod import;
 mod options;

@@ -1,9 +1,10 @@
 //! The options of a layer, as Keras writes them.
 
-use super::config::{LARGEST_SIZE, Node, size};
+use super::config::{LARGEST_SIZE, Node, own, size};
 use crate::io::Source;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The options of a layer, which are taken one by one: what is left at the end was not understood.
 pub(super) struct Options<'a> {
@@ -52,12 +53,22 @@ impl<'a> Options<'a> {
         let bad = |options: &Self| options.refuse(key, "a layer", "none");
         let Some(Value::Object(mut layer)) = self.left.remove(key) else { return Err(bad(self)) };
         let class = layer.get("class_name").and_then(Value::as_str).map(str::to_owned);
+        if own(&layer) {
+            return Err(self.refuse(key, "a layer of Keras", "one of the program that wrote it"));
+        }
         let (Some(class), Some(Value::Object(config))) = (class, layer.remove("config")) else {
             return Err(bad(self));
         };
         let name = self.name.clone();
         let (inputs, mask, input_shape) = (Vec::new(), false, None);
         Ok(Node { name, class, config, inputs, mask, input_shape })
+    }
+
+    /// A number that layers of other names have not, but by an accident of one in 2^63.
+    pub(super) fn number_of_name(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.name.hash(&mut hasher);
+        hasher.finish() | 2
     }
 
     pub(super) fn class(&self) -> &str {

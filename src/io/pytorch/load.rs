@@ -68,7 +68,9 @@ impl StateDict {
     pub fn load_into(&self, model: &mut Sequential, names: &[&str]) -> Result<()> {
         if model.params().names().is_empty() {
             let size = self.input_size(model, names)?;
-            model.build(size)?;
+            // No first values are drawn that the file's replace.
+            let params = model.params().clone();
+            params.blank(self.count().max(1 << 26), || model.build(size))?;
         }
         let groups = Group::all(model);
         Group::check(&groups, names, "names of StateDict::load_into")?;
@@ -99,6 +101,14 @@ impl StateDict {
     pub fn load_layer(&self, name: &str, params: &Params, prefix: &str) -> Result<()> {
         let plan = self.plan(name, params, prefix)?;
         plan.iter().try_for_each(|from| self.set(params, from))
+    }
+
+    /// How many values all tensors have.
+    fn count(&self) -> usize {
+        let shapes = self.names().filter_map(|name| self.shape(name).ok());
+        let count =
+            |shape: &[usize]| shape.iter().fold(1_usize, |all, &size| all.saturating_mul(size));
+        shapes.fold(0, |all, shape| all.saturating_add(count(shape)))
     }
 
     /// The features of a frame that the first layer takes.

@@ -4,6 +4,7 @@
 //! left takes what the one before it gave, and what it does to the axes says which layer it is.
 
 mod axes;
+mod check;
 mod recurrent;
 mod windows;
 
@@ -32,6 +33,9 @@ enum Label {
 /// The sizes of the axes that the file leaves open, told from others by their products. The first of them that are not
 /// too few for the windows of a graph are taken.
 const OPEN: [[usize; 2]; 3] = [[5, 7], [67, 71], [521, 523]];
+
+/// The values of an input that a graph is tried on.
+const MOST: usize = 1 << 24;
 
 /// The layers so far, and the value behind them.
 struct Chain<'a> {
@@ -88,6 +92,14 @@ impl Model {
             };
             let sizes: Option<Vec<usize>> = axes.iter().zip(open).map(size).collect();
             let sizes = sizes.filter(|sizes| !sizes.contains(&0)).ok_or_else(bad)?;
+            let count = sizes.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
+            if count.is_none_or(|count| count > MOST) {
+                return Err(source.bad(
+                    "the input",
+                    format!("at most {MOST} values"),
+                    input.text(),
+                ));
+            }
             let value = match (is_float, axes.len()) {
                 (true, 3) => Value::Floats(Tensor::zeros(sizes.clone(), &self.device)?),
                 (false, 2) => {
@@ -108,7 +120,7 @@ impl Model {
             source,
             plan: &plan,
             values: Vec::new(),
-            axes: labels.into_iter().zip(sizes).collect(),
+            axes: labels.into_iter().zip(sizes.iter().copied()).collect(),
             time: None,
             open: None,
             layers: 0,
@@ -121,7 +133,10 @@ impl Model {
         if plan.outputs != [at] {
             return Err(chain.source.bad("the output", "that of the last layer", "another"));
         }
-        chain.finish(features)
+        let (time, axes) = (chain.time, chain.axes.clone());
+        let model = chain.finish(features)?;
+        self.check(&model, &sizes, time, &axes)?;
+        Ok(model)
     }
 }
 
