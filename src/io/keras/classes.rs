@@ -4,13 +4,13 @@ use super::activations::{Version, activation, gate, max_norm, regularizer};
 use super::config::Node;
 use super::flow::Flow;
 use super::options::Options;
+use crate::Result;
 use crate::io::Source;
 use crate::nn::{
     Activation, AttentionPool, BatchNorm, Conv1d, Dense, Dropout, Embedding, Flatten,
     GateActivation, IntoLayer, Layer, LayerNorm, Lstm, Masking, Merge, Padding, Pool, Pool1d,
     Pooling, Repeat, Rnn,
 };
-use crate::Result;
 use serde_json::Value;
 
 /// How several inputs become one.

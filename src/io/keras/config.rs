@@ -178,8 +178,15 @@ impl Parser<'_> {
                 return Err(self.source.bad(entry, "one of its name", "one of two"));
             }
         }
+        // What a program made as a mask itself is none of a layer's: those of Keras leave out tokens of 0, or frames
+        // that are the same number all along.
+        let of_layers = nodes.iter().zip(&inbound).map(|(node, calls)| match &node.class[..] {
+            "NotEqual" => calls.iter().all(compares_with_0),
+            class => class == "Any",
+        });
+        let of_layers: Vec<bool> = of_layers.collect();
         for (node, calls) in nodes.iter_mut().zip(inbound) {
-            self.join(node, calls, &names)?;
+            self.join(node, calls, &names, &of_layers)?;
         }
         let one = |value: &Value, what: &str| -> Result<usize> {
             // `[name, 0, 0]`, or a list of such.
@@ -212,6 +219,7 @@ impl Parser<'_> {
         node: &mut Node,
         mut calls: Vec<Value>,
         names: &HashMap<String, usize>,
+        masks_of_layers: &[bool],
     ) -> Result<()> {
         let entry = format!("the layer {:?} ({})", node.name, node.class);
         let bad = |expected: &str, found: String| self.source.bad(&*entry, expected, found);
@@ -251,6 +259,15 @@ impl Parser<'_> {
                     match (&key[..], value) {
                         (_, Value::Null | Value::Bool(false)) => {}
                         ("mask", Value::Array(masks)) if masks.iter().all(Value::is_null) => {}
+                        ("mask", Value::Object(mask)) => {
+                            let history = mask.get("config").and_then(|c| c.get("keras_history"));
+                            if !masks_of_layers.get(of(history)?).is_some_and(|&of_layer| of_layer)
+                            {
+                                let found = "with one that the program made".into();
+                                return Err(bad("called with the mask of a layer", found));
+                            }
+                            node.mask = true;
+                        }
                         ("mask", _) => node.mask = true,
                         _ => return Err(bad("called with its input alone", format!("with {key}"))),
                     }
@@ -309,6 +326,15 @@ impl Parser<'_> {
         }
         Ok(order)
     }
+}
+
+/// Whether an operation is called with no other number than 0.
+fn compares_with_0(call: &Value) -> bool {
+    let numbers = |value: &Value| match value {
+        Value::Array(args) => args.iter().filter_map(Value::as_f64).all(|number| number == 0.0),
+        _ => true,
+    };
+    call.get("args").is_none_or(numbers)
 }
 
 /// Whether a class or function is one of the program that wrote the file, whatever its name.
