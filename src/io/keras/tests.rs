@@ -160,6 +160,37 @@ fn masks_where_keras_has_none_are_refused() {
     }
 }
 
+/// A second mask takes the place of the first in Keras, and operations drop masks.
+#[test]
+fn masks_of_which_keras_takes_another_are_refused() {
+    let masking = |name: &str, value: f32, from: &str| {
+        node("Masking", name, json!({ "mask_value": value, "trainable": true }), &[from])
+    };
+    let two = [input(), masking("m", 0.0, "x"), masking("n", 1.0, "m")];
+    refused(&functional(&two, "n"), "the mask");
+    let lstm = |name: &str, config, from: &[&str]| node("LSTM", name, config, from);
+    let sum = node("Add", "s", json!({ "trainable": true }), &["m", "n"]);
+    let last = lstm("l", json!({ "units": 2 }), &["s"]);
+    let branches = [input(), masking("m", 0.0, "x"), masking("n", 1.0, "x"), sum, last];
+    refused(&functional(&branches, "l"), "with two");
+    let sum = node("Add", "s", json!({}), &["m", "m"]);
+    let last = lstm("l", json!({ "units": 2 }), &["s"]);
+    refused(&functional(&[input(), masking("m", 0.0, "x"), sum, last], "l"), "operations drop it");
+    let zeros = json!({ "units": 2, "zero_output_for_mask": true, "trainable": true });
+    let last = lstm("l", zeros, &["m"]);
+    refused(&functional(&[input(), masking("m", 0.0, "x"), last], "l"), "zero_output_for_mask");
+}
+
+/// A class of a program's own may be called as one of Keras.
+#[test]
+fn classes_of_a_programs_own_are_refused() {
+    for (key, value) in [("registered_name", "my>Dense"), ("module", "my.layers")] {
+        let mut dense = node("Dense", "a", json!({ "units": 3 }), &["x"]);
+        dense[key] = json!(value);
+        refused(&functional(&[input(), dense], "a"), "the program that wrote it");
+    }
+}
+
 fn archive(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in parts {

@@ -2,7 +2,7 @@
 
 use crate::onnx::exporters;
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::io::onnx::Value;
+use wgpu_lstm::io::onnx::{Model, Value};
 use wgpu_lstm::train::{Adam, Fit, Loss};
 use wgpu_lstm::{Device, Error, Result};
 
@@ -66,6 +66,18 @@ fn what_is_no_chain_is_told() -> Result<()> {
         let record = exporters::all().into_iter().find(|record| record.name == start).unwrap();
         let error = record.load(&Device::cpu()?)?.to_sequential().map(|_| ()).unwrap_err();
         assert!(matches!(&error, Error::File { found, .. } if found.contains(text)), "{error}");
+    }
+    Ok(())
+}
+
+/// What looks like a chain of layers: a sum that takes the input twice, the seventh step, a bias along time, another
+/// output of a node, another order of axes, numbers without their fractions. `make_no_chain.py` made the files.
+#[test]
+fn what_only_looks_like_a_chain_is_refused() -> Result<()> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/onnx/no_chain");
+    for name in ["residual", "step", "along", "mean", "features", "whole"] {
+        let graph = Model::load(folder.join(format!("{name}.onnx")), &Device::cpu()?)?;
+        assert!(graph.to_sequential().is_err(), "{name}");
     }
     Ok(())
 }

@@ -56,7 +56,9 @@ impl Model {
             }
             let (graph, rows_first) = self.numbers(model, &sizes, rows)?;
             let found = model.predict(&rows_first)?;
-            let given = self.run(&[(&input.name, graph)])?;
+            let given = self.run(&[(&input.name, graph)]).map_err(|error| {
+                source.bad("the graph", "one that takes any rows and timesteps", error.to_string())
+            })?;
             let given = &given[0].1;
             let expected = Array::new(given.shape().to_vec(), given.to_f32()?)?;
             let no_chain = |found: String| {
