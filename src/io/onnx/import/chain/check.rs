@@ -1,8 +1,8 @@
 //! What a model computes, against the graph that it was made of.
 
 use super::super::value::{Element, Ints, Value};
-use super::super::{Axis, Model};
-use super::{Label, MOST};
+use super::super::{Axis, Model, TensorInfo};
+use super::Label;
 use crate::data::Sequences;
 use crate::io::Source;
 use crate::ops::nd::host::Array;
@@ -10,6 +10,20 @@ use crate::{Result, Sequential, Tensor};
 
 /// How far two results may be apart, relative or, below 1, at all: both are sums of 32-bit floats.
 const APART: f32 = 1e-3;
+
+/// The values of an input that a graph is tried on, at most.
+const MOST: usize = 1 << 24;
+
+impl TensorInfo {
+    /// Checks that an input of these sizes is one to try a graph on.
+    pub(super) fn check_few(&self, source: &Source, sizes: &[usize]) -> Result<()> {
+        let count = sizes.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
+        match count.is_some_and(|count| count <= MOST) {
+            true => Ok(()),
+            false => Err(source.bad("the input", format!("at most {MOST} values"), self.text())),
+        }
+    }
+}
 
 impl Model {
     /// Runs both on numbers of other sizes than those that the graph was traced with: a size that is written into a
@@ -46,14 +60,7 @@ impl Model {
                     *size = if at == rows { batch } else { *size + more };
                 }
             }
-            if sizes.iter().try_fold(1_usize, |all, &n| all.checked_mul(n)).is_none_or(|n| n > MOST)
-            {
-                return Err(source.bad(
-                    "the input",
-                    format!("at most {MOST} values"),
-                    input.text(),
-                ));
-            }
+            input.check_few(&source, &sizes)?;
             let (graph, rows_first) = self.numbers(model, &sizes, rows)?;
             let found = model.predict(&rows_first)?;
             let given = self.run(&[(&input.name, graph)]).map_err(|error| {

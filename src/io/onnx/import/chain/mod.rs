@@ -34,9 +34,6 @@ enum Label {
 /// too few for the windows of a graph are taken.
 const OPEN: [[usize; 2]; 3] = [[5, 7], [67, 71], [521, 523]];
 
-/// The values of an input that a graph is tried on.
-const MOST: usize = 1 << 24;
-
 /// The layers so far, and the value behind them.
 struct Chain<'a> {
     model: Sequential,
@@ -92,14 +89,7 @@ impl Model {
             };
             let sizes: Option<Vec<usize>> = axes.iter().zip(open).map(size).collect();
             let sizes = sizes.filter(|sizes| !sizes.contains(&0)).ok_or_else(bad)?;
-            let count = sizes.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
-            if count.is_none_or(|count| count > MOST) {
-                return Err(source.bad(
-                    "the input",
-                    format!("at most {MOST} values"),
-                    input.text(),
-                ));
-            }
+            input.check_few(&source, &sizes)?;
             let value = match (is_float, axes.len()) {
                 (true, 3) => Value::Floats(Tensor::zeros(sizes.clone(), &self.device)?),
                 (false, 2) => {
