@@ -3,6 +3,7 @@
 use super::dot::{LANES, Line};
 use crate::Result;
 use crate::tensor::room_for;
+use std::ops::Range;
 
 /// Where a matrix's numbers lie in memory.
 #[derive(Debug, Clone, Copy)]
@@ -15,9 +16,13 @@ pub(crate) struct Places<'a> {
     pub(crate) stride: usize,
 }
 
+/// The blocks of 16 outputs whose lines alternate in memory, so that a product of few rows reads it from end to end.
+pub(crate) const TOGETHER: usize = 4;
+
 /// Weights `[outputs,terms]` in blocks of 16 outputs, in lines of four terms of each.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
+    /// `[blocks / 4,words,4]`, then `[blocks % 4,words]`
     lines: Vec<Line>,
     /// Σ b of each output.
     totals: Vec<[i32; LANES]>,
@@ -38,10 +43,13 @@ impl Lines {
         for (output, first) in outputs.iter().enumerate() {
             let Some(first) = *first else { continue };
             let (block, lane) = (output / LANES, output % LANES);
-            let lines = &mut lines[block * words..][..words];
+            let (first_line, apart) = match block / TOGETHER < blocks / TOGETHER {
+                true => (block / TOGETHER * TOGETHER * words + block % TOGETHER, TOGETHER),
+                false => (block * words, 1),
+            };
             for k in 0..terms {
                 let byte = (bytes[first + k * stride] ^ mask) as i8;
-                lines[k / 4].0[4 * lane + k % 4] = byte;
+                lines[first_line + k / 4 * apart].0[4 * lane + k % 4] = byte;
                 totals[block][lane] = totals[block][lane].wrapping_add(byte.into());
             }
         }
@@ -62,12 +70,18 @@ impl Lines {
         self.terms
     }
 
-    pub(crate) fn block(&self, block: usize) -> &[Line] {
-        &self.lines[block * self.words..][..self.words]
+    /// The lines of [`TOGETHER`] blocks, from a multiple of as many on, or of one of the rest.
+    #[inline]
+    pub(crate) fn blocks_from<const C: usize>(&self, block: usize) -> &[[Line; C]] {
+        debug_assert_eq!(C == TOGETHER, block / TOGETHER < self.blocks() / TOGETHER);
+        debug_assert!(C == 1 || block.is_multiple_of(C));
+        self.lines[block * self.words..][..C * self.words].as_chunks().0
     }
 
-    pub(crate) fn totals(&self, block: usize) -> &[i32; LANES] {
-        &self.totals[block]
+    /// Σ b of the outputs of some blocks.
+    #[inline]
+    pub(crate) fn totals(&self, blocks: Range<usize>) -> &[i32] {
+        self.totals[blocks].as_flattened()
     }
 }
 

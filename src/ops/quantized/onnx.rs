@@ -3,7 +3,6 @@
 //! Sources: the operators' specifications in opset 21 (QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear,
 //! MatMulInteger, QLinearMatMul).
 
-use super::dot::LANES;
 use super::lines::{Lines, Places};
 use super::product::{centred, product};
 use super::rows::{Affine, Rows, range};
@@ -169,8 +168,8 @@ impl IntegerMatrix {
         let outputs = self.lines.outputs();
         let mut padded = room_for("sums of products", rows * outputs)?;
         padded.resize(rows * outputs, 0);
-        product((&bytes, &which), &self.lines, &mut padded, |row, block, sums: &[i32; LANES]| {
-            centred(&bytes, row, (&self.lines, self.zero.as_deref()), block, sums)
+        product((&bytes, &which), &self.lines, &mut padded, |row, block, sums, to| {
+            centred(&bytes, row, (&self.lines, self.zero.as_deref()), (block, sums), to);
         });
         let mut sums = room_for("sums of products", rows * self.columns)?;
         for row in padded.chunks_exact(outputs.max(1)) {

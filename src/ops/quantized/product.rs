@@ -1,7 +1,7 @@
 //! Products of rows of bytes and of weights, on the threads of the CPU device.
 
-use super::dot::{Isa, LANES};
-use super::lines::{Lines, Weight};
+use super::dot::{Isa, LANES, Sums};
+use super::lines::{Lines, TOGETHER, Weight};
 use super::rows::Rows;
 use crate::device::threads;
 use pulp::{Arch, Simd, WithSimd};
@@ -13,24 +13,24 @@ const SMALL: usize = 1 << 20;
 /// The rows that a thread takes at a time where there are many.
 const GROUP: usize = 16;
 
-/// Hands on Σ a b of some rows, by their numbers, and of some blocks: the number among these rows, the block, and the
-/// sums of its 16 outputs.
+/// Hands on Σ a b of some rows, by their numbers, and of some blocks, from a whole group on: the number among these
+/// rows, the first block of several, and the sums of their outputs.
 #[inline]
 pub(crate) fn each_sum(
     isa: Isa,
     (a, which): (&Rows, &[usize]),
     b: &Lines,
     blocks: Range<usize>,
-    mut f: impl FnMut(usize, usize, &[i32; LANES]),
+    mut f: impl FnMut(usize, usize, &[[i32; LANES]]),
 ) {
     let mut block = blocks.start;
     while block < blocks.end {
-        // Four at a time, which share the loads of the rows.
+        // Several at a time, which share the loads of the rows.
         match blocks.end - block {
-            4.. => tiles::<4>(isa, (a, which), b, block, &mut f),
+            TOGETHER.. => tiles::<TOGETHER>(isa, (a, which), b, block, &mut f),
             _ => tiles::<1>(isa, (a, which), b, block, &mut f),
         }
-        block += if blocks.end - block >= 4 { 4 } else { 1 };
+        block += if blocks.end - block >= TOGETHER { TOGETHER } else { 1 };
     }
 }
 
@@ -40,45 +40,59 @@ fn tiles<const C: usize>(
     (a, which): (&Rows, &[usize]),
     b: &Lines,
     block: usize,
-    f: &mut impl FnMut(usize, usize, &[i32; LANES]),
+    f: &mut impl FnMut(usize, usize, &[[i32; LANES]]),
 ) {
-    let (fours, rest) = which.as_chunks::<4>();
-    for (number, &rows) in fours.iter().enumerate() {
-        tile::<4, C>(isa, (a, rows), b, block, |r, c, sums| f(4 * number + r, c, sums));
-    }
-    for (number, &row) in rest.iter().enumerate() {
-        let at = 4 * fours.len() + number;
-        tile::<1, C>(isa, (a, [row]), b, block, |_, c, sums| f(at, c, sums));
+    let mut number = 0;
+    while number < which.len() {
+        let at = (block, number);
+        // One row alone would wait for the weights: the last four take it with them.
+        number += match which[number..] {
+            [i] => tile::<_, C>(isa, (a, [i]), b, at, f),
+            [i, j] => tile::<_, C>(isa, (a, [i, j]), b, at, f),
+            [i, j, k] => tile::<_, C>(isa, (a, [i, j, k]), b, at, f),
+            [i, j, k, l, m] => tile::<_, C>(isa, (a, [i, j, k, l, m]), b, at, f),
+            [i, j, k, l, ..] => tile::<_, C>(isa, (a, [i, j, k, l]), b, at, f),
+            [] => 1,
+        };
     }
 }
 
+/// Some rows, from a number on: how many they are.
 #[inline]
-pub(crate) fn tile<const R: usize, const C: usize>(
+fn tile<const R: usize, const C: usize>(
+    isa: Isa,
+    (a, rows): (&Rows, [usize; R]),
+    b: &Lines,
+    (block, number): (usize, usize),
+    f: &mut impl FnMut(usize, usize, &[[i32; LANES]]),
+) -> usize {
+    let mut sums = [[[0; LANES]; C]; R];
+    sums_of(isa, (a, rows), b, block, &mut sums);
+    for (r, sums) in sums.iter().enumerate() {
+        f(number + r, block, sums);
+    }
+    R
+}
+
+/// Σ a b of some rows, by their numbers, and of the outputs of some blocks.
+#[inline]
+pub(crate) fn sums_of<const R: usize, const C: usize>(
     isa: Isa,
     (a, rows): (&Rows, [usize; R]),
     b: &Lines,
     block: usize,
-    mut f: impl FnMut(usize, usize, &[i32; LANES]),
+    sums: &mut Sums<R, C>,
 ) {
-    let found = isa.sums::<R, C>(
-        rows.map(|row| a.row(row)),
-        std::array::from_fn(|c| b.block(block + c)),
-        std::array::from_fn(|c| b.totals(block + c)),
-    );
-    for (r, found) in found.iter().enumerate() {
-        for (c, sums) in found.iter().enumerate() {
-            f(r, block + c, sums);
-        }
-    }
+    isa.sums(rows.map(|row| a.row(row)), b.blocks_from(block), b.totals(block..block + C), sums);
 }
 
-/// `out` `[rows,outputs]` = what `of` makes of the sums of each row and block. The numbers do not depend on the
-/// threads.
+/// `out` `[rows,outputs]` = what `of` makes of the sums of each row and of some blocks, from the first of them on. The
+/// numbers do not depend on the threads.
 pub(crate) fn product<T: Copy + Send + Sync + Default>(
     (a, which): (&Rows, &[usize]),
     b: &Lines,
     out: &mut [T],
-    of: impl Fn(usize, usize, &[i32; LANES]) -> [T; LANES] + Sync,
+    of: impl Fn(usize, usize, &[i32], &mut [T]) + Sync,
 ) {
     let (isa, outputs, blocks) = (Isa::best(), b.outputs(), b.blocks());
     if which.is_empty() || blocks == 0 {
@@ -91,8 +105,9 @@ pub(crate) fn product<T: Copy + Send + Sync + Default>(
     let run = |which: &[usize], blocks: Range<usize>, out: &mut [T]| {
         let (first, width) = (blocks.start, LANES * blocks.len());
         each_sum(isa, (a, which), b, blocks, |number, block, sums| {
-            let to = &mut out[number * width + LANES * (block - first)..][..LANES];
-            to.copy_from_slice(&of(which[number], block, sums));
+            let sums = sums.as_flattened();
+            let to = &mut out[number * width + LANES * (block - first)..][..sums.len()];
+            of(which[number], block, sums, to);
         });
     };
     if count == 1 {
@@ -104,7 +119,7 @@ pub(crate) fn product<T: Copy + Send + Sync + Default>(
         return threads::each(jobs, count, |(which, out)| run(which, 0..blocks, out));
     }
     // Few rows: each thread takes some of the outputs.
-    let each = blocks.div_ceil(count);
+    let each = blocks.div_ceil(count).next_multiple_of(TOGETHER);
     let mut parts: Vec<_> = (0..blocks)
         .step_by(each)
         .map(|first| {
@@ -122,27 +137,35 @@ pub(crate) fn product<T: Copy + Send + Sync + Default>(
     }
 }
 
-/// The sums as integers that stand for the product: Σ (a - z_a) (b - z_b), which wraps.
+/// The sums of a row and of some outputs, from a block on, as integers that stand for the product:
+/// Σ (a - z_a) (b - z_b), which wraps.
 #[inline(always)]
 pub(crate) fn centred(
     a: &Rows,
     row: usize,
     (lines, zero): (&Lines, Option<&[i32]>),
-    block: usize,
-    sums: &[i32; LANES],
-) -> [i32; LANES] {
-    let (za, totals) = (a.zero[row], lines.totals(block));
-    let mut found = [0; LANES];
-    for n in 0..LANES {
-        found[n] = sums[n].wrapping_sub(za.wrapping_mul(totals[n]));
-    }
-    if let Some(zero) = zero {
-        let sum = a.sums[row].wrapping_sub(za.wrapping_mul(a.terms() as i32));
-        for (found, zb) in found.iter_mut().zip(&zero[LANES * block..]) {
-            *found = found.wrapping_sub(zb.wrapping_mul(sum));
+    (block, sums): (usize, &[i32]),
+    to: &mut [i32],
+) {
+    let za = a.zero[row];
+    let totals = &lines.totals(block..block + sums.len() / LANES)[..sums.len()];
+    let to = &mut to[..sums.len()];
+    match zero {
+        None => {
+            for n in 0..sums.len() {
+                to[n] = sums[n].wrapping_sub(za.wrapping_mul(totals[n]));
+            }
+        }
+        Some(zero) => {
+            // What a sum has too much, for each unit of a weight's zero point.
+            let sum = a.sums[row].wrapping_sub(za.wrapping_mul(a.terms() as i32));
+            let zero = &zero[LANES * block..][..sums.len()];
+            for n in 0..sums.len() {
+                let found = sums[n].wrapping_sub(za.wrapping_mul(totals[n]));
+                to[n] = found.wrapping_sub(zero[n].wrapping_mul(sum));
+            }
         }
     }
-    found
 }
 
 /// `out` `[rows,outputs]` = a w (+ bias) in floats, of the rows of these numbers.
@@ -152,41 +175,41 @@ pub(crate) fn floats(
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    let zero = weight.zero.as_deref();
-    product((a, which), &weight.lines, out, |row, block, sums| {
-        Arch::new().dispatch(Floats { a, row, weight, zero, bias, block, sums })
+    product((a, which), &weight.lines, out, |row, block, sums, to| {
+        Arch::new().dispatch(Floats { a, row, weight, bias, block, sums, to });
     });
 }
 
-/// The sums of a row and a block as floats.
+/// The sums of a row and of some blocks as floats.
 struct Floats<'a> {
     a: &'a Rows,
     row: usize,
     weight: &'a Weight,
-    zero: Option<&'a [i32]>,
     bias: Option<&'a [f32]>,
     block: usize,
-    sums: &'a [i32; LANES],
+    sums: &'a [i32],
+    to: &'a mut [f32],
 }
 
 impl WithSimd for Floats<'_> {
-    type Output = [f32; LANES];
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> [f32; LANES] {
-        let Self { a, row, weight, zero, bias, block, sums } = self;
-        let sums = centred(a, row, (&weight.lines, zero), block, sums);
-        let scale = &weight.scale[LANES * block..][..LANES];
-        let mut found = [0.0; LANES];
-        for n in 0..LANES {
-            found[n] = sums[n] as f32 * (a.scale[row] * scale[n]);
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { a, row, weight, bias, block, sums, to } = self;
+        let (first, len) = (LANES * block, sums.len());
+        let mut found = [0; TOGETHER * LANES];
+        centred(a, row, (&weight.lines, weight.zero.as_deref()), (block, sums), &mut found);
+        let (found, to, scale) = (&found[..len], &mut to[..len], &weight.scale[first..][..len]);
+        let of_row = a.scale[row];
+        for n in 0..len {
+            to[n] = found[n] as f32 * (of_row * scale[n]);
         }
         if let Some(bias) = bias {
-            let bias = &bias[LANES * block..][..LANES];
-            for n in 0..LANES {
-                found[n] += bias[n];
+            let bias = &bias[first..][..len];
+            for n in 0..len {
+                to[n] += bias[n];
             }
         }
-        found
     }
 }

@@ -6,17 +6,18 @@
 //! x and h are quantised by row at each step; gates and cell states are floats. Outputs lie in blocks of 16 units: of
 //! each block its 16 i, then f, g, o.
 
-use super::dot::{Isa, LANES};
-use super::lines::{Lines, Weight};
-use super::product::{floats, tile};
+use super::dot::{Isa, LANES, Sums};
+use super::lines::Weight;
+use super::product::{centred, floats, sums_of};
 use super::rows::{Affine, Rows, range};
 use super::team::Team;
 use crate::Result;
-use crate::device::threads;
+use crate::device::{lock, threads};
 use crate::ops::common::math::{sigmoid, tanh};
 use crate::tensor::room_for;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The numbers of a block of units: 16 of each gate.
@@ -96,8 +97,6 @@ pub(crate) fn run(
         return Ok(());
     }
     let ahead = (AHEAD / (4 * units * count)).clamp(1, steps);
-    let mut shared: Shared = Shared::new(ahead, count, units)?;
-    shared.begin(frames, size, [h, c]);
     let team = match count * 4 * units * size {
         0..SHARED => 1,
         _ => threads::count(),
@@ -107,6 +106,8 @@ pub(crate) fn run(
         true => Parts { rows: team, units: 1 },
         false => Parts { rows: 1, units: team.min(units / LANES) },
     };
+    let shared = Shared::new(ahead, [count, units], parts)?;
+    shared.begin(frames, size, [h, c]);
     let mut gates = Vec::new();
     for first in (0..steps).step_by(ahead) {
         let steps = ahead.min(steps - first);
@@ -125,8 +126,7 @@ pub(crate) fn run(
         }
         gates.resize(len, 0.0);
         floats((x, &which), direction.w, direction.bias, &mut gates);
-        let part =
-            Part { direction, frames, first, x_part: &gates, begins, shared: &shared, parts };
+        let part = Part { direction, frames, first, x_part: &gates, begins, shared: &shared };
         let tickets = Team::new(steps, parts.rows * parts.units);
         threads::each(0..team, team, |member| {
             let mut own = Own::new(count, size);
@@ -145,26 +145,40 @@ pub(crate) fn run(
     }
     for (n, row) in frames.rows.iter().enumerate() {
         load(shared.h(0, n), &mut h[row.at * size..][..size]);
-        load(shared.c(n), &mut c[row.at * size..][..size]);
+        shared.each_c(n, size, |units, from| c[row.at * size..][units].copy_from_slice(from));
     }
     Ok(())
 }
 
-/// How a step is split.
+/// How a step is split: by rows, each of so many of one part, or by units.
 #[derive(Debug, Clone, Copy)]
 struct Parts {
     rows: usize,
     units: usize,
 }
 
-/// The states that the threads share. They are read and written by one thread at a time, or read alone: see [`Team`].
+impl Parts {
+    /// The rows of a part, of so many.
+    fn rows(self, part: usize, count: usize) -> impl Iterator<Item = usize> {
+        (part % self.rows..count).step_by(self.rows)
+    }
+
+    /// The blocks of units of a part, of so many.
+    fn blocks(self, part: usize, count: usize) -> Range<usize> {
+        let (part, each) = (part / self.rows, count.div_ceil(self.units));
+        count.min(part * each)..count.min((part + 1) * each)
+    }
+}
+
+/// The states that the threads share. h is read and written by one thread at a time, or read alone: see [`Team`].
 struct Shared {
     count: usize,
     units: usize,
+    parts: Parts,
     /// h before the first step, and after each: `[steps + 1, rows, units]`.
     h: Vec<AtomicU32>,
-    /// `[rows, units]`
-    c: Vec<AtomicU32>,
+    /// Of each part the cell states of its rows and units. One thread at a time wants them.
+    c: Vec<Mutex<Vec<f32>>>,
 }
 
 fn load(from: &[AtomicU32], to: &mut [f32]) {
@@ -180,32 +194,51 @@ fn store(from: &[f32], to: &[AtomicU32]) {
 }
 
 impl Shared {
-    fn new(ahead: usize, count: usize, units: usize) -> Result<Self> {
-        let zeros = |len: usize| -> Result<Vec<AtomicU32>> {
-            let mut words = room_for("the states of an LSTM", len)?;
-            words.resize_with(len, || AtomicU32::new(0));
-            Ok(words)
-        };
-        Ok(Self { count, units, h: zeros((ahead + 1) * count * units)?, c: zeros(count * units)? })
+    fn new(ahead: usize, [count, units]: [usize; 2], parts: Parts) -> Result<Self> {
+        const WHAT: &str = "the states of an LSTM";
+        let len = (ahead + 1) * count * units;
+        let mut h = room_for(WHAT, len)?;
+        h.resize_with(len, || AtomicU32::new(0));
+        let c = (0..parts.rows * parts.units).map(|part| {
+            let len =
+                parts.rows(part, count).count() * LANES * parts.blocks(part, units / LANES).len();
+            let mut c = room_for(WHAT, len)?;
+            c.resize(len, 0.0);
+            Ok(Mutex::new(c))
+        });
+        Ok(Self { count, units, parts, h, c: c.collect::<Result<_>>()? })
     }
 
     fn h(&self, step: usize, row: usize) -> &[AtomicU32] {
         &self.h[(step * self.count + row) * self.units..][..self.units]
     }
 
-    fn c(&self, row: usize) -> &[AtomicU32] {
-        &self.c[row * self.units..][..self.units]
+    /// The units of a part that a layer of so many has.
+    fn units_of(&self, part: usize, size: usize) -> Range<usize> {
+        let blocks = self.parts.blocks(part, self.units / LANES);
+        size.min(LANES * blocks.start)..size.min(LANES * blocks.end)
     }
 
-    fn begin(&mut self, frames: &Frames, size: usize, [h, c]: [&mut [f32]; 2]) {
+    /// Hands on the cell states of a row: the units, and their numbers.
+    fn each_c(&self, row: usize, size: usize, mut f: impl FnMut(Range<usize>, &mut [f32])) {
+        let Parts { rows, units } = self.parts;
+        for part in (0..units).map(|n| n * rows + row % rows) {
+            let width = LANES * self.parts.blocks(part, self.units / LANES).len();
+            let units = self.units_of(part, size);
+            let len = units.len();
+            f(units, &mut lock(&self.c[part])[row / rows * width..][..len]);
+        }
+    }
+
+    fn begin(&self, frames: &Frames, size: usize, [h, c]: [&[f32]; 2]) {
         for (n, row) in frames.rows.iter().enumerate() {
             store(&h[row.at * size..][..size], self.h(0, n));
-            store(&c[row.at * size..][..size], self.c(n));
+            self.each_c(n, size, |units, to| to.copy_from_slice(&c[row.at * size..][units]));
         }
     }
 
     /// Makes the last states of some steps those before the next.
-    fn end(&mut self, frames: &Frames, first: usize, steps: usize) {
+    fn end(&self, frames: &Frames, first: usize, steps: usize) {
         for (n, row) in frames.rows.iter().enumerate() {
             let last = row.length.saturating_sub(first).min(steps);
             for (to, from) in self.h(0, n).iter().zip(self.h(last, n)) {
@@ -221,12 +254,11 @@ struct Own {
     of: Option<(usize, usize)>,
     h: Rows,
     row: Vec<f32>,
-    sums: Vec<[i32; BLOCK]>,
 }
 
 impl Own {
     fn new(rows: usize, size: usize) -> Self {
-        Self { of: None, h: Rows::zeros_of(rows, size), row: vec![0.0; size], sums: Vec::new() }
+        Self { of: None, h: Rows::zeros_of(rows, size), row: vec![0.0; size] }
     }
 }
 
@@ -239,50 +271,47 @@ struct Part<'a> {
     /// The first row of each step in `x_part`.
     begins: Vec<usize>,
     shared: &'a Shared,
-    parts: Parts,
 }
 
+/// The blocks of units whose sums are made before their cells.
+const GROUP: usize = 8;
+
 impl Part<'_> {
-    fn step(&self, own: &mut Own, step: usize, chunk: usize) {
-        let (group, part) = (chunk % self.parts.rows, chunk / self.parts.rows);
+    fn step(&self, own: &mut Own, step: usize, part: usize) {
+        let Shared { parts, units, .. } = *self.shared;
         let running = self.frames.running(self.first + step);
-        let mine = || (group..running).step_by(self.parts.rows);
-        if own.of != Some((step, group)) {
+        let mine = || parts.rows(part, running);
+        if own.of != Some((step, part % parts.rows)) {
             self.quantise(own, step, mine());
-            own.of = Some((step, group));
+            own.of = Some((step, part % parts.rows));
         }
-        let blocks = self.shared.units / LANES;
-        let each = blocks.div_ceil(self.parts.units);
-        let blocks = blocks.min(part * each)..blocks.min((part + 1) * each);
-        let isa = Isa::best();
-        let rows: Vec<_> = mine().collect();
-        for blocks in blocks.clone().step_by(GROUP).map(|b| b..blocks.end.min(b + GROUP)) {
-            let (fours, rest) = rows.as_chunks::<4>();
-            for (rows, four) in fours
-                .iter()
-                .map(|four| (&four[..], Some(*four)))
-                .chain(rest.iter().map(|row| (std::slice::from_ref(row), None)))
-            {
-                own.sums.clear();
-                own.sums.resize(rows.len() * blocks.len(), [0; BLOCK]);
-                for block in blocks.clone() {
-                    let at = |r: usize| r * blocks.len() + block - blocks.start;
-                    let (lines, sums) = (&self.direction.r.lines, &mut own.sums);
-                    let mut put = |r: usize, c: usize, found: &[i32; LANES]| {
-                        let gate = c - 4 * block;
-                        sums[at(r)][gate * LANES..][..LANES].copy_from_slice(found);
-                    };
-                    match four {
-                        Some(four) => tile::<4, 4>(isa, (&own.h, four), lines, 4 * block, &mut put),
-                        None => {
-                            tile::<1, 4>(isa, (&own.h, [rows[0]]), lines, 4 * block, &mut put);
-                        }
-                    }
+        let blocks = parts.blocks(part, units / LANES);
+        let c = &mut lock(&self.shared.c[part])[..];
+        let mut at =
+            At { step, first: blocks.start, blocks: blocks.clone(), width: LANES * blocks.len() };
+        for first in blocks.clone().step_by(GROUP) {
+            at.blocks = first..blocks.end.min(first + GROUP);
+            let mut rows = mine();
+            loop {
+                match [(); 4].map(|()| rows.next()) {
+                    [Some(i), Some(j), Some(k), Some(l)] => self.cells(own, &at, [i, j, k, l], c),
+                    [Some(i), Some(j), Some(k), None] => self.cells(own, &at, [i, j, k], c),
+                    [Some(i), Some(j), ..] => self.cells(own, &at, [i, j], c),
+                    [Some(i), ..] => self.cells(own, &at, [i], c),
+                    _ => break,
                 }
-                let cells = Cells { part: self, step, rows, blocks: blocks.clone(), own };
-                Arch::new().dispatch(cells);
             }
         }
+    }
+
+    /// Some rows of some units.
+    fn cells<const R: usize>(&self, own: &Own, at: &At, rows: [usize; R], c: &mut [f32]) {
+        let (isa, lines) = (Isa::best(), &self.direction.r.lines);
+        let mut sums = [[[[0; LANES]; 4]; R]; GROUP];
+        for (block, sums) in at.blocks.clone().zip(&mut sums) {
+            sums_of(isa, (&own.h, rows), lines, 4 * block, sums);
+        }
+        Arch::new().dispatch(Cells { part: self, at, rows, h: &own.h, sums: &sums, c });
     }
 
     fn quantise(&self, own: &mut Own, step: usize, rows: impl Iterator<Item = usize>) {
@@ -316,46 +345,46 @@ impl Part<'_> {
     }
 }
 
-/// The blocks of units whose sums are made before their cells.
-const GROUP: usize = 8;
-
-/// The cells of some rows and units, whose sums are there.
-struct Cells<'a> {
-    part: &'a Part<'a>,
+/// Where a part is: a step and some of its blocks of units, which begin at `first` and are `width` units in all.
+struct At {
     step: usize,
-    rows: &'a [usize],
     blocks: Range<usize>,
-    own: &'a Own,
+    first: usize,
+    width: usize,
 }
 
-impl WithSimd for Cells<'_> {
+/// The cells of some rows and units, whose sums are there.
+struct Cells<'a, const R: usize> {
+    part: &'a Part<'a>,
+    at: &'a At,
+    rows: [usize; R],
+    h: &'a Rows,
+    sums: &'a [Sums<R, 4>],
+    c: &'a mut [f32],
+}
+
+impl<const R: usize> WithSimd for Cells<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { part, step, rows, blocks, own } = self;
-        let (r, shared, h) = (part.direction.r, part.shared, &own.h);
+        let Self { part, at, rows, h, sums, c } = self;
+        let (r, shared) = (part.direction.r, part.shared);
         for (n, &row) in rows.iter().enumerate() {
-            let sums = &own.sums[n * blocks.len()..][..blocks.len()];
-            let x_part = &part.x_part[(part.begins[step] + row) * 4 * shared.units..];
-            // What a sum of `h` without zero points has too much, for each unit of a weight's zero point.
-            let sum = h.sums[row].wrapping_sub(h.zero[row].wrapping_mul(h.terms() as i32));
-            for (block, sums) in blocks.clone().zip(sums) {
-                let mut a = [0.0; BLOCK];
+            let of_row = h.scale[row];
+            let x_part = &part.x_part[(part.begins[at.step] + row) * 4 * shared.units..];
+            let c = &mut c[row / shared.parts.rows * at.width..][..at.width];
+            for (block, sums) in at.blocks.clone().zip(sums) {
+                let (mut found, mut a) = ([0; BLOCK], [0.0; BLOCK]);
+                let lines = (&r.lines, r.zero.as_deref());
+                centred(h, row, lines, (4 * block, sums[n].as_flattened()), &mut found);
                 let x_part = &x_part[block * BLOCK..][..BLOCK];
                 let scale = &r.scale[block * BLOCK..][..BLOCK];
-                let totals = totals(&r.lines, block);
                 for k in 0..BLOCK {
-                    let mut found = sums[k].wrapping_sub(h.zero[row].wrapping_mul(totals[k]));
-                    if let Some(zero) = &r.zero {
-                        found = found.wrapping_sub(zero[block * BLOCK + k].wrapping_mul(sum));
-                    }
-                    a[k] = x_part[k] + found as f32 * (h.scale[row] * scale[k]);
+                    a[k] = x_part[k] + found[k] as f32 * (of_row * scale[k]);
                 }
-                let (mut c, mut y) = ([0.0; LANES], [0.0; LANES]);
-                let c_at = &shared.c(row)[block * LANES..][..LANES];
-                let h_at = &shared.h(step + 1, row)[block * LANES..][..LANES];
-                load(c_at, &mut c);
+                let c = &mut c[(block - at.first) * LANES..][..LANES];
+                let mut y = [0.0; LANES];
                 for lane in (0..LANES).step_by(S::F32_LANES) {
                     let gate = |g: usize| {
                         let a: &[f32] = &a[g * LANES + lane..][..S::F32_LANES];
@@ -364,25 +393,13 @@ impl WithSimd for Cells<'_> {
                     let (i, f, o) =
                         (sigmoid(simd, gate(0)), sigmoid(simd, gate(1)), sigmoid(simd, gate(3)));
                     let g = tanh(simd, gate(2));
-                    let at = &mut c[lane..][..S::F32_LANES];
-                    let cell = &mut S::as_mut_simd_f32s(at).0[0];
+                    let cell = &mut S::as_mut_simd_f32s(&mut c[lane..][..S::F32_LANES]).0[0];
                     *cell = simd.mul_add_f32s(f, *cell, simd.mul_f32s(i, g));
                     let found = simd.mul_f32s(o, tanh(simd, *cell));
                     S::as_mut_simd_f32s(&mut y[lane..][..S::F32_LANES]).0[0] = found;
                 }
-                store(&c, c_at);
-                store(&y, h_at);
+                store(&y, &shared.h(at.step + 1, row)[block * LANES..][..LANES]);
             }
         }
     }
-}
-
-/// Σ b of the outputs of a block of units.
-#[inline(always)]
-fn totals(lines: &Lines, block: usize) -> [i32; BLOCK] {
-    let mut all = [0; BLOCK];
-    for gate in 0..4 {
-        all[gate * LANES..][..LANES].copy_from_slice(lines.totals(4 * block + gate));
-    }
-    all
 }

@@ -135,13 +135,18 @@ impl Affine {
         Self { scale, zero: zero as u8 }
     }
 
-    /// The byte of a number.
+    /// The byte of a number, as an integer.
     #[inline(always)]
-    fn byte(self, x: f32) -> u8 {
-        // Adding 1.5 * 2^23 rounds to the nearest whole number, ties to even; the ends keep it exact.
+    fn byte(self, x: f32) -> i32 {
+        // Adding 1.5 * 2^23 rounds to the nearest whole number, ties to even, and leaves it in the low bits; the ends
+        // keep it exact. Neither `clamp` nor `as`, whose care for NaN no vector instruction has: of a NaN some byte is
+        // made, and the scale is NaN.
         const MAGIC: f32 = 12_582_912.0;
-        let rounded = ((x / self.scale).clamp(-512.0, 512.0) + MAGIC) - MAGIC;
-        (rounded as i32 + i32::from(self.zero)).clamp(0, 255) as u8
+        let x = x / self.scale;
+        let x = if x > -512.0 { x } else { -512.0 };
+        let x = if x < 512.0 { x } else { 512.0 };
+        let whole = (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32;
+        (whole + i32::from(self.zero)).clamp(0, 255)
     }
 }
 
@@ -197,12 +202,25 @@ impl WithSimd for Quantize<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> i32 {
-        let (affine, mut sum) = (self.affine, 0i32);
-        for (to, &x) in self.to.iter_mut().zip(self.x) {
-            *to = affine.byte(x);
-            sum = sum.wrapping_add(i32::from(*to));
+        const LANES: usize = 32;
+        let Self { x, affine, to } = self;
+        let to = &mut to[..x.len()];
+        let (chunks, rest) = x.as_chunks::<LANES>();
+        let (to_chunks, to_rest) = to.as_chunks_mut::<LANES>();
+        let mut sums = [0i32; LANES];
+        for (x, to) in chunks.iter().zip(to_chunks) {
+            for lane in 0..LANES {
+                let byte = affine.byte(x[lane]);
+                sums[lane] = sums[lane].wrapping_add(byte);
+                to[lane] = byte as u8;
+            }
         }
-        sum
+        for ((x, to), sum) in rest.iter().zip(to_rest).zip(&mut sums) {
+            let byte = affine.byte(*x);
+            *sum = sum.wrapping_add(byte);
+            *to = byte as u8;
+        }
+        sums.iter().fold(0, |all, sum| all.wrapping_add(*sum))
     }
 }
 

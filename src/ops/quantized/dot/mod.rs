@@ -103,35 +103,34 @@ impl Isa {
     }
 
     /// The sums of some rows, four bytes to a word, and of the lines of some blocks: as many words as lines.
-    /// `totals` has Σ b of each output.
+    /// `totals` has Σ b of each output. What was in `sums` is replaced.
     #[inline]
     pub(crate) fn sums<const R: usize, const C: usize>(
         self,
         a: [&[u32]; R],
-        b: [&[Line]; C],
-        totals: [&[i32; LANES]; C],
-    ) -> Sums<R, C> {
-        let mut sums = [[[0; LANES]; C]; R];
+        b: &[[Line; C]],
+        totals: &[i32],
+        sums: &mut Sums<R, C>,
+    ) {
         let _of_neon = totals;
         match self.0 {
             // SAFETY: `Self::all` found that the processor has AVX-512 F, BW and VNNI, and alone makes this kind.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512Vnni => unsafe { x86::avx512_vnni(a, b, &mut sums) },
+            Kind::Avx512Vnni => unsafe { x86::avx512_vnni(a, b, sums) },
             // SAFETY: as above, of AVX2 and AVX-VNNI.
             #[cfg(target_arch = "x86_64")]
-            Kind::AvxVnni => unsafe { x86::avx_vnni(a, b, &mut sums) },
+            Kind::AvxVnni => unsafe { x86::avx_vnni(a, b, sums) },
             // SAFETY: as above, of AVX2.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => unsafe { x86::avx2(a, b, &mut sums) },
+            Kind::Avx2 => unsafe { x86::avx2(a, b, sums) },
             // SAFETY: as above, of the dot products, which come with NEON.
             #[cfg(target_arch = "aarch64")]
-            Kind::Dot => unsafe { neon::dot(a, b, totals, &mut sums) },
+            Kind::Dot => unsafe { neon::dot(a, b, totals, sums) },
             // SAFETY: as above, of NEON.
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => unsafe { neon::plain(a, b, totals, &mut sums) },
-            Kind::Portable => portable::sums(a, b, &mut sums),
+            Kind::Neon => unsafe { neon::plain(a, b, totals, sums) },
+            Kind::Portable => portable::sums(a, b, sums),
         }
-        sums
     }
 }
 
@@ -145,22 +144,16 @@ mod tests {
             .iter()
             .map(|row| row.as_chunks::<4>().0.iter().map(|&w| u32::from_ne_bytes(w)).collect())
             .collect();
-        let lines: Vec<Vec<Line>> = (0..C)
-            .map(|c| {
-                let line =
-                    |w: usize| Line(std::array::from_fn(|i| b[c * LANES + i / 4][4 * w + i % 4]));
-                (0..words).map(line).collect()
-            })
-            .collect();
-        let totals: Vec<[i32; LANES]> = (0..C)
-            .map(|c| std::array::from_fn(|n| b[c * LANES + n].iter().map(|&b| i32::from(b)).sum()))
-            .collect();
+        let line =
+            |w: usize, c: usize| Line(std::array::from_fn(|i| b[c * LANES + i / 4][4 * w + i % 4]));
+        let lines: Vec<[Line; C]> =
+            (0..words).map(|w| std::array::from_fn(|c| line(w, c))).collect();
+        let totals: Vec<i32> =
+            b[..C * LANES].iter().map(|b| b.iter().map(|&b| i32::from(b)).sum()).collect();
         for isa in Isa::all() {
-            let found = isa.sums::<R, C>(
-                std::array::from_fn(|r| &rows[r][..]),
-                std::array::from_fn(|c| &lines[c][..]),
-                std::array::from_fn(|c| &totals[c]),
-            );
+            let mut found = [[[77; LANES]; C]; R];
+            let rows = std::array::from_fn(|r| &rows[r][..]);
+            isa.sums::<R, C>(rows, &lines, &totals, &mut found);
             for (r, found) in found.iter().enumerate() {
                 for (n, found) in found.iter().flatten().enumerate() {
                     let products = a[r].iter().zip(&b[n]);
@@ -184,6 +177,7 @@ mod tests {
             check::<1, 1>(&a, &b);
             check::<1, 4>(&a, &b);
             check::<2, 4>(&a, &b);
+            check::<3, 4>(&a, &b);
             check::<4, 1>(&a, &b);
             check::<4, 4>(&a, &b);
             // The ends of both ranges, where pairs of products exceed 16 bits.

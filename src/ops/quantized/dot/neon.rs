@@ -33,18 +33,18 @@ fn integers(vector: int32x4_t) -> [i32; 4] {
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn dot<const R: usize, const C: usize>(
     a: [&[u32]; R],
-    b: [&[Line]; C],
-    totals: [&[i32; LANES]; C],
+    b: &[[Line; C]],
+    totals: &[i32],
     sums: &mut Sums<R, C>,
 ) {
     for c in 0..C {
-        let shifts = totals[c].map(|total| total.wrapping_mul(128));
+        let totals = &totals[LANES * c..][..LANES];
         for r in 0..R {
             let mut quarters = [vdupq_n_s32(0); 4];
-            for (word, line) in a[r].iter().zip(b[c]) {
+            for (word, lines) in a[r].iter().zip(b) {
                 let row = signed(*word);
                 for (q, sums) in quarters.iter_mut().enumerate() {
-                    let weights = quarter(line, q);
+                    let weights = quarter(&lines[c], q);
                     // SAFETY: the instruction reads and writes these registers alone, and this function is
                     // compiled for processors that have it. (Its intrinsic is not stable yet.)
                     unsafe {
@@ -61,7 +61,8 @@ pub(super) fn dot<const R: usize, const C: usize>(
             for q in 0..4 {
                 let found = integers(quarters[q]);
                 for n in 0..4 {
-                    sums[r][c][4 * q + n] = found[n].wrapping_add(shifts[4 * q + n]);
+                    sums[r][c][4 * q + n] =
+                        found[n].wrapping_add(totals[4 * q + n].wrapping_mul(128));
                 }
             }
         }
@@ -71,19 +72,19 @@ pub(super) fn dot<const R: usize, const C: usize>(
 #[target_feature(enable = "neon")]
 pub(super) fn plain<const R: usize, const C: usize>(
     a: [&[u32]; R],
-    b: [&[Line]; C],
-    totals: [&[i32; LANES]; C],
+    b: &[[Line; C]],
+    totals: &[i32],
     sums: &mut Sums<R, C>,
 ) {
     for c in 0..C {
-        let shifts = totals[c].map(|total| total.wrapping_mul(128));
+        let totals = &totals[LANES * c..][..LANES];
         for r in 0..R {
             // Of each output two sums side by side, of even and of odd pairs of its weights.
             let mut pairs = [[vdupq_n_s32(0); 2]; 4];
-            for (word, line) in a[r].iter().zip(b[c]) {
+            for (word, lines) in a[r].iter().zip(b) {
                 let row = vget_low_s8(signed(*word));
                 for (q, sums) in pairs.iter_mut().enumerate() {
-                    let weights = quarter(line, q);
+                    let weights = quarter(&lines[c], q);
                     // Products are at most 2^14.
                     let low = vmull_s8(row, vget_low_s8(weights));
                     let high = vmull_s8(row, vget_high_s8(weights));
@@ -97,7 +98,7 @@ pub(super) fn plain<const R: usize, const C: usize>(
                     for n in 0..2 {
                         let at = 4 * q + 2 * h + n;
                         let sum = found[2 * n].wrapping_add(found[2 * n + 1]);
-                        sums[r][c][at] = sum.wrapping_add(shifts[at]);
+                        sums[r][c][at] = sum.wrapping_add(totals[at].wrapping_mul(128));
                     }
                 }
             }

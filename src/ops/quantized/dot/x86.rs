@@ -42,23 +42,20 @@ fn integers(vector: __m256i) -> [i32; 8] {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn avx512_vnni<const R: usize, const C: usize>(
     a: [&[u32]; R],
-    b: [&[Line]; C],
+    b: &[[Line; C]],
     sums: &mut Sums<R, C>,
 ) {
     // All of one length, so that the loop looks at no bounds. In loops, not closures, which may be compiled without
     // these instructions.
-    let (mut a, mut b, count) = (a, b, b[0].len());
+    let mut a = a;
     for row in &mut a {
-        *row = &row[..count];
-    }
-    for lines in &mut b {
-        *lines = &lines[..count];
+        *row = &row[..b.len()];
     }
     let mut all = [[_mm512_setzero_si512(); C]; R];
-    for k in 0..count {
+    for (k, b) in b.iter().enumerate() {
         let mut lines = [_mm512_setzero_si512(); C];
         for c in 0..C {
-            lines[c] = whole(&b[c][k]);
+            lines[c] = whole(&b[c]);
         }
         for r in 0..R {
             let row = _mm512_set1_epi32(a[r][k] as i32);
@@ -78,16 +75,16 @@ pub(super) fn avx512_vnni<const R: usize, const C: usize>(
 #[target_feature(enable = "avx2,avxvnni")]
 pub(super) fn avx_vnni<const R: usize, const C: usize>(
     a: [&[u32]; R],
-    b: [&[Line]; C],
+    b: &[[Line; C]],
     sums: &mut Sums<R, C>,
 ) {
     for r in 0..R {
         for c in 0..C {
             let mut halves = [_mm256_setzero_si256(); 2];
-            for (word, line) in a[r].iter().zip(b[c]) {
+            for (word, lines) in a[r].iter().zip(b) {
                 let row = _mm256_set1_epi32(*word as i32);
                 for (h, sums) in halves.iter_mut().enumerate() {
-                    *sums = _mm256_dpbusd_avx_epi32(*sums, row, half(line, h));
+                    *sums = _mm256_dpbusd_avx_epi32(*sums, row, half(&lines[c], h));
                 }
             }
             for h in 0..2 {
@@ -100,18 +97,18 @@ pub(super) fn avx_vnni<const R: usize, const C: usize>(
 #[target_feature(enable = "avx2")]
 pub(super) fn avx2<const R: usize, const C: usize>(
     a: [&[u32]; R],
-    b: [&[Line]; C],
+    b: &[[Line; C]],
     sums: &mut Sums<R, C>,
 ) {
     for r in 0..R {
         for c in 0..C {
             // Of each output two sums side by side, of even and of odd pairs of its weights.
             let mut quarters = [_mm256_setzero_si256(); 4];
-            for (word, line) in a[r].iter().zip(b[c]) {
+            for (word, lines) in a[r].iter().zip(b) {
                 let row = _mm256_cvtepu8_epi16(_mm_set1_epi32(*word as i32));
                 for (q, sums) in quarters.iter_mut().enumerate() {
                     // Two products of 16 bits are far below 31.
-                    let pairs = _mm256_madd_epi16(row, quarter(line, q));
+                    let pairs = _mm256_madd_epi16(row, quarter(&lines[c], q));
                     *sums = _mm256_add_epi32(*sums, pairs);
                 }
             }
