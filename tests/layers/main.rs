@@ -11,6 +11,7 @@ mod first_values;
 mod frozen;
 mod graphs;
 mod inspect;
+mod long_rows;
 mod losses;
 mod masked_lstm;
 mod masks;

@@ -47,8 +47,9 @@ impl Gemm<'_> {
     }
 }
 
-/// The terms of a product that one thread makes on the host, before a second one has woken up.
-const SMALL: usize = 1 << 16;
+/// The terms of a product that one thread makes on the host, before a second one has woken up. (The library of
+/// products gives work to a second one from about as many on, but is called on another thread before it can tell.)
+const SMALL: usize = 1 << 19;
 
 /// The rows and columns of C that a thread makes at a time where C has many such blocks: a cache of its own has
 /// room for them, and nothing is made twice.

@@ -64,9 +64,7 @@ pub(in crate::ops::lstm) fn forward(call: &Forward<'_>, sizes: Sizes) -> Result<
         let rows = |words: Option<&[f32]>| load_rows(words, task, blocks);
         [rows(state.as_ref().map(|s| &*s.0)), rows(state.as_ref().map(|s| &*s.1))]
     };
-    let paired = pair::pays(batch, hidden_size, threads::count())
-        && !call.save
-        && !call.config.noise.training;
+    let paired = pair::pays(sizes, threads::count()) && !call.save && !call.config.noise.training;
     let run_pair = || {
         let (sums, row) = (gates.cpu(), tasks[0].rows[0]);
         let job = pair::Job {

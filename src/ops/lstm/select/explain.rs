@@ -34,14 +34,14 @@ pub(crate) fn explain(device: &Device, asked: Asked) -> Result<[String; 2]> {
 
 fn on_cpu(threads: usize, asked: Asked) -> [String; 2] {
     let Sizes { batch, .. } = asked.sizes;
-    if !asked.layer_norm && cpu::pair_pays(batch, asked.sizes.hidden_size, threads) {
+    if !asked.layer_norm && cpu::pair_pays(asked.sizes, threads) {
         let why = "one row, and units enough that two caches read its weights faster";
         return ["CPU: one row on two threads".into(), why.into()];
     }
     let shares = cpu::shares(asked.sizes, threads);
     let why = match shares {
         1 if threads == 1 => "the device has one thread".into(),
-        1 if batch == 1 => "one row, and few units".into(),
+        1 if batch == 1 => "one row, and few units or steps".into(),
         1 => "too little work to wake another thread".into(),
         _ if shares < threads => format!("each takes whole rows, and there are {batch}"),
         _ => "each takes whole rows through all timesteps, so none waits for another".into(),
