@@ -59,7 +59,7 @@ fn npy(bytes: &[u8]) -> Result<()> {
     in_file(bytes, |path| {
         let array = NpyArray::open(path)?;
         // What are no classes may be numbers all the same.
-        let _ = array.read_classes();
+        let _ = (array.read_classes(), array.read_i64());
         array.read().map(drop)
     })
 }

@@ -10,6 +10,26 @@ use wgpu_lstm::train::LayerPlan;
 
 const GATES: &str = "i, f, g, o (PyTorch's; Keras calls g c)";
 
+/// What a model takes.
+pub fn input(model: &Sequential, report: &mut Report) -> Result<()> {
+    let plans = model.explain(1, 1)?;
+    let tokens = plans.first().filter(|plan| plan.kind == "embedding").and_then(tokens);
+    let size = model.input_size().unwrap_or_default();
+    let input = match tokens {
+        Some(tokens) => format!("[B, T] tokens below {}", thousands(tokens)),
+        None => format!("[B, T, {size}]"),
+    };
+    let rows = match tokens {
+        None if size > 1 => format!(", or rows [B, {size}] of one frame each"),
+        _ => String::new(),
+    };
+    report.line("input", format!("{input}{rows}"));
+    report.line("device", model.params().device().to_string());
+    report.value("input", json!(input));
+    Ok(())
+}
+
+/// What its layers are, and how they run.
 pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report) -> Result<()> {
     let params = model.params();
     let plans = model.explain(batch, steps)?;
@@ -20,21 +40,13 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
         .map(|shapes| shapes.map(|shape| shape.iter().product::<usize>()).sum())
         .collect();
     let total = counts.iter().sum::<usize>() as u64;
-    let tokens = plans.first().filter(|plan| plan.kind == "embedding").and_then(tokens);
-    let input = match (tokens, model.input_size()) {
-        (Some(tokens), _) => format!("[B, T] tokens below {}", thousands(tokens)),
-        (None, size) => format!("[B, T, {}]", size.unwrap_or_default()),
-    };
     let memory = total * 4;
-    report.line("input", &input);
     report.line("parameters", format!("{} ({} bytes of f32)", thousands(total), thousands(memory)));
-    report.value("input", json!(input));
     report.value("parameters", json!(total));
     if plans.iter().any(|plan| plan.kind == "lstm") {
         report.line("gates", GATES);
         report.value("gates", json!(["i", "f", "g", "o"]));
     }
-    report.line("device", device.to_string());
     report.line("for", format!("batches of {batch} sequences of {steps} frames"));
     report.value("device", json!(device.to_string()));
     report.value("batch", json!(batch));
@@ -46,7 +58,7 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
         let count = thousands(counts[i] as u64);
         lines.push(vec![(i + 1).to_string(), plan.kind.clone(), outputs[i].clone(), count]);
     }
-    report.text = table(&lines);
+    report.text += &table(&lines);
     let mut layers = Vec::new();
     for (i, plan) in plans.iter().enumerate() {
         let options = options(plan);
