@@ -110,7 +110,8 @@ impl Bench {
             let plans = model.explain(batch, self.steps)?;
             let tokens = plans.first().and_then(tokens);
             let x = sequences(batch, self.steps, model.input_size().unwrap_or(1), tokens)?;
-            let way = plans.iter().find(|plan| plan.kind == "lstm").or(plans.first());
+            let of = |kinds: &[&str]| plans.iter().find(|plan| kinds.contains(&plan.kind.as_str()));
+            let way = of(&["lstm"]).or(of(&["rnn", "graph"])).or(plans.first());
             let way = way.map(|plan| plan.path.clone()).unwrap_or_default();
             let ms = median(time, || model.predict(&x).map(drop).map_err(Into::into))?;
             let rate = batch as f64 * self.steps as f64 / ms * 1e3;

@@ -54,8 +54,11 @@ impl Convert {
             )?,
             Contents::Weights(_) => bail!("{}: weights alone", self.r#in.display()),
         };
-        let what = || format!("cannot write {}", out.display());
-        save(&model, out, target, &self.names).with_context(what)?;
+        save(&model, out, target, &self.names).map_err(|error| match error.downcast_ref() {
+            // These name the file.
+            Some(wgpu_lstm::Error::Io { .. }) => error,
+            _ => error.context(format!("cannot write {} as {target}", out.display())),
+        })?;
         crate::print(&format!("{} -> {}", self.r#in.display(), out.display()))
     }
 }

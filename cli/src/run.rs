@@ -26,9 +26,10 @@ Examples:
   wgpu-lstm run weights.pt --modules embedding,lstm,fc:relu,head --input x.npy
   wgpu-lstm run model.onnx --input x=x.npy --input h0=h0.npy --output y=y.npy --output hn=hn.npy
 
-Of a model of layers X.npy has numbers [B,T,I], rows [B,I] of one frame each, or tokens [B,T]; all
-kinds of numbers are taken, and become 32-bit floats. What is not finite is an error. Y.npy gets
-32-bit floats [B,O], or [B,T,O] of a model that gives sequences, and with --streamed.
+Of a model of layers X.npy has numbers [B,T,I], or tokens [B,T]; or rows [B,I], where the layers
+look at each frame alone. All kinds of numbers are taken, and become 32-bit floats; what is not
+finite is an error. Y.npy gets 32-bit floats [B,O], or [B,T,O] of a model that gives sequences, and
+with --streamed.
 
 Of a graph of ONNX each input is named, unless it needs only one; `inspect` lists them, and those
 that have a value in the file, which a file replaces. Floats become 32-bit ones; integers and
@@ -85,9 +86,8 @@ impl Run {
         let Some((_, path)) = inputs.first() else { bail!("--input: a model takes one") };
         let x = NpyArray::open(path)?;
         let plans = model.explain(1, 1)?;
-        let tokens = plans.first().is_some_and(|plan| plan.kind == "embedding");
         let features = model.input_size().unwrap_or(1);
-        let frames = arrays::sequences(&x, features, tokens)
+        let frames = arrays::sequences(&x, features, &plans)
             .with_context(|| format!("the input {}", path.display()))?;
         let start = Instant::now();
         let mut y = match self.streamed {
@@ -96,7 +96,7 @@ impl Run {
         };
         let ms = start.elapsed().as_secs_f64() * 1e3;
         // Rows of one frame each give rows.
-        if let (&[rows, 1, width], 2, false) = (&y.shape[..], x.shape().len(), tokens)
+        if let (&[rows, 1, width], 2) = (&y.shape[..], x.shape().len())
             && features > 1
         {
             y.shape = vec![rows, width];
@@ -199,7 +199,7 @@ fn streamed(model: &Sequential, x: &Sequences) -> Result<Array> {
         let found = stepper.step(&frames)?;
         width = found.width();
         if values.is_empty() {
-            values = vec![0.0; rows * steps * width];
+            values = onnx::filled(&[rows, steps, width], |_| 0.0)?;
         }
         for row in 0..rows {
             values[(row * steps + step) * width..][..width].copy_from_slice(found.row(row));

@@ -119,6 +119,18 @@ pub enum Target {
     OnnxStep,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Model => "a model of wgpu-lstm",
+            Self::Pytorch => "a state dict of PyTorch",
+            Self::Keras => "a model of Keras",
+            Self::Onnx => "a graph of ONNX",
+            Self::OnnxStep => "a graph of ONNX of one step",
+        })
+    }
+}
+
 impl Target {
     /// By a file's name.
     pub fn of(path: &Path) -> Result<Self> {

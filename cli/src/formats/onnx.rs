@@ -1,7 +1,7 @@
 //! Graphs of ONNX.
 
 use crate::run::{Array, Numbers};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::path::Path;
 use wgpu_lstm::data::NpyArray;
 use wgpu_lstm::io::onnx::{Axis, Element, Export, Model, TensorInfo, Value};
@@ -18,7 +18,7 @@ pub fn load_with(path: &Path, inputs: &[&str], device: &Device) -> Result<Model>
 
 pub fn save(model: &Sequential, path: &Path, step: bool) -> Result<()> {
     let export = if step { Export::new().stateful_step() } else { Export::new() };
-    export.save(model, path).context("ONNX")
+    Ok(export.save(model, path)?)
 }
 
 /// An input from a file, as numbers of the kind that the graph takes: integers exactly.
@@ -83,6 +83,6 @@ pub fn filled<T>(shape: &[usize], value: impl Fn(usize) -> T) -> Result<Vec<T>> 
             values.extend((0..count).map(value));
             Ok(values)
         }
-        _ => bail!("made-up inputs {shape:?} are more than there is memory for"),
+        _ => bail!("an array {shape:?} is more than there is memory for"),
     }
 }

@@ -71,7 +71,7 @@ pub fn save(model: &Sequential, path: &Path, names: &[String]) -> Result<()> {
     }
     let names = if names.is_empty() { &own[..] } else { names };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    pytorch::save(model, path, &names).context("PyTorch")
+    Ok(pytorch::save(model, path, &names)?)
 }
 
 /// The types of the tensors' numbers.

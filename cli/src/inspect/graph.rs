@@ -11,12 +11,13 @@ pub fn tell(model: &Model, shape: [usize; 2], report: &mut Report) -> Result<()>
     report.line("device", model.device().to_string());
     let chain = model.to_sequential();
     let text = model.describe();
-    if text.contains(" x LSTM") {
+    let has_lstm = text.contains(" x LSTM");
+    if has_lstm {
         report.line("gates", "i, o, f, c (ONNX's) in its LSTM nodes");
     }
     // The file itself is named above.
-    report.text = text.split_once(": ").map_or(text.clone(), |(_, rest)| rest.to_owned());
-    report.text.push('\n');
+    let rest = text.find(": ONNX").map_or(&text[..], |at| &text[at + 2..]);
+    report.text = format!("{rest}\n");
     let defaults = model.defaults();
     if !defaults.is_empty() {
         let more = if defaults.len() > SHOWN { ", …" } else { "" };
@@ -33,7 +34,9 @@ pub fn tell(model: &Model, shape: [usize; 2], report: &mut Report) -> Result<()>
     }
     // Also of a chain these are those of the graph.
     let all = |infos: &[TensorInfo]| infos.iter().map(json).collect::<Value>();
-    report.value("gates", json!(["i", "o", "f", "c"]));
+    if has_lstm {
+        report.value("gates", json!(["i", "o", "f", "c"]));
+    }
     report.value("device", json!(model.device().to_string()));
     report.value("inputs", all(model.inputs()));
     report.value("defaults", all(defaults));

@@ -19,9 +19,9 @@ pub fn input(model: &Sequential, report: &mut Report) -> Result<()> {
         Some(tokens) => format!("[B, T] tokens below {}", thousands(tokens)),
         None => format!("[B, T, {size}]"),
     };
-    let rows = match tokens {
-        None if size > 1 => format!(", or rows [B, {size}] of one frame each"),
-        _ => String::new(),
+    let rows = match takes_rows(&plans) {
+        true => format!(", or rows [B, {size}] of one frame each"),
+        false => String::new(),
     };
     report.line("input", format!("{input}{rows}"));
     report.line("device", model.params().device().to_string());
@@ -41,7 +41,7 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
         .collect();
     let total = counts.iter().sum::<usize>() as u64;
     let memory = total * 4;
-    report.line("parameters", format!("{} ({} bytes of f32)", thousands(total), thousands(memory)));
+    report.line("parameters", format!("{} ({} bytes as f32)", thousands(total), thousands(memory)));
     report.value("parameters", json!(total));
     if plans.iter().any(|plan| plan.kind == "lstm") {
         report.line("gates", GATES);
@@ -61,7 +61,7 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
     report.text += &table(&lines);
     let mut layers = Vec::new();
     for (i, plan) in plans.iter().enumerate() {
-        let options = options(plan);
+        let options = options(&plan.kind, plan.options.as_deref());
         let shapes = plan.parameters.iter().filter_map(|name| {
             let shape = params.shape(name).ok()?;
             Some((name.as_str(), shape))
@@ -74,6 +74,10 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
             flatten("", &options, &mut texts);
             told.push(("options", texts.join(", ")));
         }
+        let nodes = nodes(plan);
+        if !nodes.is_empty() {
+            told.push(("nodes", nodes.join("; ")));
+        }
         if !shapes.is_empty() {
             let shapes = shapes.iter().map(|(name, sizes)| format!("{name} {sizes:?}"));
             told.push(("parameters", shapes.collect::<Vec<_>>().join(", ")));
@@ -85,6 +89,7 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
             "kind": plan.kind,
             "output": outputs[i],
             "options": options,
+            "nodes": nodes,
             "parameters": shapes.iter().map(|(name, shape)| json!({ "name": name, "shape": shape })).collect::<Vec<_>>(),
             "path": plan.path,
             "why": plan.why,
@@ -100,15 +105,34 @@ fn output(plan: &LayerPlan) -> String {
 }
 
 /// The options that are not those of a new layer, or all if there is nothing to compare them with.
-fn options(plan: &LayerPlan) -> Map<String, Value> {
+fn options(kind: &str, text: Option<&str>) -> Map<String, Value> {
     let parse = |text: &str| match serde_json::from_str(text) {
         Ok(Value::Object(options)) => Some(options),
         _ => None,
     };
-    let options = plan.options.as_deref().and_then(parse).unwrap_or_default();
-    let new = Layers::new().make(&plan.kind, "{}").and_then(Result::ok);
+    let options = text.and_then(parse).unwrap_or_default();
+    let new = Layers::new().make(kind, "{}").and_then(Result::ok);
     let new = new.and_then(|layer| parse(&layer.config().ok()?)).unwrap_or_default();
     changed(options, &new)
+}
+
+/// Of a graph of layers each node: `a = lstm(input) hidden_size 4`.
+fn nodes(plan: &LayerPlan) -> Vec<String> {
+    let nodes = plan.options.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let Some(Value::Array(nodes)) = nodes.filter(|_| plan.kind == "graph") else { return vec![] };
+    let node = |node: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let kind = match &node["join"] {
+            Value::String(join) => join.to_lowercase(),
+            _ => text(&node["layer"]["kind"]),
+        };
+        let inputs = node["inputs"].as_array().map_or(&[][..], Vec::as_slice);
+        let inputs = inputs.iter().map(text).collect::<Vec<_>>().join(", ");
+        let mut texts = vec![format!("{} = {kind}({inputs})", text(&node["name"]))];
+        flatten("", &options(&kind, node["layer"]["config"].as_str()), &mut texts);
+        texts.join(" ")
+    };
+    nodes.iter().map(node).collect()
 }
 
 /// What differs, also within options that have several values.
@@ -135,6 +159,12 @@ fn flatten(prefix: &str, options: &Map<String, Value>, texts: &mut Vec<String>) 
             other => texts.push(format!("{prefix}{name} {other}")),
         }
     }
+}
+
+/// Whether a model does the same to each frame, so that rows `[B,I]` cannot be meant as anything else.
+pub fn takes_rows(plans: &[LayerPlan]) -> bool {
+    const ALONE: [&str; 5] = ["dense", "activation", "dropout", "layer_norm", "batch_norm"];
+    plans.iter().all(|plan| ALONE.contains(&plan.kind.as_str()))
 }
 
 /// The number of tokens that an embedding takes.

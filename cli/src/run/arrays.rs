@@ -1,9 +1,11 @@
 //! Arrays from files of numpy, and what they have in a few lines.
 
+use crate::inspect::takes_rows;
 use crate::text::three_digits;
 use anyhow::{Result, bail};
 use std::path::Path;
 use wgpu_lstm::data::{NpyArray, Sequences};
+use wgpu_lstm::train::LayerPlan;
 
 /// Numbers of a shape, in C order.
 pub struct Array {
@@ -17,11 +19,13 @@ pub enum Numbers {
     Ints(Vec<i64>),
 }
 
-/// The sequences of a file: frames, rows of one frame each, or tokens.
-pub fn sequences(array: &NpyArray, features: usize, tokens: bool) -> Result<Sequences> {
+/// The sequences of a file that a model of these layers takes: frames, rows of one frame each, or tokens.
+pub fn sequences(array: &NpyArray, features: usize, plans: &[LayerPlan]) -> Result<Sequences> {
+    let tokens = plans.first().is_some_and(|plan| plan.kind == "embedding");
+    let rows_go = takes_rows(plans);
     let shape = match *array.shape() {
         [rows, steps] if features == 1 => Some([rows, steps, 1]),
-        [rows, found] if found == features => Some([rows, 1, features]),
+        [rows, found] if found == features && rows_go => Some([rows, 1, features]),
         [rows, steps, found] if found == features => Some([rows, steps, features]),
         _ => None,
     };
@@ -29,7 +33,8 @@ pub fn sequences(array: &NpyArray, features: usize, tokens: bool) -> Result<Sequ
         let expected = match (tokens, features) {
             (true, _) => "tokens [B,T]".into(),
             (false, 1) => "[B,T,1] or [B,T]".into(),
-            _ => format!("[B,T,{features}], or rows [B,{features}] of one frame each"),
+            _ if rows_go => format!("[B,T,{features}], or rows [B,{features}] of one frame each"),
+            _ => format!("[B,T,{features}]"),
         };
         bail!("it is {:?}, expected {expected}, as the model has it", array.shape());
     };

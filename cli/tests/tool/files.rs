@@ -1,6 +1,6 @@
 //! Files of unusual contents.
 
-use super::{bad, close, floats, good, has, input, own, remove, tool, values};
+use super::{bad, close, floats, good, has, input, json, own, remove, tool, values};
 
 #[test]
 fn models_without_parameters_are_converted() {
@@ -75,4 +75,24 @@ fn names_of_files_do_nothing_to_a_terminal() {
             .unwrap(),
     );
     remove(&[&x, &path]);
+}
+
+#[test]
+fn ways_around_layers_are_told_by_their_nodes() {
+    use wgpu_lstm::nn::{Graph, Lstm, Pool, Pooling};
+    let graph = Graph::new()
+        .layer("last", "input", Lstm::new(3))
+        .layer("most", "input", Pool::new(Pooling::Max))
+        .concat("both", &["last", "most"]);
+    let device = wgpu_lstm::Device::cpu().unwrap();
+    let mut model = wgpu_lstm::Sequential::new(&device).add(graph);
+    model.build(2).unwrap();
+    let path = own("nodes.safetensors");
+    model.save(&path).unwrap();
+    let text = good(&["inspect", &path]);
+    has(&text, &["last = lstm(input) hidden_size 3; most = pool(input) pooling Max", "[B, 5]"]);
+    has(&text, &["its layers in turn: lstm, pool"]);
+    let all = json(&["inspect", &path, "--json"]);
+    assert_eq!(all["layers"][0]["nodes"][2], "both = concat(last, most)");
+    remove(&[&path]);
 }

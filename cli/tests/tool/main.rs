@@ -85,7 +85,7 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
 #[test]
 fn inspect_tells_layers_shapes_and_ways() {
     let text = good(&["inspect", MODEL, "--threads", "1"]);
-    has(&text, &["wgpu-lstm model", "F32", "[B, T, 2]", "705 (2,820 bytes of f32)", "i, f, g, o"]);
+    has(&text, &["wgpu-lstm model", "F32", "[B, T, 2]", "705 (2,820 bytes as f32)", "i, f, g, o"]);
     has(&text, &["lstm.weight_ih_l1_reverse [16, 4]", "cell.clip 3.0", "directions.Both Sum"]);
     has(&text, &["CPU: all rows on one thread (the device has one thread)"]);
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
@@ -205,7 +205,7 @@ fn errors_say_what_does_not_fit_and_what_to_do() {
     let graph = "tests/io/corpus/onnx/torch_old.onnx";
     has(&bad(&[&["bench", graph], &much[..]].concat(), 1), &["more than there is memory for"]);
     has(&bad(&["bench", MODEL, "--modules", "x"], 1), &["has its layers"]);
-    has(&bad(&["convert", MODEL, &own("n.keras")], 1), &["cannot write"]);
+    has(&bad(&["convert", MODEL, &own("n.keras")], 1), &["cannot write", "as a model of Keras: "]);
     let device = bad(&["bench", MODEL, "--device", "no such card"], 1);
     has(&device, &["no device is called \"no such card\""]);
     has(&bad(&["frobnicate"], 2), &["unrecognized subcommand"]);
@@ -247,11 +247,12 @@ fn models_of_rows_take_rows_and_streams_take_what_models_take() {
     let x = wgpu_lstm::data::Sequences::from_array(&numbers[..24], [2, 3, 4]).unwrap();
     assert_eq!(values(&y), (vec![2, 3, 2], model.predict(&x).unwrap().values().to_vec()));
     // Of more axes, and of other features.
-    for (shape, streamed) in [([2, 3, 2, 4], true), ([2, 3, 2, 4], false), ([2, 2, 4, 3], true)] {
-        let many = floats("many_x.npy", &numbers, &shape);
-        let streamed: &[&str] = if streamed { &["--streamed"] } else { &[] };
-        let error = bad(&[&["run", &path, "--input", &many], streamed].concat(), 1);
-        has(&error, &[&format!("{shape:?}, expected [B,T,4], or rows [B,4]")]);
+    for shape in [&[2, 3, 2, 4][..], &[2, 8, 3], &[12, 4], &[48]] {
+        let many = floats("many_x.npy", &numbers, shape);
+        for streamed in [&["--streamed"][..], &[]] {
+            let error = bad(&[&["run", &path, "--input", &many], streamed].concat(), 1);
+            has(&error, &[&format!("{shape:?}, expected [B,T,4], as the model has it")]);
+        }
         remove(&[&many]);
     }
     remove(&[&path, &y, &rows, &frames]);
