@@ -22,7 +22,7 @@ use crate::io::Source;
 use crate::{Device, Error, Result};
 use compile::Compiler;
 use plan::Plan;
-use proto::{GraphProto, ModelProto, ValueInfo};
+use proto::{ModelProto, ValueInfo};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -349,6 +349,10 @@ impl Model {
     }
 }
 
+fn wrong(found: String, expected: String) -> Error {
+    Error::Option { option: "Model::run: the inputs", found, expected }
+}
+
 /// A name of a file, on one line and without what a terminal would obey.
 fn plain(name: &str) -> String {
     let shown = |c: char| match c.is_control() {
@@ -359,7 +363,7 @@ fn plain(name: &str) -> String {
 }
 
 /// Takes from a graph the values of the inputs that a caller gives, and says which inputs have one.
-fn defaults(graph: &mut GraphProto, given: &[&str]) -> Result<Vec<TensorInfo>> {
+fn defaults(graph: &mut proto::GraphProto, given: &[&str]) -> Result<Vec<TensorInfo>> {
     let values = graph.initializers.iter().map(|tensor| tensor.name.as_str());
     let values: std::collections::HashSet<_> = values.collect();
     let defaults = graph.inputs.iter().filter(|info| values.contains(info.name.as_str()));
@@ -378,10 +382,6 @@ fn defaults(graph: &mut GraphProto, given: &[&str]) -> Result<Vec<TensorInfo>> {
         graph.initializers.retain(|tensor| !given.contains(&tensor.name.as_str()));
     }
     Ok(defaults)
-}
-
-fn wrong(found: String, expected: String) -> Error {
-    Error::Option { option: "Model::run: the inputs", found, expected }
 }
 
 impl std::fmt::Debug for Model {
