@@ -18,7 +18,9 @@ Examples:
   wgpu-lstm convert weights.pt model.keras --modules embedding,lstm,head
 
 OUT's name says its format, unless --to does. An existing OUT is replaced when the new one is whole.
-What the other format cannot say is an error that names it, never a wrong model.")]
+What the other format cannot say is an error that names it, never a wrong model. A state dict of
+PyTorch holds parameters alone: what else a model computes with (activations, options) is told, a
+line for each layer, for the program that loads it.")]
 pub struct Convert {
     /// The file to read; its contents tell its format
     r#in: PathBuf,

@@ -135,7 +135,7 @@ fn a_converted_model_says_the_same() {
         from.clone_from(to);
     }
     let dict = own("dict.safetensors");
-    good(&["convert", &from, &dict, "--to", "pytorch", "--names", "rnn,head"]);
+    let told = good(&["convert", &from, &dict, "--to", "pytorch", "--names", "rnn,head"]);
     has(&good(&["inspect", &dict]), &["rnn: LSTM of 1 features, 1 units", "head: Linear"]);
     good(&["run", &dict, "--modules", "rnn,head", "--input", &x, "--output", &y]);
     assert_eq!(values(&y).0, expected.0);

@@ -71,7 +71,11 @@ pub fn save(model: &Sequential, path: &Path, names: &[String]) -> Result<()> {
     }
     let names = if names.is_empty() { &own[..] } else { names };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    pytorch::save(model, path, &names).context("PyTorch")
+    let left_out = pytorch::save(model, path, &names).context("PyTorch")?;
+    for line in &left_out {
+        crate::print(&format!("not in the file, for the program that loads it to say: {line}"))?;
+    }
+    Ok(())
 }
 
 /// The types of the tensors' numbers.
