@@ -1,7 +1,7 @@
 //! `wgpu-lstm bench`
 
 use crate::formats::{Contents, onnx};
-use crate::inspect::tokens;
+use crate::inspect::{takes_only_rows, tokens};
 use crate::options::{self, Chain, MODULES};
 use crate::text::{table, three_digits};
 use anyhow::{Result, bail};
@@ -106,21 +106,23 @@ impl Bench {
         lines: &mut Vec<Vec<String>>,
     ) -> Result<()> {
         let name = device.name().to_owned();
+        // One frame is all that a model of rows takes.
+        let steps = if takes_only_rows(&model.explain(1, 1)?) { 1 } else { self.steps };
         for &batch in &self.batch {
-            let plans = model.explain(batch, self.steps)?;
+            let plans = model.explain(batch, steps)?;
             let tokens = plans.first().and_then(tokens);
-            let x = sequences(batch, self.steps, model.input_size().unwrap_or(1), tokens)?;
+            let x = sequences(batch, steps, model.input_size().unwrap_or(1), tokens)?;
             let of = |kinds: &[&str]| plans.iter().find(|plan| kinds.contains(&plan.kind.as_str()));
             let way = of(&["lstm"]).or(of(&["rnn", "graph"])).or(plans.first());
             let way = way.map(|plan| plan.path.clone()).unwrap_or_default();
             let ms = median(time, || model.predict(&x).map(drop).map_err(Into::into))?;
-            let rate = batch as f64 * self.steps as f64 / ms * 1e3;
-            lines.push(line(&name, batch, &self.steps.to_string(), ms, rate, short(&way)));
+            let rate = batch as f64 * steps as f64 / ms * 1e3;
+            lines.push(line(&name, batch, &steps.to_string(), ms, rate, short(&way)));
         }
         let Ok(mut stepper) = model.stepper(1) else { return Ok(()) };
         let stream = stepper.join()?;
         let tokens = model.explain(1, 1)?.first().and_then(tokens);
-        let x = sequences(1, self.steps, model.input_size().unwrap_or(1), tokens)?;
+        let x = sequences(1, steps, model.input_size().unwrap_or(1), tokens)?;
         let features = model.input_size().unwrap_or(1);
         let mut frames = x.get(0).chunks(features).cycle();
         let ms = median(time, || {

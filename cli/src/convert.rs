@@ -19,7 +19,8 @@ Examples:
 
 OUT's name says its format, unless --to does. An existing OUT is replaced when the new one is whole.
 What the other format cannot say is an error that names it, never a wrong model. A graph of ONNX is
-taken as a chain of layers if it is one; `inspect` tells.
+taken as a chain of layers if it is one; `inspect` tells. A state dict of PyTorch holds parameters
+alone: a note tells, a line for each layer, what else the program that loads it has to say.
 
 {MODULES}"))]
 pub struct Convert {

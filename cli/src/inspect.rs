@@ -3,7 +3,7 @@
 mod graph;
 mod layers;
 mod weights;
-pub use layers::{takes_rows, tokens};
+pub use layers::{takes_only_rows, takes_rows, tokens};
 
 use crate::formats::{Contents, Format, safetensors};
 use crate::options::OnDevice;

@@ -71,7 +71,18 @@ pub fn save(model: &Sequential, path: &Path, names: &[String]) -> Result<()> {
     }
     let names = if names.is_empty() { &own[..] } else { names };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    Ok(pytorch::save(model, path, &names)?)
+    let left_out = pytorch::save(model, path, &names)?;
+    if !left_out.is_empty() {
+        let lines = left_out.join(
+            "
+  ",
+        );
+        crate::note(&format!(
+            "the program that loads the file says itself, of its modules
+  {lines}"
+        ));
+    }
+    Ok(())
 }
 
 /// The types of the tensors' numbers.

@@ -15,15 +15,15 @@ pub fn input(model: &Sequential, report: &mut Report) -> Result<()> {
     let plans = model.explain(1, 1)?;
     let tokens = plans.first().filter(|plan| plan.kind == "embedding").and_then(tokens);
     let size = model.input_size().unwrap_or_default();
-    let input = match tokens {
-        Some(tokens) => format!("[B, T] tokens below {}", thousands(tokens)),
-        None => format!("[B, T, {size}]"),
+    let (input, more) = match tokens {
+        Some(tokens) => (format!("[B, T] tokens below {}", thousands(tokens)), String::new()),
+        None if takes_only_rows(&plans) => (format!("[B, {size}]"), String::new()),
+        None if takes_rows(&plans) => {
+            (format!("[B, T, {size}]"), format!(", or rows [B, {size}] of one frame each"))
+        }
+        None => (format!("[B, T, {size}]"), String::new()),
     };
-    let rows = match takes_rows(&plans) {
-        true => format!(", or rows [B, {size}] of one frame each"),
-        false => String::new(),
-    };
-    report.line("input", format!("{input}{rows}"));
+    report.line("input", format!("{input}{more}"));
     report.line("device", model.params().device().to_string());
     report.value("input", json!(input));
     Ok(())
@@ -32,7 +32,10 @@ pub fn input(model: &Sequential, report: &mut Report) -> Result<()> {
 /// What its layers are, and how they run.
 pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report) -> Result<()> {
     let params = model.params();
-    let plans = model.explain(batch, steps)?;
+    let (plans, sequences) = match takes_only_rows(&model.explain(1, 1)?) {
+        true => (model.explain(batch, 1)?, "rows".to_owned()),
+        false => (model.explain(batch, steps)?, format!("sequences of {steps} frames")),
+    };
     let device = params.device();
     let counts: Vec<usize> = plans
         .iter()
@@ -47,7 +50,7 @@ pub fn tell(model: &Sequential, [batch, steps]: [usize; 2], report: &mut Report)
         report.line("gates", GATES);
         report.value("gates", json!(["i", "f", "g", "o"]));
     }
-    report.line("for", format!("batches of {batch} sequences of {steps} frames"));
+    report.line("for", format!("batches of {batch} {sequences}"));
     report.value("device", json!(device.to_string()));
     report.value("batch", json!(batch));
     report.value("steps", json!(steps));
@@ -161,10 +164,18 @@ fn flatten(prefix: &str, options: &Map<String, Value>, texts: &mut Vec<String>) 
     }
 }
 
-/// Whether a model does the same to each frame, so that rows `[B,I]` cannot be meant as anything else.
+/// Whether rows `[B,I]` cannot be meant as anything but sequences of one frame: the model does the same to each frame,
+/// or takes one alone.
 pub fn takes_rows(plans: &[LayerPlan]) -> bool {
     const ALONE: [&str; 5] = ["dense", "activation", "dropout", "layer_norm", "batch_norm"];
-    plans.iter().all(|plan| ALONE.contains(&plan.kind.as_str()))
+    takes_only_rows(plans) || plans.iter().all(|plan| ALONE.contains(&plan.kind.as_str()))
+}
+
+/// Whether a model takes sequences of one frame and no others, as one of Keras that was of rows.
+pub fn takes_only_rows(plans: &[LayerPlan]) -> bool {
+    let Some(first) = plans.first().filter(|first| first.kind == "flatten") else { return false };
+    let options = first.options.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    options.is_some_and(|options: Value| options["timesteps"] == 1)
 }
 
 /// The number of tokens that an embedding takes.

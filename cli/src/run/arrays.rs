@@ -1,6 +1,6 @@
 //! Arrays from files of numpy, and what they have in a few lines.
 
-use crate::inspect::takes_rows;
+use crate::inspect::{takes_only_rows, takes_rows};
 use crate::text::three_digits;
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -22,16 +22,19 @@ pub enum Numbers {
 /// The sequences of a file that a model of these layers takes: frames, rows of one frame each, or tokens.
 pub fn sequences(array: &NpyArray, features: usize, plans: &[LayerPlan]) -> Result<Sequences> {
     let tokens = plans.first().is_some_and(|plan| plan.kind == "embedding");
-    let rows_go = takes_rows(plans);
+    let (only_rows, rows_go) = (takes_only_rows(plans), takes_rows(plans));
     let shape = match *array.shape() {
-        [rows, steps] if features == 1 => Some([rows, steps, 1]),
+        [rows, steps] if features == 1 && !only_rows => Some([rows, steps, 1]),
         [rows, found] if found == features && rows_go => Some([rows, 1, features]),
-        [rows, steps, found] if found == features => Some([rows, steps, features]),
+        [rows, steps, found] if found == features && (steps == 1 || !only_rows) => {
+            Some([rows, steps, features])
+        }
         _ => None,
     };
     let Some(shape) = shape else {
         let expected = match (tokens, features) {
             (true, _) => "tokens [B,T]".into(),
+            _ if only_rows => format!("[B,{features}]"),
             (false, 1) => "[B,T,1] or [B,T]".into(),
             _ if rows_go => format!("[B,T,{features}], or rows [B,{features}] of one frame each"),
             _ => format!("[B,T,{features}]"),

@@ -226,7 +226,7 @@ fn help_has_examples_and_fits_a_terminal() {
 
 #[test]
 fn models_of_rows_take_rows_and_streams_take_what_models_take() {
-    use wgpu_lstm::nn::{Dense, Lstm};
+    use wgpu_lstm::nn::{Dense, Flatten, Lstm};
     let device = wgpu_lstm::Device::cpu().unwrap();
     let mut model = wgpu_lstm::Sequential::new(&device).add(Dense::new(3));
     model.build(4).unwrap();
@@ -238,6 +238,19 @@ fn models_of_rows_take_rows_and_streams_take_what_models_take() {
     good(&["run", &path, "--input", &rows, "--output", &y]);
     let x = wgpu_lstm::data::Sequences::from_array(&numbers[..8], [2, 1, 4]).unwrap();
     assert_eq!(values(&y), (vec![2, 3], model.predict(&x).unwrap().values().to_vec()));
+
+    // As Keras' models of rows are read.
+    let flat = Flatten::new().timesteps(1);
+    let mut model = wgpu_lstm::Sequential::new(&device).add(flat).add(Dense::new(3));
+    model.build(4).unwrap();
+    model.save(&path).unwrap();
+    has(&good(&["inspect", &path]), &[" [B, 4]\n", "batches of 32 rows"]);
+    good(&["run", &path, "--input", &rows, "--output", &y]);
+    assert_eq!(values(&y), (vec![2, 3], model.predict(&x).unwrap().values().to_vec()));
+    has(&good(&["bench", &path, "--threads", "1", "--batch", "2", "--seconds", "0"]), &["  1  "]);
+    let many = floats("many_rows.npy", &numbers[..24], &[2, 3, 4]);
+    has(&bad(&["run", &path, "--input", &many], 1), &["[2, 3, 4], expected [B,4]"]);
+    remove(&[&many]);
 
     let mut model = wgpu_lstm::Sequential::new(&device).add(Lstm::new(2).return_sequences());
     model.build(4).unwrap();
