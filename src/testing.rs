@@ -35,30 +35,3 @@ pub fn threads(options: GpuOptions, threads: usize) -> GpuOptions {
 }
 
 pub mod read;
-
-/// The state dict in the bytes of a file.
-///
-/// # Errors
-/// As [`crate::io::pytorch::StateDict::open`].
-#[cfg(feature = "pytorch")]
-pub fn state_dict(bytes: &[u8]) -> crate::Result<crate::io::pytorch::StateDict> {
-    crate::io::pytorch::StateDict::of(crate::io::Source::memory("bytes", bytes))
-}
-
-/// The model of a file of Keras that lies in memory.
-///
-/// # Errors
-/// As [`crate::io::keras::load`].
-#[cfg(feature = "keras")]
-pub fn read_keras(bytes: &[u8], device: &Device) -> crate::Result<crate::Sequential> {
-    crate::io::keras::read(&crate::io::Source::memory("memory", bytes), device)
-}
-
-/// Reads the weights of a file of Keras that lies in memory into a model.
-///
-/// # Errors
-/// As [`crate::io::keras::load_weights`].
-#[cfg(feature = "keras")]
-pub fn read_keras_weights(bytes: &[u8], model: &crate::Sequential) -> crate::Result<()> {
-    crate::io::keras::read_weights(&crate::io::Source::memory("memory", bytes), model)
-}

@@ -1,8 +1,8 @@
 //! `wgpu-lstm bench`
 
 use crate::formats::{Contents, onnx};
-use crate::inspect::tokens;
-use crate::options::{self, Chain};
+use crate::inspect::{takes_only_rows, tokens};
+use crate::options::{self, Chain, MODULES};
 use crate::text::{table, three_digits};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -14,15 +14,18 @@ use wgpu_lstm::{Device, Sequential};
 
 /// Times a model on the devices: whole batches, and a stream frame by frame
 #[derive(Args)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Examples:
   wgpu-lstm bench model.safetensors
   wgpu-lstm bench model.onnx --device cpu --batch 1 --steps 512
   wgpu-lstm bench model.safetensors --threads 1 --batch 1,8,64
 
-Inputs are made up. `ms` is the median of a call that predicts for a batch, there and back from the
-host; `steps/s` counts the frames of all its sequences. `streamed` is one stream whose frames come
-one by one, each of which is waited for; models that need whole sequences have none.")]
+Inputs are made up; of a graph of ONNX the first open axis of each is the batch, the second the
+steps. `ms` is the median of a call that predicts for a batch, there and back from the host;
+`steps/s` counts the frames of all its sequences. `streamed` is one stream whose frames come one by
+one, each of which is waited for; graphs, and models that need whole sequences, have none.
+
+{MODULES}"))]
 pub struct Bench {
     /// The model; its contents tell its format
     file: PathBuf,
@@ -89,7 +92,7 @@ impl Bench {
                 let outputs = model.run(&values)?;
                 outputs.iter().try_for_each(|(_, value)| onnx::array(value).map(drop))
             })?;
-            let rate = (batch * self.steps) as f64 / ms * 1e3;
+            let rate = batch as f64 * self.steps as f64 / ms * 1e3;
             lines.push(line(device.name(), batch, &self.steps.to_string(), ms, rate, "graph"));
         }
         Ok(())
@@ -103,20 +106,23 @@ impl Bench {
         lines: &mut Vec<Vec<String>>,
     ) -> Result<()> {
         let name = device.name().to_owned();
+        // One frame is all that a model of rows takes.
+        let steps = if takes_only_rows(&model.explain(1, 1)?) { 1 } else { self.steps };
         for &batch in &self.batch {
-            let plans = model.explain(batch, self.steps)?;
+            let plans = model.explain(batch, steps)?;
             let tokens = plans.first().and_then(tokens);
-            let x = sequences(batch, self.steps, model.input_size().unwrap_or(1), tokens)?;
-            let way = plans.iter().find(|plan| plan.kind == "lstm").or(plans.first());
+            let x = sequences(batch, steps, model.input_size().unwrap_or(1), tokens)?;
+            let of = |kinds: &[&str]| plans.iter().find(|plan| kinds.contains(&plan.kind.as_str()));
+            let way = of(&["lstm"]).or(of(&["rnn", "graph"])).or(plans.first());
             let way = way.map(|plan| plan.path.clone()).unwrap_or_default();
             let ms = median(time, || model.predict(&x).map(drop).map_err(Into::into))?;
-            let rate = (batch * self.steps) as f64 / ms * 1e3;
-            lines.push(line(&name, batch, &self.steps.to_string(), ms, rate, short(&way)));
+            let rate = batch as f64 * steps as f64 / ms * 1e3;
+            lines.push(line(&name, batch, &steps.to_string(), ms, rate, short(&way)));
         }
         let Ok(mut stepper) = model.stepper(1) else { return Ok(()) };
         let stream = stepper.join()?;
         let tokens = model.explain(1, 1)?.first().and_then(tokens);
-        let x = sequences(1, self.steps, model.input_size().unwrap_or(1), tokens)?;
+        let x = sequences(1, steps, model.input_size().unwrap_or(1), tokens)?;
         let features = model.input_size().unwrap_or(1);
         let mut frames = x.get(0).chunks(features).cycle();
         let ms = median(time, || {
@@ -152,7 +158,7 @@ fn sequences(
         Some(tokens) => (i as u64 * 7919 % tokens.max(1)) as f32,
         None => (i as f32 * 0.7).sin(),
     };
-    let values: Vec<f32> = (0..batch * steps * features).map(value).collect();
+    let values = onnx::filled(&[batch, steps, features], value)?;
     Ok(Sequences::from_array(&values, [batch, steps, features])?)
 }
 

@@ -25,9 +25,11 @@ pub struct Devices {
 impl Devices {
     pub fn run(&self) -> Result<()> {
         let adapters = Device::adapters();
-        let (auto, wanted) = (Device::auto()?, std::env::var(DEVICE_VARIABLE).ok());
+        let (auto, wanted) = (Device::auto(), std::env::var(DEVICE_VARIABLE).ok());
         let cpu = Device::named("cpu")?;
-        let is_auto = |adapter: Option<&AdapterInfo>| auto.adapter() == adapter;
+        let is_auto = |adapter: Option<&AdapterInfo>| {
+            auto.as_ref().is_ok_and(|auto| auto.adapter() == adapter)
+        };
         if self.json {
             let gpus = adapters.iter().map(|adapter| {
                 json!({
@@ -45,7 +47,7 @@ impl Devices {
                 "adapters": gpus.collect::<Vec<_>>(),
                 "variable": wanted,
             });
-            return crate::print(&serde_json::to_string_pretty(&all)?);
+            return crate::print_json(&all);
         }
         let mark = |auto: bool| if auto { "auto" } else { "" }.to_owned();
         let head = ["", "device", "backend", "driver", "features"].map(str::to_owned).to_vec();
@@ -58,7 +60,9 @@ impl Devices {
         }));
         lines.push(vec![mark(is_auto(None)), cpu.to_string()]);
         let mut text = table(&lines);
-        if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
+        if let Err(error) = &auto {
+            text += &format!("None is auto by {DEVICE_VARIABLE}: {error}\n");
+        } else if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
             text += &format!("{DEVICE_VARIABLE}={wanted} says which is auto.\n");
         }
         crate::print(&text)

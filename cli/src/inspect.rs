@@ -3,12 +3,12 @@
 mod graph;
 mod layers;
 mod weights;
-pub use layers::tokens;
+pub use layers::{takes_only_rows, takes_rows, tokens};
 
 use crate::formats::{Contents, Format, safetensors};
 use crate::options::OnDevice;
 use crate::text::thousands;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -21,10 +21,17 @@ Examples:
   wgpu-lstm inspect model.keras --device cpu --batch 1 --steps 500
   wgpu-lstm inspect model.onnx --json | jq .layers
 
-Of a model it prints layers, shapes, types, gate order, parameters and options; of a state dict its
-modules; of a graph its inputs, outputs and operators. For batches of --batch sequences of --steps
-frames it says which way each LSTM takes on the device, and why: Sequence, Stepwise or Persistent on
-a GPU, rows over threads on the CPU. Nothing is run.")]
+Of a model it prints layers, shapes, types, gate order, parameters and options. For batches of
+--batch sequences of --steps frames it says which way each layer takes on the device, and why: of an
+LSTM Sequence, Stepwise or Persistent on a GPU, rows over threads on the CPU.
+
+Of a graph of ONNX it prints inputs, outputs and operators; where the graph is a chain of layers, it
+prints these as those of a model, as `convert` makes them, and else what stands against it. For that
+the graph runs once, on made-up inputs; models of layers do not run.
+
+Of a state dict it prints the modules, as far as names and shapes of tensors tell, and what
+--modules of the other commands takes where they do not. --device, --batch and --steps say nothing
+of it.")]
 pub struct Inspect {
     /// The file; its contents tell its format
     file: PathBuf,
@@ -60,6 +67,9 @@ impl Report {
 
 impl Inspect {
     pub fn run(&self) -> Result<()> {
+        if self.batch == 0 || self.steps == 0 {
+            bail!("--batch and --steps are at least 1");
+        }
         let format = Format::of(&self.file)?;
         let named = || self.file.display().to_string();
         let bytes = std::fs::metadata(&self.file).with_context(named)?.len();
@@ -83,13 +93,16 @@ impl Inspect {
         }
         match Contents::load(&self.file, format, &self.device.open()?)? {
             Contents::Layers(model) => {
+                layers::input(&model, &mut report)?;
                 layers::tell(&model, [self.batch, self.steps], &mut report)?;
             }
             Contents::Weights(dict) => weights::tell(&dict, &mut report),
-            Contents::Graph(model) => graph::tell(&model, &mut report),
+            Contents::Graph(model) => {
+                graph::tell(&model, [self.batch, self.steps], &mut report)?;
+            }
         }
         if self.json {
-            return crate::print(&serde_json::to_string_pretty(&report.json)?);
+            return crate::print_json(&Value::Object(report.json));
         }
         let width = report.lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let lines = report

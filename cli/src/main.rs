@@ -32,6 +32,8 @@ Examples:
   wgpu-lstm bench model.onnx --batch 1,32 --steps 100
   wgpu-lstm devices
 
+It ends with 0, with 1 after an error, and with 2 after a wrong command line.
+
 Formats, told by their contents: models of wgpu-lstm (.safetensors), state dicts of PyTorch
 (.safetensors, .pt, .pth), models of Keras (.keras, .h5), graphs of ONNX (.onnx).";
 
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
         // Whoever reads, such as `head`, has read enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -72,6 +74,27 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 fn print(text: &str) -> Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", text.trim_end())?;
+    writeln!(out, "{}", text::harmless(text.trim_end()))?;
     Ok(out.flush()?)
+}
+
+/// As [`print`], of JSON.
+fn print_json(value: &serde_json::Value) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text::harmless_json(&serde_json::to_string_pretty(value)?))?;
+    Ok(out.flush()?)
+}
+
+/// Writes what is no result to the standard error output.
+fn note(text: &str) {
+    tell(&format!("note: {text}"));
+}
+
+/// Lines behind the first stand further right: none of them is mistaken for the tool's own.
+fn tell(text: &str) {
+    use std::io::Write;
+    let text = text::harmless(text.trim_end()).replace("\n  ", "\n").replace('\n', "\n  ");
+    // Whoever closed this output does not want to know.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

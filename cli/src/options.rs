@@ -1,13 +1,14 @@
 //! Options that several commands have.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use std::path::Path;
 use wgpu_lstm::{DEVICE_VARIABLE, Device};
 
 /// The device on which a model runs.
 #[derive(Args)]
 pub struct OnDevice {
-    /// auto, cpu, gpu, software, or a part of an adapter's name
+    /// cpu, gpu, software or a part of an adapter's name [default: auto]
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
     /// The threads of the CPU device [default: all]
@@ -30,7 +31,9 @@ pub fn open(name: Option<&str>, threads: Option<usize>) -> Result<Device> {
         (None, None) => Device::auto(),
     };
     device.with_context(|| match std::env::var_os(DEVICE_VARIABLE) {
-        Some(_) if name.is_none() => format!("the device that {DEVICE_VARIABLE} names"),
+        Some(_) if name.is_none() && threads.is_none() => {
+            format!("the device that {DEVICE_VARIABLE} names")
+        }
         _ => "the device".into(),
     })
 }
@@ -47,15 +50,32 @@ pub struct Chain {
 }
 
 impl Chain {
-    pub fn is_given(&self) -> bool {
-        self.modules.is_some()
-    }
-
-    pub fn names(&self) -> Option<&[String]> {
+    pub fn modules(&self) -> Option<&[String]> {
         self.modules.as_deref()
     }
 
     pub fn sequences(&self) -> bool {
         self.sequences
     }
+}
+
+/// What is told of `--modules` below the options of a command.
+pub const MODULES: &str = "\
+A state dict has tensors, but no order of modules, and not all of what a module does. --modules says
+the order, and behind a module's name what else there is: rnn:relu, an activation behind a Linear or
+Conv1d (relu, tanh, sigmoid, softmax, gelu, silu, …), norm:eps=1e-3, conv:stride=2:padding=1 (also
+dilation and groups), w:linear or w:embedding for a weight alone. What is not said is as PyTorch has
+it by default, and a note tells what was taken. GroupNorm and InstanceNorm1d have the tensors of a
+LayerNorm or BatchNorm1d and are taken for it. The last recurrent module gives its last output, of
+both directions that of each (h_n), unless --sequences is given.";
+
+/// The path of a file that a command was given.
+pub fn file(path: &Path) -> Result<&Path> {
+    if path == Path::new("-") {
+        bail!(
+            "\"-\" would be the standard input or output, and files are read and written at more than one \
+             place: give a file's name (./- for one that is called so)"
+        );
+    }
+    Ok(path)
 }

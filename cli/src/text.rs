@@ -45,6 +45,30 @@ pub fn wrap(text: &str, indent: usize) -> String {
     lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
+/// A text without what a terminal would obey: names in files may have anything.
+pub fn harmless(text: &str) -> String {
+    escaped(text, |c| c.escape_unicode().to_string())
+}
+
+/// As [`harmless`], of JSON, in which it stays the same text.
+pub fn harmless_json(text: &str) -> String {
+    escaped(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Controls, and what turns or ends lines.
+        let obeyed = c.is_control() && c != '\n'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match obeyed {
+            true => plain.push_str(&escape(c)),
+            false => plain.push(c),
+        }
+    }
+    plain
+}
+
 /// A number with grouped digits: 1234567 as 1,234,567.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
@@ -58,10 +82,13 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
-/// A time or rate with three digits that count.
+/// A number with three digits that count.
 pub fn three_digits(x: f64) -> String {
+    let sign = if x < 0.0 { "-" } else { "" };
     match x.abs() {
-        x if x >= 1000.0 => thousands(x.round() as u64),
+        0.0 => "0".into(),
+        a if !(1e-3..1e12).contains(&a) => format!("{x:.2e}"),
+        a if a >= 1000.0 => format!("{sign}{}", thousands(a.round() as u64)),
         a if a >= 100.0 => format!("{x:.0}"),
         a if a >= 10.0 => format!("{x:.1}"),
         a if a >= 1.0 => format!("{x:.2}"),
@@ -91,5 +118,20 @@ mod tests {
     fn numbers_have_three_digits() {
         let found = [12345.6, 123.45, 12.345, 1.2345, 0.12345].map(three_digits);
         assert_eq!(found, ["12,346", "123", "12.3", "1.23", "0.1235"]);
+        let found = [-12345.6, 1.5e20, -2e-6, 0.0, f64::NAN].map(three_digits);
+        assert_eq!(found, ["-12,346", "1.50e20", "-2.00e-6", "0", "NaN"]);
+    }
+
+    #[test]
+    fn terminals_are_told_nothing() {
+        assert_eq!(
+            harmless("a\u{1b}[31m\tü\n\u{9b}2J\u{202e}"),
+            "a\\u{1b}[31m\\u{9}ü\n\\u{9b}2J\\u{202e}"
+        );
+        let text =
+            harmless_json(&serde_json::json!({ "a\u{7f}\u{9b}": "\u{1b}\u{2066}" }).to_string());
+        assert!(text.chars().all(|c| c.is_ascii_graphic()), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        assert_eq!(value["a\u{7f}\u{9b}"], "\u{1b}\u{2066}");
     }
 }

@@ -59,7 +59,7 @@ fn npy(bytes: &[u8]) -> Result<()> {
     in_file(bytes, |path| {
         let array = NpyArray::open(path)?;
         // What are no classes may be numbers all the same.
-        let _ = array.read_classes();
+        let _ = (array.read_classes(), array.read_i64());
         array.read().map(drop)
     })
 }
@@ -91,9 +91,9 @@ fn keras(bytes: &[u8]) -> Result<()> {
     });
     if let Some(model) = model {
         // Of another model, they are refused.
-        let _ = super::read_keras_weights(bytes, model);
+        let _ = keras_weights(bytes, model);
     }
-    super::read_keras(bytes, &device()).map(drop)
+    keras_model(bytes, &device()).map(drop)
 }
 
 #[cfg(feature = "onnx")]
@@ -104,11 +104,38 @@ fn onnx(bytes: &[u8]) -> Result<()> {
 /// All formats of PyTorch, which are told by their bytes.
 #[cfg(feature = "pytorch")]
 fn state_dict(bytes: &[u8]) -> Result<()> {
-    let dict = super::state_dict(bytes)?;
+    let dict = pytorch(bytes)?;
     drop(dict.modules());
     // A tensor that cannot be had is an error when it is asked for.
     dict.names().for_each(|name| drop(dict.values(name)));
     Ok(())
+}
+
+/// The state dict in the bytes of a file.
+///
+/// # Errors
+/// As [`crate::io::pytorch::StateDict::open`].
+#[cfg(feature = "pytorch")]
+pub fn pytorch(bytes: &[u8]) -> Result<crate::io::pytorch::StateDict> {
+    crate::io::pytorch::StateDict::of(crate::io::Source::memory("bytes", bytes))
+}
+
+/// The model in the bytes of a file of Keras.
+///
+/// # Errors
+/// As [`crate::io::keras::load`].
+#[cfg(feature = "keras")]
+pub fn keras_model(bytes: &[u8], device: &Device) -> Result<Sequential> {
+    crate::io::keras::read(&crate::io::Source::memory("bytes", bytes), device)
+}
+
+/// Reads the weights in the bytes of a file of Keras into a model.
+///
+/// # Errors
+/// As [`crate::io::keras::load_weights`].
+#[cfg(feature = "keras")]
+pub fn keras_weights(bytes: &[u8], model: &Sequential) -> Result<()> {
+    crate::io::keras::read_weights(&crate::io::Source::memory("bytes", bytes), model)
 }
 
 fn vocabulary(bytes: &[u8]) -> Result<()> {

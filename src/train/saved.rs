@@ -124,7 +124,11 @@ impl Sequential {
             }
             Err(error) => return Err(error),
         }
-        let mut entries = self.params.entries()?;
+        // A model of layers that learn nothing has none.
+        let mut entries = match self.params.names().is_empty() {
+            true => Vec::new(),
+            false => self.params.entries()?,
+        };
         if !state.is_empty() {
             let (text, kept) = state.parts()?;
             texts.extend(text);

@@ -31,6 +31,48 @@ fn all_versions_of_the_format_are_read() {
     }
 }
 
+#[test]
+fn whole_numbers_are_exact_or_refused() {
+    let folder = folder("npy_whole");
+    let path = folder.path().join("whole.npy");
+    let read = |kind: &str, bytes: &[u8]| {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (1,), }}");
+        file(&path, &header, bytes);
+        let array = NpyArray::open(&path).unwrap();
+        (array.dtype(), array.read_i64().map(|all| all[0]).map_err(|error| error.to_string()))
+    };
+    let two = 2_f64.powi(63);
+    for (kind, bytes, name, expected) in [
+        ("<i8", &((1_i64 << 53) + 1).to_le_bytes()[..], "int64", Some((1 << 53) + 1)),
+        (">i8", &i64::MIN.to_be_bytes(), "int64", Some(i64::MIN)),
+        ("<u8", &(u64::MAX / 2).to_le_bytes(), "uint64", Some(i64::MAX)),
+        ("<u8", &(u64::MAX / 2 + 1).to_le_bytes(), "uint64", None),
+        ("<u4", &u32::MAX.to_le_bytes(), "uint32", Some(u32::MAX.into())),
+        ("<i2", &(-3_i16).to_le_bytes(), "int16", Some(-3)),
+        ("|b1", &[1], "bool", Some(1)),
+        ("<f4", &16_777_216_f32.to_le_bytes(), "float32", Some(16_777_216)),
+        ("<f8", &(-two).to_le_bytes(), "float64", Some(i64::MIN)),
+        ("<f8", &two.to_le_bytes(), "float64", None),
+        ("<f8", &0.5_f64.to_le_bytes(), "float64", None),
+        ("<f4", &f32::NAN.to_le_bytes(), "float32", None),
+        ("<f4", &f32::INFINITY.to_le_bytes(), "float32", None),
+    ] {
+        let (dtype, found) = read(kind, bytes);
+        assert_eq!((dtype, found.as_ref().ok()), (name, expected.as_ref()), "{kind} {bytes:?}");
+        if let Err(error) = found {
+            assert!(error.contains("value 0 is ") && error.contains("whole number"), "{error}");
+        }
+    }
+    let numbers = [i64::MAX, -1, 0, 1, 2, i64::MIN];
+    NpyArray::save_i64(&path, &numbers, &[2, 3]).unwrap();
+    let array = NpyArray::open(&path).unwrap();
+    assert_eq!((array.dtype(), array.shape()), ("int64", &[2, 3][..]));
+    assert_eq!(array.read_i64().unwrap(), numbers);
+    let error = NpyArray::save_i64(&path, &numbers, &[7]).unwrap_err();
+    assert!(matches!(error, Error::Count { expected: 7, found: 6, .. }));
+    assert_eq!(NpyArray::open(&path).unwrap().read_i64().unwrap(), numbers);
+}
+
 /// Python's own text for a shape, and values that begin at a multiple of 64 bytes, as numpy writes them.
 #[test]
 fn what_is_written_is_as_numpy_writes_it() {

@@ -1,6 +1,6 @@
 //! Models of Keras.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::Path;
 use wgpu_lstm::io::keras;
 use wgpu_lstm::{Device, Sequential};
@@ -11,5 +11,5 @@ pub fn load(path: &Path, device: &Device) -> Result<Sequential> {
 
 /// A whole model, or the weights alone, as the name says.
 pub fn save(model: &Sequential, path: &Path) -> Result<()> {
-    keras::save(model, path).context("Keras")
+    Ok(keras::save(model, path)?)
 }

@@ -1,13 +1,15 @@
 //! The formats of models: told by what a file holds, read, and written. A file for each.
 
+mod archive;
 pub mod keras;
+pub mod modules;
 pub mod onnx;
 mod own;
 pub mod pytorch;
 pub mod safetensors;
 
-use crate::options::Chain;
-use anyhow::{Context, Result, bail};
+use crate::options::{Chain, file};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use std::fmt;
 use std::fs::File;
@@ -38,15 +40,23 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// Tells the format of a file by its first bytes, and of an archive by its first entry.
+    /// Tells the format of a file by its first bytes, and of an archive by the names of its entries.
     pub fn of(path: &Path) -> Result<Self> {
+        let path = file(path)?;
         let mut head = Vec::new();
         let named = || path.display().to_string();
-        let file = File::open(path).with_context(named)?;
-        if !file.metadata().with_context(named)?.is_file() {
+        // First, since to open a pipe would wait for a writer.
+        if !std::fs::metadata(path).with_context(named)?.is_file() {
             bail!("{}: it is no regular file", path.display());
         }
-        file.take(512).read_to_end(&mut head).with_context(named)?;
+        File::open(path)
+            .with_context(named)?
+            .take(512)
+            .read_to_end(&mut head)
+            .with_context(named)?;
+        if head.starts_with(b"PK\x03\x04") {
+            return archive::format(path);
+        }
         if let Some(format) = Self::of_head(&head) {
             return match format {
                 Self::Own => Ok(match safetensors::Header::read(path)?.text(own::MODEL) {
@@ -62,30 +72,16 @@ impl Format {
         let found = match &head[..] {
             [] => "it is empty".into(),
             head if head.starts_with(b"\x93NUMPY") => "it is an array of numpy, no model".into(),
-            head if first_entry(head).is_some_and(|name| name.ends_with(b".npy")) => {
-                "it is an archive of numpy's arrays, no model".into()
-            }
             head if head.starts_with(b"version https://git-lfs") => {
                 "it is a pointer of Git LFS: fetch the file itself (git lfs pull)".into()
             }
             head => format!("it begins with \"{}\"", head[..head.len().min(16)].escape_ascii()),
         };
-        bail!(
-            "{}: no format that is known: {found}; expected a model of wgpu-lstm or a state dict of \
-             PyTorch (.safetensors, .pt, .pth), a model of Keras (.keras, .h5) or a graph of ONNX (.onnx)",
-            path.display()
-        )
+        Err(unknown(path, &found))
     }
 
     /// `Own` stands for any safetensors file.
     fn of_head(head: &[u8]) -> Option<Self> {
-        if let Some(name) = first_entry(head) {
-            return match name {
-                b"metadata.json" | b"config.json" | b"model.weights.h5" => Some(Self::Keras),
-                name if name.ends_with(b".npy") => None,
-                _ => Some(Self::Pytorch),
-            };
-        }
         match head {
             [b'\x89', b'H', b'D', b'F', ..] => Some(Self::Keras),
             // First, since the length of its header may begin as a pickle does.
@@ -99,11 +95,13 @@ impl Format {
     }
 }
 
-/// The name of the first entry of a zip archive.
-fn first_entry(head: &[u8]) -> Option<&[u8]> {
-    let rest = head.strip_prefix(b"PK\x03\x04")?;
-    let length = u16::from_le_bytes([*rest.get(22)?, *rest.get(23)?]);
-    rest.get(26..26 + usize::from(length))
+/// The error of a file that is none of the formats.
+fn unknown(path: &Path, found: &str) -> anyhow::Error {
+    anyhow!(
+        "{}: no format that is known: {found}; expected a model of wgpu-lstm or a state dict of PyTorch \
+         (.safetensors, .pt, .pth), a model of Keras (.keras, .h5) or a graph of ONNX (.onnx)",
+        path.display()
+    )
 }
 
 /// A format that can be written.
@@ -121,6 +119,18 @@ pub enum Target {
     OnnxStep,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Model => "a model of wgpu-lstm",
+            Self::Pytorch => "a state dict of PyTorch",
+            Self::Keras => "a model of Keras",
+            Self::Onnx => "a graph of ONNX",
+            Self::OnnxStep => "a graph of ONNX of one step",
+        })
+    }
+}
+
 impl Target {
     /// By a file's name.
     pub fn of(path: &Path) -> Result<Self> {
@@ -131,7 +141,7 @@ impl Target {
             name if name.ends_with(".onnx") => Ok(Self::Onnx),
             _ => bail!(
                 "{}: its name does not say the format: .safetensors (a model of wgpu-lstm), .keras, \
-                 .weights.h5 or .onnx; or say it by --to",
+                 .weights.h5 or .onnx; or say it by --to, as --to pytorch for a state dict",
                 path.display()
             ),
         }
@@ -163,7 +173,7 @@ impl Contents {
         let format = Format::of(path)?;
         match Self::load(path, format, device)? {
             Self::Weights(dict) => Ok(Self::Layers(pytorch::chain(&dict, chain, device)?)),
-            _ if chain.is_given() => {
+            _ if chain.modules().is_some() => {
                 bail!("{}: a {format} has its layers, so --modules says nothing", path.display())
             }
             other => Ok(other),
@@ -188,24 +198,12 @@ mod tests {
 
     #[test]
     fn heads_tell_formats() {
-        let zip = |name: &str| {
-            let mut head = b"PK\x03\x04".to_vec();
-            head.resize(26, 0);
-            head.extend((name.len() as u16).to_le_bytes());
-            head.extend([0, 0]);
-            head.extend(name.bytes());
-            head
-        };
         for (head, format) in [
-            (zip("metadata.json"), Some(Format::Keras)),
-            (zip("archive/data.pkl"), Some(Format::Pytorch)),
-            (zip("x.npy"), None),
             (b"\x89HDF\r\n\x1a\n".to_vec(), Some(Format::Keras)),
             (b"\x80\x02\x8a\n".to_vec(), Some(Format::Pytorch)),
             (b"\x10\0\0\0\0\0\0\0{\"a\":1}".to_vec(), Some(Format::Own)),
             (b"\x08\x08\x12\x07pytorch".to_vec(), Some(Format::Onnx)),
             (b"PK".to_vec(), None),
-            (b"PK\x03\x04".to_vec(), None),
             (b"hello".to_vec(), None),
             (vec![], None),
         ] {

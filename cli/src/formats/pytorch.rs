@@ -1,67 +1,67 @@
 //! State dicts of PyTorch.
 
+use super::modules::{self, Choice};
 use crate::options::Chain;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::path::Path;
-use wgpu_lstm::io::pytorch::{self, Module, ModuleKind, StateDict};
+use std::sync::Once;
+use wgpu_lstm::io::pytorch::{self, StateDict};
 use wgpu_lstm::{Device, Sequential};
 
 pub fn open(path: &Path) -> Result<StateDict> {
     Ok(StateDict::open(path)?)
 }
 
-/// The modules one after another, as a model.
+/// The modules one after another, as a model; what was taken without having been said is told.
 pub fn chain(dict: &StateDict, chain: &Chain, device: &Device) -> Result<Sequential> {
     let modules = dict.modules();
-    let names: Vec<_> = modules.iter().map(|module| module.name.as_str()).collect();
-    let Some(chosen) = chain.names() else {
+    let Some(chosen) = chain.modules() else {
+        let names = match &modules[..] {
+            [module] if module.name.is_empty() => "all".into(),
+            modules => modules::names(modules),
+        };
         bail!(
             "a state dict has weights, but not what joins them: say the modules in the order in which \
-             they run, --modules {}",
-            names.join(",")
+             they run, --modules {names}"
         );
     };
-    let chosen: Vec<&Module> = match chosen {
-        [all] if all == "all" => modules.iter().collect(),
-        chosen => {
-            let find = |name: &String| {
-                let found = modules.iter().find(|module| module.name == *name);
-                let there =
-                    || format!("no module is called {name:?}; there are {}", names.join(", "));
-                found.with_context(there)
-            };
-            chosen.iter().map(find).collect::<Result<_>>()?
-        }
+    let is_all = |text: &String| text == "all" && modules.iter().all(|module| module.name != "all");
+    let chosen: Vec<Choice<'_>> = match chosen {
+        [all] if is_all(all) => modules
+            .iter()
+            .map(|module| Choice::of(&module.name, &modules))
+            .collect::<Result<_>>()?,
+        chosen => chosen.iter().map(|text| Choice::of(text, &modules)).collect::<Result<_>>()?,
     };
-    let last = chosen.iter().rposition(|module| is_recurrent(module));
+    let names: Vec<_> = chosen.iter().map(|choice| choice.module.name.as_str()).collect();
+    let told = chosen.iter().filter_map(|choice| {
+        Some(format!("  {}: taken {}\n", choice.module.name, choice.assumed()?))
+    });
+    let told = told.collect::<String>();
+    // The last recurrent module gives its last output, unless what follows takes all of them.
+    let last = chosen.iter().rposition(Choice::takes_sequences);
+    let last = last.filter(|&last| chosen[last].is_recurrent());
     let mut model = Sequential::new(device);
-    for (number, module) in chosen.iter().enumerate() {
-        let name = module.name.as_str();
-        // Whatever follows a recurrent module takes all of its steps, unless it is the last of them.
+    for (number, choice) in chosen.into_iter().enumerate() {
         let sequences = chain.sequences() || last != Some(number);
-        model = match &module.kind {
-            ModuleKind::Lstm(_) if sequences => model.add(dict.lstm(name)?.return_sequences()),
-            ModuleKind::Lstm(_) => model.add(dict.lstm(name)?),
-            ModuleKind::Rnn(_) if sequences => model.add(dict.rnn(name)?.return_sequences()),
-            ModuleKind::Rnn(_) => model.add(dict.rnn(name)?),
-            ModuleKind::Matrix { .. } if number == 0 => model.add(dict.embedding(name)?),
-            ModuleKind::Linear { .. } | ModuleKind::Matrix { .. } => model.add(dict.dense(name)?),
-            ModuleKind::LayerNorm { .. } => model.add(dict.layer_norm(name)?),
-            _ => bail!("{module}: no layer is made of it here; leave it out of --modules"),
-        };
+        model = choice.add(model, dict, [number == 0, sequences])?;
     }
-    let names: Vec<_> = chosen.iter().map(|module| module.name.as_str()).collect();
     dict.load_into(&mut model, &names).context("--modules")?;
+    if !told.is_empty() {
+        // Once, however many devices the model is loaded for.
+        static TOLD: Once = Once::new();
+        let text = format!("a state dict does not say all of its modules\n{told}");
+        TOLD.call_once(|| crate::note(&text));
+    }
     Ok(model)
-}
-
-fn is_recurrent(module: &Module) -> bool {
-    matches!(module.kind, ModuleKind::Lstm(_) | ModuleKind::Rnn(_))
 }
 
 /// Writes the parameters under these modules' names, or under the layers' own.
 pub fn save(model: &Sequential, path: &Path, names: &[String]) -> Result<()> {
+    if model.params().names().is_empty() {
+        bail!("the model has no parameters, which alone a state dict is made of");
+    }
     let mut own = Vec::new();
     for name in model.explain(1, 1)?.iter().flat_map(|plan| &plan.parameters) {
         let module = name.split('.').next().unwrap_or_default().to_owned();
@@ -71,7 +71,18 @@ pub fn save(model: &Sequential, path: &Path, names: &[String]) -> Result<()> {
     }
     let names = if names.is_empty() { &own[..] } else { names };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    pytorch::save(model, path, &names).context("PyTorch")
+    let left_out = pytorch::save(model, path, &names)?;
+    if !left_out.is_empty() {
+        let lines = left_out.join(
+            "
+  ",
+        );
+        crate::note(&format!(
+            "the program that loads the file says itself, of its modules
+  {lines}"
+        ));
+    }
+    Ok(())
 }
 
 /// The types of the tensors' numbers.

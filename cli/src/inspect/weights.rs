@@ -1,6 +1,7 @@
 //! What is told of a state dict.
 
 use super::Report;
+use crate::formats::modules::assumed;
 use crate::formats::pytorch::types;
 use crate::text::{thousands, wrap};
 use serde_json::{Value, json};
@@ -18,12 +19,18 @@ pub fn tell(dict: &StateDict, report: &mut Report) {
         report.line("gates", "i, f, g, o");
         report.value("gates", json!(["i", "f", "g", "o"]));
     }
-    let lines = modules.iter().map(|module| format!("  {}\n", wrap(&module.to_string(), 2)));
+    let lines = modules.iter().map(|module| {
+        let mut text = format!("  {}\n", wrap(&module.to_string(), 4));
+        if let Some(assumed) = assumed(module) {
+            text += &format!("      {}\n", wrap(&format!("taken {assumed}"), 6));
+        }
+        text
+    });
     report.text = format!("modules, in the order of the file:\n{}", lines.collect::<String>());
     report.text += "\nWhat joins them is not in the file: --modules NAME,… of run, bench and convert says it.\n";
     let modules = modules
         .iter()
-        .map(|module| json!({ "name": module.name, "kind": module.kind.to_string() }));
+        .map(|module| json!({ "name": module.name, "kind": module.kind.to_string(), "taken": assumed(module) }));
     report.value("modules", modules.collect());
     let tensors = dict.names().map(|name| {
         let (shape, dtype) = (dict.shape(name).ok(), dict.dtype(name).ok());

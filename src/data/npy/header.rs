@@ -110,14 +110,15 @@ impl Header {
         Ok(Self { kind, big_endian, fortran, shape })
     }
 
-    /// The bytes before the values of an array of 32-bit floats.
-    pub(super) fn bytes(shape: &[usize]) -> Vec<u8> {
+    /// The bytes before the values of an array of some type, such as `<f4`.
+    pub(super) fn bytes(descr: &str, shape: &[usize]) -> Vec<u8> {
         let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
         let sizes = match shape.len() {
             1 => sizes.trim_end(),
             _ => sizes.trim_end_matches(", "),
         };
-        let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
+        let mut text =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");
         // The values begin at a multiple of 64 bytes, which is what maps of the file like.
         let end = (12 + text.len() + 1).next_multiple_of(64);
         text.extend(std::iter::repeat_n(' ', end - 12 - text.len() - 1));

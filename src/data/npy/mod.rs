@@ -12,9 +12,9 @@ use super::Sequences;
 use crate::file::{io, open, replace, write_floats};
 use crate::{Error, Result};
 use header::{Header, LARGEST};
-use numbers::Number;
+use numbers::{Number, Whole};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -134,9 +134,33 @@ impl NpyArray {
             let (shape, found) = (shape.to_vec(), values.len());
             return Err(Error::Count { op: "NpyArray::save", shape, expected, found });
         }
-        replace(path, &Header::bytes(shape), |file| {
+        replace(path, &Header::bytes("<f4", shape), |file| {
             write_floats(file, values).map_err(|error| io("write", path, error))
         })
+    }
+
+    /// Writes whole numbers of a shape as 64-bit integers (`int64`), such as classes or tokens. All else is as in
+    /// [`NpyArray::save`].
+    ///
+    /// # Errors
+    /// As [`NpyArray::save`].
+    pub fn save_i64(path: impl AsRef<Path>, values: &[i64], shape: &[usize]) -> Result<()> {
+        let (path, expected) = (path.as_ref(), crate::tensor::count(shape));
+        if expected != values.len() {
+            let (shape, found) = (shape.to_vec(), values.len());
+            return Err(Error::Count { op: "NpyArray::save_i64", shape, expected, found });
+        }
+        replace(path, &Header::bytes("<i8", shape), |mut file| {
+            values.chunks(1 << 15).try_for_each(|part| {
+                let bytes: Vec<u8> = part.iter().flat_map(|value| value.to_le_bytes()).collect();
+                file.write_all(&bytes).map_err(|error| io("write", path, error))
+            })
+        })
+    }
+
+    /// The type of the numbers in the file, as numpy calls it: `float32`, `int64`, `bool`.
+    pub fn dtype(&self) -> &'static str {
+        self.header.kind.name()
     }
 
     /// The sizes of the axes.
@@ -169,6 +193,42 @@ impl NpyArray {
     /// [`Error::Io`] if the file cannot be read, or is shorter than it was; [`Error::OutOfMemory`].
     pub fn read(&self) -> Result<Vec<f32>> {
         self.values(0..self.len())
+    }
+
+    /// All values as whole numbers, in C order, each exact: of a file of integers or booleans, or of floats that
+    /// have no fraction.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::NpyArray;
+    /// # let path = std::env::temp_dir().join(format!("wgpu-lstm-whole-{}.npy", std::process::id()));
+    /// NpyArray::save_i64(&path, &[16_777_217, -3], &[2])?; // the first is no 32-bit float
+    /// let array = NpyArray::open(&path)?;
+    /// assert_eq!((array.dtype(), array.read_i64()?), ("int64", vec![16_777_217, -3]));
+    /// assert_eq!(array.read()?, [16_777_216.0, -3.0]);
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::File`] for a value that is no whole number, or none of 64 bits with a sign, with its place, and
+    /// those of [`NpyArray::read`].
+    pub fn read_i64(&self) -> Result<Vec<i64>> {
+        let values: Vec<Whole> = self.values(0..self.len())?;
+        let whole = |(place, value)| match value {
+            Whole::Is(value) => Ok(value),
+            Whole::Large(found) => Err(self.not_whole(place, found.to_string())),
+            Whole::Float(found) => Err(self.not_whole(place, found.to_string())),
+        };
+        values.into_iter().enumerate().map(whole).collect()
+    }
+
+    fn not_whole(&self, place: usize, found: String) -> Error {
+        Error::File {
+            path: self.name.clone(),
+            entry: format!("value {place}"),
+            expected: format!("a whole number from {} to {}", i64::MIN, i64::MAX),
+            found,
+        }
     }
 
     /// All values as the numbers of classes or tokens, in C order: for

@@ -39,6 +39,24 @@ impl Kind {
         })
     }
 
+    /// Numpy's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::I1 => "int8",
+            Self::I2 => "int16",
+            Self::I4 => "int32",
+            Self::I8 => "int64",
+            Self::U1 => "uint8",
+            Self::U2 => "uint16",
+            Self::U4 => "uint32",
+            Self::U8 => "uint64",
+            Self::F2 => "float16",
+            Self::F4 => "float32",
+            Self::F8 => "float64",
+        }
+    }
+
     /// The bytes of a number.
     pub(super) fn size(self) -> usize {
         match self {
@@ -116,5 +134,38 @@ impl Number for f64 {
 
     fn of_f64(value: f64) -> Self {
         value
+    }
+}
+
+/// A whole number of 64 bits, or what else was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whole {
+    Is(i64),
+    Large(u64),
+    Float(f64),
+}
+
+impl Default for Whole {
+    fn default() -> Self {
+        Self::Is(0)
+    }
+}
+
+impl Number for Whole {
+    fn of_i64(value: i64) -> Self {
+        Self::Is(value)
+    }
+
+    fn of_u64(value: u64) -> Self {
+        i64::try_from(value).map_or(Self::Large(value), Self::Is)
+    }
+
+    fn of_f64(value: f64) -> Self {
+        // The end of the range is a power of 2, which the floats have; its begin, too, is one.
+        let end = -(i64::MIN as f64);
+        match value.fract() == 0.0 && (-end..end).contains(&value) {
+            true => Self::Is(value as i64),
+            false => Self::Float(value),
+        }
     }
 }

@@ -115,9 +115,34 @@ pub(super) fn gate_name(activation: GateActivation) -> Option<&'static str> {
     NAMES.iter().find(|(_, known)| same(*known)).map(|(name, _)| *name)
 }
 
+/// What gives a layer an option.
+pub(super) type Set<L, T> = fn(L, T) -> L;
+
+/// Gives a layer its penalties and limits, under their keys.
+pub(super) fn constrained<L>(
+    options: &mut Options<'_>,
+    mut layer: L,
+    penalties: &[(&str, Set<L, Regularizer>)],
+    limits: &[(&str, Set<L, f32>)],
+) -> Result<L> {
+    for &(key, set) in penalties {
+        layer = match regularizer(options, key)? {
+            Some(penalty) => set(layer, penalty),
+            None => layer,
+        };
+    }
+    for &(key, set) in limits {
+        layer = match max_norm(options, key)? {
+            Some(limit) => set(layer, limit),
+            None => layer,
+        };
+    }
+    Ok(layer)
+}
+
 /// A penalty, under a key.
-pub(super) fn regularizer(options: &mut Options<'_>, key: &str) -> Result<Option<Regularizer>> {
-    let Some(value) = options.value(key) else { return Ok(None) };
+fn regularizer(options: &mut Options<'_>, key: &str) -> Result<Option<Regularizer>> {
+    let Some(value) = options.of_keras(key)? else { return Ok(None) };
     let named = value.get("class_name").and_then(Value::as_str).or(value.as_str());
     let factor = |key: &str| {
         let config = value.get("config").and_then(|config| config.get(key));
@@ -134,8 +159,8 @@ pub(super) fn regularizer(options: &mut Options<'_>, key: &str) -> Result<Option
 }
 
 /// The largest norm of a matrix's columns, under a key.
-pub(super) fn max_norm(options: &mut Options<'_>, key: &str) -> Result<Option<f32>> {
-    let Some(value) = options.value(key) else { return Ok(None) };
+fn max_norm(options: &mut Options<'_>, key: &str) -> Result<Option<f32>> {
+    let Some(value) = options.of_keras(key)? else { return Ok(None) };
     let config = value.get("config");
     let axis = config.and_then(|config| config.get("axis"));
     let first = match axis.and_then(Value::as_array).map(Vec::as_slice) {

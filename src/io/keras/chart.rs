@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A layer, and its place in a model.
 pub(super) struct Placed {
@@ -49,12 +50,17 @@ pub(super) fn chart(model: &Sequential) -> Result<Vec<Placed>> {
     let none = model.params().names().is_empty();
     let leaves = if none { Vec::new() } else { leaves(model)? };
     let mut chart = Chart { leaves: leaves.into_iter(), model, placed: Vec::new(), masked: false };
-    let steps = timesteps(model)?;
-    let shape = if tokens { json!([null, steps]) } else { json!([null, steps, features]) };
+    let (rows, layers) = rows(model)?;
+    let steps = if rows { None } else { timesteps(layers)? };
+    let shape = match (tokens, rows) {
+        (true, _) => json!([null, steps]),
+        (false, true) => json!([null, features]),
+        (false, false) => json!([null, steps, features]),
+    };
     let input = [("batch_shape", shape), ("dtype", json!("float32"))];
     let config = Map::from_iter(input.map(|(key, value)| (key.to_owned(), value)));
     let mut at = chart.place(Described { class: "InputLayer", config, weights: false }, Vec::new());
-    for layer in model.layers() {
+    for layer in layers {
         at = match layer.kind() {
             "graph" => chart.graph(&**layer, at)?,
             _ => chart.layer(&**layer, at)?,
@@ -181,24 +187,39 @@ fn named(placed: Vec<Placed>, output: usize) -> Vec<Placed> {
     layers.into_iter().map(finish).collect()
 }
 
-/// The timesteps that the model takes, if a layer fixes them: the fewest that a `Flatten` is built for.
-fn timesteps(model: &Sequential) -> Result<Option<usize>> {
+/// Whether a model takes rows `[B,F]` in Keras, and the layers that it has there: what takes sequences of one frame here,
+/// by a `Flatten` as [`super::load`] puts it before such a model.
+fn rows(model: &Sequential) -> Result<(bool, &[Arc<dyn Layer>])> {
     let layers = model.layers();
+    match layers.split_first() {
+        Some((first, others)) if first.kind() == "flatten" => {
+            let one = options(&**first)?["timesteps"] == 1;
+            Ok((one, if one { others } else { layers }))
+        }
+        // It takes nothing else.
+        Some((first, _)) if first.kind() == "repeat" => Ok((true, layers)),
+        _ => Ok((false, layers)),
+    }
+}
+
+fn options(layer: &dyn Layer) -> Result<Value> {
+    serde_json::from_str(&layer.config()?).map_err(Error::custom)
+}
+
+/// The timesteps that the model takes, if a layer fixes them: the fewest that a `Flatten` is built for.
+fn timesteps(layers: &[Arc<dyn Layer>]) -> Result<Option<usize>> {
     let Some(flat) = layers.iter().position(|layer| layer.kind() == "flatten") else {
         return Ok(None);
-    };
-    let read = |layer: &dyn Layer| -> Result<Value> {
-        serde_json::from_str(&layer.config()?).map_err(Error::custom)
     };
     let before = || layers[..flat].iter().rev();
     if before().any(|layer| layer.fixed_timesteps().is_some() || layer.kind() == "repeat") {
         return Ok(None);
     }
     let missing = || foreign("Flatten without timesteps", "a file of Keras");
-    let flat = read(&*layers[flat])?;
+    let flat = options(&*layers[flat])?;
     let mut steps = flat["timesteps"].as_u64().ok_or_else(missing)?;
     for layer in before() {
-        let config = read(&**layer)?;
+        let config = options(&**layer)?;
         let size = |key: &str| config[key].as_u64();
         let (wide, stride) = match layer.kind() {
             "conv1d" => {

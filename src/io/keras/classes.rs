@@ -1,6 +1,6 @@
 //! Keras' layers as ours: for each class the options that it has.
 
-use super::activations::{Version, activation, gate, max_norm, regularizer};
+use super::activations::{Set, Version, activation, constrained, gate};
 use super::config::Node;
 use super::flow::Flow;
 use super::options::Options;
@@ -107,18 +107,17 @@ fn class(
             if !options.flag("use_bias", true)? {
                 layer = layer.no_bias();
             }
-            if let Some(penalty) = regularizer(options, "kernel_regularizer")? {
-                layer = layer.kernel_regularizer(penalty);
-            }
-            if let Some(penalty) = regularizer(options, "bias_regularizer")? {
-                layer = layer.bias_regularizer(penalty);
-            }
-            if let Some(penalty) = regularizer(options, "activity_regularizer")? {
-                layer = layer.activity_regularizer(penalty);
-            }
-            if let Some(limit) = max_norm(options, "kernel_constraint")? {
-                layer = layer.kernel_max_norm(limit);
-            }
+            let penalties: [(_, Set<_, _>); 3] = [
+                ("kernel_regularizer", Dense::kernel_regularizer),
+                ("bias_regularizer", Dense::bias_regularizer),
+                ("activity_regularizer", Dense::activity_regularizer),
+            ];
+            layer = constrained(
+                options,
+                layer,
+                &penalties,
+                &[("kernel_constraint", Dense::kernel_max_norm)],
+            )?;
             same(boxed(if trainable { layer } else { layer.frozen() }))
         }
         "TimeDistributed" => time_distributed(source, options, flow, version, trainable),
@@ -408,23 +407,16 @@ fn recurrent(
     layer = if backwards { layer.go_backwards() } else { layer };
     layer = both.map_or(layer.clone(), |merge| layer.bidirectional(merge));
     layer = if options.flag("stateful", false)? { layer.stateful() } else { layer };
-    if let Some(penalty) = regularizer(options, "kernel_regularizer")? {
-        layer = layer.kernel_regularizer(penalty);
-    }
-    if let Some(penalty) = regularizer(options, "recurrent_regularizer")? {
-        layer = layer.recurrent_regularizer(penalty);
-    }
-    if let Some(penalty) = regularizer(options, "bias_regularizer")? {
-        layer = layer.bias_regularizer(penalty);
-    }
-    if let Some(penalty) = regularizer(options, "activity_regularizer")? {
-        layer = layer.activity_regularizer(penalty);
-    }
-    if let Some(limit) = max_norm(options, "kernel_constraint")? {
-        layer = layer.kernel_max_norm(limit);
-    }
-    if let Some(limit) = max_norm(options, "recurrent_constraint")? {
-        layer = layer.recurrent_max_norm(limit);
-    }
+    let penalties: [(_, Set<_, _>); 4] = [
+        ("kernel_regularizer", Lstm::kernel_regularizer),
+        ("recurrent_regularizer", Lstm::recurrent_regularizer),
+        ("bias_regularizer", Lstm::bias_regularizer),
+        ("activity_regularizer", Lstm::activity_regularizer),
+    ];
+    let limits: [(_, Set<_, _>); 2] = [
+        ("kernel_constraint", Lstm::kernel_max_norm),
+        ("recurrent_constraint", Lstm::recurrent_max_norm),
+    ];
+    layer = constrained(options, layer, &penalties, &limits)?;
     Ok((boxed(if trainable { layer } else { layer.frozen() }), flow))
 }

@@ -53,6 +53,10 @@ pub(super) fn read(source: &Source, text: &str) -> Result<Architecture> {
     let bad = |error| source.bad(MODEL, "JSON as Keras writes it", format!("unreadable ({error})"));
     let mut model: Map<String, Value> = serde_json::from_str(text).map_err(bad)?;
     let class = parser.class(&model, MODEL)?;
+    if own(&model) {
+        let found = format!("a {class} of the program that wrote it");
+        return Err(source.bad(MODEL, "a Sequential or a Functional of Keras", found));
+    }
     let (layers, inputs, outputs, named) = match (&class[..], model.remove("config")) {
         // As before Keras 2.2.3.
         ("Sequential", Some(Value::Array(layers))) => (layers, None, None, None),
@@ -340,9 +344,10 @@ fn compares_with_0(call: &Value) -> bool {
 /// Whether a class or function is one of the program that wrote the file, whatever its name.
 pub(super) fn own(object: &Map<String, Value>) -> bool {
     let text = |key| object.get(key).and_then(Value::as_str);
-    let elsewhere = |module: &str| {
-        !["keras", "tensorflow", "tf_keras"].iter().any(|known| module.starts_with(known))
-    };
-    text("registered_name").is_some_and(|name| name.contains('>'))
-        || text("module").is_some_and(elsewhere)
+    let package = |module: &str| module.split('.').next().unwrap_or("").to_owned();
+    let known = |module| ["keras", "tensorflow", "tf_keras"].contains(&&*package(module));
+    // Of its own classes Keras says the module; of those of the script that ran, that it is null.
+    let script = object.get("module").is_some_and(Value::is_null);
+    text("registered_name").is_some_and(|name| script || name.contains('>'))
+        || text("module").is_some_and(|module| !known(module))
 }

@@ -7,7 +7,7 @@ use super::flow::{Flow, same_flow};
 use super::h5::Group;
 use super::weights::{Arrays, leaves, plan};
 use crate::io::Source;
-use crate::nn::{Graph, Layer};
+use crate::nn::{Flatten, Graph, Layer};
 use crate::{Device, Error, Result, Sequential};
 use std::collections::{HashMap, HashSet};
 
@@ -17,10 +17,16 @@ pub(super) fn model(
     architecture: &Architecture,
     version: Version,
     file: &Group,
-    arrays: Vec<Arrays>,
+    arrays: impl FnOnce() -> Result<Vec<Arrays>>,
     device: &Device,
 ) -> Result<Sequential> {
-    let (input_size, layers) = layers(source, architecture, version, &arrays)?;
+    // A layer that cannot be had is named before anything that its arrays lack.
+    let (input_size, layers) = layers(source, architecture, version)?;
+    let arrays = arrays()?;
+    let input_size = match input_size {
+        Some(size) => size,
+        None => size_by(source, &arrays)?,
+    };
     let mut model = layers.into_iter().fold(Sequential::new(device), Sequential::add);
     let params = model.params().clone();
     let built = params.blank(Arrays::count(&arrays), || model.build(input_size));
@@ -36,14 +42,22 @@ pub(super) fn model(
     Ok(model)
 }
 
-/// The features of what a model takes, and its layers in their order.
+/// The features of what a model takes, if the file says, and its layers in their order.
 pub(super) fn layers(
     source: &Source,
     architecture: &Architecture,
     version: Version,
-    arrays: &[Arrays],
-) -> Result<(usize, Vec<Box<dyn Layer>>)> {
-    Import { source, architecture, version }.layers(arrays)
+) -> Result<(Option<usize>, Vec<Box<dyn Layer>>)> {
+    Import { source, architecture, version }.layers()
+}
+
+/// The features of what a model takes, by the weights of a first layer that does not say.
+fn size_by(source: &Source, arrays: &[Arrays]) -> Result<usize> {
+    let array = arrays.first().and_then(|arrays| arrays.arrays.first());
+    match array.map(|array| &array.shape[..]) {
+        Some(&[size, _] | &[_, size, _] | &[size]) => Ok(size),
+        _ => Err(source.bad("the model's input", "of a known shape", "of none")),
+    }
 }
 
 struct Import<'a> {
@@ -53,15 +67,19 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// The layers in their order, and the features of what they take.
-    fn layers(&self, arrays: &[Arrays]) -> Result<(usize, Vec<Box<dyn Layer>>)> {
+    /// The features of what the layers take, and the layers in their order.
+    fn layers(&self) -> Result<(Option<usize>, Vec<Box<dyn Layer>>)> {
         let Architecture { nodes, order } = self.architecture;
         let Some(&first) = order.first() else {
             return Err(self.source.bad("the model", "with layers", "without"));
         };
-        let (input_size, mut flow) = self.input(&nodes[first], arrays)?;
+        let (input_size, mut flow) = self.input(&nodes[first])?;
         let order = if nodes[first].class == INPUT { &order[1..] } else { &order[..] };
-        let mut layers = Vec::new();
+        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+        if !flow.sequence && !self.takes_tokens() {
+            // What this crate takes are sequences: here of one frame, which is the row.
+            layers.push(Box::new(Flatten::new().timesteps(1)));
+        }
         for part in parts(nodes, order) {
             match part {
                 [node] if nodes[*node].inputs.len() <= 1 => {
@@ -89,29 +107,25 @@ impl Import<'_> {
         self.source.bad(entry, "at least two, of layers behind the model's input", "others")
     }
 
-    /// The features of the model's input, and what it is: of a first layer that says nothing, by its weights.
-    fn input(&self, first: &Node, arrays: &[Arrays]) -> Result<(usize, Flow)> {
-        let tokens = |node: &Node| node.class == "Embedding";
-        let order = &self.architecture.order;
-        let second = order.get(1).map(|&node| &self.architecture.nodes[node]);
-        let takes_tokens = tokens(first) || (first.class == INPUT && second.is_some_and(tokens));
+    /// Whether the first layer behind the input takes tokens.
+    fn takes_tokens(&self) -> bool {
+        let mut nodes = self.architecture.order.iter().map(|&node| &self.architecture.nodes[node]);
+        nodes.find(|node| node.class != INPUT).is_some_and(|node| node.class == "Embedding")
+    }
+
+    /// The features of the model's input, if the file says, and what it is.
+    fn input(&self, first: &Node) -> Result<(Option<usize>, Flow)> {
         let plain = Flow { sequence: false, masked: false, origin: 0, timesteps: None };
         let (rows, sequence) = (plain, Flow { sequence: true, ..plain });
         let axes = first.input_shape.as_deref();
-        match (takes_tokens, axes) {
-            (true, Some(&[_, timesteps])) => Ok((1, Flow { timesteps, ..rows })),
-            (true, None) => Ok((1, rows)),
+        match (self.takes_tokens(), axes) {
+            (true, Some(&[_, timesteps])) => Ok((Some(1), Flow { timesteps, ..rows })),
+            (true, None) => Ok((Some(1), rows)),
             (false, Some(&[_, timesteps, Some(size)])) => {
-                Ok((size, Flow { timesteps, ..sequence }))
+                Ok((Some(size), Flow { timesteps, ..sequence }))
             }
-            (false, Some(&[_, Some(size)])) => Ok((size, rows)),
-            (false, None) => {
-                let array = arrays.first().and_then(|arrays| arrays.arrays.first());
-                match array.map(|array| &array.shape[..]) {
-                    Some(&[size, _] | &[_, size, _] | &[size]) => Ok((size, sequence)),
-                    _ => Err(self.source.bad("the model's input", "of a known shape", "of none")),
-                }
-            }
+            (false, Some(&[_, Some(size)])) => Ok((Some(size), rows)),
+            (false, None) => Ok((None, sequence)),
             (_, Some(other)) => {
                 let expected = "[B,T,F] or [B,F], or tokens [B,T]";
                 Err(self.source.bad(

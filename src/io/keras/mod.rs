@@ -11,9 +11,18 @@
 //! takes each timestep by itself), Activation, ReLU, LeakyReLU, ELU, Softmax, Dropout, SpatialDropout1D,
 //! LayerNormalization, BatchNormalization (with the statistics of the file, in training too),
 //! GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D, AveragePooling1D, Conv1D, RepeatVector, Flatten,
-//! Concatenate, Add, Multiply, and textgenrnn's AttentionWeightedAverage. They keep their options: penalties, limits,
-//! dropout, and what is not trained. How first values are drawn is not kept, since there are values. What cannot be
-//! had here is an [`Error::File`] that names layer, class and option.
+//! Concatenate, Add, Multiply, and textgenrnn's AttentionWeightedAverage.
+//!
+//! Each option of a layer that is read has become one here, or is an [`Error::File`] that names layer, class and option.
+//! Of those that act in training alone there are, besides the layers of dropout: `trainable=False`; of an LSTM `dropout`
+//! and `recurrent_dropout`; of LSTM and Dense the penalties L1, L2 and L1L2 of kernels, biases and outputs, and MaxNorm
+//! of kernels. Such options of other layers, and other constraints, are errors too, since the model would train
+//! otherwise. Passed over are how first values are drawn, for there are values; the seeds of dropout; the momentum of a
+//! BatchNormalization; and how Keras computes: `implementation`, `unroll`, `use_cudnn`, and types of numbers.
+//!
+//! A class, a function or a penalty of a program's own is an error even if it is called as one of Keras, wherever the
+//! file tells: registered, or in a module of another package. It does not tell of a function that was never registered
+//! (of `def tanh(x)` Keras writes `"tanh"`, and itself reads its own), nor, in `.h5` files, of such a class.
 //!
 //! Written are the layers that have these for counterparts, with the options that Keras has, too; what it lacks is an
 //! [`Error::Unsupported`].
@@ -45,7 +54,9 @@ use weights::{Arrays, by_class, by_name, in_order, layers_of, leaves, legacy_of,
 /// Reads a whole model: a `.keras` file, or an `.h5` or `.hdf5` file that has the model beside its weights.
 ///
 /// The model can be trained on: see [`Sequential::compile`]. A part of a functional model that branches is one
-/// layer here, a [`crate::nn::Graph`]. A model of rows `[B,F]` takes them as sequences of one frame.
+/// layer here, a [`crate::nn::Graph`]. A model of rows `[B,F]` takes them as sequences of one frame, `[B,1,F]`, and
+/// begins with a [`crate::nn::Flatten`] of that frame; any other number of frames is an error. [`save`] makes a model of
+/// rows of it again.
 ///
 /// ```
 /// use wgpu_lstm::{Device, io::keras};
@@ -68,9 +79,9 @@ pub(crate) fn read(source: &Source, device: &Device) -> Result<Sequential> {
     if archive::is_archive(source) {
         let archive = archive::open(source)?;
         let architecture = config::read(source, &archive.config)?;
-        let arrays = match layers_of(&archive.weights)? {
-            Some(layers) => by_class(&layers, &architecture)?,
-            None => Vec::new(),
+        let arrays = || match layers_of(&archive.weights)? {
+            Some(layers) => by_class(&layers, &architecture),
+            None => Ok(Vec::new()),
         };
         let version = version(archive.metadata.as_deref());
         return import::model(source, &architecture, version, &archive.weights, arrays, device);
@@ -83,10 +94,10 @@ pub(crate) fn read(source: &Source, device: &Device) -> Result<Sequential> {
     };
     let architecture = config::read(source, &text)?;
     let version = Version::of(file.text("keras_version")?.as_deref());
-    let Some(layers) = legacy_of(&file)? else {
-        return Err(file.bad("layer_names", "there", "missing"));
+    let arrays = || match legacy_of(&file)? {
+        Some(layers) => by_name(&layers, &architecture),
+        None => Err(file.bad("layer_names", "there", "missing")),
     };
-    let arrays = by_name(&layers, &architecture)?;
     import::model(source, &architecture, version, &file, arrays, device)
 }
 
@@ -146,7 +157,8 @@ pub(crate) fn read_weights(source: &Source, model: &Sequential) -> Result<()> {
 ///
 /// Keras computes the same outputs, to the rounding of sums. It takes a mask for whole batches where this crate takes
 /// lengths: pad with what an `Embedding::mask_zero` or a `Masking` leaves out. What was given to
-/// [`Sequential::compile`] is not written; first values of parameters are not, either.
+/// [`Sequential::compile`] is not written; first values of parameters are not, either. A model that begins with a
+/// [`crate::nn::Flatten`] of one timestep takes rows `[B,F]` in Keras, others sequences `[B,T,F]` or tokens `[B,T]`.
 ///
 /// ```
 /// use wgpu_lstm::prelude::*;

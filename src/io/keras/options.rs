@@ -95,6 +95,17 @@ impl<'a> Options<'a> {
         self.left.remove(key).filter(|value| !value.is_null())
     }
 
+    /// An option that is not null, of a class of Keras if it is an object.
+    pub(super) fn of_keras(&mut self, key: &str) -> Result<Option<Value>> {
+        match self.value(key) {
+            Some(Value::Object(object)) if own(&object) => {
+                let found = Value::Object(object).to_string();
+                Err(self.refuse(key, "one of Keras, none of the program that wrote it", found))
+            }
+            value => Ok(value),
+        }
+    }
+
     pub(super) fn flag(&mut self, key: &str, default: bool) -> Result<bool> {
         match self.value(key) {
             None => Ok(default),

@@ -11,9 +11,9 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 
 /// The layers that a model's JSON makes.
-fn layers(text: &str) -> Result<(usize, Vec<Box<dyn Layer>>)> {
+fn layers(text: &str) -> Result<(Option<usize>, Vec<Box<dyn Layer>>)> {
     let source = Source::memory("model", *b"");
-    import::layers(&source, &config::read(&source, text)?, Version::Three, &[])
+    import::layers(&source, &config::read(&source, text)?, Version::Three)
 }
 
 #[track_caller]
@@ -110,9 +110,9 @@ fn models_of_keras_2_are_read() {
     let all = [input(), lstm, add, dense("b", &["a"]), dense("a", &["x"])];
     let source = Source::memory("model", *b"");
     let read = config::read(&source, &functional(&all, "last")).unwrap();
-    let (size, layers) = import::layers(&source, &read, Version::Two, &[]).unwrap();
+    let (size, layers) = import::layers(&source, &read, Version::Two).unwrap();
     let kinds: Vec<_> = layers.iter().map(|layer| layer.kind()).collect();
-    assert_eq!((size, &kinds[..]), (3, &["dense", "graph", "lstm"][..]));
+    assert_eq!((size, &kinds[..]), (Some(3), &["dense", "graph", "lstm"][..]));
     let gate = GateActivation::HardSigmoid { alpha: 0.2, beta: 0.5 };
     let expected = Lstm::new(3).recurrent_activation(gate);
     assert_eq!(layers[2].config().unwrap(), expected.config().unwrap());
@@ -184,11 +184,87 @@ fn masks_of_which_keras_takes_another_are_refused() {
 /// A class of a program's own may be called as one of Keras.
 #[test]
 fn classes_of_a_programs_own_are_refused() {
-    for (key, value) in [("registered_name", "my>Dense"), ("module", "my.layers")] {
-        let mut dense = node("Dense", "a", json!({ "units": 3 }), &["x"]);
-        dense[key] = json!(value);
-        refused(&functional(&[input(), dense], "a"), "the program that wrote it");
+    let by = "the program that wrote it";
+    // As Keras writes a class that is registered, one of a module, and one of the script that ran.
+    let owners = [
+        json!({ "module": null, "registered_name": "my>Dense" }),
+        json!({ "module": "keras_of_mine.layers", "registered_name": "Dense" }),
+        json!({ "module": null, "registered_name": "Dense" }),
+    ];
+    let with = |mut object: Value, owner: &Value| {
+        for (key, value) in owner.as_object().unwrap() {
+            object[key] = value.clone();
+        }
+        object
+    };
+    let dense = |config: Value| node("Dense", "a", config, &["x"]);
+    let plain = dense(json!({ "units": 3 }));
+    for owner in &owners {
+        refused(&functional(&[input(), with(plain.clone(), owner)], "a"), by);
+        let whole = functional(&[input(), plain.clone()], "a");
+        let whole = with(serde_json::from_str(&whole).unwrap(), owner);
+        refused(&whole.to_string(), by);
+        let l2 = with(json!({ "class_name": "L2", "config": { "l2": 0.1 } }), owner);
+        let penalised = dense(json!({ "units": 3, "kernel_regularizer": l2 }));
+        refused(&functional(&[input(), penalised], "a"), by);
+        let limit = with(json!({ "class_name": "MaxNorm", "config": { "max_value": 1.0 } }), owner);
+        let limited = dense(json!({ "units": 3, "kernel_constraint": limit }));
+        refused(&functional(&[input(), limited], "a"), by);
     }
+    // As Keras writes a function that is registered, whatever its name.
+    let relu = json!({ "module": "builtins", "class_name": "function", "config": "my>relu", "registered_name": "function" });
+    refused(
+        &functional(&[input(), dense(json!({ "units": 3, "activation": relu }))], "a"),
+        "activation",
+    );
+    let of_keras = json!({ "module": "keras.layers", "registered_name": null });
+    let plain = with(plain, &of_keras);
+    assert!(layers(&functional(&[input(), plain], "a")).is_ok());
+}
+
+/// What Keras has as rows are sequences of one frame here.
+#[test]
+fn models_of_rows_begin_with_their_one_frame() {
+    let layer = |class: &str, config: Value| json!({ "class_name": class, "config": config });
+    let model = |shape: Value| {
+        let all = [
+            layer("InputLayer", json!({ "batch_shape": shape, "name": "x" })),
+            layer("Dense", json!({ "units": 2, "name": "a" })),
+        ];
+        json!({ "class_name": "Sequential", "config": { "layers": all } }).to_string()
+    };
+    let kinds = |text: &str| {
+        let (size, layers) = layers(text).unwrap();
+        (size, layers.iter().map(|layer| layer.kind()).collect::<Vec<_>>())
+    };
+    assert_eq!(kinds(&model(json!([null, 4]))), (Some(4), vec!["flatten", "dense"]));
+    assert_eq!(kinds(&model(json!([null, null, 4]))), (Some(4), vec!["dense"]));
+    assert_eq!(kinds(&model(json!([null, 1, 4]))), (Some(4), vec!["dense"]));
+}
+
+/// Not what the arrays lack, which follows from it.
+#[test]
+fn a_layer_that_cannot_be_had_is_named_first() {
+    let dense = node("Dense", "a", json!({ "units": 3, "trainable": true }), &["x"]);
+    let noise = node("GaussianNoise", "noise", json!({ "stddev": 0.1 }), &["a"]);
+    let mut weights = hdf5_pure::FileBuilder::new();
+    let mut layers = weights.create_group("layers");
+    let (mut dense_group, mut vars) = (layers.create_group("dense"), layers.create_group("vars"));
+    vars.create_dataset("0").with_i32_data(&[1]).with_shape(&[1]);
+    dense_group.add_group(vars.finish());
+    layers.add_group(dense_group.finish());
+    weights.add_group(layers.finish());
+    let weights = weights.finish().unwrap();
+    let error = |layers: &[Value], output: &str| {
+        let text = functional(layers, output);
+        let bytes = archive(&[("config.json", text.as_bytes()), ("model.weights.h5", &weights)]);
+        let read = read(&Source::memory("model", bytes), &Device::plain_cpu()).map(drop);
+        read.unwrap_err().to_string()
+    };
+    let damaged = error(&[input(), dense.clone()], "a");
+    assert!(damaged.contains("dense/vars/0"), "{damaged}");
+    let foreign = error(&[input(), dense, noise], "noise");
+    assert!(foreign.contains("\"noise\" (GaussianNoise)"), "{foreign}");
 }
 
 fn archive(parts: &[(&str, &[u8])]) -> Vec<u8> {
@@ -245,7 +321,7 @@ fn a_model_without_its_weights_takes_no_memory() {
             let text = functional(&[input, layer], "a");
             let source = Source::memory("model", *b"");
             let found = config::read(&source, &text).and_then(|read| {
-                import::model(&source, &read, Version::Three, &weights, Vec::new(), &device)
+                import::model(&source, &read, Version::Three, &weights, || Ok(Vec::new()), &device)
             });
             // It repeats as often as it is told, and has no weights.
             let allowed = class == "RepeatVector" && size < 1 << 28;

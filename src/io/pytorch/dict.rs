@@ -64,7 +64,7 @@ impl StateDict {
         let mut first = [0; 9];
         let len = source.len().min(9) as usize;
         source.read_into(0, &mut first[..len], "the file")?;
-        let (archive, named) = match first {
+        let (archive, mut named) = match first {
             _ if safetensors::begins(&first, source.len()) => (None, safetensors::open(&source)?),
             [b'P', b'K', 3, 4, ..] => {
                 let (archive, named) = Archive::open(&source)?;
@@ -76,6 +76,7 @@ impl StateDict {
                 return Err(source.bad("the format", expected, "another"));
             }
         };
+        stored::bound(&mut named, source.len());
         let (mut once, mut twice) = (BTreeSet::new(), BTreeSet::new());
         for name in named.iter().map(|(name, _)| plain(name)) {
             if once.contains(&name) {
@@ -130,7 +131,8 @@ impl StateDict {
     /// A tensor's shape.
     ///
     /// # Errors
-    /// [`Error::File`] if there is no such tensor, or it is none of numbers side by side: sparse, quantized.
+    /// [`Error::File`] if there is no such tensor, or it is none of numbers side by side (sparse, quantized), or one
+    /// of far more values than the file has bytes, as `expand` makes them.
     pub fn shape(&self, name: &str) -> Result<&[usize]> {
         let (_, view) = self.stored(name)?;
         Ok(&view.shape)
@@ -148,9 +150,8 @@ impl StateDict {
     /// A tensor's values, as 32-bit floats, in the order of its axes: whatever its strides in the file are.
     ///
     /// # Errors
-    /// As [`StateDict::shape`]; [`Error::File`], too, if the tensor is not within its storage, has complex or
-    /// other numbers that are no 32-bit floats, or far more values than the file has bytes; [`Error::Io`];
-    /// [`Error::OutOfMemory`].
+    /// As [`StateDict::shape`]; [`Error::File`], too, if the tensor is not within its storage, or has complex or
+    /// other numbers that are no 32-bit floats; [`Error::Io`]; [`Error::OutOfMemory`].
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
         let file = &self.file;
         let entry = self.entry(name);
@@ -165,6 +166,36 @@ impl StateDict {
         let number = self.find(name).ok_or_else(|| self.missing(name))?;
         let (_, stored) = &self.file.tensors[number];
         stored.as_ref().map_err(|why| self.bad(name, "of numbers side by side", why.clone()))
+    }
+
+    /// A tensor's shape, if it can be read, or why it cannot; `None` if there is no such tensor.
+    pub(super) fn look(&self, name: &str) -> Option<Result<&[usize], &str>> {
+        let (_, stored) = &self.file.tensors[self.find(name)?];
+        Some(stored.as_ref().map(|(_, view)| &view.shape[..]).map_err(String::as_str))
+    }
+
+    /// A tensor's shape, if its numbers become floats.
+    ///
+    /// # Errors
+    /// As [`StateDict::values`].
+    pub(super) fn shape_of_floats(&self, name: &str) -> Result<&[usize]> {
+        let (_, view) = self.stored(name)?;
+        stored::number(&self.file.source, view, &self.entry(name))?;
+        Ok(&view.shape)
+    }
+
+    /// The names of a module's own tensors, without its own, in the order of [`StateDict::names`].
+    pub(super) fn tails(&self, module: &str) -> Vec<&str> {
+        let module = plain(module);
+        let start = match module.is_empty() {
+            true => self.prefix.clone(),
+            false => format!("{}{module}.", self.prefix),
+        };
+        let names = self.file.index.range(start.clone()..);
+        let tails = names.map_while(|(name, &number)| Some((number, name.strip_prefix(&start)?)));
+        let mut tails: Vec<_> = tails.filter(|(_, tail)| !tail.contains('.')).collect();
+        tails.sort_unstable();
+        tails.into_iter().map(|(_, tail)| tail).collect()
     }
 
     fn find(&self, name: &str) -> Option<usize> {

@@ -64,7 +64,7 @@ impl StateDict {
     /// [`Error::Option`] if there are more or fewer names than layers with parameters; [`Error::File`], which
     /// names the tensor, if a module lacks one, has it in another shape, or has one that the layer has not;
     /// [`Error::NotBuilt`] if the input's size does not follow; those of [`Sequential::build`] and
-    /// [`StateDict::values`]. Names and shapes are checked before the first value is set.
+    /// [`StateDict::values`]. Names, shapes and types are checked before the first value is set.
     pub fn load_into(&self, model: &mut Sequential, names: &[&str]) -> Result<()> {
         if model.params().names().is_empty() {
             let size = self.input_size(model, names)?;
@@ -158,7 +158,7 @@ impl StateDict {
                 if !self.has(&name) {
                     return Err(self.bad(&name, format!("{shape:?}, for {parameter}"), "missing"));
                 }
-                let found = self.shape(&name)?;
+                let found = self.shape_of_floats(&name)?;
                 if found != shape {
                     let expected = format!("{shape:?}, for {parameter}");
                     return Err(self.bad(&name, expected, format!("{found:?}")));

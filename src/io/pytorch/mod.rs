@@ -30,18 +30,19 @@
 //!
 //! // As the original's load_state_dict takes it: load_file(path) of safetensors.torch.
 //! # let path = std::env::temp_dir().join(format!("module-{}.safetensors", std::process::id()));
-//! save(&model, &path, &names)?;
+//! save(&model, &path, &names)?; // Returns what the file does not hold.
 //! # std::fs::remove_file(path).unwrap();
 //! # Ok(()) }
 //! ```
 //!
-//! What PyTorch keeps in no state dict, a program says itself: the order of modules, activations, an RNN's
-//! `nonlinearity`, whether all outputs or the last are used, and a norm's `eps`.
+//! What PyTorch keeps in no state dict, a program says itself, here as there: the order of modules, activations, an RNN's
+//! `nonlinearity`, whether all outputs or the last are used, a norm's `eps`, a convolution's stride and padding, dropout.
 
 mod archive;
 mod dict;
 mod dtype;
 mod layers;
+mod left_out;
 mod legacy;
 mod load;
 mod modules;

@@ -63,7 +63,7 @@ pub enum ModuleKind {
     },
     /// Tensors that are none of these.
     Other {
-        /// Their names, without the module's.
+        /// Their names, without the module's; in brackets behind one that cannot be read, why.
         tensors: Vec<String>,
     },
 }
@@ -115,27 +115,27 @@ impl StateDict {
         order.into_iter().map(module).collect()
     }
 
-    /// The kind of one module.
+    /// The kind of one module, whose tensors can all be read.
     pub(super) fn module(&self, name: &str) -> Result<Module> {
         let tails = self.tails(name);
         if tails.is_empty() {
             return Err(self.missing(&join(name, "…")));
         }
+        // What a module of other tensors lacks would be no answer.
+        tails.iter().try_for_each(|tail| self.shape(&join(name, tail)).map(drop))?;
         Ok(Module { name: name.into(), kind: self.kind(name, &tails) })
     }
 
-    /// The names of a module's own tensors, without its own.
-    pub(super) fn tails(&self, module: &str) -> Vec<&str> {
-        let module = super::dict::plain(module);
-        let tail = |name| match module.is_empty() {
-            true => Some(name),
-            false => str::strip_prefix(name, &module)?.strip_prefix('.'),
-        };
-        self.names().filter_map(tail).filter(|tail| !tail.contains('.')).collect()
-    }
-
     fn kind(&self, name: &str, tails: &[&str]) -> ModuleKind {
-        let shape = |tail: &str| self.shape(&join(name, tail)).ok();
+        let why = |tail: &&str| self.look(&join(name, tail))?.err();
+        if tails.iter().any(|tail| why(tail).is_some()) {
+            let text = |tail: &&str| match why(tail) {
+                Some(why) => format!("{tail} ({why})"),
+                None => (*tail).to_owned(),
+            };
+            return ModuleKind::Other { tensors: tails.iter().map(text).collect() };
+        }
+        let shape = |tail: &str| self.look(&join(name, tail))?.ok();
         let has = |tail: &str| tails.contains(&tail);
         let others = tails.iter().filter(|tail| !["weight", "bias"].contains(tail)).count();
         let kind = match (shape("weight"), shape("bias")) {
@@ -170,7 +170,7 @@ impl StateDict {
     fn recurrent(&self, name: &str) -> Option<(usize, Recurrent)> {
         let has = |tail: &str| self.has(&join(name, tail));
         let shape = |tail: &str| -> Option<[usize; 2]> {
-            self.shape(&join(name, tail)).ok()?.try_into().ok()
+            self.look(&join(name, tail))?.ok()?.try_into().ok()
         };
         let cell = !has("weight_ih_l0");
         let suffix = if cell { "" } else { "_l0" };

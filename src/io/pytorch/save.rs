@@ -1,5 +1,6 @@
 //! Models as files that PyTorch loads.
 
+use super::left_out::left_out;
 use super::load::{Group, biases};
 use super::modules::join;
 use crate::file::{self, Entry, Sink, Values};
@@ -19,13 +20,21 @@ use std::path::Path;
 /// `bias_hh_l0` is 0; for an `nn.LSTMCell` or `nn.RNNCell` take the `_l0` off the names in Python. An existing file
 /// is replaced when the new one is whole. Native only.
 ///
+/// A state dict holds parameters, and nothing of what a model does with them. Returned are the options that the program
+/// which loads the file must give its modules itself, a line for each layer that has some: activations, a norm's
+/// `epsilon`, the stride and padding of a convolution, masks, dropout, penalties, what is not trained. The lines are for
+/// people to read.
+///
 /// ```
 /// use wgpu_lstm::io::pytorch::{StateDict, save};
-/// use wgpu_lstm::{Device, Sequential, nn::{Dense, Lstm}};
+/// use wgpu_lstm::{Device, Sequential, nn::{Activation, Dense, Lstm}};
 /// # let path = std::env::temp_dir().join(format!("saved-{}.safetensors", std::process::id()));
-/// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(8)).add(Dense::new(2));
+/// let mut model = Sequential::new(&Device::auto()?)
+///     .add(Lstm::new(8))
+///     .add(Dense::new(2).activation(Activation::Sigmoid));
 /// model.build(3)?;
-/// save(&model, &path, &["rnn", "head"])?;
+/// let left_out = save(&model, &path, &["rnn", "head"])?;
+/// assert_eq!(left_out, ["head (dense): activation Sigmoid"]);
 /// let dict = StateDict::open(&path)?;
 /// assert_eq!(dict.values("rnn.bias_hh_l0")?, [0.0; 32]);
 /// assert_eq!(dict.values("head.weight")?, model.params().get("dense.weight")?);
@@ -38,7 +47,7 @@ use std::path::Path;
 /// [`Error::Unsupported`] for options that no module of PyTorch has (peepholes, other activations of gates,
 /// normalisation within an LSTM, merges of directions other than a concatenation) and for a layer made of several;
 /// [`Error::NotBuilt`]; [`Error::Io`]; and those of the device.
-pub fn save(model: &Sequential, path: impl AsRef<Path>, names: &[&str]) -> Result<()> {
+pub fn save(model: &Sequential, path: impl AsRef<Path>, names: &[&str]) -> Result<Vec<String>> {
     let option = "names of io::pytorch::save";
     let entries = model.params().entries()?;
     let groups = Group::all(model);
@@ -52,6 +61,9 @@ pub fn save(model: &Sequential, path: impl AsRef<Path>, names: &[&str]) -> Resul
         }
         check(layer)?;
     }
+    let layers: Vec<_> =
+        groups.iter().map(|group| group.layer).zip(names.iter().copied()).collect();
+    let left_out = left_out(model, &layers)?;
     let module: BTreeMap<_, _> =
         groups.iter().map(|group| &*group.prefix).zip(names.iter().copied()).collect();
     let (mut taken, mut written) = (BTreeSet::new(), Vec::new());
@@ -85,7 +97,8 @@ pub fn save(model: &Sequential, path: impl AsRef<Path>, names: &[&str]) -> Resul
         }
     }
     let texts = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    file::write(path.as_ref(), &texts, written)
+    file::write(path.as_ref(), &texts, written)?;
+    Ok(left_out)
 }
 
 /// Checks that a module of PyTorch computes the same with a layer's parameters.

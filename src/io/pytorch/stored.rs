@@ -2,7 +2,7 @@
 
 use super::dtype::DType;
 use super::pickle::View;
-use crate::io::Source;
+use crate::io::{Number, Source};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -21,6 +21,30 @@ pub(super) enum Place {
     Packed { index: usize, first: u64 },
 }
 
+/// Leaves out the tensors by which a file asks for far more memory than it has bytes: a stride of 0 makes any number of
+/// values of one. All tensors together may have as many values as no model lacks, 16 for each byte, and what small files
+/// expand.
+pub(super) fn bound(named: &mut Named, len: u64) {
+    const EXPANDED: usize = 1 << 24;
+    let most = usize::try_from(len).unwrap_or(usize::MAX).saturating_mul(16);
+    let most = most.saturating_add(EXPANDED);
+    let mut left = most;
+    for (_, stored) in named {
+        let Ok((_, view)) = stored else { continue };
+        let count = view.shape.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
+        match count.and_then(|count| left.checked_sub(count)) {
+            Some(rest) => left = rest,
+            None => {
+                let (shape, strides) = (&view.shape, &view.strides);
+                *stored = Err(format!(
+                    "of the shape {shape:?}, with strides {strides:?}, in a file of {len} bytes, whose tensors may \
+                     have {most} values in all"
+                ));
+            }
+        }
+    }
+}
+
 /// The values of a tensor, in the order of its axes. `unpacked` gives the bytes of a packed entry.
 pub(super) fn values(
     source: &Source,
@@ -28,13 +52,8 @@ pub(super) fn values(
     (place, view): &(Place, View),
     entry: &str,
 ) -> Result<Vec<f32>> {
-    let count = view.shape.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
-    // A stride of 0 makes any number of values of one: that many no model has.
-    let most = usize::try_from(source.len()).unwrap_or(usize::MAX).saturating_mul(16);
-    let Some(count) = count.filter(|&count| count <= most) else {
-        let expected = format!("at most {most} values, in a file of {} bytes", source.len());
-        return Err(source.bad(entry, expected, format!("of the shape {:?}", view.shape)));
-    };
+    // As `bound` has made sure.
+    let count = view.shape.iter().product();
     if count == 0 {
         return Ok(Vec::new());
     }
@@ -46,6 +65,13 @@ pub(super) fn values(
             Lying { source: &unpacked, range, view, entry }.values(count)
         }
     }
+}
+
+/// How a tensor's numbers are read.
+pub(super) fn number(source: &Source, view: &View, entry: &str) -> Result<Number> {
+    let DType { number, name, .. } = view.dtype;
+    let expected = "of real numbers that become 32-bit floats";
+    number.ok_or_else(|| source.bad(entry, expected, format!("of {name}")))
 }
 
 /// A tensor whose bytes are there.
@@ -62,11 +88,8 @@ const SPARSE: usize = 64;
 
 impl Lying<'_> {
     fn values(&self, count: usize) -> Result<Vec<f32>> {
-        let DType { number, size, name } = self.view.dtype;
-        let Some(number) = number else {
-            let expected = "of real numbers that become 32-bit floats";
-            return Err(self.bad(expected, format!("of {name}")));
-        };
+        let size = self.view.dtype.size;
+        let number = number(self.source, self.view, self.entry)?;
         let View { shape, strides, .. } = self.view;
         // The numbers from the first to the last, and what they would be side by side.
         let (mut span, mut plain, mut in_order) = (Some(1_usize), 1, true);

@@ -1,7 +1,7 @@
 //! Damaged files: an error or a model, and nothing else.
 
 use super::file;
-use wgpu_lstm::testing::{read_keras, read_keras_weights};
+use wgpu_lstm::testing::read::{keras_model, keras_weights};
 use wgpu_lstm::{Device, Error, Sequential, nn};
 
 /// Numbers that look random, the same in each run.
@@ -18,7 +18,7 @@ impl Numbers {
 
 fn try_all(bytes: &[u8], model: &Sequential) {
     for result in
-        [read_keras(bytes, &Device::cpu().unwrap()).map(drop), read_keras_weights(bytes, model)]
+        [keras_model(bytes, &Device::cpu().unwrap()).map(drop), keras_weights(bytes, model)]
     {
         match result {
             Ok(()) | Err(Error::File { .. } | Error::OutOfMemory { .. }) => {}
@@ -76,11 +76,11 @@ fn files_with_other_bytes() {
 #[test]
 fn files_of_another_kind() {
     for bytes in [&b""[..], b"PK\x03\x04", b"PK\x05\x06", b"\x89HDF\r\n\x1a\n", &[0; 64], b"{}"] {
-        let error = read_keras(bytes, &Device::cpu().unwrap()).map(drop).unwrap_err();
+        let error = keras_model(bytes, &Device::cpu().unwrap()).map(drop).unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{error}");
         try_all(bytes, &model());
     }
     let bytes = std::fs::read(file("weights.weights.h5")).unwrap();
-    let error = read_keras(&bytes, &Device::cpu().unwrap()).map(drop).unwrap_err();
+    let error = keras_model(&bytes, &Device::cpu().unwrap()).map(drop).unwrap_err();
     assert!(error.to_string().contains("load_weights"), "{error}");
 }

@@ -5,7 +5,7 @@ use super::{file, open, wrong};
 use std::io::{Cursor, Write};
 use wgpu_lstm::Error;
 use wgpu_lstm::io::pytorch::StateDict;
-use wgpu_lstm::testing::state_dict;
+use wgpu_lstm::testing::read::pytorch;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -13,7 +13,7 @@ use zip::{CompressionMethod, ZipWriter};
 #[track_caller]
 fn read(bytes: &[u8]) -> Option<StateDict> {
     let check = |error: Error| assert!(matches!(error, Error::File { .. }), "{error:?}");
-    let dict = state_dict(bytes).map_err(check).ok()?;
+    let dict = pytorch(bytes).map_err(check).ok()?;
     let mut whole = true;
     for name in dict.names() {
         whole &= dict.values(name).map_err(check).is_ok();
@@ -79,24 +79,24 @@ fn archives_are_read_as_they_are() {
     let two = pickle(2);
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
         let files = [("x/data.pkl", &two[..]), ("x/data/0", &numbers)];
-        let dict = state_dict(&archive(&files, method)).unwrap();
+        let dict = pytorch(&archive(&files, method)).unwrap();
         assert_eq!(dict.values("a").unwrap(), [5.0, 6.0]);
         // More numbers than the entry has.
         let three = pickle(3);
         let files = [("x/data.pkl", &three[..]), ("x/data/0", &numbers)];
-        let [entry, ..] = wrong(state_dict(&archive(&files, method)).unwrap().values("a"));
+        let [entry, ..] = wrong(pytorch(&archive(&files, method)).unwrap().values("a"));
         assert_eq!(entry, "tensor a");
         // No such entry.
         let files = [("x/data.pkl", &two[..]), ("x/data/1", &numbers)];
-        let dict = state_dict(&archive(&files, method)).unwrap();
+        let dict = pytorch(&archive(&files, method)).unwrap();
         let [_, _, found] = wrong(dict.values("a"));
         assert!(found.contains("x/data/0") && found.contains("missing"), "{found}");
-        assert_eq!(dict.modules()[0].to_string(), "other tensors: a");
+        assert_eq!(dict.modules()[0].to_string(), "other tensors: a (in \"x/data/0\", which is missing)");
         // The other order of bytes, and no pickle at all.
         let files = [("x/data.pkl", &two[..]), ("x/byteorder", b"big"), ("x/data/0", &numbers)];
-        assert_eq!(wrong(state_dict(&archive(&files, method)))[0], "byteorder");
+        assert_eq!(wrong(pytorch(&archive(&files, method)))[0], "byteorder");
         let files = [("x/y/data.pkl", &two[..]), ("data.pkl", &two)];
-        assert_eq!(wrong(state_dict(&archive(&files, method)))[0], "data.pkl");
+        assert_eq!(wrong(pytorch(&archive(&files, method)))[0], "data.pkl");
     }
     assert!(read(&archive(&[], CompressionMethod::Stored)).is_none());
 }
@@ -108,14 +108,14 @@ fn archives_that_unpack_to_far_more_are_refused() {
     let files = [("x/data.pkl", &one[..]), ("x/data/0", &zeros)];
     let packed = archive(&files, CompressionMethod::Deflated);
     assert!(packed.len() < 1 << 20);
-    let dict = state_dict(&packed).unwrap();
+    let dict = pytorch(&packed).unwrap();
     let [_, expected, found] = wrong(dict.values("a"));
     assert_eq!(found, "more");
     assert!(expected.starts_with("at most 67108864 bytes"), "{expected}");
     // Up to that it is read.
     let files = [("x/data.pkl", &one[..]), ("x/data/0", &zeros[4..])];
     let packed = archive(&files, CompressionMethod::Deflated);
-    assert_eq!(state_dict(&packed).unwrap().values("a").unwrap(), [0.0]);
+    assert_eq!(pytorch(&packed).unwrap().values("a").unwrap(), [0.0]);
 }
 
 #[test]
@@ -157,10 +157,10 @@ fn the_format_before_1_6_is_checked_throughout() {
     let place = |text: &[u8]| bytes.windows(text.len()).position(|part| part == text).unwrap();
     let mut other = bytes.clone();
     other[place(b"M\xe9\x03.") + 1] = 0xea;
-    assert_eq!(wrong(state_dict(&other))[0], "the version");
+    assert_eq!(wrong(pytorch(&other))[0], "the version");
     let mut other = bytes.clone();
     let after = place(b"little_endian") + b"little_endian".len();
     let flag = after + bytes[after..].iter().position(|&code| code == 0x88).unwrap();
     other[flag] = 0x89;
-    assert_eq!(wrong(state_dict(&other))[0], "the order of bytes");
+    assert_eq!(wrong(pytorch(&other))[0], "the order of bytes");
 }

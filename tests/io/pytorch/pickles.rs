@@ -3,7 +3,7 @@
 use super::wrong;
 use wgpu_lstm::Result;
 use wgpu_lstm::io::pytorch::StateDict;
-use wgpu_lstm::testing::state_dict;
+use wgpu_lstm::testing::read::pytorch;
 
 /// A file of the format before PyTorch 1.6 with this object, and one storage of four numbers: 1, 2, 3, 4.
 fn around(object: &[u8]) -> Vec<u8> {
@@ -16,7 +16,7 @@ fn around(object: &[u8]) -> Vec<u8> {
 }
 
 fn read(object: &[u8]) -> Result<StateDict> {
-    state_dict(&around(object))
+    pytorch(&around(object))
 }
 
 /// The opcodes of the storage.
@@ -185,7 +185,8 @@ fn tensors_stay_within_their_storage() {
         (b"K\0", &two, b"K\x01K\x01\x86"),
         (b"K\0", b"K\x02\x85", &one),
         (b"K\0", b"K\x02K\x02\x86", &two),
-        (b"K\0", b"M\xff\xff\x85", b"K\0\x85"),
+        // 16,777,216 values of one are allowed to a file as small as this, and 16 for each byte.
+        (b"K\0", b"M\xff\xffM\x01\x01\x86", b"K\0K\0\x86"),
     ] {
         let tensor = tensor(offset, shape, strides);
         let dict = read(&[b"\x80\x02}X\x01\0\0\0a", &tensor[..], b"s."].concat()).unwrap();
@@ -210,11 +211,56 @@ fn tensors_stay_within_their_storage() {
         (&b"K\0K\x07\x86"[..], &b"K\x07K\x01\x86"[..], 0),
         (b")", b")", 1),
         (b"K\x09\x85", b"K\0\x85", 9),
+        (b"M\xff\xffK\x02\x86", b"K\0K\0\x86", 131_070),
     ] {
         let tensor = tensor(b"K\x01", shape, strides);
         let dict = read(&[b"\x80\x02}X\x01\0\0\0a", &tensor[..], b"s."].concat()).unwrap();
         assert_eq!(dict.values("a").unwrap(), vec![2.0; count]);
     }
+}
+
+/// Layers of their sizes would be built before a value is read.
+#[test]
+fn tensors_far_larger_than_the_file_are_told_by_their_shapes() {
+    let half = tensor(b"K\0", b"M\0\x10M\0\x08\x86", b"K\0K\0\x86");
+    let names = (b'a'..=b'd').map(|name| [&b"X\x01\0\0\0"[..], &[name], &half, b"s"].concat());
+    let object = [&b"\x80\x02}"[..], &names.collect::<Vec<_>>().concat(), b"."].concat();
+    let dict = read(&object).unwrap();
+    assert_eq!(dict.shape("a").unwrap(), [4096, 2048]);
+    assert_eq!(dict.values("b").unwrap().len(), 1 << 23);
+    for name in ["c", "d"] {
+        let [entry, _, found] = wrong(dict.shape(name));
+        assert_eq!(entry, format!("tensor {name}"));
+        assert!(found.contains("strides [0, 0]") && found.contains("bytes"), "{found}");
+    }
+}
+
+/// A weight that cannot be read makes no other module of its module.
+#[test]
+fn modules_of_what_cannot_be_read_say_why() {
+    let weight = tensor(b"K\0", b"K\x02K\x02\x86", b"K\x02K\x01\x86");
+    let sparse = b"ctorch._utils\n_rebuild_sparse_tensor\n)R";
+    let object = [&b"\x80\x02}X\x06\0\0\0weight"[..], &weight, b"sX\x04\0\0\0bias", sparse, b"s."];
+    let dict = read(&object.concat()).unwrap();
+    assert_eq!(dict.modules()[0].to_string(), "other tensors: weight, bias (a sparse tensor)");
+    let [entry, _, found] = wrong(dict.dense(""));
+    assert_eq!([&*entry, &*found], ["tensor bias", "a sparse tensor"]);
+}
+
+#[test]
+fn many_modules_are_listed_at_once() {
+    let names: Vec<_> = (0..20_000)
+        .map(|n| {
+            format!("\"a.{n}.weight\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}")
+        })
+        .collect();
+    let header = format!("{{{}}}", names.join(","));
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    let dict = pytorch(&bytes).unwrap();
+    let began = std::time::Instant::now();
+    assert_eq!(dict.modules().len(), 20_000);
+    // With a list of all names for each that a module lacks it took minutes.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -5,7 +5,10 @@ use super::{bits, open};
 use crate::common::{Folder, devices, value};
 use std::path::Path;
 use wgpu_lstm::io::pytorch::{StateDict, save};
-use wgpu_lstm::nn::{Activation, Coupling, Dense, GateActivation, Layer, Lstm, Merge, Rnn};
+use wgpu_lstm::nn::{
+    Activation, Conv1d, Coupling, Dense, Dropout, GateActivation, Layer, LayerNorm, Lstm, Merge,
+    Rnn,
+};
 use wgpu_lstm::{Error, Sequential, Tape, Var};
 
 /// A model of one layer, with the values of a module.
@@ -84,6 +87,30 @@ fn what_pytorch_would_compute_otherwise_is_refused() {
         let error = save(&two, &path, names).unwrap_err();
         assert!(matches!(error, Error::Option { .. }), "{error}");
     }
+}
+
+#[test]
+fn what_a_state_dict_does_not_hold_is_told() {
+    let mut model = Sequential::new(&devices()[0])
+        .add(Conv1d::new(4, 3).stride(2))
+        .add(Lstm::new(4).num_layers(2).no_bias().bidirectional(Merge::Concat))
+        .add(LayerNorm::new().epsilon(0.5))
+        .add(Dropout::new(0.5))
+        .add(Dense::new(3).no_bias())
+        .add(Activation::Relu)
+        .add(Dense::new(2).activation(Activation::Sigmoid).frozen());
+    model.build(3).unwrap();
+    let folder = Folder::new("pytorch_left_out");
+    let path = folder.path().join("it.safetensors");
+    let left_out = save(&model, &path, &["conv", "rnn", "norm", "fc", "head"]).unwrap();
+    let expected = [
+        "conv (conv1d): stride 2",
+        "norm (layer_norm): epsilon 0.5",
+        "dropout: rate 0.5, same_steps false",
+        "activation: activation Relu",
+        "head (dense): activation Sigmoid, frozen true",
+    ];
+    assert_eq!(left_out, expected);
 }
 
 /// Writes models for PyTorch into a folder: see README.md.

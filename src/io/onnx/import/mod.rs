@@ -55,6 +55,7 @@ pub struct Model {
     producer: String,
     opsets: BTreeMap<String, i64>,
     inputs: Vec<TensorInfo>,
+    defaults: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
     device: Device,
     plan: Plan,
@@ -107,14 +108,14 @@ impl TensorInfo {
     fn text(&self) -> String {
         let axis = |axis: &Axis| match axis {
             Axis::Size(size) => size.to_string(),
-            Axis::Named(name) => name.clone(),
+            Axis::Named(name) => plain(name),
             Axis::Open => "?".into(),
         };
         let kind = self.element.map_or("?".into(), |element| element.to_string());
         let shape = self.shape.as_ref().map_or("of any shape".into(), |axes| {
             format!("[{}]", axes.iter().map(axis).collect::<Vec<_>>().join(", "))
         });
-        format!("{} {kind} {shape}", self.name)
+        format!("{} {kind} {shape}", plain(&self.name))
     }
 }
 
@@ -127,7 +128,34 @@ impl Model {
     /// [`Error::TooLarge`], [`Error::DeviceLost`].
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(Source::open(path)?, Some(path.parent().unwrap_or(Path::new(""))), device)
+        Self::read(Source::open(path)?, Some(path.parent().unwrap_or(Path::new(""))), &[], device)
+    }
+
+    /// As [`Model::load`], with some of the [`Model::defaults`] as inputs that [`Model::run`] then needs, such as
+    /// first states: what the file has for them is not read.
+    ///
+    /// ```
+    /// use wgpu_lstm::io::onnx::{Model, Value};
+    /// use wgpu_lstm::Device;
+    /// # let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/onnx/inputs/default.onnx");
+    /// let device = Device::auto()?;
+    /// let x = || Value::f32(&[1.0, 2.0], [1, 2], &device);
+    /// let model = Model::load(&path, &device)?; // x + offset, where the offset is [1, 2]
+    /// assert_eq!(model.run(&[("x", x()?)])?[0].1.to_f32()?, [2.0, 4.0]);
+    /// assert_eq!(model.defaults()[0].name, "offset");
+    /// let model = Model::load_with(&path, &["offset"], &device)?;
+    /// let offset = Value::f32(&[5.0, 7.0], [2], &device)?;
+    /// assert_eq!(model.run(&[("x", x()?), ("offset", offset)])?[0].1.to_f32()?, [6.0, 9.0]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::load`]; [`Error::Option`] for a name of none of the defaults. Of operators some need what is
+    /// a default, such as an LSTM's weights, as a constant: [`Error::File`] names the node.
+    pub fn load_with(path: impl AsRef<Path>, inputs: &[&str], device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::read(Source::open(path)?, Some(folder), inputs, device)
     }
 
     /// As [`Model::load`], from the bytes of a file, such as those of `include_bytes!`.
@@ -135,12 +163,13 @@ impl Model {
     /// # Errors
     /// As [`Model::load`]; [`Error::File`] if weights are in other files.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>, device: &Device) -> Result<Self> {
-        Self::read(Source::memory("an ONNX model", bytes), None, device)
+        Self::read(Source::memory("an ONNX model", bytes), None, &[], device)
     }
 
-    fn read(source: Source, folder: Folder<'_>, device: &Device) -> Result<Self> {
-        let ModelProto { producer, opsets, graph, functions } =
+    fn read(source: Source, folder: Folder<'_>, given: &[&str], device: &Device) -> Result<Self> {
+        let ModelProto { producer, opsets, mut graph, functions } =
             proto::read(Wire::new(source.clone()))?;
+        let defaults = defaults(&mut graph, given)?;
         if functions > 0 {
             let expected = "one without functions of its own (export it with them inlined)";
             return Err(source.bad("the model", expected, format!("one with {functions}")));
@@ -167,6 +196,7 @@ impl Model {
             producer,
             opsets,
             inputs,
+            defaults,
             outputs,
             device: device.clone(),
             plan,
@@ -175,9 +205,16 @@ impl Model {
         })
     }
 
-    /// The inputs that the model needs; those that have a value in the file are not among them.
+    /// The inputs that the model needs; those that have a value in the file are not among them, but for what
+    /// [`Model::load_with`] was given.
     pub fn inputs(&self) -> &[TensorInfo] {
         &self.inputs
+    }
+
+    /// The inputs that have a value in the file, which counts unless [`Model::load_with`] was given their name. Of
+    /// old files these are all weights.
+    pub fn defaults(&self) -> &[TensorInfo] {
+        &self.defaults
     }
 
     /// The outputs, in the order in which [`Model::run`] gives them.
@@ -281,11 +318,11 @@ impl Model {
     pub fn describe(&self) -> String {
         let mut text = format!("{}: ONNX", self.name);
         if !self.producer.is_empty() {
-            _ = write!(text, ", written by {}", self.producer);
+            _ = write!(text, ", written by {}", plain(&self.producer));
         }
         for (domain, version) in &self.opsets {
             let domain = if domain.is_empty() { "ai.onnx" } else { domain };
-            _ = write!(text, ", {domain} {version}");
+            _ = write!(text, ", {} {version}", plain(domain));
         }
         for (what, infos) in [("input", &self.inputs), ("output", &self.outputs)] {
             for info in infos {
@@ -314,6 +351,37 @@ impl Model {
 
 fn wrong(found: String, expected: String) -> Error {
     Error::Option { option: "Model::run: the inputs", found, expected }
+}
+
+/// A name of a file, on one line and without what a terminal would obey.
+fn plain(name: &str) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    name.chars().map(shown).collect()
+}
+
+/// Takes from a graph the values of the inputs that a caller gives, and says which inputs have one.
+fn defaults(graph: &mut proto::GraphProto, given: &[&str]) -> Result<Vec<TensorInfo>> {
+    let values = graph.initializers.iter().map(|tensor| tensor.name.as_str());
+    let values: std::collections::HashSet<_> = values.collect();
+    let defaults = graph.inputs.iter().filter(|info| values.contains(info.name.as_str()));
+    let mut defaults: Vec<_> = defaults.map(TensorInfo::of).collect();
+    if let Some(name) = given.iter().find(|name| defaults.iter().all(|info| info.name != **name)) {
+        let mut names: Vec<_> = defaults.iter().take(12).map(TensorInfo::text).collect();
+        if defaults.len() > names.len() {
+            names.push(format!("{} more", defaults.len() - names.len()));
+        }
+        let expected = format!("inputs with a value in the file: {}", names.join("; "));
+        let option = "Model::load_with: the inputs";
+        return Err(Error::Option { option, found: format!("{name:?}"), expected });
+    }
+    if !given.is_empty() {
+        defaults.retain(|info| !given.contains(&info.name.as_str()));
+        graph.initializers.retain(|tensor| !given.contains(&tensor.name.as_str()));
+    }
+    Ok(defaults)
 }
 
 impl std::fmt::Debug for Model {

@@ -2,6 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod files;
+mod graphs;
+mod modules;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -51,8 +55,13 @@ fn has(text: &str, parts: &[&str]) {
 
 /// An input `[2,3,2]` of the model.
 fn input(name: &str) -> String {
-    let (path, values) = (own(name), (0..12).map(|i| i as f32 / 7.0).collect::<Vec<_>>());
-    wgpu_lstm::data::NpyArray::save(&path, &values, &[2, 3, 2]).unwrap();
+    let values: Vec<f32> = (0..12).map(|i| i as f32 / 7.0).collect();
+    floats(name, &values, &[2, 3, 2])
+}
+
+fn floats(name: &str, values: &[f32], shape: &[usize]) -> String {
+    let path = own(name);
+    wgpu_lstm::data::NpyArray::save(&path, values, shape).unwrap();
     path
 }
 
@@ -61,10 +70,22 @@ fn values(path: &str) -> (Vec<usize>, Vec<f32>) {
     (array.shape().to_vec(), array.read().unwrap())
 }
 
+fn remove(paths: &[&String]) {
+    paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+}
+
+/// Two arrays are close, element by element.
+fn close(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() < 1e-5, "{what}: {a} and {b}");
+    }
+}
+
 #[test]
 fn inspect_tells_layers_shapes_and_ways() {
     let text = good(&["inspect", MODEL, "--threads", "1"]);
-    has(&text, &["wgpu-lstm model", "F32", "[B, T, 2]", "705 (2,820 bytes of f32)", "i, f, g, o"]);
+    has(&text, &["wgpu-lstm model", "F32", "[B, T, 2]", "705 (2,820 bytes as f32)", "i, f, g, o"]);
     has(&text, &["lstm.weight_ih_l1_reverse [16, 4]", "cell.clip 3.0", "directions.Both Sum"]);
     has(&text, &["CPU: all rows on one thread (the device has one thread)"]);
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
@@ -174,8 +195,17 @@ fn errors_say_what_does_not_fit_and_what_to_do() {
     let state = "tests/io/corpus/zip_pt/small.pt";
     has(&bad(&["bench", state], 1), &["what joins them", "--modules"]);
     has(&bad(&["bench", state, "--modules", "x"], 1), &["no module is called \"x\""]);
+    has(&bad(&["run", MODEL, "--input", "-"], 1), &["standard input", "give a file's name"]);
+    has(&bad(&["inspect", "-"], 1), &["standard input"]);
+    has(&bad(&["run", MODEL, "--input", "x", "--threads", "0"], 1), &["the device: Device::cpu"]);
+    let much = ["--batch", "4294967296", "--threads", "1"];
+    has(&bad(&[&["bench", MODEL], &much[..]].concat(), 1), &["more than there is memory for"]);
+    let much = ["--batch", "18446744073709551615", "--threads", "1"];
+    has(&bad(&[&["bench", MODEL], &much[..]].concat(), 1), &["more than there is memory for"]);
+    let graph = "tests/io/corpus/onnx/torch_old.onnx";
+    has(&bad(&[&["bench", graph], &much[..]].concat(), 1), &["more than there is memory for"]);
     has(&bad(&["bench", MODEL, "--modules", "x"], 1), &["has its layers"]);
-    has(&bad(&["convert", MODEL, &own("n.keras")], 1), &["cannot write"]);
+    has(&bad(&["convert", MODEL, &own("n.keras")], 1), &["cannot write", "as a model of Keras: "]);
     let device = bad(&["bench", MODEL, "--device", "no such card"], 1);
     has(&device, &["no device is called \"no such card\""]);
     has(&bad(&["frobnicate"], 2), &["unrecognized subcommand"]);
@@ -192,4 +222,65 @@ fn help_has_examples_and_fits_a_terminal() {
         let wide = text.lines().find(|line| line.chars().count() > 100);
         assert_eq!(wide, None, "{command:?}");
     }
+}
+
+#[test]
+fn models_of_rows_take_rows_and_streams_take_what_models_take() {
+    use wgpu_lstm::nn::{Dense, Flatten, Lstm};
+    let device = wgpu_lstm::Device::cpu().unwrap();
+    let mut model = wgpu_lstm::Sequential::new(&device).add(Dense::new(3));
+    model.build(4).unwrap();
+    let (path, y) = (own("rows.safetensors"), own("rows_y.npy"));
+    model.save(&path).unwrap();
+    let numbers: Vec<f32> = (0..48).map(|i| i as f32 / 9.0).collect();
+    let rows = floats("rows_x.npy", &numbers[..8], &[2, 4]);
+    has(&good(&["inspect", &path]), &["[B, T, 4], or rows [B, 4] of one frame each"]);
+    good(&["run", &path, "--input", &rows, "--output", &y]);
+    let x = wgpu_lstm::data::Sequences::from_array(&numbers[..8], [2, 1, 4]).unwrap();
+    assert_eq!(values(&y), (vec![2, 3], model.predict(&x).unwrap().values().to_vec()));
+
+    // As Keras' models of rows are read.
+    let flat = Flatten::new().timesteps(1);
+    let mut model = wgpu_lstm::Sequential::new(&device).add(flat).add(Dense::new(3));
+    model.build(4).unwrap();
+    model.save(&path).unwrap();
+    has(&good(&["inspect", &path]), &[" [B, 4]\n", "batches of 32 rows"]);
+    good(&["run", &path, "--input", &rows, "--output", &y]);
+    assert_eq!(values(&y), (vec![2, 3], model.predict(&x).unwrap().values().to_vec()));
+    has(&good(&["bench", &path, "--threads", "1", "--batch", "2", "--seconds", "0"]), &["  1  "]);
+    let many = floats("many_rows.npy", &numbers[..24], &[2, 3, 4]);
+    has(&bad(&["run", &path, "--input", &many], 1), &["[2, 3, 4], expected [B,4]"]);
+    remove(&[&many]);
+
+    let mut model = wgpu_lstm::Sequential::new(&device).add(Lstm::new(2).return_sequences());
+    model.build(4).unwrap();
+    model.save(&path).unwrap();
+    let frames = floats("frames_x.npy", &numbers[..24], &[2, 3, 4]);
+    good(&["run", &path, "--input", &frames, "--streamed", "--output", &y]);
+    let x = wgpu_lstm::data::Sequences::from_array(&numbers[..24], [2, 3, 4]).unwrap();
+    assert_eq!(values(&y), (vec![2, 3, 2], model.predict(&x).unwrap().values().to_vec()));
+    // Of more axes, and of other features.
+    for shape in [&[2, 3, 2, 4][..], &[2, 8, 3], &[12, 4], &[48]] {
+        let many = floats("many_x.npy", &numbers, shape);
+        for streamed in [&["--streamed"][..], &[]] {
+            let error = bad(&[&["run", &path, "--input", &many], streamed].concat(), 1);
+            has(&error, &[&format!("{shape:?}, expected [B,T,4], as the model has it")]);
+        }
+        remove(&[&many]);
+    }
+    remove(&[&path, &y, &rows, &frames]);
+}
+
+/// A reader that has seen enough.
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_error() {
+    use std::process::Stdio;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-lstm"));
+    command.args(["inspect", MODEL, "--json"]).current_dir(folder).env("WGPU_LSTM_DEVICE", "cpu");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let found = child.wait_with_output().unwrap();
+    assert!(found.status.success() && found.stderr.is_empty(), "{found:?}");
 }
