@@ -1,5 +1,6 @@
 //! From a graph of names to a plan: nodes in order, constants computed, what nothing needs left out.
 
+use super::fold::{Room, steps};
 use super::node::Node;
 use super::ops;
 use super::plan::{Args, Branch, Plan, Ref, Step};
@@ -12,17 +13,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The numbers that constants may have beyond what the file holds.
-const FOLDED: usize = 1 << 22;
-
 pub(super) struct Compiler<'a> {
     source: &'a Source,
     folder: Folder<'a>,
     device: &'a Device,
     opsets: &'a BTreeMap<String, i64>,
     frames: Vec<Frame>,
-    /// The numbers that further constants may have.
-    room: usize,
+    /// For further constants.
+    room: Room,
     /// The nodes that became constants.
     pub(super) folded: usize,
 }
@@ -70,7 +68,7 @@ impl<'a> Compiler<'a> {
         device: &'a Device,
         opsets: &'a BTreeMap<String, i64>,
     ) -> Self {
-        let room = FOLDED.saturating_add(source.len() as usize);
+        let room = Room::of(source.len());
         Self { source, folder, device, opsets, frames: Vec::new(), room, folded: 0 }
     }
 
@@ -146,6 +144,9 @@ impl<'a> Compiler<'a> {
         for at in initializers {
             let tensor = &graph.initializers[at];
             let value = tensor.value(self.source, self.folder, self.device)?;
+            if tensor.is_external() {
+                self.room.add(value.len());
+            }
             let constant = self.frame().constant(value);
             self.bind(&tensor.name, constant);
         }
@@ -284,7 +285,8 @@ impl<'a> Compiler<'a> {
             let first = inputs.len();
             inputs.extend(captured.into_iter().map(Some));
             let (inputs, captured) = (names.len(), first..inputs.len());
-            inner.push(ops::Inner { name, inputs, captured, plan: Arc::new(plan) });
+            let outputs = &graph.outputs;
+            inner.push(ops::Inner { name, inputs, captured, plan: Arc::new(plan), outputs });
         }
         let node = Node {
             proto,
@@ -301,15 +303,15 @@ impl<'a> Compiler<'a> {
         let is_constant = |input: &Option<Ref>| !matches!(input, Some(Ref::Slot(_)));
         if inner.is_empty() && inputs.iter().all(is_constant) {
             let constants = self.frames.last().map_or(&[][..], |frame| &frame.constants);
-            let (refs, device, limit) = (&inputs[..], self.device, self.room);
+            let (refs, device, limit) = (&inputs[..], self.device, self.room.limit());
             let args = Args { refs, values: &[], constants, device, limit };
-            // What fails here fails when the model runs, if it gets there.
-            if let Ok(values) = run(&args)
+            // What fails here fails when the model runs, if it gets there; so it is with what is too much work.
+            if self.room.take_steps(steps(proto, &args))
+                && let Ok(values) = run(&args)
                 && values.len() >= proto.outputs.len()
             {
                 let size = values.iter().map(Value::len).fold(0, usize::saturating_add);
-                if size <= self.room {
-                    self.room -= size;
+                if self.room.take_numbers(size) {
                     self.folded += 1;
                     for (name, value) in proto.outputs.iter().zip(values) {
                         let constant = self.frame().constant(value);

@@ -19,7 +19,8 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             let window = Window::of(node)?;
             Arc::new(move |args| {
                 let x = args.floats(0)?;
-                let views = window.views(x, &window.kernel, f32::NEG_INFINITY)?;
+                let views = window.views(args, x, &window.kernel, f32::NEG_INFINITY)?;
+                args.room(&views.shape)?;
                 Ok(vec![Value::Floats(pooled(Reduce::Max, &views)?)])
             })
         }
@@ -102,7 +103,7 @@ impl Window {
         })
     }
 
-    fn views(&self, x: &Tensor, kernel: &[usize], padding: f32) -> Result<Views> {
+    fn views(&self, args: &Args<'_>, x: &Tensor, kernel: &[usize], padding: f32) -> Result<Views> {
         let shape = x.shape();
         let axes = kernel.len();
         if shape.len() != axes + 2 || axes == 0 {
@@ -163,6 +164,10 @@ impl Window {
             outputs.push(count);
             steps.push((stride, dilation));
         }
+        let padded = shape.iter().zip(before.iter().zip(&after)).map(|(&size, (&first, &last))| {
+            size.saturating_add(first as usize).saturating_add(last as usize)
+        });
+        args.room(&padded.collect::<Vec<_>>())?;
         let padded = match before.iter().chain(&after).all(|&pad| pad == 0) {
             true => x.clone(),
             false => nd::pad(x, &before, &after, PadMode::Constant(padding))?,
@@ -187,7 +192,8 @@ fn pooled(kind: Reduce, views: &Views) -> Result<Tensor> {
 
 fn average(args: &Args<'_>, window: &Window, padding_counts: bool) -> Result<Value> {
     let x = args.floats(0)?;
-    let views = window.views(x, &window.kernel, 0.0)?;
+    let views = window.views(args, x, &window.kernel, 0.0)?;
+    args.room(&views.shape)?;
     let sums = pooled(Reduce::Sum, &views)?;
     let (outputs, kernel) = views.shape[2..].split_at(views.axes);
     // The number of terms of a window is the product of those along each axis.
@@ -271,7 +277,7 @@ fn conv(node: &Node<'_>) -> Result<Run> {
                 format!("{kernel:?}"),
             ));
         }
-        let views = window.views(x, kernel, 0.0)?;
+        let views = window.views(args, x, kernel, 0.0)?;
         let channels = shape[1];
         if views.shape[1] != channels.saturating_mul(groups) {
             let expected =
@@ -300,6 +306,7 @@ fn conv(node: &Node<'_>) -> Result<Run> {
         strides.push(1);
         let rows = batch * count(outputs);
         args.room(&[rows, channels, count(kernel)])?;
+        args.room(&[rows, shape[0]])?;
         let mut results = Vec::with_capacity(groups);
         let biases = match (bias, groups) {
             (None, _) => vec![],

@@ -150,6 +150,7 @@ impl Lstm {
         let hidden = first.weight_hh.shape()[0];
         let sizes = sizes(common, x, &[directions, 4 * hidden, hidden], 4)?;
         let Sizes { time, batch, input, .. } = sizes;
+        args.room(&[time, batch, directions, 4, hidden])?;
         if input != first.weight_ih.shape()[0] {
             return Err(wrong(0, format!("{} features", first.weight_ih.shape()[0]), input));
         }

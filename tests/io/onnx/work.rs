@@ -1,0 +1,150 @@
+//! Files of some bytes that ask for much work or memory.
+
+use crate::onnx::build::{attribute, bytes, floats, graph, ints, model, named, node};
+use wgpu_lstm::io::onnx::{Model, Value};
+use wgpu_lstm::{Device, Error, Result};
+
+fn load(bytes: Vec<u8>) -> Result<Model> {
+    Model::from_bytes(bytes, &Device::cpu()?)
+}
+
+/// Which of the nodes are left to be run.
+fn left(nodes: &[Vec<u8>], tensors: &[Vec<u8>]) -> Result<String> {
+    Ok(load(model(&graph(nodes, tensors)))?.describe())
+}
+
+fn filled(size: &str, value: &str) -> Vec<u8> {
+    node("ConstantOfShape", &[size], &[value])
+}
+
+#[test]
+fn constants_that_are_much_work_are_left_for_the_run() -> Result<()> {
+    let gru = node("GRU", &["c", "w", "r"], &["", "h"]);
+    let weights = [floats("w", &[1, 3, 1], &[0.1; 3]), floats("r", &[1, 3, 1], &[0.1; 3])];
+    let tensors = [&weights[..], &[ints("s", &[4_000_000, 1, 1])]].concat();
+    let text = left(&[filled("s", "c"), gru, node("Add", &["x", "h"], &["y"])], &tensors)?;
+    assert!(text.contains("1 x GRU"), "{text}");
+
+    // Products of which each is of a billion terms.
+    let mut nodes = vec![filled("s", "m0")];
+    for at in 0..100 {
+        let (from, to) = (format!("m{at}"), format!("m{}", at + 1));
+        nodes.push(node("MatMul", &[&from, &from], &[&to]));
+    }
+    nodes.push(node("Add", &["x", "m100"], &["y"]));
+    let text = left(&nodes, &[ints("s", &[1000, 1000])])?;
+    assert!(text.contains("100 x MatMul"), "{text}");
+
+    // One node of many inputs, each of which is added to all of the sum; and one of many empty parts.
+    let mut all = vec!["c"];
+    all.resize(60_000, "one");
+    let nodes = [filled("s", "c"), node("Sum", &all, &["z"]), node("Add", &["x", "z"], &["y"])];
+    let text = left(&nodes, &[ints("s", &[4_000_000]), floats("one", &[1], &[1.0])])?;
+    assert!(text.contains("1 x Sum"), "{text}");
+    let mut all = vec!["c"];
+    all.resize(60_000, "none");
+    let join = [node("Concat", &all, &["z"]), attribute("axis", &[1])].concat();
+    let nodes = [filled("s", "c"), filled("n", "none"), join, node("Add", &["x", "z"], &["y"])];
+    let text = left(&nodes, &[ints("s", &[4_000_000, 1]), ints("n", &[4_000_000, 0])])?;
+    assert!(text.contains("1 x Concat"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn constants_of_little_work_are_made_once() -> Result<()> {
+    let nodes = [
+        filled("s", "m"),
+        node("MatMul", &["m", "m"], &["p"]),
+        [node("Transpose", &["p"], &["t"]), attribute("perm", &[1, 0])].concat(),
+        node("Add", &["x", "t"], &["y"]),
+    ];
+    let text = left(&nodes, &[ints("s", &[100, 100])])?;
+    assert!(text.contains("1 nodes run (3 more are constant)"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn what_no_memory_holds_is_an_error() -> Result<()> {
+    let device = Device::cpu()?;
+    // A value put together with itself, again and again.
+    let mut nodes = Vec::new();
+    for at in 0..40 {
+        let from = if at == 0 { "x".into() } else { format!("c{at}") };
+        let to = format!("c{}", at + 1);
+        nodes.push([node("Concat", &[&from, &from], &[&to]), attribute("axis", &[0])].concat());
+    }
+    nodes.push(node("Relu", &["c40"], &["y"]));
+    let doubled = model(&graph(&nodes, &[]));
+    let one = |shape: &[usize]| Value::f32(&[1.0], shape, &device);
+    let pool = |op, attributes: &[Vec<u8>]| {
+        model(&graph(&[[node(op, &["x"], &["y"]), attributes.concat()].concat()], &[]))
+    };
+    let (wide, far) = ((1 << 30) - 1, 1 << 30);
+    let around = [attribute("kernel_shape", &[1, 1]), attribute("pads", &[far, far, far, far])];
+    let within = [
+        attribute("kernel_shape", &[wide, 1]),
+        attribute("pads", &[wide / 2, 0, wide / 2, 0]),
+        attribute("strides", &[1, 1]),
+    ];
+    let conv =
+        [node("Conv", &["x", "w"], &["y"]), attribute("pads", &[far, far, far, far])].concat();
+    let conv = model(&graph(&[conv], &[floats("w", &[1, 1, 1, 1], &[1.0])]));
+    let column = node("Reshape", &["x", "to"], &["c"]);
+    let product = [column, node("Gemm", &["c", "x"], &["y"])];
+    let product = model(&graph(&product, &[ints("to", &[-1, 1])]));
+    let cases = [
+        (doubled, Value::f32(&[1.0; 64], [64, 1], &device)?),
+        (pool("AveragePool", &around), one(&[1, 1, 1, 1])?),
+        (pool("MaxPool", &around), one(&[1, 1, 1, 1])?),
+        (pool("AveragePool", &within), one(&[1, 1, 1, 1])?),
+        (conv, one(&[1, 1, 1, 1])?),
+        (product, Value::f32(&[1.0; 20_000], [1, 20_000], &device)?),
+    ];
+    for (at, (file, x)) in cases.into_iter().enumerate() {
+        let error = load(file)?.run(&[("x", x)]).unwrap_err();
+        let Error::At { error, .. } = error else { panic!("{at}: {error}") };
+        assert!(matches!(*error, Error::TooLarge { .. }), "{at}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn shapes_of_a_million_axes_are_refused() -> Result<()> {
+    let many: Vec<i64> = (0..1_000_000).collect();
+    for op in ["Unsqueeze", "Reshape", "Expand"] {
+        let list = if op == "Unsqueeze" { many.clone() } else { vec![1; many.len()] };
+        let file = model(&graph(&[node(op, &["x", "l"], &["y"])], &[ints("l", &list)]));
+        let error =
+            load(file)?.run(&[("x", Value::f32(&[1.0], [], &Device::cpu()?)?)]).unwrap_err();
+        assert!(error.to_string().contains("at most 64 axes"), "{op}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn many_inputs_with_defaults_are_read_at_once() -> Result<()> {
+    let mut nodes = vec![node("Relu", &["x"], &["y"])];
+    nodes.push(node("Relu", &["i0"], &["unused"]));
+    let names: Vec<_> = (0..80_000).map(|at| format!("i{at}")).collect();
+    let tensors: Vec<_> = names.iter().map(|name| floats(name, &[1], &[1.0])).collect();
+    let inputs = names.iter().flat_map(|name| bytes(11, &named(name)));
+    let file = graph(&nodes, &tensors).into_iter().chain(inputs).collect::<Vec<_>>();
+    let model = load(model(&file))?;
+    assert_eq!(model.inputs().len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_value_put_together_in_many_steps_is_let_go() -> Result<()> {
+    let device = Device::cpu()?;
+    let mut nodes = Vec::new();
+    let name = |at: usize| if at == 0 { "x".into() } else { format!("c{at}") };
+    for at in 0..40_000 {
+        let join = node("Concat", &[&name(at)], &[&name(at + 1)]);
+        nodes.push([join, attribute("axis", &[0])].concat());
+    }
+    nodes.push(node("Relu", &["c40000"], &["y"]));
+    let y = load(model(&graph(&nodes, &[])))?.run(&[("x", Value::f32(&[2.0], [1], &device)?)])?;
+    assert_eq!(y[0].1.to_f32()?, [2.0]);
+    Ok(())
+}
