@@ -135,16 +135,73 @@ fn many_inputs_with_defaults_are_read_at_once() -> Result<()> {
 }
 
 #[test]
-fn a_value_put_together_in_many_steps_is_let_go() -> Result<()> {
-    let device = Device::cpu()?;
-    let mut nodes = Vec::new();
-    let name = |at: usize| if at == 0 { "x".into() } else { format!("c{at}") };
-    for at in 0..40_000 {
-        let join = node("Concat", &[&name(at)], &[&name(at + 1)]);
-        nodes.push([join, attribute("axis", &[0])].concat());
-    }
-    nodes.push(node("Relu", &["c40000"], &["y"]));
-    let y = load(model(&graph(&nodes, &[])))?.run(&[("x", Value::f32(&[2.0], [1], &device)?)])?;
-    assert_eq!(y[0].1.to_f32()?, [2.0]);
-    Ok(())
+fn a_value_put_together_in_many_steps_is_let_go() {
+    let run = || -> Result<()> {
+        let device = Device::cpu()?;
+        let mut nodes = Vec::new();
+        let name = |at: usize| if at == 0 { "x".into() } else { format!("c{at}") };
+        for at in 0..40_000 {
+            let join = node("Concat", &[&name(at)], &[&name(at + 1)]);
+            nodes.push([join, attribute("axis", &[0])].concat());
+        }
+        nodes.push(node("Relu", &["c40000"], &["y"]));
+        let x = Value::f32(&[2.0], [1], &device)?;
+        let y = load(model(&graph(&nodes, &[])))?.run(&[("x", x)])?;
+        assert_eq!(y[0].1.to_f32()?, [2.0]);
+        Ok(())
+    };
+    // What goes a level deeper with each of them would leave this stack.
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap();
+    thread.join().unwrap().unwrap();
+}
+
+/// The file of a model that is an LSTM of so many units, nearly all of it weights.
+#[cfg(target_os = "linux")]
+fn large(path: &std::path::Path, hidden: usize) {
+    use std::io::Write;
+    let zeros = vec![0; 4 * 4 * hidden * hidden];
+    let weights = |name| {
+        let size = hidden as i64;
+        crate::onnx::build::tensor(name, &[1, 4 * size, size], 1, &bytes(9, &zeros))
+    };
+    let file = std::fs::File::create(path).unwrap();
+    let graph = graph(&[node("LSTM", &["x", "w", "r"], &["y"])], &[weights("w"), weights("r")]);
+    (&file).write_all(&model(&graph)).unwrap();
+}
+
+/// Says how much memory a process has taken at most: of the one that the test below starts.
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "a process of its own, of the test below"]
+fn memory_of_a_load() {
+    let path = std::env::var("WGPU_LSTM_LARGE_MODEL").unwrap();
+    let model = Model::load(path, &Device::cpu().unwrap()).unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    println!("{} peak {}", model.inputs().len(), peak.trim());
+}
+
+/// The weights as the file has them, and in the order of the kernels; no third copy while they are read and turned.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_large_model_is_in_memory_twice_at_most() {
+    let folder = crate::common::Folder::new("onnx_large");
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let path = folder.path().join("large.onnx");
+    let hidden =
+        std::env::var("WGPU_LSTM_LARGE_UNITS").map_or(1024, |units| units.parse().unwrap());
+    large(&path, hidden);
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    let this = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(this)
+        .args(["onnx::work::memory_of_a_load", "--exact", "--ignored", "--nocapture"])
+        .env("WGPU_LSTM_LARGE_MODEL", &path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let peak = text.split("peak ").nth(1).unwrap_or_else(|| panic!("{text}"));
+    let peak = 1024 * peak.split(' ').next().unwrap().parse::<u64>().unwrap();
+    println!("{bytes} bytes, at most {peak} in memory");
+    // The process itself takes some.
+    assert!(peak < 2 * bytes + bytes / 10 + (32 << 20), "{peak} of {bytes}");
 }
