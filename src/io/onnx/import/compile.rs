@@ -1,6 +1,7 @@
 //! From a graph of names to a plan: nodes in order, constants computed, what nothing needs left out.
 
 use super::fold::{Room, steps};
+use super::frame::Frame;
 use super::node::Node;
 use super::ops;
 use super::plan::{Args, Branch, Plan, Ref, Step};
@@ -25,42 +26,6 @@ pub(super) struct Compiler<'a> {
     pub(super) folded: usize,
 }
 
-/// A graph that becomes a plan of its own.
-#[derive(Default)]
-struct Frame {
-    slots: usize,
-    constants: Vec<Value>,
-    steps: Vec<Step>,
-    /// The names of the graph, and of those that lie within it and became a part of the plan.
-    scopes: Vec<HashMap<String, Ref>>,
-    /// The values of the graph around that are inputs of this one, after its own.
-    captured: Vec<Ref>,
-    /// The slots of all inputs.
-    inputs: Vec<usize>,
-}
-
-impl Frame {
-    fn constant(&mut self, value: Value) -> Ref {
-        self.constants.push(value);
-        Ref::Constant(self.constants.len() - 1)
-    }
-
-    fn slot(&mut self) -> usize {
-        self.slots += 1;
-        self.slots - 1
-    }
-
-    fn input(&mut self) -> Ref {
-        let slot = self.slot();
-        self.inputs.push(slot);
-        Ref::Slot(slot)
-    }
-
-    fn find(&self, name: &str) -> Option<Ref> {
-        self.scopes.iter().rev().find_map(|scope| scope.get(name).copied())
-    }
-}
-
 impl<'a> Compiler<'a> {
     pub(super) fn new(
         source: &'a Source,
@@ -78,10 +43,10 @@ impl<'a> Compiler<'a> {
         graph: &'a GraphProto,
         inputs: &[&str],
     ) -> Result<(Plan, Vec<Ref>)> {
-        let mut frame = Frame { scopes: vec![HashMap::new()], ..Frame::default() };
+        let mut frame = Frame::new();
         for &name in inputs {
             let input = frame.input();
-            frame.scopes[0].insert(name.to_string(), input);
+            frame.bind(name, input, true);
         }
         self.frames.push(frame);
         let outputs = self.graph(graph);
@@ -97,16 +62,14 @@ impl<'a> Compiler<'a> {
     fn frame(&mut self) -> &mut Frame {
         // There is always one while a graph is compiled.
         if self.frames.is_empty() {
-            self.frames.push(Frame { scopes: vec![HashMap::new()], ..Frame::default() });
+            self.frames.push(Frame::new());
         }
         let last = self.frames.len() - 1;
         &mut self.frames[last]
     }
 
     fn bind(&mut self, name: &str, value: Ref) {
-        if let Some(scope) = self.frame().scopes.last_mut() {
-            scope.insert(name.into(), value);
-        }
+        self.frame().bind(name, value, false);
     }
 
     /// The value of a name, as the innermost plan knows it.
@@ -126,7 +89,7 @@ impl<'a> Compiler<'a> {
                     frame.input()
                 }
             };
-            frame.scopes[0].insert(name.into(), here);
+            frame.bind(name, here, true);
             at = here;
         }
         Some(at)
@@ -150,8 +113,25 @@ impl<'a> Compiler<'a> {
             let constant = self.frame().constant(value);
             self.bind(&tensor.name, constant);
         }
+        // How often each name is still needed: a constant that no further node needs is let go at once.
+        let mut uses: HashMap<&str, usize> = HashMap::new();
+        for output in &graph.outputs {
+            *uses.entry(&output.name).or_default() += 1;
+        }
+        let mut names = Vec::new();
+        order.iter().for_each(|&at| needs(&graph.nodes[at], &mut names));
+        names.drain(..).for_each(|name| *uses.entry(name).or_default() += 1);
         for at in order {
-            self.node(&graph.nodes[at])?;
+            let node = &graph.nodes[at];
+            self.node(node)?;
+            needs(node, &mut names);
+            for name in names.drain(..) {
+                let left = uses.entry(name).or_default();
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    self.frame().forget(name);
+                }
+            }
         }
         let mut outputs = Vec::with_capacity(graph.outputs.len());
         for output in &graph.outputs {
@@ -297,6 +277,8 @@ impl<'a> Compiler<'a> {
             device: self.device,
             constants: &constants,
             used: RefCell::default(),
+            weights: RefCell::default(),
+            taken: RefCell::default(),
         };
         let run = ops::build(&node, &inner)?;
         node.check_used()?;
@@ -331,6 +313,13 @@ impl<'a> Compiler<'a> {
             self.bind(name, Ref::Slot(slot));
             outputs.push(Some(slot));
         }
+        let (weights, taken) = (node.weights.take(), node.taken.take());
+        for at in taken {
+            if let Some(input) = inputs.get_mut(at) {
+                *input = None;
+            }
+        }
+        inputs.iter().flatten().for_each(|&input| self.frame().hold(input));
         let proto = Arc::new(proto.plain());
         let branch = |name: &str| {
             let found = inner.iter().find(|inner| inner.name == name)?;
@@ -351,6 +340,7 @@ impl<'a> Compiler<'a> {
             last: vec![],
             inner,
             branches,
+            weights,
         });
         Ok(())
     }

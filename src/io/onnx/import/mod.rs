@@ -7,6 +7,7 @@
 mod chain;
 mod compile;
 mod fold;
+mod frame;
 mod node;
 mod ops;
 mod plan;

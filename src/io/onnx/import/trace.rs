@@ -282,6 +282,7 @@ impl Tracer<'_> {
             last: vec![],
             inner: step.inner.clone(),
             branches: None,
+            weights: step.weights.clone(),
         });
         Ok(outputs)
     }

@@ -217,6 +217,8 @@ impl Chain<'_> {
             device: &device,
             constants: &constants,
             used: RefCell::default(),
+            weights: RefCell::new(step.weights.clone()),
+            taken: RefCell::default(),
         };
         match self.layer(&node, place, output)? {
             true => Ok(Ref::Slot(slot)),
