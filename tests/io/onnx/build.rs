@@ -60,11 +60,16 @@ pub(crate) fn ints(name: &str, values: &[i64]) -> Vec<u8> {
 
 /// An integer or some of them as an attribute of a node.
 pub(crate) fn attribute(name: &str, values: &[i64]) -> Vec<u8> {
-    let values: Vec<u8> = match values {
-        &[value] => [int(3, value), int(20, 2)].concat(),
-        all => all.iter().flat_map(|&value| int(8, value)).chain(int(20, 7)).collect(),
-    };
-    bytes(5, &[named(name), values].concat())
+    match values {
+        &[value] => bytes(5, &[named(name), int(3, value), int(20, 2)].concat()),
+        all => attribute_list(name, all),
+    }
+}
+
+/// Integers as an attribute of a node, also if it is one.
+pub(crate) fn attribute_list(name: &str, values: &[i64]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|&value| int(8, value)).collect();
+    bytes(5, &[named(name), values, int(20, 7)].concat())
 }
 
 /// What the file says of an input or output of floats: its sizes, of which those below 0 are open.

@@ -1,6 +1,8 @@
 //! Files of some bytes that ask for much work or memory.
 
-use crate::onnx::build::{attribute, bytes, floats, graph, ints, model, named, node};
+use crate::onnx::build::{
+    attribute, attribute_list, bytes, floats, graph, ints, model, named, node,
+};
 use wgpu_lstm::io::onnx::{Model, Value};
 use wgpu_lstm::{Device, Error, Result};
 
@@ -108,6 +110,26 @@ fn what_no_memory_holds_is_an_error() -> Result<()> {
     Ok(())
 }
 
+/// Of no rows there is nothing to be made, whatever else there would be.
+#[test]
+fn windows_over_nothing_are_nothing() -> Result<()> {
+    let device = Device::cpu()?;
+    for op in ["AveragePool", "MaxPool"] {
+        let pool = [node(op, &["c"], &["p"]), attribute_list("kernel_shape", &[3])].concat();
+        let nodes = [
+            filled("s", "c"),
+            pool,
+            node("Shape", &["p"], &["q"]),
+            node("Identity", &["q"], &["y"]),
+        ];
+        let size = 1 << 33;
+        let model = load(model(&graph(&nodes, &[ints("s", &[0, 1, size])])))?;
+        let y = model.run(&[("x", Value::f32(&[1.0], [1], &device)?)])?;
+        assert_eq!(y[0].1.to_i64()?, [0, 1, size - 2], "{op}");
+    }
+    Ok(())
+}
+
 #[test]
 fn shapes_of_a_million_axes_are_refused() -> Result<()> {
     let many: Vec<i64> = (0..1_000_000).collect();
@@ -155,18 +177,26 @@ fn a_value_put_together_in_many_steps_is_let_go() {
     thread.join().unwrap().unwrap();
 }
 
-/// The file of a model that is an LSTM of so many units, nearly all of it weights.
+/// The file of a model of four LSTMs of so many units, nearly all of it weights.
 #[cfg(target_os = "linux")]
 fn large(path: &std::path::Path, hidden: usize) {
     use std::io::Write;
     let zeros = vec![0; 4 * 4 * hidden * hidden];
-    let weights = |name| {
+    let weights = |name: &str| {
         let size = hidden as i64;
         crate::onnx::build::tensor(name, &[1, 4 * size, size], 1, &bytes(9, &zeros))
     };
     let file = std::fs::File::create(path).unwrap();
-    let graph = graph(&[node("LSTM", &["x", "w", "r"], &["y"])], &[weights("w"), weights("r")]);
-    (&file).write_all(&model(&graph)).unwrap();
+    let (mut nodes, mut tensors) = (Vec::new(), vec![ints("one", &[1])]);
+    for layer in 0..4 {
+        let [w, r, all] = ["w", "r", "all"].map(|name| format!("{name}{layer}"));
+        let x = if layer == 0 { "x".into() } else { format!("h{}", layer - 1) };
+        let h = if layer == 3 { "y".into() } else { format!("h{layer}") };
+        nodes.push(node("LSTM", &[&x, &w, &r], &[&all]));
+        nodes.push(node("Squeeze", &[&all, "one"], &[&h]));
+        tensors.extend([weights(&w), weights(&r)]);
+    }
+    (&file).write_all(&model(&graph(&nodes, &tensors))).unwrap();
 }
 
 /// Says how much memory a process has taken at most: of the one that the test below starts.
@@ -181,15 +211,15 @@ fn memory_of_a_load() {
     println!("{} peak {}", model.inputs().len(), peak.trim());
 }
 
-/// The weights as the file has them, and in the order of the kernels; no third copy while they are read and turned.
+/// The weights of a layer as the file has them, and in the order of the kernels: one layer after the other, and no third
+/// copy while they are read and turned.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_large_model_is_in_memory_twice_at_most() {
+fn the_weights_of_a_large_model_are_in_memory_once() {
     let folder = crate::common::Folder::new("onnx_large");
     std::fs::create_dir_all(folder.path()).unwrap();
     let path = folder.path().join("large.onnx");
-    let hidden =
-        std::env::var("WGPU_LSTM_LARGE_UNITS").map_or(1024, |units| units.parse().unwrap());
+    let hidden = std::env::var("WGPU_LSTM_LARGE_UNITS").map_or(768, |units| units.parse().unwrap());
     large(&path, hidden);
     let bytes = std::fs::metadata(&path).unwrap().len();
     let this = std::env::current_exe().unwrap();
@@ -202,6 +232,6 @@ fn a_large_model_is_in_memory_twice_at_most() {
     let peak = text.split("peak ").nth(1).unwrap_or_else(|| panic!("{text}"));
     let peak = 1024 * peak.split(' ').next().unwrap().parse::<u64>().unwrap();
     println!("{bytes} bytes, at most {peak} in memory");
-    // The process itself takes some.
-    assert!(peak < 2 * bytes + bytes / 10 + (32 << 20), "{peak} of {bytes}");
+    // Once, and one layer of them in both orders; the process itself takes some.
+    assert!(peak < bytes + bytes / 2 + (32 << 20), "{peak} of {bytes}");
 }

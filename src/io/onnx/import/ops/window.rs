@@ -132,7 +132,7 @@ impl Window {
             let (first, last, count) = match self.auto {
                 Auto::SameUpper | Auto::SameLower => {
                     let count = size.div_ceil(stride);
-                    let all = (count.saturating_sub(1) * stride)
+                    let all = (count.saturating_sub(1).saturating_mul(stride))
                         .saturating_add(span)
                         .saturating_sub(size);
                     let first =
@@ -152,8 +152,9 @@ impl Window {
                     let mut count = room / stride + 1;
                     let mut last = last;
                     // A window more that begins within what there is, and not behind it.
-                    if self.ceil && room % stride != 0 && count * stride < size + first {
-                        last += (count * stride).saturating_add(span) - padded;
+                    let next = count.saturating_mul(stride);
+                    if self.ceil && room % stride != 0 && next < size + first {
+                        last += next.saturating_add(span) - padded;
                         count += 1;
                     }
                     (first, last, count)
@@ -175,8 +176,9 @@ impl Window {
         let inner: Vec<_> =
             (0..shape.len()).map(|at| count(&padded.shape()[at + 1..]) as isize).collect();
         let mut strides = inner[..2].to_vec();
-        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| inner * step.0 as isize));
-        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| inner * step.1 as isize));
+        let times = |inner: &isize, step: usize| inner.saturating_mul(step as isize);
+        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| times(inner, step.0)));
+        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| times(inner, step.1)));
         let whole = [&shape[..2], &outputs[..], kernel].concat();
         let before = before[2..].iter().map(|&pad| pad as usize).collect();
         Ok(Views { x: padded, shape: whole, strides, axes, before, sizes: shape[2..].to_vec() })
@@ -194,6 +196,10 @@ fn average(args: &Args<'_>, window: &Window, padding_counts: bool) -> Result<Val
     let x = args.floats(0)?;
     let views = window.views(args, x, &window.kernel, 0.0)?;
     args.room(&views.shape)?;
+    if x.is_empty() {
+        let shape = &views.shape[..2 + views.axes];
+        return Ok(Value::Floats(Tensor::zeros(shape, args.device)?));
+    }
     let sums = pooled(Reduce::Sum, &views)?;
     let (outputs, kernel) = views.shape[2..].split_at(views.axes);
     // The number of terms of a window is the product of those along each axis.
