@@ -98,6 +98,9 @@ fn fixed(rows: i64, then: &[Vec<u8>], output: &[i64]) -> Result<Model> {
         ints("zero", &[0]),
         ints("one", &[1]),
         ints("flat", &[-1, 3]),
+        floats("share", &[1], &[0.5]),
+        floats("wide", &[3, 1000], &weights(3000)),
+        ints("rows", &[11, -1, 1000]),
     ];
     let parts = nodes.iter().flat_map(|node| bytes(1, node));
     let tensors = tensors.iter().flat_map(|tensor| bytes(5, tensor));
@@ -122,5 +125,24 @@ fn a_model_of_one_row_is_one_of_any() -> Result<()> {
     let rows = [node("Squeeze", &["last", "one"], &["h"]), product];
     let error = fixed(1, &rows, &[1, 2])?.to_sequential().map(drop).unwrap_err();
     assert!(error.to_string().contains("Squeeze"), "{error}");
+    Ok(())
+}
+
+/// Numbers of a normalisation that all features share; and a graph whose rows are written into it, which is told at
+/// once, not tried on ever more timesteps.
+#[test]
+fn shared_numbers_are_spread_and_what_fails_is_tried_once() -> Result<()> {
+    let norm = [node("LayerNormalization", &["all", "share", "share"], &["n"])];
+    let squeeze = node("Squeeze", &["n", "one"], &["s"]);
+    let turn = [node("Transpose", &["s"], &["y"]), attribute("perm", &[1, 0, 2])].concat();
+    let then = [norm.to_vec(), vec![squeeze, turn]].concat();
+    let model = fixed(-1, &then, &[-1, -1, 3])?.to_sequential()?;
+    assert_eq!(model.params().shape("layer_norm.weight")?, [3]);
+
+    // As many numbers as a graph may not make for the most timesteps that are tried.
+    let wide = node("MatMul", &["all", "wide"], &["m"]);
+    let rows = [wide, node("Reshape", &["m", "rows"], &["y"])];
+    let error = fixed(-1, &rows, &[-1, -1, 3])?.to_sequential().map(drop).unwrap_err();
+    assert!(error.to_string().contains("Reshape"), "{error}");
     Ok(())
 }
