@@ -1,7 +1,7 @@
 //! Arrays of any type on the host: shapes, indices, and what else of a graph is known before it runs. They move by the
 //! same walks as tensors.
 
-use super::gather::{along, check_count, places};
+use super::gather::{along, check_count, into_parts, places};
 use super::strided::{SliceAxis, check_places, sliced, transposed};
 use super::walk::{Walk, around, broadcast, broadcast_stride, check_axis, len};
 use crate::tensor::{count, room_for};
@@ -150,6 +150,52 @@ impl<T: Copy> Array<T> {
         Self::new(shape.to_vec(), places.into_iter().map(|at| self.data[at]).collect())
     }
 
+    /// As [`scatter_elements`](super::scatter::scatter_elements): `f` makes of what is there and what comes what stays.
+    pub(crate) fn scatter_elements(
+        &self,
+        axis: usize,
+        indices: &[i64],
+        updates: &Self,
+        f: impl Fn(T, T) -> T,
+    ) -> Result<Self> {
+        let op = "Array::scatter_elements";
+        let places = along(op, &self.shape, axis, indices, &updates.shape)?;
+        Ok(self.put(&places, 1, &updates.data, f))
+    }
+
+    /// As [`scatter_nd`](super::scatter::scatter_nd): `f` makes of what is there and what comes what stays.
+    pub(crate) fn scatter_nd(
+        &self,
+        indices: &[i64],
+        shape: &[usize],
+        updates: &Self,
+        f: impl Fn(T, T) -> T,
+    ) -> Result<Self> {
+        let (places, inner) = into_parts("Array::scatter_nd", &self.shape, 0, indices, shape)?;
+        let depth = shape.last().copied().unwrap_or(0);
+        let expected = [&shape[..shape.len() - 1], &self.shape[depth..]].concat();
+        if updates.shape != expected {
+            let (op, arg, axes) = ("Array::scatter_nd", "updates", "of the indices");
+            let (found, help) =
+                (updates.shape.clone(), "the indices but their last axis, and what these lead to");
+            return Err(Error::Shape { op, arg, axes, expected, found, help });
+        }
+        Ok(self.put(&places, inner, &updates.data, f))
+    }
+
+    /// Puts parts of `inner` values to these places, counted in parts.
+    fn put(&self, places: &[usize], inner: usize, updates: &[T], f: impl Fn(T, T) -> T) -> Self {
+        let mut data = self.data.clone();
+        if !updates.is_empty() {
+            for (&place, part) in places.iter().zip(updates.chunks_exact(inner)) {
+                for (value, &update) in data[place * inner..].iter_mut().zip(part) {
+                    *value = f(*value, update);
+                }
+            }
+        }
+        Self { shape: self.shape.clone(), data }
+    }
+
     /// What `f` makes of all values along these axes, of each of which one place is left if `keep`.
     ///
     /// # Errors
@@ -200,6 +246,11 @@ mod tests {
         assert_eq!(joined, array(&[2, 4], &[0, 1, 2, 8, 3, 4, 5, 9]));
         assert_eq!(x.gather(1, &[-1, 0], &[2, 1]).unwrap(), array(&[2, 2, 1], &[2, 0, 5, 3]));
         assert_eq!(x.gather_elements(0, &[1, 0, -1], &[1, 3]).unwrap().data, [3, 1, 5]);
+        let put = x.scatter_elements(1, &[2, -1], &array(&[1, 2], &[7, 8]), |_, new| new);
+        assert_eq!(put.unwrap().data, [0, 1, 8, 3, 4, 5]);
+        let put =
+            x.scatter_nd(&[1, 1], &[2, 1], &array(&[2, 3], &[1, 2, 3, 4, 5, 6]), |a, b| a + b);
+        assert_eq!(put.unwrap().data, [0, 1, 2, 8, 11, 14]);
         let sums = |axes: &[usize], keep| x.reduce(axes, keep, |v| v.iter().sum::<i64>()).unwrap();
         assert_eq!(sums(&[1], false), array(&[2], &[3, 12]));
         assert_eq!(sums(&[0], true), array(&[1, 3], &[3, 5, 7]));

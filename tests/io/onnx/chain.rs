@@ -1,5 +1,6 @@
 //! Graphs that are chains of layers, as models that can be trained further.
 
+use crate::onnx::build::{self, attribute, bytes, floats, info, ints, node};
 use crate::onnx::exporters;
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::io::onnx::{Model, Value};
@@ -79,5 +80,69 @@ fn what_only_looks_like_a_chain_is_refused() -> Result<()> {
         let graph = Model::load(folder.join(format!("{name}.onnx")), &Device::cpu()?)?;
         assert!(graph.to_sequential().is_err(), "{name}");
     }
+    Ok(())
+}
+
+/// A model of rows of some number, or of one: `[B,T,2]`, an LSTM of three units and what comes then.
+fn fixed(rows: i64, then: &[Vec<u8>], output: &[i64]) -> Result<Model> {
+    let weights = |count: usize| (0..count).map(|at| (at as f32 * 0.7).sin()).collect::<Vec<_>>();
+    let mut nodes = vec![
+        [node("Transpose", &["x"], &["t"]), attribute("perm", &[1, 0, 2])].concat(),
+        node("LSTM", &["t", "w", "r"], &["all", "last"]),
+    ];
+    nodes.extend_from_slice(then);
+    let tensors = [
+        floats("w", &[1, 12, 2], &weights(24)),
+        floats("r", &[1, 12, 3], &weights(36)),
+        floats("m", &[3, 2], &weights(6)),
+        ints("zero", &[0]),
+        ints("one", &[1]),
+        ints("flat", &[-1, 3]),
+        floats("share", &[1], &[0.5]),
+        floats("wide", &[3, 1000], &weights(3000)),
+        ints("rows", &[11, -1, 1000]),
+    ];
+    let parts = nodes.iter().flat_map(|node| bytes(1, node));
+    let tensors = tensors.iter().flat_map(|tensor| bytes(5, tensor));
+    let values = [bytes(11, &info("x", &[rows, -1, 2])), bytes(12, &info("y", output))];
+    let graph: Vec<u8> = parts.chain(tensors).chain(values.concat()).collect();
+    Model::from_bytes(build::model(&graph), &Device::cpu()?)
+}
+
+/// The axis of directions goes, also where that of the rows is as long; that of the rows does not.
+#[test]
+fn a_model_of_one_row_is_one_of_any() -> Result<()> {
+    let x: Vec<f32> = (0..30).map(|at| (at as f32).cos()).collect();
+    let x = Sequences::from_array(&x, [3, 5, 2])?;
+    let product = node("MatMul", &["h", "m"], &["y"]);
+    let squeezed = [node("Squeeze", &["last", "zero"], &["h"]), product.clone()];
+    let reshaped = [node("Reshape", &["last", "flat"], &["h"]), product.clone()];
+    let right = fixed(-1, &squeezed, &[-1, 2])?.to_sequential()?.predict(&x)?.values().to_vec();
+    for then in [&squeezed, &reshaped] {
+        let found = fixed(1, then, &[1, 2])?.to_sequential()?.predict(&x)?.values().to_vec();
+        assert_eq!(found, right);
+    }
+    let rows = [node("Squeeze", &["last", "one"], &["h"]), product];
+    let error = fixed(1, &rows, &[1, 2])?.to_sequential().map(drop).unwrap_err();
+    assert!(error.to_string().contains("Squeeze"), "{error}");
+    Ok(())
+}
+
+/// Numbers of a normalisation that all features share; and a graph whose rows are written into it, which is told at
+/// once, not tried on ever more timesteps.
+#[test]
+fn shared_numbers_are_spread_and_what_fails_is_tried_once() -> Result<()> {
+    let norm = [node("LayerNormalization", &["all", "share", "share"], &["n"])];
+    let squeeze = node("Squeeze", &["n", "one"], &["s"]);
+    let turn = [node("Transpose", &["s"], &["y"]), attribute("perm", &[1, 0, 2])].concat();
+    let then = [norm.to_vec(), vec![squeeze, turn]].concat();
+    let model = fixed(-1, &then, &[-1, -1, 3])?.to_sequential()?;
+    assert_eq!(model.params().shape("layer_norm.weight")?, [3]);
+
+    // As many numbers as a graph may not make for the most timesteps that are tried.
+    let wide = node("MatMul", &["all", "wide"], &["m"]);
+    let rows = [wide, node("Reshape", &["m", "rows"], &["y"])];
+    let error = fixed(-1, &rows, &[-1, -1, 3])?.to_sequential().map(drop).unwrap_err();
+    assert!(error.to_string().contains("Reshape"), "{error}");
     Ok(())
 }

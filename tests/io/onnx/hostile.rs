@@ -1,56 +1,12 @@
 //! Files that are damaged, or made to do harm.
 
 use crate::common::Folder;
+use crate::onnx::build::{
+    attribute, bytes, graph, int, model, model_of, named, node, tensor, varint,
+};
 use crate::onnx::exporters;
 use wgpu_lstm::io::onnx::{Model, Value};
 use wgpu_lstm::{Device, Error, Result};
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-/// A field of a number.
-fn int(field: u64, value: i64) -> Vec<u8> {
-    [varint(field << 3), varint(value as u64)].concat()
-}
-
-/// A field of bytes.
-fn bytes(field: u64, content: &[u8]) -> Vec<u8> {
-    [varint(field << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
-}
-
-fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
-    let inputs = inputs.iter().flat_map(|name| bytes(1, name.as_bytes()));
-    let outputs = outputs.iter().flat_map(|name| bytes(2, name.as_bytes()));
-    inputs.chain(outputs).chain(bytes(4, op.as_bytes())).collect()
-}
-
-fn named(name: &str) -> Vec<u8> {
-    bytes(1, name.as_bytes())
-}
-
-/// A graph of these nodes and tensors, from the input x to the output y.
-fn graph(nodes: &[Vec<u8>], tensors: &[Vec<u8>]) -> Vec<u8> {
-    let nodes = nodes.iter().flat_map(|node| bytes(1, node));
-    let tensors = tensors.iter().flat_map(|tensor| bytes(5, tensor));
-    nodes.chain(tensors).chain(bytes(11, &named("x"))).chain(bytes(12, &named("y"))).collect()
-}
-
-fn model(graph: &[u8]) -> Vec<u8> {
-    [bytes(8, &int(2, 17)), bytes(7, graph)].concat()
-}
-
-/// A tensor of a name, sizes, a type and other fields.
-fn tensor(name: &str, dims: &[i64], kind: i64, rest: &[u8]) -> Vec<u8> {
-    let dims: Vec<u8> = dims.iter().flat_map(|&size| int(1, size)).collect();
-    [dims, int(2, kind), bytes(8, name.as_bytes()), rest.to_vec()].concat()
-}
 
 fn load(bytes: Vec<u8>) -> Result<Model> {
     Model::from_bytes(bytes, &Device::cpu()?)
@@ -184,6 +140,45 @@ fn a_constant_that_no_memory_holds_is_left_for_the_run() -> Result<()> {
 }
 
 #[test]
+fn an_opset_that_is_not_known_is_refused() -> Result<()> {
+    let of = |opset| model_of(opset, &graph(&[node("Relu", &["x"], &["y"])], &[]));
+    for opset in [i64::MIN, -1, 0, 29, 99] {
+        let text = refused(of(opset));
+        assert!(
+            text.contains(&format!("the opset of ai.onnx is {opset}, expected 1 to 28")),
+            "{text}"
+        );
+    }
+    for opset in [6, 28] {
+        load(of(opset))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn numbers_in_the_field_of_another_type_are_refused() -> Result<()> {
+    let with = |kind, rest: &[u8]| {
+        let cast = [node("Cast", &["t"], &["f"]), attribute("to", &[1])].concat();
+        model(&graph(&[cast, node("Add", &["x", "f"], &["y"])], &[tensor("t", &[2], kind, rest)]))
+    };
+    let varints = [1, 2];
+    for (kind, field, name) in
+        [(1, 5, "int32_data"), (1, 7, "int64_data"), (11, 5, "int32_data"), (7, 11, "uint64_data")]
+    {
+        let text = refused(with(kind, &bytes(field, &varints)));
+        assert!(text.contains(&format!("in {name}")), "{text}");
+    }
+    let text = refused(with(11, &bytes(4, &[0; 16])));
+    assert!(text.contains("tensor \"t\" is in float_data"), "{text}");
+    let text = refused(with(1, &[bytes(9, &[0; 4]), bytes(4, &[0; 4])].concat()));
+    assert!(text.contains("in float_data and another one"), "{text}");
+    for (kind, field) in [(6, 5), (7, 7), (13, 11), (9, 5), (10, 5)] {
+        load(with(kind, &bytes(field, &varints)))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn weights_beside_a_model_are_read_from_its_folder_alone() -> Result<()> {
     let device = Device::cpu()?;
     let folder = Folder::new("onnx_external");
@@ -220,8 +215,23 @@ fn weights_beside_a_model_are_read_from_its_folder_alone() -> Result<()> {
     }
     #[cfg(unix)]
     {
-        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
-        assert!(matches!(load(&file("link", "4", "8")), Err(Error::File { .. })));
+        use std::os::unix::fs::symlink;
+        // A cache that keeps files by their hash: both are links to elsewhere, and the names are those of the links.
+        symlink(&outside, inside.join("link")).unwrap();
+        std::fs::write(folder.path().join("blob"), file("link", "4", "8")).unwrap();
+        symlink(folder.path().join("blob"), inside.join("linked.onnx")).unwrap();
+        let y = Model::load(inside.join("linked.onnx"), &device)?
+            .run(&[("x", Value::f32(&[1.0], [1], &device)?)])?;
+        assert_eq!(y[0].1.to_f32()?, [2.0, 3.0]);
+        // Not so a folder on the way, nor what is no file.
+        symlink(folder.path(), inside.join("away")).unwrap();
+        symlink("/dev/zero", inside.join("zero")).unwrap();
+        for location in ["away/secret", "zero"] {
+            assert!(
+                matches!(load(&file(location, "4", "8")), Err(Error::File { .. })),
+                "{location}"
+            );
+        }
     }
     assert!(matches!(load(&file("none", "4", "8")), Err(Error::Io { .. })));
     for (offset, length) in

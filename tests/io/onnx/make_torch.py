@@ -101,6 +101,21 @@ class Packed(nn.Module):
         return nn.utils.rnn.pad_packed_sequence(y)[0], h
 
 
+class Unsorted(nn.Module):
+    """Rows that come in any order of their lengths, for which the exporter sorts them and sorts them back."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, lengths):
+        first = self.layer.batch_first
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=first, enforce_sorted=False)
+        y, last = self.layer(packed)
+        y = nn.utils.rnn.pad_packed_sequence(y, batch_first=first)[0]
+        return (y, *last) if isinstance(last, tuple) else (y, last)
+
+
 class Attention(nn.Module):
     def __init__(self):
         super().__init__()
@@ -131,6 +146,10 @@ def options():
     yield "pooled", Pooled(), [(2, 40, 3)]
     yield "packed", Packed(), [(6, 3, 3), np.array([6, 4, 1])]
     yield "attention", Attention(), [(2, 5, 3), np.array([[0, 0, 1, 0, 0], [0, 0, 0, 1, 1]]) == 1]
+    lengths = np.array([3, 6, 1, 4])
+    yield "unsorted", Unsorted(nn.LSTM(3, 4, batch_first=True)), [(4, 6, 3), lengths]
+    yield "unsorted_both", Unsorted(nn.LSTM(3, 4, 2, bidirectional=True)), [(6, 4, 3), lengths]
+    yield "unsorted_gru", Unsorted(nn.GRU(3, 4, batch_first=True)), [(4, 6, 3), lengths]
 
 
 def export(model, inputs, dynamo, opset):

@@ -1,5 +1,7 @@
 //! From a graph of names to a plan: nodes in order, constants computed, what nothing needs left out.
 
+use super::fold::{Room, steps};
+use super::frame::Frame;
 use super::node::Node;
 use super::ops;
 use super::plan::{Args, Branch, Plan, Ref, Step};
@@ -12,55 +14,16 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The numbers that constants may have beyond what the file holds.
-const FOLDED: usize = 1 << 22;
-
 pub(super) struct Compiler<'a> {
     source: &'a Source,
     folder: Folder<'a>,
     device: &'a Device,
     opsets: &'a BTreeMap<String, i64>,
     frames: Vec<Frame>,
-    /// The numbers that further constants may have.
-    room: usize,
+    /// For further constants.
+    room: Room,
     /// The nodes that became constants.
     pub(super) folded: usize,
-}
-
-/// A graph that becomes a plan of its own.
-#[derive(Default)]
-struct Frame {
-    slots: usize,
-    constants: Vec<Value>,
-    steps: Vec<Step>,
-    /// The names of the graph, and of those that lie within it and became a part of the plan.
-    scopes: Vec<HashMap<String, Ref>>,
-    /// The values of the graph around that are inputs of this one, after its own.
-    captured: Vec<Ref>,
-    /// The slots of all inputs.
-    inputs: Vec<usize>,
-}
-
-impl Frame {
-    fn constant(&mut self, value: Value) -> Ref {
-        self.constants.push(value);
-        Ref::Constant(self.constants.len() - 1)
-    }
-
-    fn slot(&mut self) -> usize {
-        self.slots += 1;
-        self.slots - 1
-    }
-
-    fn input(&mut self) -> Ref {
-        let slot = self.slot();
-        self.inputs.push(slot);
-        Ref::Slot(slot)
-    }
-
-    fn find(&self, name: &str) -> Option<Ref> {
-        self.scopes.iter().rev().find_map(|scope| scope.get(name).copied())
-    }
 }
 
 impl<'a> Compiler<'a> {
@@ -70,7 +33,7 @@ impl<'a> Compiler<'a> {
         device: &'a Device,
         opsets: &'a BTreeMap<String, i64>,
     ) -> Self {
-        let room = FOLDED.saturating_add(source.len() as usize);
+        let room = Room::of(source.len());
         Self { source, folder, device, opsets, frames: Vec::new(), room, folded: 0 }
     }
 
@@ -80,10 +43,10 @@ impl<'a> Compiler<'a> {
         graph: &'a GraphProto,
         inputs: &[&str],
     ) -> Result<(Plan, Vec<Ref>)> {
-        let mut frame = Frame { scopes: vec![HashMap::new()], ..Frame::default() };
+        let mut frame = Frame::new();
         for &name in inputs {
             let input = frame.input();
-            frame.scopes[0].insert(name.to_string(), input);
+            frame.bind(name, input, true);
         }
         self.frames.push(frame);
         let outputs = self.graph(graph);
@@ -99,16 +62,14 @@ impl<'a> Compiler<'a> {
     fn frame(&mut self) -> &mut Frame {
         // There is always one while a graph is compiled.
         if self.frames.is_empty() {
-            self.frames.push(Frame { scopes: vec![HashMap::new()], ..Frame::default() });
+            self.frames.push(Frame::new());
         }
         let last = self.frames.len() - 1;
         &mut self.frames[last]
     }
 
     fn bind(&mut self, name: &str, value: Ref) {
-        if let Some(scope) = self.frame().scopes.last_mut() {
-            scope.insert(name.into(), value);
-        }
+        self.frame().bind(name, value, false);
     }
 
     /// The value of a name, as the innermost plan knows it.
@@ -128,7 +89,7 @@ impl<'a> Compiler<'a> {
                     frame.input()
                 }
             };
-            frame.scopes[0].insert(name.into(), here);
+            frame.bind(name, here, true);
             at = here;
         }
         Some(at)
@@ -146,11 +107,31 @@ impl<'a> Compiler<'a> {
         for at in initializers {
             let tensor = &graph.initializers[at];
             let value = tensor.value(self.source, self.folder, self.device)?;
+            if tensor.is_external() {
+                self.room.add(value.len());
+            }
             let constant = self.frame().constant(value);
             self.bind(&tensor.name, constant);
         }
+        // How often each name is still needed: a constant that no further node needs is let go at once.
+        let mut uses: HashMap<&str, usize> = HashMap::new();
+        for output in &graph.outputs {
+            *uses.entry(&output.name).or_default() += 1;
+        }
+        let mut names = Vec::new();
+        order.iter().for_each(|&at| needs(&graph.nodes[at], &mut names));
+        names.drain(..).for_each(|name| *uses.entry(name).or_default() += 1);
         for at in order {
-            self.node(&graph.nodes[at])?;
+            let node = &graph.nodes[at];
+            self.node(node)?;
+            needs(node, &mut names);
+            for name in names.drain(..) {
+                let left = uses.entry(name).or_default();
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    self.frame().forget(name);
+                }
+            }
         }
         let mut outputs = Vec::with_capacity(graph.outputs.len());
         for output in &graph.outputs {
@@ -284,7 +265,8 @@ impl<'a> Compiler<'a> {
             let first = inputs.len();
             inputs.extend(captured.into_iter().map(Some));
             let (inputs, captured) = (names.len(), first..inputs.len());
-            inner.push(ops::Inner { name, inputs, captured, plan: Arc::new(plan) });
+            let outputs = &graph.outputs;
+            inner.push(ops::Inner { name, inputs, captured, plan: Arc::new(plan), outputs });
         }
         let node = Node {
             proto,
@@ -295,21 +277,23 @@ impl<'a> Compiler<'a> {
             device: self.device,
             constants: &constants,
             used: RefCell::default(),
+            weights: RefCell::default(),
+            taken: RefCell::default(),
         };
         let run = ops::build(&node, &inner)?;
         node.check_used()?;
         let is_constant = |input: &Option<Ref>| !matches!(input, Some(Ref::Slot(_)));
         if inner.is_empty() && inputs.iter().all(is_constant) {
             let constants = self.frames.last().map_or(&[][..], |frame| &frame.constants);
-            let (refs, device, limit) = (&inputs[..], self.device, self.room);
+            let (refs, device, limit) = (&inputs[..], self.device, self.room.limit());
             let args = Args { refs, values: &[], constants, device, limit };
-            // What fails here fails when the model runs, if it gets there.
-            if let Ok(values) = run(&args)
+            // What fails here fails when the model runs, if it gets there; so it is with what is too much work.
+            if self.room.take_steps(steps(proto, &args))
+                && let Ok(values) = run(&args)
                 && values.len() >= proto.outputs.len()
             {
                 let size = values.iter().map(Value::len).fold(0, usize::saturating_add);
-                if size <= self.room {
-                    self.room -= size;
+                if self.room.take_numbers(size) {
                     self.folded += 1;
                     for (name, value) in proto.outputs.iter().zip(values) {
                         let constant = self.frame().constant(value);
@@ -329,6 +313,13 @@ impl<'a> Compiler<'a> {
             self.bind(name, Ref::Slot(slot));
             outputs.push(Some(slot));
         }
+        let (weights, taken) = (node.weights.take(), node.taken.take());
+        for at in taken {
+            if let Some(input) = inputs.get_mut(at) {
+                *input = None;
+            }
+        }
+        inputs.iter().flatten().for_each(|&input| self.frame().hold(input));
         let proto = Arc::new(proto.plain());
         let branch = |name: &str| {
             let found = inner.iter().find(|inner| inner.name == name)?;
@@ -349,6 +340,7 @@ impl<'a> Compiler<'a> {
             last: vec![],
             inner,
             branches,
+            weights,
         });
         Ok(())
     }

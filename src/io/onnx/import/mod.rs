@@ -6,6 +6,8 @@
 
 mod chain;
 mod compile;
+mod fold;
+mod frame;
 mod node;
 mod ops;
 mod plan;
@@ -23,7 +25,7 @@ use crate::{Device, Error, Result};
 use compile::Compiler;
 use plan::Plan;
 use proto::{ModelProto, ValueInfo};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -38,6 +40,10 @@ const KEPT: usize = 8;
 /// It takes the operators that exporters write around LSTMs, with any batch and any number of timesteps where the
 /// file leaves them open. Floats of 16 and of 64 bits are computed as 32-bit ones, and come out as such. Control
 /// flow (`If`, `Loop`, `Scan`) runs on the host.
+///
+/// Opsets 1 to 28 of ONNX and 1 of `com.microsoft` are read; a newer one is an error, since it may have given an
+/// operator another meaning. Where `sequence_lens` gives a row of an `LSTM`, `RNN` or `GRU` no step, its `Y_h` and
+/// `Y_c` are its first states, as the recurrence has them; ONNX Runtime gives zeros there.
 ///
 /// ```no_run
 /// use wgpu_lstm::io::onnx::{Model, Value};
@@ -120,7 +126,9 @@ impl TensorInfo {
 }
 
 impl Model {
-    /// Loads a model from a file, and its weights onto a device. Weights in files beside it are read from there.
+    /// Loads a model from a file, and its weights onto a device. Weights in files beside it are read from there:
+    /// in the model's folder or one within it, by the path as it is given, not by what it links to. A file there may
+    /// itself be a link, as in the cache of Hugging Face.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::File`] for a file that is damaged or no ONNX model, and for an operator, an
@@ -174,9 +182,10 @@ impl Model {
             let expected = "one without functions of its own (export it with them inlined)";
             return Err(source.bad("the model", expected, format!("one with {functions}")));
         }
-        let has_default =
-            |info: &&ValueInfo| graph.initializers.iter().any(|t| t.name == info.name);
-        let inputs: Vec<_> = graph.inputs.iter().filter(|info| !has_default(info)).collect();
+        check_opsets(&source, &opsets)?;
+        let defaults: HashSet<&str> = graph.initializers.iter().map(|t| t.name.as_str()).collect();
+        let needed = |info: &&ValueInfo| !defaults.contains(info.name.as_str());
+        let inputs: Vec<_> = graph.inputs.iter().filter(needed).collect();
         let mut all = inputs.iter().copied().chain(&graph.outputs);
         if let Some(info) = all.find(|info| info.is_other) {
             return Err(source.bad(
@@ -239,11 +248,12 @@ impl Model {
     /// which the last eight are remembered.
     pub fn run(&self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
         let mut values = Vec::with_capacity(self.inputs.len());
+        let given: HashMap<&str, &Value> = inputs.iter().map(|(name, v)| (*name, v)).collect();
         for info in &self.inputs {
-            let given = inputs.iter().find(|(name, _)| *name == info.name);
             let missing =
                 || wrong(format!("no {:?}", info.name), format!("all of: {}", self.input_names()));
-            values.push(self.checked(info, &given.ok_or_else(missing)?.1)?);
+            let given = given.get(info.name.as_str()).ok_or_else(missing)?;
+            values.push(self.checked(info, given)?);
         }
         if inputs.len() != self.inputs.len() {
             let known = |name: &str| self.inputs.iter().any(|info| info.name == name);
@@ -347,6 +357,25 @@ impl Model {
         }
         text
     }
+}
+
+/// The versions of operators that are known here, by their domains.
+const OPSETS: [(&str, i64); 2] = [("", 28), ("com.microsoft", 1)];
+
+/// A version of which nothing is known here may have given an operator another meaning.
+fn check_opsets(source: &Source, opsets: &BTreeMap<String, i64>) -> Result<()> {
+    for (domain, newest) in OPSETS {
+        let Some(found) = opsets.get(domain).filter(|found| !(1..=newest).contains(*found)) else {
+            continue;
+        };
+        let name = if domain.is_empty() { "ai.onnx" } else { domain };
+        let expected = match found < &1 {
+            true => format!("1 to {newest}"),
+            false => format!("1 to {newest} (export the model with one of them, or convert it)"),
+        };
+        return Err(source.bad(format!("the opset of {name}"), expected, found.to_string()));
+    }
+    Ok(())
 }
 
 fn wrong(found: String, expected: String) -> Error {

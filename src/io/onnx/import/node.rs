@@ -5,9 +5,11 @@ use super::proto::{Attribute, NodeProto};
 use super::tensor::{Folder, TensorProto};
 use super::value::{Element, Value};
 use crate::io::Source;
+use crate::ops::lstm::Weights;
 use crate::{Device, Error, Result};
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 /// A node that is being loaded. An attribute that no operator asked for is an error: see [`Node::check_used`].
 pub(super) struct Node<'a> {
@@ -21,6 +23,10 @@ pub(super) struct Node<'a> {
     /// The inputs that are constant.
     pub(super) constants: &'a [Option<Value>],
     pub(super) used: RefCell<Vec<&'a str>>,
+    /// Those of an LSTM, if they are constant.
+    pub(super) weights: RefCell<Option<Arc<Vec<Weights>>>>,
+    /// The inputs that are not read when it runs, since what runs has them in another form.
+    pub(super) taken: RefCell<Vec<usize>>,
 }
 
 /// Integers that are an attribute in some versions and an input in others.

@@ -2,6 +2,7 @@
 
 use super::proto::NodeProto;
 use super::value::{Ints, Value};
+use crate::ops::lstm::Weights;
 use crate::{Device, Error, Result, Tensor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,6 +35,9 @@ pub(super) struct Step {
     pub(super) inner: Vec<Arc<Plan>>,
     /// Those of an `If`: if the condition is true, and if not.
     pub(super) branches: Option<[Branch; 2]>,
+    /// Of an LSTM whose weights are constant: those of each direction, which it has in place of its inputs W, R, B
+    /// and P.
+    pub(super) weights: Option<Arc<Vec<Weights>>>,
 }
 
 /// A branch of an `If`.

@@ -18,6 +18,10 @@ pub(super) struct TensorProto {
     pub(super) dims: Vec<i64>,
     pub(super) element: i64,
     place: Place,
+    /// The field that its numbers are in; 0 if there is none.
+    field: u64,
+    /// Whether there are several such fields.
+    mixed: bool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -47,6 +51,10 @@ impl TensorProto {
         let mut external = Vec::new();
         let mut is_external = false;
         while let Some((field, content)) = wire.next(&mut message)? {
+            if matches!(field, 4..=7 | 9..=11) {
+                tensor.mixed |= tensor.field != 0 && tensor.field != field;
+                tensor.field = field;
+            }
             match field {
                 1 => {
                     wire.ints(&content, "a tensor's dims", &mut tensor.dims)?;
@@ -156,6 +164,9 @@ impl TensorProto {
             let found = format!("of data_type {}", self.element);
             return Err(bad("numbers of 64 bits and fewer", found));
         };
+        if let Some(found) = self.wrong_field(kind) {
+            return Err(bad(&format!("{kind} numbers in the field that ONNX has for them"), found));
+        }
         let expected = if shape.contains(&0) { 0 } else { count(&shape) };
         let wrong = |found: String| bad(&format!("{expected} numbers, as {shape:?} holds"), found);
         let (other, ranges);
@@ -227,6 +238,31 @@ impl TensorProto {
         Ok(Value::Ints(Ints::from_bytes(kind, shape, bytes)?))
     }
 
+    /// Whether its numbers lie in a file of their own.
+    pub(super) fn is_external(&self) -> bool {
+        matches!(self.place, Place::External { .. })
+    }
+
+    /// The field that its numbers are in, if those of their type do not lie there.
+    fn wrong_field(&self, kind: Element) -> Option<String> {
+        use Element::{Bf16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+        if self.is_external() {
+            return None;
+        }
+        let (name, fits) = match self.field {
+            4 => ("float_data", kind == F32),
+            5 => ("int32_data", matches!(kind, I32 | I16 | I8 | U16 | U8 | Bool | F16 | Bf16)),
+            7 => ("int64_data", kind == I64),
+            10 => ("double_data", kind == F64),
+            11 => ("uint64_data", matches!(kind, U32 | U64)),
+            _ => ("raw_data", true),
+        };
+        match self.mixed {
+            true => Some(format!("in {name} and another one")),
+            false => (!fits).then(|| format!("in {name}")),
+        }
+    }
+
     /// Integers of variable length, if there are as many as expected.
     fn varints(&self, source: &Source, expected: usize, kind: Element) -> Result<Option<Vec<i64>>> {
         let mut ints = match &self.place {
@@ -251,7 +287,8 @@ impl TensorProto {
         Ok((ints.len() == expected).then_some(ints))
     }
 
-    /// The path of a file beside the model: within its folder, and no link out of it.
+    /// The path of a file beside the model: in its folder, or in one within that. The file may be a link to elsewhere,
+    /// as in caches that keep what it holds by its hash; the folders on the way may not.
     fn beside(&self, source: &Source, folder: Folder<'_>, file: &str) -> Result<PathBuf> {
         let bad = |expected: &str| source.bad(self.what(), expected, format!("{file:?}"));
         let Some(folder) = folder else {
@@ -260,21 +297,24 @@ impl TensorProto {
         let path = Path::new(file);
         let inside =
             path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !inside || file.is_empty() {
+        if !inside || path.file_name().is_none() {
             return Err(bad("external data in the model's folder"));
         }
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let whole = folder.join(path);
         let io = |error: std::io::Error| Error::Io {
             action: "read",
             path: whole.display().to_string(),
             error: error.to_string(),
         };
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let (real, root) = (whole.canonicalize().map_err(io)?, folder.canonicalize().map_err(io)?);
-        if !real.starts_with(&root) || !real.is_file() {
+        let parent = whole.parent().unwrap_or(folder).canonicalize().map_err(io)?;
+        if !parent.starts_with(folder.canonicalize().map_err(io)?) {
             return Err(bad("external data in the model's folder"));
         }
-        Ok(real)
+        match std::fs::metadata(&whole).map_err(io)?.is_file() {
+            true => Ok(whole),
+            false => Err(bad("a file")),
+        }
     }
 }
 

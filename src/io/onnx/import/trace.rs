@@ -20,7 +20,8 @@ struct Known {
     sized: bool,
     /// Whether it does itself.
     fixed: bool,
-    /// Of what it is put together, and along which axis.
+    /// Of what it is put together, and along which axis. Parts have none themselves: what is put together in
+    /// thousands of steps is not as deep.
     parts: Option<Arc<(usize, Vec<Known>)>>,
 }
 
@@ -29,8 +30,9 @@ impl Known {
         Self { value, at, sized: true, fixed: true, parts: None }
     }
 
-    fn along(&self) -> usize {
-        self.parts.as_deref().map_or(usize::MAX, |parts| parts.0)
+    /// The size of the axis along which it is put together, in all and of one part.
+    fn size_along(&self, value: &Value) -> Option<usize> {
+        value.shape().get(self.parts.as_deref()?.0).copied()
     }
 
     /// The part that one index along an axis lies in, and the index in it: what PyTorch writes for the last layer's
@@ -106,8 +108,10 @@ pub(super) fn slice(
         });
         given.or_else(|| known(at))
     };
-    let steps = known(4).unwrap_or(vec![1]);
-    let axes = list("axes", 3).unwrap_or(vec![0]);
+    // What is left out has a default; what only the run knows has none.
+    let is_there = |at: usize| node.inputs.get(at).is_some_and(|name| !name.is_empty());
+    let steps = if is_there(4) { known(4)? } else { vec![1] };
+    let axes = if is_there(3) { known(3)? } else { list("axes", 3).unwrap_or(vec![0]) };
     match (&axes[..], &list("starts", 1)?[..], &list("ends", 2)?[..], &steps[..]) {
         (&[axis], &[start], &[end], &[1]) => Some([axis, start, end]),
         _ => None,
@@ -192,10 +196,15 @@ impl Tracer<'_> {
                 }
                 _ => None,
             };
+            // One place: what ends at 0 from the last one on has none.
+            let is_one = |start: i64, end: i64| match start {
+                -1 => data.size_along(&data.value).is_some_and(|size| end >= size as i64),
+                start => end == start.wrapping_add(1),
+            };
             if let Some([axis, start, end]) = slice(&step.proto, list)
-                && (end == start.wrapping_add(1) || (start == -1 && end >= i64::from(i32::MAX)))
+                && is_one(start, end)
                 && let Some((part, 0)) = data.part(axis, start)
-                && part.value.shape().get(data.along()) == Some(&1)
+                && data.size_along(&part.value) == Some(1)
             {
                 return Ok(vec![part]);
             }
@@ -245,7 +254,8 @@ impl Tracer<'_> {
                 let rank = first.value.shape().len() as i64;
                 let axis =
                     usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or_default();
-                Some(Arc::new((axis, inputs.iter().flatten().cloned().collect())))
+                let whole = |part: &Known| Known { parts: None, ..part.clone() };
+                Some(Arc::new((axis, inputs.iter().flatten().map(whole).collect())))
             }
             _ => None,
         };
@@ -272,6 +282,7 @@ impl Tracer<'_> {
             last: vec![],
             inner: step.inner.clone(),
             branches: None,
+            weights: step.weights.clone(),
         });
         Ok(outputs)
     }

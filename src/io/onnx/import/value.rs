@@ -278,6 +278,12 @@ impl Value {
         }
     }
 
+    /// No numbers.
+    pub(super) fn nothing() -> Self {
+        let data = Data::Wide(Arc::new(Array { shape: vec![0], data: vec![] }));
+        Self::Ints(Ints { kind: Element::I64, data })
+    }
+
     /// The number of numbers.
     pub(super) fn len(&self) -> usize {
         match self {

@@ -38,8 +38,18 @@ impl Chain<'_> {
                     (None, Some(Value::Ints(list))) => list.values().into_owned(),
                     _ => return Ok(false),
                 };
+                // Rows and timesteps stay, also where the file fixes one of them: another model has more.
                 let gone: Vec<_> = list.into_iter().map(place).collect();
-                (0..from.len()).filter(|at| !gone.contains(at)).map(|at| from[at]).collect()
+                let may_go = |&at: &usize| {
+                    let found = old.get(at);
+                    found.is_some_and(|a| matches!(a, (Label::One | Label::Directions, 1)))
+                };
+                if !gone.iter().all(may_go) {
+                    return Ok(false);
+                }
+                let left = (0..old.len()).filter(|at| !gone.contains(at));
+                self.axes = left.map(|at| old[at]).collect();
+                return Ok(true);
             }
             "Flatten" => {
                 let at = place(node.int("axis", 1)?).min(from.len());
@@ -58,22 +68,24 @@ impl Chain<'_> {
         let mut left = old.into_iter().peekable();
         let mut axes = Vec::new();
         for size in to {
-            while left.peek().is_some_and(|axis| {
-                axis.1 == 1 && size != 1 && matches!(axis.0, Label::One | Label::Directions)
-            }) {
-                left.next();
-            }
-            let Some((label, first)) = left.next() else { return Ok(false) };
-            match label {
-                Label::Directions => match left.next() {
-                    Some((Label::Features, second)) if first * second == size => {
-                        axes.push((Label::Features, size));
+            let (label, first) = loop {
+                match (left.next(), left.peek()) {
+                    (Some((Label::Directions, n)), Some(&(Label::Features, features)))
+                        if n * features == size =>
+                    {
+                        left.next();
+                        break (Label::Features, size);
                     }
-                    _ => return Ok(false),
-                },
-                label if first == size => axes.push((label, size)),
-                _ => return Ok(false),
+                    (Some((Label::Directions, 1)), _) => {}
+                    (Some((Label::One, 1)), _) if size != 1 => {}
+                    (Some(axis), _) => break axis,
+                    (None, _) => return Ok(false),
+                }
+            };
+            if first != size || label == Label::Directions {
+                return Ok(false);
             }
+            axes.push((label, size));
         }
         if left.any(|axis| axis.1 != 1 || !matches!(axis.0, Label::One | Label::Directions)) {
             return Ok(false);

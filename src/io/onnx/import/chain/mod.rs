@@ -14,7 +14,8 @@ use super::value::{Element, Ints, Value};
 use super::{Axis, Model, trace};
 use crate::io::Source;
 use crate::nn::{Activation, BatchNorm, Dense, IntoLayer, LayerNorm, Pool, Pooling};
-use crate::{Result, Sequential, Tensor};
+use crate::ops::nd;
+use crate::{Error, Result, Sequential, Tensor};
 use std::cell::RefCell;
 
 /// What an axis of a value is.
@@ -39,8 +40,10 @@ struct Chain<'a> {
     model: Sequential,
     source: Source,
     plan: &'a Plan,
-    /// Of each layer that has some, its parameters in the order of its build.
-    values: Vec<(usize, Vec<Vec<f32>>)>,
+    /// Of each layer that has some, its node and its parameters in the order of its build.
+    values: Vec<(usize, String, Vec<Vec<f32>>)>,
+    /// What errors call the node that is looked at.
+    label: String,
     axes: Vec<(Label, usize)>,
     /// Which axis of the input is time.
     time: Option<Label>,
@@ -100,7 +103,8 @@ impl Model {
             };
             traced =
                 trace::run(&self.plan, vec![value], &self.device).map(|(_, plan)| (plan, sizes));
-            if traced.is_ok() {
+            // More timesteps help where a window found too few.
+            if !traced.as_ref().is_err_and(|error| self.is_of_window(error)) {
                 break;
             }
         }
@@ -110,6 +114,7 @@ impl Model {
             source,
             plan: &plan,
             values: Vec::new(),
+            label: String::new(),
             axes: labels.into_iter().zip(sizes.iter().copied()).collect(),
             time: None,
             open: None,
@@ -118,6 +123,7 @@ impl Model {
         let features = if is_float { chain.axes[2].1 } else { 1 };
         let mut at = Ref::Slot(0);
         for step in &plan.steps {
+            chain.label = step.label.to_string();
             at = chain.step(step, at)?;
         }
         if plan.outputs != [at] {
@@ -130,13 +136,24 @@ impl Model {
     }
 }
 
+impl Model {
+    /// Whether an error is one of a node that takes windows of its input.
+    fn is_of_window(&self, error: &Error) -> bool {
+        let Error::At { place, .. } = error else { return false };
+        let mut steps = self.plan.steps.iter();
+        steps.find(|step| *step.label == **place).is_some_and(|step| {
+            matches!(step.proto.op.as_str(), "Conv" | "MaxPool" | "AveragePool" | "Pad")
+        })
+    }
+}
+
 impl Chain<'_> {
     fn add(&mut self, layer: impl IntoLayer, values: Vec<Vec<f32>>) {
         let none = Sequential::new(&self.model.params().device());
         let model = std::mem::replace(&mut self.model, none);
         self.model = model.add(layer);
         if !values.is_empty() {
-            self.values.push((self.layers, values));
+            self.values.push((self.layers, self.label.clone(), values));
         }
         self.layers += 1;
     }
@@ -144,18 +161,14 @@ impl Chain<'_> {
     fn finish(mut self, features: usize) -> Result<Sequential> {
         self.close();
         self.model.build(features)?;
-        for (layer, values) in self.values {
+        for (layer, label, values) in self.values {
             let names = self.model.parameter_names(layer);
             if names.len() != values.len() {
                 let found = format!("{} of {}", values.len(), names.len());
-                return Err(self.source.bad(
-                    format!("layer {layer}"),
-                    "all parameters of a layer",
-                    found,
-                ));
+                return Err(self.source.bad(label, "all parameters of a layer", found));
             }
             for (name, values) in names.iter().zip(values) {
-                self.model.params().set(name, &values)?;
+                self.model.params().set(name, &values).map_err(|error| error.at(&*label))?;
             }
         }
         Ok(self.model)
@@ -204,6 +217,8 @@ impl Chain<'_> {
             device: &device,
             constants: &constants,
             used: RefCell::default(),
+            weights: RefCell::new(step.weights.clone()),
+            taken: RefCell::default(),
         };
         match self.layer(&node, place, output)? {
             true => Ok(Ref::Slot(slot)),
@@ -263,8 +278,11 @@ impl Chain<'_> {
                     return Ok(false);
                 }
                 let Some(Value::Floats(scale)) = node.constant(1) else { return Ok(false) };
+                // They may be broadcast.
+                let features = [self.axes[rank - 1].1];
+                let scale = nd::expand(scale, &features)?;
                 let bias = match node.constant(2) {
-                    Some(Value::Floats(bias)) => bias.to_vec()?,
+                    Some(Value::Floats(bias)) => nd::expand(bias, &features)?.to_vec()?,
                     _ => vec![0.0; scale.len()],
                 };
                 let epsilon = node.float("epsilon", 1e-5)?;
@@ -310,7 +328,7 @@ impl Chain<'_> {
         last.1 = units;
         let mut values = match turned {
             true => weight.to_vec()?,
-            false => crate::ops::nd::transpose(weight, &[1, 0])?.to_vec()?,
+            false => nd::transpose(weight, &[1, 0])?.to_vec()?,
         };
         if node.proto.op == "MatMul" {
             self.open = Some((units, values));
@@ -320,7 +338,7 @@ impl Chain<'_> {
         values.iter_mut().for_each(|value| *value *= alpha);
         match node.constant(2) {
             Some(Value::Floats(bias)) => {
-                let bias = crate::ops::nd::expand(bias, &[units])?;
+                let bias = nd::expand(bias, &[units])?;
                 let bias = bias.to_vec()?.into_iter().map(|value| value * beta).collect();
                 self.add(Dense::new(units), vec![values, bias]);
             }

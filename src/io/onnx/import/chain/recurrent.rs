@@ -4,29 +4,26 @@ use super::super::node::Node;
 use super::super::ops::Common;
 use super::super::value::Value;
 use super::{Chain, Label};
+use crate::Result;
 use crate::nn::{Lstm, Merge, Rnn};
-use crate::ops::{Coupling, GateActivation};
-use crate::{Result, Tensor};
+use crate::ops::{Coupling, GateActivation, nd};
 
 impl Chain<'_> {
-    /// What both recurrent layers ask for: the options, the weights of all directions, and what is used of the
-    /// outputs, all timesteps or the last states.
+    /// What both recurrent layers of so many units ask for: the options, and what is used of the outputs, all
+    /// timesteps or the last states.
     pub(super) fn recurrent(
         &mut self,
         node: &Node<'_>,
         output: usize,
         default: &[&str],
-    ) -> Result<Option<(Common, [Tensor; 2], bool)>> {
+        hidden: usize,
+    ) -> Result<Option<(Common, bool)>> {
         let common = Common::of(node, default)?;
         let zero = |at: usize| -> Result<bool> {
             Ok(match node.constant(at) {
                 Some(Value::Floats(state)) => state.to_vec()?.iter().all(|&v| v == 0.0),
                 _ => !node.has_input(at),
             })
-        };
-        let (Some(Value::Floats(w)), Some(Value::Floats(r))) = (node.constant(1), node.constant(2))
-        else {
-            return Ok(None);
         };
         let time = usize::from(common.batch_first);
         let batch = 1 - time;
@@ -38,8 +35,7 @@ impl Chain<'_> {
         if common.activations.windows(2).any(|pair| pair[0] != pair[1]) {
             return Ok(None);
         }
-        let (directions, hidden) =
-            (common.directions.len(), r.shape().last().copied().unwrap_or_default());
+        let directions = common.directions.len();
         let (time, batch) = (self.axes[time], self.axes[batch]);
         let (d, h) = ((Label::Directions, directions), (Label::Features, hidden));
         self.axes = match (output, common.batch_first) {
@@ -48,16 +44,17 @@ impl Chain<'_> {
             (_, false) => vec![d, batch, h],
             (_, true) => vec![batch, d, h],
         };
-        Ok(Some((common, [w.clone(), r.clone()], output == 0)))
+        Ok(Some((common, output == 0)))
     }
 
     pub(super) fn lstm(&mut self, node: &Node<'_>, output: usize) -> Result<bool> {
-        let Some((common, [w, r], sequences)) =
-            self.recurrent(node, output, &["Sigmoid", "Tanh", "Tanh"])?
-        else {
+        let weights = node.weights.borrow().clone().unwrap_or_default();
+        let Some(first) = weights.first() else { return Ok(false) };
+        let hidden = first.weight_hh.shape()[0];
+        let default = ["Sigmoid", "Tanh", "Tanh"];
+        let Some((common, sequences)) = self.recurrent(node, output, &default, hidden)? else {
             return Ok(false);
         };
-        let hidden = r.shape()[2];
         let mut layer = Lstm::new(hidden);
         if sequences {
             layer = layer.return_sequences();
@@ -77,49 +74,26 @@ impl Chain<'_> {
         if node.flag("input_forget", false)? {
             layer = layer.coupled(Coupling::ForgetFollowsInput);
         }
-        let (w, r) = (w.to_vec()?, r.to_vec()?);
-        let floats = |at: usize| match node.constant(at) {
-            Some(Value::Floats(part)) => part.to_vec().map(Some),
-            _ => Ok(None),
-        };
-        let (bias, peepholes) = (floats(3)?, floats(7)?);
-        if bias.is_none() {
+        if first.bias.is_none() {
             layer = layer.no_bias();
         }
-        if peepholes.is_some() {
+        if first.peepholes.is_some() {
             layer = layer.peepholes();
         }
         let mut values = Vec::new();
-        for direction in 0..common.directions.len() {
-            // From i, o, f, c to i, f, g, o.
-            let turned = |all: &[f32]| {
-                let part = all.len() / common.directions.len();
-                let part = &all[direction * part..][..part];
-                let block = part.len() / 4;
-                [0, 2, 3, 1]
-                    .iter()
-                    .flat_map(|gate| part[gate * block..][..block].to_vec())
-                    .collect::<Vec<_>>()
-            };
-            values.extend([turned(&w), turned(&r)]);
-            if let Some(bias) = &bias {
-                let part = &bias[direction * 8 * hidden..][..8 * hidden];
-                let sums: Vec<_> =
-                    (0..4 * hidden).map(|at| part[at] + part[4 * hidden + at]).collect();
-                let order = [0, 2, 3, 1].iter();
-                values.push(
-                    order.flat_map(|gate| sums[gate * hidden..][..hidden].to_vec()).collect(),
-                );
+        for weights in weights.iter() {
+            // `[from,H,4]` to `[4,H,from]`: the gates i, f, g, o one after the other.
+            for part in [&weights.weight_ih, &weights.weight_hh] {
+                values.push(nd::transpose(part, &[2, 1, 0])?.to_vec()?);
             }
-            if let Some(peepholes) = &peepholes {
-                // From i, o, f to i, f, o.
-                let part = &peepholes[direction * 3 * hidden..][..3 * hidden];
-                values.push(
-                    [0, 2, 1]
-                        .iter()
-                        .flat_map(|gate| part[gate * hidden..][..hidden].to_vec())
-                        .collect(),
-                );
+            if let Some(bias) = &weights.bias {
+                values.push(nd::transpose(bias, &[1, 0])?.to_vec()?);
+            }
+            if let Some(peepholes) = &weights.peepholes {
+                // Those of g are none.
+                let mut all = nd::transpose(peepholes, &[1, 0])?.to_vec()?;
+                all.drain(2 * hidden..3 * hidden);
+                values.push(all);
             }
         }
         self.add(layer, values);
@@ -127,10 +101,14 @@ impl Chain<'_> {
     }
 
     pub(super) fn rnn(&mut self, node: &Node<'_>, output: usize) -> Result<bool> {
-        let Some((common, [w, r], sequences)) = self.recurrent(node, output, &["Tanh"])? else {
+        let (Some(Value::Floats(w)), Some(Value::Floats(r))) = (node.constant(1), node.constant(2))
+        else {
             return Ok(false);
         };
-        let hidden = r.shape()[2];
+        let Some(&hidden) = r.shape().last() else { return Ok(false) };
+        let Some((common, sequences)) = self.recurrent(node, output, &["Tanh"], hidden)? else {
+            return Ok(false);
+        };
         let mut layer = Rnn::new(hidden);
         if sequences {
             layer = layer.return_sequences();

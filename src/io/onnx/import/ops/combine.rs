@@ -26,8 +26,14 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
 
 fn concat(args: &Args<'_>, at: i64) -> Result<Value> {
     let parts = (0..args.len()).map(|i| args.get(i)).collect::<Result<Vec<_>>>()?;
-    let first = args.get(0)?;
-    join(&parts, axis(at, first.shape().len())?)
+    let first = args.get(0)?.shape();
+    let at = axis(at, first.len())?;
+    let mut whole = first.to_vec();
+    whole[at] = parts.iter().fold(0, |sum: usize, part| {
+        sum.saturating_add(part.shape().get(at).copied().unwrap_or_default())
+    });
+    args.room(&whole)?;
+    join(&parts, at)
 }
 
 /// Values one after the other along an axis.

@@ -3,11 +3,12 @@
 use super::super::node::Node;
 use super::super::plan::{Args, Plan, Run, refused, wrong};
 use super::super::value::{Element, Ints, Value};
+use super::super::{Axis, TensorInfo};
 use super::combine::join;
 use super::shape::reshape;
 use super::{Inner, axis};
-use crate::Result;
 use crate::ops::nd::{self, SliceAxis};
+use crate::{Result, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ struct Body {
     plan: Arc<Plan>,
     inputs: usize,
     captured: Range<usize>,
+    outputs: Vec<TensorInfo>,
 }
 
 impl Body {
@@ -51,6 +53,7 @@ impl Body {
             plan: found.plan.clone(),
             inputs: found.inputs,
             captured: found.captured.clone(),
+            outputs: found.outputs.iter().map(TensorInfo::of).collect(),
         })
     }
 
@@ -58,6 +61,29 @@ impl Body {
         let captured = self.captured.clone().map(|at| args.get(at).cloned());
         let inputs = own.into_iter().map(Ok).chain(captured).collect::<Result<Vec<_>>>()?;
         self.plan.run(inputs, args.device)
+    }
+
+    /// What is put together of an output in no round: nothing along a new axis, by the output's type and axes as the
+    /// file has them. Axes that it leaves open are empty, as in ONNX Runtime.
+    fn none(
+        &self,
+        args: &Args<'_>,
+        output: usize,
+        axis: impl FnOnce(usize) -> Result<usize>,
+    ) -> Result<Value> {
+        let info = self.outputs.get(output);
+        let known = info.and_then(|info| Some((info.element?, info.shape.as_ref()?)));
+        let Some((element, axes)) = known.filter(|(element, _)| *element != Element::Text) else {
+            let expected = "of one round at least, where the file has no shape of what it gives";
+            return Err(refused("a loop", expected, "none"));
+        };
+        let size = |axis: &Axis| if let Axis::Size(size) = axis { *size } else { 0 };
+        let mut shape: Vec<_> = axes.iter().map(size).collect();
+        shape.insert(axis(shape.len() + 1)?, 0);
+        Ok(match element.is_float() {
+            true => Value::Floats(Tensor::zeros(shape, args.device)?),
+            false => Value::Ints(Ints::new(element, shape, vec![])?),
+        })
     }
 }
 
@@ -84,8 +110,11 @@ fn run_loop(args: &Args<'_>, body: &Body, states: usize) -> Result<Vec<Value>> {
         }
         round += 1;
     }
-    for all in scanned {
-        state.push(stacked(&all, 0)?);
+    for (i, all) in scanned.into_iter().enumerate() {
+        state.push(match all.is_empty() {
+            true => body.none(args, 1 + states + i, |_| Ok(0))?,
+            false => stacked(&all, 0)?,
+        });
     }
     Ok(state)
 }
@@ -156,8 +185,11 @@ fn scan(node: &Node<'_>, inner: &[Inner<'_>]) -> Result<Run> {
             if back_out[i] != 0 {
                 all.reverse();
             }
-            let rank = all.first().map_or(1, |one| one.shape().len() + 1);
-            state.push(stacked(&all, axis(axes_out[i], rank)?)?);
+            let place = |rank| axis(axes_out[i], rank);
+            state.push(match all.first() {
+                None => body.none(args, states + i, place)?,
+                Some(first) => stacked(&all, place(first.shape().len() + 1)?)?,
+            });
         }
         Ok(state)
     }))

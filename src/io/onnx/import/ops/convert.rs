@@ -4,7 +4,7 @@ use super::super::node::Node;
 use super::super::plan::{Args, Run, refused, wrong};
 use super::super::value::{Element, Ints, Value};
 use super::elementwise::as_floats;
-use super::sizes;
+use super::{check_rank, sizes};
 use crate::ops::nd;
 use crate::tensor::{count, room_for};
 use crate::{Result, Tensor};
@@ -20,6 +20,7 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             }
             Arc::new(move |args| {
                 let shape = sizes(&args.list(0)?)?;
+                check_rank(shape.len())?;
                 args.room(&shape)?;
                 Ok(vec![match &value {
                     None => Value::Floats(Tensor::zeros(shape, args.device)?),
@@ -35,7 +36,11 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
                 }])
             })
         }
-        "Range" => Arc::new(|args| range(args).map(|y| vec![y])),
+        "Range" => {
+            // Numbers are made in 32 bits whatever it says.
+            node.ignore(&["stash_type"]);
+            Arc::new(|args| range(args).map(|y| vec![y]))
+        }
         "Cast" => {
             node.ignore(&["saturate", "round_mode"]);
             let to = node.element("to", 0)?;

@@ -7,7 +7,8 @@ use super::axis;
 use super::convert::cast;
 use super::elementwise::as_floats;
 use crate::Result;
-use crate::ops::nd::{self, Scatter};
+use crate::ops::nd;
+use crate::tensor::room_for;
 use std::sync::Arc;
 
 pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
@@ -37,43 +38,14 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
                 let (x, indices) = (args.get(0)?, args.ints(1)?);
                 let wrong = || refused("batch_dims", "of at least 0", batch);
                 let batch = usize::try_from(batch).map_err(|_| wrong())?;
+                let (rows, last) = match indices.shape().split_last() {
+                    Some((&last, rows)) => (rows, last),
+                    None => return Err(super::super::plan::wrong(1, "of some axes", "one number")),
+                };
+                let part = x.shape().get(batch.saturating_add(last)..).unwrap_or_default();
+                args.room(&[rows, part].concat())?;
                 let y = nd::gather_nd(&exact(args, x)?, batch, &indices.values(), indices.shape())?;
                 Ok(vec![cast(args, &Value::Floats(y), x.element())?])
-            })
-        }
-        "Scatter" | "ScatterElements" => {
-            let at = node.int("axis", 0)?;
-            let how = how(node)?;
-            Arc::new(move |args| {
-                let (x, indices, updates) = (args.floats(0)?, args.ints(1)?, args.floats(2)?);
-                if indices.shape() != updates.shape() {
-                    return Err(wrong(
-                        2,
-                        format!("{:?}, as input 1", indices.shape()),
-                        format!("{:?}", updates.shape()),
-                    ));
-                }
-                let at = axis(at, x.shape().len())?;
-                Ok(vec![Value::Floats(nd::scatter_elements(
-                    x,
-                    at,
-                    &indices.values(),
-                    updates,
-                    how,
-                )?)])
-            })
-        }
-        "ScatterND" => {
-            let how = how(node)?;
-            Arc::new(move |args| {
-                let (x, indices, updates) = (args.floats(0)?, args.ints(1)?, args.floats(2)?);
-                Ok(vec![Value::Floats(nd::scatter_nd(
-                    x,
-                    &indices.values(),
-                    indices.shape(),
-                    updates,
-                    how,
-                )?)])
             })
         }
         "OneHot" => {
@@ -96,17 +68,6 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "NonZero" => Arc::new(|args| non_zero(args).map(|y| vec![y])),
         _ => return Ok(None),
     }))
-}
-
-fn how(node: &Node<'_>) -> Result<Scatter> {
-    Ok(match node.text("reduction", "none")? {
-        "none" => Scatter::Set,
-        "add" => Scatter::Add,
-        "mul" => Scatter::Mul,
-        "min" => Scatter::Min,
-        "max" => Scatter::Max,
-        other => return Err(node.bad("none, add, mul, min or max as reduction", other)),
-    })
 }
 
 /// Integers as floats, if these hold all of them.
@@ -221,11 +182,15 @@ fn non_zero(args: &Args<'_>) -> Result<Value> {
         Value::Ints(x) => x.values().iter().map(|&v| v != 0).collect(),
     };
     let places: Vec<_> = is.iter().enumerate().filter_map(|(at, &is)| is.then_some(at)).collect();
-    let mut values = Vec::with_capacity(places.len() * x.shape().len());
+    // One number has a place, as in a list of one.
+    let sizes = if x.shape().is_empty() { &[1] } else { x.shape() };
+    let shape = vec![sizes.len(), places.len()];
+    args.room(&shape)?;
+    let mut values = room_for("the places of numbers", sizes.len() * places.len())?;
     let mut stride = x.len();
-    for &size in x.shape() {
+    for &size in sizes {
         stride = stride.checked_div(size).unwrap_or_default();
         values.extend(places.iter().map(|at| (at / stride.max(1) % size.max(1)) as i64));
     }
-    Ok(Value::Ints(Ints::new(Element::I64, vec![x.shape().len(), places.len()], values)?))
+    Ok(Value::Ints(Ints::new(Element::I64, shape, values)?))
 }

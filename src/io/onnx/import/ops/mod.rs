@@ -13,6 +13,7 @@ mod norm;
 mod quantized;
 mod recurrent;
 mod reduce;
+mod scatter;
 mod shape;
 mod window;
 
@@ -21,6 +22,7 @@ pub(super) use shape::reshaped;
 
 use super::node::Node;
 use super::plan::{Plan, Run};
+use super::proto::ValueInfo;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub(super) struct Inner<'a> {
     /// Which of the node's inputs are what it takes from around it.
     pub(super) captured: Range<usize>,
     pub(super) plan: Arc<Plan>,
+    /// What the file says of its outputs.
+    pub(super) outputs: &'a [ValueInfo],
 }
 
 /// The function of a node.
@@ -75,6 +79,9 @@ fn standard(node: &Node<'_>, inner: &[Inner<'_>]) -> Result<Option<Run>> {
     if let Some(run) = index::build(node, op)? {
         return Ok(Some(run));
     }
+    if let Some(run) = scatter::build(node, op)? {
+        return Ok(Some(run));
+    }
     if let Some(run) = reduce::build(node, op)? {
         return Ok(Some(run));
     }
@@ -111,6 +118,17 @@ fn axis(axis: i64, rank: usize) -> Result<usize> {
             axis,
         )
     })
+}
+
+/// The most axes that a value may have.
+const MOST_AXES: usize = 64;
+
+/// That a value may have so many axes.
+fn check_rank(rank: usize) -> Result<()> {
+    match rank <= MOST_AXES {
+        true => Ok(()),
+        false => Err(super::plan::refused("a shape", format!("of at most {MOST_AXES} axes"), rank)),
+    }
 }
 
 /// Axes, each of them once, in their order.

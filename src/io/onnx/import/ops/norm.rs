@@ -25,6 +25,10 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             let turned = [node.flag("transA", false)?, node.flag("transB", false)?];
             Arc::new(move |args| {
                 let (a, b, c) = (args.floats(0)?, args.floats(1)?, args.opt_floats(2)?);
+                // What fits no product is told by the product.
+                let size = |x: &Tensor, axis| x.shape().get(axis).copied().unwrap_or_default();
+                let [rows, columns] = turned.map(usize::from);
+                args.room(&[size(a, rows), size(b, 1 - columns)])?;
                 Ok(vec![Value::Floats(nd::gemm(a, b, c, alpha, beta, turned)?)])
             })
         }

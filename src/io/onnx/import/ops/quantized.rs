@@ -198,6 +198,7 @@ fn quantized_lstm(node: &Node<'_>) -> Result<Run> {
     };
     let (bias, peepholes) = (floats(3)?, floats(7)?);
     let (w, r) = (Side::of(node, 1, 8)?, Side::of(node, 2, 10)?);
+    *node.taken.borrow_mut() = vec![1, 2, 3, 7, 8, 9, 10, 11];
     if let (Some(reverse), None, &[_, inputs, _], &[_, hidden, _]) =
         (lstm.plain(), peepholes, w.q.shape(), r.q.shape())
     {

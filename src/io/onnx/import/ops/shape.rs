@@ -5,7 +5,7 @@ use super::super::plan::{Args, Run, refused, wrong};
 use super::super::value::{Element, Ints, Value};
 use super::convert::cast;
 use super::index::exact;
-use super::{axes, axis, sizes};
+use super::{axes, axis, check_rank, sizes};
 use crate::Result;
 use crate::ops::nd::{self, PadMode, SliceAxis};
 use crate::tensor::count;
@@ -75,6 +75,7 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             Arc::new(move |args| {
                 let x = args.get(0)?;
                 let Some(list) = list.get(args)? else { return Err(wrong(1, "axes", "none")) };
+                check_rank(x.shape().len().saturating_add(list.len()))?;
                 let mut shape = x.shape().to_vec();
                 for at in axes(&list, shape.len().saturating_add(list.len()))? {
                     shape.insert(at, 1);
@@ -108,6 +109,7 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
         "Expand" => Arc::new(|args| {
             let x = args.get(0)?;
             let to = sizes(&args.list(1)?)?;
+            check_rank(to.len())?;
             expand(args, x, &to).map(|y| vec![y])
         }),
         "Tile" => Arc::new(tile),
@@ -196,6 +198,7 @@ fn tile(args: &Args<'_>) -> Result<Vec<Value>> {
 
 /// The shape that `Reshape` makes: 0 is the size that was there, -1 what is left.
 pub(in super::super) fn reshaped(from: &[usize], to: &[i64], zero: bool) -> Result<Vec<usize>> {
+    check_rank(to.len())?;
     let bad = || refused("a shape", format!("for {from:?}"), format!("{to:?}"));
     let mut shape = Vec::with_capacity(to.len());
     let mut open = None;

@@ -19,7 +19,8 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             let window = Window::of(node)?;
             Arc::new(move |args| {
                 let x = args.floats(0)?;
-                let views = window.views(x, &window.kernel, f32::NEG_INFINITY)?;
+                let views = window.views(args, x, &window.kernel, f32::NEG_INFINITY)?;
+                args.room(&views.shape)?;
                 Ok(vec![Value::Floats(pooled(Reduce::Max, &views)?)])
             })
         }
@@ -102,7 +103,7 @@ impl Window {
         })
     }
 
-    fn views(&self, x: &Tensor, kernel: &[usize], padding: f32) -> Result<Views> {
+    fn views(&self, args: &Args<'_>, x: &Tensor, kernel: &[usize], padding: f32) -> Result<Views> {
         let shape = x.shape();
         let axes = kernel.len();
         if shape.len() != axes + 2 || axes == 0 {
@@ -131,7 +132,7 @@ impl Window {
             let (first, last, count) = match self.auto {
                 Auto::SameUpper | Auto::SameLower => {
                     let count = size.div_ceil(stride);
-                    let all = (count.saturating_sub(1) * stride)
+                    let all = (count.saturating_sub(1).saturating_mul(stride))
                         .saturating_add(span)
                         .saturating_sub(size);
                     let first =
@@ -151,8 +152,9 @@ impl Window {
                     let mut count = room / stride + 1;
                     let mut last = last;
                     // A window more that begins within what there is, and not behind it.
-                    if self.ceil && room % stride != 0 && count * stride < size + first {
-                        last += (count * stride).saturating_add(span) - padded;
+                    let next = count.saturating_mul(stride);
+                    if self.ceil && room % stride != 0 && next < size + first {
+                        last += next.saturating_add(span) - padded;
                         count += 1;
                     }
                     (first, last, count)
@@ -163,6 +165,10 @@ impl Window {
             outputs.push(count);
             steps.push((stride, dilation));
         }
+        let padded = shape.iter().zip(before.iter().zip(&after)).map(|(&size, (&first, &last))| {
+            size.saturating_add(first as usize).saturating_add(last as usize)
+        });
+        args.room(&padded.collect::<Vec<_>>())?;
         let padded = match before.iter().chain(&after).all(|&pad| pad == 0) {
             true => x.clone(),
             false => nd::pad(x, &before, &after, PadMode::Constant(padding))?,
@@ -170,8 +176,9 @@ impl Window {
         let inner: Vec<_> =
             (0..shape.len()).map(|at| count(&padded.shape()[at + 1..]) as isize).collect();
         let mut strides = inner[..2].to_vec();
-        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| inner * step.0 as isize));
-        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| inner * step.1 as isize));
+        let times = |inner: &isize, step: usize| inner.saturating_mul(step as isize);
+        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| times(inner, step.0)));
+        strides.extend(inner[2..].iter().zip(&steps).map(|(inner, step)| times(inner, step.1)));
         let whole = [&shape[..2], &outputs[..], kernel].concat();
         let before = before[2..].iter().map(|&pad| pad as usize).collect();
         Ok(Views { x: padded, shape: whole, strides, axes, before, sizes: shape[2..].to_vec() })
@@ -187,7 +194,12 @@ fn pooled(kind: Reduce, views: &Views) -> Result<Tensor> {
 
 fn average(args: &Args<'_>, window: &Window, padding_counts: bool) -> Result<Value> {
     let x = args.floats(0)?;
-    let views = window.views(x, &window.kernel, 0.0)?;
+    let views = window.views(args, x, &window.kernel, 0.0)?;
+    args.room(&views.shape)?;
+    if x.is_empty() {
+        let shape = &views.shape[..2 + views.axes];
+        return Ok(Value::Floats(Tensor::zeros(shape, args.device)?));
+    }
     let sums = pooled(Reduce::Sum, &views)?;
     let (outputs, kernel) = views.shape[2..].split_at(views.axes);
     // The number of terms of a window is the product of those along each axis.
@@ -271,7 +283,7 @@ fn conv(node: &Node<'_>) -> Result<Run> {
                 format!("{kernel:?}"),
             ));
         }
-        let views = window.views(x, kernel, 0.0)?;
+        let views = window.views(args, x, kernel, 0.0)?;
         let channels = shape[1];
         if views.shape[1] != channels.saturating_mul(groups) {
             let expected =
@@ -300,6 +312,7 @@ fn conv(node: &Node<'_>) -> Result<Run> {
         strides.push(1);
         let rows = batch * count(outputs);
         args.room(&[rows, channels, count(kernel)])?;
+        args.room(&[rows, shape[0]])?;
         let mut results = Vec::with_capacity(groups);
         let biases = match (bias, groups) {
             (None, _) => vec![],

@@ -113,6 +113,7 @@ fn run(
     let (x, w, r) = (args.floats(0)?, args.floats(1)?, args.floats(2)?);
     let sizes = sizes(common, x, r.shape(), gates)?;
     let Sizes { time, batch, input, hidden } = sizes;
+    args.room(&[time, batch, common.directions.len(), gates, hidden])?;
     let (directions, rows) = (common.directions.len(), gates * hidden);
     expect(1, w, &[directions, rows, input])?;
     let bias = args.opt_floats(3)?;

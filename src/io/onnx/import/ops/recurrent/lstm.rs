@@ -7,6 +7,7 @@ use super::{Common, Sizes, expect, first_states, last_states, lengths, sizes};
 use crate::ops::lstm::cell::{Cell, Noise};
 use crate::ops::lstm::{CellConfig, Columns, Forward, Output, Weights, forward};
 use crate::ops::{Coupling, nd};
+use crate::tensor::room_for;
 use crate::{Lengths, Result, Strategy, Tensor};
 use std::sync::Arc;
 
@@ -31,10 +32,15 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run> {
     let constant = |at: usize| part(at).is_some() || !node.has_input(at);
     let known = match (part(1), part(2)) {
         (Some(w), Some(r)) if constant(3) && constant(7) => {
-            lstm.weights(w, r, part(3), part(7)).map_err(|error| error.at(node.label))?.into()
+            let weights = lstm.weights(w, r, part(3), part(7));
+            Some(Arc::new(weights.map_err(|error| error.at(node.label))?))
         }
-        _ => None::<Vec<Weights>>,
+        _ => None,
     };
+    if known.is_some() {
+        *node.weights.borrow_mut() = known.clone();
+        *node.taken.borrow_mut() = vec![1, 2, 3, 7];
+    }
     Ok(Arc::new(move |args| match &known {
         Some(weights) => lstm.run(args, weights),
         None => {
@@ -95,20 +101,7 @@ impl Lstm {
         }
         let device = w.device();
         let values = |tensor: Option<&Tensor>| tensor.map(Tensor::to_vec).transpose();
-        let (w, r, b, p) = (w.to_vec()?, r.to_vec()?, values(b)?, values(p)?);
-        // `[4H,from]` of a direction to `[from,H,4]`.
-        let turned = |all: &[f32], direction: usize, from: usize| {
-            let part = &all[direction * 4 * hidden * from..][..4 * hidden * from];
-            let mut to = vec![0.0; part.len()];
-            for (row, values) in part.chunks_exact(from).enumerate() {
-                let (gate, unit) = (row / hidden, row % hidden);
-                let place = ORDER.iter().position(|&g| g == gate).unwrap_or_default();
-                for (at, &value) in values.iter().enumerate() {
-                    to[(at * hidden + unit) * 4 + place] = value;
-                }
-            }
-            Tensor::from_slice(&to, [from, hidden, 4], &device)
-        };
+        let (b, p) = (values(b)?, values(p)?);
         let mut all = Vec::with_capacity(directions);
         for direction in 0..directions {
             let bias = |b: &Vec<f32>| {
@@ -133,8 +126,8 @@ impl Lstm {
                 Tensor::from_slice(&values, [hidden, 4], &device)
             };
             all.push(Weights {
-                weight_ih: turned(&w, direction, inputs)?,
-                weight_hh: turned(&r, direction, hidden)?,
+                weight_ih: turned(w, direction)?,
+                weight_hh: turned(r, direction)?,
                 bias: b.as_ref().map(bias).transpose()?,
                 peepholes: p.as_ref().map(peepholes).transpose()?,
             });
@@ -150,6 +143,7 @@ impl Lstm {
         let hidden = first.weight_hh.shape()[0];
         let sizes = sizes(common, x, &[directions, 4 * hidden, hidden], 4)?;
         let Sizes { time, batch, input, .. } = sizes;
+        args.room(&[time, batch, directions, 4, hidden])?;
         if input != first.weight_ih.shape()[0] {
             return Err(wrong(0, format!("{} features", first.weight_ih.shape()[0]), input));
         }
@@ -226,6 +220,34 @@ impl Lstm {
             last_states(c_n, common, sizes)?,
         ])
     }
+}
+
+/// Of W `[D,4H,from]` a direction's `[from,H,4]`. On the CPU there is no copy in between: these may be nearly all of a
+/// model.
+fn turned(all: &Tensor, direction: usize) -> Result<Tensor> {
+    let (rows, from, device) = (all.shape()[1], all.shape()[2], all.device());
+    let hidden = rows / 4;
+    let part = all.view(direction * rows * from, [rows, from]);
+    let shape = [from, hidden, 4];
+    let turn = |values: &[f32], to: &mut [f32]| {
+        for (row, values) in values.chunks_exact(from).enumerate() {
+            let (gate, unit) = (row / hidden, row % hidden);
+            let place = ORDER.iter().position(|&g| g == gate).unwrap_or_default();
+            for (at, &value) in values.iter().enumerate() {
+                to[(at * hidden + unit) * 4 + place] = value;
+            }
+        }
+    };
+    if part.gpu().is_some() {
+        let mut to = room_for("the weights of an LSTM", rows * from)?;
+        to.resize(rows * from, 0.0);
+        turn(&part.to_vec()?, &mut to);
+        return Tensor::from_slice(&to, shape, &device);
+    }
+    let to = Tensor::empty(shape, &device)?;
+    let values = part.cpu();
+    to.cpu_mut(|to| turn(&values, to));
+    Ok(to)
 }
 
 /// The states of rows that have no step.
