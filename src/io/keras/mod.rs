@@ -56,7 +56,8 @@ use weights::{Arrays, by_class, by_name, in_order, layers_of, leaves, legacy_of,
 /// The model can be trained on: see [`Sequential::compile`]. A part of a functional model that branches is one
 /// layer here, a [`crate::nn::Graph`]. A model of rows `[B,F]` takes them as sequences of one frame, `[B,1,F]`, and
 /// begins with a [`crate::nn::Flatten`] of that frame; any other number of frames is an error. [`save`] makes a model of
-/// rows of it again.
+/// rows of it again. In frames that a mask leaves out, outputs may be others than Keras': behind a Multiply it has 0
+/// there in some of its versions.
 ///
 /// ```
 /// use wgpu_lstm::{Device, io::keras};
