@@ -6,8 +6,8 @@
 //! | `.weights.h5` | the weights alone | [`load_weights`], [`save`] |
 //! | `.h5`, `.hdf5` | a whole model, or the weights alone, of Keras 1.2 to 3 | [`load`], [`load_weights`] |
 //!
-//! Of models a `Sequential` and a `Functional` with one input and one output are read, whose layers are of these
-//! classes: InputLayer, Embedding, Masking, LSTM, CuDNNLSTM, SimpleRNN, Bidirectional, Dense, TimeDistributed (of what
+//! Of models a `Sequential` and a `Functional` with one input and one output are read, and such models as layers of each
+//! other, whose layers are of these classes: InputLayer, Embedding, Masking, LSTM, CuDNNLSTM, SimpleRNN, Bidirectional, Dense, TimeDistributed (of what
 //! takes each timestep by itself), Activation, ReLU, LeakyReLU, ELU, Softmax, Dropout, SpatialDropout1D,
 //! LayerNormalization, BatchNormalization (with the statistics of the file, in training too),
 //! GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D, AveragePooling1D, Conv1D, RepeatVector, Flatten,
@@ -39,6 +39,7 @@ mod export;
 mod flow;
 mod h5;
 mod import;
+mod names;
 mod options;
 #[cfg(test)]
 mod tests;

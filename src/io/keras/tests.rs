@@ -242,6 +242,36 @@ fn models_of_rows_begin_with_their_one_frame() {
     assert_eq!(kinds(&model(json!([null, 1, 4]))), (Some(4), vec!["dense"]));
 }
 
+/// Models among the layers of models: where they are joined, and what their layers' weights are called by.
+#[test]
+fn models_within_models_are_unfolded() {
+    let model = |name: &str, layers: &[Value], output: &str, from: &[&str]| {
+        let config: Value = serde_json::from_str(&functional(layers, output)).unwrap();
+        node("Model", name, config["config"].clone(), from)
+    };
+    let dense = |name: &str, from: &str| {
+        node("Dense", name, json!({ "units": 3, "trainable": true }), &[from])
+    };
+    let innermost = model("p", &[input(), dense("b", "x")], "b", &["a"]);
+    let inner = model("m", &[input(), dense("a", "x"), innermost], "p", &["d"]);
+    let all = [input(), dense("d", "x"), inner, dense("e", "m")];
+    let read = config::read(&Source::memory("model", *b""), &functional(&all, "e")).unwrap();
+    let places = read.order.iter().map(|&node| read.nodes[node].place.join("/"));
+    let places: Vec<_> = places.filter(|place| place.contains("dense")).collect();
+    assert_eq!(places, ["dense", "model/dense", "model/model/dense", "dense_1"]);
+    let names = read.order.iter().map(|&node| read.nodes[node].name.clone());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, ["x", "d", "m/x", "m/a", "m/p/x", "m/p/b", "m/p", "m", "e"]);
+    assert_eq!(layers(&functional(&all, "e")).unwrap().1.len(), 4);
+    // One without layers, and one of two outputs, are no layer.
+    let empty = json!({ "class_name": "Sequential", "config": { "name": "s", "layers": [] } });
+    let config = json!({ "layers": [json!({ "class_name": "InputLayer", "config": { "batch_shape": [null, 5, 3] } }), empty] });
+    refused(&json!({ "class_name": "Sequential", "config": config }).to_string(), "with layers");
+    let mut two = model("m", &[input(), dense("a", "x")], "a", &["x"]);
+    two["config"]["output_layers"] = json!([["a", 0, 0], ["x", 0, 0]]);
+    refused(&functional(&[input(), two], "m"), "the model's outputs");
+}
+
 /// Not what the arrays lack, which follows from it.
 #[test]
 fn a_layer_that_cannot_be_had_is_named_first() {
