@@ -255,11 +255,21 @@ impl Parser<'_> {
         }
         // What a program made as a mask itself is none of a layer's: those of Keras leave out tokens of 0, or frames
         // that are the same number all along.
-        let of_layers = nodes.iter().zip(&inbound).map(|(node, calls)| match &node.class[..] {
-            "NotEqual" => calls.iter().all(compares_with_0),
-            class => class == "Any",
-        });
-        let of_layers: Vec<bool> = of_layers.collect();
+        // Of the masks that go into an Add it writes either of both, which are the same one.
+        let mut of_layers = vec![false; nodes.len()];
+        for (number, (node, calls)) in nodes.iter().zip(&inbound).enumerate() {
+            of_layers[number] = match &node.class[..] {
+                "NotEqual" => calls.iter().all(compares_with_0),
+                "LogicalOr" => {
+                    let mut tensors = Vec::new();
+                    calls.iter().for_each(|call| names_of_tensors(&call["args"], &mut tensors));
+                    let of_layer = |name: &&str| names.get(*name).is_some_and(|&at| of_layers[at]);
+                    tensors.first().is_some_and(of_layer)
+                        && tensors.iter().all(|&t| t == tensors[0])
+                }
+                class => class == "Any",
+            };
+        }
         for (node, calls) in nodes.iter_mut().zip(inbound) {
             self.join(node, calls, &names, &of_layers)?;
         }
@@ -401,6 +411,14 @@ impl Parser<'_> {
             }
         }
         Ok(order)
+    }
+}
+
+/// The names of the layers whose outputs are among arguments.
+fn names_of_tensors<'a>(value: &'a Value, all: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(list) => list.iter().for_each(|value| names_of_tensors(value, all)),
+        tensor => all.extend(tensor["config"]["keras_history"][0].as_str()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 
 /// The layers that a model's JSON makes.
-fn layers(text: &str) -> Result<(Option<usize>, Vec<Box<dyn Layer>>)> {
+fn layers(text: &str) -> Result<import::Layers> {
     let source = Source::memory("model", *b"");
     import::layers(&source, &config::read(&source, text)?, Version::Three)
 }
@@ -179,6 +179,41 @@ fn masks_of_which_keras_takes_another_are_refused() {
     let zeros = json!({ "units": 2, "zero_output_for_mask": true, "trainable": true });
     let last = lstm("l", zeros, &["m"]);
     refused(&functional(&[input(), masking("m", 0.0, "x"), last], "l"), "zero_output_for_mask");
+}
+
+/// Of a masked sequence and what a layer makes of it: Keras joins their masks, which are the same one.
+#[test]
+fn the_mask_behind_an_add_is_that_before_it() {
+    let tensor = |name: &str| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [name, 0, 0] } });
+    let call = |args: Value, mask: Option<&str>| {
+        let kwargs = mask.map_or(json!({}), |mask| json!({ "mask": tensor(mask) }));
+        json!([{ "args": args, "kwargs": kwargs }])
+    };
+    let layer = |class: &str, name: &str, config: Value, calls: Value| json!({ "class_name": class, "name": name, "config": config, "inbound_nodes": calls });
+    let model = |or: [&str; 2]| {
+        let on = json!({ "trainable": true });
+        let lstm =
+            |sequences| json!({ "units": 3, "return_sequences": sequences, "trainable": true });
+        let any = |name, of| layer("Any", name, json!({}), call(json!([tensor(of)]), None));
+        let both = json!([[tensor("m"), tensor("a")]]);
+        let or = json!([tensor(or[0]), tensor(or[1])]);
+        functional(
+            &[
+                input(),
+                layer("Masking", "m", on.clone(), call(json!([tensor("x")]), None)),
+                any("any", "x"),
+                any("other", "x"),
+                layer("LSTM", "a", lstm(true), call(json!([tensor("m")]), Some("any"))),
+                layer("Add", "s", on, call(both, None)),
+                layer("LogicalOr", "or", json!({}), call(or, None)),
+                layer("LSTM", "b", lstm(false), call(json!([tensor("s")]), Some("or"))),
+            ],
+            "b",
+        )
+    };
+    assert_eq!(layers(&model(["any", "any"])).unwrap().1.len(), 3);
+    refused(&model(["any", "other"]), "the program made");
+    refused(&model(["x", "x"]), "the program made");
 }
 
 /// A class of a program's own may be called as one of Keras.
