@@ -160,6 +160,10 @@ fn a_converted_model_says_the_same() {
     has(&good(&["inspect", &dict]), &["rnn: LSTM of 1 features, 1 units", "head: Linear"]);
     good(&["run", &dict, "--modules", "rnn,head", "--input", &x, "--output", &y]);
     assert_eq!(values(&y).0, expected.0);
+    // What a state dict does not hold is told.
+    let rows = "tests/io/keras/files/rows.keras";
+    let told = good(&["convert", rows, &dict, "--to", "pytorch", "--names", "fc,head"]);
+    has(&told, &["the file, for the program that loads it to say: fc (dense): activation Relu"]);
     for path in all.iter().chain([&x, &y, &dict]) {
         std::fs::remove_file(path).unwrap();
     }

@@ -1,7 +1,8 @@
 //! The layers of a model as Keras has them, and how they are joined.
 
 use super::describe::{Described, describe, foreign};
-use super::weights::{Leaf, leaves, next_name, snake_case};
+use super::names::{next_name, snake_case};
+use super::weights::{Leaf, leaves};
 use crate::nn::{Layer, Layers};
 use crate::{Error, Result, Sequential};
 use serde::Deserialize;

@@ -213,6 +213,11 @@ fn class(
         }
         "Add" => same(Made::Join(Join::Add)),
         "Multiply" => same(Made::Join(Join::Multiply)),
+        // Models within the model, whose layers are before it, and their inputs.
+        "Sequential" | "Functional" | "Model" | "InputLayer" => {
+            options.shell();
+            same(Made::Nothing)
+        }
         _ => Err(options.refuse("the class", "one of those that io::keras lists", class)),
     }
 }

@@ -1,5 +1,6 @@
 //! What Keras writes of a model as JSON, in any of its versions: layers with their options, and how they are joined.
 
+use super::names::{next_name, snake_case};
 use crate::Result;
 use crate::io::Source;
 use serde_json::{Map, Value};
@@ -18,8 +19,14 @@ pub(super) struct Architecture {
 }
 
 /// A layer, or an operation, of a model.
+#[derive(Default)]
 pub(super) struct Node {
+    /// What errors call it.
     pub(super) name: String,
+    /// Its own name, behind those of the models within the model that it is in; none if it has no weights to find.
+    pub(super) names: Vec<String>,
+    /// What its weights are called by in files of Keras 3, behind what these models are called by there.
+    pub(super) place: Vec<String>,
     pub(super) class: String,
     pub(super) config: Map<String, Value>,
     /// The nodes whose outputs it takes.
@@ -33,7 +40,7 @@ pub(super) struct Node {
 impl Node {
     /// Whether it is a layer, and no operation on tensors: only layers are counted where weights get their names.
     pub(super) fn is_layer(&self) -> bool {
-        self.class == INPUT || self.config.contains_key("trainable")
+        is_model(&self.class) || self.class == INPUT || self.config.contains_key("trainable")
     }
 }
 
@@ -51,33 +58,12 @@ pub(super) fn read(source: &Source, text: &str) -> Result<Architecture> {
         return Err(source.bad(MODEL, expected, text.len().to_string()));
     }
     let bad = |error| source.bad(MODEL, "JSON as Keras writes it", format!("unreadable ({error})"));
-    let mut model: Map<String, Value> = serde_json::from_str(text).map_err(bad)?;
-    let class = parser.class(&model, MODEL)?;
-    if own(&model) {
-        let found = format!("a {class} of the program that wrote it");
-        return Err(source.bad(MODEL, "a Sequential or a Functional of Keras", found));
-    }
-    let (layers, inputs, outputs, named) = match (&class[..], model.remove("config")) {
-        // As before Keras 2.2.3.
-        ("Sequential", Some(Value::Array(layers))) => (layers, None, None, None),
-        ("Sequential", Some(Value::Object(mut config))) => {
-            let shape = config.remove("build_input_shape").or_else(|| built_for(&model));
-            (parser.list(config.remove("layers"), "its layers")?, None, None, shape)
-        }
-        ("Functional" | "Model", Some(Value::Object(mut config))) => {
-            let layers = parser.list(config.remove("layers"), "its layers")?;
-            (layers, config.remove("input_layers"), config.remove("output_layers"), None)
-        }
-        (_, Some(Value::Object(_) | Value::Array(_))) => {
-            let expected = "a Sequential or a Functional, whose layers the file has";
-            return Err(source.bad(MODEL, expected, format!("a {class}")));
-        }
-        _ => return Err(source.bad(MODEL, "with a config", "without")),
-    };
-    match outputs {
-        None => parser.sequential(layers, named.as_ref()),
-        Some(outputs) => parser.functional(layers, inputs, &outputs),
-    }
+    parser.model(serde_json::from_str(text).map_err(bad)?)
+}
+
+/// Whether a layer is a model within the model.
+fn is_model(class: &str) -> bool {
+    ["Sequential", "Functional", "Model"].contains(&class)
 }
 
 const MODEL: &str = "the model's config";
@@ -110,6 +96,36 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
+    fn model(&self, mut model: Map<String, Value>) -> Result<Architecture> {
+        let (source, parser) = (self.source, self);
+        let class = parser.class(&model, MODEL)?;
+        if own(&model) {
+            let found = format!("a {class} of the program that wrote it");
+            return Err(source.bad(MODEL, "a Sequential or a Functional of Keras", found));
+        }
+        let (layers, inputs, outputs, named) = match (&class[..], model.remove("config")) {
+            // As before Keras 2.2.3.
+            ("Sequential", Some(Value::Array(layers))) => (layers, None, None, None),
+            ("Sequential", Some(Value::Object(mut config))) => {
+                let shape = config.remove("build_input_shape").or_else(|| built_for(&model));
+                (parser.list(config.remove("layers"), "its layers")?, None, None, shape)
+            }
+            ("Functional" | "Model", Some(Value::Object(mut config))) => {
+                let layers = parser.list(config.remove("layers"), "its layers")?;
+                (layers, config.remove("input_layers"), config.remove("output_layers"), None)
+            }
+            (_, Some(Value::Object(_) | Value::Array(_))) => {
+                let expected = "a Sequential or a Functional, whose layers the file has";
+                return Err(source.bad(MODEL, expected, format!("a {class}")));
+            }
+            _ => return Err(source.bad(MODEL, "with a config", "without")),
+        };
+        match outputs {
+            None => parser.sequential(layers, named.as_ref()),
+            Some(outputs) => parser.functional(layers, inputs, &outputs),
+        }
+    }
+
     fn class(&self, object: &Map<String, Value>, what: &str) -> Result<String> {
         let class = object.get("class_name").and_then(Value::as_str).map(str::to_owned);
         class.ok_or_else(|| self.source.bad(what, "with a class_name", "without"))
@@ -123,7 +139,12 @@ impl Parser<'_> {
     }
 
     /// A layer, and what it says of its inputs.
-    fn node(&self, number: usize, layer: Value) -> Result<(Node, Vec<Value>)> {
+    fn node(
+        &self,
+        number: usize,
+        layer: Value,
+        seen: &mut HashMap<String, usize>,
+    ) -> Result<(Node, Vec<Value>)> {
         let what = format!("layer {} of the model", number + 1);
         let Value::Object(mut layer) = layer else {
             return Err(self.source.bad(what, "an object", "none"));
@@ -139,27 +160,77 @@ impl Parser<'_> {
         };
         let name = layer.get("name").or_else(|| config.get("name")).and_then(Value::as_str);
         let name = name.unwrap_or("").to_owned();
+        let is_layer = class == INPUT || config.contains_key("trainable") || is_model(&class);
+        let place = is_layer.then(|| next_name(seen, &snake_case(&class)));
         let inbound = match layer.remove("inbound_nodes") {
             Some(Value::Array(nodes)) => nodes,
             _ => Vec::new(),
         };
         let said = ["batch_shape", "batch_input_shape"].into_iter().find_map(|key| config.get(key));
         let input_shape = said.cloned().or_else(|| built_for(&layer)).as_ref().and_then(shape);
-        let (inputs, mask) = (Vec::new(), false);
-        Ok((Node { name, class, config, inputs, mask, input_shape }, inbound))
+        let (names, place) = (vec![name.clone()], place.into_iter().collect());
+        let node = Node { name, names, place, class, config, input_shape, ..Node::default() };
+        Ok((node, inbound))
+    }
+
+    /// Puts the layers of the models among a model's layers into their places. Each of these models is behind them a
+    /// layer that does nothing, as its input is before them.
+    fn unfold(&self, nodes: &mut Vec<Node>) -> Result<()> {
+        for at in 0..nodes.len() {
+            if !is_model(&nodes[at].class) {
+                continue;
+            }
+            let (class, config) = (nodes[at].class.clone(), std::mem::take(&mut nodes[at].config));
+            let model = [("class_name", Value::String(class)), ("config", Value::Object(config))];
+            let model = model.map(|(key, value)| (key.to_owned(), value));
+            let Architecture { nodes: inner, order } = self.model(model.into_iter().collect())?;
+            let (names, place) = (nodes[at].names.clone(), std::mem::take(&mut nodes[at].place));
+            let Some(last) = order.last() else {
+                let entry = format!("the layer {:?}", names.join("/"));
+                return Err(self.source.bad(entry, "with layers", "without"));
+            };
+            let first = nodes.len();
+            let outer = &mut nodes[at];
+            let (input, mask) =
+                (std::mem::replace(&mut outer.inputs, vec![first + last]), outer.mask);
+            let shape = outer.input_shape.clone();
+            outer.mask = false;
+            outer.names.clear();
+            nodes.extend(inner.into_iter().map(|mut node| {
+                node.name = format!("{}/{}", names.join("/"), node.name);
+                // What has no weights of its own has neither.
+                for (own, outer) in [(&mut node.names, &names), (&mut node.place, &place)] {
+                    if !own.is_empty() {
+                        own.splice(..0, outer.iter().cloned());
+                    }
+                }
+                node.inputs.iter_mut().for_each(|input| *input += first);
+                if node.inputs.is_empty() {
+                    node.inputs.clone_from(&input);
+                    node.mask |= mask;
+                    node.input_shape = node.input_shape.or_else(|| shape.clone());
+                }
+                node
+            }));
+        }
+        Ok(())
     }
 
     fn sequential(&self, layers: Vec<Value>, built: Option<&Value>) -> Result<Architecture> {
-        let mut nodes = Vec::with_capacity(layers.len());
+        let (mut nodes, mut seen) = (Vec::with_capacity(layers.len()), HashMap::new());
         for (number, layer) in layers.into_iter().enumerate() {
-            let (mut node, _) = self.node(number, layer)?;
+            let (mut node, _) = self.node(number, layer, &mut seen)?;
             node.inputs.extend(number.checked_sub(1));
             nodes.push(node);
         }
         if let Some(first) = nodes.first_mut().filter(|first| first.input_shape.is_none()) {
             first.input_shape = built.and_then(shape);
         }
-        let order = (0..nodes.len()).collect();
+        let Some(last) = nodes.len().checked_sub(1) else {
+            return Ok(Architecture { nodes, order: Vec::new() });
+        };
+        self.unfold(&mut nodes)?;
+        let order = self.order(&nodes, last)?;
         Ok(Architecture { nodes, order })
     }
 
@@ -169,9 +240,9 @@ impl Parser<'_> {
         inputs: Option<Value>,
         outputs: &Value,
     ) -> Result<Architecture> {
-        let (mut nodes, mut inbound) = (Vec::new(), Vec::new());
+        let (mut nodes, mut inbound, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
         for (number, layer) in layers.into_iter().enumerate() {
-            let (node, calls) = self.node(number, layer)?;
+            let (node, calls) = self.node(number, layer, &mut seen)?;
             nodes.push(node);
             inbound.push(calls);
         }
@@ -184,11 +255,21 @@ impl Parser<'_> {
         }
         // What a program made as a mask itself is none of a layer's: those of Keras leave out tokens of 0, or frames
         // that are the same number all along.
-        let of_layers = nodes.iter().zip(&inbound).map(|(node, calls)| match &node.class[..] {
-            "NotEqual" => calls.iter().all(compares_with_0),
-            class => class == "Any",
-        });
-        let of_layers: Vec<bool> = of_layers.collect();
+        // Of the masks that go into an Add it writes either of both, which are the same one.
+        let mut of_layers = vec![false; nodes.len()];
+        for (number, (node, calls)) in nodes.iter().zip(&inbound).enumerate() {
+            of_layers[number] = match &node.class[..] {
+                "NotEqual" => calls.iter().all(compares_with_0),
+                "LogicalOr" => {
+                    let mut tensors = Vec::new();
+                    calls.iter().for_each(|call| names_of_tensors(&call["args"], &mut tensors));
+                    let of_layer = |name: &&str| names.get(*name).is_some_and(|&at| of_layers[at]);
+                    tensors.first().is_some_and(of_layer)
+                        && tensors.iter().all(|&t| t == tensors[0])
+                }
+                class => class == "Any",
+            };
+        }
         for (node, calls) in nodes.iter_mut().zip(inbound) {
             self.join(node, calls, &names, &of_layers)?;
         }
@@ -208,6 +289,7 @@ impl Parser<'_> {
         };
         let input = one(&inputs.unwrap_or(Value::Null), "the model's inputs")?;
         let output = one(outputs, "the model's outputs")?;
+        self.unfold(&mut nodes)?;
         let order = self.order(&nodes, output)?;
         let other = order.iter().find(|&&node| nodes[node].inputs.is_empty() && node != input);
         if let Some(&other) = other {
@@ -329,6 +411,14 @@ impl Parser<'_> {
             }
         }
         Ok(order)
+    }
+}
+
+/// The names of the layers whose outputs are among arguments.
+fn names_of_tensors<'a>(value: &'a Value, all: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(list) => list.iter().for_each(|value| names_of_tensors(value, all)),
+        tensor => all.extend(tensor["config"]["keras_history"][0].as_str()),
     }
 }
 

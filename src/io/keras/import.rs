@@ -32,7 +32,9 @@ pub(super) fn model(
     let built = params.blank(Arrays::count(&arrays), || model.build(input_size));
     built.map_err(|error| match error {
         Error::OutOfMemory { .. } | Error::DeviceLost { .. } | Error::Gpu { .. } => error,
-        error => source.bad("the model", "layers that go together", format!("none ({error})")),
+        error => {
+            source.bad("the model", "of layers that go together", format!("of others ({error})"))
+        }
     })?;
     // A model without parameters has nothing to read.
     let leaves = if params.names().is_empty() { Vec::new() } else { leaves(&model)? };
@@ -43,11 +45,14 @@ pub(super) fn model(
 }
 
 /// The features of what a model takes, if the file says, and its layers in their order.
+pub(super) type Layers = (Option<usize>, Vec<Box<dyn Layer>>);
+
+/// Makes the layers of a model.
 pub(super) fn layers(
     source: &Source,
     architecture: &Architecture,
     version: Version,
-) -> Result<(Option<usize>, Vec<Box<dyn Layer>>)> {
+) -> Result<Layers> {
     Import { source, architecture, version }.layers()
 }
 
@@ -68,7 +73,7 @@ struct Import<'a> {
 
 impl Import<'_> {
     /// The features of what the layers take, and the layers in their order.
-    fn layers(&self) -> Result<(Option<usize>, Vec<Box<dyn Layer>>)> {
+    fn layers(&self) -> Result<Layers> {
         let Architecture { nodes, order } = self.architecture;
         let Some(&first) = order.first() else {
             return Err(self.source.bad("the model", "with layers", "without"));

@@ -6,8 +6,8 @@
 //! | `.weights.h5` | the weights alone | [`load_weights`], [`save`] |
 //! | `.h5`, `.hdf5` | a whole model, or the weights alone, of Keras 1.2 to 3 | [`load`], [`load_weights`] |
 //!
-//! Of models a `Sequential` and a `Functional` with one input and one output are read, whose layers are of these
-//! classes: InputLayer, Embedding, Masking, LSTM, CuDNNLSTM, SimpleRNN, Bidirectional, Dense, TimeDistributed (of what
+//! Of models a `Sequential` and a `Functional` with one input and one output are read, and such models as layers of each
+//! other, whose layers are of these classes: InputLayer, Embedding, Masking, LSTM, CuDNNLSTM, SimpleRNN, Bidirectional, Dense, TimeDistributed (of what
 //! takes each timestep by itself), Activation, ReLU, LeakyReLU, ELU, Softmax, Dropout, SpatialDropout1D,
 //! LayerNormalization, BatchNormalization (with the statistics of the file, in training too),
 //! GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D, AveragePooling1D, Conv1D, RepeatVector, Flatten,
@@ -39,6 +39,7 @@ mod export;
 mod flow;
 mod h5;
 mod import;
+mod names;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -56,7 +57,8 @@ use weights::{Arrays, by_class, by_name, in_order, layers_of, leaves, legacy_of,
 /// The model can be trained on: see [`Sequential::compile`]. A part of a functional model that branches is one
 /// layer here, a [`crate::nn::Graph`]. A model of rows `[B,F]` takes them as sequences of one frame, `[B,1,F]`, and
 /// begins with a [`crate::nn::Flatten`] of that frame; any other number of frames is an error. [`save`] makes a model of
-/// rows of it again.
+/// rows of it again. In frames that a mask leaves out, outputs may be others than Keras': behind a Multiply it has 0
+/// there in some of its versions.
 ///
 /// ```
 /// use wgpu_lstm::{Device, io::keras};

@@ -59,9 +59,7 @@ impl<'a> Options<'a> {
         let (Some(class), Some(Value::Object(config))) = (class, layer.remove("config")) else {
             return Err(bad(self));
         };
-        let name = self.name.clone();
-        let (inputs, mask, input_shape) = (Vec::new(), false, None);
-        Ok(Node { name, class, config, inputs, mask, input_shape })
+        Ok(Node { name: self.name.clone(), class, config, ..Node::default() })
     }
 
     /// A number that layers of other names have not, but by an accident of one in 2^63.
@@ -84,6 +82,11 @@ impl<'a> Options<'a> {
     ) -> Error {
         let Self { source, name, class, .. } = self;
         source.bad(format!("{option} of the layer {name:?} ({class})"), expected, found)
+    }
+
+    /// Passes over all that is left.
+    pub(super) fn shell(&mut self) {
+        self.left.clear();
     }
 
     pub(super) fn has(&self, key: &str) -> bool {

@@ -11,7 +11,7 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 
 /// The layers that a model's JSON makes.
-fn layers(text: &str) -> Result<(Option<usize>, Vec<Box<dyn Layer>>)> {
+fn layers(text: &str) -> Result<import::Layers> {
     let source = Source::memory("model", *b"");
     import::layers(&source, &config::read(&source, text)?, Version::Three)
 }
@@ -181,6 +181,41 @@ fn masks_of_which_keras_takes_another_are_refused() {
     refused(&functional(&[input(), masking("m", 0.0, "x"), last], "l"), "zero_output_for_mask");
 }
 
+/// Of a masked sequence and what a layer makes of it: Keras joins their masks, which are the same one.
+#[test]
+fn the_mask_behind_an_add_is_that_before_it() {
+    let tensor = |name: &str| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [name, 0, 0] } });
+    let call = |args: Value, mask: Option<&str>| {
+        let kwargs = mask.map_or(json!({}), |mask| json!({ "mask": tensor(mask) }));
+        json!([{ "args": args, "kwargs": kwargs }])
+    };
+    let layer = |class: &str, name: &str, config: Value, calls: Value| json!({ "class_name": class, "name": name, "config": config, "inbound_nodes": calls });
+    let model = |or: [&str; 2]| {
+        let on = json!({ "trainable": true });
+        let lstm =
+            |sequences| json!({ "units": 3, "return_sequences": sequences, "trainable": true });
+        let any = |name, of| layer("Any", name, json!({}), call(json!([tensor(of)]), None));
+        let both = json!([[tensor("m"), tensor("a")]]);
+        let or = json!([tensor(or[0]), tensor(or[1])]);
+        functional(
+            &[
+                input(),
+                layer("Masking", "m", on.clone(), call(json!([tensor("x")]), None)),
+                any("any", "x"),
+                any("other", "x"),
+                layer("LSTM", "a", lstm(true), call(json!([tensor("m")]), Some("any"))),
+                layer("Add", "s", on, call(both, None)),
+                layer("LogicalOr", "or", json!({}), call(or, None)),
+                layer("LSTM", "b", lstm(false), call(json!([tensor("s")]), Some("or"))),
+            ],
+            "b",
+        )
+    };
+    assert_eq!(layers(&model(["any", "any"])).unwrap().1.len(), 3);
+    refused(&model(["any", "other"]), "the program made");
+    refused(&model(["x", "x"]), "the program made");
+}
+
 /// A class of a program's own may be called as one of Keras.
 #[test]
 fn classes_of_a_programs_own_are_refused() {
@@ -240,6 +275,36 @@ fn models_of_rows_begin_with_their_one_frame() {
     assert_eq!(kinds(&model(json!([null, 4]))), (Some(4), vec!["flatten", "dense"]));
     assert_eq!(kinds(&model(json!([null, null, 4]))), (Some(4), vec!["dense"]));
     assert_eq!(kinds(&model(json!([null, 1, 4]))), (Some(4), vec!["dense"]));
+}
+
+/// Models among the layers of models: where they are joined, and what their layers' weights are called by.
+#[test]
+fn models_within_models_are_unfolded() {
+    let model = |name: &str, layers: &[Value], output: &str, from: &[&str]| {
+        let config: Value = serde_json::from_str(&functional(layers, output)).unwrap();
+        node("Model", name, config["config"].clone(), from)
+    };
+    let dense = |name: &str, from: &str| {
+        node("Dense", name, json!({ "units": 3, "trainable": true }), &[from])
+    };
+    let innermost = model("p", &[input(), dense("b", "x")], "b", &["a"]);
+    let inner = model("m", &[input(), dense("a", "x"), innermost], "p", &["d"]);
+    let all = [input(), dense("d", "x"), inner, dense("e", "m")];
+    let read = config::read(&Source::memory("model", *b""), &functional(&all, "e")).unwrap();
+    let places = read.order.iter().map(|&node| read.nodes[node].place.join("/"));
+    let places: Vec<_> = places.filter(|place| place.contains("dense")).collect();
+    assert_eq!(places, ["dense", "model/dense", "model/model/dense", "dense_1"]);
+    let names = read.order.iter().map(|&node| read.nodes[node].name.clone());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, ["x", "d", "m/x", "m/a", "m/p/x", "m/p/b", "m/p", "m", "e"]);
+    assert_eq!(layers(&functional(&all, "e")).unwrap().1.len(), 4);
+    // One without layers, and one of two outputs, are no layer.
+    let empty = json!({ "class_name": "Sequential", "config": { "name": "s", "layers": [] } });
+    let config = json!({ "layers": [json!({ "class_name": "InputLayer", "config": { "batch_shape": [null, 5, 3] } }), empty] });
+    refused(&json!({ "class_name": "Sequential", "config": config }).to_string(), "with layers");
+    let mut two = model("m", &[input(), dense("a", "x")], "a", &["x"]);
+    two["config"]["output_layers"] = json!([["a", 0, 0], ["x", 0, 0]]);
+    refused(&functional(&[input(), two], "m"), "the model's outputs");
 }
 
 /// Not what the arrays lack, which follows from it.

@@ -2,6 +2,7 @@
 
 use super::config::Architecture;
 use super::h5::{Array, Group};
+use super::names::numbered;
 use crate::nn::Params;
 use crate::{Error, Result, Sequential};
 use std::collections::{BTreeMap, HashMap};
@@ -36,33 +37,59 @@ pub(super) fn legacy_of(file: &Group) -> Result<Option<Group>> {
 /// The arrays of the layers that have some, in the order in which they are built: from a file in which layers are
 /// called by class and number.
 pub(super) fn by_class(layers: &Group, model: &Architecture) -> Result<Vec<Arrays>> {
-    let mut groups = layers.groups()?;
-    let (mut seen, mut names) = (HashMap::<String, usize>::new(), vec![None; model.nodes.len()]);
-    for (node, name) in model.nodes.iter().zip(&mut names) {
-        if node.is_layer() {
-            *name = Some(next_name(&mut seen, &snake_case(&node.class)));
-        }
-    }
+    let mut levels = HashMap::from([(&[][..], layers.groups()?)]);
     let mut all = Vec::new();
     for &node in &model.order {
-        let group = names[node].as_ref().and_then(|name| groups.remove(name));
+        let node = &model.nodes[node];
+        let group = take(&mut levels, &node.place)?;
         let arrays = group.as_ref().map(gather).transpose()?.unwrap_or_default();
         if !arrays.is_empty() {
-            all.push(Arrays { name: model.nodes[node].name.clone(), arrays });
+            all.push(Arrays { name: node.name.clone(), arrays });
         }
     }
     Ok(all)
 }
 
+/// The group of a layer, out of those that are left at its level: of models within models each is a level.
+fn take<'a>(
+    levels: &mut HashMap<&'a [String], BTreeMap<String, Group>>,
+    place: &'a [String],
+) -> Result<Option<Group>> {
+    let Some((name, outer)) = place.split_last() else { return Ok(None) };
+    if !levels.contains_key(outer) {
+        let layers = match take(levels, outer)? {
+            Some(model) => layers_of(&model)?,
+            None => None,
+        };
+        let groups = layers.map(|layers| layers.groups()).transpose()?;
+        levels.insert(outer, groups.unwrap_or_default());
+    }
+    Ok(levels.get_mut(outer).and_then(|groups| groups.remove(name)))
+}
+
 /// As [`by_class`], from a file in which layers are called by their own names.
 pub(super) fn by_name(layers: &Group, model: &Architecture) -> Result<Vec<Arrays>> {
     let mut groups = layers.groups()?;
+    // Of a model within the model all arrays are listed as one layer's, by paths that name the layers.
+    let mut inner = HashMap::<&str, Vec<String>>::new();
     let mut all = Vec::new();
     for &node in &model.order {
-        let name = &model.nodes[node].name;
-        let arrays = groups.remove(name).as_ref().map(listed).transpose()?.unwrap_or_default();
+        let node = &model.nodes[node];
+        let arrays = match &node.names[..] {
+            [] => Vec::new(),
+            [name] => groups.remove(name).as_ref().map(listed).transpose()?.unwrap_or_default(),
+            [outer, .., name] => {
+                let Some(group) = groups.get(outer) else { continue };
+                if !inner.contains_key(&outer[..]) {
+                    inner.insert(outer, group.texts("weight_names")?.unwrap_or_default());
+                }
+                let paths = inner.get(&outer[..]).into_iter().flatten();
+                let own = paths.filter(|path| path.split('/').any(|part| part == name));
+                own.map(|path| group.array(path)).collect::<Result<_>>()?
+            }
+        };
         if !arrays.is_empty() {
-            all.push(Arrays { name: name.clone(), arrays });
+            all.push(Arrays { name: node.name.clone(), arrays });
         }
     }
     Ok(all)
@@ -149,40 +176,6 @@ fn gather(group: &Group) -> Result<Vec<Array>> {
 fn listed(group: &Group) -> Result<Vec<Array>> {
     let names = group.texts("weight_names")?.unwrap_or_default();
     names.iter().map(|name| group.array(name)).collect()
-}
-
-/// Keras' name of a class in files.
-pub(super) fn snake_case(class: &str) -> String {
-    let letters: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
-    let mut name = String::new();
-    for (at, &letter) in letters.iter().enumerate() {
-        let before = at.checked_sub(1).map(|at| letters[at]);
-        let word = letters.get(at + 1).is_some_and(|next| next.is_lowercase());
-        let begins = letter.is_uppercase()
-            && before.is_some_and(|before| before.is_lowercase() || (word && before != '_'));
-        if begins {
-            name.push('_');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    name
-}
-
-/// The name of the next layer of a class: `lstm`, `lstm_1` …
-pub(super) fn next_name(seen: &mut HashMap<String, usize>, class: &str) -> String {
-    let count = seen.entry(class.to_owned()).or_default();
-    *count += 1;
-    match *count - 1 {
-        0 => class.to_owned(),
-        number => format!("{class}_{number}"),
-    }
-}
-
-/// Class and number of a name that [`next_name`] gave.
-fn numbered(name: &str) -> (&str, usize) {
-    let parts = name.rsplit_once('_');
-    let parts = parts.and_then(|(class, number)| Some((class, number.parse().ok()?)));
-    parts.unwrap_or((name, 0))
 }
 
 /// The parameters of what Keras has as one layer.
@@ -411,28 +404,4 @@ pub(super) fn exported(params: &Params, leaf: &Leaf, name: &str) -> Result<(Vec<
         }
         _ => (shape, values),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_are_called_as_in_keras() {
-        for (class, name) in [
-            ("LSTM", "lstm"),
-            ("SimpleRNN", "simple_rnn"),
-            ("Conv1D", "conv1d"),
-            ("GlobalMaxPooling1D", "global_max_pooling1d"),
-            ("TimeDistributed", "time_distributed"),
-            ("AttentionWeightedAverage", "attention_weighted_average"),
-            ("ReLU", "re_lu"),
-            ("ELU", "elu"),
-            ("LeakyReLU", "leaky_re_lu"),
-        ] {
-            assert_eq!(snake_case(class), name);
-        }
-        assert_eq!(numbered("lstm_12"), ("lstm", 12));
-        assert_eq!(numbered("simple_rnn"), ("simple_rnn", 0));
-    }
 }

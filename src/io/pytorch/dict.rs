@@ -108,17 +108,14 @@ impl StateDict {
     /// [`Error::File`] if no name does.
     pub fn prefix(&self, prefix: &str) -> Result<Self> {
         let asked = prefix.strip_suffix('.').unwrap_or(prefix);
-        let ways =
-            [format!("{}{asked}.", self.prefix), format!("{}{}.", self.prefix, plain(asked))];
+        let ways = [format!("{asked}."), format!("{}.", plain(asked))];
         if plain(asked).is_empty() {
             return Ok(self.clone());
         }
-        let there = |way: &String| {
-            let next = self.file.index.range(way.clone()..).next();
-            next.is_some_and(|(name, _)| name.starts_with(way.as_str()))
-        };
-        match ways.into_iter().find(there) {
-            Some(prefix) => Ok(Self { file: self.file.clone(), prefix }),
+        match ways.into_iter().find(|way| self.begins(way)) {
+            Some(way) => {
+                Ok(Self { file: self.file.clone(), prefix: format!("{}{way}", self.prefix) })
+            }
             None => Err(self.missing(&format!("{asked}.…"))),
         }
     }
@@ -201,6 +198,13 @@ impl StateDict {
     fn find(&self, name: &str) -> Option<usize> {
         let find = |name: &str| self.file.index.get(&format!("{}{name}", self.prefix)).copied();
         find(name).or_else(|| find(&plain(name)))
+    }
+
+    /// Whether a name begins so.
+    pub(super) fn begins(&self, start: &str) -> bool {
+        let start = format!("{}{start}", self.prefix);
+        let next = self.file.index.range(start.clone()..).next();
+        next.is_some_and(|(name, _)| name.starts_with(&start))
     }
 
     /// Whether there is such a tensor.

@@ -37,7 +37,9 @@ pub(super) fn left_out(model: &Sequential, names: &[(usize, &str)]) -> Result<Ve
         };
         let own = options(&**layer)?.into_iter().filter(|(key, value)| {
             let told = TOLD.contains(&&key[..]) || key.ends_with("_init");
-            !told && !(key == "bias" && value.is_boolean()) && plain.get(key) != Some(value)
+            // Of an LSTM; of a Dense it is a penalty.
+            let bias = key == "bias" && value.is_boolean();
+            !(told || bias || plain.get(key) == Some(value))
         });
         let own: Vec<_> = own.map(|(key, value)| said(&key, &value)).collect();
         let said = if own.is_empty() { String::new() } else { format!(": {}", own.join(", ")) };

@@ -62,7 +62,8 @@ impl StateDict {
     ///
     /// # Errors
     /// [`Error::Option`] if there are more or fewer names than layers with parameters; [`Error::File`], which
-    /// names the tensor, if a module lacks one, has it in another shape, or has one that the layer has not;
+    /// names the tensor, if a module lacks one, has it in another shape, has one that the layer has not, or computes
+    /// one of others (`torch.nn.utils.parametrize`);
     /// [`Error::NotBuilt`] if the input's size does not follow; those of [`Sequential::build`] and
     /// [`StateDict::values`]. Names, shapes and types are checked before the first value is set.
     pub fn load_into(&self, model: &mut Sequential, names: &[&str]) -> Result<()> {
@@ -138,6 +139,7 @@ impl StateDict {
 
     /// Which tensors become which parameters, once all of them fit.
     fn plan(&self, module: &str, params: &Params, prefix: &str) -> Result<Vec<Origin>> {
+        self.check_plain(module)?;
         let start = format!("{prefix}.");
         let names = params.names();
         let mut plan: Vec<Origin> = Vec::new();

@@ -118,6 +118,7 @@ impl StateDict {
     /// The kind of one module, whose tensors can all be read.
     pub(super) fn module(&self, name: &str) -> Result<Module> {
         let tails = self.tails(name);
+        self.check_plain(name)?;
         if tails.is_empty() {
             return Err(self.missing(&join(name, "…")));
         }
@@ -126,9 +127,26 @@ impl StateDict {
         Ok(Module { name: name.into(), kind: self.kind(name, &tails) })
     }
 
+    /// Whether a module computes tensors of others: it has those under `parametrizations`, and lacks its own.
+    fn is_parametrized(&self, module: &str) -> bool {
+        self.begins(&join(&super::dict::plain(module), "parametrizations."))
+    }
+
+    /// That a module has its tensors themselves: without a bias that is computed it would look like one without bias.
+    pub(super) fn check_plain(&self, module: &str) -> Result<()> {
+        match self.is_parametrized(module) {
+            false => Ok(()),
+            true => Err(self.bad(
+                &join(module, "parametrizations.…"),
+                "the module's own tensors, as torch.nn.utils.parametrize.remove_parametrizations leaves them",
+                "what those are computed of",
+            )),
+        }
+    }
+
     fn kind(&self, name: &str, tails: &[&str]) -> ModuleKind {
         let why = |tail: &&str| self.look(&join(name, tail))?.err();
-        if tails.iter().any(|tail| why(tail).is_some()) {
+        if tails.iter().any(|tail| why(tail).is_some()) || self.is_parametrized(name) {
             let text = |tail: &&str| match why(tail) {
                 Some(why) => format!("{tail} ({why})"),
                 None => (*tail).to_owned(),

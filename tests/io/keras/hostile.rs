@@ -34,8 +34,8 @@ fn model() -> Sequential {
     model
 }
 
-const FILES: [&str; 5] =
-    ["graph.keras", "both.h5", "mask_zero.h5", "weights.weights.h5", "conv.keras"];
+const FILES: [&str; 6] =
+    ["graph.keras", "both.h5", "mask_zero.h5", "weights.weights.h5", "conv.keras", "nested.keras"];
 
 #[test]
 fn files_that_end_anywhere() {

@@ -190,6 +190,19 @@ def main():
         keras.config.set_floatx("float32")
         for number, w in enumerate(model.get_weights()):
             VECTORS[f"{dtype}.{number}"] = np.asarray(w).astype(np.float32)
+    # Models among the layers of a model.
+    i = keras.Input((5, 3), name="inner_input")
+    residual = keras.Model(i, L.Add()([i, L.Dense(3, activation="tanh", name="dense")(i)]), name="residual")
+    inner = sequential(keras.Input((5, 3)), L.LSTM(3, return_sequences=True), L.BatchNormalization(), name="inner")
+    model = sequential(
+        keras.Input((5, 3)), L.Dense(3, name="dense"), sequential(keras.Input((5, 3)), inner, L.LSTM(3, return_sequences=True)),
+        residual, L.LSTM(2), L.Dense(2),
+    )
+    case("nested", model, normal(3, 5, 3), (".keras", ".h5"))
+    i = keras.Input((4,))
+    rows = sequential(keras.Input((4,)), L.Dense(3, activation="relu"))
+    decoder = sequential(keras.Input((3,)), L.RepeatVector(3), L.LSTM(2, return_sequences=True))
+    case("nested_rows", keras.Model(i, decoder(rows(i))), normal(2, 4))
     refused()
     save_file({n: np.ascontiguousarray(v) for n, v in VECTORS.items()}, HERE / "keras.safetensors")
 

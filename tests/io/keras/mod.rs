@@ -46,7 +46,7 @@ fn check(what: &str, name: &str, model: &Sequential) {
     close(&format!("{what} of {name}"), found.values(), &expected, 1e-5);
 }
 
-const CASES: [&str; 11] = [
+const CASES: [&str; 13] = [
     "lstm",
     "gates",
     "both",
@@ -58,6 +58,8 @@ const CASES: [&str; 11] = [
     "activations",
     "rows",
     "weights",
+    "nested",
+    "nested_rows",
 ];
 
 #[test]
@@ -74,7 +76,7 @@ fn archives_compute_what_keras_did() {
 #[test]
 fn whole_models_in_hdf5_compute_what_keras_did() {
     let device = Device::cpu().unwrap();
-    for name in ["lstm", "both", "mask_zero", "graph"] {
+    for name in ["lstm", "both", "mask_zero", "graph", "nested"] {
         let model = keras::load(file(&format!("{name}.h5")), &device);
         check("the HDF5", name, &model.unwrap_or_else(|error| panic!("{name}: {error}")));
     }

@@ -91,7 +91,10 @@ fn archives_are_read_as_they_are() {
         let dict = pytorch(&archive(&files, method)).unwrap();
         let [_, _, found] = wrong(dict.values("a"));
         assert!(found.contains("x/data/0") && found.contains("missing"), "{found}");
-        assert_eq!(dict.modules()[0].to_string(), "other tensors: a (in \"x/data/0\", which is missing)");
+        assert_eq!(
+            dict.modules()[0].to_string(),
+            "other tensors: a (in \"x/data/0\", which is missing)"
+        );
         // The other order of bytes, and no pickle at all.
         let files = [("x/data.pkl", &two[..]), ("x/byteorder", b"big"), ("x/data/0", &numbers)];
         assert_eq!(wrong(pytorch(&archive(&files, method)))[0], "byteorder");

@@ -247,6 +247,26 @@ fn modules_of_what_cannot_be_read_say_why() {
     assert_eq!([&*entry, &*found], ["tensor bias", "a sparse tensor"]);
 }
 
+/// `torch.nn.utils.parametrize` of a bias: what is left looks like a module without one.
+#[test]
+fn modules_that_compute_their_tensors_are_refused() {
+    let tensor = |name: &str, size: &str| {
+        format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":{size},\"data_offsets\":[0,0]}}")
+    };
+    let tensors =
+        [tensor("fc.weight", "[2,0]"), tensor("fc.parametrizations.bias.original", "[0]")];
+    let header = format!("{{{}}}", tensors.join(","));
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    let dict = pytorch(&bytes).unwrap();
+    let listed: Vec<_> = dict.modules().iter().map(ToString::to_string).collect();
+    assert!(listed.contains(&"fc: other tensors: weight".to_owned()), "{listed:?}");
+    for error in [dict.dense("fc").map(drop), dict.dense("module.fc").map(drop)] {
+        let [entry, expected, _] = wrong(error);
+        assert!(entry.contains("fc.parametrizations"), "{entry}");
+        assert!(expected.contains("remove_parametrizations"), "{expected}");
+    }
+}
+
 #[test]
 fn many_modules_are_listed_at_once() {
     let names: Vec<_> = (0..20_000)
