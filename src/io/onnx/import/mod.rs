@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use tensor::Folder;
+use tensor::{Beside, Folder};
 use wire::Wire;
 
 /// The shapes of inputs for which a plan of their own is kept.
@@ -135,7 +135,7 @@ impl Model {
     /// [`Error::TooLarge`], [`Error::DeviceLost`].
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(Source::open(path)?, Some(path.parent().unwrap_or(Path::new(""))), device)
+        Self::read(Source::open(path)?, Some(&Beside::of(path)), device)
     }
 
     /// As [`Model::load`], from the bytes of a file, such as those of `include_bytes!`.
