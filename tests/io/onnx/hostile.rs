@@ -234,6 +234,17 @@ fn weights_beside_a_model_are_read_from_its_folder_alone() -> Result<()> {
         }
     }
     assert!(matches!(load(&file("none", "4", "8")), Err(Error::Io { .. })));
+    // Some tensors may be the same bytes, but these are no store of any number of tensors.
+    let shared = |count: usize| {
+        let rest = [int(14, 1), entry("location", "weights"), entry("length", "8")].concat();
+        let names: Vec<_> = (0..count).map(|at| format!("t{at}")).collect();
+        let tensors: Vec<_> = names.iter().map(|name| tensor(name, &[2], 1, &rest)).collect();
+        let inputs: Vec<_> = names.iter().map(String::as_str).chain(["x"]).collect();
+        load(&model(&graph(&[node("Sum", &inputs, &["y"])], &tensors)))
+    };
+    shared(4)?;
+    let error = shared(1000).unwrap_err();
+    assert!(error.to_string().contains("read 4 times at most"), "{error}");
     for (offset, length) in
         [("8", "8"), ("18446744073709551615", "8"), ("4", "4"), ("-1", "8"), ("x", "8")]
     {

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use tensor::Folder;
+use tensor::{Beside, Folder};
 use wire::Wire;
 
 /// The shapes of inputs for which a plan of their own is kept.
@@ -136,7 +136,7 @@ impl Model {
     /// [`Error::TooLarge`], [`Error::DeviceLost`].
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(Source::open(path)?, Some(path.parent().unwrap_or(Path::new(""))), &[], device)
+        Self::read(Source::open(path)?, Some(&Beside::of(path)), &[], device)
     }
 
     /// As [`Model::load`], with some of the [`Model::defaults`] as inputs that [`Model::run`] then needs, such as
@@ -162,8 +162,7 @@ impl Model {
     /// a default, such as an LSTM's weights, as a constant: [`Error::File`] names the node.
     pub fn load_with(path: impl AsRef<Path>, inputs: &[&str], device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::read(Source::open(path)?, Some(folder), inputs, device)
+        Self::read(Source::open(path)?, Some(&Beside::of(path)), inputs, device)
     }
 
     /// As [`Model::load`], from the bytes of a file, such as those of `include_bytes!`.
@@ -183,8 +182,8 @@ impl Model {
             return Err(source.bad("the model", expected, format!("one with {functions}")));
         }
         check_opsets(&source, &opsets)?;
-        let defaults: HashSet<&str> = graph.initializers.iter().map(|t| t.name.as_str()).collect();
-        let needed = |info: &&ValueInfo| !defaults.contains(info.name.as_str());
+        let valued: HashSet<&str> = graph.initializers.iter().map(|t| t.name.as_str()).collect();
+        let needed = |info: &&ValueInfo| !valued.contains(info.name.as_str());
         let inputs: Vec<_> = graph.inputs.iter().filter(needed).collect();
         let mut all = inputs.iter().copied().chain(&graph.outputs);
         if let Some(info) = all.find(|info| info.is_other) {

@@ -5,6 +5,8 @@ use super::wire::{Message, Wire};
 use crate::io::{Number, Source};
 use crate::tensor::{count, room_for};
 use crate::{Device, Error, Result, Tensor};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
@@ -43,7 +45,35 @@ enum Place {
 }
 
 /// Where the files beside a model lie; nowhere for one in memory.
-pub(super) type Folder<'a> = Option<&'a Path>;
+pub(super) type Folder<'a> = Option<&'a Beside>;
+
+/// A model's folder, and how much was read of each file in it.
+pub(super) struct Beside {
+    path: PathBuf,
+    read: RefCell<HashMap<PathBuf, u64>>,
+}
+
+/// How often the bytes of a file may be read: tensors of the same numbers may share them, but no few bytes are to
+/// become any number of tensors.
+const MOST_READS: u64 = 4;
+
+impl Beside {
+    pub(super) fn of(model: &Path) -> Self {
+        let path = match model.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.into(),
+            _ => ".".into(),
+        };
+        Self { path, read: RefCell::default() }
+    }
+
+    /// Counts bytes of a file, and says whether it has that many.
+    fn count(&self, path: &Path, bytes: u64, all: u64) -> bool {
+        let mut read = self.read.borrow_mut();
+        let sum = read.entry(path.into()).or_default();
+        *sum = sum.saturating_add(bytes);
+        *sum <= all.saturating_mul(MOST_READS)
+    }
+}
 
 impl TensorProto {
     pub(super) fn read(wire: &mut Wire, mut message: Message) -> Result<Self> {
@@ -178,7 +208,12 @@ impl TensorProto {
             Place::External { file, offset, len } => {
                 let bytes = (expected as u64).saturating_mul(kind.number().size() as u64);
                 let len = len.unwrap_or(bytes);
-                other = Source::open(&self.beside(source, folder, file)?)?;
+                let path = self.beside(source, folder, file)?;
+                other = Source::open(&path)?;
+                if !folder.is_some_and(|folder| folder.count(&path, len, other.len())) {
+                    let expected = format!("external data that is read {MOST_READS} times at most");
+                    return Err(bad(&expected, format!("{len} bytes more of {file:?}")));
+                }
                 let end = offset.checked_add(len).ok_or_else(|| {
                     bad("external data in its file", format!("{len} bytes from byte {offset}"))
                 })?;
@@ -300,7 +335,7 @@ impl TensorProto {
         if !inside || path.file_name().is_none() {
             return Err(bad("external data in the model's folder"));
         }
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let folder = folder.path.as_path();
         let whole = folder.join(path);
         let io = |error: std::io::Error| Error::Io {
             action: "read",
