@@ -14,7 +14,7 @@ pub const MEMORY_REACHED: f64 = 0.8; // of the bandwidth
 pub const REGISTERS_FOR_R: f64 = 0.55;
 pub const CHAIN: f64 = 0.4; // µs, a step's dependent instructions
 pub const BARRIER: f64 = 0.05; // µs, of a workgroup
-pub const EXCHANGE: f64 = 0.6; // µs, from one workgroup to another through the shared cache
+pub const EXCHANGE: f64 = 0.9; // µs, from one workgroup to another through the shared cache
 
 /// Rows and units of a workgroup: those of the library's kernels on hardware.
 pub const ROWS: usize = 4;
