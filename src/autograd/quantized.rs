@@ -15,7 +15,8 @@ impl Tape {
             Some(_) if self.records() => Err(Error::Unsupported {
                 what: "a model of 8-bit weights",
                 with: "training",
-                help: "train it before it is quantised, and keep a file of it: Sequential::quantize; to look at                        outputs alone, take Tape::inference",
+                help: "train it before it is quantised, and keep a file of it: Sequential::quantize; to look at outputs \
+                       alone, take Tape::inference",
             }),
             found => Ok(found),
         }

@@ -5,7 +5,7 @@
 
 use super::lines::{Lines, Places, Weight};
 use super::onnx::Bytes;
-use super::recurrence::{Direction, Frames, Row, in_blocks, run};
+use super::recurrence::{Direction, Frames, HRange, Row, in_blocks, run};
 use super::rows::Rows;
 use crate::check::Check;
 use crate::{DType, Error, Result, Tensor};
@@ -92,7 +92,8 @@ impl DynamicLstm {
     }
 
     /// Runs all directions over `x` `[T,B,I]`, from states `[D,B,H]` or from zeros. Rows may be shorter than T: their
-    /// outputs are 0 from then on. On a GPU the numbers come to the host and go back.
+    /// outputs are 0 from then on. Frames behind the longest row do not count. Whether Y is wanted decides, in ONNX
+    /// Runtime, by which rows h is quantised, so it does here. On a GPU the numbers come to the host and go back.
     ///
     /// # Errors
     /// [`Error::Rank`], [`Error::Shape`], [`Error::DType`]; [`Error::Length`]; [`Error::OutOfMemory`]; those of the
@@ -102,6 +103,7 @@ impl DynamicLstm {
         x: &Tensor,
         lengths: Option<&[usize]>,
         states: [Option<&Tensor>; 2],
+        wants_y: bool,
     ) -> Result<Outputs> {
         let check = Check::new(OP, "as the weights say");
         check.dtype("X", x, DType::F32)?;
@@ -130,7 +132,8 @@ impl DynamicLstm {
         let mut y = vec![0.0; steps * number * batch * size];
         device.on_host(|| -> Result<()> {
             let mut bytes = Rows::zeros(steps * batch, self.input_size)?;
-            bytes.set_all(&words);
+            let longest = frames.rows.first().map_or(0, |row| row.length);
+            bytes.set_all(&words[..longest * batch * self.input_size]);
             let mut of_one = vec![0.0; steps * batch * size];
             let (h, c) = states.split_at_mut(1);
             for (d, packed) in self.directions.iter().enumerate() {
@@ -141,7 +144,7 @@ impl DynamicLstm {
                     r: &packed.r,
                     bias: packed.bias.as_deref(),
                     reverse: packed.reverse,
-                    one_range: true,
+                    range: if wants_y { HRange::Running } else { HRange::All },
                 };
                 let of_direction = d * batch * size..(d + 1) * batch * size;
                 let state = [&mut h[0][of_direction.clone()], &mut c[0][of_direction]];

@@ -109,7 +109,7 @@ fn one(call: &Forward<'_>, batch: usize, bytes: &Rows, frames: &Frames) -> Resul
         r: call.weight_hh.packed()?,
         bias: bias.as_deref(),
         reverse: call.reverse,
-        one_range: false,
+        range: recurrence::HRange::Row,
     };
     let run = |y: Option<(&mut [f32], usize, usize)>| {
         h.cpu_mut(|h| c.cpu_mut(|c| recurrence::run(&direction, bytes, frames, [h, c], y)))

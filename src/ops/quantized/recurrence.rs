@@ -36,8 +36,18 @@ pub(crate) struct Direction<'a> {
     pub(crate) r: &'a Weight,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) reverse: bool,
-    /// Whether one range quantises h of all rows, as in ONNX Runtime; else each row has its own.
-    pub(crate) one_range: bool,
+    pub(crate) range: HRange,
+}
+
+/// By whose range h of a row is quantised at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HRange {
+    /// By its own.
+    Row,
+    /// By that of all rows that run, and of those that have just ended.
+    Running,
+    /// By that of all rows: of those that have ended, of their last h.
+    All,
 }
 
 /// A row of a batch.
@@ -102,7 +112,7 @@ pub(crate) fn run(
         _ => threads::count(),
     };
     // Each thread takes some rows, or some units of all.
-    let parts = match count >= 2 * team && !direction.one_range {
+    let parts = match count >= 2 * team && direction.range == HRange::Row {
         true => Parts { rows: team, units: 1 },
         false => Parts { rows: 1, units: team.min(units / LANES) },
     };
@@ -316,16 +326,18 @@ impl Part<'_> {
 
     fn quantise(&self, own: &mut Own, step: usize, rows: impl Iterator<Item = usize>) {
         let Own { h, row: x, .. } = own;
+        // A row that has just ended still counts where the running do.
+        let counted = match (self.direction.range, self.first + step) {
+            (HRange::Row, _) => 0,
+            (HRange::All, _) | (_, 0) => self.frames.rows.len(),
+            (HRange::Running, step) => self.frames.running(step - 1),
+        };
         let mut shared = None;
-        if self.direction.one_range {
+        if counted > 0 {
             let mut all = [0.0f32; 2];
-            // A row that has just ended still counts there.
-            let before = match self.first + step {
-                0 => self.frames.rows.len(),
-                step => self.frames.running(step - 1),
-            };
-            for row in 0..before {
-                load(self.shared.h(step, row), x);
+            for (row, of) in self.frames.rows[..counted].iter().enumerate() {
+                let last = of.length.saturating_sub(self.first);
+                load(self.shared.h(step.min(last), row), x);
                 let [low, high] = range(x);
                 // What is not finite in a row is not finite in all.
                 all = match low.is_nan() || all[0].is_nan() {

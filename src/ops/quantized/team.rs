@@ -18,7 +18,8 @@ struct Guard<'a>(&'a AtomicUsize);
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.store(usize::MAX, Ordering::Release);
+            // More than there are parts, and far from an end at which those that others finish would wrap it.
+            self.0.store(usize::MAX / 2, Ordering::Release);
         }
     }
 }
@@ -102,5 +103,26 @@ mod tests {
             (one.join().is_err(), other.join().is_err())
         });
         assert!(other.0 || other.1);
+    }
+
+    /// Also one that is within its part meanwhile.
+    #[test]
+    fn who_works_while_another_panics_ends() {
+        let team = Team::new(10, 2);
+        std::thread::scope(|scope| {
+            let panics = scope.spawn(|| team.work(0, |step, part| assert!(step < 3 || part == 1)));
+            let works = scope.spawn(|| {
+                team.work(1, |step, part| {
+                    let began = std::time::Instant::now();
+                    let late = || team.done.load(Ordering::Acquire) > 20 || part == 0;
+                    while step == 3 && !late() && began.elapsed().as_secs() < 20 {
+                        std::thread::yield_now();
+                    }
+                    assert!(step < 3 || part == 1);
+                });
+            });
+            // Whoever takes part 0 of step 3 panics; the other, if it was within part 1, ends all the same.
+            assert!(panics.join().is_err() || works.join().is_err());
+        });
     }
 }

@@ -348,7 +348,9 @@ impl Model {
         for (op, count) in counts {
             let how = match op.as_str() {
                 "LSTM" => ", the recurrence of this crate",
-                "DynamicQuantizeLSTM" => ", by products of 8-bit integers",
+                "DynamicQuantizeLSTM" => {
+                    ", by products of 8-bit integers, but with a clip, peepholes or other activations by floats"
+                }
                 "GRU" | "RNN" | "Loop" | "Scan" => ", a timestep after the other",
                 _ => "",
             };

@@ -141,6 +141,12 @@ fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>> {
     }
 }
 
+/// The lengths of rows: an input of a node.
+fn lengths(at: usize, list: &[i64]) -> Result<Vec<usize>> {
+    let lengths: Option<Vec<_>> = list.iter().map(|&length| usize::try_from(length).ok()).collect();
+    lengths.ok_or_else(|| super::plan::wrong(at, "lengths of at least 0", format!("{list:?}")))
+}
+
 /// Sizes of axes.
 fn sizes(list: &[i64]) -> Result<Vec<usize>> {
     let wrong = || super::plan::refused("sizes", "of at least 0", format!("{list:?}"));

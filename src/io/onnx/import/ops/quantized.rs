@@ -207,15 +207,18 @@ fn quantized_lstm(node: &Node<'_>) -> Result<Run> {
         let packed =
             DynamicLstm::new(sizes, w.packed(node)?, r.packed(node)?, bias.as_deref(), reverse);
         let packed = packed.map_err(|error| error.at(node.label))?;
+        let wants_y = node.has_output(0);
         return Ok(Arc::new(move |args| {
-            let lengths =
-                args.opt_ints(4)?.map(|lengths| super::sizes(&lengths.values())).transpose()?;
+            let lengths = args
+                .opt_ints(4)?
+                .map(|lengths| super::lengths(4, &lengths.values()))
+                .transpose()?;
             let batch = args.floats(0)?.shape().get(1).copied();
             if lengths.as_ref().is_some_and(|lengths| Some(lengths.len()) != batch) {
                 return Err(wrong(4, "a length for each row", format!("{lengths:?}")));
             }
             let states = [args.opt_floats(5)?, args.opt_floats(6)?];
-            let outputs = packed.run(args.floats(0)?, lengths.as_deref(), states)?;
+            let outputs = packed.run(args.floats(0)?, lengths.as_deref(), states, wants_y)?;
             Ok(vec![Value::Floats(outputs.y), Value::Floats(outputs.h), Value::Floats(outputs.c)])
         }));
     }

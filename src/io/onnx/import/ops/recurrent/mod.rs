@@ -138,7 +138,7 @@ fn expect(at: usize, tensor: &Tensor, shape: &[usize]) -> Result<()> {
 /// The lengths of the rows, if some are shorter than all timesteps.
 fn lengths(args: &Args<'_>, at: usize, sizes: Sizes) -> Result<Option<Vec<usize>>> {
     let Some(ints) = args.opt_ints(at)? else { return Ok(None) };
-    let lengths = super::sizes(&ints.values())?;
+    let lengths = super::lengths(at, &ints.values())?;
     if lengths.len() != sizes.batch || lengths.iter().any(|&len| len > sizes.time) {
         let expected = format!("{} lengths of at most {}", sizes.batch, sizes.time);
         return Err(wrong(at, expected, format!("{lengths:?}")));
