@@ -177,8 +177,8 @@ fn large_products_have_the_faster_tiles() {
     let device = folder.device();
     let tiles = |sizes, fours| gemm::autotune::tiles(inner(&device), sizes, fours).0[0].name;
     // Little work asks no clock, however many rows or columns it has.
-    assert_eq!(tiles([2048, 1024, 4], true), "gemm_tile");
-    assert_eq!(tiles([512, 512, 32], true), "gemm_tile");
+    assert_eq!(tiles([2048, 1024, 1], true), "gemm_tile");
+    assert_eq!(tiles([512, 512, 12], true), "gemm_tile");
     assert!(!folder.files().iter().any(|file| ends(file, "json")), "{:?}", folder.files());
     let name = |m, n| tiles([m, n, 512], false);
     let first = name(1024, 1024);

@@ -64,7 +64,7 @@ impl Gpu {
                     Ok(())
                 }
             };
-            let prepared: Vec<_> = (0..candidates.count)
+            let mut prepared: Vec<_> = (0..candidates.count)
                 .map(|i| match (candidates.prepare)(gpu, i) {
                     Ok(record) => Ok(Some(record)),
                     Err(error) => decided(i, error).map(|()| None),
@@ -83,15 +83,19 @@ impl Gpu {
                 gpu.wait()?;
                 Ok(began.elapsed().as_secs_f64() * 1e6)
             };
-            let shortest = |(i, record): (usize, Option<Box<dyn Fn() -> Result<()>>>)| {
-                let Some(record) = record else { return Ok(None) };
-                let times: Result<Vec<_>> = (0..5).map(|_| run(&record)).collect();
-                match times {
-                    Ok(times) => Ok(times.into_iter().reduce(f64::min)),
-                    Err(error) => decided(i, error).map(|()| None),
+            // In turns, since a card that was idle is slower at first.
+            let mut shortest = vec![None; candidates.count];
+            for i in (0..5).flat_map(|_| 0..candidates.count) {
+                let Some(record) = &prepared[i] else { continue };
+                match run(record) {
+                    Ok(time) => shortest[i] = Some(shortest[i].map_or(time, |s: f64| s.min(time))),
+                    Err(error) => {
+                        decided(i, error)?;
+                        (prepared[i], shortest[i]) = (None, None);
+                    }
                 }
-            };
-            prepared.into_iter().enumerate().map(shortest).collect()
+            }
+            Ok(shortest)
         })
     }
 }

@@ -22,9 +22,9 @@ fn large(gpu: &Gpu) -> [usize; 3] {
 /// Rows times columns of C of which there are too few large tiles to fill a device.
 const FEW: usize = 1 << 19;
 
-/// Terms of all sums of a product, for fewer of which no clock is asked: a card takes some microseconds for it in any
-/// way, and a process that has no other products would wait longer for the trial than it ever gains.
-const LITTLE: usize = 1 << 24;
+/// Terms of all sums of a product, for fewer of which no clock is asked: a card multiplies them in less time than a
+/// launch takes, and a small model would wait longer for the trial than it ever gains.
+const LITTLE: usize = 1 << 22;
 
 /// The index of the fastest of some ways to make a product of these sizes, with B of 16 bits or of 32; 0 without a
 /// clock. The choice is made anew after `kernels` have changed.
