@@ -46,6 +46,8 @@ pub struct Counters {
     pub bind_groups_created: u64,
     /// The number of pipelines created: kernels compiled, or found in the driver's cache.
     pub pipelines_created: u64,
+    /// How often pipelines were created: those that a submission lacks are compiled at once, by all threads.
+    pub times_compiled: u64,
 }
 
 /// A GPU or the CPU. Cheap to clone: clones are the same device.

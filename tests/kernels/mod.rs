@@ -6,6 +6,8 @@
 mod as_hardware;
 mod batches;
 mod combinations;
+#[cfg(feature = "gpu")]
+mod compiling;
 mod conv;
 mod dense;
 mod exchange_model;

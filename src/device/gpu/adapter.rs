@@ -43,18 +43,25 @@ fn has_cooperative_matrices(adapter: &wgpu::Adapter) -> bool {
         && adapter.limits().max_compute_workgroup_storage_size >= 18_432
 }
 
-fn instance() -> wgpu::Instance {
+/// The APIs, in the order in which they are asked for adapters. OpenGL comes last, since the same card is usually
+/// listed twice, and is not even loaded where another API has what is wanted: that alone takes some drivers longer
+/// than all else until the first kernel runs. A browser has one list of all.
+#[cfg(not(target_arch = "wasm32"))]
+const APIS: [wgpu::Backends; 2] = [wgpu::Backends::PRIMARY, wgpu::Backends::GL];
+#[cfg(target_arch = "wasm32")]
+const APIS: [wgpu::Backends; 1] = [wgpu::Backends::PRIMARY.union(wgpu::Backends::GL)];
+
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
     // Indirect dispatches are never used; their validation would cost a pipeline.
     descriptor.flags = wgpu::InstanceFlags::empty();
     wgpu::Instance::new(descriptor)
 }
 
-/// Every adapter that can compute, the best first: discrete, integrated, virtual, software;
-/// OpenGL after the others, since the same card is usually listed twice.
-async fn adapters() -> Vec<wgpu::Adapter> {
-    let backends = wgpu::Backends::PRIMARY | wgpu::Backends::GL;
-    let mut found: Vec<_> = instance()
+/// Every adapter of some APIs that can compute, the best first: discrete, integrated, virtual, software.
+async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let mut found: Vec<_> = instance(backends)
         .enumerate_adapters(backends)
         .await
         .into_iter()
@@ -75,6 +82,15 @@ async fn adapters() -> Vec<wgpu::Adapter> {
         (info.backend == wgpu::Backend::Gl, kind)
     });
     found
+}
+
+/// Every adapter that can compute, the best of each API first.
+async fn adapters() -> Vec<wgpu::Adapter> {
+    let mut all = Vec::new();
+    for backends in APIS {
+        all.extend(adapters_of(backends).await);
+    }
+    all
 }
 
 pub(crate) async fn list() -> Vec<AdapterInfo> {
@@ -99,21 +115,26 @@ pub(crate) async fn unknown(name: String) -> Error {
 
 /// The adapter that fits `options` best.
 pub(crate) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
-    let all = adapters().await;
-    if let Some(name) = &options.name {
-        let wanted = name.to_lowercase();
-        let available = names(&all);
-        return all
-            .into_iter()
-            .find(|a| a.get_info().name.to_lowercase().contains(&wanted))
-            .ok_or_else(|| Error::UnknownDevice { name: name.clone(), available });
+    let name = options.name.as_ref().map(|name| name.to_lowercase());
+    let fits = |adapter: &wgpu::Adapter| match (&name, adapter.get_info()) {
+        (Some(name), info) => info.name.to_lowercase().contains(name),
+        (None, info) => is_software(&info) == options.software,
+    };
+    let mut others = Vec::new();
+    for backends in APIS {
+        let mut found = adapters_of(backends).await;
+        match found.iter().position(&fits) {
+            Some(at) => return Ok(found.swap_remove(at)),
+            None => others.extend(found),
+        }
     }
-    all.into_iter().find(|a| is_software(&a.get_info()) == options.software).ok_or(
-        Error::NoAdapter {
+    Err(match &options.name {
+        Some(name) => Error::UnknownDevice { name: name.clone(), available: names(&others) },
+        None => Error::NoAdapter {
             wanted: if options.software { "a software adapter" } else { "a hardware GPU" },
             help: HELP,
         },
-    )
+    })
 }
 
 /// The optional features to request: those of the adapter that a kernel or a cache can use.

@@ -2,9 +2,9 @@
 
 use super::Gpu;
 use super::learned::{Tuned, is_undecided, source};
-use crate::Result;
 use crate::device::fast_path::Candidates;
 use crate::device::lock;
+use crate::{Error, Result};
 use std::sync::Arc;
 
 impl Gpu {
@@ -55,31 +55,48 @@ impl Gpu {
     /// The shortest time of each candidate, in microseconds; `None` for one that fails. An error if a
     /// trial decides nothing: the others must not win by that.
     fn time(&self, candidates: &Candidates<'_>) -> Result<Vec<Option<f64>>> {
-        let one = |i| {
-            self.trial(|gpu| {
-                let record = (candidates.prepare)(gpu, i)?;
-                let run = || {
-                    let began = std::time::Instant::now();
-                    record()?;
-                    gpu.submit()?;
-                    gpu.wait()?;
-                    Ok(began.elapsed().as_secs_f64() * 1e6)
-                };
-                // The first compiles.
-                run()?;
-                (0..5).try_fold(f64::INFINITY, |shortest, _| Ok(shortest.min(run()?)))
-            })
-        };
-        (0..candidates.count)
-            .map(|i| match one(i) {
-                Ok(shortest) => Ok(Some(shortest)),
-                Err(error) if is_undecided(&error) => Err(error),
-                Err(error) => {
+        self.trial(|gpu| {
+            // Nothing where one fails, an error where that says nothing of it.
+            let decided = |i: usize, error: Error| match error {
+                error if is_undecided(&error) => Err(error),
+                error => {
                     log::warn!("{}: {}, {i}: {error}", self.info.name, candidates.name);
-                    Ok(None)
+                    Ok(())
                 }
-            })
-            .collect()
+            };
+            let mut prepared: Vec<_> = (0..candidates.count)
+                .map(|i| match (candidates.prepare)(gpu, i) {
+                    Ok(record) => Ok(Some(record)),
+                    Err(error) => decided(i, error).map(|()| None),
+                })
+                .collect::<Result<_>>()?;
+            // Compiles the kernels of all candidates at once. One that fails does so again, alone.
+            let all = prepared.iter().flatten().try_for_each(|record| record());
+            match all.and_then(|()| gpu.submit()).and_then(|()| gpu.wait()) {
+                Err(error) if is_undecided(&error) => return Err(error),
+                _ => {}
+            }
+            let run = |record: &dyn Fn() -> Result<()>| -> Result<f64> {
+                let began = std::time::Instant::now();
+                record()?;
+                gpu.submit()?;
+                gpu.wait()?;
+                Ok(began.elapsed().as_secs_f64() * 1e6)
+            };
+            // In turns, since a card that was idle is slower at first.
+            let mut shortest = vec![None; candidates.count];
+            for i in (0..5).flat_map(|_| 0..candidates.count) {
+                let Some(record) = &prepared[i] else { continue };
+                match run(record) {
+                    Ok(time) => shortest[i] = Some(shortest[i].map_or(time, |s: f64| s.min(time))),
+                    Err(error) => {
+                        decided(i, error)?;
+                        (prepared[i], shortest[i]) = (None, None);
+                    }
+                }
+            }
+            Ok(shortest)
+        })
     }
 }
 

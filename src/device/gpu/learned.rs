@@ -168,10 +168,18 @@ pub(super) fn source(kernels: &[&Kernel]) -> u64 {
 }
 
 impl Gpu {
-    /// Runs `run` on a second device of this adapter, whose waits are bounded.
+    /// Runs `run` on a second device of this adapter, whose waits are bounded. It stays for the trials that follow,
+    /// until something is read back: a model's first step has several, and a driver takes some tenths of a second
+    /// for a device and what they share on it.
     pub(super) fn trial<R>(&self, run: impl FnOnce(&Arc<Self>) -> Result<R>) -> Result<R> {
-        let options = GpuOptions { profile: false, ..self.options.clone() }.no_cache();
-        let gpu = pollster::block_on(Self::on(self.adapter.clone(), options, true))?;
+        let kept = lock(&self.of_trials).take();
+        let gpu = match kept {
+            Some(gpu) => gpu,
+            None => {
+                let options = GpuOptions { profile: false, ..self.options.clone() }.no_cache();
+                pollster::block_on(Self::on(self.adapter.clone(), options, true))?
+            }
+        };
         let result = run(&gpu);
         match gpu.health() {
             Err(lost @ Error::DeviceLost { .. }) => {
@@ -180,7 +188,19 @@ impl Gpu {
                 // Other errors may only have followed from the loss.
                 Err(lost)
             }
-            _ => result,
+            health => {
+                // What went wrong in one trial must not be seen in another.
+                if health.is_ok() && result.is_ok() && !gpu.coresident.timed_out() {
+                    *lock(&self.of_trials) = Some(gpu);
+                }
+                result
+            }
         }
+    }
+
+    /// Closes the device of trials, if it is open.
+    pub(super) fn end_trials(&self) {
+        let kept = lock(&self.of_trials).take();
+        drop(kept);
     }
 }

@@ -4,6 +4,7 @@
 mod adapter;
 mod autotune;
 mod cache;
+mod compile;
 #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "fields for readers of the file"))]
 mod learned;
 mod pipelines;
@@ -55,6 +56,8 @@ pub(crate) struct Gpu {
     pub(crate) options: GpuOptions,
     /// Whether this device tries something out for another: see `trust.rs`.
     trial: bool,
+    /// The device of the last trial: see `learned.rs`.
+    of_trials: Mutex<Option<Arc<Gpu>>>,
     pool: Mutex<Pool<Raw>>,
     next_id: AtomicU64,
     recorder: Mutex<Recorder>,
@@ -170,6 +173,7 @@ impl Gpu {
             limits,
             options,
             trial,
+            of_trials: Mutex::default(),
             pool: Mutex::new(Pool::new()),
             recorder: Mutex::new(recorder),
             kernels: Mutex::new(Kernels::default()),
@@ -369,6 +373,7 @@ impl Gpu {
             buffers_created: lock(&self.pool).created,
             bind_groups_created: kernels.bind_groups_created,
             pipelines_created: kernels.pipelines_created,
+            times_compiled: kernels.times_compiled,
         }
     }
 }

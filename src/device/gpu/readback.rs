@@ -68,6 +68,7 @@ impl Gpu {
         self.wait()?;
         let words = pollster::block_on(self.finish(pending))?;
         self.save_pipelines();
+        self.end_trials();
         Ok(words)
     }
 

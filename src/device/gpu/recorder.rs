@@ -1,15 +1,18 @@
 //! The recorder: collects dispatches into one submission, so that a training step is one compute pass.
 //!
-//! Kernels are encoded as they are recorded. Their uniforms gather in host memory and are
+//! Kernels are encoded as they are recorded, from the first one on whose pipeline is not compiled yet when they are
+//! submitted: see `compile.rs`. Their uniforms gather in host memory and are
 //! written once, when the pass is submitted; each dispatch sees its own by a dynamic offset.
 
 use super::Gpu;
+use super::compile::Pipeline;
 use super::profiler::Profiler;
 use crate::device::kernel::Dispatch;
 use crate::device::lock;
 use crate::device::profile::Cost;
 use crate::{Error, Result};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes for the uniforms of one submission. One that needs more is split.
@@ -24,8 +27,8 @@ const UPLOADED: u64 = 32 << 20;
 /// The submissions in flight before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
 
-/// The most that a trial waits for what it has submitted. wgpu makes pipelines while the work is
-/// recorded; where that compiles them, the clock starts afterwards. Software adapters compile only when
+/// The most that a trial waits for what it has submitted. Pipelines are made before that; where that compiles
+/// them, the clock starts afterwards. Software adapters compile only when
 /// a submission runs, which takes a busy machine a minute and more: nothing tells that from the work
 /// itself, and running the work once before would only move the wait that needs a bound. So the bound
 /// is generous, and a trial that exceeds it decides nothing: see `learned.rs`.
@@ -40,9 +43,20 @@ pub(super) struct Copy<'a> {
     pub(super) bytes: u64,
 }
 
+/// A dispatch, all but its pass.
+struct Recording {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    /// Of its uniform.
+    offset: u32,
+    grid: [u32; 3],
+}
+
 pub(super) struct Recorder {
     /// The open encoder and pass. While profiling there is no pass between two dispatches.
     open: Option<(wgpu::CommandEncoder, Option<wgpu::ComputePass<'static>>)>,
+    /// Dispatches to encode before the submission: one that has no pipeline yet, and those after it.
+    waiting: Vec<Recording>,
     pub(super) profiler: Option<Profiler>,
     pub(super) arena: wgpu::Buffer,
     uniforms: Vec<u8>,
@@ -77,6 +91,7 @@ impl Recorder {
         });
         Self {
             open: None,
+            waiting: Vec::new(),
             profiler,
             arena,
             uniforms: Vec::with_capacity(1 << 16),
@@ -96,6 +111,21 @@ impl Recorder {
             Some(profiler) => profiler.pass(encoder),
             None => encoder.begin_compute_pass(&Default::default()).forget_lifetime(),
         })
+    }
+
+    /// Encodes a dispatch, or keeps it until there is a pipeline for it and those before it.
+    fn add(&mut self, device: &wgpu::Device, recording: Recording) {
+        if self.waiting.is_empty()
+            && let Ok(Some(pipeline)) = recording.pipeline.get()
+        {
+            let Recording { bind_group, offset, grid: [x, y, z], .. } = &recording;
+            let pass = self.pass(device);
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bind_group, &[*offset]);
+            pass.dispatch_workgroups(*x, *y, *z);
+            return;
+        }
+        self.waiting.push(recording);
     }
 }
 
@@ -121,8 +151,14 @@ impl Gpu {
             self.submit()?;
             recorder = lock(&self.recorder);
         }
-        let (pipeline, bind_group) =
-            lock(&self.kernels).resolve(self, &recorder.arena, dispatch)?;
+        let mut known = lock(&self.kernels);
+        let (pipeline, bind_group) = known.resolve(self, &recorder.arena, dispatch)?;
+        // A browser compiles while the recording goes on; a profile has a pass for each dispatch.
+        if cfg!(target_arch = "wasm32") || recorder.profiler.is_some() {
+            known.compile(self);
+            pipeline.get()?;
+        }
+        drop(known);
 
         let offset = recorder.uniforms.len();
         for word in dispatch.uniform {
@@ -132,10 +168,8 @@ impl Gpu {
             recorder.uniforms.len().next_multiple_of(recorder.align).max(offset + recorder.align);
         recorder.uniforms.resize(end, 0);
 
-        let pass = recorder.pass(&self.device);
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &bind_group, &[offset as u32]);
-        pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], dispatch.grid[2]);
+        let (offset, grid) = (offset as u32, dispatch.grid);
+        recorder.add(&self.device, Recording { pipeline, bind_group, offset, grid });
         recorder.dispatches += 1;
         let bytes: u64 = dispatch.bound.iter().flatten().map(|bound| bound.bytes).sum();
         recorder.recorded.work += cost.flop.max(4.0 * bytes as f64).max(most / kernels);
@@ -143,6 +177,18 @@ impl Gpu {
         if let (Some(profiler), Some((_, pass))) = (&mut recorder.profiler, &mut recorder.open) {
             profiler.note(dispatch.kernel.name, cost);
             *pass = None;
+        }
+        Ok(())
+    }
+
+    /// Compiles what the recording lacks, and encodes what has waited for it. Without a pipeline nothing of what
+    /// has waited is done.
+    fn encode_waiting(&self, recorder: &mut Recorder) -> Result<()> {
+        let waiting = std::mem::take(&mut recorder.waiting);
+        if !waiting.is_empty() {
+            lock(&self.kernels).compile(self);
+            waiting.iter().try_for_each(|recording| recording.pipeline.get().map(|_| ()))?;
+            waiting.into_iter().for_each(|recording| recorder.add(&self.device, recording));
         }
         Ok(())
     }
@@ -166,6 +212,7 @@ impl Gpu {
     /// Submits the recorded work to the queue, followed by copies.
     pub(super) fn submit_with(&self, copies: &[Copy<'_>]) -> Result<()> {
         let mut recorder = lock(&self.recorder);
+        self.encode_waiting(&mut recorder)?;
         let mut encoder = match recorder.open.take() {
             Some((encoder, pass)) => {
                 drop(pass);

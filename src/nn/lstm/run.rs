@@ -154,8 +154,8 @@ impl Lstm {
             return Ok(None);
         }
         let half = tape.params().precision() == Precision::Mixed;
-        let how = (self.strategy, self.cell);
-        let cut = cut_stack(x.tensor(), directions.len(), self.hidden_size, half, how);
+        let (modes, how) = ([half, tape.records()], (self.strategy, self.cell));
+        let cut = cut_stack(x.tensor(), directions.len(), self.hidden_size, modes, how);
         let Some(cut) = cut else { return Ok(None) };
         let layers = directions.iter().map(|ids| Ok(self.direction(tape, ids, false, false)?.0));
         let how = (cut, self.sequences);

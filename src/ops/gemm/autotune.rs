@@ -22,6 +22,10 @@ fn large(gpu: &Gpu) -> [usize; 3] {
 /// Rows times columns of C of which there are too few large tiles to fill a device.
 const FEW: usize = 1 << 19;
 
+/// Terms of all sums of a product, for fewer of which no clock is asked: a card multiplies them in less time than a
+/// launch takes, and a small model would wait longer for the trial than it ever gains.
+const LITTLE: usize = 1 << 22;
+
 /// The index of the fastest of some ways to make a product of these sizes, with B of 16 bits or of 32; 0 without a
 /// clock. The choice is made anew after `kernels` have changed.
 fn fastest(
@@ -49,10 +53,13 @@ fn fastest(
 
 /// The kernel for the tiles of a product on a hardware GPU, by a clock; `fours` says whether its matrices can be
 /// read so. It is timed on 32-bit floats and taken for all.
-pub(crate) fn tiles(gpu: &Arc<Gpu>, [m, n]: [usize; 2], fours: bool) -> Way {
+pub(crate) fn tiles(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3], fours: bool) -> Way {
     const WAYS: [Way; 2] = [(&TILE, [64, 64]), (&WIDE, [128, 128])];
     const IN_FOURS: [Way; 3] = [(&TILE, [64, 64]), (&FOURS, [64, 64]), (&FOURS_WIDE, [128, 128])];
     let kernels = [&TILE[0], &FOURS[0], &FOURS_WIDE[0]];
+    if (m * n).saturating_mul(k) < LITTLE {
+        return WAYS[0];
+    }
     match (fours, m * n < FEW) {
         (false, true) => WAYS[0],
         (false, false) => {
@@ -73,8 +80,8 @@ pub(super) fn cooperative_pays(gpu: &Arc<Gpu>) -> bool {
     if !gpu.is_trusted(&TRUSTED_COOPERATIVE) {
         return false;
     }
-    let sizes @ [m, n, _] = large(gpu);
-    let ways = [tiles(gpu, [m, n], true), WAY];
+    let sizes = large(gpu);
+    let ways = [tiles(gpu, sizes, true), WAY];
     let kernels = [&cooperative::KERNELS[0], &TILE[1], &FOURS[1], &FOURS_WIDE[1]];
     fastest(gpu, "gemm_cooperative", &kernels, &ways, sizes, true) == 1
 }

@@ -83,7 +83,7 @@ impl Gemm<'_> {
             false if cooperative::takes([m, n, k], a, b) && autotune::cooperative_pays(gpu) => {
                 cooperative::WAY
             }
-            false => autotune::tiles(gpu, [m, n], fours),
+            false => autotune::tiles(gpu, [m, n, k], fours),
             // Below, most of its rows would be made for nothing.
             true if m > 8 && gpu.is_trusted(&self_check::TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),

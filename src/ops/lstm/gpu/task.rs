@@ -21,6 +21,8 @@ pub(crate) struct Task {
     pub(crate) ragged: bool,
     /// Whether gates and R have 16 bits.
     pub(crate) half: bool,
+    /// Whether a forward pass keeps what a backward pass needs.
+    pub(crate) save: bool,
     /// Directions, or layers of a stack, in one dispatch.
     pub(crate) lanes: usize,
     pub(crate) batch: usize,
@@ -31,8 +33,9 @@ pub(crate) struct Task {
 impl Task {
     /// The task of a forward pass, whose calls go in the same dispatches.
     pub(crate) fn forward(calls: &[Forward<'_>], sizes: Sizes) -> Self {
-        let Forward { weights, lengths, config, .. } = &calls[0];
-        Self::new(Phase::Forward, calls.len(), weights, config, *lengths, sizes)
+        let Forward { weights, lengths, config, save, .. } = calls[0];
+        let new = Self::new(Phase::Forward, calls.len(), weights, &config, lengths, sizes);
+        Self { save, ..new }
     }
 
     /// The task of a backward pass over so many lanes that saved alike.
@@ -51,7 +54,8 @@ impl Task {
     ) -> Self {
         let variant = config.cell.is_variant();
         let (ragged, half) = (lengths.is_some(), weights.is_half());
-        Self { phase, variant, ragged, half, lanes, batch, timesteps, hidden_size }
+        let save = true;
+        Self { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size }
     }
 }
 

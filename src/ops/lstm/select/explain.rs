@@ -62,7 +62,8 @@ fn on_gpu(gpu: &Arc<Gpu>, asked: Asked) -> Result<[String; 2]> {
     }
     let shape = [batch, timesteps];
     if asked.stacked > 1
-        && let Some(cut) = cut(gpu, shape, asked.stacked, hidden_size, half, (strategy, cell))
+        && let Some(cut) =
+            cut(gpu, shape, asked.stacked, hidden_size, [half, false], (strategy, cell))
     {
         let path = format!(
             "wavefront of Sequence: {} layers at once, {} timesteps apart",
@@ -73,7 +74,8 @@ fn on_gpu(gpu: &Arc<Gpu>, asked: Asked) -> Result<[String; 2]> {
     }
     let (variant, ragged, lanes) = (cell.is_variant(), false, asked.directions);
     let phase = Phase::Forward;
-    let task = Task { phase, variant, ragged, half, lanes, batch, timesteps, hidden_size };
+    let save = false;
+    let task = Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size };
     let mut refused = Vec::new();
     let schedule = settle(gpu, strategy, task, |strategy, reason| {
         refused.push(format!("; {} cannot: {reason}", strategy.name()));

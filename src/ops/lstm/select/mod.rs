@@ -187,11 +187,11 @@ pub(crate) fn cut_stack(
     x: &Tensor,
     layers: usize,
     hidden_size: usize,
-    half: bool,
+    [half, save]: [bool; 2],
     (strategy, cell): (Strategy, Cell),
 ) -> Option<Cut> {
     let &[batch, timesteps, _] = x.shape() else { return None };
-    cut(x.gpu()?, [batch, timesteps], layers, hidden_size, half, (strategy, cell))
+    cut(x.gpu()?, [batch, timesteps], layers, hidden_size, [half, save], (strategy, cell))
 }
 
 fn cut(
@@ -199,7 +199,7 @@ fn cut(
     [batch, timesteps]: [usize; 2],
     layers: usize,
     hidden_size: usize,
-    half: bool,
+    [half, save]: [bool; 2],
     (strategy, cell): (Strategy, Cell),
 ) -> Option<Cut> {
     let forced = gpu.forced().parts;
@@ -214,7 +214,7 @@ fn cut(
     let parts = forced.map_or_else(longest, Some).filter(|&parts| parts > 1 && can(parts))?;
     let (variant, ragged) = (cell.is_variant(), false);
     let (phase, lanes) = (Phase::Forward, 1);
-    let task = Task { phase, variant, ragged, half, lanes, batch, timesteps, hidden_size };
+    let task = Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size };
     let rows = stack_rows(gpu, strategy, task).ok()??;
     Some(Cut { parts, rows })
 }

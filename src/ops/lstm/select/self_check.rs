@@ -44,13 +44,14 @@ pub(crate) static HALF: FastPath = FastPath {
     ],
     check: |gpu| {
         let (mut fast, mut plain) = (Vec::new(), Vec::new());
+        // All is recorded before anything is read, here and below: kernels are compiled together.
         for strategy in [Strategy::Sequence, Strategy::Stepwise] {
             let run =
                 |half| run(gpu, [5, 6, 3, 70], true, half, &|task| schedule(gpu, strategy, task));
             fast.extend(run(true)?);
             plain.extend(run(false)?);
         }
-        Ok(Comparison { fast, plain, bound: ROUNDED })
+        Ok(Comparison { fast: read(&fast)?, plain: read(&plain)?, bound: ROUNDED })
     },
 };
 
@@ -63,6 +64,7 @@ fn workgroups(gpu: &Arc<Gpu>, half: bool, bound: f32) -> Result<Comparison> {
         |strategy| run(gpu, [5, 6, 3, 157], true, half, &|task| schedule(gpu, strategy, task));
     let plain = run(Strategy::Stepwise)?;
     let fast = run(Strategy::Persistent)?;
+    let (fast, plain) = (read(&fast)?, read(&plain)?);
     let in_vain = gpu.coresident.timed_out() && !gpu.info.software;
     let fast = if in_vain { vec![] } else { fast };
     Ok(Comparison { fast, plain, bound })
@@ -102,17 +104,24 @@ fn subgroups(gpu: &Arc<Gpu>, rows: usize, backward: bool) -> Result<Comparison> 
         // Units of several subgroups, and a part of one.
         run(gpu, [rows + 2, 3, 5, 70], backward, false, &|_| Ok(schedule))
     };
-    Ok(Comparison { fast: run(rows, true)?, plain: run(4, false)?, bound: 1e-5 })
+    let (fast, plain) = (run(rows, true)?, run(4, false)?);
+    Ok(Comparison { fast: read(&fast)?, plain: read(&plain)?, bound: 1e-5 })
 }
 
-/// Outputs and states of one layer, and its gradients if they are wanted.
+/// The values of tensors, one after the other.
+fn read(tensors: &[Tensor]) -> Result<Vec<f32>> {
+    let values: Result<Vec<_>> = tensors.iter().map(Tensor::to_vec).collect();
+    Ok(values?.concat())
+}
+
+/// Records outputs and states of one layer, and its gradients if they are wanted.
 fn run(
     gpu: &Arc<Gpu>,
     [b, t, i, h]: [usize; 4],
     save: bool,
     in_half: bool,
     schedule: &dyn Fn(Task) -> Result<Schedule>,
-) -> Result<Vec<f32>> {
+) -> Result<Vec<Tensor>> {
     let device = &Device(Backend::Gpu(gpu.clone()));
     // Numbers that 16 bits hold.
     let values = |shape: &[usize], size: f32, seed: f32| {
@@ -172,6 +181,5 @@ fn run(
         }
         found.extend([gradients.weight_ih, gradients.weight_hh].into_iter().chain(gradients.bias));
     }
-    let found: Result<Vec<_>> = found.iter().map(Tensor::to_vec).collect();
-    Ok(found?.concat())
+    Ok(found)
 }

@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn the_nearest_shape_decides() {
         let task = |phase, batch, hidden_size| {
-            let (variant, ragged, half, lanes) = (false, false, false, 1);
-            Task { phase, variant, ragged, half, lanes, batch, timesteps: 64, hidden_size }
+            let (variant, ragged, half, save, lanes) = (false, false, false, true, 1);
+            Task { phase, variant, ragged, half, save, lanes, batch, timesteps: 64, hidden_size }
         };
         for row in TABLE.lines().filter_map(parse) {
             let (batch, hidden_size) = (row.batch as usize, row.hidden_size as usize);

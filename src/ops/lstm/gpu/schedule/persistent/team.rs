@@ -3,7 +3,7 @@
 use super::{CONTROL, POLLS, PROBE, Phase, Task, bind, cleared, kernel, timeout_flag};
 use crate::Result;
 use crate::device::gpu::{Gpu, Limits};
-use crate::device::kernel::Constants;
+use crate::device::kernel::{Constants, Dispatch};
 use crate::ops::common::Launch;
 use crate::ops::lstm::gpu::dims::Dims;
 use crate::ops::lstm::gpu::task::threads;
@@ -135,9 +135,10 @@ pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
     let limits = Limits::defaults();
     let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
     let team = |(hidden_size, workgroups, batch)| {
-        let (variant, ragged, half) = (false, false, false);
+        let (variant, ragged, half, save, lanes) = (false, false, false, true, 1);
+        let timesteps = 1;
         let task =
-            Task { phase, variant, ragged, half, lanes: 1, batch, timesteps: 1, hidden_size };
+            Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size };
         Team::new(task, &limits, CACHED_WEIGHTS, workgroups)
     };
     teams.into_iter().filter_map(team).map(Team::constants).collect()
@@ -176,6 +177,13 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
     }
 }
 
+/// The team of the fewest workgroups that hold R on chip.
+fn fewest(task: Task, limits: &Limits, cached: [usize; 2]) -> Option<Team> {
+    let workgroups = task.hidden_size.div_ceil(INVOCATIONS)..=task.hidden_size;
+    let mut teams = workgroups.filter_map(|n| Team::new(task, limits, cached, n));
+    teams.find(|team| team.on_chip())
+}
+
 /// The team for a layer of so many rows a team.
 fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
     let (limits, software) = (&gpu.limits, gpu.info.software);
@@ -185,12 +193,10 @@ fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, Str
     let forced = gpu.forced();
     let cached = forced.keep.unwrap_or(usual);
     let make = |workgroups| Team::new(task, limits, cached, workgroups);
-    let fewest = hidden_size.div_ceil(INVOCATIONS);
-    let fitting = || (fewest..=hidden_size).filter_map(make).find(|team| team.on_chip());
     let found = match forced.workgroups {
         Some(workgroups) => make(workgroups),
-        None if software => make(threads.max(fewest)),
-        None => fitting(),
+        None if software => make(threads.max(hidden_size.div_ceil(INVOCATIONS))),
+        None => fewest(task, limits, cached),
     };
     let Some(mut team) = found else {
         return Ok(Err(format!(
@@ -227,19 +233,42 @@ fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, Str
     Ok(Ok(team))
 }
 
+/// All constants of a pass by a team.
+fn constants(task: Task, team: Team) -> Constants {
+    let mut constants = vec![("LENGTHS", task.ragged.into())];
+    if task.phase == Phase::Forward {
+        constants.push(("SAVE", task.save.into()));
+    }
+    constants.extend(team.constants());
+    constants
+}
+
+/// Has the kernel of a pass compiled beside what is compiled next. Those of a layer's two passes take a driver the
+/// longest of all, and each is waited for to count its workgroups.
+fn foresee(gpu: &Gpu, task: Task) {
+    let cached = gpu.forced().keep.unwrap_or(CACHED_WEIGHTS);
+    if let Some(team) = fewest(task, &gpu.limits, cached) {
+        gpu.foresee(&Dispatch {
+            kernel: kernel(task),
+            grid: [1; 3],
+            constants: &constants(task, team),
+            uniform: &Dims::default().words(),
+            bound: &[],
+        });
+    }
+}
+
 /// How many workgroups of a team's kernel run at once. The first time it asks the device, and waits
 /// for the answer; a browser, where nobody can wait, is taken to run one team.
 pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     if cfg!(target_arch = "wasm32") {
         return Ok(team.workgroups);
     }
-    let kernel = kernel(task);
-    let mut constants = vec![("LENGTHS", task.ragged.into())];
-    if task.phase == Phase::Forward {
-        constants.push(("SAVE", 1));
-    }
-    constants.extend(team.constants());
+    let (kernel, constants) = (kernel(task), constants(task, team));
     gpu.workgroups_at_once((kernel.name, constants.clone()), || {
+        if task.save && task.phase == Phase::Forward {
+            foresee(gpu, Task { phase: Phase::Backward, ..task });
+        }
         let exchange = cleared(gpu, CONTROL)?;
         let polls = gpu.forced().polls.unwrap_or(POLLS);
         let mut tensors = [None; 8];
