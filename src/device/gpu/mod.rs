@@ -67,6 +67,8 @@ pub(crate) struct Gpu {
     pub(crate) coresident: Coresident,
     fault: Arc<Mutex<Option<Error>>>,
     readbacks: AtomicU64,
+    /// The buffer of a read-back that is over, for the next one.
+    staging: Mutex<Option<wgpu::Buffer>>,
 }
 
 /// A wgpu buffer with a unique number.
@@ -179,6 +181,7 @@ impl Gpu {
             coresident: Coresident::new(timeout_flag),
             fault,
             readbacks: AtomicU64::new(0),
+            staging: Mutex::default(),
         }))
     }
 
@@ -366,6 +369,7 @@ impl Gpu {
             dispatches: recorder.dispatches,
             submissions: recorder.generation - 1,
             readbacks: self.readbacks.load(Ordering::Relaxed),
+            writes: recorder.writes,
             buffers_created: lock(&self.pool).created,
             bind_groups_created: kernels.bind_groups_created,
             pipelines_created: kernels.pipelines_created,

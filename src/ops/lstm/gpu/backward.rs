@@ -12,7 +12,7 @@ use crate::device::gpu::Gpu;
 use crate::ops::elementwise::copy::copy;
 use crate::ops::frames::pack::unpack;
 use crate::ops::frames::swap_axes::swapped;
-use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::gemm::{Begun, Gemm, Matrix};
 use crate::ops::lstm::{Backward, GradRequest, InputGrads, Saved, SavedSteps, Sizes};
 use crate::ops::sums::column_sum::column_sum;
 use crate::{Result, Tensor};
@@ -44,33 +44,34 @@ impl Backward<'_> {
     pub(super) fn add_weights(&self, first: usize, h_before: &Tensor, d_a: &Tensor) -> Result<()> {
         let Saved { sizes: Sizes { input_size, hidden_size, .. }, x, .. } = &self.saved;
         let (rows, columns) = (d_a.len() / (4 * hidden_size), 4 * hidden_size);
-        for (values, size, skip, gradient) in [
+        let products = [
             (x, *input_size, first * input_size, &self.gradients.weight_ih),
             (h_before, *hidden_size, 0, &self.gradients.weight_hh),
-        ] {
-            Gemm { m: size, n: columns, k: rows, bias: None, accumulate: true }.run(
+        ]
+        .map(|(values, size, skip, gradient)| {
+            Gemm { m: size, n: columns, k: rows, bias: None, accumulate: true }.begin(
                 Matrix::new(values, size).skip(skip).t(),
                 Matrix::new(d_a, columns),
                 Matrix::new(gradient, columns),
-            )?;
+            )
+        });
+        if let Some(bias) = &self.gradients.bias {
+            column_sum(d_a, bias)?;
         }
-        match &self.gradients.bias {
-            Some(bias) => column_sum(d_a, bias),
-            None => Ok(()),
-        }
+        products.into_iter().try_for_each(|product| product?.add_up())
     }
 
     /// `d_x` (+)= d_a W^T, of the frames of `d_a` from element `skip` on, as many as `d_x` has.
-    pub(super) fn input_gradient(
+    pub(super) fn input_gradient<'d>(
         &self,
         (d_a, skip): (&Tensor, usize),
-        d_x: Matrix<'_>,
+        d_x: Matrix<'d>,
         rows: usize,
         accumulate: bool,
-    ) -> Result<()> {
+    ) -> Result<Begun<'d>> {
         let Sizes { input_size, hidden_size, .. } = self.saved.sizes;
         let columns = 4 * hidden_size;
-        Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.run(
+        Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.begin(
             Matrix::new(d_a, columns).skip(skip),
             Matrix::new(&self.saved.weights.weight_ih, columns).t(),
             d_x,
@@ -214,11 +215,14 @@ pub(crate) fn backward_with(
                 true => saved.h_before.view(0, [rows, hidden_size]),
                 false => saved.h_before,
             };
-            if let Some(d_x) = &d_x {
+            let d_x = d_x.as_ref().map(|d_x| {
                 let d_x = Matrix::new(d_x, input_size).skip(first * input_size);
-                own.input_gradient((&d_a, 0), d_x, rows, lane > 0)?;
-            }
+                own.input_gradient((&d_a, 0), d_x, rows, lane > 0)
+            });
             own.add_weights(first, &h_before, &d_a)?;
+            if let Some(d_x) = d_x {
+                d_x?.add_up()?;
+            }
         }
     }
     pass.add_peepholes(&passes)?;
