@@ -60,6 +60,26 @@ fn a_pass_like_the_one_before_has_nothing_to_write() {
     }
 }
 
+/// A read-back leaves its buffer to the next one, if that finds it large enough; those of two threads have two.
+#[test]
+fn read_backs_of_any_size_follow_each_other() {
+    let device = gpu(GpuOptions::default());
+    let values = |n: usize| (0..n).map(|k| (k % 1000) as f32).collect::<Vec<_>>();
+    let check = |sizes: &[usize]| {
+        for &n in sizes {
+            let tensor = Tensor::from_slice(&values(n), [n], &device).unwrap();
+            assert_equal(format!("{n} numbers on {device}"), &tensor.to_vec().unwrap(), &values(n));
+        }
+    };
+    // The last but one is larger than what is kept.
+    check(&[5, 3000, 1, 3000, 3001, (5 << 20) / 4, 17]);
+    std::thread::scope(|scope| {
+        for sizes in [[7, 400, 7, 2000, 9], [900, 3, 900, 3, 5000]] {
+            scope.spawn(move || check(&sizes));
+        }
+    });
+}
+
 /// The bound of a layer's dispatches while its gates fit one binding: 3 and one chunk forward, 12 a
 /// training step. Each further layer takes the same, so the difference of two stacks is a layer's.
 #[test]

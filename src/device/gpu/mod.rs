@@ -311,6 +311,7 @@ impl Gpu {
         self.wait()?;
         lock(&self.kernels).forget_bind_groups();
         lock(&self.pool).trim();
+        lock(&self.staging).take();
         Ok(())
     }
 

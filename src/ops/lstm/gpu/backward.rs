@@ -40,13 +40,23 @@ pub(crate) fn saved_together(passes: &[Backward<'_>]) -> bool {
 
 impl Backward<'_> {
     /// Adds what frames give to the gradients of the weights: those of `d_a` `[frames,4H]` and of the h
-    /// before them, which are the ones of x from `first` on.
-    pub(super) fn add_weights(&self, first: usize, h_before: &Tensor, d_a: &Tensor) -> Result<()> {
+    /// before them, which are the ones of x from `first` on; and makes that of x, if it is wanted, or adds to it.
+    ///
+    /// The products run side by side, if the one that reads h comes first: whoever reads first what the forward pass
+    /// wrote, waits for all that is recorded so far.
+    pub(super) fn add_weights(
+        &self,
+        first: usize,
+        h_before: &Tensor,
+        d_a: &Tensor,
+        d_x: Option<(Matrix<'_>, bool)>,
+    ) -> Result<()> {
         let Saved { sizes: Sizes { input_size, hidden_size, .. }, x, .. } = &self.saved;
         let (rows, columns) = (d_a.len() / (4 * hidden_size), 4 * hidden_size);
-        let products = [
-            (x, *input_size, first * input_size, &self.gradients.weight_ih),
-            (h_before, *hidden_size, 0, &self.gradients.weight_hh),
+        let gradients = self.gradients;
+        let [by_h, by_x] = [
+            (h_before, *hidden_size, 0, &gradients.weight_hh),
+            (x, *input_size, first * input_size, &gradients.weight_ih),
         ]
         .map(|(values, size, skip, gradient)| {
             Gemm { m: size, n: columns, k: rows, bias: None, accumulate: true }.begin(
@@ -55,10 +65,11 @@ impl Backward<'_> {
                 Matrix::new(gradient, columns),
             )
         });
-        if let Some(bias) = &self.gradients.bias {
+        let d_x = d_x.map(|(d_x, accumulate)| self.input_gradient((d_a, 0), d_x, rows, accumulate));
+        if let Some(bias) = &gradients.bias {
             column_sum(d_a, bias)?;
         }
-        products.into_iter().try_for_each(|product| product?.add_up())
+        [Some(by_h), Some(by_x), d_x].into_iter().flatten().try_for_each(|begun| begun?.add_up())
     }
 
     /// `d_x` (+)= d_a W^T, of the frames of `d_a` from element `skip` on, as many as `d_x` has.
@@ -215,14 +226,10 @@ pub(crate) fn backward_with(
                 true => saved.h_before.view(0, [rows, hidden_size]),
                 false => saved.h_before,
             };
-            let d_x = d_x.as_ref().map(|d_x| {
-                let d_x = Matrix::new(d_x, input_size).skip(first * input_size);
-                own.input_gradient((&d_a, 0), d_x, rows, lane > 0)
-            });
-            own.add_weights(first, &h_before, &d_a)?;
-            if let Some(d_x) = d_x {
-                d_x?.add_up()?;
-            }
+            let d_x = d_x
+                .as_ref()
+                .map(|d_x| (Matrix::new(d_x, input_size).skip(first * input_size), lane > 0));
+            own.add_weights(first, &h_before, &d_a, d_x)?;
         }
     }
     pass.add_peepholes(&passes)?;

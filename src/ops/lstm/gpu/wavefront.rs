@@ -204,7 +204,7 @@ pub(crate) fn backward(
     for (layer, own) in passes.iter().enumerate() {
         let Some(first) = own.saved.chunks().0.first() else { continue };
         let h_before = first.h_before.view(0, [parts * frames, hidden_size]);
-        own.add_weights(0, &h_before, &d_a(layer))?;
+        own.add_weights(0, &h_before, &d_a(layer), None)?;
     }
     pass.add_peepholes(passes)?;
     let mut d_x = None;
