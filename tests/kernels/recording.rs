@@ -38,7 +38,8 @@ fn a_pass_like_the_one_before_has_nothing_to_write() {
         let params = Params::new(&device);
         let lstm = Lstm::new(16).return_sequences().build(&params, 4).unwrap();
         let inputs = [[5, 6, 4], [6, 5, 4], [5, 7, 4]].map(|shape| {
-            let values: Vec<f32> = (0..shape.iter().product()).map(|k| (k as f32).sin()).collect();
+            let values: Vec<f32> =
+                (0..shape.iter().product::<usize>()).map(|k| (k as f32).sin()).collect();
             Var::from(Tensor::from_slice(&values, shape, &device).unwrap())
         });
         let run = |x: &Var| {
