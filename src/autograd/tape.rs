@@ -312,6 +312,7 @@ impl Tape {
                 let one = Tensor::from_slice(&[1.0], [1], &device)?;
                 ops::optim::loss_scale::rescale(&one, state, false)?
             }
+            None if self.params.device().same(&device) => self.params.one()?,
             None => Tensor::from_slice(&[1.0], [1], &device)?,
         };
         self.run(&[(loss, seed)], scaling)

@@ -40,6 +40,9 @@ pub struct Counters {
     pub submissions: u64,
     /// The number of buffers copied back to the host.
     pub readbacks: u64,
+    /// The number of writes from the host into buffers: uploads, and the sizes and options of kernels where
+    /// these changed.
+    pub writes: u64,
     /// The number of buffers that the pool had to create.
     pub buffers_created: u64,
     /// The number of bind groups created.

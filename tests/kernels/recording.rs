@@ -1,7 +1,7 @@
 //! What a training step costs the host: dispatches, submissions, buffers; and that a poisoned
 //! buffer is one.
 
-use super::{Training, assert_close, gpu, inner, lacks};
+use super::{Training, assert_close, assert_equal, gpu, inner, lacks};
 use crate::nn::{Lstm, Params};
 use crate::{Device, Error, GpuOptions, Lengths, Strategy, Tape, Tensor, Var, loss};
 
@@ -23,8 +23,62 @@ fn a_training_step_is_one_submission_without_read_back() {
     assert_eq!(after.buffers_created, before.buffers_created, "buffers are not reused");
     assert_eq!(after.bind_groups_created, before.bind_groups_created);
     assert_eq!(after.pipelines_created, before.pipelines_created);
+    // The batch, its labels, and what Adam is told.
+    assert_eq!(after.writes - before.writes, 10 * 3);
     // LSTM 2 + 7, Dense 1 + 3, loss 2 + 1, Adam 1.
     assert_eq!(after.dispatches - before.dispatches, 10 * 17);
+}
+
+/// Kernels are told what changed since the submission before: nothing of a pass like the last one; and what was
+/// other in between is as it should be.
+#[test]
+fn a_pass_like_the_one_before_has_nothing_to_write() {
+    for options in [GpuOptions::default(), GpuOptions::default().like_hardware()] {
+        let device = gpu(options);
+        let params = Params::new(&device);
+        let lstm = Lstm::new(16).return_sequences().build(&params, 4).unwrap();
+        let inputs = [[5, 6, 4], [6, 5, 4], [5, 7, 4]].map(|shape| {
+            let values: Vec<f32> =
+                (0..shape.iter().product::<usize>()).map(|k| (k as f32).sin()).collect();
+            Var::from(Tensor::from_slice(&values, shape, &device).unwrap())
+        });
+        let run = |x: &Var| {
+            let before = device.counters().writes;
+            let y = lstm.forward(&Tape::inference(&params), x).unwrap();
+            device.submit().unwrap();
+            let writes = device.counters().writes - before;
+            (y.tensor().to_vec().unwrap(), writes)
+        };
+        let expected = inputs.each_ref().map(|x| run(x).0);
+        for (round, (x, expected)) in inputs.iter().zip(&expected).cycle().take(6).enumerate() {
+            for writes in [1, 0] {
+                let (found, written) = run(x);
+                let what = format!("round {round} on {device}");
+                assert_equal(&what, &found, expected);
+                assert_eq!(written, writes, "{what}");
+            }
+        }
+    }
+}
+
+/// A read-back leaves its buffer to the next one, if that finds it large enough; those of two threads have two.
+#[test]
+fn read_backs_of_any_size_follow_each_other() {
+    let device = gpu(GpuOptions::default());
+    let values = |n: usize| (0..n).map(|k| (k % 1000) as f32).collect::<Vec<_>>();
+    let check = |sizes: &[usize]| {
+        for &n in sizes {
+            let tensor = Tensor::from_slice(&values(n), [n], &device).unwrap();
+            assert_equal(format!("{n} numbers on {device}"), &tensor.to_vec().unwrap(), &values(n));
+        }
+    };
+    // The last but one is larger than what is kept.
+    check(&[5, 3000, 1, 3000, 3001, (5 << 20) / 4, 17]);
+    std::thread::scope(|scope| {
+        for sizes in [[7, 400, 7, 2000, 9], [900, 3, 900, 3, 5000]] {
+            scope.spawn(move || check(&sizes));
+        }
+    });
 }
 
 /// The bound of a layer's dispatches while its gates fit one binding: 3 and one chunk forward, 12 a

@@ -103,6 +103,7 @@ impl Params {
             precision: Precision::default(),
             half: None,
             loss_scaling: None,
+            one: None,
             guard: None,
             groups: groups::Groups::default(),
         })))
@@ -115,6 +116,16 @@ impl Params {
 
     fn lock(&self) -> MutexGuard<'_, Store> {
         lock(&self.0)
+    }
+
+    /// The gradient of a loss by itself: 1, on the parameters' device, of which all tapes have the same.
+    pub(crate) fn one(&self) -> Result<Tensor> {
+        let mut inner = self.lock();
+        let one = match inner.one.take() {
+            Some(one) => one,
+            None => Tensor::from_slice(&[1.0], [1], &inner.device)?,
+        };
+        Ok(inner.one.insert(one).clone())
     }
 
     /// The device that holds the parameters.

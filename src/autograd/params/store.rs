@@ -99,6 +99,8 @@ pub(super) struct Store {
     pub(super) half: Option<Tensor>,
     /// The state of the loss scale in mixed precision.
     pub(super) loss_scaling: Option<Tensor>,
+    /// The number 1: see [`super::Params::one`].
+    pub(super) one: Option<Tensor>,
     /// What ends a training's steps at the first gradient that is not finite.
     pub(super) guard: Option<Guard>,
     pub(super) groups: Groups,

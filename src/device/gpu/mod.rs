@@ -70,6 +70,8 @@ pub(crate) struct Gpu {
     pub(crate) coresident: Coresident,
     fault: Arc<Mutex<Option<Error>>>,
     readbacks: AtomicU64,
+    /// The buffer of a read-back that is over, for the next one.
+    staging: Mutex<Option<wgpu::Buffer>>,
 }
 
 /// A wgpu buffer with a unique number.
@@ -183,6 +185,7 @@ impl Gpu {
             coresident: Coresident::new(timeout_flag),
             fault,
             readbacks: AtomicU64::new(0),
+            staging: Mutex::default(),
         }))
     }
 
@@ -312,6 +315,7 @@ impl Gpu {
         self.wait()?;
         lock(&self.kernels).forget_bind_groups();
         lock(&self.pool).trim();
+        lock(&self.staging).take();
         Ok(())
     }
 
@@ -370,6 +374,7 @@ impl Gpu {
             dispatches: recorder.dispatches,
             submissions: recorder.generation - 1,
             readbacks: self.readbacks.load(Ordering::Relaxed),
+            writes: recorder.writes,
             buffers_created: lock(&self.pool).created,
             bind_groups_created: kernels.bind_groups_created,
             pipelines_created: kernels.pipelines_created,

@@ -2,14 +2,19 @@
 
 use super::recorder::Copy;
 use super::{Gpu, GpuBuffer};
-use crate::device::coresident;
+use crate::device::{coresident, lock};
 use crate::{Error, Result};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// The most bytes of a buffer that is kept for the next read-back: a loss, a batch's predictions.
+const KEPT: u64 = 4 << 20;
+
 struct Pending {
     staging: wgpu::Buffer,
+    /// What of it is mapped.
+    bytes: u64,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
     /// Words of the buffer; the timeout flag may follow them.
     words: usize,
@@ -18,11 +23,15 @@ struct Pending {
 impl Gpu {
     fn start(&self, buffer: &GpuBuffer, offset: u64, bytes: u64) -> Result<Pending> {
         let flag_bytes = if self.coresident.watched() { 4 * coresident::WORDS } else { 0 };
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read-back"),
-            size: (bytes + flag_bytes).max(4),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+        let all_bytes = (bytes + flag_bytes).max(4);
+        let kept = lock(&self.staging).take_if(|kept| kept.size() >= all_bytes);
+        let staging = kept.unwrap_or_else(|| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: all_bytes,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
         });
         let copy =
             |from, offset, to_offset, bytes| Copy { from, offset, to: &staging, to_offset, bytes };
@@ -33,11 +42,11 @@ impl Gpu {
         self.submit_with(&copies[..if flag_bytes > 0 { 2 } else { 1 }])?;
         self.readbacks.fetch_add(1, Ordering::Relaxed);
         let (sender, mapped) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+        staging.map_async(wgpu::MapMode::Read, ..all_bytes, move |result| {
             // The receiver is gone only if the caller dropped its future; the result is then unused.
             let _ = sender.send(result);
         });
-        Ok(Pending { staging, mapped, words: bytes as usize / 4 })
+        Ok(Pending { staging, bytes: all_bytes, mapped, words: bytes as usize / 4 })
     }
 
     async fn finish(&self, pending: Pending) -> Result<Vec<u32>> {
@@ -50,12 +59,15 @@ impl Gpu {
         }
         let view = pending
             .staging
-            .get_mapped_range(..)
+            .get_mapped_range(..pending.bytes)
             .map_err(|e| Error::Gpu { message: e.to_string() })?;
         let mut words: Vec<_> =
             view.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         drop(view);
         pending.staging.unmap();
+        if pending.staging.size() <= KEPT {
+            lock(&self.staging).replace(pending.staging);
+        }
         self.health()?;
         self.coresident.note(words.get(pending.words..).unwrap_or_default())?;
         words.truncate(pending.words);

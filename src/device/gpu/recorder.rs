@@ -2,7 +2,9 @@
 //!
 //! Kernels are encoded as they are recorded, from the first one on whose pipeline is not compiled yet when they are
 //! submitted: see `compile.rs`. Their uniforms gather in host memory and are
-//! written once, when the pass is submitted; each dispatch sees its own by a dynamic offset.
+//! written once, when the pass is submitted; each dispatch sees its own by a dynamic offset. What the
+//! submission before had at the same place is not written again: a model that goes on as it did has nothing to
+//! write, and the queue no copy to make before the first kernel.
 
 use super::Gpu;
 use super::compile::Pipeline;
@@ -12,6 +14,7 @@ use crate::device::lock;
 use crate::device::profile::Cost;
 use crate::{Error, Result};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +29,10 @@ const WORK: [(f64, f64); 2] = [(4e9, 128.0), (1e11, 1024.0)];
 const UPLOADED: u64 = 32 << 20;
 /// The submissions in flight before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
+
+/// How long who waits for all work looks whether it is done, before it sleeps: a driver takes some tens of
+/// microseconds to wake a thread, of a small layer's pass a tenth and more. (CUDA's waits do not sleep at all.)
+const AWAKE: Duration = Duration::from_micros(500);
 
 /// The most that a trial waits for what it has submitted. Pipelines are made before that; where that compiles
 /// them, the clock starts afterwards. Software adapters compile only when
@@ -60,11 +67,15 @@ pub(super) struct Recorder {
     pub(super) profiler: Option<Profiler>,
     pub(super) arena: wgpu::Buffer,
     uniforms: Vec<u8>,
+    /// What the arena holds when all that was submitted is done.
+    written: Vec<u8>,
     align: usize,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// The number of the submission being recorded, from 1 on.
     pub(super) generation: u64,
     pub(super) dispatches: u64,
+    /// Writes from the host into buffers.
+    pub(super) writes: u64,
     /// The work of the submission being recorded.
     recorded: Recorded,
 }
@@ -95,10 +106,12 @@ impl Recorder {
             profiler,
             arena,
             uniforms: Vec::with_capacity(1 << 16),
+            written: Vec::with_capacity(1 << 16),
             align: limits.min_uniform_buffer_offset_alignment.max(16) as usize,
             in_flight: VecDeque::new(),
             generation: 1,
             dispatches: 0,
+            writes: 0,
             recorded: Recorded::default(),
         }
     }
@@ -127,6 +140,30 @@ impl Recorder {
         }
         self.waiting.push(recording);
     }
+
+    /// Brings the recorded uniforms into the arena, as far as they are not there. The queue writes behind what was
+    /// submitted before and ahead of what follows.
+    fn write_uniforms(&mut self, queue: &wgpu::Queue) {
+        let Self { arena, uniforms, written, .. } = self;
+        let changed = changed(written, uniforms);
+        if !changed.is_empty() {
+            self.writes += 1;
+            queue.write_buffer(arena, changed.start as u64, &uniforms[changed.clone()]);
+            written.resize(written.len().max(uniforms.len()), 0);
+            written[changed.clone()].copy_from_slice(&uniforms[changed]);
+        }
+        uniforms.clear();
+    }
+}
+
+/// Where `new` differs from the begin of `old`, from the first such block of 16 bytes to the last; blocks that `old`
+/// lacks differ.
+fn changed(old: &[u8], new: &[u8]) -> Range<usize> {
+    let (old, new) = (old.as_chunks::<16>().0, new.as_chunks::<16>().0);
+    let differs = |&at: &usize| old.get(at) != new.get(at);
+    let Some(first) = (0..new.len()).find(differs) else { return 0..0 };
+    let last = (first..new.len()).rfind(differs).unwrap_or(first);
+    16 * first..16 * (last + 1)
 }
 
 impl Gpu {
@@ -195,7 +232,9 @@ impl Gpu {
 
     /// Counts uploaded bytes, which overtake recorded work.
     pub(super) fn note_upload(&self, bytes: u64) {
-        lock(&self.recorder).recorded.uploaded += bytes;
+        let mut recorder = lock(&self.recorder);
+        recorder.recorded.uploaded += bytes;
+        recorder.writes += 1;
     }
 
     /// Submits if much was uploaded, so that buffers dropped since can be reused.
@@ -227,10 +266,7 @@ impl Gpu {
             let Copy { from, offset, to, to_offset, bytes } = *copy;
             encoder.copy_buffer_to_buffer(from, offset, to, to_offset, bytes);
         }
-        if !recorder.uniforms.is_empty() {
-            self.queue.write_buffer(&recorder.arena, 0, &recorder.uniforms);
-            recorder.uniforms.clear();
-        }
+        recorder.write_uniforms(&self.queue);
         if let Some(profiler) = &recorder.profiler {
             profiler.resolve(&mut encoder);
         }
@@ -251,9 +287,28 @@ impl Gpu {
 
     /// Waits until the queue is empty.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.poll(None)?;
+        if !self.is_soon_idle() {
+            self.poll(None)?;
+        }
         lock(&self.recorder).in_flight.clear();
         self.health()
+    }
+
+    /// Whether the queue is empty before it is time to sleep. A software adapter gets this thread's core instead;
+    /// a trial's waits are bounded by themselves.
+    fn is_soon_idle(&self) -> bool {
+        if self.info.software || self.trial || cfg!(target_arch = "wasm32") {
+            return false;
+        }
+        let begin = Instant::now();
+        loop {
+            match self.device.poll(wgpu::PollType::Poll) {
+                Ok(wgpu::PollStatus::QueueEmpty) => return true,
+                Ok(_) if begin.elapsed() < AWAKE => std::thread::yield_now(),
+                // What is wrong with the device, a wait tells.
+                _ => return false,
+            }
+        }
     }
 
     /// Waits for a submission, or for all of them.
@@ -278,5 +333,24 @@ impl Gpu {
                 return Err(lost);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::changed;
+
+    #[test]
+    fn what_changed_is_from_the_first_block_to_the_last() {
+        let [old, new] =
+            [[1, 2, 3, 4], [1, 7, 3, 8]].map(|blocks: [u8; 4]| blocks.map(|b| [b; 16]));
+        let (old, new) = (old.as_flattened(), new.as_flattened());
+        assert_eq!(changed(old, old), 0..0);
+        assert_eq!(changed(old, &old[..32]), 0..0);
+        assert_eq!(changed(old, new), 16..64);
+        assert_eq!(changed(old, &new[..48]), 16..32);
+        assert_eq!(changed(&old[..32], old), 32..64);
+        assert_eq!(changed(&[], new), 0..64);
+        assert_eq!(changed(old, &[]), 0..0);
     }
 }

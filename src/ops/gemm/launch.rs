@@ -17,9 +17,32 @@ fn slabs(all: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..all).step_by(size).map(move |first| first..all.min(first + size))
 }
 
-impl Gemm<'_> {
+/// A product that is done but for its slices, if it has any, which are yet to be added up.
+///
+/// Of several products that do not need each other all are begun before the first is added up. On a GPU they then
+/// run side by side: a dispatch waits for all before it as soon as it reads what one of them wrote.
+#[must_use]
+pub(crate) struct Begun<'c>(pub(super) Option<Slices<'c>>);
+
+pub(super) struct Slices<'c> {
+    parts: Tensor,
+    bias: Option<&'c Tensor>,
+    accumulate: bool,
+    c: Matrix<'c>,
+}
+
+impl Begun<'_> {
+    /// Ends the product.
+    pub(crate) fn add_up(self) -> Result<()> {
+        let Some(Slices { parts, bias, accumulate, c }) = self.0 else { return Ok(()) };
+        add_slices(&parts, bias, accumulate, (c.tensor, c.offset, c.stride))
+    }
+}
+
+impl<'g> Gemm<'g> {
     /// By kernels for hardware GPUs, with so many terms of each sum in a workgroup. The matrices of a batch lie in
     /// `c` as the rows of one would.
+    #[cfg(test)]
     pub(crate) fn sliced(
         self,
         gpu: &Arc<Gpu>,
@@ -29,9 +52,23 @@ impl Gemm<'_> {
         b: Matrix<'_>,
         c: Matrix<'_>,
     ) -> Result<()> {
+        self.begin_sliced(gpu, way, k_slice, a, b, c)?.add_up()
+    }
+
+    /// The same, but for the sum of the slices.
+    pub(super) fn begin_sliced(
+        self,
+        gpu: &Arc<Gpu>,
+        way: Way,
+        k_slice: usize,
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: Matrix<'g>,
+    ) -> Result<Begun<'g>> {
         let Self { m, n, k, bias, accumulate } = self;
         if k_slice >= k {
-            return self.launch(gpu, way, a, b, c);
+            self.launch(gpu, way, a, b, c)?;
+            return Ok(Begun(None));
         }
         let device = Device(Backend::Gpu(gpu.clone()));
         let parts = Tensor::empty([k.div_ceil(k_slice), c.count * m, n], &device)?;
@@ -44,7 +81,7 @@ impl Gemm<'_> {
             b,
             Matrix::new(&parts, n).batch(c.count, m * n),
         )?;
-        add_slices(&parts, bias, accumulate, (c.tensor, c.offset, c.stride))
+        Ok(Begun(Some(Slices { parts, bias, accumulate, c })))
     }
 
     /// By the kernel of this file, whose workgroups make tiles of this size.

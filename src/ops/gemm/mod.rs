@@ -13,6 +13,7 @@ use crate::device::gpu::Gpu;
 use crate::device::{Backend, Device};
 use crate::{Error, Result, Tensor};
 pub(crate) use kernels::{FOURS, FOURS_WIDE, REGISTER, ROWS, SUBGROUP, TILE, WIDE, Way};
+pub(crate) use launch::Begun;
 pub(crate) use matrix::Matrix;
 use std::sync::Arc;
 
@@ -53,9 +54,14 @@ pub(crate) struct Gemm<'a> {
     pub(crate) accumulate: bool,
 }
 
-impl Gemm<'_> {
+impl<'g> Gemm<'g> {
     /// `c` = `a` `b`, or each `c` of a batch. The matrices lie inside their tensors.
-    pub(crate) fn run(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'_>) -> Result<()> {
+    pub(crate) fn run(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'g>) -> Result<()> {
+        self.begin(a, b, c)?.add_up()
+    }
+
+    /// The same, up to where products run side by side: [`Begun::add_up`] ends it.
+    pub(crate) fn begin(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'g>) -> Result<Begun<'g>> {
         let Self { m, n, k, .. } = self;
         let fits = [(a, m, k), (b, k, n), (c, m, n)]
             .iter()
@@ -70,8 +76,8 @@ impl Gemm<'_> {
             return Err(Error::Gpu { message });
         }
         let Some(gpu) = c.tensor.gpu() else {
-            return (0..c.count)
-                .try_for_each(|i| self.twin(a.part(i, 1), b.part(i, 1), c.part(i, 1)));
+            (0..c.count).try_for_each(|i| self.twin(a.part(i, 1), b.part(i, 1), c.part(i, 1)))?;
+            return Ok(Begun(None));
         };
         let software = gpu.info.software && gpu.forced().slices.is_none();
         let gaps = c.count > 1 && c.apart != m * c.stride;
@@ -88,6 +94,6 @@ impl Gemm<'_> {
             true if m > 8 && gpu.is_trusted(&self_check::TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),
         };
-        self.sliced(gpu, way, k_slice, a, b, c)
+        self.begin_sliced(gpu, way, k_slice, a, b, c)
     }
 }

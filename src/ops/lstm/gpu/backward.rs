@@ -12,7 +12,7 @@ use crate::device::gpu::Gpu;
 use crate::ops::elementwise::copy::copy;
 use crate::ops::frames::pack::unpack;
 use crate::ops::frames::swap_axes::swapped;
-use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::gemm::{Begun, Gemm, Matrix};
 use crate::ops::lstm::{Backward, GradRequest, InputGrads, Saved, SavedSteps, Sizes};
 use crate::ops::sums::column_sum::column_sum;
 use crate::{Result, Tensor};
@@ -40,37 +40,49 @@ pub(crate) fn saved_together(passes: &[Backward<'_>]) -> bool {
 
 impl Backward<'_> {
     /// Adds what frames give to the gradients of the weights: those of `d_a` `[frames,4H]` and of the h
-    /// before them, which are the ones of x from `first` on.
-    pub(super) fn add_weights(&self, first: usize, h_before: &Tensor, d_a: &Tensor) -> Result<()> {
+    /// before them, which are the ones of x from `first` on; and makes that of x, if it is wanted, or adds to it.
+    ///
+    /// The products run side by side, if the one that reads h comes first: whoever reads first what the forward pass
+    /// wrote, waits for all that is recorded so far.
+    pub(super) fn add_weights(
+        &self,
+        first: usize,
+        h_before: &Tensor,
+        d_a: &Tensor,
+        d_x: Option<(Matrix<'_>, bool)>,
+    ) -> Result<()> {
         let Saved { sizes: Sizes { input_size, hidden_size, .. }, x, .. } = &self.saved;
         let (rows, columns) = (d_a.len() / (4 * hidden_size), 4 * hidden_size);
-        for (values, size, skip, gradient) in [
-            (x, *input_size, first * input_size, &self.gradients.weight_ih),
-            (h_before, *hidden_size, 0, &self.gradients.weight_hh),
-        ] {
-            Gemm { m: size, n: columns, k: rows, bias: None, accumulate: true }.run(
+        let gradients = self.gradients;
+        let [by_h, by_x] = [
+            (h_before, *hidden_size, 0, &gradients.weight_hh),
+            (x, *input_size, first * input_size, &gradients.weight_ih),
+        ]
+        .map(|(values, size, skip, gradient)| {
+            Gemm { m: size, n: columns, k: rows, bias: None, accumulate: true }.begin(
                 Matrix::new(values, size).skip(skip).t(),
                 Matrix::new(d_a, columns),
                 Matrix::new(gradient, columns),
-            )?;
+            )
+        });
+        let d_x = d_x.map(|(d_x, accumulate)| self.input_gradient((d_a, 0), d_x, rows, accumulate));
+        if let Some(bias) = &gradients.bias {
+            column_sum(d_a, bias)?;
         }
-        match &self.gradients.bias {
-            Some(bias) => column_sum(d_a, bias),
-            None => Ok(()),
-        }
+        [Some(by_h), Some(by_x), d_x].into_iter().flatten().try_for_each(|begun| begun?.add_up())
     }
 
     /// `d_x` (+)= d_a W^T, of the frames of `d_a` from element `skip` on, as many as `d_x` has.
-    pub(super) fn input_gradient(
+    pub(super) fn input_gradient<'d>(
         &self,
         (d_a, skip): (&Tensor, usize),
-        d_x: Matrix<'_>,
+        d_x: Matrix<'d>,
         rows: usize,
         accumulate: bool,
-    ) -> Result<()> {
+    ) -> Result<Begun<'d>> {
         let Sizes { input_size, hidden_size, .. } = self.saved.sizes;
         let columns = 4 * hidden_size;
-        Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.run(
+        Gemm { m: rows, n: input_size, k: columns, bias: None, accumulate }.begin(
             Matrix::new(d_a, columns).skip(skip),
             Matrix::new(&self.saved.weights.weight_ih, columns).t(),
             d_x,
@@ -214,11 +226,10 @@ pub(crate) fn backward_with(
                 true => saved.h_before.view(0, [rows, hidden_size]),
                 false => saved.h_before,
             };
-            if let Some(d_x) = &d_x {
-                let d_x = Matrix::new(d_x, input_size).skip(first * input_size);
-                own.input_gradient((&d_a, 0), d_x, rows, lane > 0)?;
-            }
-            own.add_weights(first, &h_before, &d_a)?;
+            let d_x = d_x
+                .as_ref()
+                .map(|d_x| (Matrix::new(d_x, input_size).skip(first * input_size), lane > 0));
+            own.add_weights(first, &h_before, &d_a, d_x)?;
         }
     }
     pass.add_peepholes(&passes)?;

@@ -3,6 +3,7 @@
 use crate::Lengths;
 use crate::device::gpu::Gpu;
 use crate::ops::lstm::{CellConfig, Forward, Saved, Sizes, Weights};
+use std::sync::OnceLock;
 
 /// One of the two passes of a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,8 @@ impl Task {
 
 /// The threads of a software adapter.
 pub(crate) fn threads(gpu: &Gpu) -> usize {
+    // Asked once: Linux opens half a dozen files for the answer, a third of what the host did for a pass.
+    static CORES: OnceLock<usize> = OnceLock::new();
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    gpu.options.overrides.threads.unwrap_or_else(cores).max(1)
+    gpu.options.overrides.threads.unwrap_or_else(|| *CORES.get_or_init(cores)).max(1)
 }

@@ -197,21 +197,21 @@ pub(crate) fn backward(
             let d_y = stack.ys.lane(layer, [parts * frames, hidden_size]);
             let d_y = Matrix::new(&d_y, hidden_size).skip(first_frame * hidden_size);
             let d_a = (&d_a(above), first_frame * columns);
-            passes[above].input_gradient(d_a, d_y, frames, false)?;
+            passes[above].input_gradient(d_a, d_y, frames, false)?.add_up()?;
         }
         stack.run(&pass, &running, part, wanted.d_state || part > 0)?;
     }
     for (layer, own) in passes.iter().enumerate() {
         let Some(first) = own.saved.chunks().0.first() else { continue };
         let h_before = first.h_before.view(0, [parts * frames, hidden_size]);
-        own.add_weights(0, &h_before, &d_a(layer))?;
+        own.add_weights(0, &h_before, &d_a(layer), None)?;
     }
     pass.add_peepholes(passes)?;
     let mut d_x = None;
     if wanted.d_x {
         let all = Tensor::empty([parts, batch, steps * input_size], &device)?;
         let to = Matrix::new(&all, input_size);
-        first.input_gradient((&d_a(0), 0), to, parts * frames, false)?;
+        first.input_gradient((&d_a(0), 0), to, parts * frames, false)?.add_up()?;
         let all = swapped(&all, [parts, batch, steps * input_size])?;
         d_x = Some(all.reshape([batch, timesteps, input_size])?);
     }
