@@ -3,6 +3,8 @@
 /// What a card can do, and where that is written.
 pub struct Card {
     pub name: &'static str,
+    /// As the table of strategies has it.
+    pub class: &'static str,
     /// Streaming multiprocessors, compute units, Xe cores, GPU cores.
     pub units: f64,
     /// f32 multiply-adds a clock and unit.
@@ -32,9 +34,10 @@ pub struct Card {
 const VULKAN: (f64, f64) = (3.0, 30.0);
 const METAL: (f64, f64) = (5.0, 50.0);
 
-pub const CARDS: [Card; 6] = [
+pub const CARDS: [Card; 7] = [
     Card {
         name: "H100 SXM",
+        class: "discrete",
         units: 132.0,
         lanes: 128.0,
         clock: 1.98,
@@ -51,6 +54,7 @@ pub const CARDS: [Card; 6] = [
     },
     Card {
         name: "RTX 4090",
+        class: "discrete",
         units: 128.0,
         lanes: 128.0,
         clock: 2.52,
@@ -66,6 +70,7 @@ pub const CARDS: [Card; 6] = [
     },
     Card {
         name: "RTX 3060",
+        class: "discrete",
         units: 28.0,
         lanes: 128.0,
         clock: 1.777,
@@ -82,6 +87,7 @@ pub const CARDS: [Card; 6] = [
     },
     Card {
         name: "RX 7900 XTX",
+        class: "discrete",
         units: 96.0,
         lanes: 128.0,
         clock: 2.5,
@@ -98,6 +104,7 @@ pub const CARDS: [Card; 6] = [
     },
     Card {
         name: "Arc B580",
+        class: "discrete",
         units: 20.0,
         lanes: 128.0,
         clock: 2.67,
@@ -113,7 +120,26 @@ pub const CARDS: [Card; 6] = [
                  half); caches: TechPowerUp's GPU database; registers: 8 engines of 64 KiB",
     },
     Card {
+        name: "Radeon 780M",
+        class: "integrated",
+        units: 12.0,
+        lanes: 128.0,
+        clock: 2.7,
+        matrix: 16.6,
+        memory: 120.0,
+        cache: 2.0,
+        registers: 256.0,
+        first_cache: 32.0,
+        shared: 32.0,
+        dispatch: VULKAN.0,
+        submit: VULKAN.1,
+        source: "AMD, product page of the Ryzen 7 7840U (12 compute units, 2.7 GHz, LPDDR5X-7500 on 128 bits); \
+                 matrix units: twice the f32 rate; L2: fpsbench.com; registers: assumed as RDNA 2 has them, \
+                 128 KiB a SIMD",
+    },
+    Card {
         name: "Apple M2",
+        class: "apple",
         units: 10.0,
         lanes: 128.0,
         clock: 1.398,
