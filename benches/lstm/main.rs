@@ -28,7 +28,6 @@ mod profile;
 mod shapes;
 mod startup;
 mod subnormal;
-#[path = "../warm.rs"]
 mod warm;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group};

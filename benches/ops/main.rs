@@ -10,7 +10,7 @@
 
 #[path = "../lstm/devices.rs"]
 mod devices;
-#[path = "../warm.rs"]
+#[path = "../lstm/warm.rs"]
 mod warm;
 
 mod cases;
