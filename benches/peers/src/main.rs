@@ -181,8 +181,17 @@ const TORCH: &[Mode] =
 /// ONNX Runtime's provider for GPUs of any maker.
 const WEBGPU: (&str, &[Mode]) = ("onnxruntime-webgpu", &[Mode::Forward, Mode::Step]);
 
-/// All peers of a place, ours first; why some are not there; and whether it is a hardware GPU.
-fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<String>, bool)> {
+/// The peers of a place.
+struct Peers {
+    /// Ours is the first.
+    there: Vec<Box<dyn Peer>>,
+    /// Why others are not.
+    missing: Vec<String>,
+    /// Whether the place is a hardware GPU.
+    hardware: bool,
+}
+
+fn peers(place: Place, options: &Options) -> Result<Peers> {
     let ours = Ours::open(place)?;
     println!("- device: {}", ours.device());
     // WGPU_LSTM_DEVICE may have named one: the others then get their software adapter, too.
@@ -221,7 +230,7 @@ fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<Str
             None => missing.push(format!("{name}: built without `--features {name}`")),
         }
     }
-    Ok((there, missing, hardware))
+    Ok(Peers { there, missing, hardware })
 }
 
 /// The other Rust libraries that do something at a place, as far as they are built in.
@@ -261,7 +270,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn measure(place: Place, options: &Options) -> Result<()> {
-    let (mut peers, missing, hardware) = match peers(place, options) {
+    let Peers { there: mut peers, missing, hardware } = match peers(place, options) {
         Ok(found) => found,
         Err(error) => {
             println!("- {}: none ({error:#})", place.name());
