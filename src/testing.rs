@@ -5,6 +5,7 @@
 //! users, unless the package depends on itself, which cannot be published. A program that does not use
 //! it does not contain it.
 
+use crate::device::Backend;
 use crate::{Device, GpuOptions};
 
 pub use crate::ops::{KernelSource, kernels};
@@ -22,6 +23,14 @@ pub fn binding_bytes(options: GpuOptions, bytes: u64) -> GpuOptions {
 /// The options, with a software adapter taken for a hardware GPU wherever a way is chosen.
 pub fn as_hardware(options: GpuOptions) -> GpuOptions {
     options.like_hardware()
+}
+
+/// The class of a GPU in the table of strategies.
+pub fn class(device: &Device) -> Option<&'static str> {
+    match &device.0 {
+        Backend::Gpu(gpu) => Some(gpu.class.name()),
+        Backend::Cpu(_) => None,
+    }
 }
 
 /// The options, cutting batches into chunks whose gates have at most this many words.

@@ -3,6 +3,7 @@
 use crate::devices::devices;
 use crate::layer::{Layer, Pass, Way};
 use crate::shapes::Shape;
+use crate::warm::warm;
 use wgpu_lstm::Result;
 
 /// A size's name, its values, and the shape that has it.
@@ -42,6 +43,9 @@ fn medians(mut layers: Vec<Layer>, pass: Pass) -> Result<Vec<f64>> {
     for layer in &mut layers {
         layer.time(pass, 1)?;
         whole += layer.time(pass, 1)?.as_secs_f64();
+    }
+    for layer in &mut layers {
+        warm(&layer.device.clone(), || layer.time(pass, 1).map(|_| ()))?;
     }
     let rounds = (1.5 / whole).clamp(7.0, 40.0) as usize;
     for round in 0..rounds + 2 {

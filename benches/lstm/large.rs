@@ -3,6 +3,7 @@
 
 use crate::devices::devices;
 use crate::wanted;
+use crate::warm::warm;
 use std::time::Instant;
 use wgpu_lstm::loss::mean_squared_error;
 use wgpu_lstm::nn::{Embedding, Lstm, Params};
@@ -45,11 +46,14 @@ fn measure(device: &Device, make: Make) -> Result<[f64; 2]> {
     let mut times = Vec::new();
     let mut held = 0;
     for round in 0..6 {
+        // The first one allocates and compiles.
+        if round == 1 {
+            warm(device, || step().and_then(|()| device.synchronize()))?;
+        }
         device.synchronize()?;
         let begin = Instant::now();
         step()?;
         device.synchronize()?;
-        // The first one allocates and compiles.
         if round > 0 {
             times.push(begin.elapsed().as_secs_f64() * 1e3);
         }

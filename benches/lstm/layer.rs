@@ -2,7 +2,7 @@
 
 use crate::shapes::Shape;
 use std::time::{Duration, Instant};
-use wgpu_lstm::nn::{Lstm, Params, Precision, Strategy};
+use wgpu_lstm::nn::{Init, Lstm, Params, Precision, Strategy};
 use wgpu_lstm::train::Adam;
 use wgpu_lstm::{Device, Result, Tape, Tensor, Var};
 
@@ -61,7 +61,9 @@ impl Layer {
         let Shape { b, t, i, h, layers } = shape;
         let params = params(device, way.precision);
         let values = |n: usize| -> Vec<f32> { (0..n).map(|k| (k as f32).sin()).collect() };
-        let lstm = Lstm::new(h).num_layers(layers).return_sequences().strategy(way.strategy);
+        // No orthogonal matrix, which takes long to make where it is large.
+        let lstm = Lstm::new(h).num_layers(layers).recurrent_init(Init::PyTorch);
+        let lstm = lstm.return_sequences().strategy(way.strategy);
         Ok(Self {
             device: device.clone(),
             lstm: lstm.build(&params, i)?,

@@ -5,7 +5,8 @@
 //! Ids are `forward/<device>/<way>/<shape>`, the same with `train`, and `step/<device>/<way>/<shape>`
 //! for a stepper with one stream. A way is a strategy, or `auto-f16` for mixed precision. Criterion's `elem/s` are tokens
 //! a second (rows times timesteps); GFLOP/s and, for steps, p50 and p99 are printed after each.
-//! A training step is forward, backward with the gradient of the input, and Adam: three times the
+//! A hardware GPU that was idle runs slowly at first: criterion's warm-up, or a longer one where it does not
+//! measure, goes by time. A training step is forward, backward with the gradient of the input, and Adam: three times the
 //! arithmetic of a forward pass.
 //!
 //! Measured are the CPU, a hardware GPU and the software adapter; with `WGPU_LSTM_DEVICE` that device alone.
@@ -27,13 +28,14 @@ mod profile;
 mod shapes;
 mod startup;
 mod subnormal;
+mod warm;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group};
 use devices::devices;
 use layer::{Layer, Pass, Way, params, ways};
 use shapes::Shape;
 use std::time::{Duration, Instant};
-use wgpu_lstm::nn::{Lstm, LstmStepper, StreamId};
+use wgpu_lstm::nn::{Init, Lstm, LstmStepper, StreamId};
 use wgpu_lstm::{Device, Lengths, Result};
 
 fn main() {
@@ -112,7 +114,7 @@ fn measure(c: &mut Criterion, pass: Pass, shape: Shape, (name, device): (&str, &
     };
     let mut group = c.benchmark_group(group);
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
-    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    group.warm_up_time(Duration::from_millis(400)).measurement_time(Duration::from_secs(1));
     group.throughput(Throughput::Elements((shape.b * shape.t) as u64));
     let mut best = f64::INFINITY;
     group.bench_function(BenchmarkId::from_parameter(shape), |bencher| {
@@ -154,7 +156,7 @@ fn steps(c: &mut Criterion) {
                 let mut times = vec![];
                 let mut group = c.benchmark_group(group);
                 group.sample_size(10).sampling_mode(SamplingMode::Flat);
-                group.warm_up_time(Duration::from_millis(300));
+                group.warm_up_time(Duration::from_millis(400));
                 group.measurement_time(Duration::from_secs(1));
                 group.bench_function(BenchmarkId::from_parameter(shape), |bencher| {
                     bencher.iter_custom(|n| {
@@ -184,6 +186,7 @@ fn steps(c: &mut Criterion) {
 fn stepper_of(device: &Device, shape: Shape, way: Way) -> Result<(LstmStepper, StreamId)> {
     let params = params(device, way.precision);
     let lstm = Lstm::new(shape.h).num_layers(shape.layers).strategy(way.strategy);
+    let lstm = lstm.recurrent_init(Init::PyTorch);
     let mut stepper = lstm.build(&params, shape.i)?.stepper(&params, 1)?;
     let stream = stepper.join()?;
     stepper.step(&[(stream, &vec![0.5; shape.i])])?;

@@ -3,6 +3,7 @@
 use crate::devices::candidates;
 use crate::layer::{Layer, Pass, Way};
 use crate::shapes;
+use crate::warm::warm;
 use wgpu_lstm::GpuOptions;
 
 pub fn run() {
@@ -19,6 +20,7 @@ pub fn run() {
             for pass in Pass::ALL {
                 let profile = Layer::new(&device, shape, Way::AUTO).and_then(|mut layer| {
                     layer.time(pass, 1)?;
+                    warm(&device, || layer.time(pass, 1).map(|_| ()))?;
                     device.profile()?;
                     layer.time(pass, 5)?;
                     device.profile()

@@ -4,6 +4,7 @@
 
 use crate::devices::devices;
 use crate::wanted;
+use crate::warm::warm;
 use std::time::Instant;
 use wgpu_lstm::loss::mean_squared_error;
 use wgpu_lstm::nn::{Embedding, Lstm, Params};
@@ -32,7 +33,7 @@ pub fn run() {
             if !wanted(&id) {
                 continue;
             }
-            match make(device).and_then(compare) {
+            match make(device).and_then(|pair| compare(device, pair)) {
                 Ok([ordinary, subnormal]) => {
                     let ratio = subnormal / ordinary;
                     let [a, b] = [ordinary, subnormal].map(|s| s * 1e3);
@@ -45,7 +46,8 @@ pub fn run() {
 }
 
 /// The medians of both, after two rounds that warm up.
-fn compare(mut pair: Pair) -> Result<[f64; 2]> {
+fn compare(device: &Device, mut pair: Pair) -> Result<[f64; 2]> {
+    warm(device, || pair[0]().map(|_| ()))?;
     let mut times = [vec![], vec![]];
     for round in 0..13 {
         for (work, times) in pair.iter_mut().zip(&mut times) {

@@ -10,6 +10,8 @@
 
 #[path = "../lstm/devices.rs"]
 mod devices;
+#[path = "../lstm/warm.rs"]
+mod warm;
 
 mod cases;
 mod copy;
@@ -88,6 +90,7 @@ fn measure(op: &Op, train: bool, device: &Device) -> Result<Measured> {
         Ok(start.elapsed().as_secs_f64() / n as f64)
     };
     time(1)?;
+    warm::warm(device, || time(1).map(|_| ()))?;
     // So many runs that a clock can tell, but seconds at most.
     let one = time(1)?;
     let n = ((0.02 / one) as usize).clamp(1, 1000);

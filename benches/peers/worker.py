@@ -1,6 +1,6 @@
 """A peer with a Python interface, as a process: asked by lines of JSON, answers so.
 
-    python3 worker.py <torch|onnxruntime|tensorflow> <cpu|gpu> <threads>
+    python3 worker.py <torch|onnxruntime|onnxruntime-webgpu|tensorflow> <cpu|software|gpu> <threads>
 
 It says hello with its name and version, or an error. Then each line asks for
 {"mode", "op", "shape": [B, T, I, H, layers], "reps", "out"}: it gets ready for a mode and shape that it
@@ -321,14 +321,18 @@ class Torch:
 
 
 class OnnxRuntime:
+    title, places, provider = "ONNX Runtime", ("cpu",), "CPUExecutionProvider"
+
     def __init__(self, place, threads):
         import onnx
         import onnxruntime
 
-        if place != "cpu":
-            raise RuntimeError("CPU alone")
+        if place not in self.places:
+            raise RuntimeError("not for this device")
+        if self.provider not in onnxruntime.get_available_providers():
+            raise RuntimeError(f"this onnxruntime has no {self.provider}")
         self.onnx, self.ort, self.threads = onnx, onnxruntime, threads
-        self.name = f"ONNX Runtime {onnxruntime.__version__}"
+        self.name = f"{self.title} {onnxruntime.__version__}"
         self.about = f"an empty model takes {self.call_us():.1f} µs a call from Python"
 
     def call_us(self):
@@ -351,9 +355,19 @@ class OnnxRuntime:
         options = self.ort.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
+        # What a provider cannot do is an error, instead of being done on the CPU.
+        cpu = self.provider == "CPUExecutionProvider"
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "0" if cpu else "1")
         return self.ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model.SerializeToString(), options, providers=[self.provider]
         )
+
+    def held(self, a):
+        """An array where the provider computes."""
+        return a
+
+    def read(self, held):
+        return held
 
     def session(self, n, states):
         """A model of the layers; with `states`, they are inputs and outputs."""
@@ -380,6 +394,9 @@ class OnnxRuntime:
                 state = [1, n.b, n.h]
                 inputs += [info(name, state) for name in into[-2:]]
                 outputs += [info(name, state) for name in out[-2:]]
+            elif layer == n.layers - 1:
+                out.append("last")
+                outputs.append(info("last", [1, n.b, n.h]))
             nodes.append(helper.make_node("LSTM", into, out, hidden_size=n.h))
             last = f"y{layer}"
             nodes.append(helper.make_node("Squeeze", [f"all{layer}", "axis"], [last]))
@@ -391,25 +408,33 @@ class OnnxRuntime:
         """Arrays that a run reads and writes in place: the quickest way to call it."""
         binding = session.io_binding()  # by address: the caller keeps the arrays
         for name, a in inputs.items():
-            binding.bind_input(name, "cpu", 0, np.float32, a.shape, a.ctypes.data)
+            if isinstance(a, np.ndarray):
+                binding.bind_input(name, "cpu", 0, np.float32, a.shape, a.ctypes.data)
+            else:
+                binding.bind_ortvalue_input(name, a)
         for name, a in outputs.items():
-            binding.bind_output(name, "cpu", 0, np.float32, a.shape, a.ctypes.data)
+            if isinstance(a, np.ndarray):
+                binding.bind_output(name, "cpu", 0, np.float32, a.shape, a.ctypes.data)
+            else:
+                binding.bind_ortvalue_output(name, a)
         return binding
 
     def forward(self, n):
         session = self.session(n, False)
-        x = time_major(n.x())
-        y = np.empty((n.t, n.b, n.h), np.float32)
-        binding = self.bind(session, {"x": x}, {f"y{n.layers - 1}": y})
+        x = self.held(time_major(n.x()))
+        y = self.held(np.zeros((n.t, n.b, n.h), np.float32))
+        # Always read back: the run of a GPU's provider would else return before it is done.
+        last = np.empty((1, n.b, n.h), np.float32)
+        binding = self.bind(session, {"x": x}, {f"y{n.layers - 1}": y, "last": last})
 
         def run():
             session.run_with_iobinding(binding)
 
         def check():
             run()
-            return {"y": time_major(y)}
+            return {"y": time_major(self.read(y))}
 
-        run.keep = x
+        run.keep = x, last
         return run, check
 
     def step(self, n):
@@ -418,7 +443,8 @@ class OnnxRuntime:
         x, y = np.empty_like(frame), np.empty((1, 1, n.h), np.float32)
         names = [f"{part}{layer}" for layer in range(n.layers) for part in "hc"]
         # Two sets of states that take turns.
-        sets = [{name: np.zeros((1, 1, n.h), np.float32) for name in names} for _ in range(2)]
+        zeros = np.zeros((1, 1, n.h), np.float32)
+        sets = [{name: self.held(zeros.copy()) for name in names} for _ in range(2)]
         bindings = []
         for now, after in (sets, sets[::-1]):
             after = {f"next_{name}": a for name, a in after.items()}
@@ -434,6 +460,36 @@ class OnnxRuntime:
 
         run.keep = sets
         return run, lambda: {"y": [run() for _ in range(CHECKED_STEPS)][-1]}
+
+
+class OnnxRuntimeWebGpu(OnnxRuntime):
+    """Its provider for GPUs of any maker, of the package onnxruntime-webgpu, which replaces onnxruntime. Inputs,
+    outputs and states stay on the GPU, but for a step's, which a user would have on the host."""
+
+    title, places = "ONNX Runtime WebGPU", ("software", "gpu")
+    provider = "WebGpuExecutionProvider"
+
+    def open(self, graph):
+        # With the last session the device would go, and a process has only one.
+        self.first = getattr(self, "first", None) or super().open(graph)
+        return super().open(graph)
+
+    def held(self, a):
+        # A tensor gets there as the output of a model alone.
+        helper, shape = self.onnx.helper, list(a.shape)
+        x, y = (helper.make_tensor_value_info(name, self.onnx.TensorProto.FLOAT, shape) for name in "xy")
+        graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "held", [x], [y])
+        session = self.open(graph)
+        binding = session.io_binding()
+        binding.bind_cpu_input("x", a)
+        binding.bind_output("y", "webgpu")
+        session.run_with_iobinding(binding)
+        value = binding.get_outputs()[0]
+        value.session = session  # whose memory it is
+        return value
+
+    def read(self, held):
+        return held.numpy()
 
 
 class TensorFlow:
@@ -481,7 +537,12 @@ class TensorFlow:
         return lambda: epoch(model), lambda: {"prediction": prediction}
 
 
-PEERS = {"torch": Torch, "onnxruntime": OnnxRuntime, "tensorflow": TensorFlow}
+PEERS = {
+    "torch": Torch,
+    "onnxruntime": OnnxRuntime,
+    "onnxruntime-webgpu": OnnxRuntimeWebGpu,
+    "tensorflow": TensorFlow,
+}
 
 
 def serve(peer, say):

@@ -1,5 +1,6 @@
 //! The devices on which tensors live and ops run: a GPU by wgpu, or the CPU.
 
+pub(crate) mod class;
 pub(crate) mod coresident;
 pub(crate) mod cpu;
 pub(crate) mod fast_path;

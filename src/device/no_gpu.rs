@@ -3,6 +3,7 @@
 #![warn(dead_code)] // here alone: see lib.rs
 
 use super::Counters;
+use super::class::Class;
 use super::coresident::Coresident;
 use super::fast_path::{Candidates, FastPath};
 use super::kernel::Dispatch;
@@ -36,6 +37,7 @@ fn missing(options: GpuOptions) -> Error {
 
 pub(crate) struct Gpu {
     pub(crate) info: AdapterInfo,
+    pub(crate) class: Class,
     pub(crate) limits: Limits,
     pub(crate) subgroup_size: Option<u32>,
     pub(crate) options: GpuOptions,

@@ -3,54 +3,43 @@
 use crate::case::{Case, Mode, Place};
 use crate::peer::{CHECKED_STEPS, Peer, time};
 use anyhow::{Context, Result, anyhow};
-use burn::backend::wgpu::WgpuDevice;
-use burn::backend::{Autodiff, Flex, Wgpu};
-use burn::module::Param;
+use burn::module::{Initializer, Param};
 use burn::nn::{GateController, Lstm, LstmConfig, LstmState};
-use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, DeviceKind, Gradients, Tensor, TensorData};
 
 pub fn open(place: Place) -> Box<dyn Peer> {
-    match place {
-        Place::Cpu => Box::new(Burn::<Flex>::new("burn 0.21 flex", Default::default())),
-        Place::Software => Box::new(Burn::<Wgpu>::new("burn 0.21 wgpu", WgpuDevice::Cpu)),
-        Place::Gpu => Box::new(Burn::<Wgpu>::new("burn 0.21 wgpu", WgpuDevice::DefaultDevice)),
-    }
+    let (name, device) = match place {
+        Place::Cpu => ("burn 0.22 flex", Device::flex()),
+        Place::Software => ("burn 0.22 wgpu", Device::wgpu(DeviceKind::Cpu)),
+        Place::Gpu => ("burn 0.22 wgpu", Device::wgpu(DeviceKind::DefaultDevice)),
+    };
+    Box::new(Burn { name, device, work: None })
 }
 
-struct Burn<B: Backend> {
+struct Burn {
     name: &'static str,
-    device: B::Device,
-    work: Option<Work<B>>,
+    device: Device,
+    work: Option<Work>,
 }
 
-enum Work<B: Backend> {
-    Forward { lstm: Lstm<B>, x: Tensor<B, 3> },
-    Train { lstm: Lstm<Autodiff<B>>, x: Tensor<Autodiff<B>, 3>, d_y: Tensor<Autodiff<B>, 3> },
-    Step { layers: Vec<(Lstm<B>, Option<LstmState<B, 2>>)>, frame: Vec<f32>, device: B::Device },
+enum Work {
+    Forward { lstm: Lstm, x: Tensor<3> },
+    Train { lstm: Lstm, x: Tensor<3>, d_y: Tensor<3> },
+    Step { layers: Vec<(Lstm, Option<LstmState<2>>)>, frame: Vec<f32>, device: Device },
 }
 
-impl<B: Backend> Burn<B> {
-    fn new(name: &'static str, device: B::Device) -> Self {
-        Self { name, device, work: None }
-    }
-}
-
-fn tensor<B: Backend, const D: usize>(
-    values: Vec<f32>,
-    shape: [usize; D],
-    device: &B::Device,
-) -> Tensor<B, D> {
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-fn to_vec<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
-    tensor.into_data().to_vec().map_err(|error| anyhow!("{error:?}"))
+fn to_vec<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    tensor.into_data().try_to_vec().map_err(|error| anyhow!("{error:?}"))
 }
 
 /// The four gates in the order of PyTorch's rows: i, f, g, o.
-fn gates<B: Backend>(lstm: &mut Lstm<B>) -> [&mut GateController<B>; 4] {
-    [&mut lstm.input_gate, &mut lstm.forget_gate, &mut lstm.cell_gate, &mut lstm.output_gate]
+fn gates(lstm: &mut Lstm) -> Result<[&mut GateController; 4]> {
+    let forget = lstm.forget_gate.as_mut().context("no forget gate")?;
+    Ok([&mut lstm.input_gate, forget, &mut lstm.cell_gate, &mut lstm.output_gate])
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
@@ -58,11 +47,12 @@ fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|c| values.iter().skip(c).step_by(columns).copied()).collect()
 }
 
-fn layer<B: Backend>(case: &Case, layer: usize, device: &B::Device) -> Lstm<B> {
+fn layer(case: &Case, layer: usize, device: &Device) -> Result<Lstm> {
     let (i, h) = (case.input(layer), case.h);
-    let mut lstm = LstmConfig::new(i, h, true).init::<B>(device);
+    let config = LstmConfig::new(i, h, true).with_initializer(Initializer::Zeros);
+    let mut lstm = config.init(device);
     let [w, r, bias] = case.weights(layer);
-    for (n, gate) in gates(&mut lstm).into_iter().enumerate() {
+    for (n, gate) in gates(&mut lstm)?.into_iter().enumerate() {
         let weight = |all: &[f32], size: usize| {
             let values = transposed(&all[n * h * size..][..h * size], size);
             Param::from_tensor(tensor(values, [size, h], device))
@@ -73,26 +63,20 @@ fn layer<B: Backend>(case: &Case, layer: usize, device: &B::Device) -> Lstm<B> {
         gate.input_transform.bias = Some(Param::from_tensor(tensor(bias, [h], device)));
         gate.hidden_transform.bias = Some(Param::from_tensor(Tensor::zeros([h], device)));
     }
-    lstm
+    Ok(lstm)
 }
 
-type Tracked<B> = Autodiff<B>;
-
 /// One training step: what has been differentiated, and the input it was differentiated by.
-fn train<B: Backend>(
-    lstm: &Lstm<Tracked<B>>,
-    x: &Tensor<Tracked<B>, 3>,
-    d_y: &Tensor<Tracked<B>, 3>,
-) -> (<Tracked<B> as AutodiffBackend>::Gradients, Tensor<Tracked<B>, 3>) {
+fn train(lstm: &Lstm, x: &Tensor<3>, d_y: &Tensor<3>) -> (Gradients, Tensor<3>) {
     let x = x.clone().detach().require_grad();
     let (y, _) = lstm.forward(x.clone(), None);
     ((y * d_y.clone()).sum().backward(), x)
 }
 
-fn step<B: Backend>(
-    layers: &mut [(Lstm<B>, Option<LstmState<B, 2>>)],
+fn step(
+    layers: &mut [(Lstm, Option<LstmState<2>>)],
     frame: &[f32],
-    device: &B::Device,
+    device: &Device,
 ) -> Result<Vec<f32>> {
     let mut x = tensor(frame.to_vec(), [1, 1, frame.len()], device);
     for (lstm, state) in layers {
@@ -102,17 +86,17 @@ fn step<B: Backend>(
     to_vec(x)
 }
 
-fn sync<B: Backend>(device: &B::Device) -> Result<()> {
-    B::sync(device).map_err(|error| anyhow!("{error:?}"))
+fn sync(device: &Device) -> Result<()> {
+    device.sync().map_err(|error| anyhow!("{error:?}"))
 }
 
-impl<B: Backend> Peer for Burn<B> {
+impl Peer for Burn {
     fn name(&self) -> String {
         self.name.into()
     }
 
     fn does(&self, mode: Mode) -> bool {
-        mode != Mode::Epoch
+        matches!(mode, Mode::Forward | Mode::Train | Mode::Step)
     }
 
     fn prepare(&mut self, case: &Case) -> Result<Vec<(String, Vec<f32>)>> {
@@ -121,19 +105,20 @@ impl<B: Backend> Peer for Burn<B> {
         let (x, y) = ([case.b, case.t, case.i], [case.b, case.t, case.h]);
         let work = match case.mode {
             Mode::Forward => {
-                let (lstm, x) = (layer::<B>(case, 0, device), tensor(case.x(), x, device));
+                let (lstm, x) = (layer(case, 0, device)?, tensor(case.x(), x, device));
                 let (y, _) = lstm.forward(x.clone(), None);
                 found.push(("y".into(), to_vec(y)?));
                 Work::Forward { lstm, x }
             }
             Mode::Train => {
-                let mut lstm = layer::<Tracked<B>>(case, 0, device);
+                let device = &device.clone().autodiff();
+                let mut lstm = layer(case, 0, device)?;
                 let (x, d_y) = (tensor(case.x(), x, device), tensor(case.d_y(), y, device));
                 let (gradients, input) = train(&lstm, &x, &d_y);
                 let d_x = input.grad(&gradients).context("no gradient of the input")?;
                 found.push(("d_x".into(), to_vec(d_x)?));
                 let mut all = [vec![], vec![], vec![]];
-                for gate in gates(&mut lstm) {
+                for gate in gates(&mut lstm)? {
                     let transforms = [&gate.input_transform, &gate.hidden_transform];
                     for (transform, all) in transforms.into_iter().zip(&mut all) {
                         let d = transform.weight.grad(&gradients).context("no gradient")?;
@@ -147,8 +132,9 @@ impl<B: Backend> Peer for Burn<B> {
                 Work::Train { lstm, x, d_y }
             }
             _ => {
-                let mut layers: Vec<_> =
-                    (0..case.layers).map(|l| (layer::<B>(case, l, device), None)).collect();
+                let mut layers = (0..case.layers)
+                    .map(|l| Ok((layer(case, l, device)?, None)))
+                    .collect::<Result<Vec<_>>>()?;
                 let mut y = vec![];
                 for _ in 0..CHECKED_STEPS {
                     y = step(&mut layers, &case.x(), device)?;
@@ -166,11 +152,11 @@ impl<B: Backend> Peer for Burn<B> {
         match self.work.as_mut().context("not prepared")? {
             Work::Forward { lstm, x } => time(reps, || {
                 let _y = lstm.forward(x.clone(), None);
-                sync::<B>(device)
+                sync(device)
             }),
             Work::Train { lstm, x, d_y } => time(reps, || {
                 let _gradients = train(lstm, x, d_y);
-                sync::<B>(device)
+                sync(device)
             }),
             Work::Step { layers, frame, device } => time(reps, || {
                 step(layers, frame, device)?;
@@ -181,6 +167,6 @@ impl<B: Backend> Peer for Burn<B> {
 
     fn release(&mut self) {
         self.work = None;
-        B::memory_cleanup(&self.device);
+        self.device.memory_cleanup();
     }
 }

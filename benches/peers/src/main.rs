@@ -6,12 +6,16 @@ mod burn;
 #[cfg(feature = "candle")]
 mod candle;
 mod case;
+#[cfg(any(feature = "rten", feature = "tract"))]
+mod onnx;
 #[path = "../../ops/cases.rs"]
 mod ops;
 mod ours;
 mod peer;
 mod python;
 mod report;
+#[cfg(feature = "rten")]
+mod rten;
 #[cfg(feature = "tract")]
 mod tract;
 
@@ -174,12 +178,26 @@ fn header(options: &Options) {
 const TORCH: &[Mode] =
     &[Mode::Forward, Mode::Train, Mode::Step, Mode::Epoch, Mode::Op, Mode::OpTrain];
 
-/// All peers of a place, ours first; and why some are not there.
-fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<String>)> {
+/// ONNX Runtime's provider for GPUs of any maker.
+const WEBGPU: (&str, &[Mode]) = ("onnxruntime-webgpu", &[Mode::Forward, Mode::Step]);
+
+/// The peers of a place.
+struct Peers {
+    /// Ours is the first.
+    there: Vec<Box<dyn Peer>>,
+    /// Why others are not.
+    missing: Vec<String>,
+    /// Whether the place is a hardware GPU.
+    hardware: bool,
+}
+
+fn peers(place: Place, options: &Options) -> Result<Peers> {
     let ours = Ours::open(place)?;
     println!("- device: {}", ours.device());
     // WGPU_LSTM_DEVICE may have named one: the others then get their software adapter, too.
-    let software = ours.device().adapter().is_some_and(|adapter| adapter.software);
+    let adapter = ours.device().adapter();
+    let software = adapter.is_some_and(|adapter| adapter.software);
+    let hardware = adapter.is_some() && !software;
     let place = if software { Place::Software } else { place };
     let (mut there, mut missing): (Vec<Box<dyn Peer>>, _) = (vec![Box::new(ours)], vec![]);
     let wanted = |name: &str| {
@@ -191,8 +209,8 @@ fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<Str
             ("torch", TORCH),
             ("tensorflow", &[Mode::Epoch]),
         ],
-        Place::Software => &[],
-        Place::Gpu => &[("torch", TORCH)],
+        Place::Software => &[WEBGPU],
+        Place::Gpu => &[("torch", TORCH), WEBGPU],
     };
     for (name, modes) in python.iter().filter(|(name, _)| wanted(name)) {
         match Python::open(name, place, options.threads, modes) {
@@ -212,7 +230,7 @@ fn peers(place: Place, options: &Options) -> Result<(Vec<Box<dyn Peer>>, Vec<Str
             None => missing.push(format!("{name}: built without `--features {name}`")),
         }
     }
-    Ok((there, missing))
+    Ok(Peers { there, missing, hardware })
 }
 
 /// The other Rust libraries that do something at a place, as far as they are built in.
@@ -228,14 +246,16 @@ fn rust_peers(place: Place, threads: usize) -> Vec<(&'static str, Option<Box<dyn
         peers.push(("candle", Some(Box::new(candle::Candle::default()))));
         #[cfg(not(feature = "candle"))]
         peers.push(("candle", None));
+        #[cfg(feature = "rten")]
+        peers.push(("rten", Some(Box::new(rten::Rten::new(threads)))));
+        #[cfg(not(feature = "rten"))]
+        peers.push(("rten", None));
         #[cfg(feature = "tract")]
         peers.push(("tract", Some(Box::new(tract::Tract::new(threads)))));
         #[cfg(not(feature = "tract"))]
-        {
-            let _ = threads;
-            peers.push(("tract", None));
-        }
+        peers.push(("tract", None));
     }
+    let _ = threads; // which few of the features read
     peers
 }
 
@@ -250,7 +270,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn measure(place: Place, options: &Options) -> Result<()> {
-    let (mut peers, missing) = match peers(place, options) {
+    let Peers { there: mut peers, missing, hardware } = match peers(place, options) {
         Ok(found) => found,
         Err(error) => {
             println!("- {}: none ({error:#})", place.name());
@@ -276,11 +296,12 @@ fn measure(place: Place, options: &Options) -> Result<()> {
         println!("- not measured: {line}");
     }
     let columns: Vec<_> = peers.iter().map(|peer| peer.name()).collect();
+    let warm = if hardware { WARM } else { [Duration::ZERO; 2] };
     let mut table = report::Table::new(place, options.peak);
     print!("{}", table.head(&columns));
     for case in cases {
         eprintln!("{}: {case} {}", place.name(), case.mode.name());
-        print!("{}", table.lines(&measure_case(case, &mut peers, options)));
+        print!("{}", table.lines(&measure_case(case, &mut peers, options, warm)));
     }
     println!("{}", table.notes());
     Ok(())
@@ -289,7 +310,16 @@ fn measure(place: Place, options: &Options) -> Result<()> {
 /// By how much results may differ, against 1 or the largest of them.
 const TOLERANCE: f32 = 1e-4;
 
-fn measure_case(case: Case, peers: &mut [Box<dyn Peer>], options: &Options) -> Row {
+/// How long a hardware GPU is kept busy before it is timed, in the first visit of a case and in those that
+/// follow: one that was idle, while another peer prepared, say, has slowed its clocks down.
+const WARM: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(100)];
+
+fn measure_case(
+    case: Case,
+    peers: &mut [Box<dyn Peer>],
+    options: &Options,
+    warm: [Duration; 2],
+) -> Row {
     let mut reference: Option<Vec<(String, Vec<f32>)>> = None;
     let mut outcomes: Vec<_> = peers
         .iter_mut()
@@ -325,8 +355,12 @@ fn measure_case(case: Case, peers: &mut [Box<dyn Peer>], options: &Options) -> R
             let start = Instant::now();
             let reps_now = if round == 0 { 1 } else { reps[at] };
             let visit = guarded(|| {
-                // The first run of a visit, and of all, is not counted.
+                // The first run of a visit, and of all, is not counted, nor what warms a GPU up.
+                let warm = warm[usize::from(round > 0)];
                 if round == 0 || reps_now > 1 {
+                    peer.run(1)?;
+                }
+                while start.elapsed() < warm {
                     peer.run(1)?;
                 }
                 peer.run(reps_now)

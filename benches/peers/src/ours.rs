@@ -6,7 +6,7 @@ use crate::peer::{CHECKED_STEPS, Peer, time};
 use anyhow::{Context, Result};
 use wgpu_lstm::Sequential;
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Lstm, LstmStepper, Params, StreamId};
+use wgpu_lstm::nn::{Activation, Dense, Init, Lstm, LstmStepper, Params, StreamId};
 use wgpu_lstm::train::{Adam, Fit, Loss};
 use wgpu_lstm::{Device, GpuOptions, Tape, Tensor, Var};
 
@@ -71,7 +71,8 @@ impl Peer for Ours {
     fn prepare(&mut self, case: &Case) -> Result<Vec<(String, Vec<f32>)>> {
         let device = &self.device;
         let params = Params::new(device);
-        let layer = Lstm::new(case.h).num_layers(case.layers);
+        // The weights are set below: an orthogonal matrix takes seconds to make where it is large.
+        let layer = Lstm::new(case.h).num_layers(case.layers).recurrent_init(Init::Zeros);
         let mut found = vec![];
         let mut keep = |name: &str, values| found.push((name.to_owned(), values));
         let work = match case.mode {

@@ -31,7 +31,11 @@ impl Python {
         let script = results.join("worker.py");
         std::fs::write(&script, SCRIPT)?;
         let threads = threads.to_string();
-        let mut child = Command::new("python3")
+        let mut command = Command::new("python3");
+        if let Some(packages) = packages_of(peer) {
+            command.env("PYTHONPATH", packages);
+        }
+        let mut child = command
             .arg(&script)
             .args([peer, place.name(), &threads])
             .env("OMP_NUM_THREADS", &threads)
@@ -82,6 +86,14 @@ impl Python {
         self.to.flush()?;
         self.answer()
     }
+}
+
+/// The folder of packages that a peer alone may see, since they would hide or replace those of another: `PEERS_`
+/// and its name names it, or it lies beside this program.
+fn packages_of(peer: &str) -> Option<PathBuf> {
+    let variable = format!("PEERS_{}", peer.replace('-', "_").to_uppercase());
+    let beside = || Some(std::env::current_exe().ok()?.with_file_name(peer));
+    std::env::var_os(variable).map(PathBuf::from).or_else(beside).filter(|path| path.is_dir())
 }
 
 impl Peer for Python {

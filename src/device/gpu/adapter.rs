@@ -1,5 +1,6 @@
 //! Adapters: the list of them, and the choice of one by options.
 
+use crate::device::class::Class;
 use crate::device::options::{AdapterInfo, GpuOptions};
 use crate::{Error, Result};
 
@@ -24,7 +25,22 @@ impl AdapterInfo {
 }
 
 fn is_software(info: &wgpu::AdapterInfo) -> bool {
-    info.device_type == wgpu::DeviceType::Cpu
+    class(info) == Class::Software
+}
+
+/// The class of an adapter. Apple's tell so by the maker's number through OpenGL and MoltenVK, by their name
+/// alone through Metal and Mesa; a card of another maker in a Mac has that one's name. Who does not say what
+/// it is, as in a browser, is taken for a small one, but for NVIDIA's through OpenGL.
+pub(super) fn class(info: &wgpu::AdapterInfo) -> Class {
+    const APPLE: u32 = 0x106b;
+    const NVIDIA: u32 = 0x10de;
+    match info.device_type {
+        wgpu::DeviceType::Cpu => Class::Software,
+        _ if info.vendor == APPLE || info.name.starts_with("Apple ") => Class::Apple,
+        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => Class::Discrete,
+        wgpu::DeviceType::Other if info.vendor == NVIDIA => Class::Discrete,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => Class::Integrated,
+    }
 }
 
 fn has_cooperative_matrices(adapter: &wgpu::Adapter) -> bool {
@@ -175,4 +191,68 @@ pub(crate) fn limits(adapter: &wgpu::Adapter, options: &GpuOptions) -> wgpu::Lim
     }
     // Software and old adapters may be below a default that no kernel here needs.
     wgpu::Limits::defaults().or_worse_values_from(&own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgpu::{Backend, DeviceType};
+
+    #[test]
+    fn every_kind_of_adapter_has_its_class() {
+        let of = |kind, backend, vendor, name: &str| {
+            class(&wgpu::AdapterInfo {
+                vendor,
+                name: name.into(),
+                ..wgpu::AdapterInfo::new(kind, backend)
+            })
+        };
+        let discrete = [
+            (DeviceType::DiscreteGpu, Backend::Vulkan, 0x10de, "NVIDIA H200"),
+            (DeviceType::DiscreteGpu, Backend::Dx12, 0x1002, "AMD Radeon RX 7900 XTX"),
+            (
+                DeviceType::DiscreteGpu,
+                Backend::Vulkan,
+                0x8086,
+                "Intel(R) Arc(tm) B580 Graphics (BMG G21)",
+            ),
+            (DeviceType::VirtualGpu, Backend::Vulkan, 0x10de, "NVIDIA A16-4Q"),
+            (DeviceType::Other, Backend::Gl, 0x10de, "NVIDIA GeForce RTX 3060/PCIe/SSE2"),
+            // In a Mac of Intel's time, by Metal, which tells no maker.
+            (DeviceType::DiscreteGpu, Backend::Metal, 0, "AMD Radeon Pro 5500M"),
+        ];
+        let integrated = [
+            (DeviceType::IntegratedGpu, Backend::Vulkan, 0x1002, "AMD Radeon 780M (RADV PHOENIX)"),
+            (DeviceType::IntegratedGpu, Backend::Dx12, 0x8086, "Intel(R) UHD Graphics 620"),
+            (DeviceType::IntegratedGpu, Backend::Vulkan, 0x13b5, "Mali-G610"),
+            (DeviceType::Other, Backend::BrowserWebGpu, 0, ""),
+            (DeviceType::Other, Backend::Gl, 0x1002, "AMD Radeon Graphics (radeonsi, renoir)"),
+        ];
+        let apple = [
+            (DeviceType::IntegratedGpu, Backend::Metal, 0, "Apple M2"),
+            (DeviceType::IntegratedGpu, Backend::Vulkan, 0x106b, "Apple M2"),
+            (DeviceType::IntegratedGpu, Backend::Vulkan, 0x10005, "Apple M1 (G13G B1)"),
+            (
+                DeviceType::IntegratedGpu,
+                Backend::Gl,
+                0x106b,
+                "ANGLE (Apple, ANGLE Metal Renderer: Apple M1 Pro)",
+            ),
+        ];
+        let software = [
+            (DeviceType::Cpu, Backend::Vulkan, 0x10005, "llvmpipe (LLVM 15.0.6, 256 bits)"),
+            (DeviceType::Cpu, Backend::Vulkan, 0x1ae0, "SwiftShader Device (LLVM 16.0.0)"),
+            (DeviceType::Cpu, Backend::Dx12, 0x1414, "Microsoft Basic Render Driver"),
+        ];
+        for (expected, adapters) in [
+            (Class::Discrete, &discrete[..]),
+            (Class::Integrated, &integrated),
+            (Class::Apple, &apple),
+            (Class::Software, &software),
+        ] {
+            for &(kind, backend, vendor, name) in adapters {
+                assert_eq!(of(kind, backend, vendor, name), expected, "{name}");
+            }
+        }
+    }
 }

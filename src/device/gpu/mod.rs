@@ -15,6 +15,7 @@ mod trust;
 
 pub(crate) use wgpu::Limits;
 
+use super::class::Class;
 use super::coresident::Coresident;
 use super::fill::fill;
 use super::options::{AdapterInfo, GpuOptions};
@@ -50,6 +51,7 @@ pub(crate) struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pub(crate) info: AdapterInfo,
+    pub(crate) class: Class,
     pub(crate) limits: Limits,
     /// The invocations of a subgroup, if they can exchange values and their number is fixed.
     pub(crate) subgroup_size: Option<u32>,
@@ -163,10 +165,14 @@ impl Gpu {
             folder.as_deref().and_then(|folder| PipelineCache::open(&device, &info, folder));
         let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
         let mut described = AdapterInfo::of(&adapter);
-        described.software &= !options.overrides.as_hardware;
+        let mut class = adapter::class(&info);
+        if options.overrides.as_hardware && class == Class::Software {
+            (described.software, class) = (false, Class::Discrete);
+        }
         let fixed = subgroups && info.subgroup_min_size == info.subgroup_max_size;
         Ok(Arc::new(Self {
             info: described,
+            class,
             subgroup_size: fixed.then_some(info.subgroup_min_size),
             adapter,
             next_id: AtomicU64::new(unused.len() as u64 + 1),

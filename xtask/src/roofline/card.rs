@@ -3,6 +3,8 @@
 /// What a card can do, and where that is written.
 pub struct Card {
     pub name: &'static str,
+    /// As the table of strategies has it.
+    pub class: &'static str,
     /// Streaming multiprocessors, compute units, Xe cores, GPU cores.
     pub units: f64,
     /// f32 multiply-adds a clock and unit.
@@ -35,6 +37,7 @@ const METAL: (f64, f64) = (5.0, 50.0);
 /// The card on which the library was measured.
 pub const H200: Card = Card {
     name: "H200 SXM",
+    class: "discrete",
     units: 132.0,
     lanes: 128.0,
     clock: 1.98,
@@ -50,10 +53,11 @@ pub const H200: Card = Card {
              the matrix units were reached by register-only loops, 2.4 TB/s by a copy, each way",
 };
 
-pub const CARDS: [Card; 7] = [
+pub const CARDS: [Card; 8] = [
     H200,
     Card {
         name: "H100 SXM",
+        class: "discrete",
         units: 132.0,
         lanes: 128.0,
         clock: 1.98,
@@ -70,6 +74,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "RTX 4090",
+        class: "discrete",
         units: 128.0,
         lanes: 128.0,
         clock: 2.52,
@@ -85,6 +90,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "RTX 3060",
+        class: "discrete",
         units: 28.0,
         lanes: 128.0,
         clock: 1.777,
@@ -101,6 +107,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "RX 7900 XTX",
+        class: "discrete",
         units: 96.0,
         lanes: 128.0,
         clock: 2.5,
@@ -117,6 +124,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "Arc B580",
+        class: "discrete",
         units: 20.0,
         lanes: 128.0,
         clock: 2.67,
@@ -132,7 +140,26 @@ pub const CARDS: [Card; 7] = [
                  half); caches: TechPowerUp's GPU database; registers: 8 engines of 64 KiB",
     },
     Card {
+        name: "Radeon 780M",
+        class: "integrated",
+        units: 12.0,
+        lanes: 128.0,
+        clock: 2.7,
+        matrix: 16.6,
+        memory: 120.0,
+        cache: 2.0,
+        registers: 256.0,
+        first_cache: 32.0,
+        shared: 32.0,
+        dispatch: VULKAN.0,
+        submit: VULKAN.1,
+        source: "AMD, product page of the Ryzen 7 7840U (12 compute units, 2.7 GHz, LPDDR5X-7500 on 128 bits); \
+                 matrix units: twice the f32 rate; L2: fpsbench.com; registers: assumed as RDNA 2 has them, \
+                 128 KiB a SIMD",
+    },
+    Card {
         name: "Apple M2",
+        class: "apple",
         units: 10.0,
         lanes: 128.0,
         clock: 1.398,

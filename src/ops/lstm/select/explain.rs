@@ -90,10 +90,10 @@ fn on_gpu(gpu: &Arc<Gpu>, asked: Asked) -> Result<[String; 2]> {
         ),
         Schedule::Stepwise => "Stepwise: a dispatch for each timestep".into(),
     };
-    let class = if gpu.info.software { "software adapters" } else { "GPUs" };
     let why = match strategy {
         Strategy::Auto => format!(
-            "the fastest in the table of {class} near {} rows of {hidden_size} units{}",
+            "the fastest in the table of {} near {} rows of {hidden_size} units{}",
+            gpu.class.plural(),
             lanes * batch,
             refused.concat()
         ),

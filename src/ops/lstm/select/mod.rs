@@ -108,7 +108,7 @@ fn settle(
     // What has failed on a GPU is not tried again there; a software adapter has another way to do it.
     let given_up = gpu.coresident.timed_out() && !gpu.info.software;
     let auto = strategy == Strategy::Auto || (strategy == Strategy::Persistent && given_up);
-    let tried = if auto { table::order(gpu.info.software, task) } else { &[strategy] };
+    let tried = if auto { table::order(gpu.class, task) } else { &[strategy] };
     for candidate in tried {
         let found = match candidate {
             Strategy::Sequence => by_sequence(gpu, task),
