@@ -52,7 +52,7 @@ impl Bench {
     pub fn run(&self) -> Result<()> {
         let time = Duration::try_from_secs_f64(self.seconds);
         let (Ok(time), false) = (time, self.steps == 0 || self.batch.contains(&0)) else {
-            bail!("--batch and --steps are at least 1, --seconds is a time");
+            bail!("--batch and --steps are at least 1, --seconds is a finite number, not below 0");
         };
         let head = ["device", "batch", "steps", "ms", "steps/s", "way"].map(str::to_owned);
         let mut lines = vec![head.to_vec()];

@@ -25,6 +25,9 @@ impl OnDevice {
 
 /// Opens a device by name, or the CPU with so many threads.
 pub fn open(name: Option<&str>, threads: Option<usize>) -> Result<Device> {
+    if name.is_some_and(|name| name.trim().is_empty()) {
+        bail!("--device: an empty name; `wgpu-lstm devices` lists those that there are");
+    }
     let device = match (name, threads) {
         (_, Some(threads)) => Device::cpu_with_threads(threads),
         (Some(name), None) => Device::named(name),
@@ -71,6 +74,9 @@ both directions that of each (h_n), unless --sequences is given.";
 
 /// The path of a file that a command was given.
 pub fn file(path: &Path) -> Result<&Path> {
+    if path.as_os_str().is_empty() {
+        bail!("a file's name is empty");
+    }
     if path == Path::new("-") {
         bail!(
             "\"-\" would be the standard input or output, and files are read and written at more than one \

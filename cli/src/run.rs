@@ -147,7 +147,10 @@ impl Run {
         }
         let start = Instant::now();
         let found = model.run(&values)?;
-        let found = found.iter().map(|(name, value)| Ok((name.clone(), onnx::array(value)?)));
+        let found = found.iter().map(|(name, value)| {
+            let array = onnx::array(value).with_context(|| format!("the output {name:?}"))?;
+            Ok((name.clone(), array))
+        });
         let found = found.collect::<Result<Vec<_>>>()?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         for (name, path) in outputs {

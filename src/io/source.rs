@@ -178,8 +178,34 @@ impl Source {
         Ok(values)
     }
 
+    /// That this is no pointer of Git LFS, which lies in a file's place until that is fetched.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Io`].
+    #[cfg(feature = "onnx")]
+    pub(crate) fn check_no_pointer(&self, entry: &str) -> Result<()> {
+        const HEAD: &[u8] = b"version https://git-lfs";
+        let mut head = [0; HEAD.len()];
+        // A pointer is below 1024 bytes.
+        if !(HEAD.len() as u64..1024).contains(&self.len) {
+            return Ok(());
+        }
+        self.read_into(0, &mut head, entry)?;
+        match head == HEAD {
+            true => Err(self.bad(
+                entry,
+                "the file itself (git lfs pull fetches it)",
+                "in a pointer of Git LFS",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// How many bytes a range has, all of which are in the file.
-    fn check(&self, range: &Range<u64>, entry: &str) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn check(&self, range: &Range<u64>, entry: &str) -> Result<usize> {
         let len = range.end.checked_sub(range.start).filter(|_| range.end <= self.len);
         len.and_then(|len| usize::try_from(len).ok()).ok_or_else(|| {
             let found = format!("from byte {} to {}", range.start, range.end);

@@ -2,6 +2,7 @@
 //! what it does not.
 
 use anyhow::{Context, Result, bail};
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use wgpu_lstm::Sequential;
 use wgpu_lstm::io::pytorch::{Module, ModuleKind, StateDict};
@@ -25,11 +26,23 @@ const ACTIVATIONS: [(&str, Activation); 14] = [
     ("mish", Activation::Mish),
 ];
 
-/// What is taken of a module where nothing else is said, since no state dict knows it; and how to say it.
-pub fn assumed(module: &Module) -> Option<String> {
-    let name = &module.name;
+/// What is taken of a module where these options do not say it, since no state dict knows it; and how to say it.
+pub fn assumed(module: &Module, options: &[&str]) -> Option<String> {
+    let name = module.name.escape_debug();
+    let has_activation = options.iter().any(|option| of_name(option).is_some());
+    let eps =
+        |other: &str, layer: &str| match options.iter().any(|option| option.starts_with("eps=")) {
+            true => format!("as a {layer}: "),
+            false => format!("with eps 1e-5 ({name}:eps={other} is another); "),
+        };
     Some(match &module.kind {
+        ModuleKind::Rnn(_) if has_activation => return None,
         ModuleKind::Rnn(_) => format!("with tanh ({name}:relu is one with ReLU)"),
+        ModuleKind::Linear { .. } | ModuleKind::Matrix { .. } if has_activation => return None,
+        ModuleKind::Matrix { .. } if options.contains(&"embedding") => return None,
+        ModuleKind::Matrix { .. } if options.contains(&"linear") => {
+            format!("without an activation behind it ({name}:linear:relu is one with ReLU)")
+        }
         ModuleKind::Linear { .. } => {
             format!("without an activation behind it ({name}:relu is one with ReLU)")
         }
@@ -38,19 +51,55 @@ pub fn assumed(module: &Module) -> Option<String> {
              {name}:linear says which)"
         ),
         ModuleKind::LayerNorm { .. } => format!(
-            "with eps 1e-5 ({name}:eps=1e-6 is another); a GroupNorm or InstanceNorm1d has tensors of \
-             the same shapes, but computes something else"
+            "{}a GroupNorm or InstanceNorm1d has tensors of the same shapes, but \
+             computes something else",
+            eps("1e-6", "LayerNorm")
         ),
         ModuleKind::BatchNorm { .. } => format!(
-            "with eps 1e-5 ({name}:eps=1e-3 is another); an InstanceNorm1d with statistics has tensors \
-             of the same shapes, but computes something else"
+            "{}an InstanceNorm1d with statistics has tensors of the same shapes, but \
+             computes something else",
+            eps("1e-3", "BatchNorm1d")
         ),
-        ModuleKind::Conv1d { .. } => format!(
-            "with stride 1, padding 0, dilation 1, groups 1 and no activation \
-             ({name}:stride=2:padding=1:relu are others)"
-        ),
+        ModuleKind::Conv1d { .. } => {
+            let keys = [("stride", 1, 2), ("padding", 0, 1), ("dilation", 1, 2), ("groups", 1, 2)];
+            let is_said =
+                |key: &str| options.iter().any(|option| option.split('=').next() == Some(key));
+            let left = keys.into_iter().filter(|(key, ..)| !is_said(key));
+            let (mut taken, mut others): (Vec<_>, Vec<_>) = left
+                .map(|(key, value, other)| (format!("{key} {value}"), format!(":{key}={other}")))
+                .unzip();
+            if !has_activation {
+                taken.push("no activation".into());
+                others.push(":relu".into());
+            }
+            let others = others.concat();
+            let (last, first) = taken.split_last()?;
+            let first = first.join(", ");
+            let and = if first.is_empty() { "" } else { " and " };
+            format!("with {first}{and}{last} ({name}{others} would be others)")
+        }
         _ => return None,
     })
+}
+
+/// An activation by its name.
+fn of_name(name: &str) -> Option<Activation> {
+    ACTIVATIONS.iter().find(|(known, _)| *known == name).map(|&(_, activation)| activation)
+}
+
+/// What PyTorch calls to leave a module's own tensors, where those are computed of the ones in the file.
+fn computed(name: &str, tensors: &[String], dict: &StateDict) -> Option<&'static str> {
+    let has = |tail: &str| tensors.iter().any(|tensor| tensor.ends_with(tail));
+    let inner = if name.is_empty() { String::new() } else { format!("{name}.") };
+    if dict.names().any(|tensor| tensor.starts_with(&format!("{inner}parametrizations."))) {
+        return Some("torch.nn.utils.parametrize.remove_parametrizations");
+    }
+    match has("_orig") {
+        true if has("_mask") => Some("torch.nn.utils.prune.remove"),
+        true if has("_u") => Some("torch.nn.utils.remove_spectral_norm"),
+        _ if has("_g") && has("_v") => Some("torch.nn.utils.remove_weight_norm"),
+        _ => None,
+    }
 }
 
 /// A module in its place, with the options that were said behind its name.
@@ -77,7 +126,7 @@ impl<'a> Choice<'a> {
 
     /// What is taken of it without having been said.
     pub fn assumed(&self) -> Option<String> {
-        assumed(self.module).filter(|_| self.options.is_empty())
+        assumed(self.module, &self.options)
     }
 
     pub fn is_recurrent(&self) -> bool {
@@ -105,8 +154,14 @@ impl<'a> Choice<'a> {
             }
             ModuleKind::Rnn(_) => {
                 let mut layer = dict.rnn(name)?;
-                if let Some(activation) = self.activation() {
-                    layer = layer.activation(GateActivation::try_from(activation)?);
+                // PyTorch has no others.
+                for (word, activation) in
+                    [("relu", GateActivation::Relu), ("tanh", GateActivation::Tanh)]
+                {
+                    if self.word(word) {
+                        layer = layer.activation(activation);
+                        break;
+                    }
                 }
                 self.end("relu or tanh")?;
                 model.add(if sequences { layer.return_sequences() } else { layer })
@@ -145,15 +200,22 @@ impl<'a> Choice<'a> {
                     _ => self.value("padding")?.map_or(Padding::Valid, |n| Padding::Explicit(n, n)),
                 };
                 let layer = dict.conv1d(name)?.padding(padding);
-                let layer = layer.stride(self.value("stride")?.unwrap_or(1));
-                let layer = layer.dilation(self.value("dilation")?.unwrap_or(1));
-                let layer = layer.groups(self.value("groups")?.unwrap_or(1));
+                let layer = layer.stride(self.positive("stride")?);
+                let layer = layer.dilation(self.positive("dilation")?);
+                let layer = layer.groups(self.positive("groups")?);
                 let layer = layer.activation(self.activation().unwrap_or_default());
                 self.end(
                     "stride=1, padding=0, padding=same or padding=causal, dilation=1, groups=1, and \
                      an activation's name",
                 )?;
                 model.add(layer)
+            }
+            ModuleKind::Other { tensors } if let Some(call) = computed(name, tensors, dict) => {
+                bail!(
+                    "--modules: {}: its own tensors are computed of those that the file has; save the \
+                     state dict behind {call}, which leaves them themselves",
+                    self.module
+                )
             }
             _ => bail!(
                 "--modules: {}: no layer of this crate is made of it, and a model without it is another \
@@ -173,8 +235,7 @@ impl<'a> Choice<'a> {
     }
 
     fn activation(&mut self) -> Option<Activation> {
-        let find = |option: &str| ACTIVATIONS.iter().find(|(name, _)| *name == option);
-        find(self.take(|option| find(option).is_some())?).map(|(_, activation)| *activation)
+        of_name(self.take(|option| of_name(option).is_some())?)
     }
 
     fn value<T: FromStr>(&mut self, key: &str) -> Result<Option<T>> {
@@ -188,15 +249,23 @@ impl<'a> Choice<'a> {
         Ok(Some(parsed.with_context(wrong)?))
     }
 
+    /// A number of at least 1, which it is if none is said.
+    fn positive(&mut self, key: &str) -> Result<usize> {
+        Ok(self.value::<NonZeroUsize>(key)?.map_or(1, NonZeroUsize::get))
+    }
+
     /// That all options were taken.
     fn end(&self, known: &str) -> Result<()> {
         let Some(option) = self.options.first() else { return Ok(()) };
         let names: Vec<_> = ACTIVATIONS.iter().map(|(name, _)| *name).collect();
+        let activations = match known.contains("activation") {
+            true => format!(" (activations are {})", names.join(", ")),
+            false => String::new(),
+        };
         bail!(
-            "--modules: {}: {option:?} is no option of it, or comes twice; options that go: {known} \
-             (activations are {})",
-            self.module,
-            names.join(", ")
+            "--modules: {}: {option:?} is no option of it, or comes twice; options that go: \
+             {known}{activations}",
+            self.module
         )
     }
 }

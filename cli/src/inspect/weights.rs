@@ -21,7 +21,7 @@ pub fn tell(dict: &StateDict, report: &mut Report) {
     }
     let lines = modules.iter().map(|module| {
         let mut text = format!("  {}\n", wrap(&module.to_string(), 4));
-        if let Some(assumed) = assumed(module) {
+        if let Some(assumed) = assumed(module, &[]) {
             text += &format!("      {}\n", wrap(&format!("taken {assumed}"), 6));
         }
         text
@@ -30,7 +30,7 @@ pub fn tell(dict: &StateDict, report: &mut Report) {
     report.text += "\nWhat joins them is not in the file: --modules NAME,… of run, bench and convert says it.\n";
     let modules = modules
         .iter()
-        .map(|module| json!({ "name": module.name, "kind": module.kind.to_string(), "taken": assumed(module) }));
+        .map(|module| json!({ "name": module.name, "kind": module.kind.to_string(), "taken": assumed(module, &[]) }));
     report.value("modules", modules.collect());
     let tensors = dict.names().map(|name| {
         let (shape, dtype) = (dict.shape(name).ok(), dict.dtype(name).ok());

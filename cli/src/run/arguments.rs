@@ -27,7 +27,17 @@ impl<'a> Names<'a> {
             if given.iter().any(|(before, _)| *before == name) {
                 bail!("{}: {name:?} is given twice; {}", self.option, self.described);
             }
-            given.push((name, file(Path::new(path))?));
+            if path.is_empty() {
+                bail!("{}: {text:?} has no name of a file; {}", self.option, self.described);
+            }
+            let path = file(Path::new(path))?;
+            // A second output would replace the first.
+            if let Some((other, _)) = given.iter().find(|(_, before)| is_same(before, path))
+                && !self.exists
+            {
+                bail!("{}: {other:?} and {name:?} go to one file, {text:?}", self.option);
+            }
+            given.push((name, path));
         }
         Ok(given)
     }
@@ -53,6 +63,12 @@ impl<'a> Names<'a> {
         };
         Ok((self.bare.with_context(several)?, text))
     }
+}
+
+/// Whether two paths are those of one file, which need not be there.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    a == b || matches!((whole(a), whole(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 #[cfg(test)]

@@ -52,6 +52,15 @@ fn a_value_in_the_file_gives_way_to_an_input() {
     good(&["run", GRAPH, "--input", &x, "--input", &given, "--output", &sum, "--output", &second]);
     assert_eq!((values(&sum).1, values(&difference).1), (vec![6.0, 9.0], vec![-4.0, -5.0]));
     has(&bad(&["run", GRAPH, "--input", &given], 1), &["\"x\" is missing", "with a value in"]);
+    // Outputs that would replace each other, and files and devices without a name.
+    let second = format!("difference=./{}", "one.npy");
+    let all = ["run", GRAPH, "--input", &x, "--output", "one.npy", "--output", &second];
+    has(&bad(&all, 1), &["go to one file"]);
+    let all = ["run", GRAPH, "--input", &x, "--output", "difference="];
+    has(&bad(&all, 1), &["\"difference=\" has no name of a file"]);
+    has(&bad(&["run", GRAPH, "--input", "x="], 1), &["\"x=\" has no name of a file"]);
+    has(&bad(&["run", GRAPH, "--input", &x, "--device", ""], 1), &["--device: an empty name"]);
+    has(&bad(&["bench", GRAPH, "--seconds", "inf"], 1), &["--seconds is a finite number"]);
     remove(&[&x, &offset, &sum, &difference]);
 }
 

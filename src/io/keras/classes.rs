@@ -148,7 +148,12 @@ fn class(
                 (None, alpha, 0.0) => same(boxed(Activation::LeakyRelu { alpha })),
                 (None, 0.0, alpha) => same(boxed(Activation::ThresholdedRelu { alpha })),
                 (Some(Some(6.0)), 0.0, 0.0) => same(boxed(Activation::Relu6)),
-                other => Err(options.refuse("max_value", "null or 6", format!("{other:?}"))),
+                (max, slope, threshold) => {
+                    let max = max.flatten().map_or("null".into(), |max| max.to_string());
+                    let found = format!("{max}, negative_slope {slope}, threshold {threshold}");
+                    let expected = "null with one of the others 0, or 6 with both 0";
+                    Err(options.refuse("max_value", expected, found))
+                }
             }
         }
         "LeakyReLU" => {

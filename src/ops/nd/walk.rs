@@ -198,7 +198,7 @@ pub(crate) fn place(op: &'static str, index: i64, size: usize) -> Result<usize> 
         0 => "no index, as the axis is empty".to_owned(),
         _ => format!("from {} to {}, as the axis has {size} places", -size, size - 1),
     };
-    Err(Error::Option { option: op, found: format!("the index {index}"), expected })
+    Err(Error::Option { option: op, found: format!("given the index {index}"), expected })
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use crate::onnx::build::{self, attribute, bytes, floats, info, ints, node};
 use crate::onnx::exporters;
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::io::onnx::{Model, Value};
+use wgpu_lstm::io::onnx::{Axis, Export, Model, Value};
+use wgpu_lstm::nn::{Conv1d, Dense, Embedding, Flatten, Graph, Pool, Pooling};
 use wgpu_lstm::train::{Adam, Fit, Loss};
-use wgpu_lstm::{Device, Error, Result};
+use wgpu_lstm::{Device, Error, Result, Sequential};
 
 /// An input as rows of data.
 fn sequences(value: &Value) -> Result<Sequences> {
@@ -144,5 +145,76 @@ fn shared_numbers_are_spread_and_what_fails_is_tried_once() -> Result<()> {
     let rows = [wide, node("Reshape", &["m", "rows"], &["y"])];
     let error = fixed(-1, &rows, &[-1, -1, 3])?.to_sequential().map(drop).unwrap_err();
     assert!(error.to_string().contains("Reshape"), "{error}");
+    Ok(())
+}
+
+/// A `Flatten` is for one number of timesteps, which the graph says: that of one frame, that before windows, that of
+/// tokens, and that of one branch. Our own reader takes what is a chain.
+#[test]
+fn a_graph_with_flatten_says_its_timesteps() -> Result<()> {
+    let device = Device::cpu()?;
+    let new = || Sequential::new(&device);
+    let conv = || Conv1d::new(4, 3).stride(2);
+    let branches = Graph::new()
+        .layer("flat", "input", Flatten::new().timesteps(6))
+        .layer("mean", "input", Pool::new(Pooling::Mean))
+        .concat("both", &["flat", "mean"]);
+    let models = [
+        (new().add(Flatten::new().timesteps(1)).add(Dense::new(2)), 3, 1, true),
+        (
+            new().add(conv()).add(conv()).add(Flatten::new().timesteps(4)).add(Dense::new(2)),
+            3,
+            19,
+            true,
+        ),
+        (
+            new().add(Embedding::new(9, 2)).add(Flatten::new().timesteps(5)).add(Dense::new(2)),
+            1,
+            5,
+            true,
+        ),
+        (new().add(branches).add(Dense::new(2)), 2, 6, false),
+    ];
+    for (number, (mut model, features, steps, is_chain)) in models.into_iter().enumerate() {
+        model.build(features)?;
+        let name = format!("wgpu-lstm-flatten-{number}-{}.onnx", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        Export::new().save(&model, &path)?;
+        let graph = Model::load(&path, &device);
+        let _ = std::fs::remove_file(&path);
+        let graph = graph?;
+        let axes = graph.inputs()[0].shape.clone().unwrap_or_default();
+        assert_eq!(axes[1], Axis::Size(steps), "{number}");
+        assert!(matches!(axes[0], Axis::Named(_)), "{number}");
+        let back = graph.to_sequential();
+        if !is_chain {
+            let error = back.map(drop).unwrap_err().to_string();
+            assert!(error.contains("a layer of a chain"), "{error}");
+            continue;
+        }
+        let x: Vec<f32> = (0..4 * steps * features).map(|at| (at % 7) as f32).collect();
+        let x = Sequences::from_array(&x, [4, steps, features])?;
+        let (found, expected) = (back?.predict(&x)?, model.predict(&x)?);
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+        assert!(found.values().iter().zip(expected.values()).all(near), "{number}");
+    }
+    // Without it, any.
+    let mut model = new().add(conv()).add(Pool::new(Pooling::Mean));
+    model.build(3)?;
+    let path = std::env::temp_dir().join(format!("wgpu-lstm-open-{}.onnx", std::process::id()));
+    Export::new().save(&model, &path)?;
+    let graph = Model::load(&path, &device);
+    let _ = std::fs::remove_file(&path);
+    let axes = graph?.inputs()[0].shape.clone().unwrap_or_default();
+    assert!(matches!(axes[1], Axis::Named(_)), "{axes:?}");
+    Ok(())
+}
+
+#[test]
+fn what_no_layer_does_is_told_in_words() -> Result<()> {
+    let model = fixed(-1, &[node("Neg", &["all"], &["y"])], &[-1, 1, -1, 3])?;
+    let text = model.to_sequential().map(drop).unwrap_err().to_string();
+    let axes = "[timesteps, directions, rows, features]";
+    assert!(text.contains(&format!("nothing that a layer does with a value {axes}")), "{text}");
     Ok(())
 }

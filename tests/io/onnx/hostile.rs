@@ -245,6 +245,18 @@ fn weights_beside_a_model_are_read_from_its_folder_alone() -> Result<()> {
     shared(4)?;
     let error = shared(1000).unwrap_err();
     assert!(error.to_string().contains("read 4 times at most"), "{error}");
+    // What is not there whole is told by its bytes, and a pointer by what brings the file.
+    std::fs::write(inside.join("empty"), []).unwrap();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n";
+    std::fs::write(inside.join("pointer"), pointer).unwrap();
+    for (location, offset, part) in [
+        ("weights", "8", "from byte 8 to 16, expected bytes within the file's 12"),
+        ("empty", "0", "from byte 0 to 8, expected bytes within the file's 0"),
+        ("pointer", "0", "git lfs pull"),
+    ] {
+        let error = load(&file(location, offset, "8")).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
     for (offset, length) in
         [("8", "8"), ("18446744073709551615", "8"), ("4", "4"), ("-1", "8"), ("x", "8")]
     {

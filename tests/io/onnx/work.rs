@@ -1,7 +1,7 @@
 //! Files of some bytes that ask for much work or memory.
 
 use crate::onnx::build::{
-    attribute, attribute_list, bytes, floats, graph, ints, model, named, node,
+    attribute, attribute_list, bytes, floats, graph, ints, model, named, node, tensor,
 };
 use wgpu_lstm::io::onnx::{Model, Value};
 use wgpu_lstm::{Device, Error, Result};
@@ -107,6 +107,43 @@ fn what_no_memory_holds_is_an_error() -> Result<()> {
         let Error::At { error, .. } = error else { panic!("{at}: {error}") };
         assert!(matches!(*error, Error::TooLarge { .. }), "{at}: {error}");
     }
+    Ok(())
+}
+
+/// All windows of these together would be far more numbers than are copied at once.
+#[test]
+fn many_wide_windows_are_made_in_parts() -> Result<()> {
+    let device = Device::cpu()?;
+    let (size, wide) = (14_099, 1300);
+    let x: Vec<f32> = (0..size).map(|at| ((at * 7919) % 10_007) as f32).collect();
+    let pool = |op: &str| -> Result<Vec<f32>> {
+        let pool = [node(op, &["x"], &["y"]), attribute_list("kernel_shape", &[wide as i64])];
+        let model = load(model(&graph(&[pool.concat()], &[])))?;
+        let x = Value::f32(&x, [1, 1, size], &device)?;
+        model.run(&[("x", x)])?[0].1.to_f32()
+    };
+    let most = |window: &[f32]| window.iter().copied().fold(0.0, f32::max);
+    assert_eq!(pool("MaxPool")?, x.windows(wide).map(most).collect::<Vec<_>>());
+    let mean = |window: &[f32]| window.iter().map(|&x| f64::from(x)).sum::<f64>() / wide as f64;
+    let found = pool("AveragePool")?;
+    assert_eq!(found.len(), size + 1 - wide);
+    let near = |(&found, window)| (f64::from(found) - mean(window)).abs() < 0.5;
+    assert!(found.iter().zip(x.windows(wide)).all(near));
+    Ok(())
+}
+
+/// They are no negative ones.
+#[test]
+fn integers_of_64_bits_without_a_sign_are_kept_or_refused() -> Result<()> {
+    let run = |value: u64| {
+        let list = tensor("t", &[1], 13, &bytes(9, &value.to_le_bytes()));
+        let file = model(&graph(&[node("Identity", &["t"], &["y"])], &[list]));
+        let x = Value::f32(&[1.0], [1], &Device::cpu()?)?;
+        load(file)?.run(&[("x", x)])?[0].1.to_i64()
+    };
+    assert_eq!(run(i64::MAX as u64)?, [i64::MAX]);
+    let error = run(u64::MAX).unwrap_err().to_string();
+    assert!(error.contains("18446744073709551615"), "{error}");
     Ok(())
 }
 

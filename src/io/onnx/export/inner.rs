@@ -189,6 +189,11 @@ impl Writer<'_> {
             let (what, with) = ("Export::lengths", "Flatten");
             return Err(Error::Unsupported { what, with, help });
         }
+        let (expected, found) = match x.time {
+            Axis::Size(found) => (size / x.features, found),
+            _ => (1, 0),
+        };
+        self.unfit = self.unfit.or((found != expected).then(|| found.cmp(&expected)));
         let shape = self.graph.ints(&[0, size as i64]);
         let name = self.graph.node("Reshape", &[&x.name, &shape], vec![]);
         let (time, steps) = (Axis::Size(1), Steps::All);

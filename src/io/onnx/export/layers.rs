@@ -2,7 +2,7 @@
 
 use super::graph::{Attr, Axis, Kind};
 use super::steps::{Flow, Steps};
-use super::writer::{Any, BATCH, State, TIME, Writer};
+use super::writer::{Any, BATCH, State, Writer};
 use crate::nn::{Activation, Layer, Own, Pooling};
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -57,12 +57,12 @@ struct RepeatOptions {
 }
 
 impl Writer<'_> {
-    /// All layers, on the model's input, and `lengths` if that is one.
-    pub(super) fn run(&mut self, input_size: usize, lengths: bool) -> Result<()> {
+    /// All layers, on the model's input of these timesteps, and `lengths` if that is one.
+    pub(super) fn run(&mut self, input_size: usize, time: Axis, lengths: bool) -> Result<()> {
         let layers = self.model.layers();
         let tokens = input_size == 1 && layers.first().is_some_and(|first| first.takes_tokens());
         let (kind, mut axes) = (if tokens { Kind::Int64 } else { Kind::Float }, vec![BATCH]);
-        axes.extend((!self.step).then_some(TIME));
+        axes.extend((!self.step).then_some(time.clone()));
         axes.extend((!tokens).then_some(Axis::Size(input_size)));
         let mut name = self.graph.input("input", kind, &axes);
         "input".clone_into(&mut self.graph.scope);
@@ -76,7 +76,7 @@ impl Writer<'_> {
             }
             false => Steps::All,
         };
-        let time = if self.step { Axis::Size(1) } else { TIME };
+        let time = if self.step { Axis::Size(1) } else { time };
         let mut x = Flow { name, sequence: true, features: input_size, time, steps, tokens };
         for (number, layer) in layers.iter().enumerate() {
             self.parameters = self.model.parameter_names(number).into_iter();

@@ -13,9 +13,11 @@ mod writer;
 use crate::file::replace;
 use crate::train::Sequential;
 use crate::{Error, Result};
+use graph::Axis;
 use proto::Message;
+use std::cmp::Ordering;
 use std::path::Path;
-use writer::Writer;
+use writer::{TIME, Writer};
 
 /// Writes a [`Sequential`] as an ONNX file, which ONNX Runtime and others run.
 ///
@@ -26,6 +28,9 @@ use writer::Writer;
 /// | `input` | `[batch,time,I]`, floats; of a model that begins with an [`crate::nn::Embedding`] tokens `[batch,time]`, whole numbers of 64 bits |
 /// | `lengths` | with [`Export::lengths`]: the timesteps of each row, `[batch]`, whole numbers of 64 bits |
 /// | `output` | `[batch,time,F]`, or `[batch,F]` of a model that gives one row a sequence |
+///
+/// A model with a [`crate::nn::Flatten`] is for one number of timesteps, which then stands in the place of `time`: the
+/// fewest of which the layers before make those that it was built for.
 ///
 /// Nodes are called as their layers, weights as their parameters; those of an LSTM have ONNX's order of gates and
 /// axes, and those of a product their axes swapped. What ONNX's operator `LSTM` lacks (a projection, layer
@@ -62,6 +67,9 @@ impl Default for Export {
         Self::new()
     }
 }
+
+/// The most timesteps of an input.
+const MOST_STEPS: usize = 1 << 31;
 
 /// The most bytes that one message of the format may have.
 const LIMIT: u64 = (1 << 31) - 1;
@@ -152,8 +160,7 @@ impl Export {
         if self.step {
             model.check_masks()?;
         }
-        let mut writer = Writer::new(model, self.opset, self.step);
-        writer.run(input_size, self.lengths)?;
+        let writer = self.writer(model, input_size)?;
         let mut texts: Vec<_> = model.kept_texts().collect();
         if self.step {
             let states: Vec<_> = writer.states.iter().map(states_text).collect::<Result<_>>()?;
@@ -174,6 +181,44 @@ impl Export {
             .message(7, writer.graph.message(if self.step { "step" } else { "sequence" }))
             .message(8, opset)
             .messages(14, texts.into_iter().map(text)))
+    }
+
+    /// The graph of any timesteps, or else of those that a `Flatten` is built for.
+    fn writer<'a>(&self, model: &'a Sequential, input_size: usize) -> Result<Writer<'a>> {
+        let of = |time| {
+            let mut writer = Writer::new(model, self.opset, self.step);
+            writer.run(input_size, time, self.lengths)?;
+            Ok(writer)
+        };
+        let open = of(TIME)?;
+        if open.unfit.is_none() {
+            return Ok(open);
+        }
+        // More timesteps before a layer are never fewer behind it.
+        let few = |steps| match of(Axis::Size(steps)) {
+            Ok(Writer { unfit, .. }) => unfit == Some(Ordering::Less),
+            Err(_) => true,
+        };
+        let (mut least, mut most) = (1, 1);
+        while most < MOST_STEPS && few(most) {
+            (least, most) = (most + 1, 2 * most);
+        }
+        while least < most {
+            let middle = (least + most) / 2;
+            match few(middle) {
+                true => least = middle + 1,
+                false => most = middle,
+            }
+        }
+        let fixed = of(Axis::Size(most))?;
+        match fixed.unfit {
+            None => Ok(fixed),
+            Some(_) => Err(Error::Unsupported {
+                what: "io::onnx::Export",
+                with: "a Flatten that no number of timesteps fits",
+                help: "the layers before it never give as many as it is built for",
+            }),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::graph::{Axis, Graph, Kind};
 use crate::train::Sequential;
 use crate::{Error, Result};
 use serde::de::IgnoredAny;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// An option that does not change what a layer computes outside of training.
@@ -26,6 +27,9 @@ pub(super) struct Writer<'a> {
     /// Whether it takes one frame and states.
     pub(super) step: bool,
     pub(super) states: Vec<State>,
+    /// How the timesteps before the first `Flatten` that takes another number of them compare with that; open ones are
+    /// fewer.
+    pub(super) unfit: Option<Ordering>,
     recurrences: usize,
     /// The parameters of the layer that are not taken yet.
     pub(super) parameters: std::vec::IntoIter<String>,
@@ -46,6 +50,7 @@ impl<'a> Writer<'a> {
             graph: Graph::new(model.params(), opset),
             step,
             states: Vec::new(),
+            unfit: None,
             recurrences: 0,
             parameters: Vec::new().into_iter(),
             made: BTreeMap::new(),

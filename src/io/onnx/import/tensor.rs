@@ -199,6 +199,7 @@ impl TensorProto {
         }
         let expected = if shape.contains(&0) { 0 } else { count(&shape) };
         let wrong = |found: String| bad(&format!("{expected} numbers, as {shape:?} holds"), found);
+        let what = self.what();
         let (other, ranges);
         let source_of = match &self.place {
             Place::Raw(all) => {
@@ -210,14 +211,16 @@ impl TensorProto {
                 let len = len.unwrap_or(bytes);
                 let path = self.beside(source, folder, file)?;
                 other = Source::open(&path)?;
-                if !folder.is_some_and(|folder| folder.count(&path, len, other.len())) {
-                    let expected = format!("external data that is read {MOST_READS} times at most");
-                    return Err(bad(&expected, format!("{len} bytes more of {file:?}")));
-                }
                 let end = offset.checked_add(len).ok_or_else(|| {
                     bad("external data in its file", format!("{len} bytes from byte {offset}"))
                 })?;
                 let range = *offset..end;
+                other.check_no_pointer(&what)?;
+                other.check(&range, &what)?;
+                if !folder.is_some_and(|folder| folder.count(&path, len, other.len())) {
+                    let expected = format!("external data that is read {MOST_READS} times at most");
+                    return Err(bad(&expected, format!("{len} bytes more of {file:?}")));
+                }
                 ranges = vec![range];
                 &other
             }
@@ -249,7 +252,6 @@ impl TensorProto {
         if bytes != (expected as u64).saturating_mul(size) {
             return Err(wrong(format!("{bytes} bytes, of which each has {size}")));
         }
-        let what = self.what();
         if kind.is_float() {
             let floats = match ranges.as_slice() {
                 [range] => source_of.floats(range.clone(), kind.number(), &what)?,

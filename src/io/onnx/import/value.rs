@@ -327,11 +327,22 @@ impl Value {
     /// The integers, row-major; of booleans 0 and 1.
     ///
     /// # Errors
-    /// [`Error::Option`] if these are floats.
+    /// [`Error::Option`] if these are floats, or one is 2^63 or more, as [`Element::U64`] may be.
     pub fn to_i64(&self) -> Result<Vec<i64>> {
         match self {
             Self::Floats(_) => Err(is_not("integers", Element::F32)),
-            Self::Ints(ints) => Ok(ints.values().into_owned()),
+            Self::Ints(ints) => {
+                let values = ints.values().into_owned();
+                // They lie as integers with a sign do.
+                match values.iter().find(|&&value| ints.kind == Element::U64 && value < 0) {
+                    None => Ok(values),
+                    Some(&value) => Err(Error::Option {
+                        option: "Value",
+                        found: format!("a u64 of {}", value as u64),
+                        expected: "integers below 2^63, which an i64 holds".into(),
+                    }),
+                }
+            }
         }
     }
 }

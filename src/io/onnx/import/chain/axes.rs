@@ -5,7 +5,7 @@ use super::super::trace;
 use super::super::value::Value;
 use super::{Chain, Label};
 use crate::Result;
-use crate::nn::{Embedding, Pool, Pooling};
+use crate::nn::{Embedding, Flatten, Pool, Pooling};
 
 impl Chain<'_> {
     pub(super) fn label(&self, at: usize) -> Option<Label> {
@@ -64,6 +64,18 @@ impl Chain<'_> {
                 super::super::ops::reshaped(&from, &list, node.flag("allowzero", false)?)?
             }
         };
+        // All timesteps side by side.
+        if let (&[(rows, count), (time, steps), (Label::Features, features)], &[first, second]) =
+            (&old[..], &to[..])
+            && matches!(rows, Label::First | Label::Second)
+            && (first, Some(second)) == (count, steps.checked_mul(features))
+            && self.fixed.contains(&time)
+            && self.is_time(1)
+        {
+            self.add(Flatten::new().timesteps(steps), vec![]);
+            self.axes = vec![(rows, count), (Label::Features, second)];
+            return Ok(true);
+        }
         // Each new axis is an old one, or directions and features side by side.
         let mut left = old.into_iter().peekable();
         let mut axes = Vec::new();

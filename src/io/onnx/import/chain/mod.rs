@@ -47,6 +47,8 @@ struct Chain<'a> {
     axes: Vec<(Label, usize)>,
     /// Which axis of the input is time.
     time: Option<Label>,
+    /// Those of the first two axes of the input whose sizes the file says.
+    fixed: Vec<Label>,
     /// A product without its bias.
     open: Option<(usize, Vec<f32>)>,
     layers: usize,
@@ -55,7 +57,7 @@ struct Chain<'a> {
 impl Model {
     /// The model as a [`Sequential`] with the same weights, which can be trained further, if its graph is a chain
     /// of layers that this crate has: `Gather` of a table ([`crate::nn::Embedding`]), `LSTM` and `RNN`, `MatMul` and `Gemm`
-    /// ([`Dense`]), `Conv` and pools along time, `LayerNormalization`, `BatchNormalization`, the last timestep, means
+    /// ([`Dense`]), `Conv` and pools along time, a `Flatten` of timesteps whose number the file says, `LayerNormalization`, `BatchNormalization`, the last timestep, means
     /// and maxima over time, and activations.
     ///
     /// It takes `[B,T,F]`, or tokens, whichever axis is time in the graph; first states that are zero in the graph,
@@ -109,6 +111,8 @@ impl Model {
             }
         }
         let (plan, sizes) = traced?;
+        let said = labels.into_iter().zip(axes).take(2);
+        let said = said.filter(|(_, axis)| matches!(axis, Axis::Size(_)));
         let mut chain = Chain {
             model: Sequential::new(&self.device),
             source,
@@ -117,6 +121,7 @@ impl Model {
             label: String::new(),
             axes: labels.into_iter().zip(sizes.iter().copied()).collect(),
             time: None,
+            fixed: said.map(|(label, _)| label).collect(),
             open: None,
             layers: 0,
         };
@@ -222,10 +227,26 @@ impl Chain<'_> {
         };
         match self.layer(&node, place, output)? {
             true => Ok(Ref::Slot(slot)),
-            false => Err(no_chain(&format!(
-                "one over {:?}",
-                self.axes.iter().map(|(label, _)| label).collect::<Vec<_>>()
-            ))),
+            false => {
+                let axes: Vec<_> = self.axes.iter().map(|&(label, _)| self.name(label)).collect();
+                Err(no_chain(&format!(
+                    "nothing that a layer does with a value [{}]",
+                    axes.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// An axis, for an error.
+    fn name(&self, label: Label) -> &'static str {
+        match (label, self.time) {
+            (Label::First | Label::Second, Some(time)) if label == time => "timesteps",
+            (Label::First | Label::Second, Some(_)) => "rows",
+            (Label::First, None) => "the input's first axis",
+            (Label::Second, None) => "the input's second axis",
+            (Label::Features, _) => "features",
+            (Label::Directions, _) => "directions",
+            (Label::One, _) => "1",
         }
     }
 

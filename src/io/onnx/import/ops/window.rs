@@ -20,8 +20,7 @@ pub(super) fn build(node: &Node<'_>, op: &str) -> Result<Option<Run>> {
             Arc::new(move |args| {
                 let x = args.floats(0)?;
                 let views = window.views(args, x, &window.kernel, f32::NEG_INFINITY)?;
-                args.room(&views.shape)?;
-                Ok(vec![Value::Floats(pooled(Reduce::Max, &views)?)])
+                Ok(vec![Value::Floats(pooled(args, Reduce::Max, &views)?)])
             })
         }
         "AveragePool" => {
@@ -185,22 +184,39 @@ impl Window {
     }
 }
 
-/// Each window as one number.
-fn pooled(kind: Reduce, views: &Views) -> Result<Tensor> {
-    let windows = nd::strided(&views.x, &views.shape, &views.strides, 0)?;
+/// The numbers of windows that are copied at once.
+const AT_ONCE: usize = 1 << 24;
+
+/// Each window as one number. The windows overlap, so that all of them may be far more than the input: they are made for
+/// a part of the outputs after another.
+fn pooled(args: &Args<'_>, kind: Reduce, views: &Views) -> Result<Tensor> {
     let axes: Vec<_> = (views.axes + 2..views.shape.len()).collect();
-    nd::reduce(kind, &windows, &axes, false)
+    let mut shape = views.shape.clone();
+    args.room(&shape[..views.axes + 2])?;
+    let all = std::mem::replace(&mut shape[2], 1);
+    let part = (AT_ONCE / count(&shape).max(1)).clamp(1, all.max(1));
+    let mut parts = Vec::new();
+    for first in (0..all.max(1)).step_by(part) {
+        shape[2] = part.min(all - first);
+        args.room(&shape)?;
+        let offset = first * views.strides[2] as usize;
+        let windows = nd::strided(&views.x, &shape, &views.strides, offset)?;
+        parts.push(nd::reduce(kind, &windows, &axes, false)?);
+    }
+    match &parts[..] {
+        [one] => Ok(one.clone()),
+        parts => nd::concat(&parts.iter().collect::<Vec<_>>(), 2),
+    }
 }
 
 fn average(args: &Args<'_>, window: &Window, padding_counts: bool) -> Result<Value> {
     let x = args.floats(0)?;
     let views = window.views(args, x, &window.kernel, 0.0)?;
-    args.room(&views.shape)?;
     if x.is_empty() {
         let shape = &views.shape[..2 + views.axes];
         return Ok(Value::Floats(Tensor::zeros(shape, args.device)?));
     }
-    let sums = pooled(Reduce::Sum, &views)?;
+    let sums = pooled(args, Reduce::Sum, &views)?;
     let (outputs, kernel) = views.shape[2..].split_at(views.axes);
     // The number of terms of a window is the product of those along each axis.
     let mut factor: Option<Tensor> = None;
