@@ -5,10 +5,12 @@ use crate::onnx::{model, swapped};
 use crate::peer::{CHECKED_STEPS, Peer, time};
 use anyhow::{Context, Result};
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
 use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
 use std::sync::Arc;
+use tract_onnx::pb::ModelProto;
 
 pub struct Rten {
     threads: Arc<ThreadPool>,
@@ -27,6 +29,33 @@ impl Rten {
     pub fn new(threads: usize) -> Self {
         Self { threads: Arc::new(ThreadPool::with_num_threads(threads)), work: None }
     }
+}
+
+/// The bytes of a file. rten reads a tensor's sizes one by one, as ONNX's own definition has them; tract's types
+/// would write them packed.
+fn file(mut model: ModelProto) -> Vec<u8> {
+    let mut graph = model.graph.take().unwrap_or_default();
+    let initializers = std::mem::take(&mut graph.initializer);
+    let mut graph = graph.encode_to_vec();
+    for mut tensor in initializers {
+        let mut bytes = vec![];
+        for size in std::mem::take(&mut tensor.dims) {
+            encode_key(1, WireType::Varint, &mut bytes);
+            encode_varint(size as u64, &mut bytes);
+        }
+        bytes.extend(tensor.encode_to_vec());
+        put(5, &bytes, &mut graph);
+    }
+    let mut file = model.encode_to_vec();
+    put(7, &graph, &mut file);
+    file
+}
+
+/// Adds a message within a message, as the field of this number.
+fn put(field: u32, bytes: &[u8], to: &mut Vec<u8>) {
+    encode_key(field, WireType::LengthDelimited, to);
+    encode_varint(bytes.len() as u64, to);
+    to.extend(bytes);
 }
 
 impl Work {
@@ -54,7 +83,7 @@ impl Peer for Rten {
 
     fn prepare(&mut self, case: &Case) -> Result<Vec<(String, Vec<f32>)>> {
         let states = case.mode == Mode::Step;
-        let model = Model::load(model(case, states).encode_to_vec())?;
+        let model = Model::load(file(model(case, states)))?;
         let x = swapped(&case.x(), [case.b, case.t, case.i]);
         let mut values = vec![NdTensor::from_data([case.t, case.b, case.i], x).into()];
         for _ in 0..if states { 2 * case.layers } else { 0 } {
