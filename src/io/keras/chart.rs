@@ -113,7 +113,13 @@ impl Chart<'_> {
 
     fn graph(&mut self, graph: &dyn Layer, input: usize) -> Result<usize> {
         if self.masked {
-            return Err(foreign("Graph", "a mask in a file of Keras"));
+            let help = "Keras' file has the masks of such a model as operations, which are not written here; \
+                        Sequential::save keeps all";
+            return Err(Error::Unsupported {
+                what: "Graph",
+                with: "a mask in a file of Keras",
+                help,
+            });
         }
         let nodes: Vec<Node> = serde_json::from_str(&graph.config()?).map_err(Error::custom)?;
         let mut places = HashMap::from([("input".to_owned(), input)]);
@@ -233,7 +239,7 @@ fn timesteps(layers: &[Arc<dyn Layer>]) -> Result<Option<usize>> {
             }
             _ => continue,
         };
-        let valid = config["padding"] == "Valid";
+        let valid = config["padding"] == "Valid" || config["padding"]["Explicit"] == json!([0, 0]);
         steps = steps.saturating_sub(1).saturating_mul(stride).saturating_add(1);
         steps = if valid { steps.saturating_add(wide) } else { steps };
     }

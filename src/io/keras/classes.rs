@@ -3,6 +3,7 @@
 use super::activations::{Set, Version, activation, constrained, gate};
 use super::config::Node;
 use super::flow::Flow;
+use super::masks::Mask;
 use super::options::Options;
 use crate::Result;
 use crate::io::Source;
@@ -40,12 +41,12 @@ pub(super) fn make(
     version: Version,
 ) -> Result<(Made, Flow)> {
     let mut options = Options::new(source, node)?;
-    if node.mask && !flow.masked {
+    if node.mask.is_some() && node.mask != flow.mask {
         let expected = "that of an Embedding or a Masking before it";
         return Err(options.refuse("the mask", expected, "another"));
     }
     // Each layer has a `dtype`, and no operation.
-    if flow.masked && !node.is_layer() && !node.config.contains_key("dtype") {
+    if flow.mask.is_some() && !node.is_layer() && !node.config.contains_key("dtype") {
         let expected = "none: Keras' operations drop it, of which layers behind know";
         return Err(options.refuse("the mask", expected, "of a layer before"));
     }
@@ -74,7 +75,7 @@ fn class(
     }
     // Keras drops a mask here; the layers of this crate would go by it.
     let blind = ["Conv1D", "GlobalMaxPooling1D", "MaxPooling1D", "AveragePooling1D", "Flatten"];
-    if blind.contains(&&class[..]) && flow.masked {
+    if blind.contains(&&class[..]) && flow.mask.is_some() {
         let expected = "none: the layer does not know masks";
         return Err(options.refuse("the mask", expected, "of a layer before"));
     }
@@ -88,15 +89,17 @@ fn class(
                 layer = layer.mask_zero();
             }
             let layer = if trainable { layer } else { layer.frozen() };
-            Ok((boxed(layer), Flow { sequence: true, masked, origin: 1, ..flow }))
+            let mask = masked.then(|| Mask::of_tokens(options.from()));
+            Ok((boxed(layer), Flow { sequence: true, mask, ..flow }))
         }
         "Masking" => {
-            let layer = Masking::new(options.number("mask_value", 0.0)?);
-            if flow.masked {
+            let value = options.number("mask_value", 0.0)?;
+            if flow.mask.is_some() {
                 let expected = "none: Keras would take this layer's instead";
                 return Err(options.refuse("the mask", expected, "of a layer before"));
             }
-            Ok((boxed(layer), Flow { masked: true, origin: options.number_of_name(), ..flow }))
+            let mask = Some(Mask::of_frames(options.from(), value));
+            Ok((boxed(Masking::new(value)), Flow { mask, ..flow }))
         }
         "LSTM" | "CuDNNLSTM" | "SimpleRNN" => recurrent(options, flow, version, trainable, None),
         "Bidirectional" => bidirectional(source, options, flow, version, trainable),
@@ -192,7 +195,7 @@ fn class(
                 return Err(options.refuse("the input", "[B,F]", "[B,T,F]"));
             }
             let n = options.needed("n")?;
-            let flow = Flow { sequence: true, masked: false, origin: 0, timesteps: Some(n) };
+            let flow = Flow { sequence: true, mask: None, timesteps: Some(n) };
             Ok((boxed(Repeat::new(n)), flow))
         }
         "Flatten" => {
@@ -376,7 +379,7 @@ fn recurrent(
     }
     let bias = options.flag("use_bias", true)?;
     let zeros = options.flag("zero_output_for_mask", false)?;
-    if zeros && flow.masked && !sequences && both.is_none() {
+    if zeros && flow.mask.is_some() && !sequences && both.is_none() {
         let expected = "false, or a layer that returns sequences: the last output alone stays here";
         return Err(options.refuse("zero_output_for_mask", expected, "true"));
     }

@@ -1,5 +1,6 @@
 //! What Keras writes of a model as JSON, in any of its versions: layers with their options, and how they are joined.
 
+use super::masks::{Mask, masks, trace};
 use super::names::{next_name, snake_case};
 use crate::Result;
 use crate::io::Source;
@@ -31,8 +32,10 @@ pub(super) struct Node {
     pub(super) config: Map<String, Value>,
     /// The nodes whose outputs it takes.
     pub(super) inputs: Vec<usize>,
-    /// Whether it is given a mask by name: a file of Keras 3 says so wherever a layer takes one.
-    pub(super) mask: bool,
+    /// What it takes first, behind the models that it is in.
+    pub(super) from: usize,
+    /// The mask that it is given by name: a file of Keras 3 says so wherever a layer takes one.
+    pub(super) mask: Option<Mask>,
     /// The shape of its input, if the file says so; the batch is the first axis.
     pub(super) input_shape: Option<Vec<Option<usize>>>,
 }
@@ -58,11 +61,13 @@ pub(super) fn read(source: &Source, text: &str) -> Result<Architecture> {
         return Err(source.bad(MODEL, expected, text.len().to_string()));
     }
     let bad = |error| source.bad(MODEL, "JSON as Keras writes it", format!("unreadable ({error})"));
-    parser.model(serde_json::from_str(text).map_err(bad)?)
+    let mut model = parser.model(serde_json::from_str(text).map_err(bad)?)?;
+    trace(&mut model.nodes, &model.order);
+    Ok(model)
 }
 
 /// Whether a layer is a model within the model.
-fn is_model(class: &str) -> bool {
+pub(super) fn is_model(class: &str) -> bool {
     ["Sequential", "Functional", "Model"].contains(&class)
 }
 
@@ -194,7 +199,7 @@ impl Parser<'_> {
             let (input, mask) =
                 (std::mem::replace(&mut outer.inputs, vec![first + last]), outer.mask);
             let shape = outer.input_shape.clone();
-            outer.mask = false;
+            outer.mask = None;
             outer.names.clear();
             nodes.extend(inner.into_iter().map(|mut node| {
                 node.name = format!("{}/{}", names.join("/"), node.name);
@@ -205,9 +210,10 @@ impl Parser<'_> {
                     }
                 }
                 node.inputs.iter_mut().for_each(|input| *input += first);
+                node.mask = node.mask.map(|mask| mask.moved(first));
                 if node.inputs.is_empty() {
                     node.inputs.clone_from(&input);
-                    node.mask |= mask;
+                    node.mask = node.mask.or(mask);
                     node.input_shape = node.input_shape.or_else(|| shape.clone());
                 }
                 node
@@ -253,25 +259,9 @@ impl Parser<'_> {
                 return Err(self.source.bad(entry, "one of its name", "one of two"));
             }
         }
-        // What a program made as a mask itself is none of a layer's: those of Keras leave out tokens of 0, or frames
-        // that are the same number all along.
-        // Of the masks that go into an Add it writes either of both, which are the same one.
-        let mut of_layers = vec![false; nodes.len()];
-        for (number, (node, calls)) in nodes.iter().zip(&inbound).enumerate() {
-            of_layers[number] = match &node.class[..] {
-                "NotEqual" => calls.iter().all(compares_with_0),
-                "LogicalOr" => {
-                    let mut tensors = Vec::new();
-                    calls.iter().for_each(|call| names_of_tensors(&call["args"], &mut tensors));
-                    let of_layer = |name: &&str| names.get(*name).is_some_and(|&at| of_layers[at]);
-                    tensors.first().is_some_and(of_layer)
-                        && tensors.iter().all(|&t| t == tensors[0])
-                }
-                class => class == "Any",
-            };
-        }
+        let masks = masks(&nodes, &inbound, &names);
         for (node, calls) in nodes.iter_mut().zip(inbound) {
-            self.join(node, calls, &names, &of_layers)?;
+            self.join(node, calls, &names, &masks)?;
         }
         let one = |value: &Value, what: &str| -> Result<usize> {
             // `[name, 0, 0]`, or a list of such.
@@ -305,7 +295,7 @@ impl Parser<'_> {
         node: &mut Node,
         mut calls: Vec<Value>,
         names: &HashMap<String, usize>,
-        masks_of_layers: &[bool],
+        masks: &[Option<Mask>],
     ) -> Result<()> {
         let entry = format!("the layer {:?} ({})", node.name, node.class);
         let bad = |expected: &str, found: String| self.source.bad(&*entry, expected, found);
@@ -345,16 +335,19 @@ impl Parser<'_> {
                     match (&key[..], value) {
                         (_, Value::Null | Value::Bool(false)) => {}
                         ("mask", Value::Array(masks)) if masks.iter().all(Value::is_null) => {}
-                        ("mask", Value::Object(mask)) => {
+                        ("mask", mask) => {
+                            // Of a list of inputs it is one, too.
+                            let mask = match mask.as_array().map(Vec::as_slice) {
+                                Some([mask]) => mask,
+                                _ => mask,
+                            };
                             let history = mask.get("config").and_then(|c| c.get("keras_history"));
-                            if !masks_of_layers.get(of(history)?).is_some_and(|&of_layer| of_layer)
-                            {
+                            node.mask = masks.get(of(history)?).copied().flatten();
+                            if node.mask.is_none() {
                                 let found = "with one that the program made".into();
                                 return Err(bad("called with the mask of a layer", found));
                             }
-                            node.mask = true;
                         }
-                        ("mask", _) => node.mask = true,
                         _ => return Err(bad("called with its input alone", format!("with {key}"))),
                     }
                 }
@@ -412,23 +405,6 @@ impl Parser<'_> {
         }
         Ok(order)
     }
-}
-
-/// The names of the layers whose outputs are among arguments.
-fn names_of_tensors<'a>(value: &'a Value, all: &mut Vec<&'a str>) {
-    match value {
-        Value::Array(list) => list.iter().for_each(|value| names_of_tensors(value, all)),
-        tensor => all.extend(tensor["config"]["keras_history"][0].as_str()),
-    }
-}
-
-/// Whether an operation is called with no other number than 0.
-fn compares_with_0(call: &Value) -> bool {
-    let numbers = |value: &Value| match value {
-        Value::Array(args) => args.iter().filter_map(Value::as_f64).all(|number| number == 0.0),
-        _ => true,
-    };
-    call.get("args").is_none_or(numbers)
 }
 
 /// Whether a class or function is one of the program that wrote the file, whatever its name.

@@ -141,6 +141,15 @@ impl Ours {
             Some("Valid") => Ok(json!("valid")),
             Some("Same") => Ok(json!("same")),
             Some("Causal") if self.kind == "conv1d" => Ok(json!("causal")),
+            None if self.config["padding"]["Explicit"] == json!([0, 0]) => Ok(json!("valid")),
+            None if self.kind == "conv1d" => {
+                let size = |key: &str| self.config[key].as_u64().unwrap_or(1);
+                let before = size("kernel_size").saturating_sub(1).saturating_mul(size("dilation"));
+                match self.config["padding"]["Explicit"] == json!([before, 0]) {
+                    true => Ok(json!("causal")),
+                    false => Err(foreign("such a Padding", "a file of Keras")),
+                }
+            }
             _ => Err(foreign("such a Padding", "a file of Keras")),
         }
     }
@@ -273,11 +282,18 @@ impl Ours {
             ("Lstm::output_activation", cell["input"] != cell["output"]),
             ("Lstm::coupled", cell["coupling"] != "None"),
             ("Lstm::zoneout", cell["zoneout"] != json!([0.0, 0.0])),
-            // Keras keeps the rows of a batch in the model, which are not known here.
-            ("Lstm::stateful", set(&self.config["stateful"])),
         ];
         if let Some((option, _)) = refused.iter().find(|(_, refused)| *refused) {
             return Err(foreign(option, "a file of Keras"));
+        }
+        if set(&self.config["stateful"]) {
+            let help = "Keras wants the rows of a batch in its file, which a model here does not say; \
+                        leave the option out, or keep the model by Sequential::save";
+            return Err(Error::Unsupported {
+                what: "Lstm::stateful",
+                with: "a file of Keras",
+                help,
+            });
         }
         let mut config = self.common(&["input_dropout"], &["dropout"]);
         let mut add = |key: &str, value: Value| drop(config.insert(key.into(), value));
@@ -292,5 +308,27 @@ impl Ours {
         add("bias_regularizer", self.constraints("bias_constraints").0);
         add("activity_regularizer", self.activity());
         self.recurrent("LSTM", config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Conv1d, Padding, Pool1d};
+
+    #[test]
+    fn padding_that_has_a_name_in_keras_is_written_by_it() {
+        let padding =
+            |layer: &dyn Layer| describe(layer, false).map(|all| all[0].config["padding"].clone());
+        let conv =
+            |before, after| Conv1d::new(2, 3).dilation(2).padding(Padding::Explicit(before, after));
+        assert_eq!(padding(&conv(0, 0)).unwrap(), "valid");
+        assert_eq!(padding(&conv(4, 0)).unwrap(), "causal");
+        for other in [conv(2, 2), conv(3, 0), conv(0, 4)] {
+            assert!(matches!(padding(&other), Err(Error::Unsupported { .. })));
+        }
+        assert_eq!(padding(&Pool1d::max(3).padding(Padding::Explicit(0, 0))).unwrap(), "valid");
+        let causal = Pool1d::max(3).padding(Padding::Explicit(2, 0));
+        assert!(matches!(padding(&causal), Err(Error::Unsupported { .. })));
     }
 }

@@ -1,6 +1,7 @@
 //! What goes from layer to layer.
 
 use super::config::Node;
+use super::masks::Mask;
 use crate::io::Source;
 use crate::{Error, Result};
 
@@ -9,17 +10,14 @@ use crate::{Error, Result};
 pub(super) struct Flow {
     /// Whether it is `[B,T,F]`; else `[B,F]`.
     pub(super) sequence: bool,
-    /// Whether a mask goes along.
-    pub(super) masked: bool,
-    /// Where the mask comes from: 1 for the tokens of the model, else by the layer's name.
-    pub(super) origin: u64,
+    /// The mask that goes along.
+    pub(super) mask: Option<Mask>,
     /// The timesteps, if the file says how many there are.
     pub(super) timesteps: Option<usize>,
 }
 
 impl Flow {
-    pub(super) const ROWS: Self =
-        Self { sequence: false, masked: false, origin: 0, timesteps: None };
+    pub(super) const ROWS: Self = Self { sequence: false, mask: None, timesteps: None };
 
     pub(super) fn rank(self) -> usize {
         if self.sequence { 3 } else { 2 }
@@ -33,10 +31,7 @@ pub(super) fn same_flow(source: &Source, node: &Node, flows: &[Flow]) -> Result<
         source.bad(entry, "alike", found)
     };
     let Some((first, others)) = flows.split_first() else { return Err(bad("none")) };
-    let differ = |other: &Flow| {
-        let masks = first.masked && other.origin != first.origin;
-        other.sequence != first.sequence || other.masked != first.masked || masks
-    };
+    let differ = |other: &Flow| other.sequence != first.sequence || other.mask != first.mask;
     match others.iter().any(differ) {
         true => Err(bad("of sequences and of rows, or with a mask and without, or with two")),
         false => Ok(*first),

@@ -7,7 +7,7 @@ use super::flow::{Flow, same_flow};
 use super::h5::Group;
 use super::weights::{Arrays, leaves, plan};
 use crate::io::Source;
-use crate::nn::{Flatten, Graph, Layer};
+use crate::nn::{Activation, Flatten, Graph, IntoLayer, Layer};
 use crate::{Device, Error, Result, Sequential};
 use std::collections::{HashMap, HashSet};
 
@@ -90,8 +90,15 @@ impl Import<'_> {
                 [node] if nodes[*node].inputs.len() <= 1 => {
                     let node = &nodes[*node];
                     let (made, next) = make(self.source, node, flow, self.version)?;
+                    let one = flow.timesteps == Some(1);
                     flow = next;
                     match made {
+                        Made::Layer(layer)
+                            if one && layers.is_empty() && layer.kind() == "flatten" =>
+                        {
+                            // At the beginning it would stand for rows; what does nothing keeps it from there.
+                            layers.extend([Activation::Linear.into_layer(), layer]);
+                        }
                         Made::Layer(layer) => layers.push(layer),
                         Made::Nothing => {}
                         Made::Join(_) => return Err(self.alone(node)),
@@ -120,7 +127,7 @@ impl Import<'_> {
 
     /// The features of the model's input, if the file says, and what it is.
     fn input(&self, first: &Node) -> Result<(Option<usize>, Flow)> {
-        let plain = Flow { sequence: false, masked: false, origin: 0, timesteps: None };
+        let plain = Flow { sequence: false, mask: None, timesteps: None };
         let (rows, sequence) = (plain, Flow { sequence: true, ..plain });
         let axes = first.input_shape.as_deref();
         match (self.takes_tokens(), axes) {

@@ -39,6 +39,7 @@ mod export;
 mod flow;
 mod h5;
 mod import;
+mod masks;
 mod names;
 mod options;
 #[cfg(test)]

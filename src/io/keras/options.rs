@@ -4,13 +4,13 @@ use super::config::{LARGEST_SIZE, Node, own, size};
 use crate::io::Source;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The options of a layer, which are taken one by one: what is left at the end was not understood.
 pub(super) struct Options<'a> {
     source: &'a Source,
     name: String,
     class: String,
+    from: usize,
     left: Map<String, Value>,
 }
 
@@ -38,7 +38,7 @@ const NO_MATTER: [&str; 17] = [
 impl<'a> Options<'a> {
     pub(super) fn new(source: &'a Source, node: &Node) -> Result<Self> {
         let (name, class) = (node.name.clone(), node.class.clone());
-        let mut options = Self { source, name, class, left: node.config.clone() };
+        let mut options = Self { source, name, class, from: node.from, left: node.config.clone() };
         let policy = options.left.remove("dtype");
         let policy =
             policy.as_ref().and_then(|dtype| dtype.get("class_name")).and_then(Value::as_str);
@@ -62,11 +62,9 @@ impl<'a> Options<'a> {
         Ok(Node { name: self.name.clone(), class, config, ..Node::default() })
     }
 
-    /// A number that layers of other names have not, but by an accident of one in 2^63.
-    pub(super) fn number_of_name(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.name.hash(&mut hasher);
-        hasher.finish() | 2
+    /// What the layer takes first.
+    pub(super) fn from(&self) -> usize {
+        self.from
     }
 
     pub(super) fn class(&self) -> &str {

@@ -1,10 +1,12 @@
 //! What files say of models, without weights; and archives that lie.
 
 use super::activations::Version;
+use super::chart::chart;
+use super::weights::within;
 use super::{config, import, read};
 use crate::io::Source;
 use crate::nn::{Activation, Dense, Dropout, GateActivation, Layer, Lstm, Regularizer};
-use crate::{Device, Error, Result};
+use crate::{Device, Error, Result, Sequential};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -181,41 +183,6 @@ fn masks_of_which_keras_takes_another_are_refused() {
     refused(&functional(&[input(), masking("m", 0.0, "x"), last], "l"), "zero_output_for_mask");
 }
 
-/// Of a masked sequence and what a layer makes of it: Keras joins their masks, which are the same one.
-#[test]
-fn the_mask_behind_an_add_is_that_before_it() {
-    let tensor = |name: &str| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [name, 0, 0] } });
-    let call = |args: Value, mask: Option<&str>| {
-        let kwargs = mask.map_or(json!({}), |mask| json!({ "mask": tensor(mask) }));
-        json!([{ "args": args, "kwargs": kwargs }])
-    };
-    let layer = |class: &str, name: &str, config: Value, calls: Value| json!({ "class_name": class, "name": name, "config": config, "inbound_nodes": calls });
-    let model = |or: [&str; 2]| {
-        let on = json!({ "trainable": true });
-        let lstm =
-            |sequences| json!({ "units": 3, "return_sequences": sequences, "trainable": true });
-        let any = |name, of| layer("Any", name, json!({}), call(json!([tensor(of)]), None));
-        let both = json!([[tensor("m"), tensor("a")]]);
-        let or = json!([tensor(or[0]), tensor(or[1])]);
-        functional(
-            &[
-                input(),
-                layer("Masking", "m", on.clone(), call(json!([tensor("x")]), None)),
-                any("any", "x"),
-                any("other", "x"),
-                layer("LSTM", "a", lstm(true), call(json!([tensor("m")]), Some("any"))),
-                layer("Add", "s", on, call(both, None)),
-                layer("LogicalOr", "or", json!({}), call(or, None)),
-                layer("LSTM", "b", lstm(false), call(json!([tensor("s")]), Some("or"))),
-            ],
-            "b",
-        )
-    };
-    assert_eq!(layers(&model(["any", "any"])).unwrap().1.len(), 3);
-    refused(&model(["any", "other"]), "the program made");
-    refused(&model(["x", "x"]), "the program made");
-}
-
 /// A class of a program's own may be called as one of Keras.
 #[test]
 fn classes_of_a_programs_own_are_refused() {
@@ -275,6 +242,71 @@ fn models_of_rows_begin_with_their_one_frame() {
     assert_eq!(kinds(&model(json!([null, 4]))), (Some(4), vec!["flatten", "dense"]));
     assert_eq!(kinds(&model(json!([null, null, 4]))), (Some(4), vec!["dense"]));
     assert_eq!(kinds(&model(json!([null, 1, 4]))), (Some(4), vec!["dense"]));
+}
+
+/// A Flatten of the file's own at the beginning makes no rows of sequences of one frame.
+#[test]
+fn sequences_of_one_frame_stay_sequences() {
+    let layer = |class: &str, config: Value| json!({ "class_name": class, "config": config });
+    for steps in [1, 5] {
+        let all = [
+            layer("InputLayer", json!({ "batch_shape": [null, steps, 4], "name": "x" })),
+            layer("Flatten", json!({ "name": "f" })),
+            layer("Dense", json!({ "units": 2, "name": "a" })),
+        ];
+        let text = json!({ "class_name": "Sequential", "config": { "layers": all } }).to_string();
+        let (_, layers) = layers(&text).unwrap();
+        let model = Sequential::new(&Device::plain_cpu());
+        let mut model = layers.into_iter().fold(model, Sequential::add);
+        model.build(4).unwrap();
+        let placed = chart(&model).unwrap();
+        assert_eq!(placed[0].described.config["batch_shape"], json!([null, steps, 4]));
+    }
+}
+
+/// Of a model within the model all arrays are listed as one layer's.
+#[test]
+fn layers_of_one_name_within_models_have_their_own_arrays() {
+    let layers = |names: &[&str]| -> Vec<Value> {
+        let config =
+            |name: &&str| json!({ "class_name": "Dense", "config": { "name": name, "units": 1 } });
+        names.iter().map(config).collect()
+    };
+    let model = |name: &str, layers: Vec<Value>| json!({ "class_name": "Sequential", "config": { "name": name, "layers": layers } });
+    let inner = ["p", "q"].map(|name| model(name, layers(&["z", "p", "bias"])));
+    let text = model("model", vec![model("outer", inner.to_vec())]).to_string();
+    let paths = [
+        "p/z/kernel",
+        "q/p/p_cell/bias",
+        "q/z/bias/kernel",
+        "p/bias/bias",
+        "p/p/kernel",
+        "q/bias/p/bias",
+    ];
+    let mut file = hdf5_pure::FileBuilder::new();
+    let mut outer = file.create_group("outer");
+    let names = paths.map(str::to_owned).to_vec();
+    outer.set_attr("weight_names", hdf5_pure::AttrValue::StringArray(names));
+    file.add_group(outer.finish());
+    let file = Source::memory("weights", file.finish().unwrap());
+    let file = super::h5::open(&file, 0..file.len()).unwrap();
+    let read = config::read(&Source::memory("model", *b""), &text).unwrap();
+    let outer = file.group("outer").unwrap().unwrap();
+    let found = within(&outer, "outer", &read).unwrap();
+    let mut found: Vec<_> = found
+        .into_iter()
+        .map(|(at, paths)| (read.nodes[at].names.join("/"), paths.join(" ")))
+        .collect();
+    found.sort();
+    let expected = [
+        ("outer/p/bias", "p/bias/bias"),
+        ("outer/p/p", "p/p/kernel"),
+        ("outer/p/z", "p/z/kernel"),
+        ("outer/q/bias", "q/bias/p/bias"),
+        ("outer/q/p", "q/p/p_cell/bias"),
+        ("outer/q/z", "q/z/bias/kernel"),
+    ];
+    assert_eq!(found, expected.map(|(layer, paths)| (layer.to_owned(), paths.to_owned())));
 }
 
 /// Models among the layers of models: where they are joined, and what their layers' weights are called by.

@@ -70,26 +70,63 @@ fn take<'a>(
 /// As [`by_class`], from a file in which layers are called by their own names.
 pub(super) fn by_name(layers: &Group, model: &Architecture) -> Result<Vec<Arrays>> {
     let mut groups = layers.groups()?;
-    // Of a model within the model all arrays are listed as one layer's, by paths that name the layers.
-    let mut inner = HashMap::<&str, Vec<String>>::new();
+    let mut inner = HashMap::<&str, HashMap<usize, Vec<String>>>::new();
     let mut all = Vec::new();
-    for &node in &model.order {
-        let node = &model.nodes[node];
+    for &at in &model.order {
+        let node = &model.nodes[at];
         let arrays = match &node.names[..] {
             [] => Vec::new(),
             [name] => groups.remove(name).as_ref().map(listed).transpose()?.unwrap_or_default(),
-            [outer, .., name] => {
+            [outer, ..] => {
                 let Some(group) = groups.get(outer) else { continue };
                 if !inner.contains_key(&outer[..]) {
-                    inner.insert(outer, group.texts("weight_names")?.unwrap_or_default());
+                    inner.insert(outer, within(group, outer, model)?);
                 }
-                let paths = inner.get(&outer[..]).into_iter().flatten();
-                let own = paths.filter(|path| path.split('/').any(|part| part == name));
-                own.map(|path| group.array(path)).collect::<Result<_>>()?
+                let own = inner.get_mut(&outer[..]).and_then(|paths| paths.remove(&at));
+                let own = own.into_iter().flatten();
+                own.map(|path| group.array(&path)).collect::<Result<_>>()?
             }
         };
         if !arrays.is_empty() {
             all.push(Arrays { name: node.name.clone(), arrays });
+        }
+    }
+    Ok(all)
+}
+
+/// The paths of the arrays of the layers of a model within the model, all of which are listed as one layer's. A path
+/// names the layer, mostly behind the model that it is in, and what the layer is made of.
+pub(super) fn within(
+    group: &Group,
+    outer: &str,
+    model: &Architecture,
+) -> Result<HashMap<usize, Vec<String>>> {
+    let mut called = HashMap::<&str, Vec<usize>>::new();
+    for &at in &model.order {
+        if let [first, .., name] = &model.nodes[at].names[..]
+            && first == outer
+        {
+            called.entry(name).or_default().push(at);
+        }
+    }
+    let mut all = HashMap::<usize, Vec<String>>::new();
+    for path in group.texts("weight_names")?.unwrap_or_default() {
+        let parts: Vec<&str> = path.split('/').collect();
+        // Most names in a row, and of as many the first: a part of a layer may be called as another layer.
+        let mut best = None;
+        // The last part names the array itself.
+        for (place, part) in parts.iter().enumerate().take(parts.len().saturating_sub(1)) {
+            for &at in called.get(part).into_iter().flatten() {
+                let names = model.nodes[at].names.iter().rev();
+                let same = names.zip(parts[..=place].iter().rev()).take_while(|(a, b)| a == *b);
+                let count = same.count();
+                if best.is_none_or(|(most, _)| count > most) {
+                    best = Some((count, at));
+                }
+            }
+        }
+        if let Some((_, at)) = best {
+            all.entry(at).or_default().push(path);
         }
     }
     Ok(all)
