@@ -103,10 +103,10 @@ pub(super) fn within(
 ) -> Result<HashMap<usize, Vec<String>>> {
     let mut called = HashMap::<&str, Vec<usize>>::new();
     for &at in &model.order {
-        if let [first, .., name] = &model.nodes[at].names[..] {
-            if first == outer {
-                called.entry(name).or_default().push(at);
-            }
+        if let [first, .., name] = &model.nodes[at].names[..]
+            && first == outer
+        {
+            called.entry(name).or_default().push(at);
         }
     }
     let mut all = HashMap::<usize, Vec<String>>::new();
