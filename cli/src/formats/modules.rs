@@ -28,7 +28,7 @@ const ACTIVATIONS: [(&str, Activation); 14] = [
 
 /// What is taken of a module where these options do not say it, since no state dict knows it; and how to say it.
 pub fn assumed(module: &Module, options: &[&str]) -> Option<String> {
-    let name = module.name.escape_debug();
+    let name = &module.name;
     let has_activation = options.iter().any(|option| of_name(option).is_some());
     let eps =
         |other: &str, layer: &str| match options.iter().any(|option| option.starts_with("eps=")) {

@@ -36,7 +36,7 @@ pub fn chain(dict: &StateDict, chain: &Chain, device: &Device) -> Result<Sequent
     };
     let names: Vec<_> = chosen.iter().map(|choice| choice.module.name.as_str()).collect();
     let told = chosen.iter().filter_map(|choice| {
-        Some(format!("  {}: taken {}\n", choice.module.name.escape_debug(), choice.assumed()?))
+        Some(format!("  {}: taken {}\n", choice.module.name, choice.assumed()?))
     });
     let told = told.collect::<String>();
     // The last recurrent module gives its last output, unless what follows takes all of them.

@@ -68,7 +68,7 @@ fn names_of_files_do_nothing_to_a_terminal() {
     std::fs::write(&path, [&length[..], header.as_bytes(), &[0; 8]].concat()).unwrap();
     tame(&good(&["inspect", &path]));
     tame(&bad(&["run", &path, "--input", &x], 1));
-    let found = tool(&["run", &path, "--input", &x, "--modules", &format!("{name}:linear")]);
+    let found = tool(&["run", &path, "--input", &x, "--modules", &format!("{name}:linear:relu")]);
     tame(&String::from_utf8(found.stderr).unwrap());
     tame(
         &String::from_utf8(tool(&["bench", &path, "--modules", "all", "--seconds", "0"]).stderr)

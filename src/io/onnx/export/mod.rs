@@ -129,8 +129,8 @@ impl Export {
     /// [`Error::NotBuilt`] before the model's `build` or `fit`; [`Error::Option`] for a version that is not from 17 to
     /// 21; [`Error::Unsupported`] for a layer of your own, for lengths of a step model, for layers that need the
     /// whole sequence in one, for lengths before [`crate::nn::Flatten`] and before windows whose padding goes by
-    /// them ([`crate::nn::Padding::Same`] with a stride), for paddings that ONNX lacks, and for a model of 2 GiB or
-    /// more, which the format cannot hold; [`Error::Custom`] for a layer whose options are not understood;
+    /// them ([`crate::nn::Padding::Same`] with a stride), for a `Flatten` that no number of timesteps fits, for paddings
+    /// that ONNX lacks, and for a model of 2 GiB or more, which the format cannot hold; [`Error::Custom`] for a layer whose options are not understood;
     /// [`Error::Io`]; and those of the device.
     pub fn save(&self, model: &Sequential, path: impl AsRef<Path>) -> Result<()> {
         let (path, message) = (path.as_ref(), self.message(model)?);
@@ -204,7 +204,7 @@ impl Export {
             (least, most) = (most + 1, 2 * most);
         }
         while least < most {
-            let middle = (least + most) / 2;
+            let middle = usize::midpoint(least, most);
             match few(middle) {
                 true => least = middle + 1,
                 false => most = middle,
