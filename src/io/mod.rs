@@ -1,5 +1,12 @@
-//! Models of other libraries, read and written: a format a file, each behind a feature. Foreign names, gate orders
-//! and layouts are mapped here and nowhere else.
+//! Models of other libraries, read and written: a format a file, each behind a feature.
+//!
+//! | feature and module | read | written |
+//! |---|---|---|
+//! | `pytorch` | state dicts and checkpoints: `.safetensors`, `.pt`, `.pth`, TorchScript's tensors | `.safetensors` |
+//! | `keras` | models and weights: `.keras`, `.weights.h5`, `.h5`, `.hdf5` | `.keras`, `.weights.h5` |
+//! | `onnx` | graphs around LSTMs, run as they are, or as layers if they are a chain of such | every `Sequential` |
+//!
+//! Foreign names, gate orders and layouts are mapped here and nowhere else.
 //!
 //! What a file says is believed only as far as its bytes go: nothing asks for more memory than a small multiple of
 //! them, and what is damaged is an [`crate::Error::File`] that names the entry.

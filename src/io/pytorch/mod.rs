@@ -36,7 +36,9 @@
 //! ```
 //!
 //! What PyTorch keeps in no state dict, a program says itself, here as there: the order of modules, activations, an RNN's
-//! `nonlinearity`, whether all outputs or the last are used, a norm's `eps`, a convolution's stride and padding, dropout.
+//! `nonlinearity`, whether all outputs or the last are used, a norm's `eps`, a convolution's stride and padding, dropout,
+//! an embedding's `padding_idx`. Without `return_sequences` an LSTM gives its last h, of both directions each its own:
+//! `h_n`. In PyTorch `output[:, -1]` is that of one direction alone, since the backward half has seen one frame there.
 
 mod archive;
 mod dict;

@@ -43,11 +43,23 @@ use std::path::Path;
 /// ```
 ///
 /// # Errors
-/// [`Error::Option`] if there are more or fewer names than layers with parameters, or two give one tensor;
+/// [`Error::Option`] if there are more or fewer names than layers with parameters, or two give one tensor, or for a path
+/// that ends in `.pt`, `.pth`, `.bin` or `.ckpt`, which PyTorch would take for a pickle;
 /// [`Error::Unsupported`] for options that no module of PyTorch has (peepholes, other activations of gates,
 /// normalisation within an LSTM, merges of directions other than a concatenation) and for a layer made of several;
 /// [`Error::NotBuilt`]; [`Error::Io`]; and those of the device.
 pub fn save(model: &Sequential, path: impl AsRef<Path>, names: &[&str]) -> Result<Vec<String>> {
+    let path = path.as_ref();
+    if let Some(end) =
+        path.extension().filter(|end| ["pt", "pth", "bin", "ckpt"].iter().any(|e| end == e))
+    {
+        return Err(Error::Option {
+            option: "the path of io::pytorch::save",
+            found: format!("one that ends in .{}", end.display()),
+            expected: "one that ends in .safetensors, which safetensors.torch.load_file reads"
+                .into(),
+        });
+    }
     let option = "names of io::pytorch::save";
     let entries = model.params().entries()?;
     let groups = Group::all(model);
@@ -97,7 +109,7 @@ pub fn save(model: &Sequential, path: impl AsRef<Path>, names: &[&str]) -> Resul
         }
     }
     let texts = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    file::write(path.as_ref(), &texts, written)?;
+    file::write(path, &texts, written)?;
     Ok(left_out)
 }
 

@@ -40,7 +40,8 @@ impl Lstm {
         }
     }
 
-    /// Returns the output of every timestep instead of the last.
+    /// Returns the output of every timestep instead of the last. The last is PyTorch's `h_n`, of both directions each
+    /// its own: of the backward one that of the first timestep.
     pub fn return_sequences(mut self) -> Self {
         self.sequences = true;
         self
