@@ -146,9 +146,9 @@ fn main(
                 var a1 = vec4(0.0);
                 var a2 = vec4(0.0);
                 var a3 = vec4(0.0);
-                //@ for s in 0..64
-                if $su < KR { multiply(&a0, &a1, &a2, &a3, $su * SPLIT + part, vec4<f32>(kept[$s])); }
-                //@ end
+                for (var j = 0u; j < KR; j++) {
+                    multiply(&a0, &a1, &a2, &a3, j * SPLIT + part, vec4<f32>(kept[j]));
+                }
                 for (var j = 0u; j < KS; j++) {
                     multiply(&a0, &a1, &a2, &a3, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));
                 }

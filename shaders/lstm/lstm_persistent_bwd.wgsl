@@ -120,9 +120,7 @@ fn main(
                     keep_slice(&kept, part, unit, lane);
                 }
                 var d_h = vec4(0.0);
-                //@ for s in 0..64
-                if $su < KR { multiply(&d_h, $su * SPLIT + part, vec4<f32>(kept[$s])); }
-                //@ end
+                for (var j = 0u; j < KR; j++) { multiply(&d_h, j * SPLIT + part, vec4<f32>(kept[j])); }
                 for (var j = 0u; j < KS; j++) {
                     multiply(&d_h, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));
                 }

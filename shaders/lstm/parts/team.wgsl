@@ -14,16 +14,13 @@ override UNITS: u32;
 override SPLIT: u32;
 override TILE: u32;    // rows: 1, 2 or 4
 override K: u32;       // ceil(H / SPLIT), of which
-override KR: u32;      // are kept in registers, at most REGISTERS, by loops that are written out
+override KR: u32;      // are kept in registers, at most REGISTERS
 override KS: u32;      // and in shared memory
 override STAGED: u32;  // K SPLIT TILE
 override WORDS: u32;   // that a row hands on at a step
 override EACH: u32;    // of a row that an invocation has on their way at a time
 override PARTS: u32;   // WG TILE
 override SHARED: u32;  // max(KS WG, 1)
-
-// The most of R that an invocation keeps in registers: as many bits in 16 as half of them in 32.
-const REGISTERS = 64u;
 
 var<workgroup> slice: array<Gates, SHARED>;  // [KS][WG]
 
@@ -47,9 +44,7 @@ fn weight_from(k: u32, unit: u32) -> Gates {
 }
 
 fn keep_slice(kept: ptr<function, array<Gates, REGISTERS>>, part: u32, unit: u32, lane: u32) {
-    //@ for s in 0..64
-    if $su < KR { (*kept)[$s] = weight_from($su * SPLIT + part, unit); }
-    //@ end
+    for (var j = 0u; j < KR; j++) { (*kept)[j] = weight_from(j * SPLIT + part, unit); }
     for (var j = 0u; j < KS; j++) { slice[j * WG + lane] = weight_from((KR + j) * SPLIT + part, unit); }
 }
 
