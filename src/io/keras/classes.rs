@@ -1,9 +1,8 @@
 //! Keras' layers as ours: for each class the options that it has.
 
 use super::activations::{Set, Version, activation, constrained, gate};
-use super::config::Node;
 use super::flow::Flow;
-use super::masks::Mask;
+use super::node::{Mask, Node};
 use super::options::Options;
 use crate::Result;
 use crate::io::Source;

@@ -1,7 +1,8 @@
 //! What Keras writes of a model as JSON, in any of its versions: layers with their options, and how they are joined.
 
-use super::masks::{Mask, masks, trace};
+use super::masks::{masks, trace};
 use super::names::{next_name, snake_case};
+use super::node::{INPUT, Mask, Node, is_model};
 use crate::Result;
 use crate::io::Source;
 use serde_json::{Map, Value};
@@ -19,37 +20,6 @@ pub(super) struct Architecture {
     pub(super) order: Vec<usize>,
 }
 
-/// A layer, or an operation, of a model.
-#[derive(Default)]
-pub(super) struct Node {
-    /// What errors call it.
-    pub(super) name: String,
-    /// Its own name, behind those of the models within the model that it is in; none if it has no weights to find.
-    pub(super) names: Vec<String>,
-    /// What its weights are called by in files of Keras 3, behind what these models are called by there.
-    pub(super) place: Vec<String>,
-    pub(super) class: String,
-    pub(super) config: Map<String, Value>,
-    /// The nodes whose outputs it takes.
-    pub(super) inputs: Vec<usize>,
-    /// What it takes first, behind the models that it is in.
-    pub(super) from: usize,
-    /// The mask that it is given by name: a file of Keras 3 says so wherever a layer takes one.
-    pub(super) mask: Option<Mask>,
-    /// The shape of its input, if the file says so; the batch is the first axis.
-    pub(super) input_shape: Option<Vec<Option<usize>>>,
-}
-
-impl Node {
-    /// Whether it is a layer, and no operation on tensors: only layers are counted where weights get their names.
-    pub(super) fn is_layer(&self) -> bool {
-        is_model(&self.class) || self.class == INPUT || self.config.contains_key("trainable")
-    }
-}
-
-/// The class of what a model is given.
-pub(super) const INPUT: &str = "InputLayer";
-
 /// Reads the JSON of a model.
 ///
 /// # Errors
@@ -64,11 +34,6 @@ pub(super) fn read(source: &Source, text: &str) -> Result<Architecture> {
     let mut model = parser.model(serde_json::from_str(text).map_err(bad)?)?;
     trace(&mut model.nodes, &model.order);
     Ok(model)
-}
-
-/// Whether a layer is a model within the model.
-pub(super) fn is_model(class: &str) -> bool {
-    ["Sequential", "Functional", "Model"].contains(&class)
 }
 
 const MODEL: &str = "the model's config";

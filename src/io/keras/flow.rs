@@ -1,7 +1,6 @@
 //! What goes from layer to layer.
 
-use super::config::Node;
-use super::masks::Mask;
+use super::node::{Mask, Node};
 use crate::io::Source;
 use crate::{Error, Result};
 

@@ -2,9 +2,10 @@
 
 use super::activations::Version;
 use super::classes::{Join, Made, make};
-use super::config::{Architecture, INPUT, Node};
+use super::config::Architecture;
 use super::flow::{Flow, same_flow};
 use super::h5::Group;
+use super::node::{INPUT, Node};
 use super::weights::{Arrays, leaves, plan};
 use crate::io::Source;
 use crate::nn::{Activation, Flatten, Graph, IntoLayer, Layer};

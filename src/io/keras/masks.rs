@@ -1,38 +1,8 @@
 //! Which mask a layer is given by name: Keras 3 writes masks as operations, and programs make such ones of their own.
 
-use super::config::{INPUT, Node, is_model};
+use super::node::{INPUT, Mask, Node, is_model};
 use serde_json::Value;
 use std::collections::HashMap;
-
-/// A mask, by what it is made of: two that are equal are the same mask.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Mask {
-    /// The node whose output is compared.
-    of: usize,
-    /// The number that does not count.
-    value: f32,
-    /// Whether a frame counts by any of its features; else it is a token.
-    any: bool,
-    /// Whether it lies over features, as where sequences are joined by them.
-    wide: bool,
-}
-
-impl Mask {
-    /// That of an Embedding of a node's output.
-    pub(super) fn of_tokens(of: usize) -> Self {
-        Self { of, value: 0.0, any: false, wide: false }
-    }
-
-    /// That of a Masking of a node's output.
-    pub(super) fn of_frames(of: usize, value: f32) -> Self {
-        Self { of, value, any: true, wide: false }
-    }
-
-    /// The same mask among nodes that begin at another place.
-    pub(super) fn moved(self, first: usize) -> Self {
-        Self { of: self.of + first, ..self }
-    }
-}
 
 /// What an operation gives.
 #[derive(Clone, Copy, PartialEq)]

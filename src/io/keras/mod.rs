@@ -41,6 +41,7 @@ mod h5;
 mod import;
 mod masks;
 mod names;
+mod node;
 mod options;
 #[cfg(test)]
 mod tests;

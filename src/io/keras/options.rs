@@ -1,6 +1,7 @@
 //! The options of a layer, as Keras writes them.
 
-use super::config::{LARGEST_SIZE, Node, own, size};
+use super::config::{LARGEST_SIZE, own, size};
+use super::node::Node;
 use crate::io::Source;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
