@@ -1,40 +1,26 @@
 //! Kernels are compiled when a recording that needs them is submitted: together, each once, and no others. What
 //! fails there is an error of that submission, and of each later use.
 
+use super::trust::{HEAD, kernel};
 use super::{Folder, Training, assert_same_bits, gpu, inner, open};
 use crate::device::fast_path::{Candidates, Comparison, FastPath};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Dispatch, Kernel, Wgsl};
 use crate::ops::common::Launch;
 use crate::{Device, Error, GpuOptions, Result, Tensor};
 use std::sync::{Arc, Barrier, Mutex, Weak};
 
-const HEAD: Wgsl = Wgsl::lines(
-    "
-struct Dims { n: u32 }
-@group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-override TIMES: u32;
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = id.x;
-    if i >= dims.n { return; }
-",
-);
+const TIMES: Wgsl = Wgsl::lines("override TIMES: u32;");
 
-const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
-    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
-}
-
-static ADD: Kernel = kernel("test_add", &[HEAD, Wgsl::lines("y[i] += f32(TIMES) * x[i]; }")]);
-static SCALE: Kernel = kernel("test_scale", &[HEAD, Wgsl::lines("y[i] *= f32(TIMES); }")]);
-static BROKEN: Kernel = kernel("test_broken", &[HEAD, Wgsl::lines("y[i] = not_there(x[i]); }")]);
+static ADD: Kernel =
+    kernel("test_add", &[TIMES, HEAD, Wgsl::lines("y[i] += f32(TIMES) * x[i]; }")]);
+static SCALE: Kernel = kernel("test_scale", &[TIMES, HEAD, Wgsl::lines("y[i] *= f32(TIMES); }")]);
+static BROKEN: Kernel =
+    kernel("test_broken", &[TIMES, HEAD, Wgsl::lines("y[i] = not_there(x[i]); }")]);
 /// A constant that is no length of an array.
 static TOO_SHORT: Kernel = kernel(
     "test_too_short",
-    &[HEAD, Wgsl::lines("y[i] = room[0]; }\nvar<workgroup> room: array<f32, TIMES>;")],
+    &[TIMES, HEAD, Wgsl::lines("y[i] = room[0]; }\nvar<workgroup> room: array<f32, TIMES>;")],
 );
 
 fn run(kernel: &'static Kernel, times: u32, x: &Tensor, y: &Tensor) -> Result<()> {

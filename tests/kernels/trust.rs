@@ -49,7 +49,8 @@ fn listen() {
     });
 }
 
-const HEAD: Wgsl = Wgsl::lines(
+/// A kernel of one invocation for each number, up to what it does with number i.
+pub(super) const HEAD: Wgsl = Wgsl::lines(
     "
 struct Dims { n: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -62,7 +63,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 ",
 );
 
-const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
+pub(super) const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
     Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
 }
 

@@ -2,7 +2,7 @@
 
 use super::masks::{masks, trace};
 use super::names::{next_name, snake_case};
-use super::node::{INPUT, Mask, Node, is_model};
+use super::node::{Mask, Node, is_model};
 use crate::Result;
 use crate::io::Source;
 use serde_json::{Map, Value};
@@ -130,16 +130,17 @@ impl Parser<'_> {
         };
         let name = layer.get("name").or_else(|| config.get("name")).and_then(Value::as_str);
         let name = name.unwrap_or("").to_owned();
-        let is_layer = class == INPUT || config.contains_key("trainable") || is_model(&class);
-        let place = is_layer.then(|| next_name(seen, &snake_case(&class)));
         let inbound = match layer.remove("inbound_nodes") {
             Some(Value::Array(nodes)) => nodes,
             _ => Vec::new(),
         };
         let said = ["batch_shape", "batch_input_shape"].into_iter().find_map(|key| config.get(key));
         let input_shape = said.cloned().or_else(|| built_for(&layer)).as_ref().and_then(shape);
-        let (names, place) = (vec![name.clone()], place.into_iter().collect());
-        let node = Node { name, names, place, class, config, input_shape, ..Node::default() };
+        let names = vec![name.clone()];
+        let mut node = Node { name, names, class, config, input_shape, ..Node::default() };
+        if node.is_layer() {
+            node.place.push(next_name(seen, &snake_case(&node.class)));
+        }
         Ok((node, inbound))
     }
 

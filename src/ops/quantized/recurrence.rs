@@ -223,18 +223,13 @@ impl Shared {
         &self.h[(step * self.count + row) * self.units..][..self.units]
     }
 
-    /// The units of a part that a layer of so many has.
-    fn units_of(&self, part: usize, size: usize) -> Range<usize> {
-        let blocks = self.parts.blocks(part, self.units / LANES);
-        size.min(LANES * blocks.start)..size.min(LANES * blocks.end)
-    }
-
     /// Hands on the cell states of a row: the units, and their numbers.
     fn each_c(&self, row: usize, size: usize, mut f: impl FnMut(Range<usize>, &mut [f32])) {
         let Parts { rows, units } = self.parts;
         for part in (0..units).map(|n| n * rows + row % rows) {
-            let width = LANES * self.parts.blocks(part, self.units / LANES).len();
-            let units = self.units_of(part, size);
+            let blocks = self.parts.blocks(part, self.units / LANES);
+            let width = LANES * blocks.len();
+            let units = size.min(LANES * blocks.start)..size.min(LANES * blocks.end);
             let len = units.len();
             f(units, &mut lock(&self.c[part])[row / rows * width..][..len]);
         }
@@ -297,10 +292,9 @@ impl Part<'_> {
         }
         let blocks = parts.blocks(part, units / LANES);
         let c = &mut lock(&self.shared.c[part])[..];
-        let mut at =
-            At { step, first: blocks.start, blocks: blocks.clone(), width: LANES * blocks.len() };
+        let (start, width) = (blocks.start, LANES * blocks.len());
         for first in blocks.clone().step_by(GROUP) {
-            at.blocks = first..blocks.end.min(first + GROUP);
+            let at = At { step, blocks: first..blocks.end.min(first + GROUP), first: start, width };
             let mut rows = mine();
             loop {
                 match [(); 4].map(|()| rows.next()) {

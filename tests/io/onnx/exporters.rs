@@ -8,18 +8,9 @@ pub(crate) fn all() -> Vec<Record> {
     records::read(include_bytes!("torch.bin"))
 }
 
-/// Twice, since the second run goes by what the first one learnt of shapes.
 fn check(device: &Device) {
-    for record in all() {
-        let name = &record.name;
-        let model = record.load(device).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let inputs = record.inputs(device).unwrap();
-        for _ in 0..2 {
-            let outputs = model.run(&inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
-            // 1e-6 for what products of some terms round, times those of a gate and its neighbours.
-            assert_eq!(record.compare(&outputs, 1e-5), None, "{name}");
-        }
-    }
+    // 1e-6 for what products of some terms round, times those of a gate and its neighbours.
+    records::check(&all(), device, 1e-5);
 }
 
 #[test]

@@ -6,16 +6,8 @@ use wgpu_lstm::Device;
 
 /// Some of each operator, and those of older opsets: see `make_nodes.py`.
 fn check(device: &Device) {
-    for record in records::read(include_bytes!("nodes.bin")) {
-        let name = &record.name;
-        let model = record.load(device).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let inputs = record.inputs(device).unwrap();
-        for _ in 0..2 {
-            let outputs = model.run(&inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
-            // The tests of ONNX themselves ask for 1e-3.
-            assert_eq!(record.compare(&outputs, 1e-5), None, "{name}");
-        }
-    }
+    // The tests of ONNX themselves ask for 1e-3.
+    records::check(&records::read(include_bytes!("nodes.bin")), device, 1e-5);
 }
 
 #[test]

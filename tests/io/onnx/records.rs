@@ -77,6 +77,20 @@ pub(crate) fn read(bytes: &[u8]) -> Vec<Record> {
     all
 }
 
+/// Runs each model on a device, and compares its outputs with those that it must have, as [`Record::compare`] does. Twice,
+/// since the second run goes by what the first one learnt of shapes.
+pub(crate) fn check(records: &[Record], device: &Device, bound: f32) {
+    for record in records {
+        let name = &record.name;
+        let model = record.load(device).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let inputs = record.inputs(device).unwrap();
+        for _ in 0..2 {
+            let outputs = model.run(&inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(record.compare(&outputs, bound), None, "{name}");
+        }
+    }
+}
+
 impl Record {
     pub(crate) fn load(&self, device: &Device) -> Result<Model> {
         Model::from_bytes(self.model.clone(), device)

@@ -17,9 +17,8 @@ os.environ["KERAS_BACKEND"] = "torch"
 
 import keras
 import numpy as np
-import onnx
-import onnxruntime
 import torch
+from export_check import session
 from keras import layers as L
 from safetensors.torch import save_file
 from torch import nn
@@ -105,14 +104,6 @@ class Tool:
         environment = os.environ | {"WGPU_LSTM_DEVICE": "cpu"}
         done = subprocess.run([self.path, *map(str, arguments)], capture_output=True, text=True, env=environment)
         return None if done.returncode == 0 else (done.stdout + done.stderr).strip()
-
-
-def session(path):
-    onnx.checker.check_model(str(path), full_check=True)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def off(found, right):

@@ -201,7 +201,7 @@ const OURS: [([usize; 3], [f64; 2]); 8] = [
 ];
 
 fn ours(page: &mut String) {
-    let card = &CARDS[0];
+    let card = &card::H200;
     let _ = write!(
         page,
         "\n## Against what the library took\n\nOn the {}, in f32, ms by the host's clock, and what is predicted for \
@@ -236,7 +236,7 @@ const PUBLISHED: [(&str, Pass, f64, Strategy, Precision); 4] = [
 ];
 
 fn published(page: &mut String) {
-    let card = &CARDS[1];
+    let card = &card::H100;
     let _ = write!(
         page,
         "\n## Against what was measured\n\nOn the {}, H 768, B 16, T 1024: figures from the plots of \

@@ -125,7 +125,7 @@ pub(super) fn shares(sizes: Sizes, threads: usize) -> usize {
         .into_iter()
         .fold(batch, usize::saturating_mul);
     // Little work is done before another thread wakes up.
-    if products < SMALL * 16 { 1 } else { batch.min(threads) }
+    if products < WAKING { 1 } else { batch.min(threads) }
 }
 
 /// The first frame of each row of a value: of a packed one, if there are these lengths.
@@ -285,6 +285,8 @@ impl Blocks {
 
 /// The words that a thread processes while another would wake up.
 const SMALL: usize = 1 << 15;
+/// The products of weights from which a second thread pays: it is hardly awake before fewer are made.
+const WAKING: usize = SMALL * 16;
 
 /// The number of threads of the pool, or one if the work is `small`.
 fn threads_for(small: bool) -> usize {

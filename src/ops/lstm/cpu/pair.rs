@@ -13,7 +13,7 @@
 //! to it.
 
 use super::micro::{accumulate, load, row_of, store, weights_of};
-use super::{Blocks, Row, cell_of};
+use super::{Blocks, Row, WAKING, cell_of};
 use crate::device::cpu::Aligned;
 use crate::device::threads;
 use crate::ops::lstm::{CellConfig, Sizes};
@@ -27,15 +27,11 @@ use std::sync::{Arc, Weak};
 /// The least units for which two threads pay: with half of them a step takes as long as an exchange.
 const UNITS: usize = 64;
 
-/// The products of a sequence from which two threads pay: of a shorter one, as a stream gives, the helper is hardly
-/// awake before it ends.
-const PRODUCTS: usize = 1 << 19;
-
 /// Whether a batch is one row that two of the threads share.
 pub(in crate::ops::lstm) fn pays(sizes: Sizes, threads: usize) -> bool {
     let Sizes { batch, timesteps, hidden_size, .. } = sizes;
     let products = [4, hidden_size, hidden_size].into_iter().fold(timesteps, usize::saturating_mul);
-    batch == 1 && threads > 1 && hidden_size >= UNITS && products >= PRODUCTS
+    batch == 1 && threads > 1 && hidden_size >= UNITS && products >= WAKING
 }
 
 /// The sequence of one row.

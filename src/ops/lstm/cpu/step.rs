@@ -3,7 +3,7 @@
 //! again.
 
 use super::micro::{accumulate, load, most_rows, row_of, store, tiles, weights_of};
-use super::{Blocks, SMALL, cell_of, lanes};
+use super::{Blocks, WAKING, cell_of, lanes};
 use crate::device::cpu::Aligned;
 use crate::device::threads::each as each_job;
 use crate::ops::gemm::cpu::{View, alone};
@@ -89,7 +89,7 @@ impl Stack {
             |layer: &StackLayer| layer.weights.weight_ih.len() + layer.weights.weight_hh.len();
         let weights: usize = layers.iter().map(len).sum();
         let threads = layers.first().map_or(1, |layer| layer.weights.weight_ih.threads());
-        let shares = match rows.saturating_mul(weights) < SMALL * 16 {
+        let shares = match rows.saturating_mul(weights) < WAKING {
             true => 1,
             false => rows.clamp(1, threads.max(1)),
         };
