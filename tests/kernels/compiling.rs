@@ -1,14 +1,32 @@
 //! Kernels are compiled when a recording that needs them is submitted: together, each once, and no others. What
 //! fails there is an error of that submission, and of each later use.
 
-use super::trust::{HEAD, kernel};
 use super::{Folder, Training, assert_same_bits, gpu, inner, open};
 use crate::device::fast_path::{Candidates, Comparison, FastPath};
 use crate::device::gpu::Gpu;
+use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Dispatch, Kernel, Wgsl};
 use crate::ops::common::Launch;
 use crate::{Device, Error, GpuOptions, Result, Tensor};
 use std::sync::{Arc, Barrier, Mutex, Weak};
+
+/// A kernel of one invocation for each number, up to what it does with number i.
+pub(super) const HEAD: Wgsl = Wgsl::lines(
+    "
+struct Dims { n: u32 }
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.x;
+    if i >= dims.n { return; }
+",
+);
+
+pub(super) const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
+    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
+}
 
 const TIMES: Wgsl = Wgsl::lines("override TIMES: u32;");
 

@@ -1,10 +1,10 @@
 //! Fast paths, which are only used where they were seen right, and autotuning: what is kept, what is
 //! found again, and that neither disturbs the device.
 
+use super::compiling::{HEAD, kernel};
 use super::{Folder, ends, gpu, inner, lacks, open};
 use crate::device::fast_path::{Candidates, Comparison, FastPath};
 use crate::device::gpu::Gpu;
-use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Wgsl};
 use crate::ops::common::Launch;
 use crate::ops::elementwise::add_into::add_into;
@@ -47,24 +47,6 @@ fn listen() {
         log::set_logger(&Listener).unwrap();
         log::set_max_level(log::LevelFilter::Warn);
     });
-}
-
-/// A kernel of one invocation for each number, up to what it does with number i.
-pub(super) const HEAD: Wgsl = Wgsl::lines(
-    "
-struct Dims { n: u32 }
-@group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = id.x;
-    if i >= dims.n { return; }
-",
-);
-
-pub(super) const fn kernel(name: &'static str, parts: &'static [Wgsl]) -> Kernel {
-    Kernel { name, parts, bindings: &[("x", Read), ("y", Write)], ..Kernel::PLAIN }
 }
 
 static PLAIN: Kernel = kernel("test_twice", &[HEAD, Wgsl::lines("y[i] = 2.0 * x[i]; }")]);
