@@ -3,20 +3,30 @@
 //
 // Shapes  gemm/parts/gemm.wgsl; offset, stride and length of the rows that A and B have in memory are
 //         multiples of 4, and ElemA and ElemB are vec4s
-// Grid    ceil(N/64), ceil(M/64), slices * batch: a workgroup of 128 makes a tile of 64 x 64, in four blocks of
-//         32 x 32 that its subgroups share out; K in turns of 32
+// Grid    ceil(N/TILE_N), ceil(M/TILE_M), slices * batch: a workgroup makes a tile of TILE_M x TILE_N, in blocks of
+//         BM x BN matrices, one for each of its subgroups; K in turns of STEPS
 // Twin    src/ops/gemm/cpu.rs
-// Needs   f16; at least two subgroups in a workgroup
+// Needs   f16. Any number of subgroups is right; best are as many as there are blocks
+//
+// The host names MAT, rows and columns of a matrix; BM, BN; TILE_M, TILE_N; STEPS; INVOCATIONS; and by a part how
+// the factors are staged: put_a, put_b
 
-const SIDE = 64u;    // of the tile
-const STEPS = 32u;   // of K in a turn
-const STRIDE = 10u;  // vec4s from a staged row to the next: two more than are used, for other banks
-const BLOCKS = 4u;
+const BLOCK_M = BM * MAT;
+const BLOCK_N = BN * MAT;
+const ACROSS = TILE_N / BLOCK_N;  // blocks side by side
+const BLOCKS = TILE_M / BLOCK_M * ACROSS;
+const STRIDE = STEPS / 4u + 2u;   // vec4s from a staged row to the next: two more than are used, for other banks
+const AREA = MAT * MAT;
 
-// Both with K along their rows, as matrix units take them.
-var<workgroup> a_tile: array<vec4<f16>, 640>;  // [SIDE][STRIDE] of 4 of K
-var<workgroup> b_tile: array<vec4<f16>, 640>;  // [SIDE][STRIDE] of 4 of K
-var<workgroup> c_tile: array<f32, 2048>;       // [SIDE/2][SIDE]
+// Both factors are staged with K along their rows, as matrix units take them. Twice: the next turn's are put into one
+// while the other is multiplied, and a turn costs one barrier. In fours of K:
+const A_SIZE = TILE_M * STRIDE;
+const B_SIZE = TILE_N * STRIDE;
+var<workgroup> c_tile: array<f32, BLOCKS * AREA>;  // [BLOCKS][MAT][MAT]
+
+// What an invocation stages in a turn: squares of 4 x 4 of either.
+const A_SQUARES = TILE_M * STEPS / 16u;
+const B_SQUARES = TILE_N * STEPS / 16u;
 
 var<private> k_end: u32;  // of this workgroup's slice
 
@@ -73,10 +83,10 @@ fn stage_a(at: u32, four: FourA, k: u32) {
         vec4<f16>(four.v0), vec4<f16>(four.v1), vec4<f16>(four.v2), vec4<f16>(four.v3),
     );
     let rows = along_k(halves, TRANS_A, k);
-    a_tile[at] = rows[0];
-    a_tile[at + STRIDE] = rows[1];
-    a_tile[at + 2u * STRIDE] = rows[2];
-    a_tile[at + 3u * STRIDE] = rows[3];
+    put_a(at, rows[0]);
+    put_a(at + STRIDE, rows[1]);
+    put_a(at + 2u * STRIDE, rows[2]);
+    put_a(at + 3u * STRIDE, rows[3]);
 }
 
 fn stage_b(at: u32, four: FourB, k: u32) {
@@ -84,88 +94,126 @@ fn stage_b(at: u32, four: FourB, k: u32) {
         vec4<f16>(four.v0), vec4<f16>(four.v1), vec4<f16>(four.v2), vec4<f16>(four.v3),
     );
     let columns = along_k(halves, !TRANS_B, k);
-    b_tile[at] = columns[0];
-    b_tile[at + STRIDE] = columns[1];
-    b_tile[at + 2u * STRIDE] = columns[2];
-    b_tile[at + 3u * STRIDE] = columns[3];
+    put_b(at, columns[0]);
+    put_b(at + STRIDE, columns[1]);
+    put_b(at + 2u * STRIDE, columns[2]);
+    put_b(at + 3u * STRIDE, columns[3]);
+}
+
+// Where square `index` of a tile with `fours` fours of rows lies: its four of K and its four of rows, neighbours
+// along the memory.
+struct Square { k: u32, row: u32 }
+
+fn square(index: u32, fours: u32, along: bool) -> Square {
+    if along { return Square(index % (STEPS / 4u), index / (STEPS / 4u)); }
+    return Square(index / fours, index % fours);
+}
+
+// Whether an invocation has a square of number `turn`, where the workgroup has any.
+fn has_a(turn: u32, lane: u32) -> bool {
+    return turn * INVOCATIONS < A_SQUARES && lane + turn * INVOCATIONS < A_SQUARES;
+}
+
+fn has_b(turn: u32, lane: u32) -> bool {
+    return turn * INVOCATIONS < B_SQUARES && lane + turn * INVOCATIONS < B_SQUARES;
+}
+
+fn place(here: Square) -> u32 {
+    return here.row * 4u * STRIDE + here.k;
+}
+
+// Takes the matrices that so many subgroups left in shared memory, of blocks from `first` on, to their places.
+fn put_matrices(slice: u32, first: u32, count: u32, row0: u32, column0: u32, lane: u32) {
+    workgroupBarrier();
+    for (var at = lane; at < count * AREA; at += INVOCATIONS) {
+        let block = first + at / AREA;
+        let row = row0 + block / ACROSS * BLOCK_M + at % AREA / MAT;
+        let column = column0 + block % ACROSS * BLOCK_N + at % MAT;
+        if row < dims.m && column < dims.n { put_slice(slice, row, column, c_tile[at]); }
+    }
+    workgroupBarrier();
 }
 
 fn tile(group: vec3<u32>, lane: u32, team: u32, teams: u32) {
-    let row0 = group.y * SIDE;
-    let column0 = group.x * SIDE;
-    // Each invocation stages 4 x 4 of either, neighbours along the memory.
-    var ak = lane % 8u;
-    var ar = lane / 8u;
-    if TRANS_A { ak = lane / 16u; ar = lane % 16u; }
-    var bk = lane / 16u;
-    var bc = lane % 16u;
-    if TRANS_B { bk = lane % 8u; bc = lane / 8u; }
-    let a_place = ar * 4u * STRIDE + ak;
-    let b_place = bc * 4u * STRIDE + bk;
-    let row_staged = row0 + ar * 4u;
-    let column_staged = column0 + bc * 4u;
+    let row0 = group.y * TILE_M;
+    let column0 = group.x * TILE_N;
     let slice = begin(group.z);
     let k_begin = slice * dims.k_slice;
     k_end = min(dims.k, k_begin + dims.k_slice);
-    var next_a = four_a(row_staged, k_begin + ak * 4u);
-    var next_b = four_b(k_begin + bk * 4u, column_staged);
-
-    c_tile[lane] = 0.0;
-    c_tile[lane + 128u] = 0.0;
-    workgroupBarrier();
-    // With two subgroups each has two blocks, with four or more one at most.
-    let other = team + teams;
-    //@ for b t in p team, q other
-    let $ba = $t / 2u * 32u * STRIDE;
-    let $bb = $t % 2u * 32u * STRIDE;
+    //@ for s n in a 0, a 1
+    let $s$n = square(lane + $nu * INVOCATIONS, TILE_M / 4u, !TRANS_A);
     //@ end
-    //@ for b in p, q; i in 00, 01, 10, 11
-    var $b$i = no_sums();
+    //@ for s n in b 0, b 1
+    let $s$n = square(lane + $nu * INVOCATIONS, TILE_N / 4u, TRANS_B);
     //@ end
-    for (var k0 = k_begin; k0 < k_end; k0 += STEPS) {
-        stage_a(a_place, next_a, k0 + ak * 4u);
-        stage_b(b_place, next_b, k0 + bk * 4u);
-        workgroupBarrier();
-        // The next turn's come while this turn's are used.
-        next_a = four_a(row_staged, k0 + STEPS + ak * 4u);
-        next_b = four_b(k0 + STEPS + bk * 4u, column_staged);
-        for (var k = 0u; k < STEPS / 4u; k += 4u) {
-            //@ for b t in p team, q other
-            if $t < BLOCKS {
-                let a0 = load_left($ba + k);
-                let a1 = load_left($ba + 16u * STRIDE + k);
-                let b0 = load_right($bb + k);
-                let b1 = load_right($bb + 16u * STRIDE + k);
-                //@ for i j in 0 0, 0 1, 1 0, 1 1
-                $b$i$j = add_product(a$i, b$j, $b$i$j);
-                //@ end
-            }
-            //@ end
+    // Fewer subgroups than blocks come again.
+    for (var first = 0u; first < BLOCKS; first += teams) {
+        let block = first + team;
+        let mine = block < BLOCKS;
+        let count = min(teams, BLOCKS - first);
+        let a_block = block / ACROSS * BLOCK_M * STRIDE;
+        let b_block = block % ACROSS * BLOCK_N * STRIDE;
+        for (var at = lane; at < AREA; at += INVOCATIONS) { c_tile[at] = 0.0; }
+        //@ for n in 0..2
+        var next_a$n = FourA();
+        if has_a($nu, lane) {
+            next_a$n = four_a(row0 + a$n.row * 4u, k_begin + a$n.k * 4u);
+            stage_a(place(a$n), next_a$n, k_begin + a$n.k * 4u);
         }
-        workgroupBarrier();
-    }
-
-    // Two of the blocks, side by side, at a time.
-    let column = lane % SIDE;
-    for (var pair = 0u; pair < BLOCKS / 2u; pair++) {
-        //@ for b t in p team, q other
-        if $t / 2u == pair {
-            let at = $t % 2u * 32u;
-            store_sums($b00, at);
-            store_sums($b01, at + 16u);
-            store_sums($b10, at + 16u * SIDE);
-            store_sums($b11, at + 16u * SIDE + 16u);
+        var next_b$n = FourB();
+        if has_b($nu, lane) {
+            next_b$n = four_b(k_begin + b$n.k * 4u, column0 + b$n.row * 4u);
+            stage_b(place(b$n), next_b$n, k_begin + b$n.k * 4u);
         }
         //@ end
         workgroupBarrier();
-        if column0 + column < dims.n {
-            for (var row = lane / SIDE; row < SIDE / 2u; row += 2u) {
-                let here = row0 + pair * (SIDE / 2u) + row;
-                if here < dims.m {
-                    put_slice(slice, here, column0 + column, c_tile[row * SIDE + column]);
+        //@ for i in 0..4; j in 0..4
+        var s$i$j = no_sums();
+        //@ end
+        var now = 0u;
+        for (var k0 = k_begin; k0 < k_end; k0 += STEPS) {
+            // The next turn's come while this turn's are used.
+            //@ for n in 0..2
+            if has_a($nu, lane) {
+                next_a$n = four_a(row0 + a$n.row * 4u, k0 + STEPS + a$n.k * 4u);
+            }
+            if has_b($nu, lane) {
+                next_b$n = four_b(k0 + STEPS + b$n.k * 4u, column0 + b$n.row * 4u);
+            }
+            //@ end
+            if mine {
+                for (var k = 0u; k < STEPS / 4u; k += MAT / 4u) {
+                    let left = now * A_SIZE + a_block + k;
+                    let right = now * B_SIZE + b_block + k;
+                    //@ for i in 0..4
+                    let m$i = load_left(left + select(0u, $iu, $iu < BM) * MAT * STRIDE);
+                    //@ end
+                    //@ for j in 0..4
+                    if $ju < BN {
+                        let n$j = load_right(right + $ju * MAT * STRIDE);
+                        //@ for i in 0..4
+                        if $iu < BM { s$i$j = add_product(m$i, n$j, s$i$j); }
+                        //@ end
+                    }
+                    //@ end
                 }
             }
+            now = 1u - now;
+            //@ for n in 0..2
+            if has_a($nu, lane) {
+                stage_a(now * A_SIZE + place(a$n), next_a$n, k0 + STEPS + a$n.k * 4u);
+            }
+            if has_b($nu, lane) {
+                stage_b(now * B_SIZE + place(b$n), next_b$n, k0 + STEPS + b$n.k * 4u);
+            }
+            //@ end
+            workgroupBarrier();
         }
-        workgroupBarrier();
+        //@ for i in 0..4; j in 0..4
+        if $iu < BM && $ju < BN {
+            if mine { store_sums(s$i$j, team * AREA); }
+            put_matrices(slice, first, count, row0 + $iu * MAT, column0 + $ju * MAT, lane);
+        }
+        //@ end
     }
 }

@@ -23,8 +23,8 @@ pub(crate) enum Need {
     F16,
     /// Subgroups of exactly this many lanes.
     Subgroups(u32),
-    /// Cooperative matrices of 16 x 16 numbers.
-    Matrices,
+    /// Cooperative matrices of so many rows and columns.
+    Matrices(u32),
 }
 
 /// The size of a workgroup along each axis, or the constant that sets it.
@@ -117,7 +117,7 @@ impl Kernel {
         self.needs().all(|need| match need {
             Need::F16 => gpu.has_f16(),
             Need::Subgroups(lanes) => gpu.subgroup_size == Some(lanes),
-            Need::Matrices => gpu.has_cooperative(),
+            Need::Matrices(size) => gpu.has_matrices(size),
         })
     }
 }

@@ -88,6 +88,10 @@ impl Gpu {
         match self.never {}
     }
 
+    pub(crate) fn has_matrices(&self, _: u32) -> bool {
+        match self.never {}
+    }
+
     pub(crate) fn has_cooperative(&self) -> bool {
         match self.never {}
     }

@@ -209,9 +209,10 @@ impl Dense {
         )?;
         let (id, x_saved) = (tape.id(&x), tensor.clone());
         let y = tape.push_one(y, true, move |d_y, gradients| {
-            let d_y_rows = Matrix::new(d_y, units);
+            let mixed = weight.is_half();
+            let d_y_rows = Matrix::new(d_y, units).rounded(mixed);
             Gemm { m: last, n: units, k: m, bias: None, accumulate: true }.run(
-                Matrix::new(&x_saved, last).t(),
+                Matrix::new(&x_saved, last).t().rounded(mixed),
                 d_y_rows,
                 Matrix::new(&d_weight, units),
             )?;

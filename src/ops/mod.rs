@@ -77,7 +77,13 @@ static KERNELS: &[&[Kernel]] = &[
     &gemm::ROWS,
     &gemm::REGISTER,
     &gemm::SUBGROUP,
-    &gemm::cooperative::KERNELS,
+    &gemm::cooperative::SMALL,
+    &gemm::cooperative::SMALL_64,
+    &gemm::cooperative::MIDDLE,
+    &gemm::cooperative::WIDE,
+    &gemm::cooperative::WIDE_64,
+    &gemm::cooperative::WIDEST,
+    &gemm::cooperative::EIGHTS,
     one(&gemm::slices::KERNEL),
     one(&answers::KERNEL),
     one(&metric_sums::KERNEL),
@@ -157,8 +163,8 @@ pub struct KernelSource {
     pub variants: Vec<Vec<(&'static str, u32)>>,
     /// Whether software adapters alone run it.
     pub software: bool,
-    /// Whether it needs cooperative matrices.
-    pub matrices: bool,
+    /// The rows and columns of the cooperative matrices that it needs.
+    pub matrices: Option<u32>,
 }
 
 /// Every kernel in every configuration.
@@ -167,7 +173,10 @@ pub fn kernels() -> impl Iterator<Item = KernelSource> {
         name: kernel.name,
         wgsl: kernel.source(),
         variants: (kernel.variants)(),
-        matrices: kernel.needs().any(|need| need == Need::Matrices),
+        matrices: kernel.needs().find_map(|need| match need {
+            Need::Matrices(size) => Some(size),
+            _ => None,
+        }),
         software: kernel.files().any(|path| path.contains("/software/")),
     })
 }

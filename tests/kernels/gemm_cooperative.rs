@@ -5,7 +5,9 @@ use super::oracle::{self, Random, widen};
 use super::{close, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::kernel::{Kernel, Wgsl};
 use crate::ops::elementwise::half;
-use crate::ops::gemm::cooperative::{self, AB, ABC, B, BC, FILE, LANES};
+use crate::ops::gemm::cooperative::{
+    self, AB, ABC, B, BC, FILE, FOURS, PLAIN as NONE, SCALARS, shape,
+};
 use crate::ops::gemm::kernels::{COMMON, kernel};
 use crate::ops::gemm::{Gemm, Matrix, Way, self_check, slices};
 use crate::{DType, Device, GpuOptions, Tensor};
@@ -13,47 +15,49 @@ use ::half::f16;
 
 const PLAIN: Wgsl = Wgsl::lines(include_str!("cooperative.wgsl"));
 
-/// With subgroups so large that a workgroup has eight of them, four and two.
-static EIGHT: [Kernel; 4] = emulated(
-    ["eight_b16", "eight_bc16", "eight_ab16", "eight_abc16"],
-    [
-        &[B, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
-        &[BC, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
-        &[AB, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
-        &[ABC, Wgsl::lines("const LANES = 16u;"), COMMON, FILE, PLAIN],
-    ],
+/// How the text reads what is staged so.
+const OF_FOURS: Wgsl = Wgsl::lines(
+    "fn a_of(at: u32, k: u32) -> f32 { return f32(a_tile[at][k]); }
+    fn b_of(at: u32, k: u32) -> f32 { return f32(b_tile[at][k]); }",
 );
-static FOUR: [Kernel; 4] = emulated(
-    ["four_b16", "four_bc16", "four_ab16", "four_abc16"],
-    [
-        &[B, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
-        &[BC, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
-        &[AB, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
-        &[ABC, Wgsl::lines("const LANES = 32u;"), COMMON, FILE, PLAIN],
-    ],
-);
-static TWO: [Kernel; 4] = emulated(
-    ["two_b16", "two_bc16", "two_ab16", "two_abc16"],
-    [
-        &[B, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
-        &[BC, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
-        &[AB, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
-        &[ABC, Wgsl::lines("const LANES = 64u;"), COMMON, FILE, PLAIN],
-    ],
+const OF_SCALARS: Wgsl = Wgsl::lines(
+    "fn a_of(at: u32, k: u32) -> f32 { return f32(a_tile[4u * at + k]); }
+    fn b_of(at: u32, k: u32) -> f32 { return f32(b_tile[4u * at + k]); }",
 );
 
-const fn emulated(names: [&'static str; 4], parts: [&'static [Wgsl]; 4]) -> [Kernel; 4] {
-    [
-        kernel(names[0], LANES, parts[0]),
-        kernel(names[1], LANES, parts[1]),
-        kernel(names[2], LANES, parts[2]),
-        kernel(names[3], LANES, parts[3]),
-    ]
+/// The kernels of a shape, with so many invocations for a subgroup.
+macro_rules! emulated {
+    ($name:literal, ($($shape:tt)*), $invocations:literal, $lanes:literal, $staged:expr, $of:expr) => {{
+        const SHAPE: Wgsl = shape!($($shape)*, $invocations);
+        const LANES: Wgsl = Wgsl::lines(concat!("const LANES = ", $lanes, "u;"));
+        const WORKGROUP: [u32; 3] = [$invocations, 1, 1];
+        [
+            kernel($name, WORKGROUP, &[NONE, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
+            kernel(concat!($name, "_b16"), WORKGROUP, &[B, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
+            kernel(concat!($name, "_bc16"), WORKGROUP, &[BC, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
+            kernel(concat!($name, "_ab16"), WORKGROUP, &[AB, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
+            kernel(concat!($name, "_abc16"), WORKGROUP, &[ABC, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
+        ]
+    }};
 }
 
-const TYPES: [[DType; 3]; 4] = {
+/// With subgroups so large that a workgroup has eight of them, four and two.
+static EIGHT: [Kernel; 5] = emulated!("eight", (16, 2 x 2, 64 x 64, 32), 128, 16, FOURS, OF_FOURS);
+static FOUR: [Kernel; 5] = emulated!("four", (16, 2 x 2, 64 x 64, 32), 128, 32, FOURS, OF_FOURS);
+static TWO: [Kernel; 5] = emulated!("two", (16, 2 x 2, 64 x 64, 32), 128, 64, FOURS, OF_FOURS);
+/// Larger tiles; one with fewer subgroups than blocks, one with turns of a matrix.
+static MIDDLE: [Kernel; 5] =
+    emulated!("middle", (16, 4 x 2, 128 x 128, 32), 256, 32, FOURS, OF_FOURS);
+static WIDE: [Kernel; 5] = emulated!("wide", (16, 4 x 4, 128 x 128, 32), 128, 64, FOURS, OF_FOURS);
+static WIDEST: [Kernel; 5] =
+    emulated!("widest", (16, 4 x 4, 128 x 256, 16), 256, 32, FOURS, OF_FOURS);
+/// Matrices of 8 x 8.
+static EIGHTS: [Kernel; 5] =
+    emulated!("eights", (8, 4 x 4, 64 x 64, 32), 128, 32, SCALARS, OF_SCALARS);
+
+const TYPES: [[DType; 3]; 5] = {
     use DType::{F16, F32};
-    [[F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
+    [[F32, F32, F32], [F32, F16, F32], [F32, F16, F16], [F16, F16, F32], [F16, F16, F16]]
 };
 
 /// Odd ones, a block's, a turn's and a tile's multiples and their neighbours.
@@ -163,18 +167,24 @@ fn all_but_the_matrices_themselves() {
             return;
         }
         if checked {
-            products(&device, (&FOUR, [64, 64]), TYPES[3], &[9]);
+            products(&device, (&FOUR, [64, 64]), TYPES[4], &[9]);
             continue;
         }
-        products(&device, (&FOUR, [64, 64]), TYPES[0], &[0, 1, 2, 3, 12]);
-        products(&device, (&FOUR, [64, 64]), TYPES[1], &[4]);
-        products(&device, (&FOUR, [64, 64]), TYPES[2], &[2]);
-        products(&device, (&FOUR, [64, 64]), TYPES[3], &[13]);
-        products(&device, (&EIGHT, [64, 64]), TYPES[2], &[10]);
-        products(&device, (&TWO, [64, 64]), TYPES[0], &[9]);
+        products(&device, (&FOUR, [64, 64]), TYPES[1], &[0, 1, 2, 3, 12]);
+        products(&device, (&FOUR, [64, 64]), TYPES[2], &[4]);
+        products(&device, (&FOUR, [64, 64]), TYPES[3], &[2]);
+        products(&device, (&FOUR, [64, 64]), TYPES[4], &[13]);
+        products(&device, (&EIGHT, [64, 64]), TYPES[3], &[10]);
+        products(&device, (&TWO, [64, 64]), TYPES[1], &[9]);
+        // Gradients of weights.
+        products(&device, (&FOUR, [64, 64]), TYPES[0], &[1]);
         // The kernels of before, of which no bias and nothing of C is wanted.
-        sliced_products(&device, (&FOUR, [64, 64]), TYPES[0], &[13, 2], 2);
-        sliced_products(&device, (&FOUR, [64, 64]), TYPES[2], &[14], 3);
+        sliced_products(&device, (&FOUR, [64, 64]), TYPES[1], &[13, 2], 2);
+        sliced_products(&device, (&FOUR, [64, 64]), TYPES[3], &[14], 3);
+        products(&device, (&MIDDLE, [128, 128]), TYPES[1], &[2]);
+        products(&device, (&WIDE, [128, 128]), TYPES[0], &[1]);
+        products(&device, (&WIDEST, [128, 256]), TYPES[4], &[12]);
+        products(&device, (&EIGHTS, [64, 64]), TYPES[1], &[0, 3]);
     }
 }
 
@@ -186,13 +196,16 @@ fn matrices_where_there_are_any() {
         lacks("cooperative", false);
         return;
     };
-    for types in TYPES {
-        products(&device, cooperative::WAY, types, &[0, 1, 2, 3, 4, 9, 15]);
-        if types[2] == DType::F32 {
-            sliced_products(&device, cooperative::WAY, types, &[1, 10, 12], 3);
+    let gpu = inner(&device);
+    for (way, _) in cooperative::WAYS.iter().filter(|(way, _)| way.0[0].runs_on(gpu)) {
+        for types in TYPES {
+            products(&device, *way, types, &[0, 1, 2, 3, 4, 9, 15]);
+            if types[2] == DType::F32 {
+                sliced_products(&device, *way, types, &[1, 10, 12], 3);
+            }
         }
     }
-    assert!(inner(&device).is_trusted(&self_check::TRUSTED_COOPERATIVE), "{device}");
+    assert!(!self_check::cooperative_ways(gpu).is_empty(), "{device}");
 }
 
 /// What the kernels cannot read goes another way.
@@ -208,6 +221,8 @@ fn only_large_products_in_fours_are_taken() {
         |[m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>| cooperative::takes([m, n, k], a, b);
     assert!(takes([64, 64, 64], Matrix::new(&a, 64), Matrix::new(&b, 64)));
     assert!(takes([64, 63, 33], Matrix::new(&a, 36), Matrix::new(&b, 64).skip(4)));
+    let rounded = Matrix::new(&a, 64).rounded(true);
+    assert!(takes([64, 64, 64], rounded, rounded));
     assert!(takes([33, 32, 35], Matrix::new(&a, 36).t(), Matrix::new(&b, 36).t()));
     for (why, sizes, first, second) in [
         ("few rows", [16, 64, 64], Matrix::new(&a, 64), Matrix::new(&b, 64)),
@@ -216,6 +231,7 @@ fn only_large_products_in_fours_are_taken() {
         ("odd rows of B", [64, 62, 64], Matrix::new(&a, 64), Matrix::new(&b, 62)),
         ("odd begin", [32, 64, 64], Matrix::new(&a, 64).skip(2), Matrix::new(&b, 64)),
         ("B of 32 bits", [64, 64, 64], Matrix::new(&a, 64), Matrix::new(&a, 64)),
+        ("A not to be rounded", [64; 3], Matrix::new(&a, 64), Matrix::new(&a, 64).rounded(true)),
     ] {
         assert!(!takes(sizes, first, second), "{why}");
     }

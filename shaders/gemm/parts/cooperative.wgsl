@@ -1,25 +1,21 @@
-// Tiles of 16 x 16 that a subgroup holds together, by the matrix units of the device; and the entry
+// Matrices of MAT x MAT that a subgroup holds together, by the matrix units of the device; and the entry
 // of gemm_cooperative. Tests have another text in its place that any device can run.
 //
-// Needs   wgpu_cooperative_matrix with 16-bit factors and 32-bit sums
+// Needs   wgpu_cooperative_matrix with 16-bit factors and 32-bit sums; Left, Right and Sums, named by the host
 
-alias Left = coop_mat16x16<f16, A>;
-alias Right = coop_mat16x16<f16, B>;
-alias Sums = coop_mat16x16<f32, C>;
-
-// 16 rows and 16 of K.
+// MAT rows and MAT of K.
 fn load_left(at: u32) -> Left {
-    return coopLoadT<Left>(&a_tile[at], STRIDE);
+    return coopLoadT<Left>(&a_tile[EACH * at], EACH * STRIDE);
 }
 
-// 16 columns and 16 of K: row by row of the staged tile, which are the matrix' columns.
+// MAT columns and MAT of K: row by row of the staged tile, which are the matrix' columns.
 fn load_right(at: u32) -> Right {
-    return coopLoad<Right>(&b_tile[at], STRIDE);
+    return coopLoad<Right>(&b_tile[EACH * at], EACH * STRIDE);
 }
 
 // From memory that holds zeros: some compilers take `Sums()` for whatever is in the registers.
 fn no_sums() -> Sums {
-    return coopLoadT<Sums>(&c_tile[0], 16u);
+    return coopLoadT<Sums>(&c_tile[0], MAT);
 }
 
 fn add_product(a: Left, b: Right, sums: Sums) -> Sums {
@@ -27,10 +23,10 @@ fn add_product(a: Left, b: Right, sums: Sums) -> Sums {
 }
 
 fn store_sums(sums: Sums, at: u32) {
-    coopStoreT(sums, &c_tile[at], SIDE);
+    coopStoreT(sums, &c_tile[at], MAT);
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,

@@ -15,7 +15,7 @@ impl AdapterInfo {
         Self {
             half_precision: features.contains(wgpu::Features::SHADER_F16),
             subgroups: features.contains(wgpu::Features::SUBGROUP),
-            cooperative_matrices: has_cooperative_matrices(adapter),
+            cooperative_matrices: matrix_sizes(adapter).contains(&16),
             name: info.name.clone(),
             backend: format!("{:?}", info.backend),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
@@ -43,20 +43,23 @@ pub(super) fn class(info: &wgpu::AdapterInfo) -> Class {
     }
 }
 
-fn has_cooperative_matrices(adapter: &wgpu::Adapter) -> bool {
+/// The rows and columns of the cooperative matrices that kernels can use: of 16-bit floats, with sums of 32 bits.
+pub(super) fn matrix_sizes(adapter: &wgpu::Adapter) -> Vec<u32> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
         | wgpu::Features::SHADER_F16
         | wgpu::Features::SUBGROUP;
-    let fits = |has: &wgpu::CooperativeMatrixProperties| {
-        let sizes = [has.m_size, has.n_size, has.k_size] == [16; 3];
-        sizes && (has.ab_type, has.cr_type) == (F16, F32)
+    if !adapter.features().contains(needed) {
+        return Vec::new();
+    }
+    let listed = adapter.cooperative_matrix_properties();
+    let has = |&size: &u32| {
+        listed.iter().any(|has| {
+            let sizes = [has.m_size, has.n_size, has.k_size] == [size; 3];
+            sizes && (has.ab_type, has.cr_type) == (F16, F32)
+        })
     };
-    adapter.features().contains(needed)
-        && adapter.cooperative_matrix_properties().iter().any(fits)
-        // The kernel splits its tile between at least two subgroups of its 128 invocations.
-        && adapter.get_info().subgroup_max_size <= 64
-        && adapter.limits().max_compute_workgroup_storage_size >= 18_432
+    [16, 8].into_iter().filter(has).collect()
 }
 
 /// The APIs, in the order in which they are asked for adapters. OpenGL comes last, since the same card is usually
@@ -160,7 +163,7 @@ pub(crate) fn features(adapter: &wgpu::Adapter, portable: bool) -> wgpu::Feature
     }
     let mut useful =
         wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
-    if has_cooperative_matrices(adapter) {
+    if !matrix_sizes(adapter).is_empty() {
         useful |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     }
     adapter.features() & useful

@@ -55,6 +55,8 @@ pub(crate) struct Gpu {
     pub(crate) limits: Limits,
     /// The invocations of a subgroup, if they can exchange values and their number is fixed.
     pub(crate) subgroup_size: Option<u32>,
+    /// Rows and columns of the cooperative matrices that there are.
+    matrix_sizes: Vec<u32>,
     pub(crate) options: GpuOptions,
     /// Whether this device tries something out for another: see `trust.rs`.
     trial: bool,
@@ -174,6 +176,11 @@ impl Gpu {
             info: described,
             class,
             subgroup_size: fixed.then_some(info.subgroup_min_size),
+            matrix_sizes: if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+                adapter::matrix_sizes(&adapter)
+            } else {
+                Vec::new()
+            },
             adapter,
             next_id: AtomicU64::new(unused.len() as u64 + 1),
             device,
@@ -220,9 +227,14 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
-    /// Whether kernels can use cooperative matrices here.
+    /// Whether kernels can use cooperative matrices of so many rows and columns here.
+    pub(crate) fn has_matrices(&self, size: u32) -> bool {
+        self.matrix_sizes.contains(&size)
+    }
+
+    /// Whether there are any.
     pub(crate) fn has_cooperative(&self) -> bool {
-        self.device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+        !self.matrix_sizes.is_empty()
     }
 
     /// The largest buffer that a kernel can bind, in bytes.

@@ -205,10 +205,11 @@ impl Conv {
             };
             for group in 0..self.groups {
                 let at = some.start * self.outputs + group * each;
-                let d_y = Matrix::new(d_y, self.outputs).skip(at);
+                let mixed = weight.is_half();
+                let d_y = Matrix::new(d_y, self.outputs).skip(at).rounded(mixed);
                 let place = group * terms * each;
                 Gemm { m: terms, n: each, k: some.len(), bias: None, accumulate: true }.run(
-                    Matrix::new(&unfolded, columns).skip(group * terms).t(),
+                    Matrix::new(&unfolded, columns).skip(group * terms).t().rounded(mixed),
                     d_y,
                     Matrix::new(d_weight, each).skip(place),
                 )?;

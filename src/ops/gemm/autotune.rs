@@ -1,9 +1,8 @@
 //! Which kernel makes a large product on a hardware GPU, by a clock.
 
-use super::cooperative::{self, WAY};
 use super::kernels::{FOURS, FOURS_WIDE, TILE, WIDE, Way};
 use super::matrix::Matrix;
-use super::self_check::TRUSTED_COOPERATIVE;
+use super::self_check::cooperative_ways;
 use super::{Gemm, samples};
 use crate::device::fast_path::Candidates;
 use crate::device::gpu::Gpu;
@@ -75,13 +74,20 @@ pub(crate) fn tiles(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3], fours: bool) -> Way {
     }
 }
 
-/// Whether the device has cooperative matrices, they were seen right there, and they are the faster ones.
-pub(super) fn cooperative_pays(gpu: &Arc<Gpu>) -> bool {
-    if !gpu.is_trusted(&TRUSTED_COOPERATIVE) {
-        return false;
+/// The kernel for a product of 16 bits by cooperative matrices, if there are any that were seen right here and are
+/// faster than plain tiles.
+pub(super) fn cooperative(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3]) -> Option<Way> {
+    let found = if gpu.has_cooperative() { cooperative_ways(gpu) } else { Vec::new() };
+    if found.is_empty() || (m * n).saturating_mul(k) < LITTLE {
+        return None;
     }
-    let sizes = large(gpu);
-    let ways = [tiles(gpu, sizes, true), WAY];
-    let kernels = [&cooperative::KERNELS[0], &TILE[1], &FOURS[1], &FOURS_WIDE[1]];
-    fastest(gpu, "gemm_cooperative", &kernels, &ways, sizes, true) == 1
+    let (name, sizes) = if m * n < FEW {
+        ("gemm_cooperative_few", [512, 512, 512])
+    } else {
+        ("gemm_cooperative", large(gpu))
+    };
+    let ways = [vec![tiles(gpu, sizes, true)], found].concat();
+    let kernels: Vec<_> = ways.iter().map(|(kernels, _)| &kernels[1]).collect();
+    let fastest = fastest(gpu, name, &kernels, &ways, sizes, true);
+    (fastest > 0).then(|| ways[fastest])
 }

@@ -1,4 +1,4 @@
-//! The matrix product by cooperative matrices, 16 x 16 numbers that a subgroup holds together: the
+//! The matrix product by cooperative matrices, 16 x 16 or 8 x 8 numbers that a subgroup holds together: the
 //! matrix units of a GPU. For large products of mixed precision.
 
 use super::kernels::{COMMON, Way, kernel};
@@ -8,9 +8,15 @@ use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
 
 pub(crate) const FILE: Wgsl = wgsl!("gemm/gemm_cooperative.wgsl");
 const ENABLE: Wgsl = Wgsl::lines("enable wgpu_cooperative_matrix;");
-const MATRICES: Wgsl = wgsl!("gemm/parts/cooperative.wgsl").needing(Need::Matrices);
+const MATRICES: Wgsl = wgsl!("gemm/parts/cooperative.wgsl");
 
-/// How A, B and C may lie in memory: B has 16 bits always, which is what mixed precision has.
+/// How A, B and C may lie in memory: as they do in mixed precision, where weights have 16 bits and a product of the
+/// gradients none that has. What is staged has 16 bits always.
+pub(crate) const PLAIN: Wgsl = Wgsl::lines(
+    "enable f16;
+    alias ElemA = vec4<f32>; alias ElemB = vec4<f32>; alias ElemC = f32;",
+)
+.needing(Need::F16);
 pub(crate) const B: Wgsl = Wgsl::lines(
     "enable f16;
     alias ElemA = vec4<f32>; alias ElemB = vec4<f16>; alias ElemC = f32;",
@@ -32,19 +38,106 @@ pub(crate) const ABC: Wgsl = Wgsl::lines(
 )
 .needing(Need::F16);
 
-pub(crate) const LANES: [u32; 3] = [128, 1, 1];
+/// The lines that name a shape: rows and columns of a matrix; of a block, in matrices; of a tile; steps of K in a
+/// turn; invocations.
+macro_rules! shape {
+    ($mat:literal, $bm:literal x $bn:literal, $m:literal x $n:literal, $steps:literal, $invocations:literal) => {
+        $crate::device::kernel::Wgsl::lines(concat!(
+            "const MAT = ",
+            $mat,
+            "u; const BM = ",
+            $bm,
+            "u; const BN = ",
+            $bn,
+            "u;\n",
+            "const TILE_M = ",
+            $m,
+            "u; const TILE_N = ",
+            $n,
+            "u; const STEPS = ",
+            $steps,
+            "u;\n",
+            "const INVOCATIONS = ",
+            $invocations,
+            "u;",
+        ))
+    };
+}
+#[cfg(test)]
+pub(crate) use shape;
 
-pub(crate) static KERNELS: [Kernel; 4] = [
-    kernel("gemm_cooperative_b16", LANES, &[ENABLE, B, COMMON, FILE, MATRICES]),
-    kernel("gemm_cooperative_bc16", LANES, &[ENABLE, BC, COMMON, FILE, MATRICES]),
-    kernel("gemm_cooperative_ab16", LANES, &[ENABLE, AB, COMMON, FILE, MATRICES]),
-    kernel("gemm_cooperative_abc16", LANES, &[ENABLE, ABC, COMMON, FILE, MATRICES]),
+pub(crate) const FOURS: Wgsl = wgsl!("gemm/parts/staged_fours.wgsl");
+pub(crate) const SCALARS: Wgsl = wgsl!("gemm/parts/staged_scalars.wgsl");
+
+const SIXTEEN: Wgsl = Wgsl::lines(
+    "alias Left = coop_mat16x16<f16, A>; alias Right = coop_mat16x16<f16, B>;
+    alias Sums = coop_mat16x16<f32, C>;",
+)
+.needing(Need::Matrices(16));
+/// Metal's.
+const EIGHT: Wgsl = Wgsl::lines(
+    "alias Left = coop_mat8x8<f16, A>; alias Right = coop_mat8x8<f16, B>;
+    alias Sums = coop_mat8x8<f32, C>;",
+)
+.needing(Need::Matrices(8));
+
+/// The kernels of a shape, in the order of `TYPES`; of matrices of this size, which are staged so.
+macro_rules! kernels {
+    ($name:literal, $matrix:ident, $staged:ident, ($($shape:tt)*), $invocations:literal) => {{
+        const SHAPE: Wgsl = shape!($($shape)*, $invocations);
+        const LANES: [u32; 3] = [$invocations, 1, 1];
+        [
+            of_types!($name, LANES, PLAIN, SHAPE, $matrix, $staged),
+            of_types!(concat!($name, "_b16"), LANES, B, SHAPE, $matrix, $staged),
+            of_types!(concat!($name, "_bc16"), LANES, BC, SHAPE, $matrix, $staged),
+            of_types!(concat!($name, "_ab16"), LANES, AB, SHAPE, $matrix, $staged),
+            of_types!(concat!($name, "_abc16"), LANES, ABC, SHAPE, $matrix, $staged),
+        ]
+    }};
+}
+macro_rules! of_types {
+    ($name:expr, $lanes:ident, $types:ident, $shape:ident, $matrix:ident, $staged:ident) => {
+        kernel($name, $lanes, &[ENABLE, $types, COMMON, $shape, $matrix, FILE, $staged, MATRICES])
+    };
+}
+
+/// Blocks of 32 x 32, which leave room for many workgroups, and for few tiles to fill a device.
+pub(crate) static SMALL: [Kernel; 5] =
+    kernels!("gemm_cooperative", SIXTEEN, FOURS, (16, 2 x 2, 64 x 64, 32), 128);
+/// The same for subgroups of 64 lanes, of which 256 invocations have four.
+pub(crate) static SMALL_64: [Kernel; 5] =
+    kernels!("gemm_cooperative_wave64", SIXTEEN, FOURS, (16, 2 x 2, 64 x 64, 32), 256);
+/// Half of the loads from memory for each product; a subgroup loads six matrices for eight products.
+pub(crate) static MIDDLE: [Kernel; 5] =
+    kernels!("gemm_cooperative_128", SIXTEEN, FOURS, (16, 4 x 2, 128 x 128, 32), 256);
+/// A subgroup loads eight for sixteen products, which take half of the registers that an invocation can name; with
+/// 128 invocations for subgroups of 32 lanes, with 256 for those of 64.
+pub(crate) static WIDE: [Kernel; 5] =
+    kernels!("gemm_cooperative_128_few", SIXTEEN, FOURS, (16, 4 x 4, 128 x 128, 32), 128);
+pub(crate) static WIDE_64: [Kernel; 5] =
+    kernels!("gemm_cooperative_128_wave64", SIXTEEN, FOURS, (16, 4 x 4, 128 x 128, 32), 256);
+/// A quarter less from memory than that.
+pub(crate) static WIDEST: [Kernel; 5] =
+    kernels!("gemm_cooperative_256", SIXTEEN, FOURS, (16, 4 x 4, 128 x 256, 16), 256);
+/// As `SMALL`, of matrices of 8 x 8.
+pub(crate) static EIGHTS: [Kernel; 5] =
+    kernels!("gemm_cooperative_8", EIGHT, SCALARS, (8, 4 x 4, 64 x 64, 32), 128);
+
+/// All shapes, and the bytes of shared memory that each needs: two turns of both factors in 16 bits, and a matrix of
+/// sums for each block.
+pub(crate) const WAYS: [(Way, usize); 7] = [
+    ((&SMALL, [64, 64]), 24_576),
+    ((&SMALL_64, [64, 64]), 24_576),
+    ((&MIDDLE, [128, 128]), 49_152),
+    ((&WIDE, [128, 128]), 45_056),
+    ((&WIDE_64, [128, 128]), 45_056),
+    ((&WIDEST, [128, 256]), 45_056),
+    ((&EIGHTS, [64, 64]), 21_504),
 ];
-
-pub(crate) const WAY: Way = (&KERNELS, [64, 64]);
 
 /// Whether the kernels can make a product, and more than a part of a tile would be of use.
 pub(crate) fn takes([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>) -> bool {
     let large = m.min(n).min(k) >= 32;
-    large && b.dtype() == DType::F16 && a.in_fours(m, k) && b.in_fours(k, n)
+    let half = b.dtype() == DType::F16 || (a.rounded && b.rounded);
+    large && half && a.in_fours(m, k) && b.in_fours(k, n)
 }

@@ -12,17 +12,32 @@ pub(crate) struct Matrix<'a> {
     pub(super) transposed: bool,
     pub(super) count: usize,
     pub(super) apart: usize,
+    /// Whether its elements may be rounded to 16 bits on their way.
+    pub(super) rounded: bool,
 }
 
 impl<'a> Matrix<'a> {
     /// Rows of `columns` elements, side by side, from the tensor's begin.
     pub(crate) fn new(tensor: &'a Tensor, columns: usize) -> Self {
-        Self { tensor, offset: 0, stride: columns, transposed: false, count: 1, apart: 0 }
+        Self {
+            tensor,
+            offset: 0,
+            stride: columns,
+            transposed: false,
+            count: 1,
+            apart: 0,
+            rounded: false,
+        }
     }
 
     /// The transposed matrix.
     pub(crate) fn t(self) -> Self {
         Self { transposed: !self.transposed, ..self }
+    }
+
+    /// The matrix whose elements may be rounded to 16 bits where that is faster, as mixed precision has them.
+    pub(crate) fn rounded(self, rounded: bool) -> Self {
+        Self { rounded, ..self }
     }
 
     /// So many such matrices, each `elements` behind the one before it.

@@ -86,10 +86,12 @@ impl<'g> Gemm<'g> {
         let fours = kernels::takes_fours([m, n, k], k_slice, a, b);
         let way: Way = match software {
             false if m <= 8 => (&ROWS, [8, 32]),
-            false if cooperative::takes([m, n, k], a, b) && autotune::cooperative_pays(gpu) => {
-                cooperative::WAY
+            false => {
+                let matrices = cooperative::takes([m, n, k], a, b)
+                    .then(|| autotune::cooperative(gpu, [m, n, k]))
+                    .flatten();
+                matrices.unwrap_or_else(|| autotune::tiles(gpu, [m, n, k], fours))
             }
-            false => autotune::tiles(gpu, [m, n, k], fours),
             // Below, most of its rows would be made for nothing.
             true if m > 8 && gpu.is_trusted(&self_check::TRUSTED_SUBGROUP) => (&SUBGROUP, [32, 64]),
             true => (&REGISTER, [8, 64]),

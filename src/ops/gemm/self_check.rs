@@ -12,6 +12,20 @@ use crate::ops::elementwise::half::{self, half};
 use crate::{Result, Tensor};
 use std::sync::Arc;
 
+/// The kernels of a shape, of products by cooperative matrices, and what they are compared with.
+macro_rules! of_shape {
+    ($shape:ident) => {
+        [
+            &cooperative::$shape[0],
+            &cooperative::$shape[1],
+            &cooperative::$shape[2],
+            &cooperative::$shape[3],
+            &cooperative::$shape[4],
+            &TILE[1],
+        ]
+    };
+}
+
 /// Products by subgroups of 8.
 pub(super) static TRUSTED_SUBGROUP: FastPath =
     FastPath { name: "gemm_subgroup", kernels: &[&SUBGROUP[0], &REGISTER[0]], check: compare };
@@ -23,18 +37,32 @@ pub(super) static TRUSTED_F16: FastPath = FastPath {
     check: compare_f16,
 };
 
-/// Products by cooperative matrices.
-pub(crate) static TRUSTED_COOPERATIVE: FastPath = FastPath {
-    name: "gemm_cooperative",
-    kernels: &[
-        &cooperative::KERNELS[0],
-        &cooperative::KERNELS[1],
-        &cooperative::KERNELS[2],
-        &cooperative::KERNELS[3],
-        &TILE[1],
-    ],
-    check: compare_cooperative,
-};
+/// Products by cooperative matrices, of each shape.
+pub(crate) static TRUSTED_COOPERATIVE: [FastPath; 7] = [
+    cooperative("gemm_cooperative", &of_shape!(SMALL), compare_cooperative::<0>),
+    cooperative("gemm_cooperative_wave64", &of_shape!(SMALL_64), compare_cooperative::<1>),
+    cooperative("gemm_cooperative_128", &of_shape!(MIDDLE), compare_cooperative::<2>),
+    cooperative("gemm_cooperative_128_few", &of_shape!(WIDE), compare_cooperative::<3>),
+    cooperative("gemm_cooperative_128_wave64", &of_shape!(WIDE_64), compare_cooperative::<4>),
+    cooperative("gemm_cooperative_256", &of_shape!(WIDEST), compare_cooperative::<5>),
+    cooperative("gemm_cooperative_8", &of_shape!(EIGHTS), compare_cooperative::<6>),
+];
+
+/// The shapes of products by cooperative matrices that were seen right on this device.
+pub(crate) fn cooperative_ways(gpu: &Arc<Gpu>) -> Vec<Way> {
+    let room = gpu.limits.max_compute_workgroup_storage_size as usize;
+    let all = cooperative::WAYS.iter().zip(&TRUSTED_COOPERATIVE);
+    let run = all.filter(|(((kernels, _), bytes), _)| *bytes <= room && kernels[0].runs_on(gpu));
+    run.filter(|(_, path)| gpu.is_trusted(path)).map(|((way, _), _)| *way).collect()
+}
+
+const fn cooperative(
+    name: &'static str,
+    kernels: &'static [&'static Kernel],
+    check: fn(&Arc<Gpu>) -> Result<Comparison>,
+) -> FastPath {
+    FastPath { name, kernels, check }
+}
 
 /// Compares a small product by the kernel for subgroups with the plain one's.
 fn compare(gpu: &Arc<Gpu>) -> Result<Comparison> {
@@ -71,29 +99,33 @@ fn compare_f16(gpu: &Arc<Gpu>) -> Result<Comparison> {
     Ok(Comparison { fast: special.to_vec()?, plain: plain.to_vec()?, bound: 2e-3 })
 }
 
-/// Small products, not of whole tiles, with A of 32 and of 16 bits, as it is and transposed.
-fn compare_cooperative(gpu: &Arc<Gpu>) -> Result<Comparison> {
+/// Small products, not of whole tiles, with A of 32 and of 16 bits, as it is and transposed; and with both of 32.
+fn compare_cooperative<const SHAPE: usize>(gpu: &Arc<Gpu>) -> Result<Comparison> {
     let device = Device(Backend::Gpu(gpu.clone()));
-    let [m, n, k] = [100, 84, 76];
+    let [m, n, k] = [148, 276, 76];
     let [a, b] = samples(gpu, [m, n, k])?;
     let [a16, b16] = [half(&a)?, half(&b)?];
     // What 16 bits can hold, so that sums differ by their order alone.
     let a32 = Tensor::from_slice(&a16.to_vec()?, [m, k], &device)?;
-    let products = |kernels: &'static [Kernel]| -> Result<[Tensor; 2]> {
-        let product = |a: &Tensor, transposed: bool| -> Result<Tensor> {
+    let b32 = Tensor::from_slice(&b16.to_vec()?, [k, n], &device)?;
+    let products = |way: Way| -> Result<[Tensor; 3]> {
+        let product = |a: &Tensor, b: &Tensor, transposed: bool| -> Result<Tensor> {
             // Whatever is left unwritten differs from everything.
             let c = Tensor::from_slice(&vec![f32::NAN; m * n], [m, n], &device)?;
             let (a, b) = match transposed {
-                false => (Matrix::new(a, k), Matrix::new(&b16, n)),
-                true => (Matrix::new(a, m).t(), Matrix::new(&b16, k).t()),
+                false => (Matrix::new(a, k), Matrix::new(b, n)),
+                true => (Matrix::new(a, m).t(), Matrix::new(b, k).t()),
             };
             let gemm = Gemm { m, n, k, bias: None, accumulate: false };
-            gemm.launch(gpu, (kernels, [64, 64]), a, b, Matrix::new(&c, n))?;
+            gemm.launch(gpu, way, a, b, Matrix::new(&c, n))?;
             Ok(c)
         };
-        Ok([product(&a32, false)?, product(&a16, true)?])
+        Ok([product(&a32, &b16, false)?, product(&a16, &b16, true)?, product(&a32, &b32, false)?])
     };
-    let read = |[a, b]: [Tensor; 2]| -> Result<_> { Ok([a.to_vec()?, b.to_vec()?].concat()) };
-    let (fast, plain) = (products(&cooperative::KERNELS)?, products(&TILE)?);
+    let read = |found: [Tensor; 3]| -> Result<Vec<f32>> {
+        let values = found.iter().map(Tensor::to_vec).collect::<Result<Vec<_>>>()?;
+        Ok(values.concat())
+    };
+    let (fast, plain) = (products(cooperative::WAYS[SHAPE].0)?, products((&TILE, [64, 64]))?);
     Ok(Comparison { fast: read(fast)?, plain: read(plain)?, bound: 1e-4 })
 }

@@ -89,9 +89,10 @@ impl Projected {
             let logits = self.logits(&rows, &logits)?;
             let stats = stats.view(2 * rows.start, [m, 2]);
             let d_logits = cross_entropy::backward(&logits, &self.wanted(&rows), &stats, d_loss)?;
-            let d = Matrix::new(&d_logits, classes);
+            let mixed = self.weight.is_half();
+            let d = Matrix::new(&d_logits, classes).rounded(mixed);
             Gemm { m: features, n: classes, k: m, bias: None, accumulate: true }.run(
-                Matrix::new(&self.x, features).skip(first).t(),
+                Matrix::new(&self.x, features).skip(first).t().rounded(mixed),
                 d,
                 Matrix::new(d_weight, classes),
             )?;

@@ -17,7 +17,7 @@ use wgpu_lstm::testing::KernelSource;
 /// RDNA 2, RDNA 3, RDNA 4 and GCN 5, by the driver's names.
 const CHIPS: [&str; 4] = ["navi21", "navi31", "gfx1201", "vega20"];
 
-/// Those with matrix units. Older drivers compile for both, and list the extension for the first alone.
+/// Those with matrix units, all of 16 x 16. Older drivers compile for both, and list the extension for the first alone.
 const WITH_MATRICES: [&str; 2] = ["navi31", "gfx1201"];
 
 /// Where the table goes.
@@ -112,8 +112,10 @@ pub fn chip(part: &str, chip: &str) -> Result<()> {
     let device = NullDevice::open()?;
     println!("{}", device.driver);
     for kernel in wgpu_lstm::testing::kernels().filter(|kernel| kernel.name.contains(part)) {
-        if kernel.matrices && !WITH_MATRICES.contains(&chip) {
-            continue;
+        match kernel.matrices {
+            None => {}
+            Some(16) if WITH_MATRICES.contains(&chip) => {}
+            Some(_) => continue,
         }
         let parsed = Parsed::new(&kernel)?;
         for constants in kernel.variants.iter().filter(|c| on_hardware(&kernel, c)) {

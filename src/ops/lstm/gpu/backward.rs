@@ -51,7 +51,8 @@ impl Backward<'_> {
         d_a: &Tensor,
         d_x: Option<(Matrix<'_>, bool)>,
     ) -> Result<()> {
-        let Saved { sizes: Sizes { input_size, hidden_size, .. }, x, .. } = &self.saved;
+        let Saved { sizes: Sizes { input_size, hidden_size, .. }, x, weights, .. } = &self.saved;
+        let mixed = weights.weight_ih.is_half();
         let (rows, columns) = (d_a.len() / (4 * hidden_size), 4 * hidden_size);
         let gradients = self.gradients;
         let [by_h, by_x] = [
@@ -60,8 +61,8 @@ impl Backward<'_> {
         ]
         .map(|(values, size, skip, gradient)| {
             Gemm { m: size, n: columns, k: rows, bias: None, accumulate: true }.begin(
-                Matrix::new(values, size).skip(skip).t(),
-                Matrix::new(d_a, columns),
+                Matrix::new(values, size).skip(skip).t().rounded(mixed),
+                Matrix::new(d_a, columns).rounded(mixed),
                 Matrix::new(gradient, columns),
             )
         });
