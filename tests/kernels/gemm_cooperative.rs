@@ -197,15 +197,32 @@ fn matrices_where_there_are_any() {
         return;
     };
     let gpu = inner(&device);
-    for (way, _) in cooperative::WAYS.iter().filter(|(way, _)| way.0[0].runs_on(gpu)) {
+    for shape in cooperative::SHAPES.iter().filter(|shape| shape.fits(gpu)) {
         for types in TYPES {
-            products(&device, *way, types, &[0, 1, 2, 3, 4, 9, 15]);
+            products(&device, shape.way, types, &[0, 1, 2, 3, 4, 9, 15]);
             if types[2] == DType::F32 {
-                sliced_products(&device, *way, types, &[1, 10, 12], 3);
+                sliced_products(&device, shape.way, types, &[1, 10, 12], 3);
             }
         }
     }
     assert!(!self_check::cooperative_ways(gpu).is_empty(), "{device}");
+}
+
+/// The bytes of shared memory that a shape claims are those of its text.
+#[test]
+fn shapes_say_what_memory_they_take() {
+    for shape in &cooperative::SHAPES {
+        let kernel = &shape.way.0[0];
+        let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+        let layout = &mut naga::proc::Layouter::default();
+        layout.update(module.to_ctx()).unwrap();
+        let shared = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup);
+        let bytes: u32 = shared.map(|(_, variable)| layout[variable.ty].size).sum();
+        assert_eq!(bytes as usize, shape.shared, "{}", kernel.name);
+    }
 }
 
 /// What the kernels cannot read goes another way.

@@ -4,6 +4,7 @@
 use super::kernels::{COMMON, Way, kernel};
 use super::matrix::Matrix;
 use crate::DType;
+use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
 
 pub(crate) const FILE: Wgsl = wgsl!("gemm/gemm_cooperative.wgsl");
@@ -123,17 +124,33 @@ pub(crate) static WIDEST: [Kernel; 5] =
 pub(crate) static EIGHTS: [Kernel; 5] =
     kernels!("gemm_cooperative_8", EIGHT, SCALARS, (8, 4 x 4, 64 x 64, 32), 128);
 
-/// All shapes, and the bytes of shared memory that each needs: two turns of both factors in 16 bits, and a matrix of
-/// sums for each block.
-pub(crate) const WAYS: [(Way, usize); 7] = [
-    ((&SMALL, [64, 64]), 24_576),
-    ((&SMALL_64, [64, 64]), 24_576),
-    ((&MIDDLE, [128, 128]), 49_152),
-    ((&WIDE, [128, 128]), 45_056),
-    ((&WIDE_64, [128, 128]), 45_056),
-    ((&WIDEST, [128, 256]), 45_056),
-    ((&EIGHTS, [64, 64]), 21_504),
+/// A shape of the kernels, and where it makes sense.
+pub(crate) struct Shape {
+    pub(crate) way: Way,
+    /// Lanes of a subgroup with which a workgroup has a subgroup for each block.
+    pub(crate) lanes: u32,
+    /// Bytes of shared memory: two turns of both factors in 16 bits, and a matrix of sums for each block.
+    pub(crate) shared: usize,
+}
+
+pub(crate) const SHAPES: [Shape; 7] = [
+    Shape { way: (&SMALL, [64, 64]), lanes: 32, shared: 24_576 },
+    Shape { way: (&SMALL_64, [64, 64]), lanes: 64, shared: 24_576 },
+    Shape { way: (&MIDDLE, [128, 128]), lanes: 32, shared: 49_152 },
+    Shape { way: (&WIDE, [128, 128]), lanes: 32, shared: 45_056 },
+    Shape { way: (&WIDE_64, [128, 128]), lanes: 64, shared: 45_056 },
+    Shape { way: (&WIDEST, [128, 256]), lanes: 32, shared: 45_056 },
+    Shape { way: (&EIGHTS, [64, 64]), lanes: 32, shared: 21_504 },
 ];
+
+impl Shape {
+    /// Whether it is worth a trial on a device.
+    pub(crate) fn fits(&self, gpu: &Gpu) -> bool {
+        let room = gpu.limits.max_compute_workgroup_storage_size as usize;
+        let lanes = gpu.subgroup_size.is_none_or(|lanes| lanes == self.lanes);
+        lanes && self.shared <= room && self.way.0[0].runs_on(gpu)
+    }
+}
 
 /// Whether the kernels can make a product, and more than a part of a tile would be of use.
 pub(crate) fn takes([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>) -> bool {

@@ -50,10 +50,9 @@ pub(crate) static TRUSTED_COOPERATIVE: [FastPath; 7] = [
 
 /// The shapes of products by cooperative matrices that were seen right on this device.
 pub(crate) fn cooperative_ways(gpu: &Arc<Gpu>) -> Vec<Way> {
-    let room = gpu.limits.max_compute_workgroup_storage_size as usize;
-    let all = cooperative::WAYS.iter().zip(&TRUSTED_COOPERATIVE);
-    let run = all.filter(|(((kernels, _), bytes), _)| *bytes <= room && kernels[0].runs_on(gpu));
-    run.filter(|(_, path)| gpu.is_trusted(path)).map(|((way, _), _)| *way).collect()
+    let all = cooperative::SHAPES.iter().zip(&TRUSTED_COOPERATIVE);
+    let right = all.filter(|(shape, path)| shape.fits(gpu) && gpu.is_trusted(path));
+    right.map(|(shape, _)| shape.way).collect()
 }
 
 const fn cooperative(
@@ -126,6 +125,6 @@ fn compare_cooperative<const SHAPE: usize>(gpu: &Arc<Gpu>) -> Result<Comparison>
         let values = found.iter().map(Tensor::to_vec).collect::<Result<Vec<_>>>()?;
         Ok(values.concat())
     };
-    let (fast, plain) = (products(cooperative::WAYS[SHAPE].0)?, products((&TILE, [64, 64]))?);
+    let (fast, plain) = (products(cooperative::SHAPES[SHAPE].way)?, products((&TILE, [64, 64]))?);
     Ok(Comparison { fast: read(fast)?, plain: read(plain)?, bound: 1e-4 })
 }
