@@ -152,7 +152,12 @@ fn teams_fit_the_shared_memory() {
                 .flat_map(|(room, batch)| [1, 33, 128, 512, 1000].map(|h| (room, batch, h)))
             {
                 let task = Task { phase, half, ..task(false, batch, hidden_size) };
-                let constants = persistent::team::on_hardware(task, room).unwrap();
+                let what = format!("{}, B {batch}, H {hidden_size} in {room}", kernel.name);
+                let Some(constants) = persistent::team::on_hardware(task, room) else {
+                    // d_a of a row alone is all of it.
+                    assert!(room < 32 << 10 && hidden_size == 1000, "{what}");
+                    continue;
+                };
                 let mut values: PipelineConstants =
                     constants.iter().map(|&(k, v)| (k.to_owned(), v.into())).collect();
                 values.insert("LENGTHS".to_owned(), 0.0);
@@ -170,8 +175,7 @@ fn teams_fit_the_shared_memory() {
                         size.next_multiple_of(16)
                     })
                     .sum();
-                let what = format!("{}, B {batch}, H {hidden_size}", kernel.name);
-                assert!(bytes <= room, "{what}: {bytes} bytes of {room}, {constants:?}");
+                assert!(bytes <= room, "{what}: {bytes} bytes, {constants:?}");
             }
         }
     }
