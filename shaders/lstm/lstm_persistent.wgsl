@@ -113,7 +113,6 @@ fn main(
     var ahead: Ahead;
     var carry = vec2(0.0);  // h, c
     let carries = !recover && part < dims.team_rows && unit < H;
-    if !recover { keep_slice(&kept, part, unit, lane); }
     if carries { carry = state_before(row, begin, unit); }
     find_team(row0, lane);
     workgroupBarrier();
@@ -138,7 +137,8 @@ fn main(
             let next = step * tiles + tile + 1u;
             if tiles > 1u && next >= tiles { look(&ahead, next % tiles * TILE, next / tiles, 0u, lane); }
             for (var member = share.first; member < share.end; member++) {
-                if recover {
+                // Written once: it is long.
+                if recover || step * tiles + tile == begin * tiles {
                     unit = member * UNITS + column;
                     keep_slice(&kept, part, unit, lane);
                 }
@@ -146,8 +146,14 @@ fn main(
                 var a1 = vec4(0.0);
                 var a2 = vec4(0.0);
                 var a3 = vec4(0.0);
-                for (var j = 0u; j < KR; j++) {
-                    multiply(&a0, &a1, &a2, &a3, j * SPLIT + part, vec4<f32>(kept[j]));
+                if ROLLED {
+                    for (var j = 0u; j < KR; j++) {
+                        multiply(&a0, &a1, &a2, &a3, j * SPLIT + part, vec4<f32>(kept[j]));
+                    }
+                } else {
+                    //@ for s in 0..32
+                    if $su < KR { multiply(&a0, &a1, &a2, &a3, $su * SPLIT + part, vec4<f32>(kept[$s])); }
+                    //@ end
                 }
                 for (var j = 0u; j < KS; j++) {
                     multiply(&a0, &a1, &a2, &a3, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));

@@ -93,7 +93,6 @@ fn main(
     var ahead: Ahead;
     var d_c = 0.0;
     let carries = !recover && part < dims.team_rows && unit < H;
-    if !recover { keep_slice(&kept, part, unit, lane); }
     if carries { d_c = load_d_c(row, unit); }
     find_team(row0, lane);
     workgroupBarrier();
@@ -115,12 +114,19 @@ fn main(
             let next = turn * tiles + tile + 1u;
             if tiles > 1u { look(&ahead, next % tiles * TILE, steps - min(next / tiles, steps), 0u, lane); }
             for (var member = share.first; member < share.end; member++) {
-                if recover {
+                // Written once: it is long.
+                if recover || turn * tiles + tile == begin * tiles {
                     unit = member * UNITS + column;
                     keep_slice(&kept, part, unit, lane);
                 }
                 var d_h = vec4(0.0);
-                for (var j = 0u; j < KR; j++) { multiply(&d_h, j * SPLIT + part, vec4<f32>(kept[j])); }
+                if ROLLED {
+                    for (var j = 0u; j < KR; j++) { multiply(&d_h, j * SPLIT + part, vec4<f32>(kept[j])); }
+                } else {
+                    //@ for s in 0..32
+                    if $su < KR { multiply(&d_h, $su * SPLIT + part, vec4<f32>(kept[$s])); }
+                    //@ end
+                }
                 for (var j = 0u; j < KS; j++) {
                     multiply(&d_h, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));
                 }

@@ -10,6 +10,10 @@ use crate::ops::lstm::gpu::schedule::{Schedule, persistent};
 use crate::ops::lstm::gpu::task::{Phase, Task};
 use crate::ops::lstm::select::{self, self_check};
 use crate::{Device, Error, GpuOptions, Strategy, Tape, Tensor};
+use naga::AddressSpace;
+use naga::back::PipelineConstants;
+use naga::back::pipeline_constants::process_overrides;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 fn device(checked: bool, portable: bool) -> Device {
     let mut options = GpuOptions::default().poison().threads(2);
@@ -130,6 +134,51 @@ fn zeros_are_exchanged_like_other_numbers() {
         assert!(found.to_vec().unwrap().iter().all(|&v| v == 0.0));
     }
     assert!(!gpu.coresident.timed_out() || !two_at_once(&gpu));
+}
+
+/// What a GPU's teams declare of shared memory is no more than it has.
+#[test]
+fn teams_fit_the_shared_memory() {
+    for (phase, family) in
+        [(Phase::Forward, &persistent::FORWARD), (Phase::Backward, &persistent::BACKWARD)]
+    {
+        for (kernel, half) in family.iter().zip([false, true]) {
+            let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+            let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+            let info = validator.validate(&module).unwrap();
+            for (room, batch, hidden_size) in [16 << 10, 32 << 10, 48 << 10, 64 << 10]
+                .into_iter()
+                .flat_map(|room| [1, 2, 4].map(|batch| (room, batch)))
+                .flat_map(|(room, batch)| [1, 33, 128, 512, 1000].map(|h| (room, batch, h)))
+            {
+                let task = Task { phase, half, ..task(false, batch, hidden_size) };
+                let what = format!("{}, B {batch}, H {hidden_size} in {room}", kernel.name);
+                let Some(constants) = persistent::team::on_hardware(task, room) else {
+                    // d_a of a row alone is all of it.
+                    assert!(room < 32 << 10 && hidden_size == 1000, "{what}");
+                    continue;
+                };
+                let mut values: PipelineConstants =
+                    constants.iter().map(|&(k, v)| (k.to_owned(), v.into())).collect();
+                values.insert("LENGTHS".to_owned(), 0.0);
+                if phase == Phase::Forward {
+                    values.insert("SAVE".to_owned(), 1.0);
+                }
+                let (module, _) = process_overrides(&module, &info, None, &values).unwrap();
+                let shared = module
+                    .global_variables
+                    .iter()
+                    .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
+                let bytes: u32 = shared
+                    .map(|(_, variable)| {
+                        let size = module.types[variable.ty].inner.size(module.to_ctx());
+                        size.next_multiple_of(16)
+                    })
+                    .sum();
+                assert!(bytes <= room, "{what}: {bytes} bytes, {constants:?}");
+            }
+        }
+    }
 }
 
 /// With as much patience as it takes, two workgroups that run at once need no recovery.

@@ -3,5 +3,3 @@ enable f16;
 alias Gates = vec4<f16>;
 
 const HALF_STEP = vec2(0.0005, 3e-8);
-
-const REGISTERS = 64u;

@@ -16,11 +16,18 @@ override TILE: u32;    // rows: 1, 2 or 4
 override K: u32;       // ceil(H / SPLIT), of which
 override KR: u32;      // are kept in registers, at most REGISTERS
 override KS: u32;      // and in shared memory
-override STAGED: u32;  // K SPLIT TILE
+override STAGED: u32;  // vec4s of a tile: of h K SPLIT TILE / 4, of d_a K SPLIT TILE
 override WORDS: u32;   // that a row hands on at a step
 override EACH: u32;    // of a row that an invocation has on their way at a time
 override PARTS: u32;   // WG TILE
 override SHARED: u32;  // max(KS WG, 1)
+
+override ROLLED: bool; // whether those in registers are gone through by a loop
+
+// The most of R that an invocation keeps in registers. As many in 16 bits as in 32: compilers convert them once, ahead
+// of all steps. Their places are constants, by loops that are written out, since where a compiler unrolls none they lie
+// in memory; but a software adapter, which has no registers for them, compiles those for minutes.
+const REGISTERS = 32u;
 
 var<workgroup> slice: array<Gates, SHARED>;  // [KS][WG]
 
@@ -44,7 +51,13 @@ fn weight_from(k: u32, unit: u32) -> Gates {
 }
 
 fn keep_slice(kept: ptr<function, array<Gates, REGISTERS>>, part: u32, unit: u32, lane: u32) {
-    for (var j = 0u; j < KR; j++) { (*kept)[j] = weight_from(j * SPLIT + part, unit); }
+    if ROLLED {
+        for (var j = 0u; j < KR; j++) { (*kept)[j] = weight_from(j * SPLIT + part, unit); }
+    } else {
+        //@ for s in 0..32
+        if $su < KR { (*kept)[$s] = weight_from($su * SPLIT + part, unit); }
+        //@ end
+    }
     for (var j = 0u; j < KS; j++) { slice[j * WG + lane] = weight_from((KR + j) * SPLIT + part, unit); }
 }
 

@@ -13,17 +13,37 @@ use std::sync::Arc;
 /// registers that it can name.
 const INVOCATIONS: usize = 256;
 /// The most values of R, each of four gates, that an invocation keeps in registers, `REGISTERS` in
-/// the shader, if they have 32 bits, and in shared memory: as many as fit.
-const CACHED_WEIGHTS: [usize; 2] = [32, usize::MAX];
+/// the shader, and in shared memory: as many as fit.
+const CACHED_WEIGHTS: Cached = Cached { registers: 32, shared: usize::MAX, written: 32 };
 /// As [`CACHED_WEIGHTS`] on a software adapter: all of it is the same memory there, and loops are quicker
 /// to compile.
-const CACHED_WEIGHTS_SOFTWARE: [usize; 2] = [0, 0];
+const CACHED_WEIGHTS_SOFTWARE: Cached = Cached { registers: 0, shared: 0, written: 4 };
 /// Rows of a tile, the most first.
 const TILES: [usize; 3] = [4, 2, 1];
 /// Words of a tile that an invocation has on their way, `SLOTS` in the shader.
 const SLOTS: usize = 36;
 /// Workgroups that the probe tries to run at once.
 const PROBED: u32 = 1024;
+
+/// The most of R that an invocation keeps, and how.
+#[derive(Debug, Clone, Copy)]
+struct Cached {
+    registers: usize,
+    shared: usize,
+    /// Up to how many of those in registers are gone through by a loop that is written out.
+    written: usize,
+}
+
+impl Cached {
+    fn of(gpu: &Gpu) -> Self {
+        let usual = if gpu.info.software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
+        let [registers, shared] = gpu.forced().keep.unwrap_or([usual.registers, usual.shared]);
+        // A software adapter that is taken for hardware has its own compiler still.
+        let software = gpu.info.software || gpu.options.overrides.as_hardware;
+        let compiled = if software { CACHED_WEIGHTS_SOFTWARE } else { usual };
+        Self { registers, shared, written: compiled.written }
+    }
+}
 
 /// How a layer is spread over workgroups: see `shaders/lstm/parts/team.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +57,8 @@ pub(crate) struct Team {
     words: usize,
     /// Values of R that an invocation keeps in registers and in shared memory.
     kept: [usize; 2],
+    /// Whether those in registers are gone through by a loop.
+    rolled: bool,
     /// Rows of the batch.
     pub(super) rows: usize,
     /// How many teams run at once. What waits for room on the device while others run out of
@@ -48,7 +70,7 @@ pub(crate) struct Team {
 
 impl Team {
     /// The team of `workgroups` or fewer for up to `rows` rows, if such workgroups fit.
-    fn new(task: Task, limits: &Limits, cached: [usize; 2], workgroups: usize) -> Option<Self> {
+    fn new(task: Task, limits: &Limits, cached: Cached, workgroups: usize) -> Option<Self> {
         let Task { hidden_size, batch: rows, .. } = task;
         let units = hidden_size.div_ceil(workgroups.max(1));
         let invocations = INVOCATIONS
@@ -60,14 +82,15 @@ impl Team {
         TILES.into_iter().filter(|&tile| tile <= split && tile < 2 * rows).find_map(|tile| {
             // A staged word is of h, or of d_a of four gates; a part of four gates, or of d_h.
             let [staged, part] = if task.phase == Phase::Forward { [4, 16] } else { [16, 4] };
-            let bytes = staged * share * split * tile + part * units * split * tile;
+            let bytes = (staged * share * split * tile).next_multiple_of(16)
+                + (part * units * split * tile).next_multiple_of(16);
             // The rows; the words of the exchange; and a slice that is empty has a value.
             let left = room.checked_sub(bytes + 16 * split + 48)?;
+            let registers = share.min(cached.registers);
             // Two of 16 bits take the room of one.
             let packed = if task.half { 2 } else { 1 };
-            let registers = share.min(cached[0].saturating_mul(packed));
             let shared =
-                (packed * left / (16 * units * split)).min(share - registers).min(cached[1]);
+                (packed * left / (16 * units * split)).min(share - registers).min(cached.shared);
             Some(Self {
                 hidden_size,
                 workgroups: hidden_size.div_ceil(units),
@@ -76,6 +99,7 @@ impl Team {
                 tile,
                 words: if task.phase == Phase::Forward { 1 } else { 4 },
                 kept: [registers, shared],
+                rolled: registers > cached.written,
                 rows: rows.next_multiple_of(tile).min(split / tile * tile),
                 at_once: 1,
                 alone: false,
@@ -99,7 +123,8 @@ impl Team {
     pub(super) fn constants(self) -> Constants {
         let invocations = self.units * self.split;
         // A row's words, padded as they are staged, over the invocations.
-        let each = (self.words * self.share() * self.split).div_ceil(invocations);
+        let words = self.words * self.share() * self.split;
+        let each = words.div_ceil(invocations);
         [
             ("WG", invocations),
             ("H", self.hidden_size),
@@ -110,7 +135,8 @@ impl Team {
             ("K", self.share()),
             ("KR", self.kept[0]),
             ("KS", self.kept[1]),
-            ("STAGED", self.share() * self.split * self.tile),
+            ("ROLLED", self.rolled.into()),
+            ("STAGED", (words * self.tile).div_ceil(4)),
             ("WORDS", self.words * self.hidden_size),
             ("EACH", each.min(SLOTS / self.tile)),
             ("PARTS", invocations * self.tile),
@@ -130,18 +156,28 @@ impl Team {
     }
 }
 
-/// Some teams for the translation test; the text does not depend on them.
+/// Some teams for the translation test; the text does not depend on them. The last are those of a GPU with
+/// plenty of shared memory.
 pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
-    let limits = Limits::defaults();
-    let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
-    let team = |(hidden_size, workgroups, batch)| {
-        let (variant, ragged, half, save, lanes) = (false, false, false, true, 1);
-        let timesteps = 1;
-        let task =
-            Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size };
-        Team::new(task, &limits, CACHED_WEIGHTS, workgroups)
+    let task = |batch, hidden_size, half| {
+        let (variant, ragged, save, lanes, timesteps) = (false, false, true, 1, 1);
+        Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size }
     };
-    teams.into_iter().filter_map(team).map(Team::constants).collect()
+    let small = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
+    let small = small.map(|(hidden_size, workgroups, batch)| {
+        let task = task(batch, hidden_size, false);
+        Team::new(task, &Limits::defaults(), CACHED_WEIGHTS, workgroups).map(Team::constants)
+    });
+    let large = [(1, 128, false), (4, 128, false), (1, 1024, true), (4, 1024, false)];
+    let large = large
+        .map(|(batch, hidden_size, half)| on_hardware(task(batch, hidden_size, half), 64 << 10));
+    small.into_iter().chain(large).flatten().collect()
+}
+
+/// The constants of the team that a GPU with so many bytes of shared memory takes, if it runs enough at once.
+pub(crate) fn on_hardware(task: Task, room: u32) -> Option<Constants> {
+    let limits = Limits { max_compute_workgroup_storage_size: room, ..Limits::defaults() };
+    fewest(task, &limits, CACHED_WEIGHTS).map(Team::constants)
 }
 
 /// The team for a layer, or why there is none. `on_chip` says whether all of R has to fit there.
@@ -178,7 +214,7 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
 }
 
 /// The team of the fewest workgroups that hold R on chip.
-fn fewest(task: Task, limits: &Limits, cached: [usize; 2]) -> Option<Team> {
+fn fewest(task: Task, limits: &Limits, cached: Cached) -> Option<Team> {
     let workgroups = task.hidden_size.div_ceil(INVOCATIONS)..=task.hidden_size;
     let mut teams = workgroups.filter_map(|n| Team::new(task, limits, cached, n));
     teams.find(|team| team.on_chip())
@@ -189,9 +225,7 @@ fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, Str
     let (limits, software) = (&gpu.limits, gpu.info.software);
     let hidden_size = task.hidden_size;
     let threads = threads(gpu);
-    let usual = if software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
-    let forced = gpu.forced();
-    let cached = forced.keep.unwrap_or(usual);
+    let (forced, cached) = (gpu.forced(), Cached::of(gpu));
     let make = |workgroups| Team::new(task, limits, cached, workgroups);
     let found = match forced.workgroups {
         Some(workgroups) => make(workgroups),
@@ -246,8 +280,7 @@ fn constants(task: Task, team: Team) -> Constants {
 /// Has the kernel of a pass compiled beside what is compiled next. Those of a layer's two passes take a driver the
 /// longest of all, and each is waited for to count its workgroups.
 fn foresee(gpu: &Gpu, task: Task) {
-    let cached = gpu.forced().keep.unwrap_or(CACHED_WEIGHTS);
-    if let Some(team) = fewest(task, &gpu.limits, cached) {
+    if let Some(team) = fewest(task, &gpu.limits, Cached::of(gpu)) {
         gpu.foresee(&Dispatch {
             kernel: kernel(task),
             grid: [1; 3],
