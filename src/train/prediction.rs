@@ -96,6 +96,13 @@ impl Prediction {
         Ok(())
     }
 
+    /// Appends the rows of a sequence whose classes are known.
+    pub(super) fn push_classes(&mut self, rows: &[f32], classes: &[u32]) {
+        self.values.extend_from_slice(rows);
+        self.classes.extend_from_slice(classes);
+        self.begins.push(self.classes.len());
+    }
+
     /// The same rows, each of a sequence of its own.
     pub(super) fn each_alone(mut self) -> Self {
         self.begins = (0..=self.rows()).collect();
