@@ -19,7 +19,7 @@ pub(super) fn loss(
     totals: &mut Totals,
 ) -> Result<Var> {
     check_loss(kind)?;
-    let BatchTargets::Classes(labels) = &batch.targets else { return Err(other(kind)) };
+    let BatchTargets::Classes(labels) = &batch.targets else { return Err(other(NO_CLASSES)) };
     let answers = totals.log_loss_of_answers().is_some();
     let wanted = (labels, batch.weights.as_ref());
     let (loss, answers) = crf.loss_and_answers(tape, x, wanted, answers)?;
@@ -58,7 +58,8 @@ impl Sequential {
 
     /// Checks that the constraints of the last layer, if it decides on paths, leave those of the targets.
     pub(super) fn check_paths(&self, x: &Sequences, y: &Targets) -> Result<()> {
-        let (Some(crf), Kind::Classes(labels)) = (self.crf(), &y.kind) else { return Ok(()) };
+        let Some(crf) = self.crf() else { return Ok(()) };
+        let Kind::Classes(labels) = &y.kind else { return Err(other(NO_CLASSES)) };
         let (rows, counting) = (self.rows(), self.counting());
         for i in 0..x.len() {
             let range = rows.range(x, i);
@@ -73,13 +74,15 @@ impl Sequential {
 
 fn check_loss(loss: &Loss) -> Result<()> {
     let plain = |loss: &Loss| loss.of_classes() == Some(Default::default());
-    if plain(loss) { Ok(()) } else { Err(other(loss)) }
+    if plain(loss) { Ok(()) } else { Err(other(format!("{loss:?}"))) }
 }
 
-fn other(loss: &Loss) -> Error {
+const NO_CLASSES: &str = "targets that are no classes";
+
+fn other(found: impl Into<String>) -> Error {
     Error::Loss {
         loss: "Crf",
         expected: "Loss::CrossEntropy without options, and Targets::classes",
-        found: format!("{loss:?}"),
+        found: found.into(),
     }
 }

@@ -257,7 +257,10 @@ fn large_and_impossible_numbers() {
                 assert!((sum - 1.0).abs() < 1e-5, "{name}: {q:?}");
             }
         }
-        assert!(chains.viterbi().unwrap().1.to_vec().unwrap().iter().all(|s| s.is_finite()), "{name}");
+        assert!(
+            chains.viterbi().unwrap().1.to_vec().unwrap().iter().all(|s| s.is_finite()),
+            "{name}"
+        );
     }
 }
 

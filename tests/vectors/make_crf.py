@@ -45,7 +45,7 @@ def case(name, x, tags, values, forbidden):
     out["loss"] = loss
     out["d_x"] = e.grad
     for n in ["transitions", "start_transitions", "end_transitions"]:
-        out["d_" + n] = getattr(crf, n).grad
+        out["d_" + n] = getattr(crf, n).grad.clone()
     # The marginals are the gradient of the logarithm of the sum over all paths.
     e = x.clone().requires_grad_()
     crf._compute_normalizer(e.transpose(0, 1), mask.transpose(0, 1)).sum().backward()

@@ -38,7 +38,7 @@ const OP: &str = "crf";
 ///
 /// ```
 /// use wgpu_lstm::data::{Sequences, Targets};
-/// use wgpu_lstm::nn::{Crf, Dense, Embedding, Lstm};
+/// use wgpu_lstm::nn::{Crf, Dense, Embedding, Lstm, Merge};
 /// use wgpu_lstm::prelude::*;
 /// let tags = ["O", "B-PER", "I-PER"];
 /// // Two sentences of words by their numbers, and a tag for each word.
@@ -46,7 +46,7 @@ const OP: &str = "crf";
 /// let y = Targets::classes([0, 1, 2, 0, 0, 0, 1]);
 /// let mut model = Sequential::new(&Device::auto()?)
 ///     .add(Embedding::new(5, 8))
-///     .add(Lstm::new(8).bidirectional().return_sequences())
+///     .add(Lstm::new(8).bidirectional(Merge::Concat).return_sequences())
 ///     .add(Dense::new(tags.len()))
 ///     .add(Crf::bio(tags)?);
 /// let spans = Metric::SpanF1 { tags: tags.map(str::to_owned).to_vec() };
@@ -207,9 +207,12 @@ impl Crf {
         let id = tape.id(emissions);
         let loss = tape.push_one(loss, true, move |d_loss, gradients| {
             let [d_x, d_scores] = chains.backward(&logs, d_loss)?;
+            let d_scores = d_scores.reshape([1, d_scores.len()])?;
             let mut first = 0;
             for sum in sums {
-                add_into(&d_scores.view(first, sum.shape()), &sum)?;
+                let part = Tensor::empty([1, sum.len()], &sum.device())?;
+                copy_columns((&d_scores, first), (&part, 0), sum.len())?;
+                add_into(&part, &sum)?;
                 first += sum.len();
             }
             gradients.add(id, d_x)
