@@ -136,8 +136,8 @@ impl Crf<'_> {
             let before = best.clone();
             for (to, best) in best.iter_mut().enumerate() {
                 *best = f64::NEG_INFINITY;
-                for from in 0..k {
-                    *best = best.max(before[from] + self.step(from, to) + self.e(t, to));
+                for (from, before) in before.iter().enumerate() {
+                    *best = best.max(before + self.step(from, to) + self.e(t, to));
                 }
             }
         }

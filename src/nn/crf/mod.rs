@@ -325,6 +325,14 @@ impl Layer for Crf {
         Some(self)
     }
 
+    fn explain(&self, _: Own, params: &Params, _: [usize; 3]) -> Result<Option<[String; 2]>> {
+        let path = match params.device().is_gpu() {
+            true => "GPU: frame by frame, a workgroup a row",
+            false => "CPU: frame by frame, rows over threads",
+        };
+        Ok(Some([path.into(), "a path goes through all frames".into()]))
+    }
+
     fn build_on(&mut self, params: &Params, tags: usize) -> Result<()> {
         let before = self.built.as_ref().map(|built| (built.transitions[0], built.tags));
         if is_built(params, before, tags)? {

@@ -21,18 +21,15 @@ impl Row<'_> {
     fn leading<S: Simd>(&self, simd: S, alpha: &[f32], logs: &mut [f32]) {
         let zero = simd.splat_f32s(0.0);
         for at in (0..self.k).step_by(S::F32_LANES) {
-            let of = |from: usize| {
-                let score = load(simd, self.scores(from), at, zero);
-                simd.add_f32s(simd.splat_f32s(alpha[from]), score)
-            };
-            let mut largest = of(0);
+            let mut largest = self.ways(simd, alpha, 0, at);
             for from in 1..self.k {
-                largest = simd.max_f32s(largest, of(from));
+                largest = simd.max_f32s(largest, self.ways(simd, alpha, from, at));
             }
             let mut sum = zero;
             // A NaN comes through here, whatever the maximum made of it.
             for from in 0..self.k {
-                sum = simd.add_f32s(sum, math::exp(simd, simd.sub_f32s(of(from), largest)));
+                let way = simd.sub_f32s(self.ways(simd, alpha, from, at), largest);
+                sum = simd.add_f32s(sum, math::exp(simd, way));
             }
             store(simd, logs, at, simd.add_f32s(largest, math::ln(simd, sum)));
         }

@@ -5,7 +5,7 @@ mod viterbi;
 
 use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Kernel, Wgsl, wgsl};
-use crate::ops::common::vector;
+use crate::ops::common::vector::{self, load};
 use crate::ops::common::{
     ELEMENTWISE, INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, ROWWISE, elementwise, rowwise, switches,
 };
@@ -14,6 +14,7 @@ use crate::ops::sums::column_sum::column_sum;
 use crate::tensor::Words;
 use crate::{Result, Tensor};
 use chain::{Losses, Marginals, Slopes};
+use pulp::Simd;
 use viterbi::BestPaths;
 
 const COMMON: Wgsl = wgsl!("loss/parts/crf.wgsl");
@@ -22,7 +23,14 @@ const CHAIN: Wgsl = wgsl!("loss/parts/crf_chain.wgsl");
 pub(crate) static FORWARD: Kernel = Kernel {
     name: "crf",
     parts: &[INDEX, IS_NAN, LONG_SUM, ROW_REDUCE, COMMON, CHAIN, ROWWISE, wgsl!("loss/crf.wgsl")],
-    bindings: &[("x", Read), ("scores", Read), ("chain", Read), ("logs", Write), ("loss", Write)],
+    bindings: &[
+        ("x", Read),
+        ("scores", Read),
+        ("chain", Read),
+        ("logs", Write),
+        ("alphas", Write),
+        ("loss", Write),
+    ],
     ..Kernel::PLAIN
 };
 
@@ -135,6 +143,13 @@ impl Row<'_> {
         &self.scores[from * self.k..][..self.k]
     }
 
+    /// What is at a tag before, with what a path gains by going from there to each tag from `at` on.
+    #[inline(always)]
+    fn ways<S: Simd>(&self, simd: S, before: &[f32], from: usize, at: usize) -> S::f32s {
+        let score = load(simd, self.scores(from), at, simd.splat_f32s(0.0));
+        simd.add_f32s(simd.splat_f32s(before[from]), score)
+    }
+
     /// The place of a frame of the chain in the row.
     fn place(&self, i: usize) -> usize {
         self.frames[i][0] as usize - self.first
@@ -181,7 +196,8 @@ impl Chains {
         let loss = Tensor::empty([b], &device)?;
         let logs = Tensor::empty([b, t, k + 1], &device)?;
         if let Some(gpu) = self.x.gpu() {
-            let tensors = [&self.x, &self.scores, &self.chain, &logs, &loss].map(Some);
+            let alphas = Tensor::empty([b, 2, k], &device)?;
+            let tensors = [&self.x, &self.scores, &self.chain, &logs, &alphas, &loss].map(Some);
             rowwise(&FORWARD, b).words(&self.words(false)).run(gpu, &tensors)?;
             return Ok((loss, logs));
         }

@@ -1,7 +1,7 @@
 //! The best path of tags, on the CPU.
 
 use super::{Host, Row, larger};
-use crate::ops::common::vector::{Rows, load, store};
+use crate::ops::common::vector::{Rows, store};
 use crate::ops::loss::answers::{CLASS, NOTHING, RANK, WIDTH};
 use pulp::Simd;
 
@@ -61,13 +61,9 @@ impl Row<'_> {
     fn step<S: Simd>(&self, simd: S, before: &[f32], best: &mut [f32], ways: &mut [f32]) {
         let zero = simd.splat_f32s(0.0);
         for at in (0..self.k).step_by(S::F32_LANES) {
-            let of = |from: usize| {
-                let score = load(simd, self.scores(from), at, zero);
-                simd.add_f32s(simd.splat_f32s(before[from]), score)
-            };
-            let (mut most, mut way) = (of(0), zero);
+            let (mut most, mut way) = (self.ways(simd, before, 0, at), zero);
             for from in 1..self.k {
-                let v = of(from);
+                let v = self.ways(simd, before, from, at);
                 // A NaN is taken, and stays.
                 let worse = simd.or_m32s(
                     simd.less_than_or_equal_f32s(v, most),
