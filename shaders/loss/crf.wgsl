@@ -1,6 +1,7 @@
 // crf: loss = scale * (log of the sum of e^score over all paths of tags - score of the row's own path).
 //
 //   score      first[y_0] + sum of emission[i,y_i] + sum of step[y_i-1,y_i] + last[y_n-1]
+//
 // It is summed frame by frame, what all paths gain less what the own one does, so that it keeps its digits.
 //
 //   log[i,k]   log(sum over s of e^(alpha[i-1,s] + step[s,k])), for i = 0 first[k]
