@@ -6,6 +6,8 @@
 //! logits of its last layer, before a softmax or sigmoid. [`Ctc`] is for loops of your own; it has the decoders,
 //! too: [`Ctc::greedy`], [`Ctc::beam_search`] with a language model, and [`Ctc::align`] for known labels.
 //!
+//! The loss of whole paths of tags, whose parameters are trained, too, is a layer's: [`crate::nn::Crf`].
+//!
 //! Several losses in one step, each with a weight: give all of them to
 //! [`Tape::backward_from`], with the weights as their gradients.
 //!

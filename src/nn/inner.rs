@@ -33,6 +33,7 @@ pub(super) fn check(outer: &'static str, layer: &dyn Layer) -> Result<()> {
     let what = match (layer.is_stateful(), layer.is_batch_first()) {
         (true, _) => "a stateful layer",
         (false, false) => "a time-major layer",
+        (false, true) if layer.crf(Own).is_some() => "a Crf",
         (false, true) => return Ok(()),
     };
     let help = "such a layer is one of the model's own, in Sequential::add";

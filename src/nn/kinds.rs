@@ -2,8 +2,8 @@
 
 use super::activation::Activate;
 use super::{
-    AttentionPool, BatchNorm, Conv1d, Dense, Dropout, Embedding, Flatten, Graph, Layer, LayerNorm,
-    Lstm, Masking, Pool, Pool1d, Repeat, Rnn, Spectrogram, TimeDistributed,
+    AttentionPool, BatchNorm, Conv1d, Crf, Dense, Dropout, Embedding, Flatten, Graph, Layer,
+    LayerNorm, Lstm, Masking, Pool, Pool1d, Repeat, Rnn, Spectrogram, TimeDistributed,
 };
 use crate::Result;
 use std::collections::BTreeMap;
@@ -83,6 +83,7 @@ impl Layers {
             "attention_pool" => of::<AttentionPool>(config),
             "batch_norm" => of::<BatchNorm>(config),
             "conv1d" => of::<Conv1d>(config),
+            "crf" => of::<Crf>(config),
             "dense" => of::<Dense>(config),
             "dropout" => of::<Dropout>(config),
             "embedding" => of::<Embedding>(config),

@@ -5,6 +5,7 @@ mod attention;
 mod attention_pool;
 mod batch_norm;
 mod conv1d;
+mod crf;
 mod dense;
 mod dropout;
 mod embedding;
@@ -35,6 +36,8 @@ pub use attention::{Attended, Attention};
 pub use attention_pool::AttentionPool;
 pub use batch_norm::BatchNorm;
 pub use conv1d::Conv1d;
+pub use crf::Crf;
+pub(crate) use crf::{Tag, bio_tags};
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -299,6 +302,12 @@ pub trait Layer: Send + Sync {
     /// can override this.
     #[doc(hidden)]
     fn head(&self, _: own::Own) -> Option<&Dense> {
+        None
+    }
+
+    /// The layer as one that decides on whole paths of tags. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn crf(&self, _: own::Own) -> Option<&Crf> {
         None
     }
 

@@ -23,7 +23,8 @@ use conv::{batch_norm, magnitude, pool1d, reflect, unfold};
 use elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
 use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
 use loss::{
-    answers, cross_entropy, ctc, metric_sums, pointwise_loss, soft_cross_entropy, two_sided_loss,
+    answers, crf, cross_entropy, ctc, metric_sums, pointwise_loss, soft_cross_entropy,
+    two_sided_loss,
 };
 use lstm::gpu::{recompute, schedule, transpose_gates};
 use norm::{layer_norm, softmax, top_k};
@@ -87,6 +88,10 @@ static KERNELS: &[&[Kernel]] = &[
     one(&gemm::slices::KERNEL),
     one(&answers::KERNEL),
     one(&metric_sums::KERNEL),
+    one(&crf::FORWARD),
+    one(&crf::MARGINALS),
+    one(&crf::BACKWARD),
+    one(&crf::VITERBI),
     one(&cross_entropy::FORWARD),
     one(&cross_entropy::BACKWARD),
     one(&ctc::FORWARD),

@@ -189,7 +189,8 @@ impl Sequential {
             || matches!(self.activation(), Activation::Sigmoid | Activation::Linear);
         let outputs =
             Outputs { width: if fits { last.output_size() } else { 0 }, kind: last.kind() };
-        check_values(y, loss, outputs, |row| row_name(x, self.rows(), row))
+        check_values(y, loss, outputs, |row| row_name(x, self.rows(), row))?;
+        self.check_paths(x, y)
     }
 
     /// Checks the batch size that `option` set. If a layer is stateful, all batches must have the same number

@@ -182,6 +182,7 @@ impl Sequential {
 
     /// Checks the metrics against the loss and the model, as far as it is built.
     pub(super) fn check_metrics(&self, loss: &Loss, metrics: &[Metric]) -> Result<()> {
+        self.check_crf(loss, metrics)?;
         let sequences = self.rows() != Rows::One;
         metrics.iter().try_for_each(|metric| metric.check(loss, self.width(), sequences))
     }

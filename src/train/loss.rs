@@ -11,7 +11,8 @@ use crate::loss::{self, BinaryCrossEntropy, CrossEntropy};
 pub enum Loss {
     /// The cross-entropy between one class of several and a softmax, or logits: with
     /// [`Targets::classes`](crate::data::Targets::classes) Keras' `sparse_categorical_crossentropy`, with
-    /// [`Targets::probabilities`](crate::data::Targets::probabilities) its `categorical_crossentropy`.
+    /// [`Targets::probabilities`](crate::data::Targets::probabilities) its `categorical_crossentropy`. Of a model that
+    /// ends in a [`Crf`](crate::nn::Crf) it is that of whole paths of tags.
     CrossEntropy,
     /// A cross-entropy with options: smoothing, class weights, a label that does not count.
     CrossEntropyWith(CrossEntropy),

@@ -7,6 +7,7 @@ mod bar;
 mod batch;
 mod callback;
 mod check;
+mod crf;
 mod evaluate;
 mod explain;
 mod feed;

@@ -86,7 +86,11 @@ impl Sequential {
                 let (batch, rows) = (feed.batch(&part)?, &part.rows);
                 let tape = Tape::inference(&self.params);
                 let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
-                let words = activation.forward(&tape, &logits)?.tensor().to_vec()?;
+                let (words, tags) = match self.crf() {
+                    Some(crf) => (crf.forward(&tape, &logits)?, crf.best_tags(&tape, &logits)?),
+                    None => (activation.forward(&tape, &logits)?, Vec::new()),
+                };
+                let words = words.tensor().to_vec()?;
                 let mut read = None;
                 let size = words.len() / rows.len();
                 for (number, &row) in rows.iter().enumerate() {
@@ -94,6 +98,10 @@ impl Sequential {
                     let here =
                         number * size..number * size + self.rows_of(part.x.frames(row)) * width;
                     let found = words.get(here.clone()).unwrap_or_default();
+                    if let Some(tags) = tags.get(here.start / width..here.end / width) {
+                        prediction.push_classes(found, tags);
+                        continue;
+                    }
                     prediction.push(found, || {
                         if activation == Activation::Linear {
                             return Ok(None);

@@ -96,6 +96,13 @@ impl Prediction {
         Ok(())
     }
 
+    /// Appends the rows of a sequence whose classes are known.
+    pub(super) fn push_classes(&mut self, rows: &[f32], classes: &[u32]) {
+        self.values.extend_from_slice(rows);
+        self.classes.extend_from_slice(classes);
+        self.begins.push(self.classes.len());
+    }
+
     /// The same rows, each of a sequence of its own.
     pub(super) fn each_alone(mut self) -> Self {
         self.begins = (0..=self.rows()).collect();
@@ -182,7 +189,8 @@ impl Prediction {
     /// probability above 0.5 or a logit above 0, else 0; outputs are logits if the last layer has no
     /// activation and the loss is a cross-entropy, which a model's file knows, too.
     /// [`crate::train::Metric::Accuracy`] uses the same rule. A row with a NaN has no class, and is given some:
-    /// look at the row.
+    /// look at the row. Of a model that ends in a [`Crf`](crate::nn::Crf) they are the tags of the likeliest path, and
+    /// the values the probability of each tag.
     pub fn classes(&self) -> Vec<usize> {
         self.classes.iter().map(|&class| class as usize).collect()
     }

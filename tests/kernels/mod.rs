@@ -9,6 +9,7 @@ mod combinations;
 #[cfg(feature = "gpu")]
 mod compiling;
 mod conv;
+mod crf;
 mod dense;
 mod exchange_model;
 #[cfg(feature = "gpu")]

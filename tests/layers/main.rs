@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod convolutions;
+mod crf;
 mod ctc;
 mod ctc_decode;
 mod embedding;

@@ -2,6 +2,7 @@
 //! twins are compared with. Plain loops, no cleverness.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod crf;
 pub mod dense;
 pub mod gradients;
 pub mod losses;

@@ -148,6 +148,24 @@ fn the_losses_gradients_are_their_gradients() {
 }
 
 #[test]
+fn sums_over_paths_are_over_every_path() {
+    let mut r = Random::new(5);
+    for [t, k] in [[1, 1], [1, 3], [5, 1], [2, 2], [4, 3], [3, 5]] {
+        let (x, scores) = (random(&mut r, t * k), random(&mut r, (k + 2) * k));
+        let path: Vec<usize> = (0..t).map(|_| r.below(k)).collect();
+        let row = crf::Crf { x: &x, scores: &scores, k };
+        close("the sum", &[row.total()], &[row.total_of_all()], 1e-12);
+        let best = row.paths().map(|path| row.score(&path)).fold(f64::NEG_INFINITY, f64::max);
+        close("the best", &[row.best()], &[best], 1e-12);
+        let [d_x, d_scores] = row.gradients(&path);
+        let mut of = |x: &[f64]| crf::Crf { x, ..row }.loss(&path);
+        close("emissions", &d_x, &central_difference(&mut of, &x, 1e-6), 1e-6);
+        let mut of = |scores: &[f64]| crf::Crf { scores, ..row }.loss(&path);
+        close("scores", &d_scores, &central_difference(&mut of, &scores, 1e-6), 1e-6);
+    }
+}
+
+#[test]
 fn the_product_knows_its_transposes() {
     let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 1.0, 3.0]);
     let (at, bt) = ([1.0, 4.0, 2.0, 5.0, 3.0, 6.0], [1.0, 2.0, 1.0, 0.0, 1.0, 3.0]);

@@ -55,7 +55,8 @@ pub(crate) fn answers(
     Ok(y)
 }
 
-const NONE: [f32; WIDTH] = [NOWHERE, 0.0, -1.0];
+/// The answer of a row that answers nothing.
+pub(crate) const NOTHING: [f32; WIDTH] = [NOWHERE, 0.0, -1.0];
 
 struct Answers<'a> {
     x: &'a [f32],
@@ -69,7 +70,7 @@ impl Rows<1> for Answers<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, simd: S, row: usize, [y]: [&mut [f32]; 1]) {
         if self.weights.is_some_and(|w| w[row] == 0.0) {
-            y.copy_from_slice(&NONE);
+            y.copy_from_slice(&NOTHING);
             return;
         }
         let x = &self.x[row * self.c..][..self.c];

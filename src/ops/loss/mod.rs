@@ -1,6 +1,7 @@
 //! Losses, and the sums of which metrics are made.
 
 pub(crate) mod answers;
+pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod ctc;
 pub(crate) mod metric_sums;

@@ -220,8 +220,9 @@ impl Measure {
                 if let (Some((wanted, total)), Some(x)) = (&mut self.sums, answers) {
                     total.add_rows(&metric_sums(wanted, x, y, weights)?)?;
                 }
-                if let (Some(kept), Found::Outputs(output)) = (&self.kept, found) {
-                    kept.add(output, answers, labels.values(), batch);
+                let shape = if let Found::Outputs(output) = found { Some(output) } else { answers };
+                if let (Some(kept), Some(shape)) = (&self.kept, shape) {
+                    kept.add(shape, answers, labels.values(), batch);
                 }
             }
             (BatchTargets::Values(y), Found::Outputs(output)) => {

@@ -19,6 +19,9 @@ use crate::{Error, Result};
 /// numbers go with all other losses. x is the output, y the target; with [`Loss::Quantiles`] x is the output for the
 /// quantile 0.5, which must be one of them, unless a metric says otherwise.
 ///
+/// Of a model that ends in a [`Crf`](crate::nn::Crf) the classes are the tags of the likeliest path; `TopK`, `LogLoss`,
+/// `Perplexity`, `RocAuc` and `AveragePrecision`, which compare what each frame says alone, are not for such models.
+///
 /// # Cost
 /// Sums are made on the device, in one or two dispatches a step for all metrics. *(all outputs)* marks what
 /// keeps the outputs on the device until the epoch ends, and is finished on the host then.

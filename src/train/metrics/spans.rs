@@ -1,7 +1,8 @@
 //! Spans of tags, such as the names in a text.
 
 use super::average::share;
-use crate::{Error, Result};
+use crate::Result;
+use crate::nn::{Tag, bio_tags};
 
 /// Precision, recall and F1 of spans, as CoNLL counts them: a span is right if a span of the same kind begins
 /// and ends where it does (Tjong Kim Sang & De Meulder 2003, arXiv cs/0306050; `conlleval`).
@@ -24,9 +25,6 @@ pub struct SpanF1 {
     counts: [f64; 3],
 }
 
-/// A tag: the number of its kind, and whether it begins a span; `None` outside.
-type Tag = Option<(usize, bool)>;
-
 impl SpanF1 {
     /// All its numbers, for a checkpoint.
     pub(crate) fn numbers(&self) -> Vec<f64> {
@@ -42,33 +40,9 @@ impl SpanF1 {
     /// No sequences, and the names of the tags by their number.
     ///
     /// # Errors
-    /// [`Error::Option`] for a name that is neither `O` nor `B-` or `I-` with a kind behind it.
-    pub fn new<S: AsRef<str>>(tags: impl IntoIterator<Item = S>) -> Result<Self> {
-        let mut kinds: Vec<String> = Vec::new();
-        let mut read = |name: S| {
-            let name = name.as_ref();
-            if name == "O" {
-                return Ok(None);
-            }
-            let parts = [("B-", true), ("I-", false)];
-            let mut parts =
-                parts.iter().filter_map(|(p, begins)| Some((name.strip_prefix(p)?, *begins)));
-            let Some((kind, begins)) = parts.next().filter(|(kind, _)| !kind.is_empty()) else {
-                return Err(Error::Option {
-                    option: "SpanF1::tags",
-                    found: name.to_owned(),
-                    expected: "O, or B- or I- with a kind behind it, such as B-PER".into(),
-                });
-            };
-            let known = kinds.iter().position(|known| known == kind);
-            let number = known.unwrap_or_else(|| {
-                kinds.push(kind.to_owned());
-                kinds.len() - 1
-            });
-            Ok(Some((number, begins)))
-        };
-        let tags = tags.into_iter().map(&mut read).collect::<Result<_>>()?;
-        Ok(Self { tags, counts: [0.0; 3] })
+    /// [`crate::Error::Option`] for a name that is neither `O` nor `B-` or `I-` with a kind behind it.
+    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self> {
+        Ok(Self { tags: bio_tags("SpanF1::tags", names)?, counts: [0.0; 3] })
     }
 
     /// Adds the tags of a sequence, as they were found and as they should be. A number that is no tag is

@@ -166,6 +166,9 @@ impl Sequential {
         kind: &Loss,
         totals: &mut Totals,
     ) -> Result<Var> {
+        if let Some(crf) = last.crf(Own) {
+            return super::crf::loss((crf, x), tape, batch, kind, totals);
+        }
         let weights = batch.weights.as_ref();
         let head = last.head(Own).filter(|_| !totals.take_outputs());
         if let (BatchTargets::Classes(labels), Some(options), Some(head)) =
