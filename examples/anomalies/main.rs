@@ -3,8 +3,8 @@
 //!
 //!     cargo run --release --features csv,plot --example anomalies
 //!
-//! An LSTM learns from the first two and a half hours of each sensor, in which nothing happens, what comes next. No label
-//! is learned from; they only judge. Data: Suthaharan et al. 2010, a sensor network with labelled events; see
+//! An LSTM learns from the first two and a half hours of each sensor, in which nothing happens, what comes next. It
+//! sees no label; they only judge. Data: Suthaharan et al. 2010, a sensor network with labelled events; see
 //! data/README.md.
 
 #[path = "../common/mod.rs"]
@@ -53,7 +53,7 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
     let mut model = Sequential::new(device).seed(seed);
     model = model.add(Lstm::new(16).return_sequences()).add(Dense::new(2));
     model.compile(AdamW::new(5e-3), Loss::MeanSquaredError, &[]);
-    let epochs = if short { 15 } else { 60 };
+    let epochs = if short { 30 } else { 60 };
     let steps = epochs * x.len().div_ceil(16);
     let fit = Fit::new().epochs(epochs).batch_size(16).clip(Clip::GlobalNorm(1.0));
     model.fit(&x, &y, fit.schedule(CosineDecay::new(steps as u64)))?;

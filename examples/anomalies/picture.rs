@@ -4,8 +4,8 @@ use super::common;
 use wgpu_lstm::data::Sequences;
 use wgpu_lstm::plot::HeatMap;
 
-/// What was measured, what the forecast missed and whether there was an event, below one another and each from its least
-/// to its greatest value, in the rows around the first event. Miss and event are without the first row.
+/// What was measured, what the forecast missed and whether there was an event, below one another and each from its
+/// least to its greatest value, in the rows around the first event. Miss and event are without the first row.
 pub fn draw(rows: &Sequences, missed: &[f32], events: &[bool], name: &str) -> anyhow::Result<()> {
     let first = events.iter().position(|&event| event).unwrap_or(0);
     let shown = first.saturating_sub(100)..events.len().min(first + 200);

@@ -6,9 +6,9 @@ use wgpu_lstm::train::metrics::{coverage, crps};
 
 /// What intervals are judged by: those of the LSTM, and those of quantiles of the past.
 pub const NAMES: [[&str; 2]; 3] = [
-    ["CRPS, %", "days within the 90 % interval, %"],
-    ["CRPS, moving volatility, %", "within it, moving volatility, %"],
-    ["CRPS, fixed volatility, %", "within it, fixed volatility, %"],
+    ["CRPS, basis points", "days within the 90 % interval, %"],
+    ["CRPS, moving volatility", "within it, moving volatility, %"],
+    ["CRPS, fixed volatility", "within it, fixed volatility, %"],
 ];
 
 /// Of each currency the five quantiles of each day.

@@ -10,7 +10,7 @@ pub const FEATURES: usize = 3;
 pub struct Moves {
     /// On which day each move ended.
     pub days: Vec<String>,
-    /// Of each currency its moves against the euro, in percent.
+    /// Of each currency its moves against the euro, in hundredths of a percent.
     pub of: Vec<Vec<f32>>,
 }
 
@@ -20,7 +20,7 @@ impl Moves {
         let days = table.text("day")?[1..].iter().map(|&day| day.to_owned()).collect();
         let moves = |name: &String| -> anyhow::Result<Vec<f32>> {
             let rates = table.numbers([name])?;
-            Ok(rates.windows(2).map(|pair| 100.0 * (pair[1] / pair[0]).ln()).collect())
+            Ok(rates.windows(2).map(|pair| 1e4 * (pair[1] / pair[0]).ln()).collect())
         };
         Ok(Self { days, of: table.names()[1..].iter().map(moves).collect::<Result<_, _>>()? })
     }

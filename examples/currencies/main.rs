@@ -3,9 +3,9 @@
 //!
 //!     cargo run --release --features csv,plot --example currencies
 //!
-//! One LSTM reads the daily moves of a currency against the euro and learns five quantiles of the next one; all share
-//! its weights. From 2017 on it walks forward: every two years it is trained anew on all days before, and scaled by
-//! them. Data: the reference rates of the European Central Bank; see data/README.md.
+//! An LSTM reads the daily moves of a currency against the euro, in basis points (hundredths of a percent), and learns
+//! five quantiles of the next one; all share its weights. From 2017 on it is trained anew every two years on all days
+//! before, and scaled by them. Data: the reference rates of the European Central Bank; see data/README.md.
 
 mod baselines;
 #[path = "../common/mod.rs"]
@@ -64,12 +64,12 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
         .interval(0.9, &dollar(0), &dollar(4))
         .labels(&days[CUT..][last - 150..last])
         .plot()?
-        .title("the dollar's daily moves, percent, and what was forecast the day before")
+        .title("the dollar's daily moves, hundredths of a percent, and what was forecast the day before")
         .save(common::picture("currencies.svg"))?;
     let mut scores = vec![
-        ("mean absolute error, %", error(&median, &truth)),
-        ("error, random walk, %", error(&vec![0.0; truth.len()], &truth)),
-        ("error, drift, %", error(&drift, &truth)),
+        ("mean absolute error, basis points", error(&median, &truth)),
+        ("error, random walk", error(&vec![0.0; truth.len()], &truth)),
+        ("error, drift", error(&drift, &truth)),
         ("direction hit, %", hits(&median, &truth)),
         ("direction hit, drift, %", hits(&drift, &truth)),
     ];
@@ -97,7 +97,7 @@ fn forecast(
     }
     let (x, y) = (Sequences::new(FEATURES, x)?, Targets::values(y, 1));
     model.compile(AdamW::new(5e-3), Loss::Quantiles(QUANTILES.map(|q| q as f32).to_vec()), &[]);
-    let epochs = if short { 4 } else { 20 };
+    let epochs = if short { 10 } else { 20 };
     let steps = epochs * x.len().div_ceil(32);
     let fit = Fit::new().epochs(epochs).clip(Clip::GlobalNorm(1.0));
     model.fit(&x, &y, fit.schedule(CosineDecay::new(steps as u64)))?;

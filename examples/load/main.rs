@@ -20,6 +20,7 @@ use wgpu_lstm::train::metrics::{Errors, coverage};
 
 const HOURS: usize = 24;
 const WINDOW: usize = 14;
+const EPOCHS: usize = 40;
 const QUANTILES: [f32; 3] = [0.1, 0.5, 0.9];
 /// The days of 2012 and 2013, and those of a quarter.
 const PAST: usize = 731;
@@ -34,17 +35,21 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
     let loads = Table::from_csv(common::data("load/load.csv"))?.series(1..=HOURS)?;
     let days = if short { PAST + QUARTER } else { loads.frames(0) };
     println!("{days} days of {HOURS} hours, forecast from day {PAST} on");
-    let lstm = || Sequential::new(device).seed(seed).add(Lstm::new(64)).add(Dropout::new(0.3));
-    let linear = || Sequential::new(device).seed(seed).add(Flatten::new().timesteps(WINDOW));
+    let head = Dense::new(HOURS * QUANTILES.len());
+    let model = || Sequential::new(device).seed(seed);
+    let lstm = || model().add(Lstm::new(64)).add(Dropout::new(0.3)).add(head.clone());
+    let flat = || model().add(Flatten::new().timesteps(WINDOW));
+    let linear = || flat().add(head.clone().kernel_init(Init::Zeros));
     let mut found = [Vec::new(), Vec::new(), Vec::new()];
-    let mut straight = Vec::new();
+    let mut straight = [Vec::new(), Vec::new(), Vec::new()];
     for cut in (PAST..days).step_by(QUARTER) {
         let known = loads.first_frames(days.min(cut + QUARTER))?;
-        for (all, value) in found.iter_mut().zip(forecast(lstm(), &known, cut, short)?) {
+        for (all, value) in found.iter_mut().zip(forecast(lstm(), &known, cut)?) {
             all.extend(value);
         }
-        let [_, median, _] = forecast(linear(), &known, cut, short)?;
-        straight.extend(median);
+        for (all, value) in straight.iter_mut().zip(forecast(linear(), &known, cut)?) {
+            all.extend(value);
+        }
     }
     let [low, median, high] = &found;
 
@@ -75,30 +80,24 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
         .save(common::picture("load.svg"))?;
     Ok(vec![
         ("mean absolute error, %", error(median)?),
-        ("error, a linear model, %", error(&straight)?),
+        ("error, a linear model, %", error(&straight[1])?),
         ("error, the week before, %", error(before(7))?),
         ("error, the day before, %", error(before(1))?),
         ("error, the day before and drift, %", error(&drift)?),
         ("hours within the 80 % interval, %", 100.0 * coverage(low, high, truth)?),
+        ("within it, a linear model, %", 100.0 * coverage(&straight[0], &straight[2], truth)?),
     ])
 }
 
 /// Trains a model on the days before the cut, and forecasts those from it on: each quantile of all their hours.
-fn forecast(
-    model: Sequential,
-    loads: &Sequences,
-    cut: usize,
-    short: bool,
-) -> anyhow::Result<[Vec<f32>; 3]> {
+fn forecast(mut model: Sequential, loads: &Sequences, cut: usize) -> anyhow::Result<[Vec<f32>; 3]> {
     let scaler = Standardizer::fit(&loads.first_frames(cut)?)?;
     let series = with_calendar(&scaler.transform(loads)?)?;
     let hours: Vec<usize> = (0..HOURS).collect();
     let (train, test) = Windows::new(WINDOW, 1).targets(&hours).of(&series)?.split_at(cut);
-    let mut model = model.add(Dense::new(HOURS * QUANTILES.len()));
     model.compile(AdamW::new(3e-3), Loss::Quantiles(QUANTILES.to_vec()), &[]);
-    let epochs = if short { 12 } else { 40 };
-    let steps = epochs * train.len().div_ceil(32);
-    let fit = Fit::new().epochs(epochs).clip(Clip::GlobalNorm(1.0));
+    let steps = EPOCHS * train.len().div_ceil(32);
+    let fit = Fit::new().epochs(EPOCHS).clip(Clip::GlobalNorm(1.0));
     model.fit(&train.x, &train.y, fit.schedule(CosineDecay::new(steps as u64)))?;
 
     let outputs: Vec<usize> = hours.iter().flat_map(|&hour| [hour; QUANTILES.len()]).collect();

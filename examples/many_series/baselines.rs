@@ -1,21 +1,22 @@
-//! Forecasts without a network, and what forecasts are worth. The rows are those of a model: for each product, week that
-//! is known last and week to come, three quantiles.
+//! Forecasts without a network, and what forecasts are worth. The rows are those of a model: three quantiles for each
+//! product, week that is known last and week to come.
 
 use super::products::{HORIZON, Products, WEEKS};
 use std::ops::Range;
 use wgpu_lstm::train::metrics::{coverage, crps};
 
 /// What a model with and without embedding and the baselines are judged by.
-pub const NAMES: [&[&str]; 5] = [
+pub const NAMES: [&[&str]; 6] = [
     &[
         "absolute error, % of all orders",
         "quantile loss, % of all orders",
         "within the 80 % interval, %",
     ],
     &["error without embedding, %", "loss without embedding, %"],
-    &["error, mean of 8 weeks, %", "loss, 8 weeks, %", "within their range, %"],
+    &["error, mean of 8 weeks, %", "loss, range of 8 weeks, %", "within this range, %"],
     &["error, mean of 4 weeks, %"],
     &["error, mean of 8 weeks and season, %"],
+    &["error, after such weeks, %", "loss, after such weeks, %", "within, after such weeks, %"],
 ];
 
 /// The absolute error of the median and the quantile loss, both in percent of all that came, and the share that is
@@ -54,6 +55,40 @@ pub fn last_weeks_and_season(
     rows(products, known, |counts, week, ahead| {
         let sum = |end: usize, of: &[f32]| of[end + 1 - weeks..=end].iter().sum::<f32>();
         [sum(week, counts) * totals[week + ahead - 52] / sum(week - 52, &totals); 3]
+    })
+}
+
+/// What followed, in the past of all products, weeks whose mean was about that of the last weeks: quantiles of what
+/// came divided by the mean, for each of eight groups of means.
+pub fn after_such_weeks(
+    products: &Products,
+    weeks: usize,
+    known: Range<usize>,
+    quantiles: &[f32; 3],
+) -> Vec<[f32; 3]> {
+    let mean = |counts: &[f32], week: usize| {
+        1.0 + counts[week + 1 - weeks..=week].iter().sum::<f32>() / weeks as f32
+    };
+    let of_group = |group: &[(f32, f32)]| {
+        let mut ratios: Vec<f32> = group.iter().map(|(mean, came)| came / mean).collect();
+        ratios.sort_by(f32::total_cmp);
+        (group[0].0, quantiles.map(|q| ratios[(q * ratios.len() as f32) as usize]))
+    };
+    let groups = |ahead: usize| -> Vec<(f32, [f32; 3])> {
+        let past = weeks..known.start + 1 - HORIZON;
+        let mut all: Vec<(f32, f32)> = (0..products.names.len())
+            .map(|i| products.counts(i))
+            .flat_map(|counts| past.clone().map(|week| (mean(counts, week), counts[week + ahead])))
+            .collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        all.chunks(all.len().div_ceil(8)).map(of_group).collect()
+    };
+    let groups: Vec<_> = (1..=HORIZON).map(groups).collect();
+    rows(products, known.clone(), |counts, week, ahead| {
+        let mean = mean(counts, week);
+        let groups = &groups[ahead - 1];
+        let (_, ratios) = groups.iter().rfind(|group| group.0 <= mean).unwrap_or(&groups[0]);
+        ratios.map(|ratio| ratio * mean)
     })
 }
 

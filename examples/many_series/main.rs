@@ -17,16 +17,15 @@ use common::Scores;
 use model::Model;
 use products::{HORIZON, Products};
 use std::ops::Range;
-use wgpu_lstm::data::KFold;
-use wgpu_lstm::nn::Params;
 use wgpu_lstm::plot::Forecast;
 use wgpu_lstm::prelude::*;
-use wgpu_lstm::{Tape, Tensor, loss};
+use wgpu_lstm::{Tape, Tensor, data::KFold, loss, nn::Params};
 
 const QUANTILES: [f32; 3] = [0.1, 0.5, 0.9];
 /// The weeks before June 2011, from which on it is forecast; and those at the begin that only give the LSTM a start.
 const PAST: usize = 79;
 const FIRST: usize = 8;
+const EPOCHS: usize = 20;
 
 fn main() -> anyhow::Result<()> {
     common::main(run)
@@ -34,26 +33,27 @@ fn main() -> anyhow::Result<()> {
 
 /// Walks through the weeks with and without embedding, and judges both and the baselines.
 pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
-    let (epochs, weeks) = if short { (6, PAST + 2 * HORIZON) } else { (20, products::WEEKS) };
+    let weeks = if short { PAST + HORIZON } else { products::WEEKS };
     let (mut truth, mut came) = (Vec::new(), Vec::new());
-    let (mut rows, mut shown) = (vec![Vec::new(); 5], Vec::<[f32; 3]>::new());
+    let (mut rows, mut shown) = (vec![Vec::new(); 6], Vec::<[f32; 3]>::new());
     for past in (PAST..=weeks - HORIZON).step_by(HORIZON) {
         let products = Products::read(past)?;
         let origins = past - 1..(past - 1 + HORIZON).min(weeks - HORIZON);
         println!("{} products, {past} weeks to learn from", products.names.len());
         truth.extend(products.to_come(origins.clone()));
         let found = [
-            forecast(&products, 8, epochs, origins.clone(), device, seed)?,
-            forecast(&products, 0, epochs, origins.clone(), device, seed)?,
+            forecast(&products, 8, origins.clone(), device, seed)?,
+            forecast(&products, 0, origins.clone(), device, seed)?,
             baselines::of_last_weeks(&products, 8, origins.clone()),
             baselines::of_last_weeks(&products, 4, origins.clone()),
             baselines::last_weeks_and_season(&products, 8, origins.clone()),
+            baselines::after_such_weeks(&products, 8, origins.clone(), &QUANTILES),
         ];
         // Of the product sold most what the first of these weeks foresees.
         let best = products.best();
         let first = best * origins.len() * HORIZON;
         shown.extend_from_slice(&found[0][first..first + HORIZON]);
-        came.extend_from_slice(&truth[truth.len() - found[0].len() + first..][..HORIZON]);
+        came.extend_from_slice(&products.counts(best)[past..past + HORIZON]);
         for (all, found) in rows.iter_mut().zip(found) {
             all.extend(found);
         }
@@ -79,7 +79,6 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
 fn forecast(
     products: &Products,
     embedding: usize,
-    epochs: usize,
     origins: Range<usize>,
     device: &Device,
     seed: u64,
@@ -88,10 +87,10 @@ fn forecast(
     let model = Model::new(n, embedding, HORIZON * QUANTILES.len(), &params)?;
     let mut optimizer = AdamW::new(5e-3);
     let batches = n.div_ceil(32);
-    let schedule = CosineDecay::new((epochs * batches) as u64);
+    let schedule = CosineDecay::new((EPOCHS * batches) as u64);
     // The last weeks of the past are targets alone.
     let known = origins.start + 1 - HORIZON;
-    for epoch in 0..epochs {
+    for epoch in 0..EPOCHS {
         let folds = KFold::new(batches).shuffle(seed + epoch as u64).split(n)?;
         for (step, (_, batch)) in folds.iter().enumerate() {
             let tape = Tape::new(&params);
@@ -108,7 +107,7 @@ fn forecast(
             optimizer.step(&params)?;
             device.submit()?;
             if (epoch + 1) % 5 == 0 && step + 1 == batches {
-                println!("epoch {}/{epochs}  loss {:.4}", epoch + 1, loss.tensor().to_vec()?[0]);
+                println!("epoch {}/{EPOCHS}  loss {:.4}", epoch + 1, loss.tensor().to_vec()?[0]);
             }
         }
     }
