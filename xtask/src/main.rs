@@ -10,6 +10,7 @@ mod public_api;
 mod roofline;
 #[cfg(feature = "kernels")]
 mod strategies;
+mod uses;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -33,7 +34,8 @@ cargo xtask strategies [DEVICE [--print]]
                         time every strategy on a device (default: the software adapter), write
                         what Strategy::Auto takes there: src/ops/lstm/select/strategies.csv, or print it
 cargo xtask strategies predicted
-                        the same for hardware that was not measured, by the roofline's model";
+                        the same for hardware that was not measured, by the roofline's model
+cargo xtask uses [NAME...]  run the programs of examples/README.md with three seeds, write their scores there";
 
 fn main() -> ExitCode {
     match run() {
@@ -50,6 +52,7 @@ fn run() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["check", ref parts @ ..] => check::run(parts),
+        ["uses", ref names @ ..] => uses::write(names),
         ["public-api"] => public_api::write(),
         ["public-api", "--check"] => public_api::check(),
         // The last is for `isa` itself.
