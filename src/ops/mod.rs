@@ -23,7 +23,8 @@ use conv::{batch_norm, magnitude, pool1d, reflect, unfold};
 use elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
 use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
 use loss::{
-    answers, cross_entropy, ctc, metric_sums, pointwise_loss, soft_cross_entropy, two_sided_loss,
+    answers, cross_entropy, ctc, density_loss, metric_sums, pointwise_loss, soft_cross_entropy,
+    two_sided_loss,
 };
 use lstm::gpu::{recompute, schedule, transpose_gates};
 use norm::{layer_norm, softmax, top_k};
@@ -89,6 +90,8 @@ static KERNELS: &[&[Kernel]] = &[
     one(&pointwise_loss::BACKWARD),
     one(&soft_cross_entropy::FORWARD),
     one(&soft_cross_entropy::BACKWARD),
+    one(&density_loss::FORWARD),
+    one(&density_loss::BACKWARD),
     one(&two_sided_loss::FORWARD),
     one(&two_sided_loss::BACKWARD),
     &schedule::persistent::FORWARD,
