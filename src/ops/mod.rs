@@ -20,7 +20,7 @@ pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::{Kernel, Need};
 use conv::{batch_norm, magnitude, pool1d, reflect, unfold};
-use elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
+use elementwise::{activation, add, add_into, copy, dropout, half, merge, mix, multiply};
 use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
 use loss::{
     answers, cross_entropy, ctc, density_loss, metric_sums, pointwise_loss, soft_cross_entropy,
@@ -60,6 +60,8 @@ static KERNELS: &[&[Kernel]] = &[
     one(&half::KERNEL),
     one(&merge::FORWARD),
     one(&merge::BACKWARD),
+    one(&mix::FORWARD),
+    one(&mix::BACKWARD),
     one(&multiply::KERNEL),
     one(&apply_mask::KERNEL),
     one(&copy_columns::KERNEL),

@@ -124,6 +124,8 @@ fn dense(c: &mut Choices) -> Dense {
         d = d.kernel_init(Init::PyTorch).bias_init(Init::Normal { std: c.share(0.1) });
     } else if c.one_in(3) {
         d = d.no_bias();
+    } else if c.one_in(8) {
+        d = d.tied();
     }
     if c.one_in(3) {
         d = d.activity_regularizer(penalty(c)).kernel_max_norm(c.share(1.0));

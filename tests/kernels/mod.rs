@@ -10,6 +10,7 @@ mod combinations;
 mod compiling;
 mod conv;
 mod dense;
+mod density_loss;
 mod exchange_model;
 #[cfg(feature = "gpu")]
 mod gemm_cooperative;

@@ -109,6 +109,9 @@ impl Ours {
     }
 
     fn dense(&self) -> Result<Map<String, Value>> {
+        if self.config["tied"] == true {
+            return Err(foreign("Dense::tied", "a file of Keras"));
+        }
         let mut config = self.common(&["units", "use_bias"], &["units", "use_bias"]);
         config.insert("activation".into(), json!(self.activation_name("activation")?));
         let (kernel, limit) = self.constraints("kernel");
