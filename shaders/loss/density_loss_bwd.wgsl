@@ -34,9 +34,9 @@ fn element(i: u32) {
         let logit = x[begin + k];
         // The share of the component before the targets are known, and after.
         let share = exp(logit - both.logits.largest) / both.logits.sum;
-        let of = exp(logit + component_density(i, k) - both.joint.largest) / both.joint.sum;
-        write(begin + k, share - of);
-        if KIND == 4u { write_stroke(i, k, of); } else { write_component(i, k, of); }
+        let after = exp(logit + component_density(i, k) - both.joint.largest) / both.joint.sum;
+        write(begin + k, share - after);
+        if KIND == 4u { write_stroke(i, k, after); } else { write_component(i, k, after); }
     }
     if KIND == 4u {
         let end = begin + dims.outputs - 1u;
@@ -44,28 +44,28 @@ fn element(i: u32) {
     }
 }
 
-fn write_component(i: u32, k: u32, of: f32) {
+fn write_component(i: u32, k: u32, after: f32) {
     let size = dims.components * dims.axes;
     for (var d = 0u; d < dims.axes; d += 1u) {
         let at = i * dims.outputs + dims.components + k * dims.axes + d;
         let p = place_of(i, k, d);
-        write(at, -of * p.z / p.deviation);
-        write(at + size, of * (1.0 - p.z * p.z) / p.deviation * sigmoid1(x[at + size]));
+        write(at, -after * p.z / p.deviation);
+        write(at + size, after * (1.0 - p.z * p.z) / p.deviation * sigmoid1(x[at + size]));
     }
 }
 
-fn write_stroke(i: u32, k: u32, of: f32) {
+fn write_stroke(i: u32, k: u32, after: f32) {
     let a = place_of(i, k, 0u);
     let b = place_of(i, k, 1u);
     let c = correlation_of(i, k);
     let pull = vec2(a.z - c.value * b.z, b.z - c.value * a.z) / c.rest;
     let at = i * dims.outputs + dims.components + 2u * k;
     let scales = at + 2u * dims.components;
-    write(at, -of * pull.x / a.deviation);
-    write(at + 1u, -of * pull.y / b.deviation);
-    write(scales, of * (1.0 - a.z * pull.x) / a.deviation * sigmoid1(x[scales]));
-    write(scales + 1u, of * (1.0 - b.z * pull.y) / b.deviation * sigmoid1(x[scales + 1u]));
+    write(at, -after * pull.x / a.deviation);
+    write(at + 1u, -after * pull.y / b.deviation);
+    write(scales, after * (1.0 - a.z * pull.x) / a.deviation * sigmoid1(x[scales]));
+    write(scales + 1u, after * (1.0 - b.z * pull.y) / b.deviation * sigmoid1(x[scales + 1u]));
     let square = a.z * pull.x + b.z * pull.y;
     let by = (c.value * (square - 1.0) - a.z * b.z) / c.rest;
-    write(i * dims.outputs + 5u * dims.components + k, of * by * c.slope);
+    write(i * dims.outputs + 5u * dims.components + k, after * by * c.slope);
 }

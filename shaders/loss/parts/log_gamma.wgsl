@@ -19,8 +19,8 @@ fn log_1p_rest(v: f32, p: f32) -> f32 {
 }
 
 // log gamma(x+1) - (x + 1/2) log x + x - log(2 pi)/2, of an x above 0: by Stirling's series from 4 on.
-fn stirling_rest(from: f32) -> f32 {
-    var x = from;
+fn stirling_rest(start: f32) -> f32 {
+    var x = start;
     var sum = 0.0;
     for (var k = 0u; k < 4u && x < 4.0; k += 1u) {
         sum += (x + 0.5) * log_1p(1.0 / x) - 1.0;
@@ -32,8 +32,8 @@ fn stirling_rest(from: f32) -> f32 {
 }
 
 // digamma(x) - log x, of an x above 0.
-fn digamma_rest(from: f32) -> f32 {
-    var x = from;
+fn digamma_rest(start: f32) -> f32 {
+    var x = start;
     var sum = 0.0;
     for (var k = 0u; k < 4u && x < 4.0; k += 1u) {
         sum += log_1p_rest(1.0 / x, (x + 1.0) / x);

@@ -126,6 +126,9 @@ impl Ours {
         if !self.config["padding"].is_null() {
             return Err(foreign("Embedding::padding_index", "a file of Keras"));
         }
+        if self.config["dropout"] != 0.0 {
+            return Err(foreign("Embedding::dropout", "a file of Keras"));
+        }
         let ours = ["tokens", "size", "mask_zero"];
         Ok(self.common(&ours, &["input_dim", "output_dim", "mask_zero"]))
     }

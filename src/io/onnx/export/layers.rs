@@ -136,7 +136,7 @@ impl Writer<'_> {
             "batch_norm" => self.batch_norm(&self.options(layer)?, x),
             "conv1d" => self.conv(&self.options(layer)?, x),
             "dense" => self.dense(&self.options(layer)?, x),
-            "dropout" => Ok(x),
+            "activity_penalty" | "dropout" => Ok(x),
             "embedding" => self.embedding(&self.options(layer)?, x),
             "flatten" => self.flatten(x, layer.output_size()),
             "graph" => self.graph_of(&self.options::<Vec<_>>(layer)?, layer, x),
