@@ -91,7 +91,7 @@ impl ActivityPenalty {
                 }
                 _ => values.len() / features.max(1),
             };
-            penalize(tape, x, values.clone(), self.size, steps * features, |d| Ok(d))?;
+            penalize(tape, x, values.clone(), self.size, steps * features, Ok)?;
         }
         if self.change > 0.0 {
             let [rows, timesteps, features] = check.dims("x", &values, "[B,T,F]")?;

@@ -27,7 +27,7 @@ fn some(r: &mut Random, kind: Kind, groups: usize) -> [Vec<f32>; 2] {
         }
         _ => {}
     }
-    [r.uniform(groups * kind.outputs(), -3.0, 3.0), y]
+    [r.uniform(groups * kind.outputs(), -2.0, 2.0), y]
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn densities_of_groups() {
                         x[j] += step;
                         (of(i, &x), f64::from(x[j]))
                     };
-                    let h = 0.001_953_125;
+                    let h = 1.0 / 2048.0;
                     let difference = |h: f32| {
                         let [(high, to), (low, from)] = [at(h), at(-h)];
                         (high - low) / (to - from)

@@ -90,9 +90,7 @@ fn penalties_and_their_gradients() {
                 let input = tape.input(Tensor::from_slice(&given, shape, device).unwrap());
                 let counted = match case {
                     0 => input.clone(),
-                    1 => input
-                        .clone()
-                        .with_lengths(Some(Lengths::new(&ends.map(|n| n as u32), device).unwrap())),
+                    1 => input.clone().with_lengths(Some(Lengths::new(&ends, device).unwrap())),
                     _ => input.clone().with_mask(Some(Mask::new(on, [3, 5], device).unwrap())),
                 };
                 let layer = ActivityPenalty::new().size(factors[0]).change(factors[1]);

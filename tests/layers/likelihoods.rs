@@ -181,8 +181,8 @@ fn a_model_learns_counts() {
     for device in devices() {
         let pool = Pool::new(Pooling::Last);
         let mut model = Sequential::new(device).add(pool).add(Dense::new(of.outputs(1).unwrap()));
-        model.compile(Adam::new(0.3), Loss::Likelihood(of), &[]);
-        let history = model.fit(&x, &y, Fit::new().epochs(150).batch_size(40).quiet()).unwrap();
+        model.compile(Adam::new(0.5), Loss::Likelihood(of), &[]);
+        let history = model.fit(&x, &y, Fit::new().epochs(400).batch_size(40).quiet()).unwrap();
         let forecast = model.predict(&x).unwrap();
         let found = of.mean(&forecast.values()[..4]).unwrap();
         close(&format!("means on {device}"), &found, &expected, 0.05);

@@ -167,7 +167,7 @@ def quantiles():
     """What scipy says of the quantiles, the means and the intervals of some outputs."""
     from scipy import stats
 
-    levels = [0.025, 0.3, 0.5, 0.9, 0.999]
+    levels = f32([0.025, 0.3, 0.5, 0.9, 0.999])
     plus = lambda v: np.logaddexp(0, v) + np.float64(np.float32(1e-6))
     x = f32(np.stack([rng.normal(size=8) * 3, rng.normal(size=8), rng.uniform(-3, 60, 8)], 1))
     put("levels", levels)

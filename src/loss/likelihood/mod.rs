@@ -21,7 +21,8 @@ use crate::{DType, Error, Result, Tensor};
 /// positive is softplus of it plus 1e-6, which keeps densities finite.
 ///
 /// Outputs of about 0 are where a training begins, so targets of about 1 are learned soonest: scale numbers by
-/// [`crate::data::Standardizer`]. Counts stay counts.
+/// [`crate::data::Standardizer`]. Counts stay counts; where they are some hundreds, a higher rate of the last layer
+/// ([`crate::nn::Params::group`]) gets there sooner.
 ///
 /// ```
 /// use wgpu_lstm::loss::Distribution;
