@@ -61,7 +61,8 @@ fn fraction(a: f64, b: f64, x: f64) -> f64 {
     value
 }
 
-/// The number between `low` and `high` up to which a distribution has the probability `p`.
+/// The number between `low` and `high` up to which a distribution has the probability `p`: of two neighbours the larger
+/// one, which counts round up.
 pub(super) fn inverse(p: f64, mut low: f64, mut high: f64, up_to: impl Fn(f64) -> f64) -> f64 {
     // As many halvings as leave no bit of an f32 open, also of a number much smaller than the bounds.
     for _ in 0..100 {
@@ -75,7 +76,7 @@ pub(super) fn inverse(p: f64, mut low: f64, mut high: f64, up_to: impl Fn(f64) -
             high = middle;
         }
     }
-    0.5 * (low + high)
+    high
 }
 
 /// A bound that the number is below up to which a distribution has the probability `p`, from `at` on.
