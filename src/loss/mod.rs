@@ -2,7 +2,7 @@
 //!
 //! Losses without options are functions: [`mean_squared_error`]. Those with options are values that are
 //! made once and used at each step: [`CrossEntropy`], [`BinaryCrossEntropy`] and [`Ctc`], each with a function
-//! for the plain form. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them on the
+//! for the plain form, and [`Distribution`], the likelihood of targets. [`crate::train::Loss`] names them for [`crate::Sequential`], which computes them on the
 //! logits of its last layer, before a softmax or sigmoid. [`Ctc`] is for loops of your own; it has the decoders,
 //! too: [`Ctc::greedy`], [`Ctc::beam_search`] with a language model, and [`Ctc::align`] for known labels.
 //!
@@ -17,12 +17,14 @@
 mod binary;
 mod classes;
 mod ctc;
+mod likelihood;
 mod quantiles;
 
 pub use binary::BinaryCrossEntropy;
 pub(crate) use classes::likeliest;
 pub use classes::{CrossEntropy, Labels, cross_entropy};
 pub use ctc::{Alignment, BeamSearch, Ctc, Decoded, Emissions, Reduction, Span, ctc};
+pub use likelihood::Distribution;
 pub(crate) use quantiles::{check_quantile, check_quantiles};
 pub use quantiles::{quantile, quantiles};
 

@@ -1,6 +1,7 @@
 //! y = act(W x + b).
 
 mod quantized;
+mod tied;
 
 use super::functions::without_padding;
 use super::regularizer::{Constraints, penalize_activity};
@@ -11,7 +12,7 @@ use super::{
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
-use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::gemm::{Gemm, Matrix, add_slopes};
 use crate::ops::sums::column_sum::column_sum;
 use crate::{DType, Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct Dense {
     pub(super) units: usize,
     pub(super) activation: Activation,
     use_bias: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tied: bool,
     frozen: bool,
     kernel_init: Init,
     bias_init: Init,
@@ -66,6 +69,8 @@ pub(super) struct Taken {
     pub(super) d_weight: Tensor,
     /// With the sum for its gradient.
     pub(super) bias: Option<(Tensor, Tensor)>,
+    /// Whether the weight has a row for each unit, as an embedding's.
+    pub(super) tied: bool,
 }
 
 impl Dense {
@@ -75,6 +80,7 @@ impl Dense {
             units,
             activation: Activation::Linear,
             use_bias: true,
+            tied: false,
             frozen: false,
             kernel_init: Init::GlorotUniform,
             bias_init: Init::Zeros,
@@ -102,6 +108,30 @@ impl Dense {
     /// ```
     pub fn no_bias(mut self) -> Self {
         self.use_bias = false;
+        self
+    }
+
+    /// Takes the vectors of an [`super::Embedding`] for the weights: that of the last one that was built before with
+    /// these [`Params`] and has as many tokens as this layer units, and vectors as long as its input. They are one
+    /// parameter, with one gradient of both uses, and belong to the embedding, by whose name they are saved: the output
+    /// of a language model that needs no weights of its own (Press & Wolf 2017, arXiv 1608.05859; Inan et al. 2017).
+    ///
+    /// The last layer before it has to give vectors of the embedding's size: [`super::Lstm::projection`] or an LSTM of
+    /// as many units. A bias is the layer's own.
+    ///
+    /// ```
+    /// use wgpu_lstm::nn::{Dense, Embedding, Lstm};
+    /// use wgpu_lstm::{Device, Sequential};
+    /// let mut model = Sequential::new(&Device::auto()?)
+    ///     .add(Embedding::new(50, 8))
+    ///     .add(Lstm::new(8).return_sequences())
+    ///     .add(Dense::new(50).tied());
+    /// model.build(1)?;
+    /// assert!(!model.params().names().contains(&"dense.weight".into()));
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn tied(mut self) -> Self {
+        self.tied = true;
         self
     }
 
@@ -155,7 +185,8 @@ impl Dense {
     ///
     /// # Errors
     /// [`Error::Option`] for a size of 0, for a softmax over one unit and for factors or limits that
-    /// make no sense; [`Error::Unsupported`] for the first values of a bias that is left out;
+    /// make no sense; [`Error::Unsupported`] for the first values of a bias that is left out, and for options of weights
+    /// that are [`Dense::tied`]; [`Error::NotBuilt`] if there is no embedding for these;
     /// [`Error::Features`] if the layer was built with these `params` for another `input_size`;
     /// [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn build(mut self, params: &Params, input_size: usize) -> Result<Self> {
@@ -179,7 +210,9 @@ impl Dense {
             return Err(Error::NotBuilt { what: "this Dense", call: "build" });
         };
         let units = self.units;
-        let (weight, d_weight) = tape.weight(weight, &[input_size, units])?;
+        let tied = self.tied;
+        let shape = if tied { [units, input_size] } else { [input_size, units] };
+        let (weight, d_weight) = tape.weight(weight, &shape)?;
         let bias = bias.map(|bias| tape.parameter(bias, &[units])).transpose()?;
         let tensor = x.tensor();
         let check = Check::new("dense", "the layer was built for that input_size");
@@ -187,14 +220,14 @@ impl Dense {
         check.features("x", tensor, "[..,I]", input_size)?;
         check.device(tensor, &[("weight", &weight)])?;
         let x = without_padding(tape, "dense", x)?;
-        Ok(Taken { x, weight, d_weight, bias })
+        Ok(Taken { x, weight, d_weight, bias, tied })
     }
 
     fn linear(&self, tape: &Tape, x: &Var) -> Result<Var> {
         if let Some(y) = self.quantized(tape, x)? {
             return Ok(y);
         }
-        let Taken { x, weight, d_weight, bias } = self.take(tape, x)?;
+        let Taken { x, weight, d_weight, bias, tied } = self.take(tape, x)?;
         let (tensor, units) = (x.tensor(), self.units);
         let last = weight.len() / units;
         let rows = &tensor.shape()[..tensor.shape().len() - 1];
@@ -204,18 +237,15 @@ impl Dense {
         let (bias, d_bias) = bias.unzip();
         Gemm { m, n: units, k: last, bias: bias.as_ref(), accumulate: false }.run(
             Matrix::new(tensor, last),
-            Matrix::new(&weight, units),
+            Matrix::of_units(&weight, [last, units], tied),
             Matrix::new(&y, units),
         )?;
         let (id, x_saved) = (tape.id(&x), tensor.clone());
         let y = tape.push_one(y, true, move |d_y, gradients| {
             let mixed = weight.is_half();
             let d_y_rows = Matrix::new(d_y, units).rounded(mixed);
-            Gemm { m: last, n: units, k: m, bias: None, accumulate: true }.run(
-                Matrix::new(&x_saved, last).t().rounded(mixed),
-                d_y_rows,
-                Matrix::new(&d_weight, units),
-            )?;
+            let x_rows = Matrix::new(&x_saved, last).rounded(mixed);
+            add_slopes(x_rows, d_y_rows, m, [last, units], &d_weight, tied)?;
             if let Some(d_bias) = &d_bias {
                 column_sum(d_y, d_bias)?;
             }
@@ -223,7 +253,7 @@ impl Dense {
                 let d_x = Tensor::empty(x_saved.shape(), &x_saved.device())?;
                 Gemm { m, n: last, k: units, bias: None, accumulate: false }.run(
                     d_y_rows,
-                    Matrix::new(&weight, units).t(),
+                    Matrix::of_units(&weight, [last, units], tied).t(),
                     Matrix::new(&d_x, last),
                 )?;
                 gradients.add(id, d_x)?;
@@ -248,11 +278,12 @@ impl Layer for Dense {
     }
 
     fn quantizable(&self, _: Own) -> Vec<ParamId> {
-        self.built.iter().map(|built| built.weight).collect()
+        self.built.iter().filter(|_| !self.tied).map(|built| built.weight).collect()
     }
 
     fn parameter(&self, _: Own) -> Option<ParamId> {
-        self.built.map(|b| b.weight)
+        // What is tied belongs to another layer.
+        self.built.and_then(|b| if self.tied { b.bias } else { Some(b.weight) })
     }
 
     fn build_on(&mut self, params: &Params, input_size: usize) -> Result<()> {
@@ -286,18 +317,23 @@ impl Layer for Dense {
             });
         }
         let prefix = params.free_prefix("dense");
-        let values = self.kernel_init.weight(params, [input_size, self.units], input_size)?;
-        let layout = Layout::Transposed { rows: input_size, columns: self.units };
-        let shape = vec![self.units, input_size];
         let mark = params.mark();
-        let weight = params.add(format!("{prefix}.weight"), shape, layout, &values)?;
+        let weight = if self.tied {
+            self.vectors_of_embedding(params, input_size)?
+        } else {
+            let values = self.kernel_init.weight(params, [input_size, self.units], input_size)?;
+            let layout = Layout::Transposed { rows: input_size, columns: self.units };
+            params.add(format!("{prefix}.weight"), vec![self.units, input_size], layout, &values)?
+        };
         let bias = || -> Result<ParamId> {
             let values = self.bias_init.bias(params, self.units, input_size, 1)?;
             params.add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &values)
         };
         let bias = self.use_bias.then(bias).transpose();
         let bias = bias.inspect_err(|_| params.drop_since(mark))?;
-        self.kernel.apply(params, weight, self.units);
+        if !self.tied {
+            self.kernel.apply(params, weight, self.units);
+        }
         if let Some(bias) = bias {
             self.bias.apply(params, bias, self.units);
         }
@@ -337,6 +373,7 @@ impl Layer for Dense {
     }
 
     fn parameter_count(&self) -> usize {
-        self.built.map_or(0, |b| (b.input_size + usize::from(b.bias.is_some())) * self.units)
+        let own = |b: Built| if self.tied { 0 } else { b.input_size };
+        self.built.map_or(0, |b| (own(b) + usize::from(b.bias.is_some())) * self.units)
     }
 }

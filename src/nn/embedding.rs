@@ -1,10 +1,12 @@
 //! A table of vectors, one for each token.
 
+mod drop;
+
 use super::functions::{unpacked, without_padding};
 use super::{Init, Layer, LayerState, Own, Params, check_size, check_weights, is_built, to_config};
 use crate::autograd::{Layout, ParamId};
 use crate::autograd::{Tape, Var};
-use crate::check::Check;
+use crate::check::{Check, check_share};
 use crate::lengths::Counted;
 use crate::ops::frames::embedding as op;
 use crate::ops::frames::embedding::Places;
@@ -48,6 +50,7 @@ pub struct Embedding {
     mask_zero: bool,
     frozen: bool,
     sparse: bool,
+    dropout: f32,
     #[serde(skip)]
     vectors: Option<Arc<[f32]>>,
     init: Option<Init>,
@@ -70,6 +73,7 @@ impl Embedding {
             mask_zero: false,
             frozen: false,
             sparse: false,
+            dropout: 0.0,
             vectors: None,
             init: None,
             weight: None,
@@ -133,6 +137,13 @@ impl Embedding {
     /// ```
     pub fn sparse(mut self) -> Self {
         self.sparse = true;
+        self
+    }
+
+    /// Drops whole tokens in training, each with the probability `rate`, wherever it stands in the batch, and scales the
+    /// others to keep the mean: AWD-LSTM's embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018).
+    pub fn dropout(mut self, rate: f32) -> Self {
+        self.dropout = rate;
         self
     }
 
@@ -204,7 +215,7 @@ impl Embedding {
                 Ok(())
             }
         });
-        Ok(y.with_steps_of(x))
+        drop::drop_words(tape, ids, y.with_steps_of(x), sizes, self.dropout)
     }
 
     /// Checks the tokens of the steps that count, and returns the rows that the gradient will reach. Tokens
@@ -335,6 +346,7 @@ impl Layer for Embedding {
                 expected: format!("below {}, the tokens", self.tokens),
             });
         }
+        check_share("Embedding::dropout", self.dropout)?;
         let (rows, size) = (self.tokens, self.size);
         let first = match self.init {
             // PyTorch's embedding is no sum of products, of which its other layers' limits keep the size.

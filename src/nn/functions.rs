@@ -8,7 +8,7 @@ use crate::lengths::Counted;
 use crate::ops::elementwise::add as sum;
 use crate::ops::elementwise::add_into::add_into;
 use crate::ops::elementwise::multiply::multiply as product;
-use crate::ops::elementwise::{dropout, merge};
+use crate::ops::elementwise::{dropout, merge, mix as mixed};
 use crate::ops::frames::apply_mask::apply_mask;
 use crate::ops::frames::copy_columns::copy_columns;
 use crate::ops::frames::pack::{pack, unpack};
@@ -291,6 +291,23 @@ pub fn multiply(tape: &Tape, a: &Var, b: &Var) -> Result<Var> {
         slopes.try_for_each(|(id, other)| gradients.add(id, product(d_y, &other)?))
     });
     Ok(y.with_steps_of(&a))
+}
+
+/// `a` where a gate `t` is open and `b` where it is shut: b + t (a - b), of three values of one shape. The lengths or
+/// the mask are those of the first.
+pub(super) fn mix(tape: &Tape, a: &Var, b: &Var, t: &Var) -> Result<Var> {
+    let check = Check::new("mix", "a layer and what goes around it give values of one shape");
+    for (name, other) in [("b", b), ("t", t)] {
+        check.shape(name, other.tensor(), "the shape of `a`", a.shape())?;
+    }
+    let ids = [a, b, t].map(|x| tape.id(x));
+    let values = [a, b, t].map(|x| x.tensor().clone());
+    let y = mixed::mix(values.each_ref())?;
+    let y = tape.push_one(y, ids.iter().any(Option::is_some), move |d_y, gradients| {
+        let slopes = mixed::backward(values.each_ref(), d_y)?;
+        ids.into_iter().zip(slopes).try_for_each(|(id, slope)| gradients.add(id, slope))
+    });
+    Ok(y.with_steps_of(a))
 }
 
 /// A parameter as a value on the tape, whose gradient is added to `gradient`.

@@ -87,10 +87,10 @@ impl Dense {
         else {
             return Ok(None);
         };
-        let Taken { x, weight, d_weight, bias } = self.take(tape, x)?;
+        let Taken { x, weight, d_weight, bias, tied } = self.take(tape, x)?;
         let (bias, d_bias) = bias.unzip();
         let wanted = kind.wanted(x.tensor(), [n, classes], labels, weights)?;
-        let of = Projected { x: x.tensor().clone(), weight, bias, wanted, rows };
+        let of = Projected { x: x.tensor().clone(), weight, tied, bias, wanted, rows };
         let (losses, stats, answers) = of.forward(log_loss)?;
         let loss = Tensor::empty([1], &losses.device())?;
         reduce_sum(&losses, 1.0, false, &loss)?;

@@ -2,8 +2,9 @@
 
 use super::activation::Activate;
 use super::{
-    AttentionPool, BatchNorm, Conv1d, Crf, Dense, Dropout, Embedding, Flatten, Graph, Layer,
-    LayerNorm, Lstm, Masking, Pool, Pool1d, Repeat, Rnn, Spectrogram, TimeDistributed,
+    ActivityPenalty, AttentionPool, BatchNorm, Conv1d, Crf, Dense, Dropout, Embedding, Flatten,
+    Graph, Highway, Layer, LayerNorm, Lstm, Masking, Pool, Pool1d, Repeat, Rnn, Spectrogram,
+    TimeDistributed,
 };
 use crate::Result;
 use std::collections::BTreeMap;
@@ -80,6 +81,7 @@ impl Layers {
         let make = |kind: &str, config: &str| self.make(kind, config);
         Some(match kind {
             "activation" => of::<Activate>(config),
+            "activity_penalty" => of::<ActivityPenalty>(config),
             "attention_pool" => of::<AttentionPool>(config),
             "batch_norm" => of::<BatchNorm>(config),
             "conv1d" => of::<Conv1d>(config),
@@ -89,6 +91,7 @@ impl Layers {
             "embedding" => of::<Embedding>(config),
             "flatten" => of::<Flatten>(config),
             "graph" => Graph::from_config(config, &make).map(boxed),
+            "highway" => Highway::from_config(config, &make).map(boxed),
             "layer_norm" => of::<LayerNorm>(config),
             "lstm" => of::<Lstm>(config),
             "masking" => of::<Masking>(config),

@@ -1,6 +1,7 @@
 //! Layers.
 
 mod activation;
+mod activity_penalty;
 mod attention;
 mod attention_pool;
 mod batch_norm;
@@ -13,6 +14,7 @@ mod flatten;
 mod functions;
 mod graph;
 mod head;
+mod highway;
 mod init;
 mod inner;
 mod kinds;
@@ -32,6 +34,7 @@ pub use crate::autograd::{Group, ParamId, Params, Precision};
 pub use crate::ops::lstm::Strategy;
 pub use crate::ops::{Coupling, GateActivation};
 pub use activation::{Activation, IntoLayer};
+pub use activity_penalty::ActivityPenalty;
 pub use attention::{Attended, Attention};
 pub use attention_pool::AttentionPool;
 pub use batch_norm::BatchNorm;
@@ -45,6 +48,7 @@ pub use flatten::{Flatten, Masking};
 pub(crate) use functions::unpacked;
 pub use functions::{add, concat, multiply};
 pub use graph::Graph;
+pub use highway::Highway;
 pub use init::Init;
 pub(crate) use inner::Flow;
 pub use kinds::Layers;

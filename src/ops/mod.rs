@@ -20,11 +20,11 @@ pub use lstm::cell::{Coupling, GateActivation};
 
 use crate::device::kernel::{Kernel, Need};
 use conv::{batch_norm, magnitude, pool1d, reflect, unfold};
-use elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
+use elementwise::{activation, add, add_into, copy, dropout, half, merge, mix, multiply};
 use frames::{apply_mask, copy_columns, embedding, gather, pack, pool, swap_axes};
 use loss::{
-    answers, crf, cross_entropy, ctc, metric_sums, pointwise_loss, soft_cross_entropy,
-    two_sided_loss,
+    answers, crf, cross_entropy, ctc, density_loss, metric_sums, pointwise_loss,
+    soft_cross_entropy, two_sided_loss,
 };
 use lstm::gpu::{recompute, schedule, transpose_gates};
 use norm::{layer_norm, softmax, top_k};
@@ -60,6 +60,8 @@ static KERNELS: &[&[Kernel]] = &[
     one(&half::KERNEL),
     one(&merge::FORWARD),
     one(&merge::BACKWARD),
+    one(&mix::FORWARD),
+    one(&mix::BACKWARD),
     one(&multiply::KERNEL),
     one(&apply_mask::KERNEL),
     one(&copy_columns::KERNEL),
@@ -100,6 +102,8 @@ static KERNELS: &[&[Kernel]] = &[
     one(&pointwise_loss::BACKWARD),
     one(&soft_cross_entropy::FORWARD),
     one(&soft_cross_entropy::BACKWARD),
+    one(&density_loss::FORWARD),
+    one(&density_loss::BACKWARD),
     one(&two_sided_loss::FORWARD),
     one(&two_sided_loss::BACKWARD),
     &schedule::persistent::FORWARD,

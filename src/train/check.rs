@@ -382,6 +382,9 @@ fn check_values(
         }
         (Kind::Classes(_), Some(_)) => Ok(()),
         (Kind::Values { values, width: found }, options) => {
+            if let Some(distribution) = loss.distribution() {
+                return distribution.check_targets(values, *found, width, name);
+            }
             let quantiles = loss.quantiles();
             if width > 0 && found.checked_mul(quantiles.len().max(1)) != Some(width) {
                 return Err(Error::Option {

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::check::check_positive;
-use crate::loss::{self, BinaryCrossEntropy, CrossEntropy};
+use crate::loss::{self, BinaryCrossEntropy, CrossEntropy, Distribution};
 
 /// The loss that a training minimizes: the name of one in [`crate::loss`], where loops of your own compute
 /// it. A loss of your own needs such a loop: see [`crate::Tape::custom`].
@@ -60,6 +60,11 @@ pub enum Loss {
     /// # Ok::<(), wgpu_lstm::Error>(())
     /// ```
     Quantiles(Vec<f32>),
+    /// The negative log likelihood of the targets, by a distribution whose parameters the model predicts: for
+    /// forecasts that say how sure they are, counts among them, and for densities with several peaks. The last layer
+    /// has [`Distribution::outputs`] units and no activation. No metric goes with it; the loss is one, and
+    /// [`Distribution::mean`] and [`Distribution::quantile`] give numbers for [`super::metrics`].
+    Likelihood(Distribution),
 }
 
 impl Loss {
@@ -74,6 +79,7 @@ impl Loss {
             Self::Huber { .. } => "Loss::Huber",
             Self::Quantile { .. } => "Loss::Quantile",
             Self::Quantiles(_) => "Loss::Quantiles",
+            Self::Likelihood(_) => "Loss::Likelihood",
         }
     }
 
@@ -99,6 +105,14 @@ impl Loss {
         }
     }
 
+    /// The distribution that there are outputs for the parameters of; `None` for any other loss.
+    pub(crate) fn distribution(&self) -> Option<Distribution> {
+        match self {
+            Self::Likelihood(distribution) => Some(*distribution),
+            _ => None,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::CrossEntropyWith(options) => options.check(),
@@ -106,6 +120,7 @@ impl Loss {
             Self::Huber { delta } => check_positive("Huber::delta", *delta),
             Self::Quantile { quantile } => loss::check_quantile(*quantile),
             Self::Quantiles(quantiles) => loss::check_quantiles(quantiles),
+            Self::Likelihood(distribution) => distribution.check(),
             _ => Ok(()),
         }
     }

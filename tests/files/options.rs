@@ -3,8 +3,8 @@
 use super::{bits, common, place, sequences};
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{
-    Activation, Coupling, Dense, Dropout, Embedding, GateActivation, Init, LayerNorm, Lstm, Merge,
-    Pool, Pooling, Precision, Regularizer, Repeat, Rnn, Strategy,
+    Activation, ActivityPenalty, Coupling, Dense, Dropout, Embedding, GateActivation, Highway,
+    Init, LayerNorm, Lstm, Merge, Pool, Pooling, Precision, Regularizer, Repeat, Rnn, Strategy,
 };
 use wgpu_lstm::train::{Fit, Loss, Sgd};
 use wgpu_lstm::{Device, Sequential};
@@ -153,6 +153,8 @@ fn model(c: &mut Choices, device: &Device) -> (Sequential, Sequences) {
         }
         if c.one_in(3) {
             e = e.frozen();
+        } else if c.one_in(2) {
+            e = e.dropout(c.share(0.5));
         }
         if c.one_in(3) {
             e = e.vectors((0..28).map(|i| i as f32 / 28.0).collect::<Vec<_>>());
@@ -160,7 +162,7 @@ fn model(c: &mut Choices, device: &Device) -> (Sequential, Sequences) {
         model = model.add(e);
     }
     for _ in 0..1 + c.below(3) {
-        model = match c.below(6) {
+        model = match c.below(8) {
             0 | 1 => model.add(lstm(c).return_sequences()),
             2 => {
                 let rnn = Rnn::new(3).activation(gate(c)).recurrent_init(Init::GlorotNormal);
@@ -169,6 +171,8 @@ fn model(c: &mut Choices, device: &Device) -> (Sequential, Sequences) {
             3 => model.add(LayerNorm::new().epsilon(c.share(0.1))),
             4 if c.one_in(2) => model.add(Dropout::new(c.share(0.5)).features()),
             4 => model.add(Dropout::new(c.share(0.5))),
+            5 => model.add(ActivityPenalty::new().size(c.share(0.5)).change(c.share(0.5))),
+            6 => model.add(Highway::new(lstm(c).return_sequences()).gate_bias(-c.share(2.0))),
             _ => model.add(dense(c)),
         };
     }

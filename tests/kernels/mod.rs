@@ -11,6 +11,7 @@ mod compiling;
 mod conv;
 mod crf;
 mod dense;
+mod density_loss;
 mod exchange_model;
 #[cfg(feature = "gpu")]
 mod gemm_cooperative;

@@ -1,5 +1,6 @@
 //! The layers around the LSTM, and the losses, against what PyTorch computed.
 
+mod awd;
 #[path = "../common/mod.rs"]
 mod common;
 mod convolutions;
@@ -11,7 +12,9 @@ mod empty_rows;
 mod first_values;
 mod frozen;
 mod graphs;
+mod highway;
 mod inspect;
+mod likelihoods;
 mod long_rows;
 mod losses;
 mod masked_lstm;
@@ -20,6 +23,7 @@ mod quantized;
 mod rnn;
 mod steps;
 mod targets;
+mod tied;
 
 use common::{Vectors, close, devices, tensor, value};
 use wgpu_lstm::loss::{self, CrossEntropy, Labels};

@@ -1,6 +1,7 @@
 //! Parameters of layers of the user's own, and steps of optimizers of the user's own.
 
 use super::{Layout, ParamId, Params, all_gradients};
+use crate::device::Backend;
 use crate::ops::optim::loss_scale;
 use crate::tensor::count;
 use crate::{Error, Result, Tensor};
@@ -57,6 +58,27 @@ impl Params {
     /// Whether a parameter belongs to this set. A layer that is built already keeps its parameters.
     pub fn owns(&self, id: ParamId) -> bool {
         self.lock().spec(id).is_some()
+    }
+
+    /// The last parameter with this shape of a layer of this kind, and whether it lies in the buffer of all.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for one that cannot be bound as a whole.
+    pub(crate) fn last_of(&self, kind: &str, shape: &[usize]) -> Result<Option<(ParamId, bool)>> {
+        let inner = self.lock();
+        let fits = |name: &str| name.split(['.', '_']).next() == Some(kind);
+        let found = inner.specs.iter().rposition(|s| s.shape == shape && fits(&s.name));
+        let Some((index, spec)) = found.map(|index| (index, &inner.specs[index])) else {
+            return Ok(None);
+        };
+        if let Backend::Gpu(gpu) = &inner.device.0 {
+            let (bytes, limit) = (4 * spec.len as u64, gpu.max_binding());
+            if bytes > limit {
+                return Err(Error::TooLarge { what: "one weight of a layer", bytes, limit });
+            }
+        }
+        let id = ParamId { params: inner.number, index, serial: spec.serial };
+        Ok(Some((id, spec.in_arena())))
     }
 
     pub(crate) fn shape_of(&self, id: ParamId) -> Result<Vec<usize>> {

@@ -109,6 +109,9 @@ impl Ours {
     }
 
     fn dense(&self) -> Result<Map<String, Value>> {
+        if self.config["tied"] == true {
+            return Err(foreign("Dense::tied", "a file of Keras"));
+        }
         let mut config = self.common(&["units", "use_bias"], &["units", "use_bias"]);
         config.insert("activation".into(), json!(self.activation_name("activation")?));
         let (kernel, limit) = self.constraints("kernel");
@@ -122,6 +125,9 @@ impl Ours {
     fn embedding(&self) -> Result<Map<String, Value>> {
         if !self.config["padding"].is_null() {
             return Err(foreign("Embedding::padding_index", "a file of Keras"));
+        }
+        if self.config["dropout"] != 0.0 {
+            return Err(foreign("Embedding::dropout", "a file of Keras"));
         }
         let ours = ["tokens", "size", "mask_zero"];
         Ok(self.common(&ours, &["input_dim", "output_dim", "mask_zero"]))

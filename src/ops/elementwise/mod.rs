@@ -7,4 +7,5 @@ pub(crate) mod copy;
 pub(crate) mod dropout;
 pub(crate) mod half;
 pub(crate) mod merge;
+pub(crate) mod mix;
 pub(crate) mod multiply;

@@ -30,6 +30,11 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// The weights `[inputs,units]` of a layer, which lie there as such, or `by_unit` as `[units,inputs]`.
+    pub(crate) fn of_units(tensor: &'a Tensor, [inputs, units]: [usize; 2], by_unit: bool) -> Self {
+        if by_unit { Self::new(tensor, inputs).t() } else { Self::new(tensor, units) }
+    }
+
     /// The transposed matrix.
     pub(crate) fn t(self) -> Self {
         Self { transposed: !self.transposed, ..self }

@@ -54,6 +54,23 @@ pub(crate) struct Gemm<'a> {
     pub(crate) accumulate: bool,
 }
 
+/// Adds `x`ᵀ `d` to the gradient of a layer's weights, of `m` rows: `x` has its inputs, `d` the gradients of its units.
+/// See [`Matrix::of_units`].
+pub(crate) fn add_slopes(
+    x: Matrix<'_>,
+    d: Matrix<'_>,
+    m: usize,
+    [inputs, units]: [usize; 2],
+    d_weight: &Tensor,
+    by_unit: bool,
+) -> Result<()> {
+    let product = |m_, n| Gemm { m: m_, n, k: m, bias: None, accumulate: true };
+    match by_unit {
+        true => product(units, inputs).run(d.t(), x, Matrix::new(d_weight, inputs)),
+        false => product(inputs, units).run(x.t(), d, Matrix::new(d_weight, units)),
+    }
+}
+
 impl<'g> Gemm<'g> {
     /// `c` = `a` `b`, or each `c` of a batch. The matrices lie inside their tensors.
     pub(crate) fn run(self, a: Matrix<'_>, b: Matrix<'_>, c: Matrix<'g>) -> Result<()> {

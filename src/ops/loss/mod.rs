@@ -4,6 +4,7 @@ pub(crate) mod answers;
 pub(crate) mod crf;
 pub(crate) mod cross_entropy;
 pub(crate) mod ctc;
+pub(crate) mod density_loss;
 pub(crate) mod metric_sums;
 pub(crate) mod pointwise_loss;
 pub(crate) mod projected;

@@ -6,7 +6,7 @@
 use super::answers::{self, answers};
 use super::cross_entropy::{self, Wanted};
 use crate::ops::elementwise::copy::copy;
-use crate::ops::gemm::{Gemm, Matrix};
+use crate::ops::gemm::{Gemm, Matrix, add_slopes};
 use crate::ops::sums::column_sum::column_sum;
 use crate::{Result, Tensor};
 use std::ops::Range;
@@ -23,8 +23,9 @@ const ROWS: usize = 64;
 pub(crate) struct Projected {
     /// `[..,I]`
     pub(crate) x: Tensor,
-    /// `[I,C]`
+    /// `[I,C]`, or `[C,I]` if it is tied to an embedding.
     pub(crate) weight: Tensor,
+    pub(crate) tied: bool,
     /// `[C]`, if there is one.
     pub(crate) bias: Option<Tensor>,
     pub(crate) wanted: Wanted,
@@ -91,18 +92,15 @@ impl Projected {
             let d_logits = cross_entropy::backward(&logits, &self.wanted(&rows), &stats, d_loss)?;
             let mixed = self.weight.is_half();
             let d = Matrix::new(&d_logits, classes).rounded(mixed);
-            Gemm { m: features, n: classes, k: m, bias: None, accumulate: true }.run(
-                Matrix::new(&self.x, features).skip(first).t().rounded(mixed),
-                d,
-                Matrix::new(d_weight, classes),
-            )?;
+            let x = Matrix::new(&self.x, features).skip(first).rounded(mixed);
+            add_slopes(x, d, m, [features, classes], d_weight, self.tied)?;
             if let Some(d_bias) = d_bias {
                 column_sum(&d_logits, d_bias)?;
             }
             if let Some(d_x) = &d_x {
                 Gemm { m, n: features, k: classes, bias: None, accumulate: false }.run(
                     d,
-                    Matrix::new(&self.weight, classes).t(),
+                    Matrix::of_units(&self.weight, [features, classes], self.tied).t(),
                     Matrix::new(d_x, features).skip(first),
                 )?;
             }
@@ -115,7 +113,7 @@ impl Projected {
     }
 
     fn classes(&self) -> usize {
-        self.weight.shape()[1]
+        self.weight.shape()[usize::from(!self.tied)]
     }
 
     /// The rows of `x`.
@@ -139,7 +137,7 @@ impl Projected {
         let logits = room.view(0, [m, n]);
         Gemm { m, n, k, bias: self.bias.as_ref(), accumulate: false }.run(
             Matrix::new(&self.x, k).skip(rows.start * k),
-            Matrix::new(&self.weight, n),
+            Matrix::of_units(&self.weight, [k, n], self.tied),
             Matrix::new(&logits, n),
         )?;
         Ok(logits)

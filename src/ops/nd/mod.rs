@@ -1,5 +1,5 @@
-//! Ops on tensors of any number of axes, as graphs are made of that other programs wrote: no tape, and no layer of
-//! this crate calls them. [`host`] has the same of arrays of any type on the host, for shapes and constants.
+//! Ops on tensors of any number of axes, as graphs are made of that other programs wrote: no tape, and of the layers
+//! of this crate few call them. [`host`] has the same of arrays of any type on the host, for shapes and constants.
 //!
 //! Tensors are of f32; a boolean is 1 or 0, and anything but 0 is true. An axis may be empty, and a tensor may have
 //! no axes, which is one number. Once axes that lie together are joined, eight are left at most; more are

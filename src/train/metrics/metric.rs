@@ -299,6 +299,11 @@ impl Metric {
             _ => (family == Family::Numbers, NUMBERS),
         };
         let path = self.words().1;
+        if loss.distribution().is_some() {
+            let expected = "a loss of which outputs are numbers, classes or yes and no, not parameters; Distribution::mean \
+                            and Distribution::quantile make numbers of predictions for train::metrics";
+            return Err(Error::Loss { loss: path, expected, found: loss.name().into() });
+        }
         if !fits {
             return Err(Error::Loss { loss: path, expected, found: loss.name().into() });
         }

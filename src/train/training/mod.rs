@@ -198,6 +198,7 @@ impl Sequential {
                 Loss::Huber { delta } => loss::huber(tape, &output, y, *delta, weights)?,
                 Loss::Quantile { quantile: q } => loss::quantile(tape, &output, y, *q, weights)?,
                 Loss::Quantiles(all) => loss::quantiles(tape, &output, y, all, weights)?,
+                Loss::Likelihood(of) => of.loss(tape, &output, y, weights)?,
                 _ => loss::mean_squared_error(tape, &output, y, weights)?,
             },
             (_, Some(_)) => return bad("Targets::classes", "Targets::values"),

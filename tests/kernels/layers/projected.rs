@@ -144,6 +144,7 @@ fn parts_of_a_projection_and_its_loss() {
                 let projected = Projected {
                     x: tensor(&case.x, [n, i], device),
                     weight: tensor(&case.weight, [i, c], device),
+                    tied: false,
                     bias: has_bias.then(|| tensor(&case.bias, [c], device)),
                     wanted,
                     rows: ROWS,

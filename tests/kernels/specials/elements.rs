@@ -7,7 +7,9 @@ use super::frames::counting;
 use super::{Case, argument, none, one_gpu, pairs, with_zeros, words};
 use crate::device::overrides::Forced;
 use crate::ops::common::threefry::Key;
-use crate::ops::elementwise::{activation, add, add_into, copy, dropout, half, merge, multiply};
+use crate::ops::elementwise::{
+    activation, add, add_into, copy, dropout, half, merge, mix, multiply,
+};
 use crate::ops::frames::{apply_mask, copy_columns, gather, pack, swap_axes};
 use crate::ops::sums::{column_sum, reduce_sum};
 use crate::{Device, Lengths, Mask, Tensor};
@@ -387,6 +389,39 @@ fn halves_of_rows() {
         }
         .check(&mut failures);
     }
+    none(&failures);
+}
+
+#[test]
+fn mixes() {
+    let mut failures = Vec::new();
+    let (n, seed) = (131, 107);
+    let mut r = Random::new(seed);
+    let arguments = ["a", "b", "t", "d_y"];
+    Case {
+        op: "mix",
+        what: String::new(),
+        seed,
+        bound: 1e-6,
+        arguments: arguments.map(|name| argument(name, r.uniform(n, -1.0, 1.0))).into(),
+        run: &|device, x| {
+            let x: Vec<_> = x.iter().map(|x| tensor(x, [n], device)).collect();
+            let parts = [&x[0], &x[1], &x[2]];
+            let slopes = mix::backward(parts, &x[3]).unwrap();
+            [mix::mix(parts)].into_iter().chain(slopes.map(Ok)).map(words).collect()
+        },
+        formula: &|x| {
+            let [a, b, t, d] = [0, 1, 2, 3].map(|k| &x[k]);
+            let of = |f: &dyn Fn(usize) -> f64| (0..n).map(f).collect::<Vec<_>>();
+            vec![
+                of(&|i| b[i] + t[i] * (a[i] - b[i])),
+                of(&|i| t[i] * d[i]),
+                of(&|i| (1.0 - t[i]) * d[i]),
+                of(&|i| (a[i] - b[i]) * d[i]),
+            ]
+        },
+    }
+    .check(&mut failures);
     none(&failures);
 }
 

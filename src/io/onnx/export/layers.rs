@@ -15,6 +15,8 @@ struct DenseOptions {
     units: usize,
     activation: Activation,
     use_bias: bool,
+    #[serde(default)]
+    tied: bool,
     frozen: Any,
     kernel_init: Any,
     bias_init: Any,
@@ -33,6 +35,7 @@ struct EmbeddingOptions {
     mask_zero: bool,
     frozen: Any,
     sparse: Any,
+    dropout: Any,
     init: Any,
 }
 
@@ -133,7 +136,7 @@ impl Writer<'_> {
             "batch_norm" => self.batch_norm(&self.options(layer)?, x),
             "conv1d" => self.conv(&self.options(layer)?, x),
             "dense" => self.dense(&self.options(layer)?, x),
-            "dropout" => Ok(x),
+            "activity_penalty" | "dropout" => Ok(x),
             "embedding" => self.embedding(&self.options(layer)?, x),
             "flatten" => self.flatten(x, layer.output_size()),
             "graph" => self.graph_of(&self.options::<Vec<_>>(layer)?, layer, x),
@@ -160,6 +163,13 @@ impl Writer<'_> {
     }
 
     fn dense(&mut self, options: &DenseOptions, x: Flow) -> Result<Flow> {
+        if options.tied {
+            return Err(Error::Unsupported {
+                what: "Dense::tied",
+                with: "a file of ONNX",
+                help: "give the weights to a Dense of their own: Params::get and Params::set",
+            });
+        }
         let (units, name) = (options.units, self.parameter()?);
         let weight = self.turned(&name, [units, x.features]);
         let mut y = self.graph.node("MatMul", &[&x.name, &weight], vec![]);
