@@ -159,18 +159,17 @@ impl Team {
 /// Some teams for the translation test; the text does not depend on them. The last are those of a GPU with
 /// plenty of shared memory.
 pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
-    let task = |batch, hidden_size, half| {
-        let (variant, ragged, save, lanes, timesteps) = (false, false, true, 1, 1);
+    let task = |batch, hidden_size| {
+        let (variant, ragged, half, save, lanes, timesteps) = (false, false, false, true, 1, 1);
         Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size }
     };
     let small = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
     let small = small.map(|(hidden_size, workgroups, batch)| {
-        let task = task(batch, hidden_size, false);
+        let task = task(batch, hidden_size);
         Team::new(task, &Limits::defaults(), CACHED_WEIGHTS, workgroups).map(Team::constants)
     });
-    let large = [(1, 128, false), (4, 128, false), (1, 1024, true), (4, 1024, false)];
-    let large = large
-        .map(|(batch, hidden_size, half)| on_hardware(task(batch, hidden_size, half), 64 << 10));
+    let large = [(1, 128), (4, 128), (1, 1024), (4, 1024)];
+    let large = large.map(|(batch, hidden_size)| on_hardware(task(batch, hidden_size), 64 << 10));
     small.into_iter().chain(large).flatten().collect()
 }
 
