@@ -2,6 +2,7 @@
 
 use super::{CONTROL, POLLS, PROBE, Phase, Task, bind, cleared, kernel, timeout_flag};
 use crate::Result;
+use crate::device::class::Class;
 use crate::device::gpu::{Gpu, Limits};
 use crate::device::kernel::{Constants, Dispatch};
 use crate::ops::common::Launch;
@@ -88,8 +89,24 @@ impl Team {
         self.hidden_size.div_ceil(self.split)
     }
 
+    /// Values of R that each invocation has from the cache at each step.
+    fn streamed(self) -> usize {
+        self.share() - self.kept[0] - self.kept[1]
+    }
+
     fn on_chip(self) -> bool {
-        self.kept[0] + self.kept[1] >= self.share()
+        self.streamed() == 0
+    }
+
+    /// Whether it is worth it to have some of R from the cache at each step, for each tile of these rows anew,
+    /// where `Stepwise` has all of R for all rows.
+    ///
+    /// By the bytes alone that would be up to as many; a half more is paid for by what they leave out: a step
+    /// of `Stepwise` costs a dispatch and goes through R value by value, 8 + 0.07 H us on an H200 with up to 16
+    /// rows, that is 150 at H 2048, where the cache gives all of R, 67 MB, in 13 (5 TB/s) and memory in 28. An
+    /// exchange is 1.3. On a card whose memory is the bound, at most a half is lost.
+    fn pays_off_chip(self, rows: usize) -> bool {
+        2 * rows.div_ceil(self.tile) * self.streamed() <= 3 * self.share()
     }
 
     pub(super) fn teams(self, rows: usize) -> usize {
@@ -144,21 +161,29 @@ pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
     teams.into_iter().filter_map(team).map(Team::constants).collect()
 }
 
-/// The team for a layer, or why there is none. `on_chip` says whether all of R has to fit there.
+/// The team for a layer, or why there is none. `auto` says whether it has to pay.
 ///
 /// The fewest workgroups that hold R on chip, as far as so many run at once; then the rows are
-/// spread over as many teams as run at once.
+/// spread over as many teams as run at once. Where fewer run, what they cannot hold comes from the cache, which
+/// pays on a card for few rows: [`Team::pays_off_chip`].
 ///
 /// A software adapter has no such memory: it takes as many workgroups as it has threads, asks
 /// nothing, and, once they have waited in vain, one for a team's work. A machine that is busy
 /// with something else then gets the same bits as one that is not.
-pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
+pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, auto: bool) -> Result<Result<Team, String>> {
     let all = task.lanes * task.batch;
     let few = gpu.info.software || gpu.forced().workgroups.is_some();
     // Tiles as small as the rows of a team, which depend on how many teams of such tiles run at once.
     let mut rows = if few { task.batch } else { 1 };
     loop {
-        let team = match team_of(gpu, Task { batch: rows, ..task }, on_chip)? {
+        let off_chip = |team: Team| {
+            // Its tiles, once it is settled how many rows it takes.
+            let whole = Team::new(task, &gpu.limits, cached(gpu), team.workgroups);
+            !auto
+                || gpu.class == Class::Discrete
+                    && whole.is_some_and(|team| team.pays_off_chip(task.batch))
+        };
+        let team = match team_of(gpu, Task { batch: rows, ..task }, off_chip)? {
             Ok(team) => team,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -184,14 +209,22 @@ fn fewest(task: Task, limits: &Limits, cached: [usize; 2]) -> Option<Team> {
     teams.find(|team| team.on_chip())
 }
 
-/// The team for a layer of so many rows a team.
-fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
+/// The most values of R that an invocation keeps in registers, and in shared memory.
+fn cached(gpu: &Gpu) -> [usize; 2] {
+    let usual = if gpu.info.software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
+    gpu.forced().keep.unwrap_or(usual)
+}
+
+/// The team for a layer of so many rows a team; not all of R on chip if `off_chip` says so.
+fn team_of(
+    gpu: &Arc<Gpu>,
+    task: Task,
+    off_chip: impl Fn(Team) -> bool,
+) -> Result<Result<Team, String>> {
     let (limits, software) = (&gpu.limits, gpu.info.software);
     let hidden_size = task.hidden_size;
     let threads = threads(gpu);
-    let usual = if software { CACHED_WEIGHTS_SOFTWARE } else { CACHED_WEIGHTS };
-    let forced = gpu.forced();
-    let cached = forced.keep.unwrap_or(usual);
+    let (forced, cached) = (gpu.forced(), cached(gpu));
     let make = |workgroups| Team::new(task, limits, cached, workgroups);
     let found = match forced.workgroups {
         Some(workgroups) => make(workgroups),
@@ -216,8 +249,8 @@ fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, Str
         if at_once >= team.workgroups {
             break;
         }
-        let fewer = make(at_once.max(1)).filter(|fewer| !on_chip && fewer.workgroups <= at_once);
-        let Some(fewer) = fewer else {
+        let fewer = make(at_once.max(1)).filter(|team| team.workgroups <= at_once);
+        let Some(fewer) = fewer.filter(|team| off_chip(*team)) else {
             return Ok(Err(format!(
                 "it needs {} workgroups that run at once, of which {at_once} were seen",
                 team.workgroups
@@ -246,8 +279,7 @@ fn constants(task: Task, team: Team) -> Constants {
 /// Has the kernel of a pass compiled beside what is compiled next. Those of a layer's two passes take a driver the
 /// longest of all, and each is waited for to count its workgroups.
 fn foresee(gpu: &Gpu, task: Task) {
-    let cached = gpu.forced().keep.unwrap_or(CACHED_WEIGHTS);
-    if let Some(team) = fewest(task, &gpu.limits, cached) {
+    if let Some(team) = fewest(task, &gpu.limits, cached(gpu)) {
         gpu.foresee(&Dispatch {
             kernel: kernel(task),
             grid: [1; 3],
