@@ -18,7 +18,7 @@ fn weight(k: u32, unit: u32) -> Gates { return r[way * dims.r_way + k * H + unit
 
 fn keep_before(at: u32, step: u32, h: f32, c: f32) {
     if step == 0u { publish(at, h); }
-    c_before[at] = c;
+    keep_c(at, c);
 }
 
 // Where a row's h before a step lies.
@@ -119,10 +119,15 @@ fn main(
     workgroupBarrier();
     var done = steps * tiles;
     for (var step = begin; step < steps; step++) {
+        if FUSED && !recover && (step - begin) % AHEAD == 0u {
+            // Nobody needs those of the block before any more.
+            workgroupBarrier();
+            make_sums(step, part, column, unit);
+        }
         for (var tile = 0u; tile < tiles; tile++) {
             let mine = part / TILE == tile;
             var x = vec4(0.0);
-            if mine && unit < H { x = x_part(row, step, unit); }
+            if !FUSED && mine && unit < H { x = x_part(row, step, unit); }
             if lane == 0u && tile == 0u { fail_here(share.first, step); }
             if step == 0u {
                 stage_initial(row0, tile * TILE, lane);
@@ -178,6 +183,8 @@ fn main(
                     if recover {
                         carry = state_before(row, step, unit);
                         x = x_part(row, step, unit);
+                    } else if FUSED {
+                        x = made_sum(part, (step - begin) % AHEAD, column);
                     }
                     var a = x;
                     for (var p = 0u; p < SPLIT; p++) { a += parts[part_place(part % TILE, p, column)]; }

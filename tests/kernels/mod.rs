@@ -12,6 +12,8 @@ mod conv;
 mod dense;
 mod exchange_model;
 #[cfg(feature = "gpu")]
+mod fused;
+#[cfg(feature = "gpu")]
 mod gemm_cooperative;
 mod gemm_cpu;
 mod gradients;

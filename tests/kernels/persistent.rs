@@ -61,8 +61,8 @@ fn results(case: &Case, device: &Device) -> Vec<f32> {
 }
 
 fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
-    let (phase, variant, half, save, lanes) = (Phase::Forward, false, false, true, 1);
-    Task { phase, variant, ragged, half, save, lanes, batch, timesteps: 64, hidden_size }
+    let (phase, variant, half, save, fused, lanes) = (Phase::Forward, false, false, true, false, 1);
+    Task { phase, variant, ragged, half, save, fused, lanes, batch, timesteps: 64, hidden_size }
 }
 
 /// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass

@@ -36,6 +36,8 @@ pub(crate) struct Team {
     tile: usize,
     /// Words that a unit hands on at a step: h, or d_a.
     words: usize,
+    /// Whether it makes the input's part of the gates, too: see [`super::fused`].
+    pub(crate) fused: bool,
     /// Values of R that an invocation keeps in registers and in shared memory.
     kept: [usize; 2],
     /// Rows of the batch.
@@ -61,7 +63,9 @@ impl Team {
         TILES.into_iter().filter(|&tile| tile <= split && tile < 2 * rows).find_map(|tile| {
             // A staged word is of h, or of d_a of four gates; a part of four gates, or of d_h.
             let [staged, part] = if task.phase == Phase::Forward { [4, 16] } else { [16, 4] };
-            let bytes = staged * share * split * tile + part * units * split * tile;
+            // Four of the input's sums an invocation.
+            let ahead = if task.fused { 64 } else { 0 };
+            let bytes = staged * share * split * tile + (part * tile + ahead) * units * split;
             // The rows; the words of the exchange; and a slice that is empty has a value.
             let left = room.checked_sub(bytes + 16 * split + 48)?;
             // Two of 16 bits take the room of one.
@@ -76,6 +80,7 @@ impl Team {
                 split,
                 tile,
                 words: if task.phase == Phase::Forward { 1 } else { 4 },
+                fused: task.fused,
                 kept: [registers, shared],
                 rows: rows.next_multiple_of(tile).min(split / tile * tile),
                 at_once: 1,
@@ -117,7 +122,8 @@ impl Team {
         let invocations = self.units * self.split;
         // A row's words, padded as they are staged, over the invocations.
         let each = (self.words * self.share() * self.split).div_ceil(invocations);
-        [
+        let ahead = [("AHEAD", 4 * self.split / self.tile), ("SUMS", 4 * invocations)];
+        let constants = [
             ("WG", invocations),
             ("H", self.hidden_size),
             ("TEAM", self.workgroups),
@@ -132,9 +138,9 @@ impl Team {
             ("EACH", each.min(SLOTS / self.tile)),
             ("PARTS", invocations * self.tile),
             ("SHARED", (self.kept[1] * invocations).max(1)),
-        ]
-        .map(|(name, value)| (name, value as u32))
-        .to_vec()
+        ];
+        let more = if self.fused { &ahead[..] } else { &[] };
+        constants.iter().chain(more).map(|&(name, value)| (name, value as u32)).collect()
     }
 
     /// Timesteps of a launch, such that even one that recovers ends within a second or two: its
@@ -148,14 +154,24 @@ impl Team {
 }
 
 /// Some teams for the translation test; the text does not depend on them.
-pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
+pub(super) fn shapes(phase: Phase, fused: bool) -> Vec<Constants> {
     let limits = Limits::defaults();
     let teams = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
     let team = |(hidden_size, workgroups, batch)| {
         let (variant, ragged, half, save, lanes) = (false, false, false, true, 1);
         let timesteps = 1;
-        let task =
-            Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size };
+        let task = Task {
+            phase,
+            variant,
+            ragged,
+            half,
+            save,
+            fused,
+            lanes,
+            batch,
+            timesteps,
+            hidden_size,
+        };
         Team::new(task, &limits, CACHED_WEIGHTS, workgroups)
     };
     teams.into_iter().filter_map(team).map(Team::constants).collect()
@@ -193,6 +209,9 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, auto: bool) -> Result<Result<Team
             continue;
         }
         let team = Team { rows: each.next_multiple_of(team.tile).min(team.rows), ..team };
+        if team.fused && team.rows > team.tile {
+            return self::team(gpu, Task { fused: false, ..task }, auto);
+        }
         let most = gpu.limits.max_compute_workgroups_per_dimension as usize;
         let grid = (task.lanes * team.teams(task.batch)).max(team.workgroups * team.at_once);
         if grid > most {
@@ -281,7 +300,7 @@ fn constants(task: Task, team: Team) -> Constants {
 fn foresee(gpu: &Gpu, task: Task) {
     if let Some(team) = fewest(task, &gpu.limits, cached(gpu)) {
         gpu.foresee(&Dispatch {
-            kernel: kernel(task),
+            kernel: kernel(task, team),
             grid: [1; 3],
             constants: &constants(task, team),
             uniform: &Dims::default().words(),
@@ -296,7 +315,7 @@ pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     if cfg!(target_arch = "wasm32") {
         return Ok(team.workgroups);
     }
-    let (kernel, constants) = (kernel(task), constants(task, team));
+    let (kernel, constants) = (kernel(task, team), constants(task, team));
     gpu.workgroups_at_once((kernel.name, constants.clone()), || {
         if task.save && task.phase == Phase::Forward {
             foresee(gpu, Task { phase: Phase::Backward, ..task });
