@@ -60,7 +60,7 @@ fn fused_sums_have_the_bits_of_a_product() {
             case.layer.reverse = reverse;
             assert_fused(&case, &device);
             let found = bits(&case, &device, false);
-            assert_same_bits(&format!("{case}"), &found, &bits(&case, &device, true));
+            assert_same_bits(format!("{case}"), &found, &bits(&case, &device, true));
         }
         case.check_passes(&[false], "fused", &device, Strategy::Persistent, &case.answer());
     }
@@ -79,7 +79,7 @@ fn fused_chunks_begin_where_they_do() {
             assert_fused(&case, &device);
             let found = bits(&case, &device, false);
             if !lengths {
-                assert_same_bits(&format!("{case}"), &found, &bits(&case, &device, true));
+                assert_same_bits(format!("{case}"), &found, &bits(&case, &device, true));
             }
             let answer = case.answer();
             case.check_passes(&[false], "chunks", &device, Strategy::Persistent, &answer);
