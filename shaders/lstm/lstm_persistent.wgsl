@@ -18,7 +18,7 @@ fn weight(k: u32, unit: u32) -> Gates { return r[way * dims.r_way + k * H + unit
 
 fn keep_before(at: u32, step: u32, h: f32, c: f32) {
     if step == 0u { publish(at, h); }
-    c_before[at] = c;
+    keep_c(at, c);
 }
 
 // Where a row's h before a step lies.
@@ -118,10 +118,15 @@ fn main(
     workgroupBarrier();
     var done = steps * tiles;
     for (var step = begin; step < steps; step++) {
+        if FUSED && !recover && (step - begin) % AHEAD == 0u {
+            // Nobody needs those of the block before any more.
+            workgroupBarrier();
+            make_sums(step, part, column, unit);
+        }
         for (var tile = 0u; tile < tiles; tile++) {
             let mine = part / TILE == tile;
             var x = vec4(0.0);
-            if mine && unit < H { x = x_part(row, step, unit); }
+            if !FUSED && mine && unit < H { x = x_part(row, step, unit); }
             if lane == 0u && tile == 0u { fail_here(share.first, step); }
             if step == 0u {
                 stage_initial(row0, tile * TILE, lane);
@@ -158,7 +163,16 @@ fn main(
                 for (var j = 0u; j < KS; j++) {
                     multiply(&a0, &a1, &a2, &a3, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));
                 }
-                for (var j = KR + KS; j < K; j++) {
+                // All four are on their way before the first is used.
+                for (var j = KR + KS; j + 3u < K; j += 4u) {
+                    //@ for i in 0..4
+                    let w$i = weight_from((j + $iu) * SPLIT + part, unit);
+                    //@ end
+                    //@ for i in 0..4
+                    multiply(&a0, &a1, &a2, &a3, (j + $iu) * SPLIT + part, vec4<f32>(w$i));
+                    //@ end
+                }
+                for (var j = K - (K - KR - KS) % 4u; j < K; j++) {
                     let k = j * SPLIT + part;
                     multiply(&a0, &a1, &a2, &a3, k, vec4<f32>(weight_from(k, unit)));
                 }
@@ -175,6 +189,8 @@ fn main(
                     if recover {
                         carry = state_before(row, step, unit);
                         x = x_part(row, step, unit);
+                    } else if FUSED {
+                        x = made_sum(part, (step - begin) % AHEAD, column);
                     }
                     var a = x;
                     for (var p = 0u; p < SPLIT; p++) { a += parts[part_place(part % TILE, p, column)]; }

@@ -130,7 +130,16 @@ fn main(
                 for (var j = 0u; j < KS; j++) {
                     multiply(&d_h, (KR + j) * SPLIT + part, vec4<f32>(slice[j * WG + lane]));
                 }
-                for (var j = KR + KS; j < K; j++) {
+                // All four are on their way before the first is used.
+                for (var j = KR + KS; j + 3u < K; j += 4u) {
+                    //@ for i in 0..4
+                    let w$i = weight_from((j + $iu) * SPLIT + part, unit);
+                    //@ end
+                    //@ for i in 0..4
+                    multiply(&d_h, (j + $iu) * SPLIT + part, vec4<f32>(w$i));
+                    //@ end
+                }
+                for (var j = K - (K - KR - KS) % 4u; j < K; j++) {
                     let k = j * SPLIT + part;
                     multiply(&d_h, k, vec4<f32>(weight_from(k, unit)));
                 }

@@ -46,7 +46,7 @@ pub(crate) struct Forced {
 
 impl Forced {
     /// Nothing is forced.
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         workgroups: None,
         keep: None,
         polls: None,

@@ -108,6 +108,7 @@ static KERNELS: &[&[Kernel]] = &[
     one(&two_sided_loss::BACKWARD),
     &schedule::persistent::FORWARD,
     &schedule::persistent::BACKWARD,
+    one(&schedule::persistent::FUSED),
     &recompute::KERNELS,
     &schedule::sequence::FORWARD,
     one(&schedule::sequence::FORWARD_SUBGROUP),

@@ -14,6 +14,8 @@ mod dense;
 mod density_loss;
 mod exchange_model;
 #[cfg(feature = "gpu")]
+mod fused;
+#[cfg(feature = "gpu")]
 mod gemm_cooperative;
 mod gemm_cpu;
 mod gradients;

@@ -65,8 +65,8 @@ fn results(case: &Case, device: &Device) -> Vec<f32> {
 }
 
 fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
-    let (phase, variant, half, save, lanes) = (Phase::Forward, false, false, true, 1);
-    Task { phase, variant, ragged, half, save, lanes, batch, timesteps: 64, hidden_size }
+    let (phase, variant, half, save, fused, lanes) = (Phase::Forward, false, false, true, false, 1);
+    Task { phase, variant, ragged, half, save, fused, lanes, batch, timesteps: 64, hidden_size }
 }
 
 /// One of two workgroups starts too late, gives up at a step, or sleeps there, in each pass: the pass
@@ -76,31 +76,45 @@ fn task(ragged: bool, batch: usize, hidden_size: usize) -> Task {
 #[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
 #[test]
 fn a_workgroup_that_fails_changes_nothing() {
-    let device = device(false, false);
-    // Rows of different lengths, by three teams in two launches.
-    let case = Case::new(3, [17, 4, 3, 9], Options::ALL);
     let usual = Forced { workgroups: Some(2), ..Forced::default() };
+    // Rows of different lengths, by three teams in two launches.
+    check_faults(&Case::new(3, [17, 4, 3, 9], Options::ALL), usual);
+}
+
+/// The same where an invocation has one value of R in a register, one in shared memory, four and then two more
+/// from the cache.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
+#[test]
+fn a_workgroup_that_fails_off_chip_changes_nothing() {
+    let usual = Forced { workgroups: Some(2), keep: Some([1, 1]), ..Forced::default() };
+    check_faults(&Case::new(6, [17, 2, 3, 60], Options::ALL), usual);
+}
+
+fn check_faults(case: &Case, usual: Forced) {
+    let device = device(false, false);
     let gpu = forced(&device, usual);
+    let (batch, steps) = (case.layer.batch, case.layer.timesteps);
     // Whether workgroups share the work.
-    let shared = || match select::schedule(&gpu, Strategy::Persistent, task(true, 17, 9)).unwrap() {
+    let task = task(true, batch, case.layer.hidden_size);
+    let shared = || match select::schedule(&gpu, Strategy::Persistent, task).unwrap() {
         Schedule::Persistent(team) => !team.alone,
         _ => false,
     };
-    let (expected, answer) = (results(&case, &device), case.answer());
+    let (expected, answer) = (results(case, &device), case.answer());
     for &window in if quick() { &[None][..] } else { &[None, Some(2), Some(3)] } {
-        for fault in 0..2 + 2 * 5 {
+        for fault in 0..2 + 2 * (steps as u32 + 1) {
             // Who sleeps makes the others lose their patience; whoever gives up tells them.
             let polls = Some(if fault % 2 == 1 { 1 << 10 } else { 1 << 20 });
             forced(&device, Forced { window, fault, polls, ..usual });
             assert!(shared());
             let what = format!("window {window:?}, fault {fault} on {device}");
-            assert_same_bits(&what, &results(&case, &device), &expected);
+            assert_same_bits(&what, &results(case, &device), &expected);
             if fault > 0 && fault % 2 == 0 {
                 assert!(gpu.coresident.timed_out(), "{what}");
                 assert!(!shared(), "{what}");
                 let what = format!("after {what}");
                 match gpu.info.software {
-                    true => assert_same_bits(what, &results(&case, &device), &expected),
+                    true => assert_same_bits(what, &results(case, &device), &expected),
                     false => {
                         let strategy = Strategy::Persistent;
                         case.check_passes(&[true], &what, &device, strategy, &answer);
@@ -139,44 +153,48 @@ fn zeros_are_exchanged_like_other_numbers() {
 /// What a GPU's teams declare of shared memory is no more than it has.
 #[test]
 fn teams_fit_the_shared_memory() {
-    for (phase, family) in
-        [(Phase::Forward, &persistent::FORWARD), (Phase::Backward, &persistent::BACKWARD)]
-    {
-        for (kernel, half) in family.iter().zip([false, true]) {
-            let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
-            let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
-            let info = validator.validate(&module).unwrap();
-            for (room, batch, hidden_size) in [16 << 10, 32 << 10, 48 << 10, 64 << 10]
-                .into_iter()
-                .flat_map(|room| [1, 2, 4].map(|batch| (room, batch)))
-                .flat_map(|(room, batch)| [1, 33, 128, 512, 1000].map(|h| (room, batch, h)))
-            {
-                let task = Task { phase, half, ..task(false, batch, hidden_size) };
-                let what = format!("{}, B {batch}, H {hidden_size} in {room}", kernel.name);
-                let Some(constants) = persistent::team::on_hardware(task, room) else {
-                    // d_a of a row alone is all of it.
-                    assert!(room < 32 << 10 && hidden_size == 1000, "{what}");
-                    continue;
-                };
-                let mut values: PipelineConstants =
-                    constants.iter().map(|&(k, v)| (k.to_owned(), v.into())).collect();
-                values.insert("LENGTHS".to_owned(), 0.0);
-                if phase == Phase::Forward {
-                    values.insert("SAVE".to_owned(), 1.0);
-                }
-                let (module, _) = process_overrides(&module, &info, None, &values).unwrap();
-                let shared = module
-                    .global_variables
-                    .iter()
-                    .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
-                let bytes: u32 = shared
-                    .map(|(_, variable)| {
-                        let size = module.types[variable.ty].inner.size(module.to_ctx());
-                        size.next_multiple_of(16)
-                    })
-                    .sum();
-                assert!(bytes <= room, "{what}: {bytes} bytes, {constants:?}");
+    use Phase::{Backward, Forward};
+    let kernels = [
+        (Forward, &persistent::FORWARD[0], false, false),
+        (Forward, &persistent::FORWARD[1], true, false),
+        (Forward, &persistent::FUSED, false, true),
+        (Backward, &persistent::BACKWARD[0], false, false),
+        (Backward, &persistent::BACKWARD[1], true, false),
+    ];
+    for (phase, kernel, half, fused) in kernels {
+        let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+        let info = validator.validate(&module).unwrap();
+        for (room, batch, hidden_size) in [16 << 10, 32 << 10, 48 << 10, 64 << 10]
+            .into_iter()
+            .flat_map(|room| [1, 2, 4].map(|batch| (room, batch)))
+            .flat_map(|(room, batch)| [1, 33, 128, 512, 1000].map(|h| (room, batch, h)))
+        {
+            let task = Task { phase, half, fused, ..task(false, batch, hidden_size) };
+            let what = format!("{}, B {batch}, H {hidden_size} in {room}", kernel.name);
+            let Some(constants) = persistent::team::on_hardware(task, room) else {
+                // d_a of a row alone is all of it.
+                assert!(room < 32 << 10 && hidden_size == 1000, "{what}");
+                continue;
+            };
+            let mut values: PipelineConstants =
+                constants.iter().map(|&(k, v)| (k.to_owned(), v.into())).collect();
+            values.insert("LENGTHS".to_owned(), 0.0);
+            if phase == Forward {
+                values.insert("SAVE".to_owned(), f64::from(u8::from(!fused)));
             }
+            let (module, _) = process_overrides(&module, &info, None, &values).unwrap();
+            let shared = module
+                .global_variables
+                .iter()
+                .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
+            let bytes: u32 = shared
+                .map(|(_, variable)| {
+                    let size = module.types[variable.ty].inner.size(module.to_ctx());
+                    size.next_multiple_of(16)
+                })
+                .sum();
+            assert!(bytes <= room, "{what}: {bytes} bytes, {constants:?}");
         }
     }
 }
@@ -222,6 +240,27 @@ fn auto_takes_it_where_no_workgroup_is_wide_enough() {
     // Neither other cells nor a single step.
     assert!(!taken(Task { variant: true, ..large }));
     assert!(!taken(Task { timesteps: 1, ..large }));
+}
+
+/// On a card a layer of which not all of R fits on chip goes by workgroups while its rows are few tiles.
+#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
+#[test]
+fn a_card_streams_r_for_few_rows() {
+    let device = gpu(GpuOptions::default().poison().threads(2).like_hardware());
+    if lacks_software(&gpu(GpuOptions::default())) {
+        return;
+    }
+    // 65 workgroups would hold R, far more than run at once.
+    let gpu = forced(&device, Forced { keep: Some([1, 1]), ..Forced::default() });
+    let team = |batch, auto| persistent::team(&gpu, task(false, batch, 130), auto).unwrap();
+    for batch in [1, 2, 40] {
+        assert!(team(batch, false).is_ok(), "who asks for it, gets it");
+    }
+    let few = team(1, true).unwrap();
+    assert!(few.workgroups < 65, "{few:?}");
+    assert!(team(40, true).is_err());
+    let case = Case::new(8, [1, 9, 3, 130], Options { lengths: false, ..Options::ALL });
+    case.check_passes(&[false, true], "off chip", &device, Strategy::Auto, &case.answer());
 }
 
 #[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]

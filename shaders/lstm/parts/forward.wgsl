@@ -1,5 +1,6 @@
 // What every schedule of the LSTM's forward pass shares: its bindings, and how a step of one
-// unit ends. Bindings 3 and 8 are the schedule's: lstm/parts/history.wgsl, or lstm_persistent.
+// unit ends. Bindings 1 and 4 are in lstm/parts/gates.wgsl, or lstm/parts/fused.wgsl; 3 and 8 are the schedule's:
+// lstm/parts/history.wgsl, or lstm_persistent.
 //
 // Shapes  gates: [frames,H] of 4 (i,f,g,o): on entry W x + b, on exit, if SAVE, the activated
 //         gates; r: [H,H] of 4: [from, to]; h_before, c_before: [frames,H], the state before
@@ -10,12 +11,10 @@
 override SAVE: bool;
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read_write> gates: array<Gates>;   // [frames,H]
-@group(0) @binding(2) var<storage, read> r: array<Gates>;             // [H,H]: [from, to]
-@group(0) @binding(4) var<storage, read_write> c_before: array<f32>;  // [frames,H]
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;         // [B,T,..]
-@group(0) @binding(6) var<storage, read> rows: array<u32>;            // [B,3], if LENGTHS
-@group(0) @binding(7) var<storage, read_write> state: array<f32>;     // 2 of [2,B,H] for each way
+@group(0) @binding(2) var<storage, read> r: array<Gates>;          // [H,H]: [from, to]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;      // [B,T,..]
+@group(0) @binding(6) var<storage, read> rows: array<u32>;         // [B,3], if LENGTHS
+@group(0) @binding(7) var<storage, read_write> state: array<f32>;  // 2 of [2,B,H] for each way
 
 // Where h lies in a way's state that begins at `pair`; c is c_offset further on.
 fn state_place(pair: u32, row: Row, unit: u32) -> u32 {
@@ -41,11 +40,6 @@ fn initial_c(row: u32, unit: u32) -> f32 {
     return state[state_place(dims.state_in, here, unit) + dims.c_offset];
 }
 
-// W x + b; past a row's end anything.
-fn x_part(row: u32, step: u32, unit: u32) -> vec4<f32> {
-    return vec4<f32>(gates[place(find_row(row), step, unit)]);
-}
-
 // Ends a step of one unit of one row: a = W x + R h + b. Returns h, as R meets it, and c.
 fn finish(row: u32, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<f32> {
     let here = find_row(row);
@@ -57,7 +51,7 @@ fn finish(row: u32, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) -> vec2<
             next_state = finish_variant(here, step, unit, a, h, c);
         } else {
             let cell = cell_forward(a, c, unit);
-            if SAVE { gates[at] = Gates(cell.gates); }
+            if SAVE { keep_gates(at, cell.gates); }
             next_state = vec2(cell.h, cell.c);
             if dims.sequences != 0u { y[y_place(here, step, unit)] = cell.h; }
         }
@@ -73,7 +67,7 @@ fn finish_variant(row: Row, step: u32, unit: u32, a: vec4<f32>, h: f32, c: f32) 
     var old = vec2(h, c);
     if step == 0u { old.x = plain_initial_h(row, unit); } else { old.x = state[out]; }
     let cell = cell_forward(a, c, unit);
-    if SAVE { gates[at] = Gates(cell.gates); }
+    if SAVE { keep_gates(at, cell.gates); }
     var next_state = vec2(cell.h, cell.c);
     // Without it nothing of the old state meets the new one, not even 0 times a NaN.
     if has_zoneout() { next_state = mix(next_state, old, zoneout(row, step, unit)); }

@@ -8,5 +8,5 @@
 fn keep_before(at: u32, step: u32, h: f32, c: f32) {
     if HANDED_ON && step > 0u { return; }
     h_before[at] = h;
-    c_before[at] = c;
+    keep_c(at, c);
 }

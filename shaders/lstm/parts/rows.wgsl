@@ -41,6 +41,7 @@ struct Dims {
     peepholes: u32,
     // Of the persistent schedule alone: see lstm/parts/exchange.wgsl.
     until: u32, control: u32, mode: u32, polls: u32, fault: u32, team_rows: u32, offset: u32,
+    inputs: u32, w_at: u32, w_way: u32, bias_at: u32, bias_way: u32,  // see lstm/parts/fused.wgsl
 }
 
 var<private> way: u32;

@@ -61,7 +61,8 @@ measured** but what stands in the last two sections, beside what is predicted. T
    workgroups 64 units of 4 rows; `Sequence` one dispatch, a workgroup for 4 rows, R read from the
    cache in each step (from the unit's own cache where it fits), H at most 1024 and shared memory for
    h or d_a; `Persistent` one dispatch, R in registers (at most 55 % of them), the batch in as many
-   parts as R fits times, h exchanged through the shared cache. \"—\": no room for it. A workgroup is
+   parts as R fits times, h exchanged through the shared cache; what of a larger R does not fit comes
+   from the shared cache in each step, on cards and for few rows. \"—\": no room for it. A workgroup is
    on one unit; units idle for want of workgroups do no work. The sums of a product with few tiles
    are cut into slices, which another dispatch adds up. An R that does not fit the shared cache
    comes from memory in each step: once in `Stepwise`, for each workgroup in `Sequence`.

@@ -19,6 +19,8 @@ pub const EXCHANGE: f64 = 0.9; // µs, from one workgroup to another through the
 /// Rows and units of a workgroup: those of the library's kernels on hardware.
 pub const ROWS: usize = 4;
 pub const STEPWISE_UNITS: usize = 64;
+/// Of a workgroup of `Persistent`.
+const INVOCATIONS: usize = 256;
 const GEMM_TILE: usize = 64;
 const MAX_INVOCATIONS: usize = 1024;
 /// Long sums are cut into slices, see `src/ops/gemm/slices.rs`.
@@ -268,14 +270,27 @@ impl Recurrence<'_> {
         ))
     }
 
+    /// What of R comes from the cache in a step, since registers have no room for it; none where that does not pay,
+    /// as `pays_off_chip` in `src/ops/lstm/gpu/schedule/persistent/team.rs` has it.
+    fn streamed(&self, card: &Card, room: f64) -> Option<f64> {
+        let missing = self.r() - room;
+        if missing <= 0.0 {
+            return Some(0.0);
+        }
+        let [staged, part] = if self.backward { [16, 4] } else { [4, 16] };
+        let shared =
+            |rows| (rows * (staged * self.shape.hidden + part * INVOCATIONS)) as f64 / 1024.0;
+        let tile = [ROWS, 2, 1].into_iter().find(|&rows| shared(rows) <= card.shared)?;
+        let streamed = missing * self.shape.batch.div_ceil(tile) as f64;
+        (card.class == "discrete" && streamed <= 1.5 * self.r()).then_some(streamed)
+    }
+
     /// R in the registers of all units; the batch in as many parts as R fits times, each with
     /// units of its own that exchange its h, or its d_a.
     fn persistent(&self, card: &Card) -> Option<Time> {
         let room = card.units * card.registers * 1024.0 * REGISTERS_FOR_R;
-        let copies = (room / self.r()).floor();
-        if copies < 1.0 {
-            return None;
-        }
+        let streamed = self.streamed(card, room)?;
+        let copies = (room / self.r()).floor().max(1.0);
         let parts = copies.min(self.shape.batch as f64).min(card.units);
         let units = (card.units / parts).floor();
         let h = self.shape.hidden as f64;
@@ -284,10 +299,11 @@ impl Recurrence<'_> {
         let words = if self.backward { 4.0 } else { 1.0 };
         let rows = self.shape.batch as f64 / parts;
         let exchanged = units * parts * rows * h * words * self.precision.bytes();
+        let evicted = if self.r() - room > card.cache * MIB { streamed } else { 0.0 };
         let mut time = Time::overlapped(
             self.flop() / (card.peak() * LANES_REACHED * balance),
-            exchanged / card.cache_rate(),
-            self.memory() / (card.memory_rate() * MEMORY_REACHED),
+            (exchanged + streamed) / card.cache_rate(),
+            (self.memory() + evicted) / (card.memory_rate() * MEMORY_REACHED),
         );
         if units > 1.0 {
             time.waiting += EXCHANGE;

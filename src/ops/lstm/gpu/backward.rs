@@ -194,6 +194,7 @@ pub(crate) fn backward_with(
                     before: &[Some(h_before), Some(c_before.clone())],
                     y: None,
                     state_before: false,
+                    input: None,
                     pairs: [0, 0],
                 })?;
                 gates
@@ -206,6 +207,7 @@ pub(crate) fn backward_with(
             before: &[None, Some(c_before)],
             y: arriving.d_y,
             state_before: wanted.d_state || goes_on,
+            input: None,
             pairs: [0, 0],
         };
         let exchange = Exchange::of(schedule, gpu, task, chunk)?;

@@ -77,5 +77,10 @@ uniform! {
         fault: u32, "Persistent launches: the fault that a test wants; 0 for none.";
         team_rows: u32, "Persistent launches: rows of a team.";
         offset: u32, "Persistent launches: from a ticket to the number of a workgroup, modulo 2^32.";
+        inputs: u32, "Fused launches: values of an input.";
+        w_at: u32, "Fused launches: the vec4 at which the input's weights begin.";
+        w_way: u32, "Fused launches: vec4s from one lane's to the next's, modulo 2^32.";
+        bias_at: u32, "Fused launches: the vec4 at which the bias begins; 2^31 without one.";
+        bias_way: u32, "Fused launches: vec4s from one lane's to the next's, modulo 2^32.";
     }
 }

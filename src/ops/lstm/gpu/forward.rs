@@ -6,6 +6,7 @@ use super::lanes::{States, Strided, frames_apart};
 use super::pass::{Pass, Segment, input_product};
 use super::schedule::Schedule;
 use super::schedule::persistent::Exchange;
+use super::schedule::persistent::fused::Input;
 use super::task::Task;
 use crate::device::gpu::Gpu;
 use crate::ops::frames::pack::pack;
@@ -101,14 +102,24 @@ pub(crate) fn forward_with(
             pass.states.set(lane, pair, state)?;
         }
     }
+    let input = match schedule {
+        Schedule::Persistent(team) if team.fused => Some(Input::of(gpu, calls, all)?),
+        _ => None,
+    };
     let mut saved: Vec<Vec<SavedChunk>> = calls.iter().map(|_| Vec::new()).collect();
     for (number, &(chunk, schedule)) in chunks.iter().enumerate() {
         let of_row = |(other, _): &&(Chunk, _)| other.first_row == chunk.first_row;
         let continues = chunks[..number].last().is_some_and(|other| of_row(&other));
         let left = chunks[number + 1..].iter().take_while(of_row).count();
         let frames = frames_apart(count, chunk.frames, hidden_size);
-        let gates = Strided::empty(gpu, half, count, frames * 4 * hidden_size)?;
-        for (lane, call) in calls.iter().enumerate() {
+        let of_workgroups = |_: &&Input| matches!(schedule, Schedule::Persistent(_));
+        let input = input.as_ref().filter(of_workgroups);
+        let stride = frames * 4 * hidden_size;
+        let gates = match input {
+            Some(_) => Strided { tensor: x.clone(), stride, len: stride },
+            None => Strided::empty(gpu, half, count, stride)?,
+        };
+        for (lane, call) in calls.iter().enumerate().filter(|_| input.is_none()) {
             let at = (&gates, lane * gates.stride);
             input_product((&x, chunk.first_frame), chunk.frames, call.weights, at)?;
         }
@@ -128,6 +139,7 @@ pub(crate) fn forward_with(
             before: &before,
             y: call.y,
             state_before: call.state.is_some() || continues,
+            input,
             pairs: if left % 2 == 0 { [0, 1] } else { [1, 0] },
         };
         schedule.run(&segment, exchange.as_ref())?;

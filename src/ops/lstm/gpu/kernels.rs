@@ -9,9 +9,17 @@ pub(super) const REAL: [Wgsl; 2] =
     [wgsl!("lstm/parts/f32.wgsl"), wgsl!("lstm/parts/f16.wgsl").needing(Need::F16)];
 const ROWS: Wgsl = wgsl!("lstm/parts/rows.wgsl");
 /// What the forward pass does with what it keeps, where no workgroup waits for another; then the rest.
-const FORWARD: [Wgsl; 2] = [wgsl!("lstm/parts/history.wgsl"), wgsl!("lstm/parts/forward.wgsl")];
+const FORWARD: [Wgsl; 3] = [
+    wgsl!("lstm/parts/history.wgsl"),
+    wgsl!("lstm/parts/gates.wgsl"),
+    wgsl!("lstm/parts/forward.wgsl"),
+];
 /// The parts of the backward pass that [`FORWARD`] has of the forward pass.
-const BACKWARD: [Wgsl; 2] = [wgsl!("lstm/parts/in_place.wgsl"), wgsl!("lstm/parts/backward.wgsl")];
+const BACKWARD: [Wgsl; 3] = [
+    wgsl!("lstm/parts/in_place.wgsl"),
+    wgsl!("lstm/parts/backward.wgsl"),
+    wgsl!("lstm/parts/backward_fours.wgsl"),
+];
 const TEAM: Wgsl = wgsl!("lstm/parts/team.wgsl");
 const EXCHANGE: Wgsl = wgsl!("lstm/parts/exchange.wgsl");
 const ROW: Wgsl = wgsl!("lstm/software/row.wgsl");
@@ -53,15 +61,15 @@ pub(super) const fn kernel(
 }
 
 /// The WGSL of a kernel: its numbers, its cell, what its phase's schedules share, its schedule.
-pub(super) const fn parts(bits: usize, cell: Wgsl, (phase, schedule): (Phase, Wgsl)) -> [Wgsl; 9] {
-    let [kept, shared] = of_phase(phase);
-    [REAL[bits], IS_NAN, ACTIVATIONS, threefry::WGSL, ROWS, cell, kept, shared, schedule]
+pub(super) const fn parts(bits: usize, cell: Wgsl, (phase, schedule): (Phase, Wgsl)) -> [Wgsl; 10] {
+    let [a, b, c] = if let Phase::Forward = phase { FORWARD } else { BACKWARD };
+    [REAL[bits], IS_NAN, ACTIVATIONS, threefry::WGSL, ROWS, cell, a, b, c, schedule]
 }
 
 /// The WGSL of a kernel of one row, of the plain cell.
-pub(super) const fn row_parts(phase: Phase, schedule: Wgsl) -> [Wgsl; 10] {
-    let [a, b, c, d, e, f, g, h, i] = parts(0, PLAIN, (phase, schedule));
-    [a, b, c, d, e, f, g, h, ROW, i]
+pub(super) const fn row_parts(phase: Phase, schedule: Wgsl) -> [Wgsl; 11] {
+    let [a, b, c, d, e, f, g, h, i, j] = parts(0, PLAIN, (phase, schedule));
+    [a, b, c, d, e, f, g, h, i, ROW, j]
 }
 
 /// The WGSL of a kernel whose workgroups exchange what they make.
@@ -69,15 +77,15 @@ pub(super) const fn exchange_parts(
     bits: usize,
     cell: Wgsl,
     (phase, schedule): (Phase, Wgsl),
-) -> [Wgsl; 9] {
-    [REAL[bits], IS_NAN, ACTIVATIONS, ROWS, cell, of_phase(phase)[1], TEAM, EXCHANGE, schedule]
+) -> [Wgsl; 10] {
+    let [_, a, b] = if let Phase::Forward = phase { FORWARD } else { BACKWARD };
+    [REAL[bits], IS_NAN, ACTIVATIONS, ROWS, cell, a, b, TEAM, EXCHANGE, schedule]
 }
 
-const fn of_phase(phase: Phase) -> [Wgsl; 2] {
-    match phase {
-        Phase::Forward => FORWARD,
-        Phase::Backward => BACKWARD,
-    }
+/// Of one that makes the input's part of the gates, too.
+pub(super) const fn fused_parts(schedule: Wgsl) -> [Wgsl; 10] {
+    let [a, b, c, d, e, _, f, g, h, i] = exchange_parts(0, PLAIN, (Phase::Forward, schedule));
+    [a, b, c, d, e, wgsl!("lstm/parts/fused.wgsl"), f, g, h, i]
 }
 
 pub(super) const FORWARD_BINDINGS: &[(&str, Access)] = &[

@@ -123,7 +123,7 @@ fn as_words(tensor: &Tensor) -> Tensor {
     all
 }
 
-fn same_buffer(a: &Tensor, b: &Tensor) -> bool {
+pub(super) fn same_buffer(a: &Tensor, b: &Tensor) -> bool {
     match (&a.storage, &b.storage) {
         (Storage::Gpu(a), Storage::Gpu(b)) => Arc::ptr_eq(a, b),
         _ => false,

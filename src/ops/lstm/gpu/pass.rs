@@ -4,6 +4,7 @@
 use super::chunks::Chunk;
 use super::dims::Dims;
 use super::lanes::{States, Strided};
+use super::schedule::persistent::fused::Input;
 use super::task::{Phase, Task, threads};
 use super::transpose_gates::transpose_gates_into;
 use crate::device::gpu::Gpu;
@@ -169,7 +170,8 @@ fn peepholes<'a>(
 pub(super) struct Segment<'a> {
     pub(super) pass: &'a Pass<'a>,
     pub(super) chunk: Chunk,
-    /// `[frames,H,4]` of each lane: sums, which become gates, which become gradients of the sums.
+    /// `[frames,H,4]` of each lane: sums, which become gates, which become gradients of the sums. Where a
+    /// schedule makes the sums itself x, of all lanes and chunks, in their place.
     pub(super) gates: &'a Strided,
     /// h and c before each step, `[frames,H]` of each lane. The backward pass needs c alone.
     pub(super) before: &'a [Option<Strided>; 2],
@@ -177,6 +179,8 @@ pub(super) struct Segment<'a> {
     pub(super) y: Option<Columns<'a>>,
     /// Whether there is a state before the first step; backwards whether its gradient is wanted.
     pub(super) state_before: bool,
+    /// What a schedule makes the sums of, if it does.
+    pub(super) input: Option<&'a Input>,
     /// The pair of states that is read, and the one that is written.
     pub(super) pairs: [usize; 2],
 }
@@ -204,8 +208,9 @@ impl Segment<'_> {
         } + usize::from(self.y.is_some());
         let square = (hidden_size * hidden_size) as f64;
         let frames = lanes * frames;
+        let of_input = self.input.map_or(0, |input| input.size * hidden_size * frames);
         let words = lanes as f64 * 4.0 * square + (frames * words_a_frame * hidden_size) as f64;
-        Cost { flop: 8.0 * square * frames as f64, bytes: 4.0 * words }
+        Cost { flop: 8.0 * (square * frames as f64 + of_input as f64), bytes: 4.0 * words }
     }
 
     /// The constants that all schedules share, with room for those of one.

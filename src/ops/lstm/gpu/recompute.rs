@@ -20,9 +20,9 @@ pub(crate) static KERNELS: [Kernel; 4] = family!(
 );
 
 /// [`parts`], with the function that numbers invocations.
-const fn parts_with_index(bits: usize, cell: Wgsl, schedule: (Phase, Wgsl)) -> [Wgsl; 10] {
-    let [a, b, c, d, e, f, g, h, i] = parts(bits, cell, schedule);
-    [a, INDEX, b, c, d, e, f, g, h, i]
+const fn parts_with_index(bits: usize, cell: Wgsl, schedule: (Phase, Wgsl)) -> [Wgsl; 11] {
+    let [a, b, c, d, e, f, g, h, i, j] = parts(bits, cell, schedule);
+    [a, INDEX, b, c, d, e, f, g, h, i, j]
 }
 
 /// Activates the gates of a forward segment, which hold the sums.

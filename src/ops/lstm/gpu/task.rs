@@ -1,5 +1,6 @@
 //! What decides about the schedule of a pass, and about its kernels.
 
+use super::schedule::persistent::fused;
 use crate::Lengths;
 use crate::device::gpu::Gpu;
 use crate::ops::lstm::{CellConfig, Forward, Saved, Sizes, Weights};
@@ -24,6 +25,9 @@ pub(crate) struct Task {
     pub(crate) half: bool,
     /// Whether a forward pass keeps what a backward pass needs.
     pub(crate) save: bool,
+    /// Whether workgroups that share R make the input's part of the gates, too, if there are some: see
+    /// [`fused`](super::schedule::persistent::fused).
+    pub(crate) fused: bool,
     /// Directions, or layers of a stack, in one dispatch.
     pub(crate) lanes: usize,
     pub(crate) batch: usize,
@@ -36,7 +40,8 @@ impl Task {
     pub(crate) fn forward(calls: &[Forward<'_>], sizes: Sizes) -> Self {
         let Forward { weights, lengths, config, save, .. } = calls[0];
         let new = Self::new(Phase::Forward, calls.len(), weights, &config, lengths, sizes);
-        Self { save, ..new }
+        let fused = fused::pays(calls, sizes, Self { save, ..new });
+        Self { save, fused, ..new }
     }
 
     /// The task of a backward pass over so many lanes that saved alike.
@@ -55,8 +60,8 @@ impl Task {
     ) -> Self {
         let variant = config.cell.is_variant();
         let (ragged, half) = (lengths.is_some(), weights.is_half());
-        let save = true;
-        Self { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size }
+        let (save, fused) = (true, false);
+        Self { phase, variant, ragged, half, save, fused, lanes, batch, timesteps, hidden_size }
     }
 }
 

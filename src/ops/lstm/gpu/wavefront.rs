@@ -71,6 +71,7 @@ impl Stack {
                 first: 0,
             }),
             state_before: state,
+            input: None,
             // A unit reads its state before it writes it, and nobody else does.
             pairs: [0, 0],
         };

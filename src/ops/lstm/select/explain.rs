@@ -74,8 +74,9 @@ fn on_gpu(gpu: &Arc<Gpu>, asked: Asked) -> Result<[String; 2]> {
     }
     let (variant, ragged, lanes) = (cell.is_variant(), false, asked.directions);
     let phase = Phase::Forward;
-    let save = false;
-    let task = Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size };
+    let (save, fused) = (false, false);
+    let task =
+        Task { phase, variant, ragged, half, save, fused, lanes, batch, timesteps, hidden_size };
     let mut refused = Vec::new();
     let schedule = settle(gpu, strategy, task, |strategy, reason| {
         refused.push(format!("; {} cannot: {reason}", strategy.name()));

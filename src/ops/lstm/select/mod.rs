@@ -213,8 +213,9 @@ fn cut(
         || (2..=MOST_PARTS).rev().find(|&parts| can(parts) && timesteps / parts >= PART_STEPS);
     let parts = forced.map_or_else(longest, Some).filter(|&parts| parts > 1 && can(parts))?;
     let (variant, ragged) = (cell.is_variant(), false);
-    let (phase, lanes) = (Phase::Forward, 1);
-    let task = Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size };
+    let (phase, lanes, fused) = (Phase::Forward, 1, false);
+    let task =
+        Task { phase, variant, ragged, half, save, fused, lanes, batch, timesteps, hidden_size };
     let rows = stack_rows(gpu, strategy, task).ok()??;
     Some(Cut { parts, rows })
 }

@@ -33,6 +33,24 @@ pub(crate) static PERSISTENT: [FastPath; 2] = [
     },
 ];
 
+/// The same where the workgroups make the input's part of the gates, too: one row, whose team has one tile.
+pub(crate) static FUSED: FastPath = FastPath {
+    name: "lstm_persistent_fused",
+    kernels: &[&persistent::FUSED],
+    check: |gpu| {
+        let run = |strategy, fused| {
+            run(gpu, [1, 12, 7, 157], false, false, &|task| {
+                schedule(gpu, strategy, Task { fused, ..task })
+            })
+        };
+        let plain = run(Strategy::Stepwise, false)?;
+        let fast = run(Strategy::Persistent, true)?;
+        let (fast, plain) = (read(&fast)?, read(&plain)?);
+        let in_vain = gpu.coresident.timed_out() && !gpu.info.software;
+        Ok(Comparison { fast: if in_vain { vec![] } else { fast }, plain, bound: 1e-4 })
+    },
+};
+
 /// `Strategy::Sequence` and `Strategy::Stepwise` with numbers of 16 bits against those of 32.
 pub(crate) static HALF: FastPath = FastPath {
     name: "lstm_f16",

@@ -67,8 +67,8 @@ mod tests {
     }
 
     fn task(phase: Phase, batch: usize, hidden_size: usize) -> Task {
-        let (variant, ragged, half, save, lanes) = (false, false, false, true, 1);
-        Task { phase, variant, ragged, half, save, lanes, batch, timesteps: 64, hidden_size }
+        let (variant, ragged, half, save, fused, lanes) = (false, false, false, true, false, 1);
+        Task { phase, variant, ragged, half, save, fused, lanes, batch, timesteps: 64, hidden_size }
     }
 
     #[test]

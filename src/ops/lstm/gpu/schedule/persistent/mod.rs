@@ -19,10 +19,16 @@
 //! # What it costs
 //! Forward a product, a clearing, the pass, its recovery: 4 dispatches a chunk. More only where the
 //! batch has rows for more teams than run at once, and for each further launch: each has so many
-//! timesteps that even one that recovers ends before a driver's watchdog sees it.
+//! timesteps that even one that recovers ends before a driver's watchdog sees it. Where nothing is kept, and
+//! the input and the sequence are short, the pass makes the product itself ([`fused`]): a dispatch less.
+//!
+//! The clearing needs nothing that comes before it, and wgpu puts no barrier between dispatches that share
+//! nothing, so it runs beside the product.
+//!
 //! Without a backward pass `[B,T,H]` words of memory, in the backward pass `[B,T,H,4]`.
 
 mod exchange;
+pub(crate) mod fused;
 pub(crate) mod team;
 
 use crate::device::Backend;
@@ -31,7 +37,7 @@ use crate::device::kernel::Access::{Read, Write};
 use crate::device::kernel::{Constants, Kernel, Wgsl, Workgroup, wgsl};
 use crate::ops::common::{Launch, product};
 use crate::ops::lstm::gpu::dims::Dims;
-use crate::ops::lstm::gpu::kernels::{all_switches, exchange_parts, family, member};
+use crate::ops::lstm::gpu::kernels::{self as all, all_switches, exchange_parts, family, member};
 use crate::ops::lstm::gpu::pass::{Pass, Segment};
 use crate::ops::lstm::gpu::task::{Phase, Task};
 use crate::tensor::Storage;
@@ -77,16 +83,43 @@ pub(crate) static BACKWARD: [Kernel; 2] = family!(
     (WG, || variants(Phase::Backward))
 );
 
+/// The forward pass of a layer that makes the input's part of the gates, too, and keeps nothing.
+pub(crate) static FUSED: Kernel = all::kernel(
+    "lstm_persistent_fused",
+    &all::fused_parts(TEXT),
+    &[
+        ("x", Read),
+        ("r", Read),
+        ("exchange", Write),
+        ("w", Read),
+        ("y", Write),
+        ("rows", Read),
+        ("state", Write),
+        ("timeout_flag", Write),
+    ],
+    (WG, || {
+        let kept = |constants: &Constants| constants.contains(&("SAVE", 1));
+        let switches = all_switches(Phase::Forward).into_iter().filter(|c| !kept(c)).collect();
+        product(switches, &team::shapes(Phase::Forward, true))
+    }),
+);
+
 fn variants(phase: Phase) -> Vec<Constants> {
-    product(all_switches(phase), &team::shapes(phase))
+    product(all_switches(phase), &team::shapes(phase, false))
 }
 
-fn kernel(task: Task) -> &'static Kernel {
+fn kernel(task: Task, team: Team) -> &'static Kernel {
+    if team.fused {
+        return &FUSED;
+    }
     member(if task.phase == Phase::Forward { &FORWARD } else { &BACKWARD }, task)
 }
 
 /// How often an invocation looks for a word: far longer than any step takes, and some milliseconds.
 const POLLS: u32 = 1 << 16;
+
+/// Where the kernel that makes the input's part has the weights for that.
+const W: usize = 3;
 
 /// The modes of `shaders/lstm/parts/exchange.wgsl`.
 const RUN: u32 = 0;
@@ -128,7 +161,7 @@ fn bind<'a>(
 /// another wrote too early.
 pub(super) fn run(segment: &Segment<'_>, team: Team, exchange: &Exchange) -> Result<()> {
     let Pass { gpu, task, .. } = *segment.pass;
-    let kernel = kernel(task);
+    let kernel = kernel(task, team);
     let teams = task.lanes * team.teams(segment.chunk.rows);
     // Backwards one turn more, if d_h of the state before is wanted.
     let more = task.phase == Phase::Backward && segment.state_before;
@@ -136,9 +169,12 @@ pub(super) fn run(segment: &Segment<'_>, team: Team, exchange: &Exchange) -> Res
     let timeout_flag = timeout_flag(gpu);
     let mut tensors = segment.tensors();
     bind(kernel, &mut tensors, &exchange.all, &timeout_flag);
+    if let Some(input) = segment.input {
+        tensors[W] = Some(&input.w);
+    }
     let (forced, steps) = (gpu.forced(), team.steps_per_launch(gpu));
     let constants = [segment.constants(), team.constants()].concat();
-    let dims = segment.dims();
+    let dims = segment.input.map_or(segment.dims(), |input| input.told(segment.dims()));
     let launch = |mode, workgroups: usize, begin: usize, offset| {
         let dims = Dims {
             step: begin as u32,

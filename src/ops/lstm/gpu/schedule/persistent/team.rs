@@ -2,6 +2,7 @@
 
 use super::{CONTROL, POLLS, PROBE, Phase, Task, bind, cleared, kernel, timeout_flag};
 use crate::Result;
+use crate::device::class::Class;
 use crate::device::gpu::{Gpu, Limits};
 use crate::device::kernel::{Constants, Dispatch};
 use crate::ops::common::Launch;
@@ -55,6 +56,8 @@ pub(crate) struct Team {
     tile: usize,
     /// Words that a unit hands on at a step: h, or d_a.
     words: usize,
+    /// Whether it makes the input's part of the gates, too: see [`super::fused`].
+    pub(crate) fused: bool,
     /// Values of R that an invocation keeps in registers and in shared memory.
     kept: [usize; 2],
     /// Whether those in registers are gone through by a loop.
@@ -82,8 +85,10 @@ impl Team {
         TILES.into_iter().filter(|&tile| tile <= split && tile < 2 * rows).find_map(|tile| {
             // A staged word is of h, or of d_a of four gates; a part of four gates, or of d_h.
             let [staged, part] = if task.phase == Phase::Forward { [4, 16] } else { [16, 4] };
+            // Four of the input's sums an invocation.
+            let ahead = if task.fused { 64 } else { 0 };
             let bytes = (staged * share * split * tile).next_multiple_of(16)
-                + (part * units * split * tile).next_multiple_of(16);
+                + ((part * tile + ahead) * units * split).next_multiple_of(16);
             // The rows; the words of the exchange; and a slice that is empty has a value.
             let left = room.checked_sub(bytes + 16 * split + 48)?;
             let registers = share.min(cached.registers);
@@ -98,6 +103,7 @@ impl Team {
                 split,
                 tile,
                 words: if task.phase == Phase::Forward { 1 } else { 4 },
+                fused: task.fused,
                 kept: [registers, shared],
                 rolled: registers > cached.written,
                 rows: rows.next_multiple_of(tile).min(split / tile * tile),
@@ -112,8 +118,24 @@ impl Team {
         self.hidden_size.div_ceil(self.split)
     }
 
+    /// Values of R that each invocation has from the cache at each step.
+    fn streamed(self) -> usize {
+        self.share() - self.kept[0] - self.kept[1]
+    }
+
     fn on_chip(self) -> bool {
-        self.kept[0] + self.kept[1] >= self.share()
+        self.streamed() == 0
+    }
+
+    /// Whether it is worth it to have some of R from the cache at each step, for each tile of these rows anew,
+    /// where `Stepwise` has all of R for all rows.
+    ///
+    /// By the bytes alone that would be up to as many; a half more is paid for by what they leave out: a step
+    /// of `Stepwise` costs a dispatch and goes through R value by value, 8 + 0.07 H us on an H200 with up to 16
+    /// rows, that is 150 at H 2048, where the cache gives all of R, 67 MB, in 13 (5 TB/s) and memory in 28. An
+    /// exchange is 1.3. On a card whose memory is the bound, at most a half is lost.
+    fn pays_off_chip(self, rows: usize) -> bool {
+        2 * rows.div_ceil(self.tile) * self.streamed() <= 3 * self.share()
     }
 
     pub(super) fn teams(self, rows: usize) -> usize {
@@ -125,7 +147,8 @@ impl Team {
         // A row's words, padded as they are staged, over the invocations.
         let words = self.words * self.share() * self.split;
         let each = words.div_ceil(invocations);
-        [
+        let ahead = [("AHEAD", 4 * self.split / self.tile), ("SUMS", 4 * invocations)];
+        let constants = [
             ("WG", invocations),
             ("H", self.hidden_size),
             ("TEAM", self.workgroups),
@@ -141,9 +164,9 @@ impl Team {
             ("EACH", each.min(SLOTS / self.tile)),
             ("PARTS", invocations * self.tile),
             ("SHARED", (self.kept[1] * invocations).max(1)),
-        ]
-        .map(|(name, value)| (name, value as u32))
-        .to_vec()
+        ];
+        let more = if self.fused { &ahead[..] } else { &[] };
+        constants.iter().chain(more).map(|&(name, value)| (name, value as u32)).collect()
     }
 
     /// Timesteps of a launch, such that even one that recovers ends within a second or two: its
@@ -158,10 +181,10 @@ impl Team {
 
 /// Some teams for the translation test; the text does not depend on them. The last are those of a GPU with
 /// plenty of shared memory.
-pub(super) fn shapes(phase: Phase) -> Vec<Constants> {
+pub(super) fn shapes(phase: Phase, fused: bool) -> Vec<Constants> {
     let task = |batch, hidden_size| {
         let (variant, ragged, half, save, lanes, timesteps) = (false, false, false, true, 1, 1);
-        Task { phase, variant, ragged, half, save, lanes, batch, timesteps, hidden_size }
+        Task { phase, variant, ragged, half, save, fused, lanes, batch, timesteps, hidden_size }
     };
     let small = [(1, 1, 1), (7, 2, 2), (200, 1, 3), (512, 40, 4)];
     let small = small.map(|(hidden_size, workgroups, batch)| {
@@ -179,21 +202,29 @@ pub(crate) fn on_hardware(task: Task, room: u32) -> Option<Constants> {
     fewest(task, &limits, CACHED_WEIGHTS).map(Team::constants)
 }
 
-/// The team for a layer, or why there is none. `on_chip` says whether all of R has to fit there.
+/// The team for a layer, or why there is none. `auto` says whether it has to pay.
 ///
 /// The fewest workgroups that hold R on chip, as far as so many run at once; then the rows are
-/// spread over as many teams as run at once.
+/// spread over as many teams as run at once. Where fewer run, what they cannot hold comes from the cache, which
+/// pays on a card for few rows: [`Team::pays_off_chip`].
 ///
 /// A software adapter has no such memory: it takes as many workgroups as it has threads, asks
 /// nothing, and, once they have waited in vain, one for a team's work. A machine that is busy
 /// with something else then gets the same bits as one that is not.
-pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
+pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, auto: bool) -> Result<Result<Team, String>> {
     let all = task.lanes * task.batch;
     let few = gpu.info.software || gpu.forced().workgroups.is_some();
     // Tiles as small as the rows of a team, which depend on how many teams of such tiles run at once.
     let mut rows = if few { task.batch } else { 1 };
     loop {
-        let team = match team_of(gpu, Task { batch: rows, ..task }, on_chip)? {
+        let off_chip = |team: Team| {
+            // Its tiles, once it is settled how many rows it takes.
+            let whole = Team::new(task, &gpu.limits, Cached::of(gpu), team.workgroups);
+            !auto
+                || gpu.class == Class::Discrete
+                    && whole.is_some_and(|team| team.pays_off_chip(task.batch))
+        };
+        let team = match team_of(gpu, Task { batch: rows, ..task }, off_chip)? {
             Ok(team) => team,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -203,6 +234,9 @@ pub(crate) fn team(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<T
             continue;
         }
         let team = Team { rows: each.next_multiple_of(team.tile).min(team.rows), ..team };
+        if team.fused && team.rows > team.tile {
+            return self::team(gpu, Task { fused: false, ..task }, auto);
+        }
         let most = gpu.limits.max_compute_workgroups_per_dimension as usize;
         let grid = (task.lanes * team.teams(task.batch)).max(team.workgroups * team.at_once);
         if grid > most {
@@ -219,8 +253,12 @@ fn fewest(task: Task, limits: &Limits, cached: Cached) -> Option<Team> {
     teams.find(|team| team.on_chip())
 }
 
-/// The team for a layer of so many rows a team.
-fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, String>> {
+/// The team for a layer of so many rows a team; not all of R on chip if `off_chip` says so.
+fn team_of(
+    gpu: &Arc<Gpu>,
+    task: Task,
+    off_chip: impl Fn(Team) -> bool,
+) -> Result<Result<Team, String>> {
     let (limits, software) = (&gpu.limits, gpu.info.software);
     let hidden_size = task.hidden_size;
     let threads = threads(gpu);
@@ -249,8 +287,8 @@ fn team_of(gpu: &Arc<Gpu>, task: Task, on_chip: bool) -> Result<Result<Team, Str
         if at_once >= team.workgroups {
             break;
         }
-        let fewer = make(at_once.max(1)).filter(|fewer| !on_chip && fewer.workgroups <= at_once);
-        let Some(fewer) = fewer else {
+        let fewer = make(at_once.max(1)).filter(|team| team.workgroups <= at_once);
+        let Some(fewer) = fewer.filter(|team| off_chip(*team)) else {
             return Ok(Err(format!(
                 "it needs {} workgroups that run at once, of which {at_once} were seen",
                 team.workgroups
@@ -281,7 +319,7 @@ fn constants(task: Task, team: Team) -> Constants {
 fn foresee(gpu: &Gpu, task: Task) {
     if let Some(team) = fewest(task, &gpu.limits, Cached::of(gpu)) {
         gpu.foresee(&Dispatch {
-            kernel: kernel(task),
+            kernel: kernel(task, team),
             grid: [1; 3],
             constants: &constants(task, team),
             uniform: &Dims::default().words(),
@@ -296,7 +334,7 @@ pub(crate) fn count(gpu: &Arc<Gpu>, task: Task, team: Team) -> Result<usize> {
     if cfg!(target_arch = "wasm32") {
         return Ok(team.workgroups);
     }
-    let (kernel, constants) = (kernel(task), constants(task, team));
+    let (kernel, constants) = (kernel(task, team), constants(task, team));
     gpu.workgroups_at_once((kernel.name, constants.clone()), || {
         if task.save && task.phase == Phase::Forward {
             foresee(gpu, Task { phase: Phase::Backward, ..task });
