@@ -1,6 +1,6 @@
 //! Words with their letters and phones as numbers.
 
-use crate::common;
+use super::common;
 use wgpu_lstm::data::{TextSplit, read_lines};
 use wgpu_lstm::prelude::*;
 use wgpu_lstm::{Lengths, Result, Tensor, Var};
