@@ -2,6 +2,7 @@
 //! theirs.
 
 mod anomalies;
+mod classics;
 mod currencies;
 mod ecg;
 mod language_model;
@@ -12,6 +13,7 @@ mod phones;
 mod scans;
 mod sentiment;
 mod spoken_digits;
+mod vanishing;
 
 use wgpu_lstm::Device;
 
