@@ -30,9 +30,11 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
     // Of the rarest class there are two beats to learn from. Weights that make up for all of that would make the
     // model see it everywhere; their square roots are between that and nothing.
     let weights: Vec<f32> = y.class_weights(CLASSES.len())?.iter().map(|w| w.sqrt()).collect();
+    // First values as PyTorch draws them: see the program `phones`.
+    let lstm = Lstm::new(64).kernel_init(Init::PyTorch).recurrent_init(Init::PyTorch);
     let lstm = Sequential::new(device)
         .seed(seed)
-        .add(Lstm::new(64).bidirectional(Merge::Concat))
+        .add(lstm.bias_init(Init::PyTorch).bidirectional(Merge::Concat))
         .add(Dropout::new(0.3))
         .add(Dense::new(CLASSES.len()).activation(Activation::Softmax));
     let loss = CrossEntropy::new().class_weights(weights);

@@ -1,6 +1,20 @@
 //! The programs of `examples/README.md` in their short form: that they run, and that the scores of their tables are
 //! theirs.
 
+mod anomalies;
+mod classics;
+mod currencies;
+mod ecg;
+mod language_model;
+mod letters;
+mod load;
+mod many_series;
+mod phones;
+mod scans;
+mod sentiment;
+mod spoken_digits;
+mod vanishing;
+
 use wgpu_lstm::Device;
 
 type Scores = Vec<(&'static str, f64)>;

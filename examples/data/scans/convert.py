@@ -27,7 +27,7 @@ t1, grey, white = volume("t1"), volume("gm"), volume("wm")
 tissue = 1 + np.argmax([255 - grey - white, grey, white], axis=0)
 tissue[t1 <= 20] = 0
 arrays = {}
-# Between the slices to train on and those to test on there are 5 mm.
+# The slices to test on are 6 mm and more from those to train on.
 for part, heights in {"train": range(12, 47, 2), "test": range(49, 72, 2)}.items():
     # As they are looked at: a row from left to right, the face at the top.
     for name, voxels in {"x": t1, "y": tissue}.items():

@@ -1,0 +1,120 @@
+//! From letters to sounds, in two ways: a bidirectional LSTM with CTC, which emits phones or nothing as it goes through
+//! the letters, and an encoder-decoder, whose attention shows which letters a phone comes from.
+//!
+//!     cargo run --release --features plot --example letters
+//!
+//! Data: 12,000 words of the CMU Pronouncing Dictionary; see `examples/data/README.md`.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod data;
+mod look;
+
+use data::{batch, names, of, twice};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use wgpu_lstm::loss::{BeamSearch, Ctc, Emissions};
+use wgpu_lstm::nn::{Params, Seq2Seq};
+use wgpu_lstm::plot::HeatMap;
+use wgpu_lstm::prelude::*;
+use wgpu_lstm::train::metrics::{ErrorRate, edit_distance};
+use wgpu_lstm::{Result, Tape, Var};
+
+fn main() -> anyhow::Result<()> {
+    common::main(run)
+}
+
+/// Trains both, tests and draws.
+pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Scores> {
+    let (words, epochs) = if short { ([2000, 300], 3) } else { ([10_000, 2_000], 12) };
+    let (train, test, [letters, phones]) = data::read(words)?;
+    println!("{} words to train on, {} to test", words[0], words[1]);
+    // With CTC, which emits at most a phone a frame.
+    let (x, test_x) = (twice(&train.letters), twice(&test.letters));
+    let mut model = Sequential::new(device)
+        .seed(seed)
+        .add(Embedding::new(2 * letters.len(), 64))
+        .add(Lstm::new(128).bidirectional(Merge::Concat).return_sequences())
+        .add(Dropout::new(0.3))
+        .add(Dense::new(phones.len())); // No phone has the number 0, that of the blank.
+    model.build(1)?;
+    fit(model.params(), x.len(), epochs, seed, |tape, rows| {
+        let logits = model.forward(tape, &batch(&of(&x, rows), device)?)?;
+        Ctc::new().loss(tape, &logits, &of(&train.phones, rows))
+    })?;
+    let logits = model.forward(&Tape::inference(model.params()), &batch(&test_x, device)?)?;
+    let found = Ctc::new().beam_search(&Emissions::new(&logits)?, &BeamSearch::new(10))?;
+    let ctc = found.into_iter().map(|best| best[0].labels.clone()).collect();
+    // With an encoder-decoder.
+    let params = Params::seeded(device, seed);
+    let translator = Seq2Seq::new(letters.len(), phones.len())
+        .embedding_size(look::EMBEDDING)
+        .hidden_size(look::HIDDEN)
+        .bidirectional_encoder()
+        .dropout(0.3)
+        .build(&params)?;
+    fit(&params, x.len(), epochs, seed, |tape, rows| {
+        translator.loss(tape, &of(&train.letters, rows), &of(&train.phones, rows))
+    })?;
+    let found = translator.beam(&params, &test.letters, 5, 20)?;
+    let beam: Vec<_> = found.into_iter().map(|best| best[0].tokens.clone()).collect();
+
+    // The longest of some words that are said as the dictionary has them.
+    let right = (0..300).filter(|&i| beam[i] == test.phones[i]);
+    if let Some(i) = right.max_by_key(|&i| test.letters[i].len()) {
+        let (word, said) = (&test.letters[i], &beam[i]);
+        let weights = look::attention(&params, [letters.len(), phones.len()], word, said)?;
+        let rows = [names(&phones, said), vec!["end".to_owned()]].concat();
+        let columns = names(&letters, word);
+        let picture = HeatMap::new(&weights, [rows.len(), columns.len()]).rows(&rows);
+        picture.columns(&columns).plot()?.save(common::picture("letters.svg"))?;
+    }
+
+    // As the word that is spelt most alike.
+    let nearest = test.letters.iter().map(|word| {
+        let near = (0..x.len()).min_by_key(|&i| edit_distance(word, &train.letters[i]));
+        near.map_or_else(Vec::new, |i| train.phones[i].clone())
+    });
+    let mut scores = Vec::new();
+    for (phone, word, said) in [
+        ("phone errors, CTC", "word errors, CTC", ctc),
+        ("phone errors, attention", "word errors, attention", beam),
+        ("phone errors, nearest spelling", "word errors, nearest spelling", nearest.collect()),
+    ] {
+        let (mut rate, mut wrong) = (ErrorRate::new(), 0);
+        for (found, expected) in said.iter().zip(&test.phones) {
+            rate.add(found, expected);
+            wrong += usize::from(found != expected);
+        }
+        scores.extend([(phone, rate.rate()), (word, wrong as f64 / said.len() as f64)]);
+    }
+    Ok(scores)
+}
+
+/// 160 steps of Adam an epoch, on words in an order that is drawn anew.
+fn fit(
+    params: &Params,
+    words: usize,
+    epochs: usize,
+    seed: u64,
+    loss: impl Fn(&Tape, &[usize]) -> Result<Var>,
+) -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows: Vec<_> = (0..words).collect();
+    let schedule = CosineDecay::new(160 * epochs as u64).warm_up(50);
+    let (mut adam, mut steps) = (Adam::new(0.0), 0..);
+    for epoch in 1..=epochs {
+        rows.shuffle(&mut rng);
+        let mut last = f32::NAN;
+        for (rows, step) in rows.chunks(words.div_ceil(160)).zip(&mut steps) {
+            let tape = Tape::new(params);
+            let loss = loss(&tape, rows)?;
+            last = loss.tensor().to_vec()?[0];
+            tape.backward(&loss)?;
+            adam.set_learning_rate(4e-3 * schedule.factor(step));
+            adam.step(params)?;
+        }
+        println!("epoch {epoch}/{epochs}  last loss {last:.3}");
+    }
+    Ok(())
+}
