@@ -6,6 +6,7 @@ use super::{Activation, IntoLayer, Layer, LayerState, Own, Params, to_config};
 use crate::autograd::{ParamId, Tape, Var};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -190,12 +191,15 @@ impl Graph {
         self.nodes.iter().filter(takes).find_map(Node::layer)
     }
 
-    /// What `f` makes of the values of a layer's input, and a join of its first, for the last node.
+    /// What `f` makes of the values of a layer's input, and a join of its first, for the last node. It is asked before
+    /// the graph is built, too; one that cannot be built is as good as any then.
     fn trace<V: Copy>(&self, input: V, f: impl Fn(&dyn Layer, V) -> V) -> V {
         let mut values = vec![input];
-        for (node, inputs) in
-            self.nodes.iter().zip(self.built.iter().flat_map(|built| &built.inputs))
-        {
+        let resolved = match &self.built {
+            Some(built) => Cow::Borrowed(&built.inputs),
+            None => Cow::Owned(self.resolved().unwrap_or_default()),
+        };
+        for (node, inputs) in self.nodes.iter().zip(resolved.iter()) {
             let before = inputs.first().map_or(input, |&at| values[at]);
             values.push(match &node.of {
                 Of::Layer(layer) => f(layer.as_ref(), before),

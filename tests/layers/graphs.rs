@@ -169,3 +169,20 @@ fn names_that_do_not_fit_are_refused() {
         assert!(model.params().names().is_empty());
     }
 }
+
+/// What a graph gives is known before it is built: a first `fit` checks the targets by it.
+#[test]
+fn a_graph_that_ends_sequences_is_fitted_at_once() {
+    let graph = Graph::new()
+        .layer("lstm", "input", Lstm::new(3))
+        .layer("flat", "input", Flatten::new().timesteps(4))
+        .concat("both", &["lstm", "flat"])
+        .layer("number", "both", Dense::new(1));
+    let mut model = Sequential::new(&Device::named("cpu").unwrap()).add(graph);
+    model.compile(Adam::new(0.01), Loss::MeanSquaredError, &[]);
+    let rows = (0..6).map(|row| numbers(8, row as f32));
+    let x = Sequences::new(2, rows.collect::<Vec<_>>()).unwrap();
+    let y = Targets::values(numbers(6, 7.0));
+    model.fit(&x, &y, Fit::new().quiet()).unwrap();
+    assert_eq!(model.predict(&x).unwrap().values().len(), 6);
+}

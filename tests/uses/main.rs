@@ -1,6 +1,8 @@
 //! The programs of `examples/README.md` in their short form: that they run, and that the scores of their tables are
 //! theirs.
 
+#![allow(clippy::duplicate_mod, reason = "each program has what they share as its own")]
+
 mod anomalies;
 mod classics;
 mod currencies;
