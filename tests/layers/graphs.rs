@@ -182,7 +182,7 @@ fn a_graph_that_ends_sequences_is_fitted_at_once() {
     model.compile(Adam::new(0.01), Loss::MeanSquaredError, &[]);
     let rows = (0..6).map(|row| numbers(8, row as f32));
     let x = Sequences::new(2, rows.collect::<Vec<_>>()).unwrap();
-    let y = Targets::values(numbers(6, 7.0));
+    let y = Targets::values(numbers(6, 7.0), 1);
     model.fit(&x, &y, Fit::new().quiet()).unwrap();
     assert_eq!(model.predict(&x).unwrap().values().len(), 6);
 }
