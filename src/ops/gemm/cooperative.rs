@@ -64,7 +64,7 @@ macro_rules! shape {
         ))
     };
 }
-#[cfg(test)]
+#[cfg(all(test, feature = "gpu"))]
 pub(crate) use shape;
 
 pub(crate) const FOURS: Wgsl = wgsl!("gemm/parts/staged_fours.wgsl");
