@@ -63,7 +63,10 @@ fn table(name: &str) -> Result<String> {
         values.sort_by(f64::total_cmp);
         let [least, median, most] = [0, values.len() / 2, values.len() - 1].map(|i| values[i]);
         if label == "seconds" {
-            writeln!(seconds, "\n{median:.0} seconds a run.")?;
+            match median.round() {
+                ..2.0 => writeln!(seconds, "\nAbout a second a run.")?,
+                median => writeln!(seconds, "\n{median} seconds a run.")?,
+            }
         } else if least == most {
             writeln!(text, "| {label} | {} | |", short(median))?;
         } else {
