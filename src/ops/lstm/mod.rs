@@ -183,7 +183,8 @@ pub(crate) fn forward(calls: &[Forward<'_>]) -> Result<Vec<Output>> {
         let alone = calls.chunks(1).map(forward).collect::<Result<Vec<_>>>()?;
         return Ok(alone.into_iter().flatten().collect());
     };
-    let schedule = select::schedule(gpu, call.config.strategy, Task::forward(calls, first))?;
+    let task = select::trusted(gpu, Task::forward(calls, first));
+    let schedule = select::schedule(gpu, call.config.strategy, task)?;
     gpu::forward::forward_with(gpu, calls, &sizes, chunks, schedule)
 }
 

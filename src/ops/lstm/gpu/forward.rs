@@ -74,7 +74,9 @@ pub(crate) fn forward_with(
     schedule: Schedule,
 ) -> Result<Vec<Output>> {
     let (Some(call), Some(&all)) = (calls.first(), sizes.first()) else { return Ok(vec![]) };
-    let task = Task::forward(calls, all);
+    // Only a device that was seen to do it right makes the input's part in the same dispatch.
+    let fused = matches!(schedule, Schedule::Persistent(team) if team.fused);
+    let task = Task { fused, ..Task::forward(calls, all) };
     let Task { lanes: count, hidden_size, half, .. } = task;
     if call.config.reverse {
         chunks.reverse();
@@ -102,10 +104,7 @@ pub(crate) fn forward_with(
             pass.states.set(lane, pair, state)?;
         }
     }
-    let input = match schedule {
-        Schedule::Persistent(team) if team.fused => Some(Input::of(gpu, calls, all)?),
-        _ => None,
-    };
+    let input = if fused { Some(Input::of(gpu, calls, all)?) } else { None };
     let mut saved: Vec<Vec<SavedChunk>> = calls.iter().map(|_| Vec::new()).collect();
     for (number, &(chunk, schedule)) in chunks.iter().enumerate() {
         let of_row = |(other, _): &&(Chunk, _)| other.first_row == chunk.first_row;

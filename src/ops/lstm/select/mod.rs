@@ -98,6 +98,12 @@ pub(crate) fn schedule(gpu: &Arc<Gpu>, strategy: Strategy, task: Task) -> Result
     settle(gpu, strategy, task, |_, _| {})
 }
 
+/// A task with what this device was seen to do right alone. Tests of forced teams want no trial.
+pub(crate) fn trusted(gpu: &Arc<Gpu>, task: Task) -> Task {
+    let right = || gpu.forced().workgroups.is_some() || gpu.is_trusted(&self_check::FUSED);
+    Task { fused: task.fused && right(), ..task }
+}
+
 /// The schedule for a layer; tells of each strategy before it why it cannot run here.
 fn settle(
     gpu: &Arc<Gpu>,

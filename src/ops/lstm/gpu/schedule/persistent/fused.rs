@@ -8,7 +8,6 @@ use crate::ops::elementwise::copy::copy;
 use crate::ops::lstm::gpu::dims::Dims;
 use crate::ops::lstm::gpu::lanes::{ALIGN_WORDS, Strided, same_buffer};
 use crate::ops::lstm::gpu::task::Task;
-use crate::ops::lstm::select::self_check;
 use crate::ops::lstm::{Forward, Sizes};
 use std::sync::Arc;
 
@@ -31,10 +30,9 @@ pub(crate) fn pays(calls: &[Forward<'_>], sizes: Sizes, task: Task) -> bool {
     let small = input_size <= MOST_INPUTS && timesteps * input_size <= MOST_TERMS;
     let frames = calls[0].lengths.map_or(batch * timesteps, |lengths| lengths.frames());
     let able = !gpu.info.software && !variant && !half && !save && small && frames > FEW_FRAMES;
-    // Tests of forced teams want it without a trial, wherever their weights lie.
+    // Tests of forced teams want it wherever their weights lie.
     let forced = || gpu.forced().workgroups.is_some();
-    able && (forced()
-        || Input::together(gpu, calls).is_some() && gpu.is_trusted(&self_check::FUSED))
+    able && (forced() || Input::together(gpu, calls).is_some())
 }
 
 /// The weights and the bias of each lane, in one binding.
