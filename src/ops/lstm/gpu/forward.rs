@@ -2,11 +2,11 @@
 //! recurrence.
 
 use super::chunks::Chunk;
+use super::fused::Input;
 use super::lanes::{States, Strided, frames_apart};
 use super::pass::{Pass, Segment, input_product};
 use super::schedule::Schedule;
 use super::schedule::persistent::Exchange;
-use super::schedule::persistent::fused::Input;
 use super::task::Task;
 use crate::device::gpu::Gpu;
 use crate::ops::frames::pack::pack;

@@ -4,6 +4,7 @@ pub(super) mod backward;
 pub(super) mod chunks;
 pub(crate) mod dims;
 pub(super) mod forward;
+mod fused;
 mod kernels;
 pub(super) mod lanes;
 mod pass;

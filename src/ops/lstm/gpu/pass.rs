@@ -3,8 +3,8 @@
 
 use super::chunks::Chunk;
 use super::dims::Dims;
+use super::fused::Input;
 use super::lanes::{States, Strided};
-use super::schedule::persistent::fused::Input;
 use super::task::{Phase, Task, threads};
 use super::transpose_gates::transpose_gates_into;
 use crate::device::gpu::Gpu;

@@ -1,6 +1,6 @@
 //! What decides about the schedule of a pass, and about its kernels.
 
-use super::schedule::persistent::fused;
+use super::fused;
 use crate::Lengths;
 use crate::device::gpu::Gpu;
 use crate::ops::lstm::{CellConfig, Forward, Saved, Sizes, Weights};
@@ -26,7 +26,7 @@ pub(crate) struct Task {
     /// Whether a forward pass keeps what a backward pass needs.
     pub(crate) save: bool,
     /// Whether workgroups that share R make the input's part of the gates, too, if there are some: see
-    /// [`fused`](super::schedule::persistent::fused).
+    /// [`fused`].
     pub(crate) fused: bool,
     /// Directions, or layers of a stack, in one dispatch.
     pub(crate) lanes: usize,
@@ -40,7 +40,7 @@ impl Task {
     pub(crate) fn forward(calls: &[Forward<'_>], sizes: Sizes) -> Self {
         let Forward { weights, lengths, config, save, .. } = calls[0];
         let new = Self::new(Phase::Forward, calls.len(), weights, &config, lengths, sizes);
-        let fused = fused::pays(calls, sizes, Self { save, ..new });
+        let fused = !save && !new.variant && !new.half && fused::pays(calls, sizes);
         Self { save, fused, ..new }
     }
 

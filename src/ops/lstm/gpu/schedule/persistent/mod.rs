@@ -20,7 +20,7 @@
 //! Forward a product, a clearing, the pass, its recovery: 4 dispatches a chunk. More only where the
 //! batch has rows for more teams than run at once, and for each further launch: each has so many
 //! timesteps that even one that recovers ends before a driver's watchdog sees it. Where nothing is kept, and
-//! the input and the sequence are short, the pass makes the product itself ([`fused`]): a dispatch less.
+//! the input and the sequence are short, the pass makes the product itself ([`crate::ops::lstm::gpu::fused`]): a dispatch less.
 //!
 //! The clearing needs nothing that comes before it, and wgpu puts no barrier between dispatches that share
 //! nothing, so it runs beside the product.
@@ -28,7 +28,6 @@
 //! Without a backward pass `[B,T,H]` words of memory, in the backward pass `[B,T,H,4]`.
 
 mod exchange;
-pub(crate) mod fused;
 pub(crate) mod team;
 
 use crate::device::Backend;

@@ -56,7 +56,7 @@ pub(crate) struct Team {
     tile: usize,
     /// Words that a unit hands on at a step: h, or d_a.
     words: usize,
-    /// Whether it makes the input's part of the gates, too: see [`super::fused`].
+    /// Whether it makes the input's part of the gates, too: see [`crate::ops::lstm::gpu::fused`].
     pub(crate) fused: bool,
     /// Values of R that an invocation keeps in registers and in shared memory.
     kept: [usize; 2],

@@ -1,13 +1,12 @@
 //! What the input adds to the gates, made by the workgroups of a pass that keeps nothing, instead of by a product
 //! before it: see `shaders/lstm/parts/fused.wgsl`.
 
+use super::dims::Dims;
+use super::lanes::{ALIGN_WORDS, Strided, same_buffer};
 use crate::Result;
 use crate::Tensor;
 use crate::device::gpu::Gpu;
 use crate::ops::elementwise::copy::copy;
-use crate::ops::lstm::gpu::dims::Dims;
-use crate::ops::lstm::gpu::lanes::{ALIGN_WORDS, Strided, same_buffer};
-use crate::ops::lstm::gpu::task::Task;
 use crate::ops::lstm::{Forward, Sizes};
 use std::sync::Arc;
 
@@ -21,15 +20,14 @@ const MOST_INPUTS: usize = 128;
 /// A product of so few frames sums up in another order.
 const FEW_FRAMES: usize = 8;
 
-/// Whether a pass makes it itself, if it goes by workgroups that share R: on hardware, where nothing is kept, of short
-/// sequences of few values, with weights that lie together.
-pub(crate) fn pays(calls: &[Forward<'_>], sizes: Sizes, task: Task) -> bool {
+/// Whether a pass of the plain cell that keeps nothing makes it itself, if it goes by workgroups that share R: on
+/// hardware, of short sequences of few values, with weights that lie together.
+pub(super) fn pays(calls: &[Forward<'_>], sizes: Sizes) -> bool {
     let Some(gpu) = calls.first().and_then(|call| call.x.gpu()) else { return false };
     let Sizes { batch, timesteps, input_size, .. } = sizes;
-    let Task { variant, half, save, .. } = task;
     let small = input_size <= MOST_INPUTS && timesteps * input_size <= MOST_TERMS;
     let frames = calls[0].lengths.map_or(batch * timesteps, |lengths| lengths.frames());
-    let able = !gpu.info.software && !variant && !half && !save && small && frames > FEW_FRAMES;
+    let able = !gpu.info.software && small && frames > FEW_FRAMES;
     // Tests of forced teams want it wherever their weights lie.
     let forced = || gpu.forced().workgroups.is_some();
     able && (forced() || Input::together(gpu, calls).is_some())
