@@ -80,7 +80,8 @@ impl Embedding {
         }
     }
 
-    /// Sets the token of padding, whose vector is 0 and stays so: PyTorch's `padding_idx`.
+    /// Sets the token of padding, whose vector is 0 and stays so, unless a [`super::Dense::tied`] trains it as a weight:
+    /// PyTorch's `padding_idx`.
     pub fn padding_index(mut self, token: usize) -> Self {
         self.padding = Some(token);
         self

@@ -393,7 +393,7 @@ impl Layer for Graph {
     }
 
     fn forward_logits(&self, tape: &Tape, x: &Var) -> Result<(Var, Activation)> {
-        let (last, mut activation) = (self.nodes.len() - 1, Activation::Linear);
+        let (last, mut activation) = (self.nodes.len().saturating_sub(1), Activation::Linear);
         let y = self.run(tape, x, |number, layer, x| {
             if number < last {
                 return inner::forward(layer, tape, x);

@@ -126,6 +126,10 @@ impl Sequential {
         let input = tape.input(values.tensor().clone()).with_steps_of(&values);
         let (last, before) = Self::before_last(&layers, &tape, &input)?;
         let (logits, activation) = Self::last_logits(last, &tape, &before)?;
+        let tags = match self.crf() {
+            Some(crf) => crf.best_tags(&Tape::inference(&self.params), &logits)?,
+            None => Vec::new(),
+        };
         let outputs = match activation {
             Activation::Softmax | Activation::Sigmoid => logits,
             activation => activation.forward(&tape, &logits)?,
@@ -144,7 +148,11 @@ impl Sequential {
             };
             let at = number * per_row + steps.saturating_sub(1) * width;
             let values = &words[at..at + width];
-            let class = || if width > 1 { meaning.class(values) } else { 0 };
+            let class = || match tags.get(at / width) {
+                Some(&tag) => tag as usize,
+                None if width > 1 => meaning.class(values),
+                None => 0,
+            };
             let output = output.unwrap_or_else(class);
             seeds[at + output] = 1.0;
             chosen.push((output, values[output]));

@@ -4,7 +4,7 @@ use super::gradient;
 use crate::common::{Folder, Vectors, assert_close, close, devices, tensor, value};
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::{CrossEntropy, Labels, RowWeights};
-use wgpu_lstm::nn::{Crf, Dense, Embedding, Graph, Layer, Layers, Lstm, Merge, Params};
+use wgpu_lstm::nn::{Crf, Dense, Embedding, Graph, Layer, Layers, Lstm, Masking, Merge, Params};
 use wgpu_lstm::train::{Adam, Average, Fit, Loss, Metric, metrics};
 use wgpu_lstm::{Device, Error, Lengths, Mask, Sequential, Tape, Tensor, Var};
 
@@ -143,6 +143,12 @@ fn a_crf_checks_what_it_gets() {
         let beyond = Crf::new().forbid(0, 3).build(&params, 3).unwrap_err();
         assert!(beyond.to_string().contains("the tag 3"), "{beyond}");
         assert!(Crf::new().build(&params, 0).is_err() && params.names().is_empty());
+        // More scores than there is memory for are an error before one is made.
+        for crf in [Crf::new(), Crf::new().forbid(0, 1)] {
+            let huge = crf.build(&params, 1 << 20).unwrap_err();
+            assert!(matches!(huge, Error::TooLarge { .. }), "{huge}");
+        }
+        assert!(params.names().is_empty());
         let crf = Crf::new().forbid(2, 2).forbid_end(1).forbid_start(0).build(&params, 3).unwrap();
         assert_eq!(crf.parameter_count(), 15);
         let tape = Tape::new(&params);
@@ -314,6 +320,36 @@ fn masked_tokens_are_in_no_chain() {
         // Two weights of sequences are a weighted mean.
         let weighted = Fit::new().epochs(1).sample_weights(&[2.0, 0.0]).quiet();
         assert!(model.fit(&gaps, &y, weighted).unwrap().epochs[0].training.loss.is_finite());
+    }
+}
+
+/// A frame that is masked by its value is in no chain, whatever its label.
+#[test]
+fn frames_masked_by_their_value_break_no_constraint() {
+    let x = Sequences::from_array(&[0.5, 0.0, 1.0, 0.3, 0.2, 0.1], [2, 3, 1]).unwrap();
+    for device in devices() {
+        let crf = Crf::bio(["O", "B-X", "I-X"]).unwrap();
+        let mut model = Sequential::new(device).add(Masking::new(0.0)).add(Dense::new(3)).add(crf);
+        model.compile(Adam::default(), Loss::CrossEntropy, &[]);
+        let mut fit = |labels| model.fit(&x, &Targets::classes(labels), Fit::new().quiet());
+        assert!(fit([1, 0, 2, 1, 2, 2]).unwrap().epochs[0].training.loss.is_finite());
+        // Without the frame between them 0 is right before 2.
+        let error = fit([0, 1, 2, 1, 2, 2]).unwrap_err();
+        assert!(error.to_string().contains("from tag 0 to tag 2"), "{error}");
+    }
+}
+
+/// The class whose gradient is taken is that of the path, not the likeliest of the emission.
+#[test]
+fn saliency_is_that_of_the_path() {
+    let x = Sequences::from_array(&[0.0, 1.0, 9.0, 9.0, 0.0, 1.0, 0.0, 1.0, 9.0], [1, 3, 3]);
+    for device in devices() {
+        let crf = Crf::bio(["O", "B-X", "I-X"]).unwrap().forbid(1, 2);
+        let mut model = Sequential::new(device).add(crf);
+        model.build(3).unwrap();
+        let x = x.as_ref().unwrap();
+        let classes = model.predict(x).unwrap().classes();
+        assert_eq!((classes[2], model.saliency(x, None).unwrap()[0].output), (1, 1), "{device}");
     }
 }
 

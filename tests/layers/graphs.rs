@@ -3,11 +3,11 @@
 use super::common::{Folder, close, devices, tensor, value};
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::nn::{
-    Activation, AttentionPool, BatchNorm, Conv1d, Dense, Embedding, Flatten, Graph, LayerNorm,
-    Lstm, Masking, Padding, Pool1d, Spectrogram, TimeDistributed,
+    Activation, AttentionPool, BatchNorm, Conv1d, Dense, Embedding, Flatten, Graph, Layer,
+    LayerNorm, Lstm, Masking, Padding, Params, Pool1d, Spectrogram, TimeDistributed,
 };
 use wgpu_lstm::train::{Adam, Fit, Loss};
-use wgpu_lstm::{Device, Error, Sequential, Tape};
+use wgpu_lstm::{Device, Error, Sequential, Tape, Tensor, Var};
 
 /// Numbers between -1 and 1, the same everywhere.
 fn numbers(len: usize, seed: f32) -> Vec<f32> {
@@ -167,6 +167,16 @@ fn names_that_do_not_fit_are_refused() {
         let error = model.build(3).unwrap_err().to_string();
         assert!(error.contains(part), "{error:?} says nothing of {part:?}");
         assert!(model.params().names().is_empty());
+    }
+}
+
+#[test]
+fn a_graph_without_nodes_is_told() {
+    let params = Params::new(&Device::cpu().unwrap());
+    let x = Var::from(Tensor::zeros([1, 2, 3], &params.device()).unwrap());
+    for graph in [Graph::new(), Graph::new().layer("a", "input", Dense::new(2))] {
+        let error = graph.forward_logits(&Tape::inference(&params), &x).err().unwrap();
+        assert!(matches!(error, Error::NotBuilt { .. }), "{error}");
     }
 }
 

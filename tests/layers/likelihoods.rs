@@ -249,6 +249,11 @@ fn what_does_not_fit_is_told() {
     for p in [0.0, 1.0, f32::NAN] {
         assert!(matches!(normal.quantile(&[1.0; 2], p), Err(Error::Option { .. })));
     }
+    for share in [-0.1, 0.0, 1.0, f32::NAN] {
+        let error = normal.interval(&[1.0; 2], share).unwrap_err();
+        let said = matches!(error, Error::Option { option: "Distribution::interval::share", .. });
+        assert!(said, "{error}");
+    }
     let pairs = Distribution::Mixture { components: 3, targets: 2 };
     assert!(matches!(pairs.outputs(3), Err(Error::Option { .. })));
 }

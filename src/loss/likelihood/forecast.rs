@@ -61,13 +61,7 @@ impl Distribution {
     /// # Errors
     /// [`Error::Option`] if `p` is not between 0 and 1; and as [`Distribution::mean`].
     pub fn quantile(&self, outputs: &[f32], p: f32) -> Result<Vec<f32>> {
-        if !(p > 0.0 && p < 1.0) {
-            return Err(Error::Option {
-                option: "Distribution::quantile::p",
-                found: p.to_string(),
-                expected: "between 0 and 1".into(),
-            });
-        }
+        check_between("Distribution::quantile::p", p)?;
         let p = f64::from(p);
         let z = inverse(p, -40.0, 40.0, normal);
         self.each(outputs, |one| match one {
@@ -110,8 +104,9 @@ impl Distribution {
     /// ```
     ///
     /// # Errors
-    /// As [`Distribution::quantile`].
+    /// [`Error::Option`] if `share` is not between 0 and 1; and as [`Distribution::mean`].
     pub fn interval(&self, outputs: &[f32], share: f32) -> Result<[Vec<f32>; 2]> {
+        check_between("Distribution::interval::share", share)?;
         let outside = 0.5 * (1.0 - share);
         Ok([self.quantile(outputs, outside)?, self.quantile(outputs, 1.0 - outside)?])
     }
@@ -270,6 +265,14 @@ impl One {
             Self::Yes(yes) => f64::from(u8::from(rng.random::<f64>() < *yes)),
         }
     }
+}
+
+/// Checks a probability that is neither 0 nor 1.
+fn check_between(option: &'static str, found: f32) -> Result<()> {
+    if found > 0.0 && found < 1.0 {
+        return Ok(());
+    }
+    Err(Error::Option { option, found: found.to_string(), expected: "between 0 and 1".into() })
 }
 
 fn standard(rng: &mut ChaCha8Rng) -> f64 {

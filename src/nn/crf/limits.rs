@@ -2,6 +2,7 @@
 
 use super::tags::{Tag, bio_tags};
 use crate::ops::loss::crf::NEVER;
+use crate::tensor::room_for;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -50,18 +51,20 @@ impl Limits {
     }
 
     /// What is added to the scores `[K+2,K]`; `None` if all paths are left.
-    pub(super) fn scores(&self, tags: usize) -> Option<Vec<f32>> {
+    pub(super) fn scores(&self, tags: usize) -> Result<Option<Vec<f32>>> {
         if self.steps.is_empty() && self.starts.is_empty() && self.ends.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let mut scores = vec![0.0; (tags + 2) * tags];
+        let len = (tags + 2) * tags;
+        let mut scores = room_for("the constraints of a Crf", len)?;
+        scores.resize(len, 0.0);
         let steps = self.steps.iter().map(|&[from, to]| (from as usize, to));
         let starts = self.starts.iter().map(|&to| (tags, to));
         let ends = self.ends.iter().map(|&to| (tags + 1, to));
         for (from, to) in steps.chain(starts).chain(ends) {
             scores[from * tags + to as usize] = NEVER;
         }
-        Some(scores)
+        Ok(Some(scores))
     }
 
     /// What a path of labels does that no path is to do.

@@ -6,7 +6,7 @@ mod tags;
 
 pub(crate) use tags::{Tag, bio_tags};
 
-use super::{Activation, Init, Layer, Own, Params, check_size, is_built, to_config};
+use super::{Activation, Init, Layer, Own, Params, check_size, check_weights, is_built, to_config};
 use crate::autograd::{Layout, ParamId, Tape, Var};
 use crate::check::Check;
 use crate::loss::{Labels, RowWeights};
@@ -339,10 +339,8 @@ impl Layer for Crf {
             return Ok(());
         }
         check_size("Crf::tags", tags)?;
+        check_weights(tags + 2, tags)?;
         self.limits.check(tags)?;
-        let limits = self.limits.scores(tags);
-        let limits = limits.map(|all| Tensor::from_slice(&all, [1, all.len()], &params.device()));
-        let limits = limits.transpose()?;
         let prefix = params.free_prefix("crf");
         let mark = params.mark();
         let first = Init::Uniform { limit: 0.1 };
@@ -355,6 +353,12 @@ impl Layer for Crf {
             add("start_transitions", vec![tags])?,
             add("end_transitions", vec![tags])?,
         ];
+        // Behind the parameters, of which a file must have all numbers before there is room for more.
+        let limits = self.limits.scores(tags).and_then(|scores| {
+            let tensor = |all: Vec<f32>| Tensor::from_slice(&all, [1, all.len()], &params.device());
+            scores.map(tensor).transpose()
+        });
+        let limits = limits.inspect_err(|_| params.drop_since(mark))?;
         if self.frozen {
             params.freeze_since(mark);
         }
