@@ -87,10 +87,9 @@ impl Sequential {
                 let tape = Tape::inference(&self.params);
                 let (logits, activation) = self.forward_logits(&tape, &batch.x)?;
                 let (words, tags) = match self.crf() {
-                    Some(crf) => (crf.forward(&tape, &logits)?, crf.best_tags(&tape, &logits)?),
-                    None => (activation.forward(&tape, &logits)?, Vec::new()),
+                    Some(crf) => crf.marginals_and_tags(&tape, &logits)?,
+                    None => (activation.forward(&tape, &logits)?.tensor().to_vec()?, Vec::new()),
                 };
-                let words = words.tensor().to_vec()?;
                 let mut read = None;
                 let size = words.len() / rows.len();
                 for (number, &row) in rows.iter().enumerate() {

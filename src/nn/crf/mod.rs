@@ -237,8 +237,18 @@ impl Crf {
 
     /// The tags of the best paths at all frames `[B*T]`; 0 at those that do not count.
     pub(crate) fn best_tags(&self, tape: &Tape, emissions: &Var) -> Result<Vec<u32>> {
-        let answers = self.chains(tape, emissions, None)?.0.viterbi()?.0.to_vec()?;
-        Ok(answers.chunks_exact(WIDTH).map(tag).collect())
+        tags_of(&self.chains(tape, emissions, None)?.0)
+    }
+
+    /// The marginals `[B,T,K]`, and the tags as [`Crf::best_tags`] has them.
+    pub(crate) fn marginals_and_tags(
+        &self,
+        tape: &Tape,
+        emissions: &Var,
+    ) -> Result<(Vec<f32>, Vec<u32>)> {
+        let (chains, ..) = self.chains(tape, emissions, None)?;
+        let marginals = chains.marginals(&chains.forward()?.1)?;
+        Ok((marginals.to_vec()?, tags_of(&chains)?))
     }
 
     /// The marginals: see [`Layer::forward`].
@@ -300,6 +310,12 @@ impl Crf {
         let chain = table.tensor(&device)?;
         Ok((Chains { x: x.clone(), scores, chain }, parts.map(|(_, sum)| sum), table))
     }
+}
+
+/// The tags of the best paths at all frames.
+fn tags_of(chains: &Chains) -> Result<Vec<u32>> {
+    let answers = chains.viterbi()?.0.to_vec()?;
+    Ok(answers.chunks_exact(WIDTH).map(tag).collect())
 }
 
 /// The tag of an answer; some tag if it answers nothing.

@@ -77,8 +77,11 @@ pub(crate) fn tiles(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3], fours: bool) -> Way {
 /// The kernel for a product of 16 bits by cooperative matrices, if there are any that were seen right here and are
 /// faster than plain tiles.
 pub(super) fn cooperative(gpu: &Arc<Gpu>, [m, n, k]: [usize; 3]) -> Option<Way> {
-    let found = if gpu.has_cooperative() { cooperative_ways(gpu) } else { Vec::new() };
-    if found.is_empty() || (m * n).saturating_mul(k) < LITTLE {
+    if !gpu.has_cooperative() || (m * n).saturating_mul(k) < LITTLE {
+        return None;
+    }
+    let found = cooperative_ways(gpu);
+    if found.is_empty() {
         return None;
     }
     let (name, sizes) = if m * n < FEW {
