@@ -35,6 +35,8 @@ impl Batch {
 pub(crate) enum BatchTargets {
     Classes(Labels),
     Values(Tensor),
+    /// The labels of each sequence.
+    Sequences(Vec<Vec<u32>>),
     None,
 }
 
@@ -125,6 +127,10 @@ pub(crate) fn batch(
             (values, vec![rows.len(), timesteps, x.features()])
         }
     };
+    let out = match targets.map(|t| &t.kind) {
+        Some(Kind::Sequences(_)) => Rows::One,
+        _ => out,
+    };
     let steps = match out {
         Rows::One => 1,
         Rows::Frames => timesteps,
@@ -177,6 +183,9 @@ pub(crate) fn batch(
             };
             numbers = values;
             BatchTargets::Values(Tensor::from_slice(&numbers, shape, device)?)
+        }
+        Some(Kind::Sequences(all)) => {
+            BatchTargets::Sequences(rows.iter().map(|&row| all[row].clone()).collect())
         }
     };
     let weights = host.map(|w| RowWeights::new_allow_zero_sum(&w, device)).transpose()?;

@@ -150,7 +150,7 @@ impl Sequential {
         if let Origin::Memory { x, y: Some(y), .. } = data {
             return self.check_data(x, y, features, loss, op);
         }
-        self.check_rows(op)?;
+        loss.ctc().map_or_else(|| self.check_rows(op), |_| Ok(()))?;
         let found = data.features();
         check_not_zero("Dataset::features", found)?;
         if let Origin::Stream(stream) = data {
@@ -181,8 +181,11 @@ impl Sequential {
         if x.is_empty() {
             return Err(no_data(x.features(), op));
         }
-        self.check_rows(op)?;
         self.check_input(x)?;
+        if loss.ctc().is_some() || y.as_sequences().is_some() {
+            return self.check_spelling(x, y, loss, op);
+        }
+        self.check_rows(op)?;
         check_count(y, x, self.rows(), op)?;
         // A loss that does not fit the last layer says so itself, whatever the width.
         let fits = !loss.is_binary()
@@ -268,7 +271,7 @@ fn lengths(data: Origin<'_>, op: &'static str) -> Result<Vec<usize>> {
 fn check_count(y: &Targets, x: &Sequences, out: Rows, op: &'static str) -> Result<()> {
     let rows = out.total(x);
     let (expected, found) = match &y.kind {
-        Kind::Classes(labels) => (rows, labels.len()),
+        Kind::Classes(_) | Kind::Sequences(_) => (rows, y.len()),
         Kind::Values { values, width } => {
             check_not_zero("Targets::width", *width)?;
             (rows.saturating_mul(*width), values.len())
@@ -380,7 +383,7 @@ fn check_values(
                 error => error,
             })
         }
-        (Kind::Classes(_), Some(_)) => Ok(()),
+        (Kind::Classes(_), Some(_)) | (Kind::Sequences(_), _) => Ok(()),
         (Kind::Values { values, width: found }, options) => {
             if let Some(distribution) = loss.distribution() {
                 return distribution.check_targets(values, *found, width, name);

@@ -155,6 +155,8 @@ impl Sequential {
                     likeliest(&values[row * width..][..*width])
                 }
                 Kind::Values { values, .. } => u32::from(values[row] > 0.5),
+                // Such targets have a loss of their own, which was refused.
+                Kind::Sequences(_) => continue,
             };
             if classes.as_ref().is_none_or(|options| options.counts(label)) {
                 let says = !found.row(row).iter().any(|x| x.is_nan());

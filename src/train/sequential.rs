@@ -330,7 +330,7 @@ impl Sequential {
         let behind = self.activation();
         if activation == Activation::Linear
             && matches!(behind, Activation::Sigmoid | Activation::Softmax)
-            && (loss.of_classes().is_some() || loss.is_binary())
+            && loss.of_logits()
         {
             // Pooled or dropped probabilities are no logits.
             return Err(Error::Loss {
@@ -341,7 +341,7 @@ impl Sequential {
         }
         match (loss, activation) {
             (
-                Loss::CrossEntropy | Loss::CrossEntropyWith(_),
+                Loss::CrossEntropy | Loss::CrossEntropyWith(_) | Loss::Ctc(_),
                 Activation::Softmax | Activation::Linear,
             )
             | (
@@ -357,6 +357,7 @@ impl Sequential {
                 };
                 bad("a last layer with softmax, or without activation", help)
             }
+            (Loss::Ctc(_), _) => bad("a last layer with softmax, or without activation", ""),
             (Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWith(_), _) => {
                 let help = match activation {
                     Activation::Softmax => {

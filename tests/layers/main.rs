@@ -8,6 +8,7 @@ mod convolutions;
 mod crf;
 mod ctc;
 mod ctc_decode;
+mod ctc_fit;
 mod embedding;
 mod empty_rows;
 mod first_values;
