@@ -260,14 +260,16 @@ impl Layer for Conv1d {
             });
         }
         let prefix = params.free_prefix("conv1d");
-        let values = self.kernel_init.kernel(params, [terms, channels], size)?;
+        let init = self.kernel_init.or_pytorch(Init::GlorotUniform, params);
+        let values = init.kernel(params, [terms, channels], size)?;
         let (inputs, outputs) = (input_size / groups, channels / groups);
         let layout = Layout::Conv { groups, size, inputs, outputs };
         let shape = vec![channels, inputs, size];
         let mark = params.mark();
         let weight = params.add(format!("{prefix}.weight"), shape, layout, &values)?;
         let bias = || -> Result<ParamId> {
-            let values = self.bias_init.bias(params, channels, terms, 1)?;
+            let init = self.bias_init.or_pytorch(Init::Zeros, params);
+            let values = init.bias(params, channels, terms, 1)?;
             params.add(format!("{prefix}.bias"), vec![channels], Layout::Plain, &values)
         };
         let bias = self.use_bias.then(bias).transpose();

@@ -352,6 +352,7 @@ impl Layer for Embedding {
         let first = match self.init {
             // PyTorch's embedding is no sum of products, of which its other layers' limits keep the size.
             Some(Init::PyTorch) => Init::Normal { std: 1.0 },
+            None if params.begins_as_pytorch() => Init::Normal { std: 1.0 },
             first => first.unwrap_or(Init::Uniform { limit: 0.05 }),
         };
         first.check("Embedding::init")?;

@@ -91,6 +91,25 @@ impl Sequential {
         self
     }
 
+    /// Lets all layers begin as PyTorch's do, but for what they set themselves: [`Params::pytorch_init`]. Call it before
+    /// layers are built.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Sequential, nn::{Dense, Lstm}};
+    /// let mut model = Sequential::new(&Device::auto()?).pytorch_init().add(Lstm::new(16)).add(Dense::new(2));
+    /// model.build(3)?;
+    /// for name in model.params().names() {
+    ///     // Uniform within 1/sqrt(16); the LSTM's bias is the sum of PyTorch's two.
+    ///     let most = if name == "lstm.bias_l0" { 0.5 } else { 0.25 };
+    ///     assert!(model.params().get(&name)?.iter().all(|value| *value != 0.0 && value.abs() <= most));
+    /// }
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn pytorch_init(mut self) -> Self {
+        self.params = self.params.pytorch_init();
+        self
+    }
+
     /// The layers, in order.
     #[cfg_attr(
         not(all(feature = "keras", feature = "onnx", feature = "pytorch")),
