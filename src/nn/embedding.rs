@@ -419,8 +419,8 @@ impl Layer for Embedding {
         true
     }
 
-    fn masks_zero(&self, _: Own) -> bool {
-        self.mask_zero
+    fn masked_value(&self, _: Own) -> Option<f32> {
+        self.mask_zero.then_some(0.0)
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {

@@ -6,7 +6,7 @@ use super::sequential::{NO_LAYERS, Sequential, other_features};
 use super::{Fit, Loss};
 use crate::check::{check_not_zero, check_share};
 use crate::data::{Kind, Origin, Sequences, Targets};
-use crate::nn::{Activation, other_rows};
+use crate::nn::{Activation, Own, other_rows};
 use crate::{Error, Result, loss};
 use std::ops::Range;
 
@@ -147,6 +147,7 @@ impl Sequential {
         loss: &Loss,
         op: &'static str,
     ) -> Result<()> {
+        self.layers.iter().try_for_each(|layer| layer.well_formed(Own))?;
         if let Origin::Memory { x, y: Some(y), .. } = data {
             return self.check_data(x, y, features, loss, op);
         }
@@ -367,7 +368,7 @@ fn check_values(
             };
             other(of_classes, of_values, help)
         }
-        (_, Some(_)) if width == 1 => Err(Error::Loss {
+        (_, Some(_)) if width == 1 && outputs.kind != "crf" => Err(Error::Loss {
             loss: loss.name(),
             expected: "an output for each class, at least 2",
             found: "1 output of the last layer; to tell two classes apart by one, take \

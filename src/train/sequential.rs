@@ -408,8 +408,8 @@ impl Sequential {
         let first =
             |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
         let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed(Own)));
-        let mask_zero = first(|l| l.masks_zero(Own));
-        Counting { tokens, packed, mask_zero, ..Counting::default() }
+        let masked = self.layers.first().and_then(|layer| layer.masked_value(Own));
+        Counting { tokens, packed, masked, ..Counting::default() }
     }
 }
 

@@ -196,3 +196,28 @@ fn a_graph_that_ends_sequences_is_fitted_at_once() {
     model.fit(&x, &y, Fit::new().quiet()).unwrap();
     assert_eq!(model.predict(&x).unwrap().values().len(), 6);
 }
+
+/// What is wrong with a graph is said before what is wrong with targets, whose number it does not tell.
+#[test]
+fn a_wrong_name_is_told_by_the_first_fit() {
+    let device = &Device::cpu().unwrap();
+    let x = Sequences::from_array(&numbers(30, 1.0), [2, 5, 3]).unwrap();
+    let graph = |input: &str| {
+        let graph = Graph::new().layer("lstm", "input", Lstm::new(4).return_sequences());
+        graph.layer("pooled", input, AttentionPool::new())
+    };
+    for inside in [false, true] {
+        let mut model = Sequential::new(device);
+        model = match inside {
+            false => model.add(graph("lsmt")),
+            true => model.add(Graph::new().layer("all", "input", graph("lsmt"))),
+        };
+        model = model.add(Dense::new(1));
+        model.compile(Adam::new(0.01), Loss::MeanSquaredError, &[]);
+        let y = Targets::values([0.5, 1.0], 1);
+        let error = model.fit(&x, &y, Fit::new().quiet()).unwrap_err();
+        assert!(error.to_string().starts_with("a name in Graph is \"lsmt\""), "{error}");
+        let again = model.build(3).unwrap_err();
+        assert_eq!(error.to_string(), again.to_string());
+    }
+}

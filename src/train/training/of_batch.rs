@@ -2,7 +2,7 @@
 
 use crate::autograd::{Tape, Var};
 use crate::nn::{Layer, Own};
-use crate::train::batch::{Batch, BatchTargets};
+use crate::train::batch::{Batch, BatchTargets, Rows};
 use crate::train::evaluate::Totals;
 use crate::train::metrics::Found;
 use crate::train::sequential::Sequential;
@@ -31,6 +31,11 @@ impl Sequential {
         kind: &Loss,
         totals: &mut Totals,
     ) -> Result<Var> {
+        // A mask that is not the first layer's is known only here.
+        let late =
+            x.mask().filter(|_| self.rows() == Rows::Frames && self.counting().masked.is_none());
+        let masked = late.map(|mask| batch.masked(mask)).transpose()?;
+        let batch = masked.as_ref().unwrap_or(batch);
         if let Some(crf) = last.crf(Own) {
             return crf::loss((crf, x), tape, batch, kind, totals);
         }
