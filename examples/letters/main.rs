@@ -44,7 +44,7 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
     let ctc = Ctc::new();
     model.compile(Adam::new(RATE), Loss::Ctc(ctc), &[]);
     let schedule = CosineDecay::new(STEPS * epochs as u64).warm_up(50);
-    let fit = Fit::new().epochs(epochs).batch_size(batch).seed(seed).schedule(schedule.clone());
+    let fit = Fit::new().epochs(epochs).batch_size(batch).seed(seed).schedule(schedule);
     model.fit(&x?, &Targets::sequences(&train.phones), fit)?;
     let emissions = model.predict(&test_x?)?.emissions()?;
     let found = ctc.beam_search(&emissions, &BeamSearch::new(10))?;

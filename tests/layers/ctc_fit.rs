@@ -30,7 +30,7 @@ fn rows(of: &[f32]) -> Vec<&[f32]> {
 fn identity(device: &Device, rate: f32, ctc: Ctc, metrics: &[Metric]) -> Sequential {
     let mut model = Sequential::new(device).add(Dense::new(5));
     model.build(5).unwrap();
-    let one = |i: usize| f32::from(u8::from(i % 6 == 0));
+    let one = |i: usize| f32::from(u8::from(i.is_multiple_of(6)));
     model.params().set("dense.weight", &(0..25).map(one).collect::<Vec<_>>()).unwrap();
     model.compile(Sgd::new(rate), Loss::Ctc(ctc), metrics);
     model
@@ -145,7 +145,8 @@ fn bumps(count: usize) -> (Sequences, Vec<Vec<u32>>) {
             row.extend(vec![if label == 1 { 1.0 } else { -1.0 }; 1 + random(2) as usize]);
             row.extend(vec![0.0; 1 + random(3) as usize]);
         }
-        (rows.push(row), labels.push(said));
+        rows.push(row);
+        labels.push(said);
     }
     (Sequences::new(1, rows).unwrap(), labels)
 }

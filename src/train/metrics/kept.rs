@@ -163,10 +163,10 @@ impl Kept {
         }
         for paths in self.paths.take() {
             let mut done = self.done.borrow_mut();
-            for (found, expected, weight) in paths.read()? {
-                done.errors.add_weighted(&found, &expected, weight);
-                done.bleu.add_weighted(&found, &[&expected], weight);
-            }
+            paths.read(|found, expected, weight| {
+                done.errors.add_weighted(found, expected, weight);
+                done.bleu.add_weighted(found, &[expected], weight);
+            })?;
         }
         Ok(())
     }

@@ -35,12 +35,11 @@ impl Paths {
         })
     }
 
-    /// What was found of each sequence that counts, what it should be, and its weight. Waits for the device.
-    pub(super) fn read(self) -> Result<Vec<(Vec<u32>, Vec<u32>, f64)>> {
+    /// Gives `each` what was found of a sequence that counts, what it should be, and its weight. Waits for the device.
+    pub(super) fn read(self, mut each: impl FnMut(&[u32], &[u32], f64)) -> Result<()> {
         let words = self.answers.to_vec()?;
         let rows = words.chunks_exact((self.steps * answers::WIDTH).max(1));
-        let mut found = Vec::new();
-        for ((row, words), expected) in rows.enumerate().zip(self.labels) {
+        for ((row, words), expected) in rows.enumerate().zip(&self.labels) {
             let weight = self.weights.as_ref().map_or(1.0, |weights| weights[row]);
             if weight == 0.0 {
                 continue;
@@ -52,8 +51,8 @@ impl Paths {
                 class => class as u32,
             };
             let path: Vec<_> = own.map(class).collect();
-            found.push((self.ctc.spelt(&path), expected, f64::from(weight)));
+            each(&self.ctc.spelt(&path), expected, f64::from(weight));
         }
-        Ok(found)
+        Ok(())
     }
 }
