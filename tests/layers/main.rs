@@ -19,6 +19,7 @@ mod inspect;
 mod likelihoods;
 mod long_rows;
 mod losses;
+mod masked_frames;
 mod masked_lstm;
 mod masks;
 mod quantized;
