@@ -100,6 +100,9 @@ impl Sequential {
             let parts = self.split(data, &options, &loss)?;
             self.check_metrics(&loss, &metrics)?;
             self.build(data.features())?;
+            if let Some(precision) = options.precision {
+                self.params.set_precision(precision);
+            }
             let Trainer { optimizer, position } = &mut trainer;
             let mut warnings = match data {
                 Origin::Memory { x, y: Some(y), .. } => self.unusual(x, y, &loss),
