@@ -13,7 +13,10 @@ struct FourA { v0: ElemA, v1: ElemA, v2: ElemA, v3: ElemA }
 struct FourB { v0: ElemB, v1: ElemB, v2: ElemB, v3: ElemB }
 
 // Rows and columns past the end are some others, whose sums are not stored.
-fn four_a(row: u32, k: u32) -> FourA {
+fn rows_a(row: u32) -> vec4<u32> { return vec4(row); }
+
+fn four_a(rows: vec4<u32>, k: u32) -> FourA {
+    let row = rows.x;
     let stride = dims.lda / 4u;
     let last = arrayLength(&a) - 1u;
     var at = (a_begin + k) / 4u + row * stride;

@@ -11,22 +11,29 @@
 struct FourA { v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32> }
 struct FourB { v0: Gates, v1: Gates, v2: Gates, v3: Gates }
 
-// h of four units of a row. Of a row past its end, or past the chunk, some other's, whose sums nobody uses.
-fn h_four(row: u32, unit: u32) -> vec4<f32> {
-    let last = dims.h - 1u;
-    let units = min(vec4(unit) + vec4(0u, 1u, 2u, 3u), vec4(last));
-    if dims.step == 0u {
-        return vec4(
-            initial_h(row, units.x), initial_h(row, units.y), initial_h(row, units.z), initial_h(row, units.w),
-        );
-    }
+// Where h of a row lies: at the first step among the states. Of a row past its end, or past the chunk, some other's,
+// whose sums nobody uses.
+fn row_a(row: u32) -> u32 {
     let here = find_row(row);
-    let at = vec4(select(0u, place(here, dims.step, 0u), dims.step < here.steps)) + units;
-    return vec4(h_before[at.x], h_before[at.y], h_before[at.z], h_before[at.w]);
+    let at = select(state_place(dims.state_in, here, 0u), place(here, dims.step, 0u), dims.step > 0u);
+    return select(0u, at, dims.step < here.steps);
 }
 
-fn four_a(row: u32, unit: u32) -> FourA {
-    return FourA(h_four(row, unit), h_four(row + 1u, unit), h_four(row + 2u, unit), h_four(row + 3u, unit));
+fn rows_a(row: u32) -> vec4<u32> {
+    return vec4(row_a(row), row_a(row + 1u), row_a(row + 2u), row_a(row + 3u));
+}
+
+// h of four units of a row.
+fn h_four(row: u32, units: vec4<u32>) -> vec4<f32> {
+    let at = vec4(row) + units;
+    if dims.step > 0u { return vec4(h_before[at.x], h_before[at.y], h_before[at.z], h_before[at.w]); }
+    if dims.initial == 0u { return vec4(0.0); }
+    return vec4(state[at.x], state[at.y], state[at.z], state[at.w]);
+}
+
+fn four_a(rows: vec4<u32>, unit: u32) -> FourA {
+    let units = min(vec4(unit) + vec4(0u, 1u, 2u, 3u), vec4(dims.h - 1u));
+    return FourA(h_four(rows.x, units), h_four(rows.y, units), h_four(rows.z, units), h_four(rows.w, units));
 }
 
 // What h of four units adds to the gates of one.

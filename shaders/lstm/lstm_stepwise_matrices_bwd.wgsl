@@ -13,18 +13,20 @@
 struct FourA { v0: Gates, v1: Gates, v2: Gates, v3: Gates }
 struct FourB { v0: Gates, v1: Gates, v2: Gates, v3: Gates }
 
-// d_a of a unit of a row. Of a row past its end, or past the chunk, some other's, whose sums nobody uses.
-fn d_a_four(row: u32, unit: u32) -> Gates {
+// Where d_a of a row lies. Of a row past its end, or past the chunk, some other's, whose sums nobody uses.
+fn row_a(row: u32) -> u32 {
     let here = find_row(row);
     let behind = step_behind();
-    return gates[select(unit, place(here, behind, unit), behind < here.steps)];
+    return select(0u, place(here, behind, 0u), behind < here.steps);
 }
 
-fn four_a(row: u32, gate: u32) -> FourA {
-    let unit = min(gate / 4u, dims.h - 1u);
-    return FourA(
-        d_a_four(row, unit), d_a_four(row + 1u, unit), d_a_four(row + 2u, unit), d_a_four(row + 3u, unit),
-    );
+fn rows_a(row: u32) -> vec4<u32> {
+    return vec4(row_a(row), row_a(row + 1u), row_a(row + 2u), row_a(row + 3u));
+}
+
+fn four_a(rows: vec4<u32>, gate: u32) -> FourA {
+    let at = rows + vec4(min(gate / 4u, dims.h - 1u));
+    return FourA(gates[at.x], gates[at.y], gates[at.z], gates[at.w]);
 }
 
 fn four_b(gate: u32, column: u32) -> FourB {

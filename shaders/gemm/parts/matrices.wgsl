@@ -4,6 +4,7 @@
 // The host names MAT, rows and columns of a matrix; BM, BN, matrices of a subgroup's block; TILE_M, TILE_N; STEPS, of K
 // in a turn; INVOCATIONS; SHARES, subgroups, at most, that share out K for each block among them; and by a part how the
 // factors are staged: put_a, put_b. The kernel says
+//   rows_a    what it needs to know of four rows of A, found once: where they begin
 //   four_a, four_b  four vec4s of a factor: of four rows, four of K each, or, if turn_a, turn_b, the other way round
 //   along_a, along_b  whether neighbours in memory are neighbours along K
 //   put_matrices  what becomes of sums: see sums_of
@@ -100,6 +101,10 @@ fn sums_of(row0: u32, column0: u32, k_begin: u32, lane: u32, team: u32, teams: u
     //@ for s n in b 0, b 1
     let $s$n = square(lane + $nu * INVOCATIONS, TILE_N / 4u, along_b());
     //@ end
+    //@ for n in 0..2
+    var rows$n = vec4(0u);
+    if has_a($nu, lane) { rows$n = rows_a(row0 + a$n.row * 4u); }
+    //@ end
     // Fewer subgroups than blocks come again.
     for (var first = 0u; first < BLOCKS; first += teams) {
         let block = first + team % BLOCKS;
@@ -112,7 +117,7 @@ fn sums_of(row0: u32, column0: u32, k_begin: u32, lane: u32, team: u32, teams: u
         //@ for n in 0..2
         var next_a$n = FourA();
         if has_a($nu, lane) {
-            next_a$n = four_a(row0 + a$n.row * 4u, k_begin + a$n.k * 4u);
+            next_a$n = four_a(rows$n, k_begin + a$n.k * 4u);
             stage_a(staged_at(a$n), next_a$n, k_begin + a$n.k * 4u);
         }
         var next_b$n = FourB();
@@ -130,7 +135,7 @@ fn sums_of(row0: u32, column0: u32, k_begin: u32, lane: u32, team: u32, teams: u
             // The next turn's come while this turn's are used.
             //@ for n in 0..2
             if has_a($nu, lane) {
-                next_a$n = four_a(row0 + a$n.row * 4u, k0 + STEPS + a$n.k * 4u);
+                next_a$n = four_a(rows$n, k0 + STEPS + a$n.k * 4u);
             }
             if has_b($nu, lane) {
                 next_b$n = four_b(k0 + STEPS + b$n.k * 4u, column0 + b$n.row * 4u);
