@@ -70,6 +70,9 @@ pub enum Loss {
     /// blank at each timestep. The number of timesteps may be another than that of the frames, as after a pool over time.
     /// PyTorch's `ctc_loss` with the reduction `mean`.
     ///
+    /// A model of one direction may say a label well before its end, and needs more data than where it is known which
+    /// frame is what: then train by frames, with [`Loss::CrossEntropy`].
+    ///
     /// [`Metric::ErrorRate`](super::Metric::ErrorRate) and [`Metric::EditDistance`](super::Metric::EditDistance) measure
     /// the labels that [`Ctc::greedy`] reads; [`Prediction::emissions`](super::Prediction::emissions) is for that and
     /// for [`Ctc::beam_search`].
