@@ -221,8 +221,10 @@ fn it_is_what_its_parts_make() {
         // 4 begins.
         let y = target.lookup(&tape, &[4, 3, 0], [1, 3]).unwrap();
         let y = decoder.run(&tape, &y, Some(&states)).unwrap().output;
-        let context = attention.forward(&tape, &y, &read.output).unwrap().context;
-        let y = mix.forward(&tape, &concat(&tape, &[y, context]).unwrap()).unwrap();
+        let attended = attention.forward(&tape, &y, &read.output).unwrap();
+        let weights = attended.weights.to_vec().unwrap();
+        let y = concat(&tape, &[y, attended.context]).unwrap();
+        let y = mix.forward(&tape, &y).unwrap();
         let expected = head.forward(&tape, &y).unwrap().tensor().to_vec().unwrap();
         let tape = Tape::inference(&params);
         let found = model.forward(&tape, &[[1, 4, 2]], &[[3, 0]]).unwrap();
@@ -233,7 +235,34 @@ fn it_is_what_its_parts_make() {
             &expected,
             1e-6,
         );
+        // Among rows of other lengths.
+        let rows = ([vec![3; 5], vec![1, 4, 2]], [vec![2; 4], vec![3, 0]]);
+        let maps = model.attention_maps(&params, &rows.0, &rows.1).unwrap();
+        assert_eq!([maps[0].shape, maps[1].shape], [[5, 5], [3, 3]]);
+        common::close(&format!("weights on {device}"), &maps[1].weights, &weights, 1e-6);
+        assert_eq!(maps[1].row(2), &maps[1].weights[6..]);
     }
+}
+
+/// A decoder that looks at the source finds what it says where it stands.
+#[test]
+fn what_says_it_backwards_looks_backwards() {
+    let (model, params, _) = trained(small(), 250, &Device::cpu().unwrap());
+    let source = [[0, 5, 2, 1, 4], [3, 1, 0, 2, 5]];
+    let said = model.greedy(&params, &source, 8).unwrap();
+    let maps = model.attention_maps(&params, &source, &said).unwrap();
+    assert_eq!(maps[0].shape, [6, 5]);
+    // Where the encoder reads the token, or the one behind it, whose output knows it, too.
+    let most = |row: &[f32]| (0..5).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+    let near = maps.iter().flat_map(|map| (0..4).map(|u| most(map.row(u)).abs_diff(4 - u) <= 1));
+    assert!(near.filter(|&near| near).count() >= 6, "{maps:?}");
+    let none = small().no_attention().build(&params).unwrap();
+    let error = none.attention_maps(&params, &source, &said).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    let error = model.attention_maps(&params, &source, &said[..1]).unwrap_err();
+    assert!(matches!(error, Error::Count { .. }), "{error}");
+    let nothing: [[u32; 0]; 0] = [];
+    assert!(model.attention_maps(&params, &nothing, &nothing).unwrap().is_empty());
 }
 
 #[test]

@@ -8,7 +8,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
-mod look;
 
 use data::{batch, names, of, twice};
 use rand::{SeedableRng, seq::SliceRandom};
@@ -48,8 +47,6 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
     // With an encoder-decoder.
     let params = Params::seeded(device, seed);
     let translator = Seq2Seq::new(letters.len(), phones.len())
-        .embedding_size(look::EMBEDDING)
-        .hidden_size(look::HIDDEN)
         .bidirectional_encoder()
         .dropout(0.3)
         .build(&params)?;
@@ -63,11 +60,10 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
     let right = (0..300).filter(|&i| beam[i] == test.phones[i]);
     if let Some(i) = right.max_by_key(|&i| test.letters[i].len()) {
         let (word, said) = (&test.letters[i], &beam[i]);
-        let weights = look::attention(&params, [letters.len(), phones.len()], word, said)?;
+        let map = &translator.attention_maps(&params, &[word], &[said])?[0];
         let rows = [names(&phones, said), vec!["end".to_owned()]].concat();
-        let columns = names(&letters, word);
-        let picture = HeatMap::new(&weights, [rows.len(), columns.len()]).rows(&rows);
-        picture.columns(&columns).plot()?.save(common::picture("letters.svg"))?;
+        let picture = HeatMap::new(&map.weights, map.shape).rows(&rows);
+        picture.columns(&names(&letters, word)).plot()?.save(common::picture("letters.svg"))?;
     }
 
     // As the word that is spelt most alike.

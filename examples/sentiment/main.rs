@@ -9,7 +9,6 @@
 mod common;
 mod naive_bayes;
 
-use wgpu_lstm::Tape;
 use wgpu_lstm::data::read_lines;
 use wgpu_lstm::nn::AttentionPool;
 use wgpu_lstm::prelude::*;
@@ -25,15 +24,11 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
     let vocabulary = Vocabulary::words().fit(&train)?;
     let (x, test_x) = (vocabulary.sequences(&train)?, vocabulary.sequences(&test)?);
 
-    let mut model = Sequential::new(device).seed(seed);
-    // Built before they are added, so that they can be asked for what the pool sees.
-    let embedding = Embedding::new(vocabulary.len(), 64).build(model.params())?;
-    let lstm = Lstm::new(32).bidirectional(Merge::Concat).return_sequences();
-    let lstm = lstm.build(model.params(), 64)?;
-    model = model
-        .add(embedding.clone())
+    let mut model = Sequential::new(device)
+        .seed(seed)
+        .add(Embedding::new(vocabulary.len(), 64))
         .add(Dropout::new(0.5))
-        .add(lstm.clone())
+        .add(Lstm::new(32).bidirectional(Merge::Concat).return_sequences())
         .add(AttentionPool::new())
         .add(Dropout::new(0.5))
         .add(Dense::new(2).activation(Activation::Softmax));
@@ -50,15 +45,12 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
     model.fit(&x.select(&rest)?, &y.select(&rest)?, fit)?;
 
     let found = model.predict(&test_x)?;
-    let weight = model.params().get("attention_pool.weight")?;
     let mut rows = String::new();
     let short_ones = (0..test.len()).filter(|&i| (30..70).contains(&test[i].len()));
-    for (row, i) in short_ones.step_by(15).take(16).enumerate() {
-        let tokens = vocabulary.encode(&test[i]);
-        let tape = Tape::inference(model.params());
-        let h = lstm.forward(&tape, &embedding.lookup(&tape, &tokens, [1, tokens.len()])?)?;
-        let score = |h: &[f32]| h.iter().zip(&weight).map(|(h, w)| h * w).sum::<f32>().exp();
-        let attention: Vec<_> = h.tensor().to_vec()?.chunks(weight.len()).map(score).collect();
+    let shown: Vec<_> = short_ones.step_by(15).take(16).collect();
+    let maps = model.attention_maps(&test_x.select(&shown)?)?;
+    for (row, (&i, map)) in shown.iter().zip(&maps).enumerate() {
+        let attention = map.row(0);
         let most = attention.iter().copied().fold(0.0, f32::max);
         let (praise, y) = (found.row(i)[1], 24 * row + 25);
         let color = if praise > 0.5 { "#0060b0" } else { "#c04000" };

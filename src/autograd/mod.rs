@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod custom;
+mod looks;
 mod params;
 mod quantized;
 mod regularized;

@@ -60,6 +60,8 @@ pub struct Tape {
     penalties: RefCell<Vec<Var>>,
     /// The first value that is not finite, if the tape looks for one.
     watch: Option<Watch>,
+    /// The weights of attention, of a tape that keeps them.
+    pub(super) looks: Option<RefCell<Vec<Tensor>>>,
 }
 
 impl Tape {
@@ -102,8 +104,20 @@ impl Tape {
         let generation = Cell::new(None);
         let (params, next, version) = (params.clone(), Cell::new(0), Cell::new(0));
         let (penalties, watch) = (RefCell::default(), None);
-        let (aside, retained) = (None, RefCell::default());
-        Self { number, params, nodes, next, generation, version, aside, retained, penalties, watch }
+        let (aside, retained, looks) = (None, RefCell::default(), None);
+        Self {
+            number,
+            params,
+            nodes,
+            next,
+            generation,
+            version,
+            aside,
+            retained,
+            penalties,
+            watch,
+            looks,
+        }
     }
 
     /// Looks for the first op whose output, or whose gradient of an input or parameter, is not finite:

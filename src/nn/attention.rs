@@ -217,6 +217,7 @@ impl Attention {
             score: score.as_ref().map(|s| s.0.clone()),
         };
         let (weights, context) = call.forward(&steps)?;
+        tape.look(&weights);
         let shape = match u {
             Some(u) => vec![b, u, v],
             None => vec![b, v],

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The mean of a sequence's frames, weighted by the softmax over time of `w . x`: `[B,T,F]` to `[B,F]`. DeepMoji's and
 /// textgenrnn's `AttentionWeightedAverage` (Felbo et al. 2017, arXiv 1708.00524).
 ///
-/// Frames past a row's length, or that its mask leaves out, have the weight 0.
+/// Frames past a row's length, or that its mask leaves out, have the weight 0. [`crate::Sequential::attention_maps`]
+/// tells the weights.
 ///
 /// ```
 /// use wgpu_lstm::nn::{AttentionPool, Params};
@@ -78,6 +79,7 @@ impl AttentionPool {
         let (q, k, values) = (query.tensor().clone(), x.tensor().clone(), x.tensor().clone());
         let call = Attention { q, k, values, score: None };
         let (weights, y) = call.forward(&steps)?;
+        tape.look(&weights);
         let ids = [tape.id(&query), tape.id(&x)];
         Ok(tape.push_one(y.reshape([b, size])?, true, move |d_y, gradients| {
             let d = call.backward(&steps, &weights, d_y)?;

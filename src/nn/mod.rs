@@ -3,6 +3,7 @@
 mod activation;
 mod activity_penalty;
 mod attention;
+mod attention_map;
 mod attention_pool;
 mod batch_norm;
 mod conv1d;
@@ -36,6 +37,7 @@ pub use crate::ops::{Coupling, GateActivation};
 pub use activation::{Activation, IntoLayer};
 pub use activity_penalty::ActivityPenalty;
 pub use attention::{Attended, Attention};
+pub use attention_map::AttentionMap;
 pub use attention_pool::AttentionPool;
 pub use batch_norm::BatchNorm;
 pub use conv1d::Conv1d;

@@ -5,9 +5,9 @@
 //! [`RateFinder::plot`](crate::train::RateFinder::plot) of trainings,
 //! [`ConfusionMatrix::plot`](crate::train::metrics::ConfusionMatrix::plot) of answers, [`Forecast`] with its
 //! intervals, [`Saliency::plot`](crate::train::Saliency::plot) of what an output depends on, [`gates()`] of an
-//! LSTM, [`gradient_flow()`] through time, and a [`HeatMap`] of any matrix, such as attention. Colours are
-//! those that the colour-blind tell apart, too. What is not finite leaves a gap, and a cross at the edge of the
-//! panel.
+//! LSTM, [`gradient_flow()`] through time, and a [`HeatMap`] of any matrix, such as an
+//! [`AttentionMap`](crate::nn::AttentionMap). Colours are those that the colour-blind tell apart, too. What is not
+//! finite leaves a gap, and a cross at the edge of the panel.
 
 mod answers;
 mod axis;

@@ -1,6 +1,7 @@
 //! Models of layers in sequence, and their training.
 
 mod accumulate;
+mod attention_maps;
 mod average;
 #[cfg_attr(not(feature = "progress"), path = "no_bar.rs")]
 mod bar;

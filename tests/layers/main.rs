@@ -1,5 +1,6 @@
 //! The layers around the LSTM, and the losses, against what PyTorch computed.
 
+mod attention_maps;
 mod awd;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,6 @@
 //! From sequences of tokens to sequences of tokens, as in translation.
 
+mod look;
 mod search;
 
 pub use search::Hypothesis;
