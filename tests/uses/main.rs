@@ -13,8 +13,10 @@ mod load;
 mod many_series;
 mod phones;
 mod scans;
+mod semantic_roles;
 mod sentiment;
 mod spoken_digits;
+mod tagging;
 mod vanishing;
 
 use wgpu_lstm::Device;
