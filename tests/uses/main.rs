@@ -18,6 +18,7 @@ mod sentiment;
 mod spoken_digits;
 mod tagging;
 mod vanishing;
+mod volatility;
 
 use wgpu_lstm::Device;
 
