@@ -1,6 +1,6 @@
 //! What can be told without a model.
 
-use super::data::Sentence;
+use super::data::{Sentence, kind};
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
@@ -37,18 +37,6 @@ fn longest(text: &str, known: &HashSet<&str>) -> usize {
 fn alike(text: &str) -> usize {
     let first = text.chars().next().map(kind);
     text.find(|c| Some(kind(c)) != first).unwrap_or(text.len())
-}
-
-/// Hiragana, katakana, Chinese signs, digits and letters; anything else is of its own kind.
-fn kind(c: char) -> u32 {
-    match c {
-        'ぁ'..='ゟ' => 0,
-        '゠'..='ヿ' => 1,
-        '一'..='鿿' | '々' => 2,
-        c if c.is_numeric() => 3,
-        c if c.is_alphabetic() => 4,
-        c => c.into(),
-    }
 }
 
 /// The tag that each word most often has, the most frequent one for words that are not known; if the tags mark spans,

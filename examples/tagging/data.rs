@@ -7,6 +7,9 @@ use wgpu_lstm::train::metrics::SpanF1;
 /// The first letters of a word, which its vector is made of.
 pub const LETTERS: usize = 8;
 
+/// The kinds of letters, with one for all other signs.
+pub const KINDS: usize = 6;
+
 /// A sentence: of each word its letters, part of speech, and how it is part of a name.
 pub type Sentence = Vec<[String; 3]>;
 
@@ -21,7 +24,6 @@ pub fn read() -> anyhow::Result<Vec<Sentence>> {
 
 /// What is to be told, with sentences to train on and to test.
 pub struct Task {
-    pub title: &'static str,
     /// What its scores are called, without and with a CRF.
     pub scores: [&'static str; 2],
     /// The names of the tags, and whether they mark spans.
@@ -53,23 +55,15 @@ impl Task {
 /// Where words begin, letter by letter: Japanese is written without spaces.
 pub fn words(parts: [&[Sentence]; 2]) -> anyhow::Result<Task> {
     let letters = |s: &Sentence| s.iter().map(|[word, ..]| word.as_str()).collect::<String>();
-    let inside = |s: &Sentence| {
-        let word = |[word, ..]: &[String; 3]| word.chars().map(|_| 1).collect::<Vec<_>>();
-        s.iter()
-            .map(word)
-            .flat_map(|mut tags: Vec<u32>| {
-                tags[0] = 0;
-                tags
-            })
-            .collect()
-    };
+    let of_word = |[word, ..]: &[String; 3]| (0..word.chars().count()).map(|at| u32::from(at > 0));
+    let inside = |s: &Sentence| s.iter().flat_map(of_word).collect::<Vec<_>>();
     let texts = parts.map(|part| part.iter().map(letters).collect::<Vec<_>>());
     let known = vocabulary(texts[0].iter().flat_map(|text| text.chars()).map(String::from))?;
     let number = |c: char| known.number(&c.to_string()).unwrap_or(Vocabulary::UNKNOWN);
-    let numbers = |text: &String| text.chars().map(number).collect::<Vec<_>>();
-    let [x, test_x] = texts.each_ref().map(|t| Sequences::from_tokens(t.iter().map(numbers)));
+    let frame = |c| [number(c) as f32, kind(c).min(KINDS as u32 - 1) as f32];
+    let frames = |text: &String| text.chars().flat_map(frame).collect::<Vec<_>>();
+    let [x, test_x] = texts.each_ref().map(|t| Sequences::new(2, t.iter().map(frames)));
     Ok(Task {
-        title: "words",
         scores: ["words, F1", "words, F1 with CRF"],
         tags: ["B-W", "I-W"].map(str::to_owned).to_vec(),
         spans: true,
@@ -105,7 +99,6 @@ pub fn tags(parts: [&[Sentence]; 2], spans: bool) -> anyhow::Result<Task> {
     let y: [Vec<Vec<u32>>; 2] =
         parts.map(|part| part.iter().map(|s| s.iter().map(tag).collect()).collect());
     Ok(Task {
-        title: if spans { "names" } else { "parts of speech" },
         scores: match spans {
             true => ["names, F1", "names, F1 with CRF"],
             false => ["parts of speech, accuracy", "parts of speech, accuracy with CRF"],
@@ -118,6 +111,18 @@ pub fn tags(parts: [&[Sentence]; 2], spans: bool) -> anyhow::Result<Task> {
         y,
         tags,
     })
+}
+
+/// Hiragana, katakana, Chinese signs, digits and letters; anything else is of its own kind.
+pub fn kind(c: char) -> u32 {
+    match c {
+        'ぁ'..='ゟ' => 0,
+        '゠'..='ヿ' => 1,
+        '一'..='鿿' | '々' => 2,
+        c if c.is_numeric() => 3,
+        c if c.is_alphabetic() => 4,
+        c => c.into(),
+    }
 }
 
 /// Numbers for what is there twice or more. What is there once shares one with all that is not known, which so has

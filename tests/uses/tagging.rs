@@ -10,5 +10,5 @@ fn words_and_names_are_found() {
     let of = |name| super::of(&scores, name);
     assert!(of("words, F1 with CRF") > 0.7, "{scores:?}");
     assert!(of("parts of speech, accuracy with CRF") > 0.7, "{scores:?}");
-    assert!(of("names, F1 with CRF") > 0.15, "{scores:?}");
+    assert!(of("names, F1 with CRF") > 0.1, "{scores:?}");
 }
