@@ -16,6 +16,7 @@ mod scans;
 mod semantic_roles;
 mod sentiment;
 mod spoken_digits;
+mod sunspots;
 mod tagging;
 mod vanishing;
 mod volatility;
