@@ -6,6 +6,7 @@
 mod anomalies;
 mod classics;
 mod currencies;
+mod density;
 mod ecg;
 mod language_model;
 mod letters;
