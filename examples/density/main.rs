@@ -33,7 +33,7 @@ const YEAR: usize = 250;
 const CUT: usize = 4610;
 /// What the picture shows of a move: up to how many hundredths of a percent, in how many bands on each side.
 const HIGHEST: f32 = 200.0;
-const BANDS: usize = 20;
+const BANDS: usize = 10;
 
 fn main() -> anyhow::Result<()> {
     common::main(run)
