@@ -104,7 +104,7 @@ pub fn run(device: &Device, seed: u64, _short: bool) -> Result<Scores> {
 /// The mean absolute error of each of the years ahead.
 fn by_year(found: &Paths, truth: &Paths) -> Vec<f32> {
     let error = |year: usize| {
-        let missed = found.iter().zip(truth).map(|(path, true_)| (path[year] - true_[year]).abs());
+        let missed = found.iter().zip(truth).map(|(path, came)| (path[year] - came[year]).abs());
         missed.sum::<f32>() / truth.len() as f32
     };
     (0..YEARS).map(error).collect()

@@ -24,9 +24,8 @@ pub fn linear(oil: &Oil, past: Range<usize>) -> Vec<f32> {
     let mut sums = [[0.0; 6]; 5];
     for day in past.clone() {
         let (x, y) = (row(day), f64::from(oil.target(day)));
-        for i in 0..5 {
-            (0..5).for_each(|j| sums[i][j] += x[i] * x[j]);
-            sums[i][5] += x[i] * y;
+        for (sum, a) in sums.iter_mut().zip(x) {
+            sum.iter_mut().zip(x.iter().chain([&y])).for_each(|(value, b)| *value += a * b);
         }
     }
     // They are positive definite, so that no pivot is sought (Gauss & Jordan).
