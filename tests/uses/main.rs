@@ -12,7 +12,11 @@ mod language_model;
 mod letters;
 mod load;
 mod many_series;
+mod music;
+mod overfitting;
 mod phones;
+#[cfg(feature = "pytorch")]
+mod recogniser;
 mod scans;
 mod semantic_roles;
 mod sentiment;
