@@ -5,14 +5,17 @@ use super::products::{HORIZON, Products, WEEKS};
 use std::ops::Range;
 use wgpu_lstm::train::metrics::{coverage, crps};
 
-/// What a model with and without embedding and the baselines are judged by.
-pub const NAMES: [&[&str]; 6] = [
+/// What models and baselines are judged by.
+pub const NAMES: [&[&str]; 9] = [
     &[
         "absolute error, % of all orders",
         "quantile loss, % of all orders",
         "within the 80 % interval, %",
     ],
     &["error without embedding, %", "loss without embedding, %"],
+    &["error, negative binomial, %", "loss, negative binomial, %", "within, negative binomial, %"],
+    &["error, Student's t, %", "loss, Student's t, %", "within, Student's t, %"],
+    &["error, normal, %", "loss, normal, %", "within, normal, %"],
     &["error, mean of 8 weeks, %", "loss, range of 8 weeks, %", "within this range, %"],
     &["error, mean of 4 weeks, %"],
     &["error, mean of 8 weeks and season, %"],

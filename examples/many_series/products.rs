@@ -3,6 +3,7 @@
 use super::common;
 use std::ops::Range;
 use wgpu_lstm::data::Table;
+use wgpu_lstm::{Device, Tensor};
 
 /// How many weeks are forecast.
 pub const HORIZON: usize = 4;
@@ -16,7 +17,7 @@ pub struct Products {
     /// `[products,weeks]`
     counts: Vec<f32>,
     /// What each sold on average in the weeks to train on, and one more.
-    scales: Vec<f32>,
+    pub scales: Vec<f32>,
 }
 
 impl Products {
@@ -41,49 +42,46 @@ impl Products {
     }
 
     /// Of these products the first weeks, `[products,weeks,FEATURES]`.
-    pub fn features(&self, products: &[usize], weeks: usize) -> Vec<f32> {
+    pub fn features(
+        &self,
+        products: &[usize],
+        weeks: usize,
+        device: &Device,
+    ) -> wgpu_lstm::Result<Tensor> {
         let frame = |i: usize, week: usize| {
             let (count, scale) = (self.counts(i)[week], self.scales[i]);
             [count / scale, count.ln_1p(), scale.ln()]
         };
-        products.iter().flat_map(|&i| (0..weeks).flat_map(move |week| frame(i, week))).collect()
+        let of = |&i: &usize| (0..weeks).flat_map(move |week| frame(i, week));
+        let frames: Vec<f32> = products.iter().flat_map(of).collect();
+        Tensor::from_slice(&frames, [products.len(), weeks, FEATURES], device)
     }
 
-    /// What comes after each of the weeks, divided by the scale: `[products,weeks,HORIZON]`.
+    /// The counts that come after each of the first weeks: `[products,weeks,HORIZON]`.
     pub fn targets(&self, products: &[usize], weeks: usize) -> Vec<f32> {
-        let next = |i: usize, week: usize| {
-            self.counts(i)[week + 1..][..HORIZON].iter().map(move |count| count / self.scales[i])
-        };
-        products.iter().flat_map(|&i| (0..weeks).flat_map(move |week| next(i, week))).collect()
+        self.after(products, 0..weeks)
     }
 
-    /// How much each week of each product counts in training: more if it sells more, and not at all at the begin.
-    pub fn weights(&self, products: &[usize], weeks: usize, first: usize) -> Vec<f32> {
-        let weight = |i: usize, week: usize| if week < first { 0.0 } else { self.scales[i].sqrt() };
-        products.iter().flat_map(|&i| (0..weeks).map(move |week| weight(i, week))).collect()
+    /// How much each week of each product counts in training: not at all at the begin.
+    pub fn weights(
+        &self,
+        products: &[usize],
+        weeks: usize,
+        first: usize,
+        weight: impl Fn(f32) -> f32,
+    ) -> Vec<f32> {
+        let of = |i: usize, week: usize| if week < first { 0.0 } else { weight(self.scales[i]) };
+        products.iter().flat_map(|&i| (0..weeks).map(move |week| of(i, week))).collect()
     }
 
-    /// The counts that come after each of these weeks, of all products: `[products,weeks,HORIZON]`.
+    /// The counts that come after each of these weeks, of all products.
     pub fn to_come(&self, known: Range<usize>) -> Vec<f32> {
-        let next = |i: usize, week: usize| self.counts(i)[week + 1..][..HORIZON].to_vec();
-        (0..self.names.len())
-            .flat_map(|i| known.clone().flat_map(move |week| next(i, week)))
-            .collect()
+        self.after(&(0..self.names.len()).collect::<Vec<_>>(), known)
     }
 
-    /// A model's outputs `[products,weeks,HORIZON,3]` behind these weeks as quantiles of counts.
-    pub fn forecasts(&self, outputs: &[f32], known: Range<usize>) -> Vec<[f32; 3]> {
-        let row = |i: usize, row: &[f32]| {
-            let mut row = [0, 1, 2].map(|q| row[q] * self.scales[i]);
-            row.sort_by(f32::total_cmp);
-            row
-        };
-        let of_week = HORIZON * 3;
-        let each = outputs.chunks(WEEKS * of_week).enumerate();
-        each.flat_map(|(i, all)| {
-            let rows = &all[known.start * of_week..known.end * of_week];
-            rows.chunks(3).map(move |outputs| row(i, outputs))
-        })
-        .collect()
+    fn after(&self, products: &[usize], known: Range<usize>) -> Vec<f32> {
+        let next = |i: usize, week: usize| &self.counts(i)[week + 1..][..HORIZON];
+        let of = |&i: &usize| known.clone().flat_map(move |week| next(i, week));
+        products.iter().flat_map(of).copied().collect()
     }
 }

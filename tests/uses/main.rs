@@ -6,16 +6,25 @@
 mod anomalies;
 mod classics;
 mod currencies;
+mod density;
 mod ecg;
 mod language_model;
 mod letters;
 mod load;
 mod many_series;
+mod music;
+mod overfitting;
 mod phones;
+#[cfg(feature = "pytorch")]
+mod recogniser;
 mod scans;
+mod semantic_roles;
 mod sentiment;
 mod spoken_digits;
+mod sunspots;
+mod tagging;
 mod vanishing;
+mod volatility;
 
 use wgpu_lstm::Device;
 
