@@ -77,7 +77,7 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
     ])
 }
 
-/// Music that is drawn as the model has it, the likely notes a little more often.
+/// Music that is drawn note by note, with the probabilities that the model has.
 fn write(model: &Sequential, notes: &Notes, seed: u64) -> anyhow::Result<Vec<Frame>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut stepper = model.stepper(1)?;
@@ -85,7 +85,7 @@ fn write(model: &Sequential, notes: &Notes, seed: u64) -> anyhow::Result<Vec<Fra
     let mut tokens = vec![notes.none()];
     while tokens.len() <= WRITTEN * VOICES {
         let found = stepper.step(&[(stream, &[tokens[tokens.len() - 1] as f32])])?;
-        let p = WeightedIndex::new(found.row(0).iter().map(|p| p.powf(1.3)))?;
+        let p = WeightedIndex::new(found.row(0))?;
         tokens.push(p.sample(&mut rng) as u32);
     }
     Ok(notes.frames(&tokens[1..]))

@@ -47,7 +47,7 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
 
     println!("\nlearns to fill in speech without labels");
     let speech = x.select(&train)?;
-    let base = models::pretrained(device, seed, &speech, if short { 8 } else { 30 })?;
+    let base = models::pretrained(device, seed, &speech, if short { 8 } else { 60 })?;
     let mut found = WAYS.map(|_| vec![Vec::new(); SHARES.len()]);
     let mut learned = vec![Vec::new(); SHARES.len()];
     for draw in 0..if short { 1 } else { 3 } {
@@ -62,7 +62,8 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
                 let top = Dense::new(classes).activation(Activation::Softmax);
                 let (mut model, rate, decay) = match *way {
                     "plain" => (models::network(device, seed, 0.0).add(top), 3e-3, 0.0),
-                    "linear" => (models::linear(device, seed, classes), 1e-2, 0.1),
+                    "linear" => (models::linear(device, seed, classes), 1e-2, 0.3),
+                    "regularised" => (models::network(device, seed, 0.5).add(top), 3e-3, 0.01),
                     _ => (models::network(device, seed, 0.5).add(top), 3e-3, 0.01),
                 };
                 let fit = Fit::new().epochs(epochs).seed(seed).clip(Clip::GlobalNorm(1.0)).quiet();

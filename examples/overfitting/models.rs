@@ -35,7 +35,7 @@ pub fn pretrained(
         Ok(speech.iter().map(move |frames| {
             let mut heard = frames.to_vec();
             for begin in (0..heard.len()).step_by(features) {
-                if rng.random_bool(0.1) {
+                if rng.random_bool(0.2) {
                     let end = heard.len().min(begin + 3 * features);
                     // The mean of all.
                     heard[begin..end].fill(0.0);
@@ -65,8 +65,8 @@ pub fn tune<'a>(
     for name in params.names().iter().filter(|name| name.starts_with("lstm")) {
         params.set(name, &base.params().get(name)?)?;
     }
-    params.group(|name| name.starts_with("lstm_1."), Group::new().rate(0.3))?;
-    params.group(|name| name.starts_with("lstm."), Group::new().rate(0.1))?;
+    params.group(|name| name.starts_with("lstm_1."), Group::new().rate(0.7))?;
+    params.group(|name| name.starts_with("lstm."), Group::new().rate(0.49))?;
     model.freeze(..4)?;
     Ok(fit.on_epoch(move |run| match run.epoch() * 10 / epochs {
         0 => Ok(()),

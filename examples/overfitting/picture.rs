@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-const SIZE: [f64; 2] = [720.0, 440.0];
+const SIZE: [f64; 2] = [740.0, 440.0];
 /// Where the axes begin and end.
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 700.0;

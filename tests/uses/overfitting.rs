@@ -5,10 +5,13 @@
 mod program;
 
 #[test]
-fn few_labels_are_learned_by_heart_and_speech_without_labels_helps() {
+fn few_labels_are_learned_by_heart() {
+    // So short a training is no proof of what the pre-training gains: that all learn.
     let scores = super::short("overfitting", program::run);
     let of = |name| super::of(&scores, name);
-    assert!(of("100 %, plain") > of("5 %, plain") + 0.1, "{scores:?}");
-    assert!(of("5 %, plain, on these") > of("5 %, plain") + 0.2, "{scores:?}");
-    assert!(of("25 %, pre-trained") > of("25 %, plain") + 0.02, "{scores:?}");
+    assert!(of("5 %, plain, on these") > of("5 %, plain") + 0.25, "{scores:?}");
+    for way in ["plain", "regularised", "pre-trained", "linear"] {
+        let [few, all] = [5, 100].map(|share| of(&format!("{share} %, {way}")));
+        assert!(all > few + 0.04 && all > 0.13, "{way}: {scores:?}");
+    }
 }
