@@ -9,33 +9,23 @@ use super::sequential::Sequential;
 use crate::autograd::{Tape, Var};
 use crate::data::{Kind, Sequences, Targets};
 use crate::loss::{Ctc, Emissions, RowWeights};
-use crate::{Error, Lengths, Result};
+use crate::{Error, Result};
+
+/// The loss of the labels that a batch has, given the logits; adds it and the metrics to the totals.
+pub(super) fn loss(
+    (ctc, logits): (&Ctc, &Var),
+    tape: &Tape,
+    batch: &Batch,
+    totals: &mut Totals,
+) -> Result<Var> {
+    let BatchTargets::Sequences(labels) = &batch.targets else { return Err(other(OTHERS)) };
+    let weights = batch.weights.as_ref().map(RowWeights::values);
+    let loss = tape.regularized(&ctc.weighted(tape, logits, labels, weights)?)?;
+    totals.add(&loss, batch.weight, Found::Paths(logits, *ctc), batch)?;
+    Ok(loss)
+}
 
 impl Sequential {
-    /// The loss of the labels that a batch has, given the logits; adds it and the metrics to the totals.
-    pub(super) fn loss_of_labels(
-        &self,
-        (ctc, logits): (&Ctc, Var),
-        tape: &Tape,
-        batch: &Batch,
-        totals: &mut Totals,
-    ) -> Result<Var> {
-        let BatchTargets::Sequences(labels) = &batch.targets else { return Err(other(OTHERS)) };
-        let logits = match batch.x.lengths() {
-            // Some layers end a mask, which had the lengths.
-            Some(lengths) if logits.lengths().is_none() && logits.mask().is_none() => {
-                let frames = lengths.values().iter();
-                let steps: Vec<_> = frames.map(|&frames| self.rows_of(frames as usize)).collect();
-                logits.with_lengths(Some(Lengths::new(&steps, &self.params.device())?))
-            }
-            _ => logits,
-        };
-        let weights = batch.weights.as_ref().map(RowWeights::values);
-        let loss = tape.regularized(&ctc.weighted(tape, &logits, labels, weights)?)?;
-        totals.add(&loss, batch.weight, Found::Paths(&logits, *ctc), batch)?;
-        Ok(loss)
-    }
-
     /// Checks targets that are sequences of labels, and the loss of such, against each other and the model.
     pub(super) fn check_spelling(
         &self,

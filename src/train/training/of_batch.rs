@@ -6,7 +6,7 @@ use crate::train::batch::{Batch, BatchTargets, Rows};
 use crate::train::evaluate::Totals;
 use crate::train::metrics::Found;
 use crate::train::sequential::Sequential;
-use crate::train::{Loss, crf};
+use crate::train::{Loss, crf, ctc};
 use crate::{Error, Result, loss};
 
 impl Sequential {
@@ -55,7 +55,7 @@ impl Sequential {
         }
         let output = self.last_for_loss(last, tape, x, kind)?;
         if let Some(ctc) = kind.ctc() {
-            return self.loss_of_labels((ctc, output), tape, batch, totals);
+            return ctc::loss((ctc, &output), tape, batch, totals);
         }
         let bad = |expected, found: &str| {
             Err(Error::Loss { loss: kind.name(), expected, found: found.into() })
