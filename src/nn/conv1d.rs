@@ -190,7 +190,8 @@ impl Conv1d {
         let axes = "[B,T,C], as a layer with return_sequences gives it";
         let [b, t, _] = check.dims("x", x.tensor(), axes)?;
         check.shape("x", x.tensor(), "[B,T,C]", &[b, t, input_size])?;
-        let x = without_padding(tape, "conv1d", x)?;
+        x.counted("conv1d", b, t)?;
+        let x = without_padding(tape, "conv1d", &x.without_mask())?;
         let (window, lengths) = windows.of_rows("Conv1d", &x, t)?;
         let conv = Conv::new(x.tensor(), &weight, bias.as_ref(), window)?;
         let y = conv.forward(x.tensor(), &weight, bias.as_ref())?;

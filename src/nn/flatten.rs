@@ -176,7 +176,7 @@ impl Masking {
         }
         let mask = Mask::new(&on, [b, t], &x.tensor().device())?;
         let y = multiply_by_mask(tape, x, &mask)?;
-        Ok(y.with_mask(Some(mask)))
+        Ok(y.with_mask(Some(mask.with_ends(x.ends().cloned()))))
     }
 }
 

@@ -40,8 +40,7 @@ impl Sequential {
                 help: "validate on one of the two",
             });
         }
-        let (op, features) = (operation(data, "fit"), data.features());
-        self.check_origin(data, self.input_size.unwrap_or(features), loss, op)?;
+        self.check_origins(data, options, loss)?;
         let sequences = data.len().unwrap_or(0);
         if let Some(weights) = options.sample_weights {
             if !matches!(data, Origin::Memory { .. }) {
@@ -65,13 +64,6 @@ impl Sequential {
             }
             let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
             loss::check_sum("Fit::sample_weights", sum)?;
-        }
-        if let Some(validation) = options.validation {
-            let op = operation(validation, "validation");
-            self.check_origin(validation, features, loss, op).map_err(|error| {
-                // Some say so themselves.
-                if error.to_string().starts_with(op) { error } else { error.at(op) }
-            })?;
         }
         // 0.2 is a little more in f32 than in f64: 10 sequences are 8 and 2 all the same.
         let exact = sequences as f64 * (1.0 - f64::from(share));
@@ -104,6 +96,23 @@ impl Sequential {
         };
         self.check_batches(batch, validated, size, false)?;
         Ok(Parts { training: 0..training, validation: training..sequences, lengths })
+    }
+
+    /// Checks the data to train on, and those to validate on, against the model.
+    pub(super) fn check_origins(
+        &self,
+        data: Origin<'_>,
+        options: &Fit<'_>,
+        loss: &Loss,
+    ) -> Result<()> {
+        let (op, features) = (operation(data, "fit"), data.features());
+        self.check_origin(data, self.input_size.unwrap_or(features), loss, op)?;
+        let Some(validation) = options.validation else { return Ok(()) };
+        let op = operation(validation, "validation");
+        self.check_origin(validation, features, loss, op).map_err(|error| {
+            // Some say so themselves.
+            if error.to_string().starts_with(op) { error } else { error.at(op) }
+        })
     }
 
     /// Checks the options that make batches by the lengths of sequences, and gives these.
@@ -225,20 +234,6 @@ impl Sequential {
             Some(other) => Err(other_rows(option, other, rows)),
             None => Ok(()),
         }
-    }
-
-    /// Checks each sequence against what the first layer takes.
-    pub(super) fn check_input(&self, x: &Sequences) -> Result<()> {
-        let Some(first) = self.layers.first() else { return Ok(()) };
-        for number in 0..x.len() {
-            first.check_input(x.get(number)).map_err(|mut error| {
-                if let Error::Token { sequence, .. } = &mut error {
-                    *sequence = number;
-                }
-                error
-            })?;
-        }
-        Ok(())
     }
 }
 

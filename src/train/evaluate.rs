@@ -179,7 +179,7 @@ impl Sequential {
     }
 
     /// The outputs of the last layer; 0 if only its build tells.
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.output_size())
     }
 

@@ -38,7 +38,7 @@ macro_rules! emulated {
     }};
 }
 
-static ROWS_16: [Kernel; 2] =
+pub(super) static ROWS_16: [Kernel; 2] =
     emulated!("steps_16", (16, 1 x 1, 16 x 64, 64), (16, 1 x 1, 16 x 16, 128 / 4), 128, 32);
 static ROWS_32: [Kernel; 2] =
     emulated!("steps_32", (16, 2 x 1, 32 x 64, 64), (16, 2 x 1, 32 x 16, 128 / 4), 128, 32);

@@ -95,10 +95,16 @@ fn rates_are_those_of_labels_read_greedily() {
         model
     };
     for device in devices() {
-        let half = Sequential::new(device).add(Pool1d::max(2)).add(Dense::new(5));
-        let mut half = compile(half.seed(3));
-        half.build(5).unwrap();
-        for (name, mut model) in [("all", identity(device, 0.0, ctc(), &metrics)), ("half", half)] {
+        // The pool ends a mask, and has no say on lengths then.
+        let [half, masked] = [false, true].map(|masked| {
+            let model = Sequential::new(device).seed(3);
+            let model = if masked { model.add(Masking::new(-77.0)) } else { model };
+            let mut model = compile(model.add(Pool1d::max(2)).add(Dense::new(5)));
+            model.build(5).unwrap();
+            model
+        });
+        let all = identity(device, 0.0, ctc(), &metrics);
+        for (name, mut model) in [("all", all), ("half", half), ("masked", masked)] {
             let what = format!("{name} on {device}");
             let emissions = model.predict(&x).unwrap().emissions().unwrap();
             let said = ctc().greedy(&emissions).unwrap();
@@ -109,8 +115,10 @@ fn rates_are_those_of_labels_read_greedily() {
             said.iter().zip(LABELS).for_each(|(said, labels)| rate.add(&said.labels(), labels));
             let expected = [rate.rate() as f32, rate.mean_distance() as f32];
             assert!(rate.rate() > 0.3, "{what}: there is something to count");
+            let alone = model.evaluate_batches(&x, &targets(), 1).unwrap().loss;
             for size in [1, 2, 5] {
                 let found = model.evaluate_batches(&x, &targets(), size).unwrap();
+                close(&what, &[found.loss], &[alone], 1e-5);
                 assert_eq!(found.names, ["error_rate", "edit_distance"]);
                 close(&what, &found.metrics, &expected, 1e-6);
             }
@@ -259,10 +267,20 @@ fn what_does_not_fit_says_so() {
         let error = model.fit(&x, &y, Fit::new().quiet()).unwrap_err();
         assert!(says(&error), "{number}: {error}");
     }
-    let masked = Sequential::new(device).add(Masking::new(0.2)).add(Dense::new(4));
-    let mut masked = of(masked, Loss::Ctc(Ctc::new()));
-    let error = masked.fit(&x, &good(), Fit::new().quiet()).unwrap_err();
-    assert!(matches!(error, Error::Unsupported { what: "Ctc", .. }), "{error}");
+    let weights = [1.0, 2.0];
+    for (late, fit) in [
+        (false, Fit::new()),
+        (true, Fit::new()),
+        (false, Fit::new().sample_weights(&weights)),
+        (true, Fit::new().sample_weights(&weights)),
+    ] {
+        let model = Sequential::new(device);
+        let model = if late { model.add(Dropout::new(0.1)) } else { model };
+        let masked = model.add(Masking::new(0.2)).add(Dense::new(4));
+        let mut masked = of(masked, Loss::Ctc(Ctc::new()));
+        let error = masked.fit(&x, &good(), fit.quiet()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { what: "Ctc", .. }), "{error}");
+    }
     let mut model = plain();
     model.compile(Sgd::new(0.1), Loss::Ctc(Ctc::new()), &[Metric::Accuracy]);
     let error = model.fit(&x, &good(), Fit::new().quiet()).unwrap_err();

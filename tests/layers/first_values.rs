@@ -156,4 +156,9 @@ fn a_model_begins_as_pytorchs_by_one_word() {
     assert_eq!(last("bias")[4..8], [2.0; 4]);
     assert!(last("bias")[8..].iter().all(|b| *b != 0.0 && b.abs() <= 1.0));
     assert_eq!(one.params().get("dense.bias").unwrap(), [-1.0; 18]);
+    // PyTorch's bias=False.
+    let params = Params::new(device);
+    let _ = Lstm::new(16).no_bias().pytorch_init().build(&params, 3).unwrap();
+    near(&params.get("lstm.weight_ih_l0").unwrap(), 0.25);
+    assert_eq!(params.names().len(), 2);
 }

@@ -1,7 +1,7 @@
 //! Frames that are left out by their value, in loss and metrics of a model.
 
 use crate::common::{close, devices};
-use wgpu_lstm::nn::{Crf, Init, Masking};
+use wgpu_lstm::nn::{Crf, Init, LayerNorm, Masking, Padding, Pool1d};
 use wgpu_lstm::prelude::*;
 use wgpu_lstm::train::Average;
 
@@ -61,6 +61,38 @@ fn frames_masked_by_their_value_are_not_counted() {
                     close(&format!("{name}, {what}"), &a, &b, 1e-5);
                 }
             }
+        }
+    }
+}
+
+/// A layer at which a mask ends goes on by the rows' lengths: what it gives of a row does not depend on how much longer
+/// the others of its batch are.
+#[test]
+fn behind_a_mask_rows_end_where_they_end() {
+    let rows = [vec![3.0, 1.0, 0.0, 2.0, 4.0, 1.0, 2.0], vec![1.0, 2.0, 0.0], vec![2.0, 3.0]];
+    let x = Sequences::new(1, &rows).unwrap();
+    type Adds = fn(Sequential) -> Sequential;
+    let begins: [Adds; 2] = [
+        |model| model.add(Masking::new(0.0)).add(Dense::new(3).bias_init(Init::PyTorch)),
+        |model| model.add(Embedding::new(5, 3).mask_zero()).add(LayerNorm::new()),
+    ];
+    let ends: [Adds; 3] = [
+        |model| model.add(Conv1d::new(2, 3).padding(Padding::Same)).add(Lstm::new(3)),
+        |model| {
+            let both = Lstm::new(3).bidirectional(Merge::Concat).return_sequences();
+            model.add(Conv1d::new(2, 3).padding(Padding::Same)).add(both)
+        },
+        |model| model.add(Pool1d::average(2)).add(Pool::new(Pooling::Mean)),
+    ];
+    for device in devices() {
+        for (number, (begin, end)) in
+            begins.iter().flat_map(|begin| ends.iter().map(move |end| (begin, end))).enumerate()
+        {
+            let mut model = end(begin(Sequential::new(device).seed(2)));
+            model.build(1).unwrap();
+            let [alone, together] = [1, 3].map(|size| model.predict_batches(&x, size).unwrap());
+            let what = format!("model {number} on {device}");
+            close(&what, together.values(), alone.values(), 1e-6);
         }
     }
 }

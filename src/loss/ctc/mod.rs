@@ -288,7 +288,8 @@ fn check_steps(op: &'static str, logits: &Var, batch: usize, timesteps: usize) -
         return Err(Error::Unsupported {
             what: "Ctc",
             with: "Var::with_mask",
-            help: "say by Var::with_lengths which steps count",
+            help: "its steps follow each other: leave out Masking and Embedding::mask_zero; by Var::with_lengths, and in \
+                   sequences of different lengths, those behind a row's end do not count",
         });
     }
     logits.lengths().map_or(Ok(()), |lengths| lengths.check(op, batch, timesteps))

@@ -55,7 +55,10 @@ impl Inits {
         }
         let help = "there is no bias that it could set";
         match (has_bias, self.bias, self.chrono) {
-            (false, Some(_), _) => refuse("Lstm::bias_init", "Lstm::no_bias", help),
+            // PyTorch's layer without biases begins so, too.
+            (false, Some(init), _) if init != Init::PyTorch => {
+                refuse("Lstm::bias_init", "Lstm::no_bias", help)
+            }
             (false, _, Some(_)) => refuse("Lstm::chrono_init", "Lstm::no_bias", help),
             _ => Ok(()),
         }

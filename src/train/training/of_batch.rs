@@ -31,9 +31,9 @@ impl Sequential {
         kind: &Loss,
         totals: &mut Totals,
     ) -> Result<Var> {
-        // A mask that is not the first layer's is known only here.
-        let late =
-            x.mask().filter(|_| self.rows() == Rows::Frames && self.counting().masked.is_none());
+        // A mask that is not the first layer's is known only here. Labels without a place in time belong to no frame.
+        let of_frames = self.rows() == Rows::Frames && kind.ctc().is_none();
+        let late = x.mask().filter(|_| of_frames && self.counting().masked.is_none());
         let masked = late.map(|mask| batch.masked(mask)).transpose()?;
         let batch = masked.as_ref().unwrap_or(batch);
         if let Some(crf) = last.crf(Own) {
