@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Of a row of length L there are as many outputs as it gives by itself, `(before + L + after - reach) / stride + 1`
 /// ([`Padding`]), and what comes behind it is padding as at the end of a sequence: zeros. A mask does not change
-/// what it computes, and ends here, as in Keras.
+/// what it computes, and ends here, as in Keras; the lengths of rows go on.
 ///
 /// In a [`crate::Sequential::stepper`] goes what sees no later frame: [`Padding::Causal`] with a stride of 1, or a
 /// kernel of one frame.

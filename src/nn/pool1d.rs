@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Padding is no frame: it is never the largest, and a mean is over the frames that are there, unless
 /// [`Pool1d::count_padding`] says otherwise. Of a row of length L there are as many outputs as it gives by itself,
-/// and no frame behind it is read. A mask does not change what is computed, and
-/// ends here, as in Keras; the lengths of rows go on.
+/// and no frame behind it is read. A mask does not change what is computed, and ends here, as in Keras; the lengths of
+/// rows go on.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Params, Pool1d};
