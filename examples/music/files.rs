@@ -48,19 +48,25 @@ impl Notes {
         usize::from(self.highest - self.lowest) + 1
     }
 
-    /// A number that is of no note.
-    pub fn none(&self) -> u32 {
-        self.len() as u32
-    }
-
-    /// The notes of a tune in a row, frame by frame, from soprano to bass.
-    pub fn tokens(&self, tune: &[Frame]) -> Vec<u32> {
+    /// The notes of a tune in a row, counted from the lowest, frame by frame from soprano to bass.
+    pub fn numbers(&self, tune: &[Frame]) -> Vec<u32> {
         tune.iter().flatten().map(|note| u32::from(note - self.lowest)).collect()
     }
 
-    pub fn frames(&self, tokens: &[u32]) -> Vec<Frame> {
-        let note = |token: u32| self.lowest + token as u8;
-        tokens.as_chunks::<VOICES>().0.iter().map(|frame| frame.map(note)).collect()
+    /// The last note as a token that says also who sang it; before the first note, one that is nobody's.
+    pub fn token_before(&self, sung: &[u32]) -> u32 {
+        let Some(last) = sung.last() else { return (VOICES * self.len()) as u32 };
+        ((sung.len() - 1) % VOICES * self.len()) as u32 + last
+    }
+
+    /// For each note the token before it.
+    pub fn before(&self, sung: &[u32]) -> Vec<u32> {
+        (0..sung.len()).map(|at| self.token_before(&sung[..at])).collect()
+    }
+
+    pub fn frames(&self, sung: &[u32]) -> Vec<Frame> {
+        let note = |number: u32| self.lowest + number as u8;
+        sung.as_chunks::<VOICES>().0.iter().map(|frame| frame.map(note)).collect()
     }
 }
 

@@ -31,14 +31,9 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
     let tunes = files::read()?;
     let notes = Notes::of(&tunes);
     let of = |tunes: &[Vec<Frame>]| -> anyhow::Result<(Sequences, Targets)> {
-        let tokens: Vec<Vec<u32>> = tunes.iter().map(|tune| notes.tokens(tune)).collect();
-        // Each note is told from those before it, the first from a number that is of no note.
-        let mut before = tokens.clone();
-        for tune in &mut before {
-            tune.insert(0, notes.none());
-            tune.pop();
-        }
-        Ok((Sequences::from_tokens(before)?, Targets::classes(tokens.concat())))
+        let sung: Vec<Vec<u32>> = tunes.iter().map(|tune| notes.numbers(tune)).collect();
+        let x = Sequences::from_tokens(sung.iter().map(|numbers| notes.before(numbers)))?;
+        Ok((x, Targets::classes(sung.concat())))
     };
     // Of ten tunes one tells when to stop, and two are to test on.
     let part = |which: fn(usize) -> bool| -> Vec<Vec<Frame>> {
@@ -51,7 +46,7 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
 
     let mut model = Sequential::new(device)
         .seed(seed)
-        .add(Embedding::new(notes.len() + 1, 32))
+        .add(Embedding::new(VOICES * notes.len() + 1, 32))
         .add(Lstm::new(128).return_sequences())
         .add(Dropout::new(0.5))
         .add(Dense::new(notes.len()).activation(Activation::Softmax));
@@ -82,11 +77,11 @@ fn write(model: &Sequential, notes: &Notes, seed: u64) -> anyhow::Result<Vec<Fra
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut stepper = model.stepper(1)?;
     let stream = stepper.join()?;
-    let mut tokens = vec![notes.none()];
-    while tokens.len() <= WRITTEN * VOICES {
-        let found = stepper.step(&[(stream, &[tokens[tokens.len() - 1] as f32])])?;
-        let p = WeightedIndex::new(found.row(0))?;
-        tokens.push(p.sample(&mut rng) as u32);
+    let mut sung = Vec::new();
+    while sung.len() < WRITTEN * VOICES {
+        let before = notes.token_before(&sung) as f32;
+        let found = stepper.step(&[(stream, &[before])])?;
+        sung.push(WeightedIndex::new(found.row(0))?.sample(&mut rng) as u32);
     }
-    Ok(notes.frames(&tokens[1..]))
+    Ok(notes.frames(&sung))
 }
