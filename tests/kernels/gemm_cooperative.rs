@@ -214,20 +214,22 @@ fn matrices_where_there_are_any() {
     assert!(!self_check::cooperative_ways(gpu).is_empty(), "{device}");
 }
 
+/// The bytes of shared memory of a kernel's text.
+pub(super) fn shared_bytes(kernel: &Kernel) -> usize {
+    let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+    let layout = &mut naga::proc::Layouter::default();
+    layout.update(module.to_ctx()).unwrap();
+    let variables = module.global_variables.iter();
+    let shared = variables.filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup);
+    shared.map(|(_, variable)| layout[variable.ty].size as usize).sum()
+}
+
 /// The bytes of shared memory that a shape claims are those of its text.
 #[test]
 fn shapes_say_what_memory_they_take() {
     for shape in &cooperative::SHAPES {
         let kernel = &shape.way.0[0];
-        let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
-        let layout = &mut naga::proc::Layouter::default();
-        layout.update(module.to_ctx()).unwrap();
-        let shared = module
-            .global_variables
-            .iter()
-            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup);
-        let bytes: u32 = shared.map(|(_, variable)| layout[variable.ty].size).sum();
-        assert_eq!(bytes as usize, shape.shared, "{}", kernel.name);
+        assert_eq!(shared_bytes(kernel), shape.shared, "{}", kernel.name);
     }
 }
 

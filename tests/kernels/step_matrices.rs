@@ -1,7 +1,7 @@
 //! A timestep by cooperative matrices: all of its text but the few lines that name such matrices, which software
 //! adapters lack; and the whole of it where the adapter has them.
 
-use super::gemm_cooperative::{PLAIN, of_fours};
+use super::gemm_cooperative::{PLAIN, of_fours, shared_bytes};
 use super::lstm::{Case, Options};
 use super::{forced, gpu, inner, lacks, lacks_f16};
 use crate::device::kernel::{Kernel, Wgsl, Workgroup};
@@ -117,6 +117,15 @@ fn steps_by_matrices_where_there_are_any() {
         }
     }
     assert!(right > 0, "{device}");
+}
+
+/// The bytes of shared memory that tiles claim are those of the text that takes more.
+#[test]
+fn tiles_say_what_memory_they_take() {
+    for tiles in &TILES {
+        let most = tiles.kernels.iter().map(shared_bytes).max();
+        assert_eq!(most, Some(tiles.shared), "{tiles:?}");
+    }
 }
 
 /// Large tiles where there are rows for them and workgroups enough, small ones else; none for what the kernels do not

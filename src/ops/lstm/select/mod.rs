@@ -160,7 +160,7 @@ const MATRIX_UNITS: usize = 256;
 /// A dispatch for each timestep: by matrix units where they were seen to be right.
 fn by_steps(gpu: &Arc<Gpu>, task: Task) -> Schedule {
     if let Some((kernels, tiles)) = gpu.forced().matrices.filter(|_| task.half && !task.variant) {
-        return Schedule::Matrices(Tiles { kernels, tiles, lanes: 0 });
+        return Schedule::Matrices(Tiles { kernels, tiles, lanes: 0, shared: 0 });
     }
     if !gpu.has_cooperative() || !matrices::takes(task) {
         return Schedule::Stepwise;

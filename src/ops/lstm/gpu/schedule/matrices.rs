@@ -98,16 +98,19 @@ pub(crate) struct Tiles {
     pub(crate) tiles: [[usize; 2]; 2],
     /// Lanes of a subgroup with which a workgroup has as many subgroups as it can use.
     pub(crate) lanes: u32,
+    /// Bytes of shared memory of the kernel that takes more: two turns of both factors in 16 bits, and a matrix of sums
+    /// for each subgroup.
+    pub(crate) shared: usize,
 }
 
 /// The fewest rows first.
 pub(crate) static TILES: [Tiles; 6] = [
-    Tiles { kernels: &ROWS_16, tiles: [[16, 16], [16, 16]], lanes: 32 },
-    Tiles { kernels: &ROWS_16_64, tiles: [[16, 16], [16, 16]], lanes: 64 },
-    Tiles { kernels: &ROWS_32, tiles: [[32, 16], [32, 16]], lanes: 32 },
-    Tiles { kernels: &ROWS_32_64, tiles: [[32, 16], [32, 16]], lanes: 64 },
-    Tiles { kernels: &ROWS_64, tiles: [[64, 16], [64, 32]], lanes: 32 },
-    Tiles { kernels: &ROWS_64_64, tiles: [[64, 16], [64, 32]], lanes: 64 },
+    Tiles { kernels: &ROWS_16, tiles: [[16, 16], [16, 16]], lanes: 32, shared: 27_136 },
+    Tiles { kernels: &ROWS_16_64, tiles: [[16, 16], [16, 16]], lanes: 64, shared: 27_136 },
+    Tiles { kernels: &ROWS_32, tiles: [[32, 16], [32, 16]], lanes: 32, shared: 31_744 },
+    Tiles { kernels: &ROWS_32_64, tiles: [[32, 16], [32, 16]], lanes: 64, shared: 31_744 },
+    Tiles { kernels: &ROWS_64, tiles: [[64, 16], [64, 32]], lanes: 32, shared: 31_744 },
+    Tiles { kernels: &ROWS_64_64, tiles: [[64, 16], [64, 32]], lanes: 64, shared: 31_744 },
 ];
 
 /// Workgroups of a dispatch that fill a card. Where fewer of larger tiles are, those of smaller ones read more of R
@@ -120,7 +123,8 @@ impl Tiles {
     /// Whether a device can run them as they are meant.
     pub(crate) fn fits(&self, gpu: &Gpu) -> bool {
         let lanes = gpu.subgroup_size.is_none_or(|lanes| lanes == self.lanes);
-        lanes && self.kernels.iter().all(|kernel| kernel.runs_on(gpu))
+        let room = gpu.limits.max_compute_workgroup_storage_size as usize;
+        lanes && self.shared <= room && self.kernels.iter().all(|kernel| kernel.runs_on(gpu))
     }
 
     fn workgroups(&self, task: Task) -> usize {
