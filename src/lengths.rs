@@ -150,6 +150,8 @@ pub struct Mask {
     pub(crate) tensor: Tensor,
     /// Made when a layer first asks for it.
     packing: Arc<OnceLock<Packing>>,
+    /// The rows' lengths, if it leaves out what is behind them, too.
+    ends: Option<Lengths>,
 }
 
 impl Mask {
@@ -161,7 +163,17 @@ impl Mask {
     pub fn new(mask: &[bool], shape: [usize; 2], device: &Device) -> Result<Self> {
         let words: Vec<_> = mask.iter().map(|&on| u32::from(on)).collect();
         let tensor = Tensor::from_u32(&words, shape, device)?;
-        Ok(Self { host: mask.into(), tensor, packing: Arc::default() })
+        Ok(Self { host: mask.into(), tensor, packing: Arc::default(), ends: None })
+    }
+
+    /// The mask, which leaves out what is behind these lengths, too: a layer at which masks end goes on by them.
+    pub(crate) fn with_ends(self, ends: Option<Lengths>) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// The rows' lengths, if it leaves out what is behind them, too.
+    pub(crate) fn ends(&self) -> Option<&Lengths> {
+        self.ends.as_ref()
     }
 
     /// The mask on the host, row by row.

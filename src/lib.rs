@@ -124,7 +124,8 @@ pub mod prelude {
     pub use crate::nn::Group;
     pub use crate::nn::{
         Activation, BatchNorm, Conv1d, Dense, Dropout, Embedding, Flatten, Graph, Init, LayerNorm,
-        Lstm, Masking, Merge, Padding, Pool, Pool1d, Pooling, Regularizer, Repeat, TimeDistributed,
+        Lstm, Masking, Merge, Padding, Pool, Pool1d, Pooling, Precision, Regularizer, Repeat,
+        TimeDistributed,
     };
     pub use crate::train::{
         Adam, AdamW, Average, Callback, Checkpoint, Clip, CosineDecay, CsvLog, EarlyStopping, Fit,

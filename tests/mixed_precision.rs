@@ -315,6 +315,42 @@ fn the_cpu_and_plain_gpus_stay_with_full_precision() {
     }
 }
 
+/// `Fit::precision` is `set_precision` in a word: the same bits, and other than those of full precision; the model
+/// keeps it, and where there is no other precision the training runs as without it.
+#[test]
+fn a_training_chooses_its_precision() {
+    use wgpu_lstm::prelude::{Fit, Loss, Sequences, Sequential, Targets};
+    let x = Sequences::from_array(&numbers(24 * 5 * 3, 4.0), [24, 5, 3]).unwrap();
+    let y = Targets::values(numbers(24, 5.0), 1);
+    let train = |device: &Device, before: Option<Precision>, fit: Fit<'_>| {
+        let mut model = Sequential::new(device).seed(2).add(Lstm::new(20)).add(Dense::new(1));
+        model.compile(Adam::new(1e-2), Loss::MeanSquaredError, &[]);
+        model.build(3).unwrap();
+        if let Some(precision) = before {
+            model.params().set_precision(precision);
+        }
+        model.fit(&x, &y, fit.epochs(2).batch_size(7).quiet()).unwrap();
+        (model.predict(&x).unwrap().values().to_vec(), model.params().precision())
+    };
+    let full = train(device(), None, Fit::new());
+    assert_eq!(full.1, Precision::Full);
+    let word = train(device(), None, Fit::new().precision(Precision::Mixed));
+    assert_eq!(word, train(device(), Some(Precision::Mixed), Fit::new()));
+    if !lacks("f16", device().adapter().is_some_and(|a| a.half_precision)) {
+        assert_eq!(word.1, Precision::Mixed);
+        assert_ne!(word.0, full.0);
+        assert_eq!(
+            full,
+            train(device(), Some(Precision::Mixed), Fit::new().precision(Precision::Full))
+        );
+    }
+    let cpu = poisoned_cpu();
+    assert_eq!(
+        train(&cpu, None, Fit::new().precision(Precision::Mixed)),
+        train(&cpu, None, Fit::new())
+    );
+}
+
 /// A value that lies elsewhere than the parameters has its gradient without the loss scale, too.
 #[test]
 fn gradients_on_the_host_are_not_scaled() {

@@ -31,10 +31,10 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
     // model see it everywhere; their square roots are between that and nothing.
     let weights: Vec<f32> = y.class_weights(CLASSES.len())?.iter().map(|w| w.sqrt()).collect();
     // First values as PyTorch draws them: see the program `phones`.
-    let lstm = Lstm::new(64).kernel_init(Init::PyTorch).recurrent_init(Init::PyTorch);
+    let lstm = Lstm::new(64).pytorch_init().bidirectional(Merge::Concat);
     let lstm = Sequential::new(device)
         .seed(seed)
-        .add(lstm.bias_init(Init::PyTorch).bidirectional(Merge::Concat))
+        .add(lstm)
         .add(Dropout::new(0.3))
         .add(Dense::new(CLASSES.len()).activation(Activation::Softmax));
     let loss = CrossEntropy::new().class_weights(weights);

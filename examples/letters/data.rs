@@ -3,7 +3,6 @@
 use super::common;
 use wgpu_lstm::data::{TextSplit, read_lines};
 use wgpu_lstm::prelude::*;
-use wgpu_lstm::{Lengths, Result, Tensor, Var};
 
 /// Words, spelt and said.
 pub struct Words {
@@ -39,11 +38,4 @@ pub fn twice(rows: &[Vec<u32>]) -> Vec<Vec<u32>> {
 /// What the tokens are.
 pub fn names(of: &Vocabulary, tokens: &[u32]) -> Vec<String> {
     tokens.iter().map(|&t| of.token(t).unwrap_or_default().to_owned()).collect()
-}
-
-/// Rows of different lengths as one input.
-pub fn batch(rows: &[Vec<u32>], device: &Device) -> Result<Var> {
-    let (values, shape, lengths) = Sequences::from_tokens(rows)?.pad();
-    let x = Var::from(Tensor::from_slice(&values, shape, device)?);
-    Ok(x.with_lengths(Some(Lengths::new(&lengths, device)?)))
 }

@@ -9,15 +9,19 @@
 mod common;
 mod data;
 
-use data::{batch, names, of, twice};
+use data::{names, of, twice};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use wgpu_lstm::loss::{BeamSearch, Ctc, Emissions};
+use wgpu_lstm::Tape;
+use wgpu_lstm::loss::{BeamSearch, Ctc};
 use wgpu_lstm::nn::{Params, Seq2Seq};
 use wgpu_lstm::plot::HeatMap;
 use wgpu_lstm::prelude::*;
 use wgpu_lstm::train::metrics::{ErrorRate, edit_distance};
-use wgpu_lstm::{Result, Tape, Var};
+
+/// The steps of an epoch, and the largest rate.
+const STEPS: u64 = 160;
+const RATE: f32 = 4e-3;
 
 fn main() -> anyhow::Result<()> {
     common::main(run)
@@ -28,21 +32,22 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
     let (words, epochs) = if short { ([2000, 300], 3) } else { ([10_000, 2_000], 12) };
     let (train, test, [letters, phones]) = data::read(words)?;
     println!("{} words to train on, {} to test", words[0], words[1]);
+    let batch = words[0].div_ceil(STEPS as usize);
     // With CTC, which emits at most a phone a frame.
-    let (x, test_x) = (twice(&train.letters), twice(&test.letters));
+    let [x, test_x] = [&train, &test].map(|words| Sequences::from_tokens(twice(&words.letters)));
     let mut model = Sequential::new(device)
         .seed(seed)
         .add(Embedding::new(2 * letters.len(), 64))
         .add(Lstm::new(128).bidirectional(Merge::Concat).return_sequences())
         .add(Dropout::new(0.3))
         .add(Dense::new(phones.len())); // No phone has the number 0, that of the blank.
-    model.build(1)?;
-    fit(model.params(), x.len(), epochs, seed, |tape, rows| {
-        let logits = model.forward(tape, &batch(&of(&x, rows), device)?)?;
-        Ctc::new().loss(tape, &logits, &of(&train.phones, rows))
-    })?;
-    let logits = model.forward(&Tape::inference(model.params()), &batch(&test_x, device)?)?;
-    let found = Ctc::new().beam_search(&Emissions::new(&logits)?, &BeamSearch::new(10))?;
+    let ctc = Ctc::new();
+    model.compile(Adam::new(RATE), Loss::Ctc(ctc), &[]);
+    let schedule = CosineDecay::new(STEPS * epochs as u64).warm_up(50);
+    let fit = Fit::new().epochs(epochs).batch_size(batch).seed(seed).schedule(schedule);
+    model.fit(&x?, &Targets::sequences(&train.phones), fit)?;
+    let emissions = model.predict(&test_x?)?.emissions()?;
+    let found = ctc.beam_search(&emissions, &BeamSearch::new(10))?;
     let ctc = found.into_iter().map(|best| best[0].labels.clone()).collect();
     // With an encoder-decoder.
     let params = Params::seeded(device, seed);
@@ -50,9 +55,23 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
         .bidirectional_encoder()
         .dropout(0.3)
         .build(&params)?;
-    fit(&params, x.len(), epochs, seed, |tape, rows| {
-        translator.loss(tape, &of(&train.letters, rows), &of(&train.phones, rows))
-    })?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows: Vec<_> = (0..words[0]).collect();
+    let (mut adam, mut steps) = (Adam::new(0.0), 0..);
+    for epoch in 1..=epochs {
+        rows.shuffle(&mut rng);
+        let mut last = f32::NAN;
+        for (rows, step) in rows.chunks(batch).zip(&mut steps) {
+            let tape = Tape::new(&params);
+            let loss =
+                translator.loss(&tape, &of(&train.letters, rows), &of(&train.phones, rows))?;
+            last = loss.tensor().to_vec()?[0];
+            tape.backward(&loss)?;
+            adam.set_learning_rate(RATE * schedule.factor(step));
+            adam.step(&params)?;
+        }
+        println!("epoch {epoch}/{epochs}  last loss {last:.3}");
+    }
     let found = translator.beam(&params, &test.letters, 5, 20)?;
     let beam: Vec<_> = found.into_iter().map(|best| best[0].tokens.clone()).collect();
 
@@ -68,7 +87,7 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
 
     // As the word that is spelt most alike.
     let nearest = test.letters.iter().map(|word| {
-        let near = (0..x.len()).min_by_key(|&i| edit_distance(word, &train.letters[i]));
+        let near = (0..words[0]).min_by_key(|&i| edit_distance(word, &train.letters[i]));
         near.map_or_else(Vec::new, |i| train.phones[i].clone())
     });
     let mut scores = Vec::new();
@@ -85,32 +104,4 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<common::Sc
         scores.extend([(phone, rate.rate()), (word, wrong as f64 / said.len() as f64)]);
     }
     Ok(scores)
-}
-
-/// 160 steps of Adam an epoch, on words in an order that is drawn anew.
-fn fit(
-    params: &Params,
-    words: usize,
-    epochs: usize,
-    seed: u64,
-    loss: impl Fn(&Tape, &[usize]) -> Result<Var>,
-) -> Result<()> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut rows: Vec<_> = (0..words).collect();
-    let schedule = CosineDecay::new(160 * epochs as u64).warm_up(50);
-    let (mut adam, mut steps) = (Adam::new(0.0), 0..);
-    for epoch in 1..=epochs {
-        rows.shuffle(&mut rng);
-        let mut last = f32::NAN;
-        for (rows, step) in rows.chunks(words.div_ceil(160)).zip(&mut steps) {
-            let tape = Tape::new(params);
-            let loss = loss(&tape, rows)?;
-            last = loss.tensor().to_vec()?[0];
-            tape.backward(&loss)?;
-            adam.set_learning_rate(4e-3 * schedule.factor(step));
-            adam.step(params)?;
-        }
-        println!("epoch {epoch}/{epochs}  last loss {last:.3}");
-    }
-    Ok(())
 }

@@ -40,10 +40,7 @@ pub fn run(device: &Device, seed: u64, short: bool) -> anyhow::Result<Scores> {
     let new = || Sequential::new(device).seed(seed);
     // First values as PyTorch draws them, smaller than those by default: from there a deep model learns less of so
     // few data by heart.
-    let lstm = |units| {
-        let lstm = Lstm::new(units).kernel_init(Init::PyTorch).recurrent_init(Init::PyTorch);
-        lstm.bias_init(Init::PyTorch).return_sequences()
-    };
+    let lstm = |units| Lstm::new(units).pytorch_init().return_sequences();
     let both = |units| lstm(units).bidirectional(Merge::Concat);
     let deep = both(128).num_layers(2).dropout(0.5);
     let models = [

@@ -9,17 +9,6 @@
 
 var<workgroup> d_a: array<vec4<f32>, 256>;  // [64 units][4 rows] of vec4 (i,f,g,o)
 
-fn end_step(row: u32, unit: u32, d_h: f32) {
-    let here = find_row(row);
-    if here.steps == 0u { return; }
-    if dims.before != 0u {
-        end_d_h(row, unit, d_h);
-        return;
-    }
-    let at = d_c_place(here, unit);
-    d_state[at] = differentiate(row, dims.step, unit, d_h, d_state[at]).d_c;
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -31,8 +20,7 @@ fn main(
     let column = way * dims.r_way + unit;
     let inside = unit < dims.h;
     var d_h = vec4(0.0);
-    // The step behind this one in time.
-    let behind = select(dims.step + 1u, 0u, dims.before != 0u);
+    let behind = step_behind();
     if behind < dims.t {
         for (var u0 = 0u; u0 < dims.h; u0 += 64u) {
             let u = u0 + lane;

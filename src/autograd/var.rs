@@ -57,6 +57,17 @@ impl Var {
         self.with_lengths(other.lengths.clone()).with_mask(other.mask.clone())
     }
 
+    /// The rows' lengths, also where a mask has them.
+    pub(crate) fn ends(&self) -> Option<&Lengths> {
+        self.lengths.as_ref().or_else(|| self.mask.as_ref()?.ends())
+    }
+
+    /// The value for a layer at which a mask ends, but not what it had of the rows' lengths.
+    pub(crate) fn without_mask(&self) -> Self {
+        let ends = self.ends().cloned();
+        self.clone().with_lengths(ends).with_mask(None)
+    }
+
     /// The rows of a packed value, and the timesteps of the longest. A packed value is `[frames,F]`, or
     /// numbers `[frames]`, with lengths; only a model's first layers take it.
     pub(crate) fn packed_dims(&self) -> Option<[usize; 2]> {

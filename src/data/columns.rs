@@ -71,9 +71,9 @@ impl Columns for Targets {
     fn width(&self) -> Result<usize> {
         match &self.kind {
             Kind::Values { width, .. } => Ok(*width),
-            Kind::Classes(_) => Err(Error::Unsupported {
+            Kind::Classes(_) | Kind::Sequences(_) => Err(Error::Unsupported {
                 what: "a scaler",
-                with: "Targets::classes",
+                with: "Targets::classes or Targets::sequences",
                 help: "classes have no size; scale the inputs alone",
             }),
         }

@@ -42,7 +42,8 @@ impl Sample {
     }
 
     /// Sets what the model learns of this sequence: one target, or one for each frame if the model gives a
-    /// value at each. Predictions need none.
+    /// value at each; for [`Loss::Ctc`](crate::train::Loss::Ctc) [`Targets::sequences`] of one row. Predictions need
+    /// none.
     pub fn targets(mut self, targets: Targets) -> Self {
         self.targets = Some(targets);
         self

@@ -143,6 +143,47 @@ impl Sequences {
         Ok(Self::one_after_the_other(features, floats, begins))
     }
 
+    /// Sequences of different lengths from one array `[frames,F]`, which has the frames of the first sequence, then those
+    /// of the second …, without padding: what [`Sequences::pad`] would fill up. `lengths` are the frames of each.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::Sequences;
+    /// // Two features; 1 frame and then 2.
+    /// let x = Sequences::from_lengths(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, &[1, 2])?;
+    /// assert_eq!(x, Sequences::new(2, [vec![1.0, 2.0], vec![3.0, 4.0, 5.0, 6.0]])?);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] if `features` is 0; [`Error::Count`] if the array has more or fewer frames than the lengths
+    /// together; [`Error::Length`] for a length of 0; [`Error::NotFinite`] for NaN, and for a number beyond a 32-bit
+    /// float.
+    pub fn from_lengths<T: Number>(
+        values: &[T],
+        features: usize,
+        lengths: &[usize],
+    ) -> Result<Self> {
+        check_not_zero("Sequences::features", features)?;
+        let frames = lengths.iter().fold(0usize, |sum, &length| sum.saturating_add(length));
+        let (expected, found) = (count(&[frames, features]), values.len());
+        if expected != found {
+            let (op, shape) = ("Sequences::from_lengths", vec![frames, features]);
+            return Err(Error::Count { op, shape, expected, found });
+        }
+        let floats: Vec<_> = values.iter().map(|value| value.to_f32()).collect();
+        let mut begins = vec![0];
+        for (row, &length) in lengths.iter().enumerate() {
+            let begin = begins[row];
+            let own = &floats[begin * features..(begin + length) * features];
+            check_row(own, features, row)?;
+            finite_row(own, features, row, |at| {
+                values.get(begin * features + at).map(|value| value.to_f64())
+            })?;
+            begins.push(begin + length);
+        }
+        Ok(Self::one_after_the_other(features, floats, begins))
+    }
+
     /// One sequence whose features are these columns, such as those of a table: column i is feature i. For
     /// [`super::Windows`].
     ///

@@ -38,11 +38,13 @@ impl Targets {
         Ok(Self::values(values, width.unwrap_or(1)))
     }
 
-    /// The number of targets: one for each sequence, or for each frame of each.
+    /// The number of targets: one for each sequence, or for each frame of each; of sequences of labels one for each
+    /// sequence.
     pub fn len(&self) -> usize {
         match &self.kind {
             Kind::Classes(labels) => labels.len(),
             Kind::Values { values, width } => values.len().checked_div(*width).unwrap_or(0),
+            Kind::Sequences(rows) => rows.len(),
         }
     }
 
@@ -51,23 +53,23 @@ impl Targets {
         self.len() == 0
     }
 
-    /// How many numbers each target has; 1 for classes.
+    /// How many numbers each target has; 1 for classes and for sequences of labels.
     pub fn width(&self) -> usize {
         match &self.kind {
-            Kind::Classes(_) => 1,
             Kind::Values { width, .. } => *width,
+            Kind::Classes(_) | Kind::Sequences(_) => 1,
         }
     }
 
-    /// The classes; `None` if the targets are numbers.
+    /// The classes; `None` if the targets are numbers or sequences.
     pub fn as_classes(&self) -> Option<&[u32]> {
         match &self.kind {
             Kind::Classes(labels) => Some(labels),
-            Kind::Values { .. } => None,
+            _ => None,
         }
     }
 
-    /// The numbers, row by row; `None` if the targets are classes.
+    /// The numbers, row by row; `None` if the targets are classes or sequences.
     ///
     /// ```
     /// use wgpu_lstm::data::Targets;
@@ -77,8 +79,16 @@ impl Targets {
     /// ```
     pub fn as_values(&self) -> Option<&[f32]> {
         match &self.kind {
-            Kind::Classes(_) => None,
             Kind::Values { values, .. } => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The labels of each sequence, of [`Targets::sequences`]; `None` for other targets.
+    pub fn as_sequences(&self) -> Option<&[Vec<u32>]> {
+        match &self.kind {
+            Kind::Sequences(rows) => Some(rows),
+            _ => None,
         }
     }
 
@@ -92,11 +102,19 @@ impl Targets {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Option`] for a width other than 1, [`Error::Target`] for a number that is not whole, or below 0.
+    /// [`Error::Option`] for a width other than 1, [`Error::Target`] for a number that is not whole, or below 0;
+    /// [`Error::Unsupported`] for [`Targets::sequences`].
     pub fn labels(&self) -> Result<Vec<u32>> {
         let (values, width) = match &self.kind {
             Kind::Classes(labels) => return Ok(labels.clone()),
             Kind::Values { values, width } => (values, *width),
+            Kind::Sequences(_) => {
+                return Err(Error::Unsupported {
+                    what: "Targets::labels",
+                    with: "Targets::sequences",
+                    help: "such a target has several labels: see Targets::as_sequences",
+                });
+            }
         };
         if width != 1 {
             return Err(Error::Option {
@@ -146,7 +164,7 @@ impl Targets {
     }
 
     /// The targets of some of the sequences that these are all the targets of: one of each sequence if there
-    /// are as many, else one for each of its frames, else equally many.
+    /// are as many, else one for each of its frames, else equally many; of sequences of labels one of each.
     ///
     /// ```
     /// use wgpu_lstm::data::{Sequences, Targets};
@@ -166,10 +184,11 @@ impl Targets {
         const OP: &str = "Targets::of_sequences";
         let (targets, n) = (self.len(), x.len());
         check_below(OP, "sequences", sequences, n)?;
-        if targets == x.total_frames() && targets != n {
+        let whole = self.as_sequences().is_some();
+        if targets == x.total_frames() && targets != n && !whole {
             return Ok(self.rows(sequences.iter().flat_map(|&i| x.range(i))));
         }
-        if n == 0 || targets == 0 || !targets.is_multiple_of(n) {
+        if n == 0 || targets == 0 || !targets.is_multiple_of(n) || (whole && targets != n) {
             return Err(Error::Targets {
                 op: OP,
                 sequences: n,
@@ -204,7 +223,7 @@ impl Targets {
                 return Err(Error::Unsupported {
                     what: "Targets::concat",
                     with: "parts of different kinds",
-                    help: "all are classes, or numbers of one width",
+                    help: "all are classes, numbers of one width, or sequences of labels",
                 });
             }
         }
@@ -218,6 +237,9 @@ impl Targets {
             Kind::Values { values, width } => {
                 let row = |row: usize| &values[row * width..][..*width];
                 Kind::Values { values: targets.flat_map(row).copied().collect(), width: *width }
+            }
+            Kind::Sequences(rows) => {
+                Kind::Sequences(targets.map(|row| rows[row].clone()).collect())
             }
         };
         Self { kind }

@@ -1,10 +1,10 @@
 //! The targets that a model learns.
 
-use super::numbers::{Integer, Number};
+use super::numbers::{Integer, Number, Row};
 
 /// The targets of a data set: one for each sequence, or one for each frame of each sequence
 /// (all frames of the first, then of the second …) for models that give a value at every
-/// timestep.
+/// timestep; or a sequence of labels of its own length for each sequence.
 ///
 /// ```
 /// use wgpu_lstm::data::Targets;
@@ -26,6 +26,7 @@ pub struct Targets {
 pub(crate) enum Kind {
     Classes(Vec<u32>),
     Values { values: Vec<f32>, width: usize },
+    Sequences(Vec<Vec<u32>>),
 }
 
 impl Targets {
@@ -70,6 +71,24 @@ impl Targets {
         Self::values(values, classes)
     }
 
+    /// A sequence of labels for each sequence, of a length of its own, for [`Loss::Ctc`](crate::train::Loss::Ctc): the
+    /// phones of a recording, the letters of a line. Labels are numbers from 0, without the blank; there may be none.
+    ///
+    /// A number that no `u32` holds is as in [`Targets::classes`].
+    ///
+    /// ```
+    /// use wgpu_lstm::data::Targets;
+    /// let said = Targets::sequences([vec![3, 1, 1], vec![2]]);
+    /// assert_eq!((said.len(), &said.as_sequences().unwrap()[0][..]), (2, &[3, 1, 1][..]));
+    /// assert_eq!(said.select(&[1])?, Targets::sequences([[2]]));
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn sequences<R: Row<Element: Integer>>(rows: impl IntoIterator<Item = R>) -> Self {
+        let label = |label: &R::Element| label.to_u32().unwrap_or(u32::MAX);
+        let row = |row: R| row.elements().iter().map(label).collect();
+        Self { kind: Kind::Sequences(rows.into_iter().map(row).collect()) }
+    }
+
     /// Appends the targets of further sequences, unless they are of another kind: then it says `false`.
     pub(crate) fn append(&mut self, more: &Self) -> bool {
         match (&mut self.kind, &more.kind) {
@@ -79,6 +98,7 @@ impl Targets {
             {
                 all.extend_from_slice(more)
             }
+            (Kind::Sequences(all), Kind::Sequences(more)) => all.extend_from_slice(more),
             _ => return false,
         }
         true

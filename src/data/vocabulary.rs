@@ -80,6 +80,8 @@ struct Kept {
     split: TextSplit,
     lowercase: bool,
     max_tokens: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_count: Option<u64>,
     max_length: Option<(usize, Truncating)>,
     /// All, from number 0 on.
     tokens: Vec<String>,
@@ -99,7 +101,8 @@ impl Vocabulary {
     /// [`Vocabulary::with_tokens`] gives it tokens.
     pub fn new(split: TextSplit) -> Self {
         let tokens = Self::SPECIAL.map(str::to_owned).into();
-        let kept = Kept { split, lowercase: true, max_tokens: None, max_length: None, tokens };
+        let (max_tokens, min_count, max_length) = (None, None, None);
+        let kept = Kept { split, lowercase: true, max_tokens, min_count, max_length, tokens };
         Self { kept, numbers: HashMap::new() }
     }
 
@@ -129,6 +132,22 @@ impl Vocabulary {
         self
     }
 
+    /// Sets how often a token comes in the texts of [`Vocabulary::fit`] at least; those that come less often are unknown.
+    /// The default is once. A model then learns what to make of unknown tokens, too. gensim's `min_count`, torchtext's
+    /// `min_freq`.
+    ///
+    /// ```
+    /// use wgpu_lstm::data::Vocabulary;
+    /// let vocabulary = Vocabulary::words().min_count(2).fit(["the cat saw the dog", "a dog"])?;
+    /// assert_eq!(vocabulary.tokens(), ["", "[UNK]", "dog", "the"]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    #[must_use]
+    pub fn min_count(mut self, count: u64) -> Self {
+        self.kept.min_count = Some(count);
+        self
+    }
+
     /// Sets how many tokens of a text count at most, and which end is cut off. The default is all.
     #[must_use]
     pub fn max_length(mut self, length: usize, truncating: Truncating) -> Self {
@@ -141,7 +160,8 @@ impl Vocabulary {
     ///
     /// # Errors
     /// [`Error::Option`] if [`Vocabulary::max_tokens`] has no room for a token, if
-    /// [`Vocabulary::max_length`] is 0, or if the texts have no tokens at all.
+    /// [`Vocabulary::max_length`] is 0, or if the texts have no tokens at all, or none as often as
+    /// [`Vocabulary::min_count`] says.
     pub fn fit<S: AsRef<str>>(self, texts: impl IntoIterator<Item = S>) -> Result<Self> {
         let special = Self::SPECIAL.len();
         let room = self.kept.max_tokens.map(|max| max.saturating_sub(special));
@@ -166,7 +186,16 @@ impl Vocabulary {
                 expected: "at least one token".into(),
             });
         }
-        let mut counts: Vec<_> = counts.into_iter().collect();
+        let least = self.kept.min_count.unwrap_or(1);
+        let most = counts.values().copied().max().unwrap_or(0);
+        if most < least {
+            return Err(Error::Option {
+                option: "Vocabulary::min_count",
+                found: least.to_string(),
+                expected: format!("at most {most}, as often as the most frequent token comes"),
+            });
+        }
+        let mut counts: Vec<_> = counts.into_iter().filter(|(_, count)| *count >= least).collect();
         counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         counts.truncate(room.unwrap_or(usize::MAX));
         self.with_tokens(counts.into_iter().map(|(token, _)| token))

@@ -78,6 +78,12 @@ pub(crate) struct Kernel {
     pub(crate) workgroup: Workgroup,
 }
 
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 impl Kernel {
     /// The defaults of most kernels: workgroups of 64, and no constants.
     pub(crate) const PLAIN: Self = Self {

@@ -1,6 +1,7 @@
 //! What only tests and tools set of a GPU: all of it is here.
 
 use super::gpu::Gpu;
+use super::kernel::Kernel;
 #[cfg(test)]
 use super::lock;
 #[cfg(test)]
@@ -40,6 +41,8 @@ pub(crate) struct Forced {
     pub(crate) slices: Option<usize>,
     /// Into how many parts stacked layers cut the timesteps.
     pub(crate) parts: Option<usize>,
+    /// Kernels of one step, forward and backward, that make sums by matrices; rows and units of their workgroups.
+    pub(crate) matrices: Option<(&'static [Kernel; 2], [[usize; 2]; 2])>,
     /// See `shaders/lstm/parts/exchange.wgsl`.
     pub(crate) fault: u32,
 }
@@ -53,6 +56,7 @@ impl Forced {
         window: None,
         slices: None,
         parts: None,
+        matrices: None,
         fault: 0,
     };
 }

@@ -3,7 +3,8 @@
 use crate::{Result, Tensor};
 
 /// The weights of attention over the steps of one sequence: a row for each query, such as a token that a model
-/// generated, and a column for each step of the sequence. A row adds up to 1, and has 0 at steps that a mask leaves out.
+/// generated, and a column for each step of the sequence. A row adds up to 1, with 0 at steps that a mask leaves
+/// out; if it leaves out all of them, the row is 0.
 ///
 /// [`Seq2Seq::attention_maps`](super::Seq2Seq::attention_maps) and
 /// [`Sequential::attention_maps`](crate::Sequential::attention_maps) make it. A `plot::HeatMap` of `weights` and `shape`

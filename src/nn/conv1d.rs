@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Of a row of length L there are as many outputs as it gives by itself, `(before + L + after - reach) / stride + 1`
 /// ([`Padding`]), and what comes behind it is padding as at the end of a sequence: zeros. A mask does not change
-/// what it computes, and ends here, as in Keras.
+/// what it computes, and ends here, as in Keras; the lengths of rows go on.
 ///
 /// In a [`crate::Sequential::stepper`] goes what sees no later frame: [`Padding::Causal`] with a stride of 1, or a
 /// kernel of one frame.
@@ -190,7 +190,8 @@ impl Conv1d {
         let axes = "[B,T,C], as a layer with return_sequences gives it";
         let [b, t, _] = check.dims("x", x.tensor(), axes)?;
         check.shape("x", x.tensor(), "[B,T,C]", &[b, t, input_size])?;
-        let x = without_padding(tape, "conv1d", x)?;
+        x.counted("conv1d", b, t)?;
+        let x = without_padding(tape, "conv1d", &x.without_mask())?;
         let (window, lengths) = windows.of_rows("Conv1d", &x, t)?;
         let conv = Conv::new(x.tensor(), &weight, bias.as_ref(), window)?;
         let y = conv.forward(x.tensor(), &weight, bias.as_ref())?;
@@ -260,14 +261,16 @@ impl Layer for Conv1d {
             });
         }
         let prefix = params.free_prefix("conv1d");
-        let values = self.kernel_init.kernel(params, [terms, channels], size)?;
+        let init = self.kernel_init.or_pytorch(Init::GlorotUniform, params);
+        let values = init.kernel(params, [terms, channels], size)?;
         let (inputs, outputs) = (input_size / groups, channels / groups);
         let layout = Layout::Conv { groups, size, inputs, outputs };
         let shape = vec![channels, inputs, size];
         let mark = params.mark();
         let weight = params.add(format!("{prefix}.weight"), shape, layout, &values)?;
         let bias = || -> Result<ParamId> {
-            let values = self.bias_init.bias(params, channels, terms, 1)?;
+            let init = self.bias_init.or_pytorch(Init::Zeros, params);
+            let values = init.bias(params, channels, terms, 1)?;
             params.add(format!("{prefix}.bias"), vec![channels], Layout::Plain, &values)
         };
         let bias = self.use_bias.then(bias).transpose();

@@ -321,12 +321,14 @@ impl Layer for Dense {
         let weight = if self.tied {
             self.vectors_of_embedding(params, input_size)?
         } else {
-            let values = self.kernel_init.weight(params, [input_size, self.units], input_size)?;
+            let init = self.kernel_init.or_pytorch(Init::GlorotUniform, params);
+            let values = init.weight(params, [input_size, self.units], input_size)?;
             let layout = Layout::Transposed { rows: input_size, columns: self.units };
             params.add(format!("{prefix}.weight"), vec![self.units, input_size], layout, &values)?
         };
         let bias = || -> Result<ParamId> {
-            let values = self.bias_init.bias(params, self.units, input_size, 1)?;
+            let init = self.bias_init.or_pytorch(Init::Zeros, params);
+            let values = init.bias(params, self.units, input_size, 1)?;
             params.add(format!("{prefix}.bias"), vec![self.units], Layout::Plain, &values)
         };
         let bias = self.use_bias.then(bias).transpose();

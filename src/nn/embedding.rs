@@ -296,6 +296,7 @@ fn masked(tape: &Tape, x: &Var, y: Var) -> Result<Var> {
             on[row.at * timesteps..][..row.length].iter_mut().zip(own).for_each(|(on, z)| *on = !z);
         }
         let mask = Mask::new(&on, [rows, timesteps], &ids.device())?;
+        let mask = mask.with_ends(Some(lengths.clone()));
         return Ok(unpacked(tape, &y)?.with_lengths(None).with_mask(Some(mask)));
     }
     let check = Check::new("embedding", "a mask has a value for each row and timestep");
@@ -306,7 +307,7 @@ fn masked(tape: &Tape, x: &Var, y: Var) -> Result<Var> {
         return Ok(y);
     }
     let on: Vec<_> = (0..zeros.len()).map(|at| counts(&at) && !zeros[at]).collect();
-    let mask = Mask::new(&on, [rows, timesteps], &ids.device())?;
+    let mask = Mask::new(&on, [rows, timesteps], &ids.device())?.with_ends(x.ends().cloned());
     // What stands in the padding may be no token.
     let y = without_padding(tape, "embedding", &y)?;
     Ok(y.with_lengths(None).with_mask(Some(mask)))
@@ -352,6 +353,7 @@ impl Layer for Embedding {
         let first = match self.init {
             // PyTorch's embedding is no sum of products, of which its other layers' limits keep the size.
             Some(Init::PyTorch) => Init::Normal { std: 1.0 },
+            None if params.begins_as_pytorch() => Init::Normal { std: 1.0 },
             first => first.unwrap_or(Init::Uniform { limit: 0.05 }),
         };
         first.check("Embedding::init")?;
@@ -418,8 +420,8 @@ impl Layer for Embedding {
         true
     }
 
-    fn masks_zero(&self, _: Own) -> bool {
-        self.mask_zero
+    fn masked_value(&self, _: Own) -> Option<f32> {
+        self.mask_zero.then_some(0.0)
     }
 
     fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {

@@ -1,7 +1,7 @@
 //! A sequence as one frame, and frames that do not count.
 
 use super::functions::{multiply_by_mask, reshape};
-use super::{Layer, LayerState, Params, check_size, to_config};
+use super::{Layer, LayerState, Own, Params, check_size, to_config};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
 use crate::{DType, Error, Mask, Result};
@@ -123,6 +123,8 @@ impl Layer for Flatten {
 /// Leaves out the frames whose features all have one value: they get zeros, and a mask by which later layers do not
 /// count them. Keras' `Masking`. `[B,T,F]` to `[B,T,F]`.
 ///
+/// Where a model gives a value for each frame, those that are left out have no part in loss and metrics either.
+///
 /// Rows of different lengths get a mask that leaves out what is behind them, too. The values are looked at on the host,
 /// so that a GPU is waited for.
 ///
@@ -174,7 +176,7 @@ impl Masking {
         }
         let mask = Mask::new(&on, [b, t], &x.tensor().device())?;
         let y = multiply_by_mask(tape, x, &mask)?;
-        Ok(y.with_mask(Some(mask)))
+        Ok(y.with_mask(Some(mask.with_ends(x.ends().cloned()))))
     }
 }
 
@@ -185,6 +187,10 @@ impl Layer for Masking {
 
     fn config(&self) -> Result<String> {
         to_config(self)
+    }
+
+    fn masked_value(&self, _: Own) -> Option<f32> {
+        Some(self.value)
     }
 
     fn build_on(&mut self, _: &Params, input_size: usize) -> Result<()> {

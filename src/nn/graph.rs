@@ -327,8 +327,13 @@ impl Layer for Graph {
         self.first().is_some_and(|first| first.takes_tokens())
     }
 
-    fn masks_zero(&self, _: Own) -> bool {
-        self.first().is_some_and(|first| first.masks_zero(Own))
+    fn masked_value(&self, _: Own) -> Option<f32> {
+        self.first()?.masked_value(Own)
+    }
+
+    fn well_formed(&self, _: Own) -> Result<()> {
+        self.resolved()?;
+        self.inner(Own).into_iter().try_for_each(|layer| layer.well_formed(Own))
     }
 
     fn check_input(&self, values: &[f32]) -> Result<()> {

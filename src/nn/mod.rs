@@ -291,21 +291,25 @@ pub trait Layer: Send + Sync {
         })
     }
 
-    /// Whether the layer takes packed values. Only layers of this crate can override this, since no other
-    /// can name the argument's type.
+    /// Whether the layer takes packed values. Only our layers can override this, whose crate can name the argument.
     #[doc(hidden)]
     fn takes_packed(&self, _: own::Own) -> bool {
         false
     }
 
-    /// Whether the layer leaves out the frames whose token is 0. Only layers of this crate can override this.
+    /// What all values are of the frames that the layer leaves out, if it does. Only our layers override this.
     #[doc(hidden)]
-    fn masks_zero(&self, _: own::Own) -> bool {
-        false
+    fn masked_value(&self, _: own::Own) -> Option<f32> {
+        None
     }
 
-    /// The layer as one that can compute a cross-entropy without holding its outputs. Only layers of this crate
-    /// can override this.
+    /// Checks what can be told before the layer is built. Only layers of this crate can override this.
+    #[doc(hidden)]
+    fn well_formed(&self, own: own::Own) -> Result<()> {
+        self.inner(own).into_iter().try_for_each(|layer| layer.well_formed(own))
+    }
+
+    /// The layer as one that can compute a cross-entropy without holding its outputs. Only our layers override this.
     #[doc(hidden)]
     fn head(&self, _: own::Own) -> Option<&Dense> {
         None
@@ -341,8 +345,7 @@ pub trait Layer: Send + Sync {
         Ok(None)
     }
 
-    /// Whether the layer computes over frames that a mask leaves out, of which a stream's step knows nothing. Only
-    /// layers of this crate can override this.
+    /// Whether the layer computes over frames that a mask leaves out, as no step can. Only our layers override this.
     #[doc(hidden)]
     fn sees_masked_frames(&self, _: own::Own) -> bool {
         false
@@ -354,10 +357,10 @@ pub trait Layer: Send + Sync {
         Vec::new()
     }
 
-    /// The weights of the layer that may be of 8 bits. Only layers of this crate can override this.
+    /// The weights that may be of 8 bits, those of the layers inside, too. Only layers of this crate can override this.
     #[doc(hidden)]
-    fn quantizable(&self, _: own::Own) -> Vec<ParamId> {
-        Vec::new()
+    fn quantizable(&self, own: own::Own) -> Vec<ParamId> {
+        self.inner(own).into_iter().flat_map(|layer| layer.quantizable(own)).collect()
     }
 
     /// One of the layer's parameters, once it is built. Only layers of this crate can override this.

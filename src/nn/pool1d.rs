@@ -5,7 +5,6 @@ use super::padding::{Padding, Windows};
 use super::{Layer, LayerState, Params, check_size, to_config};
 use crate::autograd::{Tape, Var};
 use crate::check::Check;
-use crate::lengths::Counted;
 use crate::ops::conv::pool1d::{self as op, Kind};
 use crate::{DType, Error, Result};
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Padding is no frame: it is never the largest, and a mean is over the frames that are there, unless
 /// [`Pool1d::count_padding`] says otherwise. Of a row of length L there are as many outputs as it gives by itself,
-/// and no frame behind it is read. A mask does not change what is computed, and ends here, as in Keras.
+/// and no frame behind it is read. A mask does not change what is computed, and ends here, as in Keras; the lengths of
+/// rows go on.
 ///
 /// ```
 /// use wgpu_lstm::nn::{Params, Pool1d};
@@ -106,10 +106,9 @@ impl Pool1d {
         check.dtype("x", x.tensor(), DType::F32)?;
         let axes = "[B,T,C], as a layer with return_sequences gives it";
         let dims: [usize; 3] = check.dims("x", x.tensor(), axes)?;
-        let steps = match x.counted("pool1d", dims[0], dims[1])? {
-            Counted::Mask(_) => Counted::All,
-            steps => steps,
-        };
+        x.counted("pool1d", dims[0], dims[1])?;
+        let x = &x.without_mask();
+        let steps = x.counted("pool1d", dims[0], dims[1])?;
         let (window, lengths) = self.windows().of_rows("Pool1d", x, dims[1])?;
         let kind = match (self.max, self.count_padding) {
             (true, _) => Kind::Max,

@@ -94,7 +94,8 @@ impl Spectrogram {
         check.dtype("x", x.tensor(), DType::F32)?;
         let [b, t, _] = check.dims("x", x.tensor(), "[B,T,1]")?;
         check.shape("x", x.tensor(), "[B,T,1]", &[b, t, 1])?;
-        let mut x = without_padding(tape, "spectrogram", x)?;
+        x.counted("spectrogram", b, t)?;
+        let mut x = without_padding(tape, "spectrogram", &x.without_mask())?;
         if self.reflect != [0; 2] {
             x = self.reflected(tape, &x, [b, t, 1])?;
         }

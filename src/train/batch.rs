@@ -5,9 +5,10 @@ use crate::autograd::Var;
 use crate::data::{Kind, Sequences, Targets};
 use crate::loss::{CrossEntropy, Labels, RowWeights};
 use crate::tensor::room_for;
-use crate::{Device, Lengths, Result, Tensor};
+use crate::{Device, Lengths, Mask, Result, Tensor};
 
 /// The input, targets and weights of one training step.
+#[derive(Clone)]
 pub(crate) struct Batch {
     /// The input `[B,T,F]`, with lengths if they differ.
     pub(crate) x: Var,
@@ -30,11 +31,27 @@ impl Batch {
             _ => self.weight,
         }
     }
+
+    /// The batch without the frames `[B,T]` that a mask leaves out.
+    pub(crate) fn masked(&self, mask: &Mask) -> Result<Self> {
+        let own = self.weights.as_ref().map(RowWeights::values);
+        let on = mask.values().iter().enumerate();
+        let weight = |(at, &on): (usize, &bool)| match on {
+            true => own.map_or(1.0, |weights| weights[at]),
+            false => 0.0,
+        };
+        let weights: Vec<_> = on.map(weight).collect();
+        let weights = RowWeights::new_allow_zero_sum(&weights, &self.x.tensor().device())?;
+        Ok(Self { weight: weights.sum(), weights: Some(weights), ..self.clone() })
+    }
 }
 
+#[derive(Clone)]
 pub(crate) enum BatchTargets {
     Classes(Labels),
     Values(Tensor),
+    /// The labels of each sequence.
+    Sequences(Vec<Vec<u32>>),
     None,
 }
 
@@ -79,14 +96,14 @@ pub(crate) struct Counting<'a> {
     pub(crate) tokens: bool,
     /// Whether sequences of different lengths are packed: `[frames,F]`.
     pub(crate) packed: bool,
-    /// Whether frames whose token is 0 do not count.
-    pub(crate) mask_zero: bool,
+    /// What all values are of frames that do not count, such as the token 0.
+    pub(crate) masked: Option<f32>,
 }
 
 impl Counting<'_> {
     /// Whether a value for frame `t` of sequence `row` counts.
     pub(crate) fn counts(&self, x: &Sequences, row: usize, t: usize) -> bool {
-        !self.mask_zero || x.get(row).get(t).is_some_and(|&token| token != 0.0)
+        self.masked.is_none_or(|value| x.frame(row, t).iter().any(|&found| found != value))
     }
 }
 
@@ -125,6 +142,10 @@ pub(crate) fn batch(
             (values, vec![rows.len(), timesteps, x.features()])
         }
     };
+    let out = match targets.map(|t| &t.kind) {
+        Some(Kind::Sequences(_)) => Rows::One,
+        _ => out,
+    };
     let steps = match out {
         Rows::One => 1,
         Rows::Frames => timesteps,
@@ -134,7 +155,7 @@ pub(crate) fn batch(
     let mut host = None;
     let each = out == Rows::Frames;
     let zeros = |row: usize| (0..x.frames(row)).any(|t| !counting.counts(x, row, t));
-    let gaps = counting.mask_zero && each && rows.iter().any(|&row| zeros(row));
+    let gaps = counting.masked.is_some() && each && rows.iter().any(|&row| zeros(row));
     if (ragged && each) || gaps || counting.samples.is_some() {
         let mut weights = room_for("the weights of a batch", all)?;
         for &row in rows {
@@ -177,6 +198,9 @@ pub(crate) fn batch(
             };
             numbers = values;
             BatchTargets::Values(Tensor::from_slice(&numbers, shape, device)?)
+        }
+        Some(Kind::Sequences(all)) => {
+            BatchTargets::Sequences(rows.iter().map(|&row| all[row].clone()).collect())
         }
     };
     let weights = host.map(|w| RowWeights::new_allow_zero_sum(&w, device)).transpose()?;

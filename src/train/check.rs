@@ -6,7 +6,7 @@ use super::sequential::{NO_LAYERS, Sequential, other_features};
 use super::{Fit, Loss};
 use crate::check::{check_not_zero, check_share};
 use crate::data::{Kind, Origin, Sequences, Targets};
-use crate::nn::{Activation, other_rows};
+use crate::nn::{Activation, Own, other_rows};
 use crate::{Error, Result, loss};
 use std::ops::Range;
 
@@ -40,8 +40,7 @@ impl Sequential {
                 help: "validate on one of the two",
             });
         }
-        let (op, features) = (operation(data, "fit"), data.features());
-        self.check_origin(data, self.input_size.unwrap_or(features), loss, op)?;
+        self.check_origins(data, options, loss)?;
         let sequences = data.len().unwrap_or(0);
         if let Some(weights) = options.sample_weights {
             if !matches!(data, Origin::Memory { .. }) {
@@ -65,13 +64,6 @@ impl Sequential {
             }
             let sum = weights.iter().map(|&w| f64::from(w)).sum::<f64>() as f32;
             loss::check_sum("Fit::sample_weights", sum)?;
-        }
-        if let Some(validation) = options.validation {
-            let op = operation(validation, "validation");
-            self.check_origin(validation, features, loss, op).map_err(|error| {
-                // Some say so themselves.
-                if error.to_string().starts_with(op) { error } else { error.at(op) }
-            })?;
         }
         // 0.2 is a little more in f32 than in f64: 10 sequences are 8 and 2 all the same.
         let exact = sequences as f64 * (1.0 - f64::from(share));
@@ -104,6 +96,23 @@ impl Sequential {
         };
         self.check_batches(batch, validated, size, false)?;
         Ok(Parts { training: 0..training, validation: training..sequences, lengths })
+    }
+
+    /// Checks the data to train on, and those to validate on, against the model.
+    pub(super) fn check_origins(
+        &self,
+        data: Origin<'_>,
+        options: &Fit<'_>,
+        loss: &Loss,
+    ) -> Result<()> {
+        let (op, features) = (operation(data, "fit"), data.features());
+        self.check_origin(data, self.input_size.unwrap_or(features), loss, op)?;
+        let Some(validation) = options.validation else { return Ok(()) };
+        let op = operation(validation, "validation");
+        self.check_origin(validation, features, loss, op).map_err(|error| {
+            // Some say so themselves.
+            if error.to_string().starts_with(op) { error } else { error.at(op) }
+        })
     }
 
     /// Checks the options that make batches by the lengths of sequences, and gives these.
@@ -147,10 +156,11 @@ impl Sequential {
         loss: &Loss,
         op: &'static str,
     ) -> Result<()> {
+        self.layers.iter().try_for_each(|layer| layer.well_formed(Own))?;
         if let Origin::Memory { x, y: Some(y), .. } = data {
             return self.check_data(x, y, features, loss, op);
         }
-        self.check_rows(op)?;
+        loss.ctc().map_or_else(|| self.check_rows(op), |_| Ok(()))?;
         let found = data.features();
         check_not_zero("Dataset::features", found)?;
         if let Origin::Stream(stream) = data {
@@ -181,8 +191,11 @@ impl Sequential {
         if x.is_empty() {
             return Err(no_data(x.features(), op));
         }
-        self.check_rows(op)?;
         self.check_input(x)?;
+        if loss.ctc().is_some() || y.as_sequences().is_some() {
+            return self.check_spelling(x, y, loss, op);
+        }
+        self.check_rows(op)?;
         check_count(y, x, self.rows(), op)?;
         // A loss that does not fit the last layer says so itself, whatever the width.
         let fits = !loss.is_binary()
@@ -222,20 +235,6 @@ impl Sequential {
             None => Ok(()),
         }
     }
-
-    /// Checks each sequence against what the first layer takes.
-    pub(super) fn check_input(&self, x: &Sequences) -> Result<()> {
-        let Some(first) = self.layers.first() else { return Ok(()) };
-        for number in 0..x.len() {
-            first.check_input(x.get(number)).map_err(|mut error| {
-                if let Error::Token { sequence, .. } = &mut error {
-                    *sequence = number;
-                }
-                error
-            })?;
-        }
-        Ok(())
-    }
 }
 
 /// The method that got these data, for errors.
@@ -268,7 +267,7 @@ fn lengths(data: Origin<'_>, op: &'static str) -> Result<Vec<usize>> {
 fn check_count(y: &Targets, x: &Sequences, out: Rows, op: &'static str) -> Result<()> {
     let rows = out.total(x);
     let (expected, found) = match &y.kind {
-        Kind::Classes(labels) => (rows, labels.len()),
+        Kind::Classes(_) | Kind::Sequences(_) => (rows, y.len()),
         Kind::Values { values, width } => {
             check_not_zero("Targets::width", *width)?;
             (rows.saturating_mul(*width), values.len())
@@ -364,7 +363,7 @@ fn check_values(
             };
             other(of_classes, of_values, help)
         }
-        (_, Some(_)) if width == 1 => Err(Error::Loss {
+        (_, Some(_)) if width == 1 && outputs.kind != "crf" => Err(Error::Loss {
             loss: loss.name(),
             expected: "an output for each class, at least 2",
             found: "1 output of the last layer; to tell two classes apart by one, take \
@@ -380,7 +379,7 @@ fn check_values(
                 error => error,
             })
         }
-        (Kind::Classes(_), Some(_)) => Ok(()),
+        (Kind::Classes(_), Some(_)) | (Kind::Sequences(_), _) => Ok(()),
         (Kind::Values { values, width: found }, options) => {
             if let Some(distribution) = loss.distribution() {
                 return distribution.check_targets(values, *found, width, name);

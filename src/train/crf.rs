@@ -60,7 +60,7 @@ impl Sequential {
     pub(super) fn check_paths(&self, x: &Sequences, y: &Targets) -> Result<()> {
         let Some(crf) = self.crf() else { return Ok(()) };
         let Kind::Classes(labels) = &y.kind else { return Err(other(NO_CLASSES)) };
-        if self.layers.iter().any(|layer| layer.kind() == "masking") {
+        if self.layers.iter().skip(1).any(|layer| layer.masked_value(Own).is_some()) {
             // Only a batch tells which frames it leaves out of a path; the loss checks what is left.
             return Ok(());
         }

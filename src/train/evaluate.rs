@@ -143,11 +143,12 @@ impl Sequential {
         let found = self.predict(x)?;
         let mut matrix = ConfusionMatrix::new(self.width().max(2))?;
         let counting = self.counting();
-        // A value for each frame of all sequences: that of a token 0 does not count.
-        let of_frames = counting.mask_zero && self.rows() == Rows::Frames;
-        let tokens: Vec<f32> =
-            if of_frames { x.iter().flatten().copied().collect() } else { Vec::new() };
-        let left_out = |row: usize| tokens.get(row) == Some(&0.0);
+        // A value for each frame of all sequences: that of a frame that is masked does not count.
+        let of_frames = counting.masked.is_some() && self.rows() == Rows::Frames;
+        let frames =
+            (0..x.len()).filter(|_| of_frames).flat_map(|i| (0..x.frames(i)).map(move |t| (i, t)));
+        let counts: Vec<_> = frames.map(|(i, t)| counting.counts(x, i, t)).collect();
+        let left_out = |row: usize| counts.get(row) == Some(&false);
         for row in (0..found.rows()).filter(|&row| !left_out(row)) {
             let label = match &y.kind {
                 Kind::Classes(labels) => labels[row],
@@ -155,6 +156,8 @@ impl Sequential {
                     likeliest(&values[row * width..][..*width])
                 }
                 Kind::Values { values, .. } => u32::from(values[row] > 0.5),
+                // Such targets have a loss of their own, which was refused.
+                Kind::Sequences(_) => continue,
             };
             if classes.as_ref().is_none_or(|options| options.counts(label)) {
                 let says = !found.row(row).iter().any(|x| x.is_nan());
@@ -176,7 +179,7 @@ impl Sequential {
     }
 
     /// The outputs of the last layer; 0 if only its build tells.
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.output_size())
     }
 

@@ -6,7 +6,7 @@ use super::feed::Size;
 use super::run::Run;
 use super::schedule::Schedule;
 use crate::Result;
-use crate::autograd::Clip;
+use crate::autograd::{Clip, Precision};
 use crate::data::{Origin, Sequences, Source, Targets};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,7 @@ pub struct Fit<'a> {
     pub(crate) resume: Option<PathBuf>,
     pub(crate) accumulate: usize,
     pub(crate) clip: Option<Clip>,
+    pub(crate) precision: Option<Precision>,
     pub(crate) average: Option<Box<dyn Averaging + 'a>>,
     pub(crate) schedule: Option<Box<dyn Schedule + 'a>>,
     pub(crate) callbacks: Vec<Box<dyn Callback + 'a>>,
@@ -63,6 +64,7 @@ impl Default for Fit<'_> {
             resume: None,
             accumulate: 1,
             clip: None,
+            precision: None,
             average: None,
             schedule: None,
             callbacks: Vec::new(),
@@ -230,6 +232,24 @@ impl<'a> Fit<'a> {
     /// that.
     pub fn clip(mut self, clip: Clip) -> Self {
         self.clip = Some(clip);
+        self
+    }
+
+    /// The precision of the steps, and of the model from then on; without it, what the model has. Where the device has
+    /// no other, [`Precision::Full`] stays in effect: [`Params::precision`](crate::nn::Params::precision) tells.
+    ///
+    /// ```
+    /// use wgpu_lstm::prelude::*;
+    /// let mut model = Sequential::new(&Device::auto()?).add(Lstm::new(16)).add(Dense::new(1));
+    /// model.compile(Adam::default(), Loss::MeanSquaredError, &[]);
+    /// let x = Sequences::from_array(&[0.5; 32], [4, 8, 1])?;
+    /// let y = Targets::values([0.0, 1.0, 1.0, 0.0], 1);
+    /// model.fit(&x, &y, Fit::new().precision(Precision::Mixed).quiet())?;
+    /// println!("trained in {:?} precision", model.params().precision());
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = Some(precision);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::check::check_positive;
-use crate::loss::{self, BinaryCrossEntropy, CrossEntropy, Distribution};
+use crate::loss::{self, BinaryCrossEntropy, CrossEntropy, Ctc, Distribution};
 
 /// The loss that a training minimizes: the name of one in [`crate::loss`], where loops of your own compute
 /// it. A loss of your own needs such a loop: see [`crate::Tape::custom`].
@@ -65,6 +65,37 @@ pub enum Loss {
     /// has [`Distribution::outputs`] units and no activation. No metric goes with it; the loss is one, and
     /// [`Distribution::mean`] and [`Distribution::quantile`] give numbers for [`super::metrics`].
     Likelihood(Distribution),
+    /// Connectionist temporal classification: the targets are [`Targets::sequences`](crate::data::Targets::sequences),
+    /// labels in their order without a place in time, and the model gives logits, or a softmax, of the labels and the
+    /// blank at each timestep. The number of timesteps may be another than that of the frames, as after a pool over time.
+    /// PyTorch's `ctc_loss` with the reduction `mean`.
+    ///
+    /// A model of one direction may say a label well before its end, and needs more data than where it is known which
+    /// frame is what: then train by frames, with [`Loss::CrossEntropy`].
+    ///
+    /// [`Metric::ErrorRate`](super::Metric::ErrorRate) and [`Metric::EditDistance`](super::Metric::EditDistance) measure
+    /// the labels that [`Ctc::greedy`] reads; [`Prediction::emissions`](super::Prediction::emissions) is for that and
+    /// for [`Ctc::beam_search`].
+    ///
+    /// ```
+    /// use wgpu_lstm::loss::Ctc;
+    /// use wgpu_lstm::prelude::*;
+    ///
+    /// // A bump upwards is a 1, one downwards a 2; when they come is not said.
+    /// let x = [0., 1., 1., 0., -1., 0., 0., -1., 0., 0., 1., 0.];
+    /// let (x, y) = (Sequences::from_array(&x, [2, 6, 1])?, Targets::sequences([[1, 2], [2, 1]]));
+    /// let mut model = Sequential::new(&Device::auto()?)
+    ///     .add(Lstm::new(8).return_sequences())
+    ///     .add(Dense::new(3)); // two labels and the blank
+    /// let ctc = Ctc::new();
+    /// model.compile(Adam::new(0.05), Loss::Ctc(ctc), &[Metric::ErrorRate]);
+    /// model.fit(&x, &y, Fit::new().epochs(60).quiet())?;
+    /// assert_eq!(model.evaluate(&x, &y)?.metrics, [0.0]);
+    /// let said = ctc.greedy(&model.predict(&x)?.emissions()?)?;
+    /// assert_eq!([said[0].labels(), said[1].labels()], [[1, 2], [2, 1]]);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    Ctc(Ctc),
 }
 
 impl Loss {
@@ -80,6 +111,7 @@ impl Loss {
             Self::Quantile { .. } => "Loss::Quantile",
             Self::Quantiles(_) => "Loss::Quantiles",
             Self::Likelihood(_) => "Loss::Likelihood",
+            Self::Ctc(_) => "Loss::Ctc",
         }
     }
 
@@ -95,6 +127,19 @@ impl Loss {
     /// Whether it is between yes or no and a sigmoid.
     pub(crate) fn is_binary(&self) -> bool {
         matches!(self, Self::BinaryCrossEntropy | Self::BinaryCrossEntropyWith(_))
+    }
+
+    /// The options of the loss of sequences of labels; `None` for any other loss.
+    pub(crate) fn ctc(&self) -> Option<&Ctc> {
+        match self {
+            Self::Ctc(options) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes logits, and a model's outputs are such.
+    pub(crate) fn of_logits(&self) -> bool {
+        self.is_binary() || self.of_classes().is_some() || self.ctc().is_some()
     }
 
     /// The quantiles that there are outputs for of each target; none for any other loss.
@@ -121,6 +166,7 @@ impl Loss {
             Self::Quantile { quantile } => loss::check_quantile(*quantile),
             Self::Quantiles(quantiles) => loss::check_quantiles(quantiles),
             Self::Likelihood(distribution) => distribution.check(),
+            Self::Ctc(options) => options.check(),
             _ => Ok(()),
         }
     }

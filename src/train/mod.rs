@@ -9,6 +9,7 @@ mod batch;
 mod callback;
 mod check;
 mod crf;
+mod ctc;
 mod evaluate;
 mod explain;
 mod feed;

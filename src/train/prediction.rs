@@ -24,9 +24,7 @@ impl Meaning {
     pub(crate) fn of(activation: Activation, loss: Option<&Loss>) -> Self {
         match (activation, loss) {
             (Activation::Sigmoid | Activation::Softmax, _) => Self::Probabilities,
-            (Activation::Linear, Some(loss)) if loss.is_binary() || loss.of_classes().is_some() => {
-                Self::Logits
-            }
+            (Activation::Linear, Some(loss)) if loss.of_logits() => Self::Logits,
             _ => Self::Numbers,
         }
     }

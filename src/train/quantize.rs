@@ -82,8 +82,8 @@ struct Seen {
 }
 
 impl Sequential {
-    /// Makes the weights of the model's [`crate::nn::Lstm`] and [`crate::nn::Dense`] layers numbers of 8 bits, for
-    /// inference: a quarter of the memory, and faster where the weights do not fit a cache. The sample, such as some
+    /// Makes the weights of the model's [`crate::nn::Lstm`] and [`crate::nn::Dense`] layers, those within others such as
+    /// a [`crate::nn::Highway`] too, numbers of 8 bits, for inference: a quarter of the memory, and faster where the weights do not fit a cache. The sample, such as some
     /// sequences of the validation data, tells how far outputs move by it; nothing is fitted to it.
     ///
     /// A weight is quantised by row: each output has a scale, by which its largest weight becomes 127. Activations

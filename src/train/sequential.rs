@@ -91,6 +91,25 @@ impl Sequential {
         self
     }
 
+    /// Lets all layers begin as PyTorch's do, but for what they set themselves: [`Params::pytorch_init`]. Call it before
+    /// layers are built.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, Sequential, nn::{Dense, Lstm}};
+    /// let mut model = Sequential::new(&Device::auto()?).pytorch_init().add(Lstm::new(16)).add(Dense::new(2));
+    /// model.build(3)?;
+    /// for name in model.params().names() {
+    ///     // Uniform within 1/sqrt(16); the LSTM's bias is the sum of PyTorch's two.
+    ///     let most = if name == "lstm.bias_l0" { 0.5 } else { 0.25 };
+    ///     assert!(model.params().get(&name)?.iter().all(|value| *value != 0.0 && value.abs() <= most));
+    /// }
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn pytorch_init(mut self) -> Self {
+        self.params = self.params.pytorch_init();
+        self
+    }
+
     /// The layers, in order.
     #[cfg_attr(
         not(all(feature = "keras", feature = "onnx", feature = "pytorch")),
@@ -330,7 +349,7 @@ impl Sequential {
         let behind = self.activation();
         if activation == Activation::Linear
             && matches!(behind, Activation::Sigmoid | Activation::Softmax)
-            && (loss.of_classes().is_some() || loss.is_binary())
+            && loss.of_logits()
         {
             // Pooled or dropped probabilities are no logits.
             return Err(Error::Loss {
@@ -341,7 +360,7 @@ impl Sequential {
         }
         match (loss, activation) {
             (
-                Loss::CrossEntropy | Loss::CrossEntropyWith(_),
+                Loss::CrossEntropy | Loss::CrossEntropyWith(_) | Loss::Ctc(_),
                 Activation::Softmax | Activation::Linear,
             )
             | (
@@ -357,6 +376,7 @@ impl Sequential {
                 };
                 bad("a last layer with softmax, or without activation", help)
             }
+            (Loss::Ctc(_), _) => bad("a last layer with softmax, or without activation", ""),
             (Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWith(_), _) => {
                 let help = match activation {
                     Activation::Softmax => {
@@ -388,8 +408,8 @@ impl Sequential {
         let first =
             |takes: fn(&dyn Layer) -> bool| self.layers.first().is_some_and(|l| takes(l.as_ref()));
         let (tokens, packed) = (first(|l| l.takes_tokens()), first(|l| l.takes_packed(Own)));
-        let mask_zero = first(|l| l.masks_zero(Own));
-        Counting { tokens, packed, mask_zero, ..Counting::default() }
+        let masked = self.layers.first().and_then(|layer| layer.masked_value(Own));
+        Counting { tokens, packed, masked, ..Counting::default() }
     }
 }
 

@@ -74,7 +74,7 @@ impl Sequential {
                     help: "it computes over the frames that are left out, which a stream skips: put it before the mask",
                 });
             }
-            masked |= layer.masks_zero(Own) || layer.kind() == "masking";
+            masked |= layer.masked_value(Own).is_some();
         }
         Ok(())
     }

@@ -54,8 +54,7 @@ impl Sequential {
     fn unusual_end(&self, loss: &Loss) -> Option<String> {
         let last = self.layers.last()?;
         let (outputs, kind) = (last.output_size(), last.kind());
-        let of_logits = loss.is_binary() || loss.of_classes().is_some();
-        (of_logits && matches!(kind, "lstm" | "rnn")).then(|| {
+        (loss.of_logits() && matches!(kind, "lstm" | "rnn")).then(|| {
             format!(
                 "the last layer is an {kind} of {outputs} units, between -1 and 1: too little for logits; add a \
                  Dense with an output for each class after it"

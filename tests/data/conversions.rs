@@ -69,6 +69,29 @@ fn every_form_of_a_sequence_gives_the_same() {
 }
 
 #[test]
+fn one_array_and_lengths_are_sequences() {
+    let rows = [vec![1.0, 2.0], vec![3.0, 4.0, 5.0, 6.0], vec![7.0, 8.0]];
+    let x = Sequences::new(2, &rows).unwrap();
+    assert_eq!(Sequences::from_lengths(&rows.concat(), 2, &[1, 2, 1]).unwrap(), x);
+    let whole: Vec<i64> = (1..=8).collect();
+    assert_eq!(Sequences::from_lengths(&whole, 2, &[1, 2, 1]).unwrap(), x);
+    assert!(Sequences::from_lengths::<f32>(&[], 2, &[]).unwrap().is_empty());
+    let of = |values: &[f64], features, lengths: &[usize]| {
+        Sequences::from_lengths(values, features, lengths).unwrap_err()
+    };
+    assert!(matches!(of(&[1.0], 0, &[1]), Error::Option { .. }));
+    for (values, lengths) in [(5, vec![2]), (4, vec![1]), (2, vec![usize::MAX, usize::MAX])] {
+        assert!(matches!(of(&vec![0.0; values], 2, &lengths), Error::Count { .. }));
+    }
+    assert_eq!(
+        of(&[1.0, 2.0], 1, &[2, 0]),
+        Error::Length { row: 1, found: 0, max: u32::MAX as usize }
+    );
+    let text = of(&[1.0, 2.0, 3.0, 1e300], 2, &[1, 1]).to_string();
+    assert!(text.contains("value 1 of sequence 1 (frame 0, column 1), 1e300"), "{text}");
+}
+
+#[test]
 fn what_a_float_does_not_hold_is_said() {
     let place = |error| match error {
         Error::NotFinite { place, help, .. } => (place, help.contains("3.4e38")),

@@ -1,7 +1,7 @@
 //! Sequences and targets read back, selected and cut.
 
 use super::common::Vectors;
-use wgpu_lstm::data::{Sequences, Targets};
+use wgpu_lstm::data::{Sequences, Standardizer, Targets};
 use wgpu_lstm::{Error, Result};
 
 fn ragged() -> Sequences {
@@ -102,4 +102,26 @@ fn what_is_not_there_is_said() {
         assert!(matches!(error, Error::Target { at: 1, .. }), "{error}");
     }
     assert!(matches!(Targets::values([1.0, 2.0], 2).labels(), Err(Error::Option { .. })));
+}
+
+#[test]
+fn sequences_of_labels_are_cut_like_others() {
+    let y = Targets::sequences([vec![1, 2, 2], vec![], vec![7]]);
+    assert_eq!((y.len(), y.width(), y.as_classes(), y.as_values()), (3, 1, None, None));
+    assert_eq!(y.select(&[2, 0]).unwrap(), Targets::sequences([vec![7], vec![1, 2, 2]]));
+    assert_eq!(y.slice(1..).unwrap(), Targets::sequences([vec![], vec![7u8]]));
+    let parts = [y.slice(..1).unwrap(), y.slice(1..).unwrap()];
+    assert_eq!(Targets::concat(&parts).unwrap(), y);
+    // As many frames as labels of sequences say nothing here.
+    let x = Sequences::new(1, [vec![0.0], vec![0.0], vec![0.0]]).unwrap();
+    assert_eq!(y.of_sequences(&x, &[1]).unwrap().as_sequences(), Some(&[vec![]][..]));
+    let two = Sequences::new(1, [vec![0.0], vec![0.0, 0.0]]).unwrap();
+    assert!(matches!(
+        y.of_sequences(&two, &[1]),
+        Err(Error::Targets { expected: 2, found: 3, .. })
+    ));
+    assert!(matches!(y.labels(), Err(Error::Unsupported { .. })));
+    let others = [Targets::classes([1]), y.clone()];
+    assert!(matches!(Targets::concat(&others), Err(Error::Unsupported { .. })));
+    assert!(matches!(Standardizer::fit(&y), Err(Error::Unsupported { .. })));
 }

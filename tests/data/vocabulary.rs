@@ -100,6 +100,24 @@ fn long_texts_are_cut_at_either_end() {
 }
 
 #[test]
+fn rare_tokens_are_unknown() {
+    let texts = ["a b c a", "b a d"];
+    let all = Vocabulary::words().fit(texts).unwrap();
+    for count in [0, 1] {
+        let same = Vocabulary::words().min_count(count).fit(texts).unwrap();
+        assert_eq!(same.tokens(), all.tokens());
+    }
+    let twice = Vocabulary::words().min_count(2).fit(texts).unwrap();
+    assert_eq!(twice.tokens()[2..], ["a", "b"]);
+    assert_eq!(twice.encode("d a c b"), [1, 2, 1, 3]);
+    let both = Vocabulary::words().min_count(2).max_tokens(3).fit(texts).unwrap();
+    assert_eq!(both.tokens()[2..], ["a"]);
+    let json = serde_json::to_string(&both).unwrap();
+    assert!(json.contains(r#""max_tokens":3,"min_count":2,"#), "{json}");
+    assert_eq!(serde_json::from_str::<Vocabulary>(&json).unwrap(), both);
+}
+
+#[test]
 fn what_is_no_vocabulary_is_told() {
     let words = Vocabulary::words;
     assert_eq!(option(words().max_tokens(2).fit(["a"])), ("Vocabulary::max_tokens", "2".into()));
@@ -111,6 +129,10 @@ fn what_is_no_vocabulary_is_told() {
     assert_eq!(option(cut).0, "Vocabulary::max_length");
     let error = words().fit(["a b"]).unwrap().decode(&[2, 4]).unwrap_err();
     assert_eq!(error, Error::Token { sequence: 0, place: 1, found: 4.0, tokens: 4 });
+    let rare = words().min_count(3).fit(["a b", "a"]).unwrap_err();
+    let text =
+        "Vocabulary::min_count is 3, expected at most 2, as often as the most frequent token comes";
+    assert_eq!(rare.to_string(), text);
     // Fitted again, the tokens of before are gone.
     let again = words().fit(["a"]).unwrap().fit(["b"]).unwrap();
     assert_eq!(again.tokens(), ["", "[UNK]", "b"]);

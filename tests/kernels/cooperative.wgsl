@@ -61,8 +61,8 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     hand = lane % LANES;
-    // 0 and HELD, which no compiler knows.
-    places = select(0u, 1u, dims.m == 0u);
+    // 0 and HELD, which no compiler knows; known() is a number of the uniform, never 0.
+    places = select(0u, 1u, known() == 0u);
     turns = HELD + places;
     tile(group, lane, lane / LANES, INVOCATIONS / LANES);
 }

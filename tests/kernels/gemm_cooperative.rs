@@ -6,20 +6,26 @@ use super::{close, gpu, inner, lacks, lacks_f16, tensor};
 use crate::device::kernel::{Kernel, Wgsl};
 use crate::ops::elementwise::half;
 use crate::ops::gemm::cooperative::{
-    self, AB, ABC, B, BC, FILE, FOURS, PLAIN as NONE, SCALARS, shape,
+    self, AB, ABC, B, BC, FILE, FOURS, PLAIN as NONE, SCALARS, TILES, shape,
 };
 use crate::ops::gemm::kernels::{COMMON, kernel};
 use crate::ops::gemm::{Gemm, Matrix, Way, self_check, slices};
 use crate::{DType, Device, GpuOptions, Tensor};
 use ::half::f16;
 
-const PLAIN: Wgsl = Wgsl::lines(include_str!("cooperative.wgsl"));
+pub(super) const PLAIN: Wgsl = Wgsl::lines(include_str!("cooperative.wgsl"));
+const KNOWN: Wgsl = Wgsl::lines("fn known() -> u32 { return dims.m; }");
 
 /// How the text reads what is staged so.
-const OF_FOURS: Wgsl = Wgsl::lines(
-    "fn a_of(at: u32, k: u32) -> f32 { return f32(a_tile[at][k]); }
-    fn b_of(at: u32, k: u32) -> f32 { return f32(b_tile[at][k]); }",
-);
+macro_rules! of_fours {
+    () => {
+        "fn a_of(at: u32, k: u32) -> f32 { return f32(a_tile[at][k]); }
+        fn b_of(at: u32, k: u32) -> f32 { return f32(b_tile[at][k]); }"
+    };
+}
+pub(super) use of_fours;
+
+const OF_FOURS: Wgsl = Wgsl::lines(of_fours!());
 const OF_SCALARS: Wgsl = Wgsl::lines(
     "fn a_of(at: u32, k: u32) -> f32 { return f32(a_tile[4u * at + k]); }
     fn b_of(at: u32, k: u32) -> f32 { return f32(b_tile[4u * at + k]); }",
@@ -32,11 +38,11 @@ macro_rules! emulated {
         const LANES: Wgsl = Wgsl::lines(concat!("const LANES = ", $lanes, "u;"));
         const WORKGROUP: [u32; 3] = [$invocations, 1, 1];
         [
-            kernel($name, WORKGROUP, &[NONE, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
-            kernel(concat!($name, "_b16"), WORKGROUP, &[B, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
-            kernel(concat!($name, "_bc16"), WORKGROUP, &[BC, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
-            kernel(concat!($name, "_ab16"), WORKGROUP, &[AB, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
-            kernel(concat!($name, "_abc16"), WORKGROUP, &[ABC, COMMON, SHAPE, LANES, FILE, $staged, $of, PLAIN]),
+            kernel($name, WORKGROUP, &[NONE, COMMON, SHAPE, LANES, TILES, FILE, $staged, $of, PLAIN, KNOWN]),
+            kernel(concat!($name, "_b16"), WORKGROUP, &[B, COMMON, SHAPE, LANES, TILES, FILE, $staged, $of, PLAIN, KNOWN]),
+            kernel(concat!($name, "_bc16"), WORKGROUP, &[BC, COMMON, SHAPE, LANES, TILES, FILE, $staged, $of, PLAIN, KNOWN]),
+            kernel(concat!($name, "_ab16"), WORKGROUP, &[AB, COMMON, SHAPE, LANES, TILES, FILE, $staged, $of, PLAIN, KNOWN]),
+            kernel(concat!($name, "_abc16"), WORKGROUP, &[ABC, COMMON, SHAPE, LANES, TILES, FILE, $staged, $of, PLAIN, KNOWN]),
         ]
     }};
 }
@@ -208,20 +214,22 @@ fn matrices_where_there_are_any() {
     assert!(!self_check::cooperative_ways(gpu).is_empty(), "{device}");
 }
 
+/// The bytes of shared memory of a kernel's text.
+pub(super) fn shared_bytes(kernel: &Kernel) -> usize {
+    let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+    let layout = &mut naga::proc::Layouter::default();
+    layout.update(module.to_ctx()).unwrap();
+    let variables = module.global_variables.iter();
+    let shared = variables.filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup);
+    shared.map(|(_, variable)| layout[variable.ty].size as usize).sum()
+}
+
 /// The bytes of shared memory that a shape claims are those of its text.
 #[test]
 fn shapes_say_what_memory_they_take() {
     for shape in &cooperative::SHAPES {
         let kernel = &shape.way.0[0];
-        let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
-        let layout = &mut naga::proc::Layouter::default();
-        layout.update(module.to_ctx()).unwrap();
-        let shared = module
-            .global_variables
-            .iter()
-            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup);
-        let bytes: u32 = shared.map(|(_, variable)| layout[variable.ty].size).sum();
-        assert_eq!(bytes as usize, shape.shared, "{}", kernel.name);
+        assert_eq!(shared_bytes(kernel), shape.shared, "{}", kernel.name);
     }
 }
 

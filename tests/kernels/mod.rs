@@ -42,6 +42,8 @@ mod rows;
 mod shaders_folder;
 mod soft_losses;
 mod specials;
+#[cfg(feature = "gpu")]
+mod step_matrices;
 mod sums;
 mod top_k;
 #[cfg(feature = "gpu")]

@@ -2,12 +2,14 @@
 //! schedule, the cell and the rows; and in as many dispatches as one direction.
 
 use super::oracle::{Random, widen};
+use super::step_matrices::ROWS_16;
 use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
 use crate::device::overrides::Forced;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::common::threefry::Key;
 use crate::ops::elementwise::half::half as to_half;
 use crate::ops::lstm::cell::{Cell, Noise};
+use crate::ops::lstm::gpu::schedule::matrices::TILES;
 use crate::ops::lstm::{self, Backward, CellConfig, Columns, Forward, Output, OutputGrads};
 use crate::ops::lstm::{GradRequest, Weights};
 use crate::{Device, GpuOptions, Lengths, Mask, Strategy, Tape, Tensor};
@@ -229,13 +231,17 @@ fn both_directions_in_mixed_precision() {
     if lacks_f16(&device) {
         return;
     }
-    for (strategy, one_buffer, recompute) in [
-        (Strategy::Sequence, true, false),
-        (Strategy::Stepwise, false, true),
-        (Strategy::Persistent, true, false),
+    let by_units = Some((&ROWS_16, TILES[0].tiles));
+    for (strategy, rows, one_buffer, recompute, matrices) in [
+        (Strategy::Sequence, Rows::All, true, false, None),
+        (Strategy::Stepwise, Rows::All, false, true, None),
+        (Strategy::Persistent, Rows::All, true, false, None),
+        (Strategy::Stepwise, Rows::All, true, false, by_units),
+        (Strategy::Stepwise, Rows::Mask, false, true, by_units),
     ] {
-        forced(&device, Forced { workgroups: Some(2), polls: Some(1 << 20), ..Forced::default() });
-        let mut both = Both::new([3, 5, 2, 7], Rows::All, strategy);
+        let patience = Forced { workgroups: Some(2), polls: Some(1 << 20), ..Forced::default() };
+        forced(&device, Forced { matrices, ..patience });
+        let mut both = Both::new([3, 5, 2, 7], rows, strategy);
         both.how.recompute = recompute;
         (both.half, both.one_buffer) = (true, one_buffer);
         both.check("16 bits", &device);

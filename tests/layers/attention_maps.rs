@@ -1,9 +1,11 @@
 //! What the attention of a model looks at.
 
 use super::common::{close, devices};
-use wgpu_lstm::Error;
-use wgpu_lstm::nn::{AttentionPool, Dense, Embedding, Graph, Lstm, Pool1d};
+use wgpu_lstm::nn::{
+    Attention, AttentionPool, Dense, Embedding, Graph, Layer, Lstm, Params, Pool1d,
+};
 use wgpu_lstm::prelude::*;
+use wgpu_lstm::{Error, Result, Tape, Tensor, Var};
 
 const TOKENS: [&[usize]; 3] = [&[1, 2, 0, 4], &[8, 5], &[3]];
 
@@ -50,6 +52,62 @@ fn a_pool_looks_at_each_step_by_its_weight() {
                 close(&what, map.row(row), &expected(tokens, &table, weight), 1e-5);
             }
             assert!(map.row(2).is_empty());
+        }
+    }
+}
+
+/// Each step attends to all of them.
+struct SelfAttention(Option<Attention>);
+
+impl Layer for SelfAttention {
+    fn kind(&self) -> &'static str {
+        "self_attention"
+    }
+
+    fn build_on(&mut self, params: &Params, size: usize) -> Result<()> {
+        self.0 = Some(Attention::general().build(params, size, size)?);
+        Ok(())
+    }
+
+    fn output_size(&self) -> usize {
+        4
+    }
+
+    fn gives_sequence(&self, _: bool) -> bool {
+        true
+    }
+
+    fn forward(&self, tape: &Tape, x: &Var) -> Result<Var> {
+        let attention = self.0.as_ref().ok_or(Error::custom("not built"))?;
+        Ok(attention.forward(tape, x, x)?.context)
+    }
+
+    fn parameter_count(&self) -> usize {
+        16
+    }
+}
+
+/// A row for each of its queries, above that of the pool behind it.
+#[test]
+fn attention_in_a_layer_of_ones_own_has_a_row_for_each_query() {
+    for device in devices() {
+        let own = SelfAttention(None);
+        let mut model = Sequential::new(device).add(own).add(AttentionPool::new());
+        model.build(4).unwrap();
+        let x = Sequences::new(4, [numbers(12, 0.3), numbers(20, 0.8)]).unwrap();
+        for (map, row) in model.attention_maps(&x).unwrap().iter().zip(0..) {
+            let t = x.frames(row);
+            assert_eq!(map.shape, [t + 1, t]);
+            let attention = Attention::general();
+            let params = Params::new(device);
+            let attention = attention.build(&params, 4, 4).unwrap();
+            let weight = model.params().get("attention.query_weight").unwrap();
+            params.set("attention.query_weight", &weight).unwrap();
+            let x = Var::from(Tensor::from_slice(x.get(row), [1, t, 4], device).unwrap());
+            let found = attention.forward(&Tape::inference(&params), &x, &x).unwrap();
+            let what = format!("row {row} on {device}");
+            close(&what, &map.weights[..t * t], &found.weights.to_vec().unwrap(), 1e-6);
+            assert!((map.row(t).iter().sum::<f32>() - 1.0).abs() < 1e-6, "{what}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::common::{Folder, Vectors, assert_close, close, devices, tensor, value
 use wgpu_lstm::data::{Sequences, Targets};
 use wgpu_lstm::loss::{CrossEntropy, Labels, RowWeights};
 use wgpu_lstm::nn::{Crf, Dense, Embedding, Graph, Layer, Layers, Lstm, Masking, Merge, Params};
-use wgpu_lstm::train::{Adam, Average, Fit, Loss, Metric, metrics};
+use wgpu_lstm::train::{Adam, Average, Fit, Loss, Metric, Sgd, metrics};
 use wgpu_lstm::{Device, Error, Lengths, Mask, Sequential, Tape, Tensor, Var};
 
 const DIMS: [usize; 3] = [5, 9, 5];
@@ -336,6 +336,29 @@ fn frames_masked_by_their_value_break_no_constraint() {
         // Without the frame between them 0 is right before 2.
         let error = fit([0, 1, 2, 1, 2, 2]).unwrap_err();
         assert!(error.to_string().contains("from tag 0 to tag 2"), "{error}");
+    }
+}
+
+#[test]
+fn one_tag_is_a_path_too() {
+    let x = Sequences::from_array(&[0.5, 0.1, 1.0, 0.3], [2, 2, 1]).unwrap();
+    let y = Targets::classes([0; 4]);
+    for device in devices() {
+        let mut model = Sequential::new(device).add(Dense::new(1)).add(Crf::new());
+        model.compile(Sgd::new(0.1), Loss::CrossEntropy, &[Metric::Accuracy]);
+        for _ in 0..2 {
+            let history = model.fit(&x, &y, Fit::new().quiet()).unwrap();
+            assert!(history.epochs[0].training.loss.abs() < 1e-6, "{device}");
+        }
+        assert_eq!(model.evaluate(&x, &y).unwrap().metrics, [1.0]);
+        let found = model.predict(&x).unwrap();
+        assert_eq!(found.classes(), [0; 4]);
+        close(&format!("marginals on {device}"), found.values(), &[1.0; 4], 1e-6);
+        let two = Targets::classes([0, 1, 0, 0]);
+        assert!(matches!(
+            model.fit(&x, &two, Fit::new().quiet()),
+            Err(Error::Label { .. } | Error::At { .. })
+        ));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first values of layers' parameters.
 
-use wgpu_lstm::Device;
-use wgpu_lstm::nn::{Dense, Embedding, Init, Lstm, Merge, Params, Rnn};
+use wgpu_lstm::nn::{Conv1d, Dense, Embedding, Highway, Init, Lstm, Merge, Params, Rnn};
+use wgpu_lstm::{Device, Sequential};
 
 fn params() -> Params {
     Params::seeded(&Device::cpu().unwrap(), 3)
@@ -103,4 +103,62 @@ fn recurrent_weights_are_orthogonal_by_default() {
             assert!((dot - f64::from(u8::from(a == b))).abs() < 1e-6, "{a} {b} {dot}");
         }
     }
+}
+
+/// Every layer that PyTorch has, by one word; what is set otherwise stays.
+#[test]
+fn a_model_begins_as_pytorchs_by_one_word() {
+    let device = &Device::cpu().unwrap();
+    let build = |model: Sequential, one: bool| {
+        let lstm = Lstm::new(16).num_layers(2).bidirectional(Merge::Concat).projection(9);
+        let asked = Init::PyTorch;
+        let (lstm, rnn, dense, conv, table) = match one {
+            true => (lstm, Rnn::new(25), Dense::new(40), Conv1d::new(8, 3), Embedding::new(50, 8)),
+            false => (
+                lstm.pytorch_init(),
+                Rnn::new(25).kernel_init(asked).recurrent_init(asked).bias_init(asked),
+                Dense::new(40).kernel_init(asked).bias_init(asked),
+                Conv1d::new(8, 3).kernel_init(asked).bias_init(asked),
+                Embedding::new(50, 8).init(asked),
+            ),
+        };
+        let mut model = model
+            .seed(4)
+            .add(table)
+            .add(conv)
+            .add(Highway::new(lstm.return_sequences()))
+            .add(rnn.return_sequences())
+            .add(dense)
+            .add(Dense::new(3).bias_init(Init::Constant(0.5)).kernel_init(Init::HeNormal))
+            .add(Lstm::new(4).recurrent_init(Init::Zeros).forget_bias(2.0));
+        model.build(1).unwrap();
+        model
+    };
+    let one = build(Sequential::new(device).pytorch_init(), true);
+    let each = build(Sequential::new(device), false);
+    let (mut same, mut of_default) = (0, 0);
+    for name in one.params().names() {
+        let [a, b] = [&one, &each].map(|model| model.params().get(&name).unwrap());
+        match name.starts_with("lstm_1") || ["dense.weight", "dense_1.weight"].contains(&&name[..])
+        {
+            // The gate and the way around of a Highway, and the last LSTM, which nothing else asks for.
+            true => of_default += 1,
+            false => {
+                assert_eq!(a, b, "{name}");
+                same += 1;
+            }
+        }
+    }
+    assert_eq!((same, of_default), (27, 5));
+    let last = |name: &str| one.params().get(&format!("lstm_1.{name}_l0")).unwrap();
+    near(&last("weight_ih"), 0.5);
+    assert_eq!(last("weight_hh"), [0.0; 64]);
+    assert_eq!(last("bias")[4..8], [2.0; 4]);
+    assert!(last("bias")[8..].iter().all(|b| *b != 0.0 && b.abs() <= 1.0));
+    assert_eq!(one.params().get("dense.bias").unwrap(), [-1.0; 18]);
+    // PyTorch's bias=False.
+    let params = Params::new(device);
+    let _ = Lstm::new(16).no_bias().pytorch_init().build(&params, 3).unwrap();
+    near(&params.get("lstm.weight_ih_l0").unwrap(), 0.25);
+    assert_eq!(params.names().len(), 2);
 }

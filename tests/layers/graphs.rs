@@ -2,6 +2,7 @@
 
 use super::common::{Folder, close, devices, tensor, value};
 use wgpu_lstm::data::{Sequences, Targets};
+use wgpu_lstm::loss::Ctc;
 use wgpu_lstm::nn::{
     Activation, AttentionPool, BatchNorm, Conv1d, Dense, Embedding, Flatten, Graph, Layer,
     LayerNorm, Lstm, Masking, Padding, Params, Pool1d, Spectrogram, TimeDistributed,
@@ -195,4 +196,65 @@ fn a_graph_that_ends_sequences_is_fitted_at_once() {
     let y = Targets::values(numbers(6, 7.0), 1);
     model.fit(&x, &y, Fit::new().quiet()).unwrap();
     assert_eq!(model.predict(&x).unwrap().values().len(), 6);
+}
+
+/// What is wrong with a graph is said before what is wrong with targets, whose number it does not tell.
+#[test]
+fn a_wrong_name_is_told_by_the_first_fit() {
+    let device = &Device::cpu().unwrap();
+    let x = Sequences::from_array(&numbers(30, 1.0), [2, 5, 3]).unwrap();
+    let graph = |input: &str| {
+        let graph = Graph::new().layer("lstm", "input", Lstm::new(4).return_sequences());
+        graph.layer("pooled", input, AttentionPool::new())
+    };
+    for inside in [false, true] {
+        let mut model = Sequential::new(device);
+        model = match inside {
+            false => model.add(graph("lsmt")),
+            true => model.add(Graph::new().layer("all", "input", graph("lsmt"))),
+        };
+        model = model.add(Dense::new(1));
+        model.compile(Adam::new(0.01), Loss::MeanSquaredError, &[]);
+        let y = Targets::values([0.5, 1.0], 1);
+        let error = model.fit(&x, &y, Fit::new().quiet()).unwrap_err();
+        assert!(error.to_string().starts_with("a name in Graph is \"lsmt\""), "{error}");
+        let again = model.build(3).unwrap_err();
+        assert_eq!(error.to_string(), again.to_string());
+    }
+}
+
+/// Targets that do not fit are told before the first step, with their place, where the first fit builds what tells of
+/// how many classes there are.
+#[test]
+fn wrong_targets_are_told_before_the_first_step() {
+    let device = &Device::cpu().unwrap();
+    let x = Sequences::from_array(&numbers(30, 1.0), [3, 5, 2]).unwrap();
+    let graph = Graph::new().layer("way", "input", Dense::new(3)).add("twice", &["way", "way"]);
+    let pooled = Graph::new().layer("pooled", "input", AttentionPool::new());
+    let of_each = |row: usize, label: u32| {
+        Targets::sequences((0..3).map(|at| vec![if at == row { label } else { 1 }]))
+    };
+    let of_one = |row: usize, label: u32| {
+        Targets::classes((0..3).map(|at| if at == row { label } else { 1 }))
+    };
+    let ctc = Sequential::new(device).add(graph);
+    let classes = Sequential::new(device).add(Dense::new(3)).add(pooled);
+    let cases: [(_, _, &dyn Fn(usize, u32) -> Targets); 2] =
+        [(ctc, Loss::Ctc(Ctc::new()), &of_each), (classes, Loss::CrossEntropy, &of_one)];
+    for (mut model, loss, targets) in cases {
+        model.compile(Adam::new(0.01), loss.clone(), &[]);
+        let (bad, good) = (targets(2, 3), targets(0, 2));
+        let fit = || Fit::new().batch_size(1).shuffle(false).quiet();
+        let told = |error: Error| match error {
+            Error::At { error, .. } => *error,
+            error => error,
+        };
+        let error = told(model.fit(&x, &good, fit().validation_data(&x, &bad)).unwrap_err());
+        assert!(matches!(error, Error::Label { row: 2, found: 3, .. }), "{loss:?}: {error}");
+        let first = model.params().get("dense.weight").unwrap();
+        let mut model = model;
+        let error = told(model.fit(&x, &bad, fit()).unwrap_err());
+        assert!(matches!(error, Error::Label { row: 2, found: 3, .. }), "{loss:?}: {error}");
+        assert_eq!(model.params().get("dense.weight").unwrap(), first);
+    }
 }

@@ -3,7 +3,7 @@
 use crate::common::{Folder, devices};
 use std::fs;
 use wgpu_lstm::data::{Sequences, Targets};
-use wgpu_lstm::nn::{Activation, Dense, Embedding, LayerNorm, Lstm, Merge};
+use wgpu_lstm::nn::{Activation, Dense, Embedding, Graph, Highway, LayerNorm, Lstm, Merge};
 use wgpu_lstm::train::{Adam, Fit, Loss, Metric};
 use wgpu_lstm::{Device, Error, Sequential, Tape, Tensor, Var};
 
@@ -300,4 +300,50 @@ fn damaged_files_are_refused() {
     other.params().load(&path).unwrap();
     let x = sample(3, &[5]);
     assert_eq!(other.predict(&x).unwrap().values(), model.predict(&x).unwrap().values());
+}
+
+/// Layers within others are of 8 bits as they are by themselves; files and steppers have them, too.
+#[test]
+fn layers_within_layers_are_quantised() {
+    let folder = Folder::new("quantized-inside");
+    for device in devices() {
+        let graph = Graph::new()
+            .layer("lstm", "input", Lstm::new(24).return_sequences())
+            .layer("dense", "lstm", Dense::new(24).activation(Activation::Tanh))
+            .add("sum", &["lstm", "dense"]);
+        let mut model = Sequential::new(device)
+            .seed(2)
+            .add(Highway::new(Lstm::new(24).return_sequences()))
+            .add(graph)
+            .add(LayerNorm::new())
+            .add(Dense::new(3));
+        model.build(20).unwrap();
+        let x = sample(20, &[5, 3, 5]);
+        let before = model.predict(&x).unwrap();
+        let report = model.quantize(&x).unwrap();
+        for (layer, kind) in report.layers.iter().zip(["highway", "graph", "layer_norm", "dense"]) {
+            assert_eq!((layer.kind, layer.moved.is_some()), (kind, kind != "layer_norm"));
+            if kind != "layer_norm" {
+                assert!(layer.bytes[1] * 5 < layer.bytes[0] * 2, "{kind}: {:?}", layer.bytes);
+                assert!(layer.moved.unwrap().relative_rms > 0.0, "{kind} on {device}");
+            }
+        }
+        let found = model.predict(&x).unwrap();
+        assert!(off(found.values(), before.values()) < 0.05, "{device}");
+        let path = folder.path().join("m.safetensors");
+        model.save(&path).unwrap();
+        let loaded = Sequential::load(&path, device).unwrap();
+        assert_eq!(loaded.predict(&x).unwrap(), found, "{device}");
+        let mut stepper = loaded.stepper(1).unwrap();
+        let stream = stepper.join().unwrap();
+        for (t, frame) in x.get(1).chunks(20).enumerate() {
+            let y = stepper.step(&[(stream, frame)]).unwrap().row(0).to_vec();
+            assert!(off(&y, found.row(5 + t)) < 1e-4, "step {t} on {device}");
+        }
+        let again = model.quantize(&x).unwrap_err();
+        assert!(matches!(
+            again,
+            Error::Unsupported { with: "a model that is quantised already", .. }
+        ));
+    }
 }

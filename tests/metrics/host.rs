@@ -32,12 +32,14 @@ fn check_matrix(name: &str, matrix: &ConfusionMatrix, vectors: &Vectors) {
         near(name, matrix.precision(average), expected("precision"));
         near(name, matrix.recall(average), expected("recall"));
         near(name, matrix.f1(average), expected("f1"));
+        near(name, matrix.specificity(average), expected("specificity"));
     }
     for class in 0..matrix.classes() {
         let expected = |what: &str| vectors.get(&format!("{name}_{what}_each"))[class];
         near(name, matrix.precision(Average::Class(class)), expected("precision"));
         near(name, matrix.recall(Average::Class(class)), expected("recall"));
         near(name, matrix.f1(Average::Class(class)), expected("f1"));
+        near(name, matrix.specificity(Average::Class(class)), expected("specificity"));
     }
     near(name, matrix.accuracy(), one(vectors, &format!("{name}_accuracy")));
     near(name, matrix.mcc(), one(vectors, &format!("{name}_mcc")));
@@ -70,6 +72,21 @@ fn a_confusion_matrix_is_scikit_learns() {
         matrix.add(labels[row], Some(said[row]), weight).unwrap();
     }
     check_matrix("multi_weighted", &matrix, &v);
+}
+
+#[test]
+fn a_row_without_an_answer_is_no_right_one() {
+    let mut matrix = ConfusionMatrix::of(&[0, 0, 1], &[0, 1, 1], 2).unwrap();
+    matrix.add(0, None, 1.0).unwrap();
+    // Of two classes the one's specificity is the other's recall.
+    for (class, other, expected) in [(1, 0, 1.0 / 3.0), (0, 1, 1.0)] {
+        assert_eq!(matrix.specificity(Average::Class(class)), expected);
+        assert_eq!(matrix.recall(Average::Class(other)), expected);
+    }
+    // 3 rows of label 0, 1 of label 1.
+    assert_eq!(matrix.specificity(Average::Weighted), (3.0 + 1.0 / 3.0) / 4.0);
+    assert_eq!(matrix.specificity(Average::Class(2)), 0.0);
+    assert_eq!(ConfusionMatrix::new(3).unwrap().specificity(Average::Macro), 0.0);
 }
 
 #[test]

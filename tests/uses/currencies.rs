@@ -8,7 +8,7 @@ mod program;
 #[test]
 fn intervals_are_better_than_fixed_ones_and_the_median_is_a_random_walk() {
     let scores = super::short("currencies", program::run);
-    let of = |name| super::of(&scores, name);
+    let of = |name: &str| super::of(&scores, name);
     assert!(of("CRPS, basis points") < 0.985 * of("CRPS, fixed volatility"), "{scores:?}");
     assert!((85.0..95.0).contains(&of("days within the 90 % interval, %")), "{scores:?}");
     let ratio = of("mean absolute error, basis points") / of("error, random walk");

@@ -7,7 +7,7 @@ mod program;
 #[test]
 fn a_mixture_says_more_than_a_normal_distribution() {
     let scores = super::short("density", program::run);
-    let of = |name| super::of(&scores, name);
+    let of = |name: &str| super::of(&scores, name);
     let mixture = of("log likelihood, mixture of three");
     assert!(mixture > of("log likelihood, fixed volatility") + 0.03, "{scores:?}");
     assert!(mixture > of("log likelihood, normal") - 0.02, "{scores:?}");

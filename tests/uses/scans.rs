@@ -7,7 +7,7 @@ mod program;
 #[test]
 fn tissue_is_told_by_what_is_around_it() {
     let scores = super::short("scans", program::run);
-    let of = |name| super::of(&scores, name);
+    let of = |name: &str| super::of(&scores, name);
     // Half of the head is grey matter; fifty steps of training find white matter as well.
     assert!(of("accuracy in the head") > 0.65, "{scores:?}");
     assert!(of("Dice of white matter") > 0.6, "{scores:?}");

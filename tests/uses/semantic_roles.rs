@@ -9,7 +9,7 @@ use program::data::examples;
 #[test]
 fn roles_are_learned_from_a_grammar() {
     let scores = super::short("semantic_roles", program::run);
-    let of = |name| super::of(&scores, name);
+    let of = |name: &str| super::of(&scores, name);
     assert!(of("the grammar's sentences, F1 with CRF") > 0.7, "{scores:?}");
     let learned = of("sentences by hand, F1 constrained");
     assert!(learned > of("sentences by hand, F1 of the rule") + 0.15, "{scores:?}");

@@ -7,7 +7,7 @@ mod program;
 #[test]
 fn digits_are_told_and_strings_of_them_are_heard_before_they_end() {
     let scores = super::short("spoken_digits", program::run);
-    let of = |name| super::of(&scores, name);
+    let of = |name: &str| super::of(&scores, name);
     assert!(of("accuracy, one digit") > 0.93, "{scores:?}");
     assert!(of("accuracy, linear on means and deviations") > 0.8, "{scores:?}");
     assert!(of("digit error rate of strings, by beams") < 0.45, "{scores:?}");

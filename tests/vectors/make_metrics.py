@@ -54,6 +54,13 @@ def of_classes(name, logits, labels, w):
         hits = (order[:, :k] == labels[:, None]).any(1)
         put(f"{name}_top_{k}", np.average(hits, weights=w))
     counts(name, labels, said, w, classes)
+    # tn / (tn + fp) of each class against the others; averages are over those that are labels or answers.
+    cells = sk.multilabel_confusion_matrix(labels, said, labels=range(classes), sample_weight=w)
+    tn, negative = cells[:, 0, 0], cells[:, 0].sum(1)
+    put(f"{name}_specificity_each", tn / negative)
+    there = np.isin(range(classes), np.union1d(labels, said))
+    put(f"{name}_specificity_macro", (tn / negative)[there].mean())
+    put(f"{name}_specificity_micro", tn[there].sum() / negative[there].sum())
     put(f"{name}_mcc", sk.matthews_corrcoef(labels, said, sample_weight=w))
     loss = sk.log_loss(labels, p, sample_weight=w, labels=range(classes))
     put(f"{name}_log_loss", loss)

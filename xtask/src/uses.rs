@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/README.md");
 
 /// What the programs need between them.
-const FEATURES: &str = "csv,npz,plot";
+const FEATURES: &str = "csv,npz,plot,pytorch";
 
 const SEEDS: u64 = 3;
 

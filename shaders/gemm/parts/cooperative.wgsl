@@ -1,5 +1,5 @@
 // Matrices of MAT x MAT that a subgroup holds together, by the matrix units of the device; and the entry
-// of gemm_cooperative. Tests have another text in its place that any device can run.
+// of the kernels that use them. Tests have another text in its place that any device can run.
 //
 // Needs   wgpu_cooperative_matrix with 16-bit factors and 32-bit sums; Left, Right and Sums, named by the host
 

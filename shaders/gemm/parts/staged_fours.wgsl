@@ -1,4 +1,4 @@
-// What gemm_cooperative stages, in vectors of four of K.
+// What kernels of matrices stage, in vectors of four of K.
 
 const EACH = 1u;  // elements of the arrays in a four
 var<workgroup> a_tile: array<vec4<f16>, 2u * A_SIZE>;  // [2][TILE_M][STRIDE]

@@ -1,4 +1,4 @@
-// What gemm_cooperative stages, in single numbers: Metal loads matrices from nothing else.
+// What kernels of matrices stage, in single numbers: Metal loads matrices from nothing else.
 
 const EACH = 4u;  // elements of the arrays in a four
 var<workgroup> a_tile: array<f16, 8u * A_SIZE>;  // [2][TILE_M][4 STRIDE]

@@ -53,6 +53,34 @@ impl Params {
         built
     }
 
+    /// Lets the layers that are built from now on begin as PyTorch's do: in place of the defaults of
+    /// [`Dense`](crate::nn::Dense), [`Conv1d`](crate::nn::Conv1d), [`Lstm`](crate::nn::Lstm), [`Rnn`](crate::nn::Rnn) and
+    /// [`Embedding`](crate::nn::Embedding) their weights and biases are drawn by [`Init::PyTorch`](crate::nn::Init::PyTorch).
+    /// What a layer sets to something else than its default stays. [`crate::Sequential::pytorch_init`] is the same for a
+    /// whole model, [`Lstm::pytorch_init`](crate::nn::Lstm::pytorch_init) for one layer.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, nn::{Dense, Lstm, Params}};
+    /// let params = Params::seeded(&Device::auto()?, 7).pytorch_init();
+    /// let lstm = Lstm::new(16).forget_bias(1.0).build(&params, 3)?;
+    /// let head = Dense::new(2).build(&params, 16)?;
+    /// // Within 1/sqrt(16), but for the bias that is set.
+    /// assert!(params.get("lstm.weight_hh_l0")?.iter().all(|w| w.abs() <= 0.25));
+    /// assert_eq!(params.get("lstm.bias_l0")?[16..32], [1.0; 16]);
+    /// assert!(params.get("dense.bias")?.iter().all(|b| *b != 0.0 && b.abs() <= 0.25));
+    /// # let _ = (lstm, head);
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    #[must_use]
+    pub fn pytorch_init(self) -> Self {
+        self.lock().pytorch = true;
+        self
+    }
+
+    pub(crate) fn begins_as_pytorch(&self) -> bool {
+        self.lock().pytorch
+    }
+
     /// The seed, and how many random keys were drawn from it.
     pub(crate) fn draws(&self) -> (u64, u64) {
         let inner = self.lock();

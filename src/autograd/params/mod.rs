@@ -106,6 +106,7 @@ impl Params {
             one: None,
             guard: None,
             groups: groups::Groups::default(),
+            pytorch: false,
         })))
     }
 

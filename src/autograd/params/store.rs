@@ -103,6 +103,8 @@ pub(super) struct Store {
     pub(super) one: Option<Tensor>,
     /// What ends a training's steps at the first gradient that is not finite.
     pub(super) guard: Option<Guard>,
+    /// Whether layers begin as PyTorch's do.
+    pub(super) pytorch: bool,
     pub(super) groups: Groups,
 }
 

@@ -137,6 +137,17 @@ impl Ctc {
     /// among them or no class; [`Error::Unsupported`] for a mask; [`Error::Length`], [`Error::Shape`] and
     /// [`Error::OtherDevice`] for lengths that do not fit.
     pub fn loss<L: AsRef<[u32]>>(&self, tape: &Tape, logits: &Var, labels: &[L]) -> Result<Var> {
+        self.weighted(tape, logits, labels, None)
+    }
+
+    /// As [`Ctc::loss`], where each row counts by a weight, of which there are as many; the loss is 0 if all are.
+    pub(crate) fn weighted<L: AsRef<[u32]>>(
+        &self,
+        tape: &Tape,
+        logits: &Var,
+        labels: &[L],
+        weights: Option<&[f32]>,
+    ) -> Result<Var> {
         const OP: &str = "loss::ctc";
         let x = logits.tensor();
         let check = Check::new(OP, "logits of each frame");
@@ -149,6 +160,7 @@ impl Ctc {
         let mut table = Vec::with_capacity(batch * longest.max(1) * 3);
         let mut rows = Vec::with_capacity(2 * batch);
         let mut scales = Vec::with_capacity(batch);
+        let sum = weights.map_or(batch as f64, |w| w.iter().map(|&w| f64::from(w)).sum());
         for (row, labels) in labels.iter().enumerate() {
             let labels = labels.as_ref();
             self.check_labels(row, labels, classes)?;
@@ -156,11 +168,13 @@ impl Ctc {
             table.extend(links(labels));
             table.resize((row + 1) * longest * 3, 0);
             rows.extend([frames as u32, labels.len() as u32]);
+            let weight = weights.map_or(1.0, |w| w[row]);
             scales.push(match self.reduction {
                 // The kernels need not look at it.
-                _ if self.skips && least_frames(labels) > frames => 0.0,
-                Reduction::Mean => 1.0 / (batch * labels.len().max(1)) as f32,
-                Reduction::None | Reduction::Sum => 1.0,
+                _ if self.skips && !fits(labels, frames) => 0.0,
+                _ if weight == 0.0 => 0.0,
+                Reduction::Mean => (f64::from(weight) / (sum * labels.len().max(1) as f64)) as f32,
+                Reduction::None | Reduction::Sum => weight,
             });
         }
         if longest == 0 {
@@ -191,6 +205,49 @@ impl Ctc {
         Ok(tape.push_one(loss, id.is_some(), move |d_loss, gradients| {
             gradients.add(id, op::backward(&lp, shape, &wanted, &alpha, d_loss)?)
         }))
+    }
+
+    /// Checks the options against what `fit` makes of them.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.reduction {
+            Reduction::Mean => Ok(()),
+            found => Err(Error::Option {
+                option: "Ctc::reduction",
+                found: format!("{found:?} in Loss::Ctc"),
+                expected: "Reduction::Mean, since fit takes means over the sequences of a batch; for another one \
+                           train in a loop of your own"
+                    .into(),
+            }),
+        }
+    }
+
+    /// The labels that the classes of a path spell.
+    pub(crate) fn spelt(&self, path: &[u32]) -> Vec<u32> {
+        let runs = path.chunk_by(|a, b| a == b).map(|run| run[0]);
+        runs.filter(|&class| class != self.blank).collect()
+    }
+
+    /// Checks the labels of a sequence of so many frames and classes, 0 classes if there is no saying yet.
+    pub(crate) fn check_row(
+        &self,
+        row: usize,
+        labels: &[u32],
+        [frames, classes]: [usize; 2],
+    ) -> Result<()> {
+        if classes > 0 {
+            self.check_blank(classes)?;
+            self.check_labels(row, labels, classes)?;
+        }
+        if self.skips || fits(labels, frames) {
+            return Ok(());
+        }
+        Err(Error::Option {
+            option: "Targets::sequences",
+            found: format!("{} labels for {frames} frames (sequence {row})", labels.len()),
+            expected: "a frame for each label, and one more between equal ones; Ctc::zero_infinity leaves out \
+                       sequences that have fewer"
+                .into(),
+        })
     }
 
     /// Checks the labels of a row.
@@ -231,10 +288,16 @@ fn check_steps(op: &'static str, logits: &Var, batch: usize, timesteps: usize) -
         return Err(Error::Unsupported {
             what: "Ctc",
             with: "Var::with_mask",
-            help: "say by Var::with_lengths which steps count",
+            help: "its steps follow each other: leave out Masking and Embedding::mask_zero; by Var::with_lengths, and in \
+                   sequences of different lengths, those behind a row's end do not count",
         });
     }
     logits.lengths().map_or(Ok(()), |lengths| lengths.check(op, batch, timesteps))
+}
+
+/// Whether so many frames can spell the labels.
+fn fits(labels: &[u32], frames: usize) -> bool {
+    least_frames(labels) <= frames
 }
 
 /// The fewest frames that spell the labels: one for each, and a blank between equal ones.

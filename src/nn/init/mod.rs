@@ -25,12 +25,7 @@ const WHAT: &str = "the first values of a parameter";
 /// use wgpu_lstm::nn::{Dense, Init, Lstm, Params};
 /// use wgpu_lstm::Device;
 /// let params = Params::new(&Device::auto()?);
-/// // As PyTorch's LSTM begins.
-/// let lstm = Lstm::new(16)
-///     .kernel_init(Init::PyTorch)
-///     .recurrent_init(Init::PyTorch)
-///     .bias_init(Init::PyTorch)
-///     .build(&params, 3)?;
+/// let lstm = Lstm::new(16).kernel_init(Init::Uniform { limit: 0.25 }).build(&params, 3)?;
 /// assert!(params.get("lstm.weight_ih_l0")?.iter().all(|w| w.abs() <= 0.25));
 /// let head = Dense::new(5).kernel_init(Init::HeNormal).build(&params, 16)?;
 /// # let _ = (lstm, head);
@@ -76,7 +71,8 @@ pub enum Init {
     /// What PyTorch's layers begin with: weights and biases uniform in ±1/sqrt(n), where n is the hidden size
     /// of a recurrent layer, and the input size of a dense one; an embedding is normal with the standard
     /// deviation 1. The bias of a recurrent layer, which is the sum of PyTorch's two, is the sum of two such
-    /// numbers.
+    /// numbers. [`Params::pytorch_init`], [`crate::Sequential::pytorch_init`] and [`super::Lstm::pytorch_init`] set it in
+    /// one word.
     PyTorch,
 }
 
@@ -96,6 +92,11 @@ impl Init {
             return Ok(());
         }
         Err(Error::Option { option, found: format!("{self:?}"), expected: expected.into() })
+    }
+
+    /// What PyTorch's layers begin with, if these parameters are to begin so and this is but a layer's default; else this.
+    pub(super) fn or_pytorch(self, default: Self, params: &Params) -> Self {
+        if self == default && params.begins_as_pytorch() { Self::PyTorch } else { self }
     }
 
     /// As [`Self::check`], for biases.

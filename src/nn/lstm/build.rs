@@ -113,6 +113,7 @@ impl Lstm {
         let gates = |rows| Layout::Gates { rows, hidden_size: h };
         let mut directions = Vec::new();
         let before = params.parameter_count();
+        let first = self.first.or_pytorch(params);
         for layer in 0..self.num_layers {
             let inputs = if layer == 0 { input_size } else { self.width() };
             for &reverse in self.directions.reversed() {
@@ -120,13 +121,13 @@ impl Lstm {
                 let add = |name: &str, shape, layout, values: &[f32]| {
                     params.add(format!("{prefix}.{name}{suffix}"), shape, layout, values)
                 };
-                let values = self.first.kernel.weight(params, [inputs, 4 * h], h)?;
+                let values = first.kernel.weight(params, [inputs, 4 * h], h)?;
                 let weight_ih = add("weight_ih", vec![4 * h, inputs], gates(inputs), &values)?;
-                let values = self.first.recurrent.weight(params, [size, 4 * h], h)?;
+                let values = first.recurrent.weight(params, [size, 4 * h], h)?;
                 let weight_hh = add("weight_hh", vec![4 * h, size], gates(size), &values)?;
                 let bias = match self.bias {
                     true => {
-                        let values = self.first.biases(params, h)?;
+                        let values = first.biases(params, h)?;
                         Some(add("bias", vec![4 * h], gates(1), &values)?)
                     }
                     false => None,
@@ -146,7 +147,7 @@ impl Lstm {
                 };
                 let weight_hr = match self.projection {
                     Some(p) => {
-                        let values = self.first.kernel.weight(params, [h, p], h)?;
+                        let values = first.kernel.weight(params, [h, p], h)?;
                         let layout = Layout::Transposed { rows: h, columns: p };
                         Some(add("weight_hr", vec![p, h], layout, &values)?)
                     }

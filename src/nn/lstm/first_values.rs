@@ -55,9 +55,23 @@ impl Inits {
         }
         let help = "there is no bias that it could set";
         match (has_bias, self.bias, self.chrono) {
-            (false, Some(_), _) => refuse("Lstm::bias_init", "Lstm::no_bias", help),
+            // PyTorch's layer without biases begins so, too.
+            (false, Some(init), _) if init != Init::PyTorch => {
+                refuse("Lstm::bias_init", "Lstm::no_bias", help)
+            }
             (false, _, Some(_)) => refuse("Lstm::chrono_init", "Lstm::no_bias", help),
             _ => Ok(()),
+        }
+    }
+
+    /// These, or what PyTorch's LSTM begins with in place of defaults, if these parameters are to begin so.
+    pub(super) fn or_pytorch(self, params: &Params) -> Self {
+        let default = Self::default();
+        Self {
+            kernel: self.kernel.or_pytorch(default.kernel, params),
+            recurrent: self.recurrent.or_pytorch(default.recurrent, params),
+            bias: self.bias.or(params.begins_as_pytorch().then_some(Init::PyTorch)),
+            ..self
         }
     }
 
@@ -77,6 +91,23 @@ impl Inits {
 }
 
 impl Lstm {
+    /// Sets how all first weights and biases are drawn: uniform in ±1/sqrt(hidden size), as PyTorch's LSTM begins. The
+    /// same as [`Init::PyTorch`] in `kernel_init`, `recurrent_init` and `bias_init`.
+    ///
+    /// ```
+    /// use wgpu_lstm::{Device, nn::{Lstm, Params}};
+    /// let params = Params::new(&Device::auto()?);
+    /// let lstm = Lstm::new(16).pytorch_init().build(&params, 3)?;
+    /// assert!(params.get("lstm.weight_ih_l0")?.iter().all(|w| w.abs() <= 0.25));
+    /// // PyTorch has two biases, of which this is the sum.
+    /// assert!(params.get("lstm.bias_l0")?.iter().all(|b| b.abs() <= 0.5));
+    /// # let _ = lstm;
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn pytorch_init(self) -> Self {
+        self.kernel_init(Init::PyTorch).recurrent_init(Init::PyTorch).bias_init(Init::PyTorch)
+    }
+
     /// Sets how the first input weights are drawn: Glorot uniform by default, Keras' `kernel_initializer`. A
     /// projection's weights are drawn in the same way.
     pub fn kernel_init(mut self, init: Init) -> Self {

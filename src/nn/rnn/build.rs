@@ -37,6 +37,9 @@ impl Rnn {
         let prefix = params.free_prefix("rnn");
         let before = params.parameter_count();
         let mut directions = Vec::new();
+        let kernel = self.kernel_init.or_pytorch(Init::GlorotUniform, params);
+        let recurrent = self.recurrent_init.or_pytorch(Init::Orthogonal { gain: 1.0 }, params);
+        let bias_init = self.bias_init.or_pytorch(Init::Zeros, params);
         for layer in 0..self.num_layers {
             let inputs = if layer == 0 { input_size } else { self.width() };
             for &reverse in self.directions.reversed() {
@@ -47,11 +50,11 @@ impl Rnn {
                     let layout = Layout::Transposed { rows, columns: h };
                     params.add(name(part), vec![h, rows], layout, &values)
                 };
-                let weight_ih = add("weight_ih", self.kernel_init, inputs)?;
-                let weight_hh = add("weight_hh", self.recurrent_init, h)?;
+                let weight_ih = add("weight_ih", kernel, inputs)?;
+                let weight_hh = add("weight_hh", recurrent, h)?;
                 let bias = match self.bias {
                     true => {
-                        let values = self.bias_init.bias(params, h, h, 2)?;
+                        let values = bias_init.bias(params, h, h, 2)?;
                         Some(params.add(name("bias"), vec![h], Layout::Plain, &values)?)
                     }
                     false => None,

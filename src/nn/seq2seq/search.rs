@@ -10,7 +10,7 @@ use crate::{Error, Lengths, Result, Tensor};
 /// The logits of a step that there is room for: more rows go one after the other.
 const ROOM: usize = 1 << 24;
 
-/// A result of a beam search.
+/// A result of a beam search. [`Seq2Seq::attention_maps`] shows what its tokens looked at.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Hypothesis {

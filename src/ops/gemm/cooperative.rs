@@ -8,8 +8,10 @@ use crate::device::gpu::Gpu;
 use crate::device::kernel::{Kernel, Need, Wgsl, wgsl};
 
 pub(crate) const FILE: Wgsl = wgsl!("gemm/gemm_cooperative.wgsl");
-const ENABLE: Wgsl = Wgsl::lines("enable wgpu_cooperative_matrix;");
-const MATRICES: Wgsl = wgsl!("gemm/parts/cooperative.wgsl");
+/// What all kernels of cooperative matrices share, whatever they make of the sums.
+pub(crate) const TILES: Wgsl = wgsl!("gemm/parts/matrices.wgsl");
+pub(crate) const ENABLE: Wgsl = Wgsl::lines("enable wgpu_cooperative_matrix;");
+pub(crate) const MATRICES: Wgsl = wgsl!("gemm/parts/cooperative.wgsl");
 
 /// How A, B and C may lie in memory: as they do in mixed precision, where weights have 16 bits and a product of the
 /// gradients none that has. What is staged has 16 bits always.
@@ -40,9 +42,12 @@ pub(crate) const ABC: Wgsl = Wgsl::lines(
 .needing(Need::F16);
 
 /// The lines that name a shape: rows and columns of a matrix; of a block, in matrices; of a tile; steps of K in a
-/// turn; invocations.
+/// turn; subgroups that share out K, if more than one; invocations.
 macro_rules! shape {
     ($mat:literal, $bm:literal x $bn:literal, $m:literal x $n:literal, $steps:literal, $invocations:literal) => {
+        $crate::ops::gemm::cooperative::shape!($mat, $bm x $bn, $m x $n, $steps / 1, $invocations)
+    };
+    ($mat:literal, $bm:literal x $bn:literal, $m:literal x $n:literal, $steps:literal / $shares:literal, $invocations:literal) => {
         $crate::device::kernel::Wgsl::lines(concat!(
             "const MAT = ",
             $mat,
@@ -58,19 +63,20 @@ macro_rules! shape {
             "u; const STEPS = ",
             $steps,
             "u;\n",
-            "const INVOCATIONS = ",
+            "const SHARES = ",
+            $shares,
+            "u; const INVOCATIONS = ",
             $invocations,
             "u;",
         ))
     };
 }
-#[cfg(all(test, feature = "gpu"))]
 pub(crate) use shape;
 
 pub(crate) const FOURS: Wgsl = wgsl!("gemm/parts/staged_fours.wgsl");
 pub(crate) const SCALARS: Wgsl = wgsl!("gemm/parts/staged_scalars.wgsl");
 
-const SIXTEEN: Wgsl = Wgsl::lines(
+pub(crate) const SIXTEEN: Wgsl = Wgsl::lines(
     "alias Left = coop_mat16x16<f16, A>; alias Right = coop_mat16x16<f16, B>;
     alias Sums = coop_mat16x16<f32, C>;",
 )
@@ -98,7 +104,11 @@ macro_rules! kernels {
 }
 macro_rules! of_types {
     ($name:expr, $lanes:ident, $types:ident, $shape:ident, $matrix:ident, $staged:ident) => {
-        kernel($name, $lanes, &[ENABLE, $types, COMMON, $shape, $matrix, FILE, $staged, MATRICES])
+        kernel(
+            $name,
+            $lanes,
+            &[ENABLE, $types, COMMON, $shape, $matrix, TILES, FILE, $staged, MATRICES],
+        )
     };
 }
 

@@ -242,6 +242,22 @@ impl<'a> Feed<'a> {
     }
 }
 
+impl Sequential {
+    /// Checks each sequence against what the first layer takes.
+    pub(in crate::train) fn check_input(&self, x: &Sequences) -> Result<()> {
+        let Some(first) = self.layers.first() else { return Ok(()) };
+        for number in 0..x.len() {
+            first.check_input(x.get(number)).map_err(|mut error| {
+                if let Error::Token { sequence, .. } = &mut error {
+                    *sequence = number;
+                }
+                error
+            })?;
+        }
+        Ok(())
+    }
+}
+
 /// Checks that a batch has room for each of the sequences, of these frames.
 pub(super) fn check_frames(size: Size, lengths: &[usize], op: &'static str) -> Result<()> {
     match lengths.iter().position(|&frames| !size.holds(1, frames)) {

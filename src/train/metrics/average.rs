@@ -33,43 +33,62 @@ pub(super) fn share(a: f64, of: f64) -> f64 {
 
 impl Counts {
     pub(crate) fn precision(&self, average: Average) -> f64 {
-        self.averaged(average, |[answers, _, both]| share(both, answers))
+        self.averaged(average, |classes| {
+            let [answers, _, both] = self.sums(classes);
+            share(both, answers)
+        })
     }
 
     pub(crate) fn recall(&self, average: Average) -> f64 {
-        self.averaged(average, |[_, labels, both]| share(both, labels))
+        self.averaged(average, |classes| {
+            let [_, labels, both] = self.sums(classes);
+            share(both, labels)
+        })
     }
 
     pub(crate) fn f1(&self, average: Average) -> f64 {
-        self.averaged(average, |[answers, labels, both]| share(2.0 * both, answers + labels))
+        self.averaged(average, |classes| {
+            let [answers, labels, both] = self.sums(classes);
+            share(2.0 * both, answers + labels)
+        })
     }
 
-    fn averaged(&self, average: Average, of: impl Fn([f64; 3]) -> f64) -> f64 {
+    /// What `of` makes of some classes together, or of each of them alone.
+    pub(crate) fn averaged(&self, average: Average, of: impl Fn(&[usize]) -> f64) -> f64 {
+        let all: Vec<_> = (0..self.classes.len()).collect();
         match average {
-            Average::Micro => of(self.sums()),
-            Average::Class(class) => self.classes.get(class).map_or(0.0, |&counts| of(counts)),
+            Average::Micro => of(&all),
+            Average::Class(class) if class < all.len() => of(&[class]),
+            Average::Class(_) => 0.0,
             Average::Weighted => {
-                let labels = |&[_, labels, _]: &[f64; 3]| labels;
-                let values = self.classes.iter().map(|counts| labels(counts) * of(*counts));
-                share(values.sum(), self.classes.iter().map(labels).sum())
+                let labels = |&class: &usize| self.classes[class][1];
+                let values = all.iter().map(|class| labels(class) * of(&[*class]));
+                share(values.sum(), all.iter().map(labels).sum())
             }
             Average::Macro => {
-                let occurs = |c: &&[f64; 3]| self.columns || c[0] > 0.0 || c[1] > 0.0;
-                let values = self.classes.iter().filter(occurs).map(|&counts| of(counts));
+                let values = all.iter().filter(|&&class| self.occurs(class)).map(|&c| of(&[c]));
                 let (sum, count) = values.fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
                 share(sum, count)
             }
         }
     }
 
-    fn sums(&self) -> [f64; 3] {
-        let add = |a: [f64; 3], b: &[f64; 3]| [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
-        self.classes.iter().fold([0.0; 3], add)
+    /// Whether a class is a label or an answer, or one of several yes and no.
+    pub(crate) fn occurs(&self, class: usize) -> bool {
+        let [answers, labels, _] = self.classes[class];
+        self.columns || answers > 0.0 || labels > 0.0
+    }
+
+    /// Of some classes together.
+    fn sums(&self, classes: &[usize]) -> [f64; 3] {
+        let add = |a: [f64; 3], b: [f64; 3]| [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
+        classes.iter().map(|&class| self.classes[class]).fold([0.0; 3], add)
     }
 
     /// Matthews' coefficient of correlation for any number of classes (Gorodkin 2004).
     pub(crate) fn mcc(&self) -> f64 {
-        let [answered, rows, both] = self.sums();
+        let all: Vec<_> = (0..self.classes.len()).collect();
+        let [answered, rows, both] = self.sums(&all);
         // Rows without an answer answer with a class that no row has.
         let silent = (rows - answered).max(0.0);
         let (mut of_both, mut of_answers, mut of_labels) = (0.0, silent * silent, 0.0);

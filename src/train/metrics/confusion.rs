@@ -1,6 +1,6 @@
 //! How often each class was taken for each.
 
-use super::average::{Average, Counts};
+use super::average::{Average, Counts, share};
 use crate::data::Integer;
 use crate::{Error, Result};
 use std::fmt;
@@ -127,9 +127,40 @@ impl ConfusionMatrix {
         self.counts().precision(average)
     }
 
-    /// The share of the rows of a class that are answered with it: tp / (tp + fn), 0 where there are none.
+    /// The share of the rows of a class that are answered with it: tp / (tp + fn), 0 where there are none. It is the
+    /// sensitivity of a test.
     pub fn recall(&self, average: Average) -> f64 {
         self.counts().recall(average)
+    }
+
+    /// The share of the rows of all other classes that are answered with one of those: tn / (tn + fp), 0 where there are
+    /// none. With [`Average::Class`] each class is a test for it, of which [`ConfusionMatrix::recall`] is the
+    /// sensitivity. A class that is neither a label nor an answer is left out of all averages; `Weighted` goes by the
+    /// labels, as imbalanced-learn's `specificity_score`.
+    ///
+    /// ```
+    /// use wgpu_lstm::train::metrics::{Average, ConfusionMatrix};
+    /// // Four that are well, of which one is said to be ill, and one that is ill.
+    /// let matrix = ConfusionMatrix::of(&[0, 0, 0, 0, 1], &[0, 0, 0, 1, 1], 2)?;
+    /// let ill = Average::Class(1);
+    /// assert_eq!((matrix.specificity(ill), matrix.recall(ill)), (0.75, 1.0));
+    /// # Ok::<(), wgpu_lstm::Error>(())
+    /// ```
+    pub fn specificity(&self, average: Average) -> f64 {
+        let counts = self.counts();
+        let rows: f64 = self.cells.iter().chain(&self.silent).sum();
+        let answered: f64 = self.cells.iter().sum();
+        counts.averaged(average, |classes| {
+            let all = average != Average::Micro;
+            let occurring = classes.iter().filter(|&&class| all || counts.occurs(class));
+            let (right, of) = occurring.fold((0.0, 0.0), |(right, of), &class| {
+                let [answers, labels, both] = counts.classes[class];
+                // What has no answer is no right one.
+                let others = answered - (labels - self.silent[class]);
+                (right + others - (answers - both), of + rows - labels)
+            });
+            share(right, of)
+        })
     }
 
     /// The harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn), 0 of 0 / 0.

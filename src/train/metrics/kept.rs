@@ -4,8 +4,11 @@ use super::bleu::Bleu;
 use super::curves::Scores;
 use super::edits::ErrorRate;
 use super::metric::{Family, Metric};
+use super::paths::Paths;
 use super::spans::SpanF1;
+use crate::autograd::Var;
 use crate::file::State;
+use crate::loss::Ctc;
 use crate::ops::loss::answers;
 use crate::train::batch::Batch;
 use crate::{Result, Tensor};
@@ -19,6 +22,8 @@ pub(crate) struct Kept {
     scores: bool,
     sequences: bool,
     waiting: RefCell<Vec<Outputs>>,
+    /// The same of models whose outputs spell labels.
+    paths: RefCell<Vec<Paths>>,
     done: RefCell<Done>,
 }
 
@@ -102,8 +107,8 @@ impl Kept {
             bleu: Bleu::of_order(BLEU_ORDER),
             spans,
         };
-        let (waiting, done) = (RefCell::new(Vec::new()), RefCell::new(done));
-        Ok(Some(Self { family, width, scores, sequences, waiting, done }))
+        let (waiting, paths, done) = (RefCell::default(), RefCell::default(), RefCell::new(done));
+        Ok(Some(Self { family, width, scores, sequences, waiting, paths, done }))
     }
 
     /// Whether it takes answers.
@@ -133,6 +138,18 @@ impl Kept {
         });
     }
 
+    /// Keeps the path of a batch of sequences of labels.
+    pub(super) fn add_paths(
+        &self,
+        logits: &Var,
+        labels: &[Vec<u32>],
+        ctc: Ctc,
+        batch: &Batch,
+    ) -> Result<()> {
+        self.paths.borrow_mut().push(Paths::new(logits, labels, ctc, batch)?);
+        Ok(())
+    }
+
     /// Reads what is still on the device.
     pub(super) fn finish(&self) -> Result<()> {
         for outputs in self.waiting.take() {
@@ -143,6 +160,13 @@ impl Kept {
             if let Some(answers) = &outputs.answers {
                 self.add_sequences(&answers.to_vec()?, &outputs, weight);
             }
+        }
+        for paths in self.paths.take() {
+            let mut done = self.done.borrow_mut();
+            paths.read(|found, expected, weight| {
+                done.errors.add_weighted(found, expected, weight);
+                done.bleu.add_weighted(found, &[expected], weight);
+            })?;
         }
         Ok(())
     }
@@ -212,6 +236,7 @@ impl Kept {
     /// Goes on from what [`Kept::state`] gave.
     pub(super) fn set_state(&self, state: &State) -> Result<()> {
         self.waiting.borrow_mut().clear();
+        self.paths.borrow_mut().clear();
         for (name, numbers) in self.done.borrow_mut().parts() {
             numbers.set_numbers(&state.doubles(&name)?);
         }

@@ -4,8 +4,9 @@ use super::average::Counts;
 use super::kept::Kept;
 use super::metric::{Family, Metric};
 use super::regression::Spread;
+use crate::autograd::Var;
 use crate::file::State;
-use crate::loss::RowWeights;
+use crate::loss::{Ctc, RowWeights};
 use crate::ops::loss::answers::{self, answers};
 use crate::ops::loss::metric_sums::{Sum, Term, Wanted, metric_sums};
 use crate::train::batch::{Batch, BatchTargets};
@@ -67,6 +68,8 @@ pub(crate) enum Found<'a> {
     Outputs(&'a Tensor),
     /// The answers alone, if any metric takes them: where no metric takes all outputs.
     Answers(Option<&'a Tensor>),
+    /// Logits of each timestep, and what reads labels of them.
+    Paths(&'a Var, Ctc),
 }
 
 /// Which sums the metrics need, and where each finds its own.
@@ -214,8 +217,8 @@ impl Measure {
                     _ => None,
                 };
                 let answers = match found {
-                    Found::Outputs(_) => made.as_ref(),
                     Found::Answers(answers) => answers,
+                    _ => made.as_ref(),
                 };
                 if let (Some((wanted, total)), Some(x)) = (&mut self.sums, answers) {
                     total.add_rows(&metric_sums(wanted, x, y, weights)?)?;
@@ -234,6 +237,11 @@ impl Measure {
                 }
                 if let Some(kept) = &self.kept {
                     kept.add(output, None, &[], batch);
+                }
+            }
+            (BatchTargets::Sequences(labels), Found::Paths(logits, ctc)) => {
+                if let Some(kept) = &self.kept {
+                    kept.add_paths(logits, labels, ctc, batch)?;
                 }
             }
             _ => {}

@@ -124,7 +124,8 @@ pub enum Metric {
         threshold: f32,
     },
     /// `edit_distance` *(all outputs)*: the mean over the sequences of the edits that make the labels of the
-    /// likeliest classes (Levenshtein 1966), for models that give sequences.
+    /// likeliest classes (Levenshtein 1966), for models that give sequences. With [`Loss::Ctc`] the labels are what
+    /// those classes spell, read greedily, and so for the two metrics below.
     EditDistance,
     /// `error_rate` *(all outputs)*: all edits over the length of all labels: a word or character error rate
     /// where these are the classes.
@@ -145,6 +146,8 @@ pub enum Metric {
 pub(crate) enum Family {
     /// Logits of classes of which one is right.
     Classes,
+    /// Logits of labels and a blank, along which a path spells labels.
+    Labels,
     /// Logits of yes.
     Binary,
     /// Numbers.
@@ -156,6 +159,7 @@ impl Family {
         match loss {
             loss if loss.is_binary() => Self::Binary,
             loss if loss.of_classes().is_some() => Self::Classes,
+            loss if loss.ctc().is_some() => Self::Labels,
             _ => Self::Numbers,
         }
     }
@@ -267,6 +271,11 @@ impl Metric {
         }
     }
 
+    /// Whether it compares classes, or yes and no, row by row.
+    fn of_answers(&self) -> bool {
+        matches!(self, Self::Accuracy | Self::LogLoss) || self.of_counts() || self.of_scores()
+    }
+
     /// Whether it compares one output with each target.
     pub(super) fn of_numbers(&self) -> bool {
         matches!(
@@ -286,6 +295,7 @@ impl Metric {
     pub(crate) fn check(&self, loss: &Loss, width: usize, sequences: bool) -> Result<()> {
         const CLASSES: &str = "Loss::CrossEntropy";
         const EITHER: &str = "Loss::CrossEntropy or Loss::BinaryCrossEntropy";
+        const SEQUENCES: &str = "Loss::CrossEntropy or Loss::Ctc";
         const NUMBERS: &str = "a loss that compares numbers, such as Loss::MeanSquaredError";
         let family = Family::of(loss);
         let (fits, expected) = match self {
@@ -293,9 +303,11 @@ impl Metric {
                 (family == Family::Binary, "Loss::BinaryCrossEntropy")
             }
             Self::TopK(_) | Self::Perplexity => (family == Family::Classes, CLASSES),
-            _ if self.of_sequences() => (family == Family::Classes, CLASSES),
-            Self::Accuracy | Self::LogLoss => (family != Family::Numbers, EITHER),
-            _ if self.of_counts() || self.of_scores() => (family != Family::Numbers, EITHER),
+            Self::SpanF1 { .. } => (family == Family::Classes, CLASSES),
+            _ if self.of_sequences() => {
+                (matches!(family, Family::Classes | Family::Labels), SEQUENCES)
+            }
+            _ if self.of_answers() => (matches!(family, Family::Classes | Family::Binary), EITHER),
             _ => (family == Family::Numbers, NUMBERS),
         };
         let path = self.words().1;

@@ -22,6 +22,7 @@ mod edits;
 mod kept;
 mod measure;
 mod metric;
+mod paths;
 mod regression;
 mod spans;
 

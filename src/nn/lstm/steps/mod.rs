@@ -163,7 +163,7 @@ impl Steps {
             return Err(error.at(format!("the frame of {stream}")));
         }
         if let Some(first) = self.stages.first() {
-            if first.masks_zero(Own) && frame == [0.0] {
+            if masks_tokens(first) && frame == [0.0] {
                 return Err(Error::Unsupported {
                     what: "a token of 0",
                     with: "Embedding::mask_zero",
@@ -223,7 +223,7 @@ impl Steps {
         let (streams, size) = (self.active.len(), self.stages.input_size);
         check.shape("frames", frames, "[streams,I]", &[streams, size])?;
         check.lies_on(&self.stages.device, "frames", frames)?;
-        if self.stages.first().is_some_and(|first| first.masks_zero(Own)) {
+        if self.stages.first().is_some_and(masks_tokens) {
             return Err(Error::Unsupported {
                 what: op,
                 with: "Embedding::mask_zero",
@@ -291,4 +291,9 @@ impl Steps {
         self.logits = logits;
         Ok(Some(y))
     }
+}
+
+/// Whether a layer leaves out the token 0.
+fn masks_tokens(layer: &dyn Layer) -> bool {
+    layer.takes_tokens() && layer.masked_value(Own).is_some()
 }

@@ -124,8 +124,7 @@ pub(crate) fn forward_with(
         }
         let exchange = Exchange::of(schedule, gpu, task, chunk)?;
         let history = || Strided::empty(gpu, false, count, frames * hidden_size);
-        // `Stepwise` hands the state from dispatch to dispatch in these, saved or not.
-        let keeps = call.save || schedule == Schedule::Stepwise;
+        let keeps = call.save || schedule.is_of_steps();
         let h = match &exchange {
             Some(exchange) if keeps => Some(exchange.frames(count)),
             _ => keeps.then(history).transpose()?,

@@ -3,6 +3,7 @@
 use super::task::{Phase, Task};
 use crate::device::kernel::{Access, Constants, Kernel, Need, Wgsl, Workgroup, wgsl};
 use crate::ops::common::{ACTIVATIONS, IS_NAN, switches, threefry};
+use crate::ops::gemm::cooperative::{FOURS, TILES};
 
 /// How gates lie in memory: in 32 bits, in 16.
 pub(super) const REAL: [Wgsl; 2] =
@@ -20,6 +21,9 @@ const BACKWARD: [Wgsl; 3] = [
     wgsl!("lstm/parts/backward.wgsl"),
     wgsl!("lstm/parts/backward_fours.wgsl"),
 ];
+/// Where a step's states, or gradients, come from and go to, in kernels of one step.
+const STEP: Wgsl = wgsl!("lstm/parts/step.wgsl");
+const STEP_BWD: Wgsl = wgsl!("lstm/parts/step_bwd.wgsl");
 const TEAM: Wgsl = wgsl!("lstm/parts/team.wgsl");
 const EXCHANGE: Wgsl = wgsl!("lstm/parts/exchange.wgsl");
 const ROW: Wgsl = wgsl!("lstm/software/row.wgsl");
@@ -51,7 +55,7 @@ pub(super) fn member(family: &'static [Kernel], task: Task) -> &'static Kernel {
     &family[usize::from(task.half) + 2 * usize::from(task.variant)]
 }
 
-pub(super) const fn kernel(
+pub(crate) const fn kernel(
     name: &'static str,
     parts: &'static [Wgsl],
     bindings: &'static [(&'static str, Access)],
@@ -64,6 +68,17 @@ pub(super) const fn kernel(
 pub(super) const fn parts(bits: usize, cell: Wgsl, (phase, schedule): (Phase, Wgsl)) -> [Wgsl; 10] {
     let [a, b, c] = if let Phase::Forward = phase { FORWARD } else { BACKWARD };
     [REAL[bits], IS_NAN, ACTIVATIONS, threefry::WGSL, ROWS, cell, a, b, c, schedule]
+}
+
+/// The WGSL of a kernel of one step.
+pub(super) const fn step_parts(
+    bits: usize,
+    cell: Wgsl,
+    (phase, text): (Phase, Wgsl),
+) -> [Wgsl; 11] {
+    let [a, b, c, d, e, f, g, h, i, j] = parts(bits, cell, (phase, text));
+    let step = if let Phase::Forward = phase { STEP } else { STEP_BWD };
+    [a, b, c, d, e, f, g, h, i, step, j]
 }
 
 /// The WGSL of a kernel of one row, of the plain cell.
@@ -82,13 +97,27 @@ pub(super) const fn exchange_parts(
     [REAL[bits], IS_NAN, ACTIVATIONS, ROWS, cell, a, b, TEAM, EXCHANGE, schedule]
 }
 
+/// The WGSL of a kernel of cooperative matrices, with gates of 16 bits: what it must enable first; its shape; its
+/// matrices; what is done with them.
+pub(crate) const fn matrix_parts(
+    phase: Phase,
+    [enable, shape, matrices, units]: [Wgsl; 4],
+) -> [Wgsl; 17] {
+    let (text, step) = match phase {
+        Phase::Forward => (wgsl!("lstm/lstm_stepwise_matrices.wgsl"), STEP),
+        Phase::Backward => (wgsl!("lstm/lstm_stepwise_matrices_bwd.wgsl"), STEP_BWD),
+    };
+    let [a, b, c, d, e, f, g, h, i, j] = parts(1, PLAIN, (phase, text));
+    [enable, a, b, c, d, e, f, g, h, i, step, shape, matrices, TILES, FOURS, j, units]
+}
+
 /// Of one that makes the input's part of the gates, too.
 pub(super) const fn fused_parts(schedule: Wgsl) -> [Wgsl; 10] {
     let [a, b, c, d, e, _, f, g, h, i] = exchange_parts(0, PLAIN, (Phase::Forward, schedule));
     [a, b, c, d, e, wgsl!("lstm/parts/fused.wgsl"), f, g, h, i]
 }
 
-pub(super) const FORWARD_BINDINGS: &[(&str, Access)] = &[
+pub(crate) const FORWARD_BINDINGS: &[(&str, Access)] = &[
     ("gates", Access::Write),
     ("r", Access::Read),
     ("h_before", Access::Write),
@@ -98,7 +127,7 @@ pub(super) const FORWARD_BINDINGS: &[(&str, Access)] = &[
     ("state", Access::Write),
     ("peepholes", Access::Read),
 ];
-pub(super) const BACKWARD_BINDINGS: &[(&str, Access)] = &[
+pub(crate) const BACKWARD_BINDINGS: &[(&str, Access)] = &[
     ("gates", Access::Write),
     ("rt", Access::Read),
     ("c_before", Access::Read),
@@ -110,7 +139,7 @@ pub(super) const BACKWARD_BINDINGS: &[(&str, Access)] = &[
 ];
 
 /// Every combination of the switches that all schedules of a phase have.
-pub(super) fn all_switches(phase: Phase) -> Vec<Constants> {
+pub(crate) fn all_switches(phase: Phase) -> Vec<Constants> {
     match phase {
         Phase::Forward => switches(["SAVE", "LENGTHS"]),
         Phase::Backward => switches(["LENGTHS"]),

@@ -5,7 +5,7 @@ pub(super) mod chunks;
 pub(crate) mod dims;
 pub(super) mod forward;
 mod fused;
-mod kernels;
+pub(crate) mod kernels;
 pub(super) mod lanes;
 mod pass;
 pub(crate) mod recompute;

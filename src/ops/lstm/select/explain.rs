@@ -90,6 +90,7 @@ fn on_gpu(gpu: &Arc<Gpu>, asked: Asked) -> Result<[String; 2]> {
             team.workgroups
         ),
         Schedule::Stepwise => "Stepwise: a dispatch for each timestep".into(),
+        Schedule::Matrices(_) => "Stepwise by matrix units: a dispatch for each timestep".into(),
     };
     let why = match strategy {
         Strategy::Auto => format!(

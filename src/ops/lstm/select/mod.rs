@@ -8,8 +8,9 @@ use super::Saved;
 use super::cell::Cell;
 use super::gpu::chunks::most_words;
 use super::gpu::lanes::aligned_frames;
+use super::gpu::schedule::matrices::Tiles;
 use super::gpu::schedule::sequence::{self, workgroup};
-use super::gpu::schedule::{Rows, Schedule, persistent};
+use super::gpu::schedule::{Rows, Schedule, matrices, persistent};
 use super::gpu::task::{Phase, Task, threads};
 use super::gpu::wavefront::Cut;
 use crate::device::gpu::Gpu;
@@ -114,6 +115,13 @@ fn settle(
     // What has failed on a GPU is not tried again there; a software adapter has another way to do it.
     let given_up = gpu.coresident.timed_out() && !gpu.info.software;
     let auto = strategy == Strategy::Auto || (strategy == Strategy::Persistent && given_up);
+    let many = task.lanes * task.batch >= MATRIX_ROWS && task.hidden_size >= MATRIX_UNITS;
+    if auto
+        && many
+        && let by_units @ Schedule::Matrices(_) = by_steps(gpu, task)
+    {
+        return Ok(by_units);
+    }
     let tried = if auto { table::order(gpu.class, task) } else { &[strategy] };
     for candidate in tried {
         let found = match candidate {
@@ -130,7 +138,7 @@ fn settle(
                 Err("it was not seen to be right on this device".into())
             }
             Strategy::Persistent => persistent::team(gpu, task, auto)?.map(Schedule::Persistent),
-            Strategy::Auto | Strategy::Stepwise => Ok(Schedule::Stepwise),
+            Strategy::Auto | Strategy::Stepwise => Ok(by_steps(gpu, task)),
         };
         match found {
             Ok(schedule) => return Ok(schedule),
@@ -141,7 +149,26 @@ fn settle(
             }
         }
     }
-    Ok(Schedule::Stepwise)
+    Ok(by_steps(gpu, task))
+}
+
+/// Where `Auto` goes by matrix units though the table, which knows of 32 bits alone, says otherwise: so many rows that
+/// plain arithmetic takes longer than what a dispatch for each step costs.
+const MATRIX_ROWS: usize = 32;
+const MATRIX_UNITS: usize = 256;
+
+/// A dispatch for each timestep: by matrix units where they were seen to be right.
+fn by_steps(gpu: &Arc<Gpu>, task: Task) -> Schedule {
+    if let Some((kernels, tiles)) = gpu.forced().matrices.filter(|_| task.half && !task.variant) {
+        return Schedule::Matrices(Tiles { kernels, tiles, lanes: 0, shared: 0 });
+    }
+    if !gpu.has_cooperative() || !matrices::takes(task) {
+        return Schedule::Stepwise;
+    }
+    let all = matrices::TILES.iter().zip(&self_check::MATRICES);
+    let right = all.filter(|(tiles, path)| tiles.fits(gpu) && gpu.is_trusted(path));
+    let best = matrices::best(right.map(|(tiles, _)| *tiles), task);
+    best.map_or(Schedule::Stepwise, Schedule::Matrices)
 }
 
 /// `Sequence` reads R once for every few rows and step, but costs no dispatch and waits for nobody.

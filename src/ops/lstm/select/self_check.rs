@@ -5,10 +5,12 @@ use super::{Rows, Schedule, Strategy, Task, schedule};
 use crate::device::Backend;
 use crate::device::fast_path::{Comparison, FastPath};
 use crate::device::gpu::Gpu;
+use crate::device::kernel::Kernel;
 use crate::ops::elementwise::half::half;
 use crate::ops::lstm::gpu::backward::backward_with;
 use crate::ops::lstm::gpu::chunks;
 use crate::ops::lstm::gpu::forward::forward_with;
+use crate::ops::lstm::gpu::schedule::matrices::{self as by_units, TILES};
 use crate::ops::lstm::gpu::schedule::{persistent, sequence, stepwise};
 use crate::ops::lstm::{
     Backward, CellConfig, Columns, Forward, GradRequest, Output, OutputGrads, Sizes, Weights,
@@ -16,6 +18,13 @@ use crate::ops::lstm::{
 use crate::{Device, Result, Tensor};
 use ::half::f16;
 use std::sync::Arc;
+
+/// The kernels of some tiles, and what they are compared with.
+macro_rules! of_tiles {
+    ($tiles:ident) => {
+        [&by_units::$tiles[0], &by_units::$tiles[1], &stepwise::FORWARD[1], &stepwise::BACKWARD[1]]
+    };
+}
 
 /// `Strategy::Persistent` against `Strategy::Stepwise`, with gates of 32 bits and of 16. A device where
 /// workgroups wait in vain fails, unless it is a software adapter, which then goes on without waiting.
@@ -72,6 +81,31 @@ pub(crate) static HALF: FastPath = FastPath {
         Ok(Comparison { fast: read(&fast)?, plain: read(&plain)?, bound: ROUNDED })
     },
 };
+
+/// `Strategy::Stepwise` by matrix units, of each kind of tiles, against the plain kernels.
+pub(crate) static MATRICES: [FastPath; 6] = [
+    matrices("lstm_matrices_16", &of_tiles!(ROWS_16), |gpu| by_matrices(gpu, 0)),
+    matrices("lstm_matrices_16_wave64", &of_tiles!(ROWS_16_64), |gpu| by_matrices(gpu, 1)),
+    matrices("lstm_matrices_32", &of_tiles!(ROWS_32), |gpu| by_matrices(gpu, 2)),
+    matrices("lstm_matrices_32_wave64", &of_tiles!(ROWS_32_64), |gpu| by_matrices(gpu, 3)),
+    matrices("lstm_matrices_64", &of_tiles!(ROWS_64), |gpu| by_matrices(gpu, 4)),
+    matrices("lstm_matrices_64_wave64", &of_tiles!(ROWS_64_64), |gpu| by_matrices(gpu, 5)),
+];
+
+const fn matrices(
+    name: &'static str,
+    kernels: &'static [&'static Kernel],
+    check: fn(&Arc<Gpu>) -> Result<Comparison>,
+) -> FastPath {
+    FastPath { name, kernels, check }
+}
+
+fn by_matrices(gpu: &Arc<Gpu>, tiles: usize) -> Result<Comparison> {
+    // More rows than a tile of the largest has, and units of no multiple of anything.
+    let run = |schedule| run(gpu, [70, 4, 3, 157], true, true, &|_| Ok(schedule));
+    let (fast, plain) = (run(Schedule::Matrices(TILES[tiles]))?, run(Schedule::Stepwise)?);
+    Ok(Comparison { fast: read(&fast)?, plain: read(&plain)?, bound: ROUNDED })
+}
 
 /// How far results may differ whose gates are rounded to 11 bits on the way.
 const ROUNDED: f32 = 1e-2;

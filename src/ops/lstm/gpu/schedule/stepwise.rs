@@ -4,7 +4,7 @@ use crate::Result;
 use crate::device::kernel::{Kernel, Wgsl, wgsl};
 use crate::ops::lstm::gpu::dims::Dims;
 use crate::ops::lstm::gpu::kernels::{
-    BACKWARD_BINDINGS, FORWARD_BINDINGS, all_switches, family, member, parts,
+    BACKWARD_BINDINGS, FORWARD_BINDINGS, all_switches, family, member, step_parts,
 };
 use crate::ops::lstm::gpu::pass::Segment;
 use crate::ops::lstm::gpu::task::Phase;
@@ -14,7 +14,7 @@ const TEXT_BWD: Wgsl = wgsl!("lstm/lstm_stepwise_bwd.wgsl");
 
 pub(crate) static FORWARD: [Kernel; 4] = family!(
     "lstm_stepwise",
-    parts,
+    step_parts,
     (Phase::Forward, TEXT),
     FORWARD_BINDINGS,
     (Kernel::PLAIN.workgroup, || all_switches(Phase::Forward)),
@@ -22,7 +22,7 @@ pub(crate) static FORWARD: [Kernel; 4] = family!(
 );
 pub(crate) static BACKWARD: [Kernel; 4] = family!(
     "lstm_stepwise_bwd",
-    parts,
+    step_parts,
     (Phase::Backward, TEXT_BWD),
     BACKWARD_BINDINGS,
     (Kernel::PLAIN.workgroup, || all_switches(Phase::Backward)),
@@ -30,20 +30,31 @@ pub(crate) static BACKWARD: [Kernel; 4] = family!(
 );
 
 pub(super) fn run(segment: &Segment<'_>) -> Result<()> {
+    let task = segment.pass.task;
+    let kernels = if task.phase == Phase::Forward { &FORWARD } else { &BACKWARD };
+    run_by(segment, member(kernels, task), [4, 64])
+}
+
+/// Runs a kernel of one step for each of them, whose workgroups take so many rows and units.
+pub(super) fn run_by(
+    segment: &Segment<'_>,
+    kernel: &'static Kernel,
+    [of_rows, of_units]: [usize; 2],
+) -> Result<()> {
     let (task, steps) = (segment.pass.task, 0..segment.chunk.steps);
     let (constants, dims) = (segment.constants(), segment.dims());
-    let launch = |kernels, step: usize, before: bool| {
+    let launch = |step: usize, before: bool| {
         let rows = segment.running(step);
-        let (units, rows_of_4) = (task.hidden_size.div_ceil(64), rows.div_ceil(4));
-        let grid = [units, rows_of_4, task.lanes].map(|n| n as u32);
+        let (units, teams) = (task.hidden_size.div_ceil(of_units), rows.div_ceil(of_rows));
+        let grid = [units, teams, task.lanes].map(|n| n as u32);
         let dims = Dims { step: step as u32, before: before.into(), ..dims };
-        segment.launch(member(kernels, task), grid, &constants, &dims, rows)
+        segment.launch(kernel, grid, &constants, &dims, rows)
     };
     match task.phase {
-        Phase::Forward => steps.into_iter().try_for_each(|step| launch(&FORWARD, step, false)),
+        Phase::Forward => steps.into_iter().try_for_each(|step| launch(step, false)),
         Phase::Backward => {
-            steps.rev().try_for_each(|step| launch(&BACKWARD, step, false))?;
-            if segment.state_before { launch(&BACKWARD, 0, true) } else { Ok(()) }
+            steps.rev().try_for_each(|step| launch(step, false))?;
+            if segment.state_before { launch(0, true) } else { Ok(()) }
         }
     }
 }
