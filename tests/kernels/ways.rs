@@ -2,13 +2,15 @@
 //! schedule, the cell and the rows; and in as many dispatches as one direction.
 
 use super::oracle::{Random, widen};
+#[cfg(feature = "gpu")]
 use super::step_matrices::ROWS_16;
-use super::{assert_same_bits, close, devices, forced, gpu, lacks_f16, tensor};
+use super::{assert_same_bits, close, devices, forced, gpu, tensor};
 use crate::device::overrides::Forced;
 use crate::nn::{Lstm, Merge, Params};
 use crate::ops::common::threefry::Key;
 use crate::ops::elementwise::half::half as to_half;
 use crate::ops::lstm::cell::{Cell, Noise};
+#[cfg(feature = "gpu")]
 use crate::ops::lstm::gpu::schedule::matrices::TILES;
 use crate::ops::lstm::{self, Backward, CellConfig, Columns, Forward, Output, OutputGrads};
 use crate::ops::lstm::{GradRequest, Weights};
@@ -224,11 +226,11 @@ fn both_directions_of_every_cell() {
     }
 }
 
-#[cfg_attr(not(feature = "gpu"), ignore = "needs a GPU")]
+#[cfg(feature = "gpu")]
 #[test]
 fn both_directions_in_mixed_precision() {
     let device = gpu(GpuOptions::default().poison().threads(2));
-    if lacks_f16(&device) {
+    if super::lacks_f16(&device) {
         return;
     }
     let by_units = Some((&ROWS_16, TILES[0].tiles));
