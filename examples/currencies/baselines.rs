@@ -1,6 +1,10 @@
 //! Intervals without a network, and what intervals are worth.
 
+#[path = "../common/moving.rs"]
+mod moving;
+
 use super::QUANTILES;
+pub use moving::volatility;
 use std::ops::Range;
 use wgpu_lstm::train::metrics::{coverage, crps};
 
@@ -13,18 +17,6 @@ pub const NAMES: [[&str; 2]; 3] = [
 
 /// Of each currency the five quantiles of each day.
 pub type Quantiles = Vec<Vec<[f32; 5]>>;
-
-/// For each day the volatility that is expected the evening before: the root of the mean of squared moves, in which
-/// each counts 6 % less than the one behind it (RiskMetrics 1996).
-pub fn volatility(moves: &[f32]) -> Vec<f32> {
-    let mut square = moves[0] * moves[0];
-    let next = |x: &f32| {
-        let known = square.sqrt();
-        square += 0.06 * (x * x - square);
-        known
-    };
-    moves.iter().map(next).collect()
-}
 
 /// The quantiles of the moves before the block, each divided by its volatility, times the volatility of each day in it.
 pub fn of_the_past(moves: &[f32], volatility: &[f32], block: Range<usize>) -> Vec<[f32; 5]> {

@@ -103,11 +103,11 @@ pub(crate) const fn matrix_parts(
     phase: Phase,
     [enable, shape, matrices, units]: [Wgsl; 4],
 ) -> [Wgsl; 17] {
-    let (text, step) = match phase {
-        Phase::Forward => (wgsl!("lstm/lstm_stepwise_matrices.wgsl"), STEP),
-        Phase::Backward => (wgsl!("lstm/lstm_stepwise_matrices_bwd.wgsl"), STEP_BWD),
+    let text = match phase {
+        Phase::Forward => wgsl!("lstm/lstm_stepwise_matrices.wgsl"),
+        Phase::Backward => wgsl!("lstm/lstm_stepwise_matrices_bwd.wgsl"),
     };
-    let [a, b, c, d, e, f, g, h, i, j] = parts(1, PLAIN, (phase, text));
+    let [a, b, c, d, e, f, g, h, i, step, j] = step_parts(1, PLAIN, (phase, text));
     [enable, a, b, c, d, e, f, g, h, i, step, shape, matrices, TILES, FOURS, j, units]
 }
 

@@ -21,8 +21,13 @@ use std::sync::Arc;
 
 /// The kernels of some tiles, and what they are compared with.
 macro_rules! of_tiles {
-    ($tiles:ident) => {
-        [&by_units::$tiles[0], &by_units::$tiles[1], &stepwise::FORWARD[1], &stepwise::BACKWARD[1]]
+    ($tiles:ident, $lanes:literal) => {
+        [
+            &by_units::$tiles[$lanes][0],
+            &by_units::$tiles[$lanes][1],
+            &stepwise::FORWARD[1],
+            &stepwise::BACKWARD[1],
+        ]
     };
 }
 
@@ -84,12 +89,12 @@ pub(crate) static HALF: FastPath = FastPath {
 
 /// `Strategy::Stepwise` by matrix units, of each kind of tiles, against the plain kernels.
 pub(crate) static MATRICES: [FastPath; 6] = [
-    matrices("lstm_matrices_16", &of_tiles!(ROWS_16), |gpu| by_matrices(gpu, 0)),
-    matrices("lstm_matrices_16_wave64", &of_tiles!(ROWS_16_64), |gpu| by_matrices(gpu, 1)),
-    matrices("lstm_matrices_32", &of_tiles!(ROWS_32), |gpu| by_matrices(gpu, 2)),
-    matrices("lstm_matrices_32_wave64", &of_tiles!(ROWS_32_64), |gpu| by_matrices(gpu, 3)),
-    matrices("lstm_matrices_64", &of_tiles!(ROWS_64), |gpu| by_matrices(gpu, 4)),
-    matrices("lstm_matrices_64_wave64", &of_tiles!(ROWS_64_64), |gpu| by_matrices(gpu, 5)),
+    matrices("lstm_matrices_16", &of_tiles!(ROWS_16, 0), |gpu| by_matrices(gpu, 0)),
+    matrices("lstm_matrices_16_wave64", &of_tiles!(ROWS_16, 1), |gpu| by_matrices(gpu, 1)),
+    matrices("lstm_matrices_32", &of_tiles!(ROWS_32, 0), |gpu| by_matrices(gpu, 2)),
+    matrices("lstm_matrices_32_wave64", &of_tiles!(ROWS_32, 1), |gpu| by_matrices(gpu, 3)),
+    matrices("lstm_matrices_64", &of_tiles!(ROWS_64, 0), |gpu| by_matrices(gpu, 4)),
+    matrices("lstm_matrices_64_wave64", &of_tiles!(ROWS_64, 1), |gpu| by_matrices(gpu, 5)),
 ];
 
 const fn matrices(

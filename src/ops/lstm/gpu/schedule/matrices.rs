@@ -14,7 +14,7 @@ use crate::ops::lstm::gpu::task::{Phase, Task};
 
 /// A kernel of each phase for tiles of a shape. Tests multiply otherwise than by matrix units.
 macro_rules! of_shape {
-    ($name:literal, $forward:expr, $backward:expr, $invocations:expr, $enable:expr, $matrices:expr, $units:expr) => {
+    ($name:expr, $forward:expr, $backward:expr, $invocations:expr, $enable:expr, $matrices:expr, $units:expr) => {
         [
             kernel(
                 $name,
@@ -34,9 +34,15 @@ macro_rules! of_shape {
 #[cfg(all(test, feature = "gpu"))]
 pub(crate) use of_shape;
 
-/// With four subgroups of 32 lanes, and of 64.
+/// A shape with four subgroups of 32 lanes, and of 64.
 macro_rules! of_lanes {
-    ($name:literal, ($($forward:tt)*), ($($backward:tt)*), $invocations:literal) => {
+    ($name:literal, ($($forward:tt)*), ($($backward:tt)*)) => {
+        [
+            of_lanes!($name, ($($forward)*), ($($backward)*), 128),
+            of_lanes!(concat!($name, "_wave64"), ($($forward)*), ($($backward)*), 256),
+        ]
+    };
+    ($name:expr, ($($forward:tt)*), ($($backward:tt)*), $invocations:literal) => {
         of_shape!(
             $name,
             shape!($($forward)*, $invocations),
@@ -50,43 +56,22 @@ macro_rules! of_lanes {
 }
 
 /// Tiles of 16 rows: the four gates of 16 units; backwards 16 units, with K shared out over four subgroups.
-pub(crate) static ROWS_16: [Kernel; 2] = of_lanes!(
+pub(crate) static ROWS_16: [[Kernel; 2]; 2] = of_lanes!(
     "lstm_stepwise_matrices_16",
     (16, 1 x 1, 16 x 64, 64),
-    (16, 1 x 1, 16 x 16, 128 / 4),
-    128
-);
-pub(crate) static ROWS_16_64: [Kernel; 2] = of_lanes!(
-    "lstm_stepwise_matrices_16_wave64",
-    (16, 1 x 1, 16 x 64, 64),
-    (16, 1 x 1, 16 x 16, 128 / 4),
-    256
+    (16, 1 x 1, 16 x 16, 128 / 4)
 );
 /// Of 32 rows, which need half of what those read of R.
-pub(crate) static ROWS_32: [Kernel; 2] = of_lanes!(
+pub(crate) static ROWS_32: [[Kernel; 2]; 2] = of_lanes!(
     "lstm_stepwise_matrices_32",
     (16, 2 x 1, 32 x 64, 64),
-    (16, 2 x 1, 32 x 16, 128 / 4),
-    128
-);
-pub(crate) static ROWS_32_64: [Kernel; 2] = of_lanes!(
-    "lstm_stepwise_matrices_32_wave64",
-    (16, 2 x 1, 32 x 64, 64),
-    (16, 2 x 1, 32 x 16, 128 / 4),
-    256
+    (16, 2 x 1, 32 x 16, 128 / 4)
 );
 /// Of 64 rows; backwards of 32 units, with K shared out over two.
-pub(crate) static ROWS_64: [Kernel; 2] = of_lanes!(
+pub(crate) static ROWS_64: [[Kernel; 2]; 2] = of_lanes!(
     "lstm_stepwise_matrices_64",
     (16, 2 x 2, 64 x 64, 32),
-    (16, 2 x 2, 64 x 32, 64 / 2),
-    128
-);
-pub(crate) static ROWS_64_64: [Kernel; 2] = of_lanes!(
-    "lstm_stepwise_matrices_64_wave64",
-    (16, 2 x 2, 64 x 64, 32),
-    (16, 2 x 2, 64 x 32, 64 / 2),
-    256
+    (16, 2 x 2, 64 x 32, 64 / 2)
 );
 
 /// Tiles of the kernels, and where they make sense.
@@ -105,12 +90,12 @@ pub(crate) struct Tiles {
 
 /// The fewest rows first.
 pub(crate) static TILES: [Tiles; 6] = [
-    Tiles { kernels: &ROWS_16, tiles: [[16, 16], [16, 16]], lanes: 32, shared: 27_136 },
-    Tiles { kernels: &ROWS_16_64, tiles: [[16, 16], [16, 16]], lanes: 64, shared: 27_136 },
-    Tiles { kernels: &ROWS_32, tiles: [[32, 16], [32, 16]], lanes: 32, shared: 31_744 },
-    Tiles { kernels: &ROWS_32_64, tiles: [[32, 16], [32, 16]], lanes: 64, shared: 31_744 },
-    Tiles { kernels: &ROWS_64, tiles: [[64, 16], [64, 32]], lanes: 32, shared: 31_744 },
-    Tiles { kernels: &ROWS_64_64, tiles: [[64, 16], [64, 32]], lanes: 64, shared: 31_744 },
+    Tiles { kernels: &ROWS_16[0], tiles: [[16, 16], [16, 16]], lanes: 32, shared: 27_136 },
+    Tiles { kernels: &ROWS_16[1], tiles: [[16, 16], [16, 16]], lanes: 64, shared: 27_136 },
+    Tiles { kernels: &ROWS_32[0], tiles: [[32, 16], [32, 16]], lanes: 32, shared: 31_744 },
+    Tiles { kernels: &ROWS_32[1], tiles: [[32, 16], [32, 16]], lanes: 64, shared: 31_744 },
+    Tiles { kernels: &ROWS_64[0], tiles: [[64, 16], [64, 32]], lanes: 32, shared: 31_744 },
+    Tiles { kernels: &ROWS_64[1], tiles: [[64, 16], [64, 32]], lanes: 64, shared: 31_744 },
 ];
 
 /// Workgroups of a dispatch that fill a card. Where fewer of larger tiles are, those of smaller ones read more of R
